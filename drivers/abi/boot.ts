@@ -1,0 +1,38 @@
+// What the host leaves in the guest's memory at boot, and the page both sides keep the time in.
+
+/** The guest's static data begins here: below are null detection, boot information and the time. */
+export const RESERVED_BYTES = 0x10000;
+export const BOOT_INFO_ADDRESS = 0x1000;
+export const COMMAND_LINE_ADDRESS = 0x1040;
+export const TIME_PAGE_ADDRESS = 0x2000;
+/** Bytes for the command line, which ends without a NUL. */
+export const COMMAND_LINE_BYTES_MAX = TIME_PAGE_ADDRESS - COMMAND_LINE_ADDRESS;
+
+export const BOOT_MAGIC = 0x6f726f74; // "toro"
+export const BOOT_VERSION = 1;
+
+/** Boot-info block; its address is the argument of boot(). The host writes it once. Byte offsets. */
+export const enum BootInfo {
+  magic = 0, // u32
+  version = 4, // u32
+  memoryPages = 8, // u32, of 64 KiB
+  cpuCount = 12, // u32
+  commandLine = 16, // u32, address
+  commandLineBytes = 20, // u32
+  timePage = 24, // u32, address
+  sizeof = 32,
+}
+
+/** Time page. Byte offsets. */
+export const enum TimePage {
+  monotonicNs = 0, // u64, host writes on every entry into the guest
+  nextTimerNs = 8, // u64, guest writes before run() returns; all ones: no timer
+  heartbeat = 16, // u32, guest increments at every thread switch
+  sizeof = 24,
+}
+
+/** Why run() returned. */
+export const enum RunResult {
+  Halted = 0, // nothing is runnable before the next interrupt or timer
+  BudgetSpent = 1, // threads are still runnable
+}

@@ -1,0 +1,49 @@
+// What the machine asks of a virtio device, and what it offers to one.
+import type { GuestMemory } from "./memory.ts";
+import type { VirtQueue } from "./virtqueue.ts";
+
+/** The machine, as a device sees it. */
+export interface DeviceHost {
+  readonly memory: GuestMemory;
+  /**
+   * Gives the guest its turn if interrupts are pending; otherwise nothing. A device calls it last in
+   * every event that comes from the host (socket, timer, file), never from notify() or halted().
+   */
+  turn(): void;
+  /** Monotonic nanoseconds, as the guest will see them. */
+  now(): number;
+  /** One-shot timer of the machine's clock; returns what cancels it. */
+  after(ms: number, callback: () => void): () => void;
+  /** One line on the machine's log. */
+  log(message: string): void;
+}
+
+/** A virtio device behind a register file (host/mmio.ts). It belongs to one machine. */
+export interface VirtioDevice {
+  /** Virtio device type (virtio 5). */
+  readonly id: number;
+  /** Names the device in errors and logs. */
+  readonly name: string;
+  /** Device-specific feature bits; the register file adds those of the rings. */
+  readonly features: bigint;
+  /** Largest size of each queue; the index is the queue's number. */
+  readonly queueSizesMax: readonly number[];
+  readonly queueNames: readonly string[];
+  /** Device-specific configuration space; read by the driver at any time. */
+  readonly config: Uint8Array;
+  /** Once, when the device is plugged into a machine. */
+  attach(host: DeviceHost): void;
+  /** The driver set DRIVER_OK. queues[i] is null where the driver left queue i unused. */
+  activate(queues: readonly (VirtQueue | null)[], features: bigint): void;
+  /**
+   * The driver kicked live queue `queue`. Runs inside a hypercall: it may release chains; the
+   * register file signals the queue afterwards. It never runs the guest.
+   */
+  notify(queue: number): void;
+  /** The guest has halted: work that was left to gather is done now. Queues are signalled after. */
+  halted(): void;
+  /** Back to the state before activate(): drop queues and connections; late completions do nothing. */
+  reset(): void;
+  /** The machine goes away: close sockets and files. After it nothing is called. */
+  dispose(): void;
+}

@@ -1,0 +1,52 @@
+// The only door to guest memory. Its size is fixed for the life of a machine, so views stay valid;
+// addresses from the guest arrive signed and are made unsigned here and nowhere else.
+
+/** What the guest did against the rules. Answered at the device boundary, never fatal to the host. */
+export class GuestError extends Error {
+  override name = "GuestError";
+}
+
+export const PAGE_BYTES = 65536;
+
+export class GuestMemory {
+  /** The memory that the image imports; owned by the machine. */
+  readonly wasm: WebAssembly.Memory;
+  readonly byteLength: number;
+  /** All of it. Offsets must have been checked by `check` or `contains`. */
+  readonly u8: Uint8Array;
+  readonly view: DataView;
+
+  constructor(pages: number, shared = false) {
+    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+    this.byteLength = this.wasm.buffer.byteLength;
+    this.u8 = new Uint8Array(this.wasm.buffer);
+    this.view = new DataView(this.wasm.buffer);
+  }
+
+  /** Is [address, address + length) inside the memory? Exact for every pair of u32 values. */
+  contains(address: number, length: number): boolean {
+    return (address >>> 0) + (length >>> 0) <= this.byteLength;
+  }
+
+  /** Returns the address unsigned, or throws GuestError when the range leaves the memory. */
+  check(address: number, length: number): number {
+    if (!this.contains(address, length)) {
+      throw new GuestError(`range ${address >>> 0}+${length >>> 0} is outside guest memory`);
+    }
+    return address >>> 0;
+  }
+
+  /** A view on the guest's own bytes: no copy; the guest may change them in any later turn. */
+  bytes(address: number, length: number): Uint8Array {
+    const start = this.check(address, length);
+    return this.u8.subarray(start, start + (length >>> 0));
+  }
+
+  /** A static AssemblyScript string: UTF-16, byte length at address - 4. "" for 0 or nonsense. */
+  string(address: number): string {
+    if (address === 0 || !this.contains(address - 4, 4)) return "";
+    const length = this.view.getUint32((address >>> 0) - 4, true) & ~1;
+    if (!this.contains(address, length)) return "";
+    return new TextDecoder("utf-16le").decode(this.bytes(address, length).slice());
+  }
+}
