@@ -8,6 +8,11 @@ export class GuestError extends Error {
 
 export const PAGE_BYTES = 65536;
 
+/** A number that the guest passed as i32, as the u32 it means. */
+export function u32(value: number): number {
+  return value >>> 0;
+}
+
 export class GuestMemory {
   /** The memory that the image imports; owned by the machine. */
   readonly wasm: WebAssembly.Memory;

@@ -64,7 +64,7 @@ export const VIRTIO_ID_VSOCK = 19;
 export const VIRTIO_ID_FS = 26;
 
 /** 2.7 Split Virtqueues: the largest queue. */
-export const QUEUE_SIZE_MAX = 32768;
+export const QUEUE_SIZE_MAX: u32 = 32768;
 
 /** 2.7.5 struct virtq_desc. Byte offsets. */
 export const enum VirtqDesc {

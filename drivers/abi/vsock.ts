@@ -58,7 +58,7 @@ export const VIRTIO_VSOCK_SHUTDOWN_BOTH = 3;
 export const VSOCK_PACKET_BYTES_MAX = 65536;
 
 /** 5.10.6.7 struct virtio_vsock_event. */
-export const VSOCK_EVENT_BYTES = 4;
+export const VSOCK_EVENT_BYTES: u32 = 4;
 export const VIRTIO_VSOCK_EVENT_TRANSPORT_RESET = 0;
 
 /** 5.10.6.3 Bytes that may still be sent: u32 arithmetic, saturating at 0 when the peer shrank. */

@@ -1,0 +1,151 @@
+// `torito run` and `torito serve`: one machine for the life of the process.
+import { existsSync, readFileSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { FsDevice } from "../devices/fs.ts";
+import { VsockDevice } from "../devices/vsock.ts";
+import { loadFirmware } from "../firmware.ts";
+import { createLog, type Log } from "../log.ts";
+import { type Exit, Machine } from "../machine.ts";
+import { createPresence, startWatchdog } from "../watchdog.ts";
+import type { Command, Publish } from "./arguments.ts";
+import { CliError, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
+
+/** Of the package: above dist/host/cli. */
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+
+const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+type Signal = keyof typeof SIGNAL_CODES;
+
+/** Runs until the guest or the user ends it; resolves to the exit code of the process. */
+export async function run(command: Command): Promise<number> {
+  const log = createLog({
+    format: command.logFormat,
+    level: command.logLevel,
+    write: (line) => process.stderr.write(line),
+    fields: { cid: command.cid },
+  });
+  const firmware = loadFirmware(); // the slowest part of the start: the rest happens meanwhile
+  const { image, sourceMap } = readImage(command.app);
+  const vsock = new VsockDevice({ cid: command.cid, connect: command.connect });
+  const volumes = command.volumes.map(({ directory, tag }) => openVolume(directory, tag));
+  const presence = createPresence();
+  await firmware;
+  const machine = await usable(
+    Machine.create({
+      image,
+      sourceMap,
+      memoryBytes: command.memoryBytes,
+      parameters: command.parameters,
+      devices: [vsock, ...volumes],
+      console: (text) => process.stdout.write(text),
+      log,
+      presence,
+    }),
+  );
+  const bound = [];
+  for (const wanted of command.publish) bound.push({ ...wanted, ...(await bind(vsock, wanted)) });
+  if (command.watchdogMs !== null) startWatchdog(presence, command.watchdogMs);
+  const ended = untilEnd(machine, vsock, command, log);
+  machine.boot();
+  announce(vsock, bound, log);
+  const code = await ended;
+  machine.dispose();
+  return code;
+}
+
+function readImage(app: string) {
+  const path = app.endsWith(".wasm") ? app : `${ROOT}build/${basename(resolve(app))}.wasm`;
+  if (!existsSync(path)) {
+    const reason = path === app ? "no such file" : `there is no image ${path}; is it built?`;
+    throw new CliError(`${app}: ${reason}`);
+  }
+  const map = `${path}.map`;
+  return {
+    image: new Uint8Array(readFileSync(path)),
+    sourceMap: existsSync(map) ? readFileSync(map, "utf8") : undefined,
+  };
+}
+
+function openVolume(directory: string, tag: string): FsDevice {
+  try {
+    return new FsDevice({ directory, tag, readOnly: true });
+  } catch (error) {
+    throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
+  }
+}
+
+/** What is wrong with an image is the user's to know: one line, no stack. */
+async function usable(machine: Promise<Machine>): Promise<Machine> {
+  try {
+    return await machine;
+  } catch (error) {
+    throw new CliError((error as Error).message);
+  }
+}
+
+async function bind(vsock: VsockDevice, wanted: Publish) {
+  try {
+    return await vsock.publish(wanted);
+  } catch (error) {
+    throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
+  }
+}
+
+/** Says that it is ready, once the guest listens wherever it is published. */
+function announce(vsock: VsockDevice, bound: readonly Publish[], log: Log): void {
+  Promise.all(bound.map(({ guestPort }) => vsock.probe(guestPort))).then(
+    () => {
+      const urls = bound.map(({ host, port, guestPort }) => {
+        const name = host.includes(":") ? `[${host}]` : host;
+        return `  ${guestPort === 80 ? "http" : "tcp"}://${name}:${port}/`;
+      });
+      log("info", "torito", `ready in ${performance.now().toFixed(0)} ms${urls.join("")}`);
+    },
+    (error: Error) => log("debug", "torito", `not ready: ${error.message}`), // the machine has ended
+  );
+}
+
+/** Resolves to an exit code: the guest's end, a signal, or the time that the user gave. */
+function untilEnd(
+  machine: Machine,
+  vsock: VsockDevice,
+  command: Command,
+  log: Log,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    machine.exited.then((exit) => resolve(exitCode(exit, log)), reject);
+    // A halted guest without a socket or a timer is alive, too.
+    setInterval(() => {}, 0x7fffffff);
+    if (command.timeoutMs !== null) {
+      const seconds = command.timeoutMs / 1000;
+      setTimeout(() => {
+        log("error", "torito", `timeout after ${seconds} s`);
+        resolve(EXIT_TIMEOUT);
+      }, command.timeoutMs);
+    }
+    let signals = 0;
+    const onSignal = (signal: Signal) => {
+      signals++;
+      if (signals > 1) return resolve(SIGNAL_CODES[signal]);
+      log("info", "torito", `${signal}: finishing open connections`);
+      vsock.drain().then(() => resolve(0), reject);
+      setTimeout(() => {
+        log("warn", "torito", `connections are still open after ${command.graceMs / 1000} s`);
+        resolve(SIGNAL_CODES[signal]);
+      }, command.graceMs);
+    };
+    process.on("SIGINT", onSignal);
+    process.on("SIGTERM", onSignal);
+  });
+}
+
+function exitCode(exit: Exit, log: Log): number {
+  if (exit.kind === "disposed") return 0;
+  if (exit.kind === "power-off") return exit.code;
+  const { message, file, line, column, stack } = exit;
+  const place = file === "" ? "" : ` at ${file}:${line}:${column}`;
+  log("error", "guest", `panic: ${message}${place}${stack === "" ? "" : `\n${stack}`}`);
+  return EXIT_SOFTWARE;
+}

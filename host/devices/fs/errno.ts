@@ -1,0 +1,41 @@
+// Errors of the host's file calls as the guest sees them: numbers of Linux, whatever the host is.
+import { Errno } from "../../../drivers/abi/errno.ts";
+
+const NUMBERS = new Map<string, number>([
+  ["EPERM", Errno.EPERM],
+  ["ENOENT", Errno.ENOENT],
+  ["EINTR", Errno.EINTR],
+  ["EIO", Errno.EIO],
+  ["ENXIO", Errno.ENXIO],
+  ["EBADF", Errno.EBADF],
+  ["EAGAIN", Errno.EAGAIN],
+  ["ENOMEM", Errno.ENOMEM],
+  ["EACCES", Errno.EACCES],
+  ["EBUSY", Errno.EBUSY],
+  ["EEXIST", Errno.EEXIST],
+  ["EXDEV", Errno.EXDEV],
+  ["ENODEV", Errno.ENODEV],
+  ["ENOTDIR", Errno.ENOTDIR],
+  ["EISDIR", Errno.EISDIR],
+  ["EINVAL", Errno.EINVAL],
+  ["ENFILE", Errno.ENFILE],
+  ["EMFILE", Errno.EMFILE],
+  ["EFBIG", Errno.EFBIG],
+  ["ENOSPC", Errno.ENOSPC],
+  ["EROFS", Errno.EROFS],
+  ["ENAMETOOLONG", Errno.ENAMETOOLONG],
+  ["ENOTEMPTY", Errno.ENOTEMPTY],
+  ["ELOOP", Errno.ELOOP],
+  ["EOVERFLOW", Errno.EOVERFLOW],
+  ["EOPNOTSUPP", Errno.EOPNOTSUPP],
+  ["ENOTSUP", Errno.EOPNOTSUPP],
+  ["ETIMEDOUT", Errno.ETIMEDOUT],
+  ["ESTALE", Errno.ESTALE],
+]);
+
+/** -Errno for what a file call threw; rethrows what has no code: that is a bug, not an answer. */
+export function errnoOf(error: unknown): number {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (typeof code !== "string") throw error;
+  return -(NUMBERS.get(code) ?? Errno.EIO);
+}

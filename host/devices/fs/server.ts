@@ -1,0 +1,164 @@
+// The FUSE server: one session over one directory, read-only. Handlers follow the guest's own
+// error rule: bytes of reply, or -Errno. Nothing here waits, and nothing trusts the request.
+import { Errno } from "../../../drivers/abi/errno.ts";
+import {
+  FUSE_INIT_BIG_ENDIAN,
+  FUSE_INIT_IN_BYTES_MIN,
+  FUSE_KERNEL_MINOR_VERSION,
+  FUSE_KERNEL_VERSION,
+  FUSE_MINOR_VERSION_MIN,
+  FUSE_PAGE_BYTES,
+  FuseForgetOne,
+  FuseInitFlag,
+  FuseInitIn,
+  FuseInitOut,
+  FuseOpcode,
+} from "../../../drivers/abi/fuse.ts";
+import type { Files } from "../../files.ts";
+import { getU64 } from "./attributes.ts";
+import { errnoOf } from "./errno.ts";
+import { HandleTable } from "./handles.ts";
+import { type Node, NodeTable } from "./nodes.ts";
+import { OPERATIONS } from "./operations.ts";
+import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
+
+export interface FsLimits {
+  /** Inodes that the guest may know at a time; each is a descriptor of the host. */
+  readonly nodesMax: number;
+  /** Files and directories that it may have open. */
+  readonly handlesMax: number;
+  /** Descriptors that stay open for the next OPEN of the same file. */
+  readonly idleFilesMax: number;
+}
+
+/** Requests that a driver should have in flight for data it does not wait for. */
+const BACKGROUND_MAX = 64;
+const INIT_FLAGS_OFFERED =
+  (1 << FuseInitFlag.ASYNC_READ) |
+  (1 << FuseInitFlag.BIG_WRITES) |
+  (1 << FuseInitFlag.AUTO_INVAL_DATA) |
+  (1 << FuseInitFlag.DO_READDIRPLUS) |
+  (1 << FuseInitFlag.READDIRPLUS_AUTO) |
+  (1 << FuseInitFlag.PARALLEL_DIROPS) |
+  (1 << FuseInitFlag.MAX_PAGES) |
+  (1 << FuseInitFlag.INIT_EXT);
+
+export class FuseServer {
+  readonly files: Files;
+  readonly nodes: NodeTable;
+  readonly handles: HandleTable;
+  /** How long the guest may believe names and attributes. */
+  readonly validMs: number;
+  #started = false;
+
+  /** Throws what the host throws when the directory cannot be used. */
+  constructor(files: Files, directory: string, validMs: number, limits: FsLimits) {
+    this.files = files;
+    this.validMs = validMs;
+    this.nodes = new NodeTable(files, directory, limits.nodesMax);
+    this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
+  }
+
+  /** Serves a request that expects a reply: its bytes, or -Errno. */
+  serve(request: FuseRequest): number {
+    if (request.opcode === FUSE_INIT_BIG_ENDIAN) return -Errno.EPROTO;
+    if (request.opcode === FuseOpcode.INIT) return this.#init(request);
+    if (!this.#started) return -Errno.EIO; // U2
+    if (request.opcode === FuseOpcode.DESTROY) return this.#destroy();
+    const operation = OPERATIONS.get(request.opcode);
+    if (operation === undefined) return -Errno.ENOSYS; // U3: the guest stops asking
+    if (request.argumentBytes < operation.argumentBytes) return -Errno.EINVAL;
+    // Before anything is done, so that a reply that does not fit leaves no reference behind.
+    if (request.room < operation.replyBytes) return -Errno.EINVAL;
+    const node = this.nodes.get(request.nodeid);
+    if (node === undefined) return -Errno.EBADF; // U6
+    try {
+      return operation.serve(this, request, node);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  /** FORGET (U4, U5). A malformed one is no reason to fail: there is nobody to tell. */
+  forget(request: FuseRequest): void {
+    if (request.argumentBytes < 8) return;
+    this.#giveBack(request.nodeid, getU64(request.arguments, 0));
+  }
+
+  /** BATCH_FORGET: as many as were announced and came. */
+  batchForget(request: FuseRequest): void {
+    if (request.argumentBytes < 8) return;
+    const announced = request.arguments.getUint32(0, true);
+    const came = Math.floor((request.argumentBytes - 8) / FuseForgetOne.sizeof);
+    const { batch } = request;
+    const perBatch = batch.byteLength / FuseForgetOne.sizeof;
+    for (let i = 0; i < Math.min(announced, came); i++) {
+      if (i % perBatch === 0) request.copyBatch(8 + i * FuseForgetOne.sizeof);
+      const at = (i % perBatch) * FuseForgetOne.sizeof;
+      const nodeid = getU64(batch, at + FuseForgetOne.nodeid);
+      this.#giveBack(nodeid, getU64(batch, at + FuseForgetOne.nlookup));
+    }
+  }
+
+  /** Removes a node that nobody can name or use any more. */
+  settle(node: Node): void {
+    if (!this.nodes.unused(node)) return;
+    this.handles.forget(node);
+    this.nodes.remove(node);
+  }
+
+  /** The session ends: handles and node ids are void (F5). */
+  end(): void {
+    this.#started = false;
+    this.handles.clear();
+    this.nodes.clear();
+  }
+
+  dispose(): void {
+    this.end();
+    this.nodes.remove(this.nodes.root);
+  }
+
+  /** However many the guest claims to give back, a node has no fewer than none (W8). */
+  #giveBack(nodeid: number, count: number): void {
+    const node = this.nodes.get(nodeid);
+    if (node === undefined || node === this.nodes.root) return;
+    node.references = Math.max(0, node.references - count);
+    this.settle(node);
+  }
+
+  /** U1. A driver of a later major version is told ours and tries again. */
+  #init(request: FuseRequest): number {
+    const { arguments: input, reply } = request;
+    if (request.argumentBytes < FUSE_INIT_IN_BYTES_MIN) return -Errno.EINVAL;
+    if (request.room < FuseInitOut.sizeof) return -Errno.EINVAL;
+    const major = input.getUint32(FuseInitIn.major, true);
+    const minor = input.getUint32(FuseInitIn.minor, true);
+    if (major < FUSE_KERNEL_VERSION) return -Errno.EPROTO;
+    if (major === FUSE_KERNEL_VERSION && minor < FUSE_MINOR_VERSION_MIN) return -Errno.EPROTO;
+    this.end();
+    request.replyBytes.fill(0, 0, FuseInitOut.sizeof);
+    reply.setUint32(FuseInitOut.major, FUSE_KERNEL_VERSION, true);
+    if (major > FUSE_KERNEL_VERSION) {
+      reply.setUint32(FuseInitOut.minor, FUSE_KERNEL_MINOR_VERSION, true);
+      return FuseInitOut.sizeof;
+    }
+    this.#started = true;
+    const readahead = input.getUint32(FuseInitIn.max_readahead, true);
+    const flags = input.getUint32(FuseInitIn.flags, true) & INIT_FLAGS_OFFERED;
+    reply.setUint32(FuseInitOut.minor, Math.min(minor, FUSE_KERNEL_MINOR_VERSION), true);
+    reply.setUint32(FuseInitOut.max_readahead, Math.min(readahead, DATA_BYTES_MAX), true);
+    reply.setUint32(FuseInitOut.flags, flags, true);
+    reply.setUint16(FuseInitOut.max_background, BACKGROUND_MAX, true);
+    reply.setUint16(FuseInitOut.congestion_threshold, BACKGROUND_MAX * 0.75, true);
+    reply.setUint32(FuseInitOut.max_write, DATA_BYTES_MAX, true);
+    reply.setUint32(FuseInitOut.time_gran, 1, true);
+    reply.setUint16(FuseInitOut.max_pages, DATA_BYTES_MAX / FUSE_PAGE_BYTES, true);
+    return FuseInitOut.sizeof;
+  }
+
+  #destroy(): number {
+    this.end();
+    return 0;
+  }
+}

@@ -1,0 +1,396 @@
+// One vsock connection between a port of the guest and a stream socket of the host (virtio 5.10.6).
+// What it owes the guest is a bit per kind of packet, paid in fixed order when an rx buffer is there.
+//
+//   guest RW ──▶ Outbound ──▶ socket         fwd_cnt grows when the kernel has the bytes
+//   socket ──▶ Inbound ──▶ rx buffers        one chunk at most, then the socket is paused
+import {
+  VIRTIO_VSOCK_SHUTDOWN_BOTH,
+  VIRTIO_VSOCK_SHUTDOWN_RCV,
+  VIRTIO_VSOCK_SHUTDOWN_SEND,
+  VIRTIO_VSOCK_TYPE_STREAM,
+  VsockHdr,
+  VsockOp,
+} from "../../../drivers/abi/vsock.ts";
+import type { SocketEvents, StreamSocket } from "../../sockets.ts";
+import type { Chain } from "../../virtqueue.ts";
+import { Credit } from "./credit.ts";
+import { CLOSE_MS, CONNECT_MS, type Hub, LINGER_MS, TAIL_MS } from "./hub.ts";
+import { Inbound } from "./inbound.ts";
+import { Outbound } from "./outbound.ts";
+import type { GuestPacket, HostPacket } from "./packet.ts";
+import { SINK } from "./sink.ts";
+import { assertMay, State } from "./state.ts";
+
+export class Connection implements SocketEvents {
+  readonly hostPort: number;
+  readonly guestPort: number;
+  /** Links of the device's lists. */
+  nextReady: Connection | null = null;
+  listed = false;
+  flushing = false;
+  deadlineNs = Number.POSITIVE_INFINITY;
+  readonly #hub: Hub;
+  readonly #out: Outbound;
+  readonly #in = new Inbound();
+  readonly #credit: Credit;
+  /** Told once whether the guest accepted. */
+  readonly #opened: ((accepted: boolean) => void) | null;
+  #state: State;
+  #socket: StreamSocket = SINK;
+  #socketOpen = false; // until closed()
+  #socketLeft = false; // close() or reset() was called
+  #pending = 0; // bit per VsockOp; RW and CREDIT_REQUEST follow from #in
+  #guestShutdown = 0; // flags of the guest, which accumulate (V15)
+  #hostShutdown = 0; // flags of the host, told or due
+  #ended = false; // the client will send no more
+  #endSent = false; // the client was told that the guest will send no more
+  #creditAsked = false;
+
+  /** Bytes of the guest go nowhere until a socket is attached. */
+  constructor(
+    hub: Hub,
+    hostPort: number,
+    guestPort: number,
+    begin: State.Requesting | State.Connecting,
+    opened: ((accepted: boolean) => void) | null = null,
+  ) {
+    this.#hub = hub;
+    this.hostPort = hostPort;
+    this.guestPort = guestPort;
+    this.#state = begin;
+    this.#opened = opened;
+    this.#out = new Outbound(hub.share, hub.bufAlloc);
+    this.#credit = new Credit(hub.bufAlloc);
+    hub.deadline(this, CONNECT_MS);
+    if (begin === State.Requesting) this.#want(VsockOp.REQUEST);
+  }
+
+  attach(socket: StreamSocket): void {
+    this.#socket = socket;
+    this.#socketOpen = true;
+    this.#in.attach(socket);
+  }
+
+  // ---- the guest's side
+
+  /** A sound packet of the guest. True: the connection keeps the chain until it is sent. */
+  receive(packet: GuestPacket, chain: Chain): boolean {
+    if (packet.op === VsockOp.RST) {
+      this.#resetByGuest();
+      return false;
+    }
+    if (this.#state === State.Resetting) return false;
+    this.learnCredit(packet);
+    switch (packet.op) {
+      case VsockOp.INVALID:
+        this.#hub.stats.rejected++;
+        return false;
+      case VsockOp.RESPONSE:
+        if (this.#state === State.Requesting && !this.#owes(VsockOp.REQUEST)) this.#establish();
+        else this.#violated();
+        return false;
+      case VsockOp.RW:
+        return this.#payload(packet.len, chain);
+      case VsockOp.SHUTDOWN:
+        if (this.#state >= State.Established) this.#shutdownByGuest(packet.flags);
+        else this.#violated();
+        return false;
+      case VsockOp.CREDIT_UPDATE:
+      case VsockOp.CREDIT_REQUEST:
+        if (this.#state < State.Established) this.#violated();
+        else if (packet.op === VsockOp.CREDIT_REQUEST) this.#want(VsockOp.CREDIT_UPDATE);
+        return false;
+      default: // a second REQUEST (K6), and numbers that are no operation (K3)
+        this.#violated();
+        return false;
+    }
+  }
+
+  /** What emit() would send now; INVALID: nothing. */
+  nextOp(): VsockOp {
+    if (this.#owes(VsockOp.RST)) return VsockOp.RST;
+    if (this.#owes(VsockOp.RESPONSE)) return VsockOp.RESPONSE;
+    if (this.#owes(VsockOp.REQUEST)) return VsockOp.REQUEST;
+    if (this.#state !== State.Established) return VsockOp.INVALID;
+    if (!this.#in.empty) {
+      if (this.#credit.available > 0) return VsockOp.RW;
+      if (!this.#creditAsked) return VsockOp.CREDIT_REQUEST;
+    } else if (this.#owes(VsockOp.SHUTDOWN)) {
+      return VsockOp.SHUTDOWN;
+    }
+    return this.#owes(VsockOp.CREDIT_UPDATE) ? VsockOp.CREDIT_UPDATE : VsockOp.INVALID;
+  }
+
+  /** Writes the packet of nextOp() into an rx chain with room for a header; returns its bytes. */
+  emit(chain: Chain, packet: HostPacket): number {
+    const op = this.nextOp();
+    const length = op === VsockOp.RW ? this.#emitPayload(chain) : 0;
+    if (op === VsockOp.RW && length === 0) return 0;
+    packet.hostPort = this.hostPort;
+    packet.guestPort = this.guestPort;
+    packet.type = VIRTIO_VSOCK_TYPE_STREAM;
+    packet.op = op;
+    packet.len = length;
+    packet.flags = op === VsockOp.SHUTDOWN ? this.#hostShutdown : 0;
+    this.#credit.stamp(packet);
+    packet.write(chain);
+    this.#pending &= ~((1 << op) | (1 << VsockOp.CREDIT_UPDATE)); // every packet updates credit
+    if (op === VsockOp.CREDIT_REQUEST) this.#creditAsked = true;
+    if (op === VsockOp.SHUTDOWN && this.#hostShutdown === VIRTIO_VSOCK_SHUTDOWN_BOTH) {
+      this.#enter(State.Closing, CLOSE_MS);
+    }
+    if (op === VsockOp.RST) this.#forget();
+    return VsockHdr.sizeof + length;
+  }
+
+  /** End of a turn: what the guest sent in it leaves in one system call. */
+  flush(): void {
+    this.#consumed(this.#out.flush(this.#socket));
+    this.#moveOn();
+  }
+
+  /** The guest broke the protocol, or the socket broke: RST, and nothing else any more. */
+  abort(): void {
+    if (this.#state === State.Resetting || this.#state === State.Gone) return;
+    this.#enter(State.Resetting);
+    this.#want(VsockOp.RST);
+    this.#breakOff();
+  }
+
+  /** The device forgets its guest, which is not told. */
+  cut(): void {
+    this.#breakOff();
+    if (this.#state !== State.Gone) this.#forget();
+  }
+
+  /** Reads no more of the client, and tells the guest so. */
+  drain(): void {
+    if (this.#state > State.Established) return;
+    this.#in.pause();
+    this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
+  }
+
+  /** The time that was set by the last change of state is over. */
+  expired(): void {
+    if (this.#state === State.Requesting && this.#owes(VsockOp.REQUEST)) {
+      this.cut(); // the guest has not heard of it
+    } else if (this.#state >= State.Resetting) {
+      this.#leaveSocket(!this.#out.idle);
+    } else {
+      this.abort();
+    }
+  }
+
+  // ---- the socket's side
+
+  connected(): void {
+    if (this.#state !== State.Connecting) return;
+    this.#establish();
+    this.#want(VsockOp.RESPONSE);
+    this.#hub.settle();
+  }
+
+  data(chunk: Uint8Array): void {
+    if (this.#state > State.Established || this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) {
+      this.#in.skip(chunk);
+      return;
+    }
+    this.#in.put(chunk);
+    this.#hub.ready(this);
+    this.#hub.pump();
+    if (!this.#in.empty) this.#in.pause();
+    this.#hub.settle();
+  }
+
+  end(): void {
+    this.#ended = true;
+    if (this.#state > State.Established) return;
+    this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
+    this.#hub.settle();
+  }
+
+  sent(): void {
+    this.#consumed(this.#out.complete());
+    this.flush();
+    this.#hub.settle();
+  }
+
+  failed(): void {
+    if (this.#state === State.Requesting && this.#owes(VsockOp.REQUEST)) this.#forget();
+    else this.abort();
+    this.#hub.settle();
+  }
+
+  closed(): void {
+    this.#socketOpen = false;
+    if (this.#state === State.Gone) {
+      this.#out.drop();
+      this.#hub.gone(this);
+    } else if (this.#state === State.Established && this.#ended && this.#endSent) {
+      this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH); // behind the chunk that is left
+    } else {
+      this.failed();
+      return;
+    }
+    this.#hub.settle();
+  }
+
+  // ---- inside
+
+  #enter(next: State, timeoutMs = 0): void {
+    const from = this.#state;
+    assertMay(from, next);
+    this.#state = next;
+    this.deadlineNs = Number.POSITIVE_INFINITY;
+    if (timeoutMs > 0) this.#hub.deadline(this, timeoutMs);
+    if (from === State.Requesting) this.#opened?.(next === State.Established);
+  }
+
+  #owes(op: VsockOp): boolean {
+    return (this.#pending & (1 << op)) !== 0;
+  }
+
+  #want(op: VsockOp): void {
+    this.#pending = op === VsockOp.RST ? 1 << op : this.#pending | (1 << op);
+    this.#hub.ready(this);
+  }
+
+  /** Bytes that the guest sent before it closed are innocent of what it sends after. */
+  #violated(): void {
+    this.#hub.stats.rejected++;
+    if (this.#state === State.Tail) this.#answerClose();
+    else this.abort();
+  }
+
+  /** Any packet tells what the guest has room for (V7). */
+  learnCredit(packet: GuestPacket): void {
+    if (!this.#credit.learn(packet)) this.#hub.stats.rejected++;
+    if (this.#credit.available === 0) return;
+    this.#creditAsked = false;
+    if (!this.#in.empty) this.#hub.ready(this);
+  }
+
+  /** Both sides agreed. A probe has seen enough: it closes at once. */
+  #establish(): void {
+    this.#enter(State.Established);
+    if (this.#opened !== null) this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
+    this.#hub.ready(this);
+  }
+
+  #payload(length: number, chain: Chain): boolean {
+    const closed = (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
+    if (this.#state < State.Established || closed || !this.#credit.take(length)) {
+      this.#violated();
+      return false;
+    }
+    if (length === 0) return false;
+    // It crossed our SHUTDOWN on the way, and nobody is left to read it.
+    if (this.#state === State.Closing) {
+      this.#consumed(length);
+      return false;
+    }
+    this.#hub.flushLater(this);
+    return this.#out.take(chain, length);
+  }
+
+  #shutdownByGuest(flags: number): void {
+    this.#guestShutdown |= flags & VIRTIO_VSOCK_SHUTDOWN_BOTH;
+    if (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) this.#in.discard();
+    if (this.#guestShutdown === VIRTIO_VSOCK_SHUTDOWN_BOTH) {
+      if (this.#state === State.Closing) this.#answerClose();
+      else if (this.#state === State.Established) this.#enter(State.Tail, TAIL_MS);
+    }
+    this.#hub.flushLater(this);
+  }
+
+  /** V14, V16. The client is reset too, unless the guest had closed before. */
+  #resetByGuest(): void {
+    if (this.#state < State.Tail) this.#breakOff();
+    this.#forget();
+  }
+
+  #stopSending(flags: number): void {
+    if ((this.#hostShutdown | flags) === this.#hostShutdown) return;
+    this.#hostShutdown |= flags;
+    this.#want(VsockOp.SHUTDOWN);
+  }
+
+  #emitPayload(chain: Chain): number {
+    const length = this.#in.emit(chain, this.#credit.available);
+    this.#credit.sent(length);
+    this.#hub.share.copiedBytes += length;
+    this.#hub.stats.bytesToGuest += length;
+    const wanted = (this.#hostShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) === 0;
+    if (this.#in.empty && wanted) this.#in.resume();
+    return length;
+  }
+
+  #consumed(length: number): void {
+    if (length === 0) return;
+    this.#credit.consumed(length);
+    this.#hub.stats.bytesFromGuest += length;
+    if (this.#credit.updateDue) this.#want(VsockOp.CREDIT_UPDATE);
+  }
+
+  /** After bytes left: what had to wait for them. */
+  #moveOn(): void {
+    if (this.#state === State.Tail) {
+      if (this.#out.idle) this.#answerClose();
+    } else if (this.#state >= State.Resetting) {
+      if (this.#out.idle) this.#closeSocket();
+    } else if (
+      this.#state === State.Established &&
+      (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0 &&
+      !this.#endSent &&
+      this.#out.handedOver
+    ) {
+      this.#endSent = true;
+      this.#socket.end();
+    }
+  }
+
+  /** The guest closed: RST says that it is done (V16). */
+  #answerClose(): void {
+    const { deadlineNs } = this;
+    this.#enter(State.Resetting);
+    this.deadlineNs = deadlineNs; // of the tail, if there is one yet
+    this.#want(VsockOp.RST);
+    if (this.#out.idle) this.#closeSocket();
+  }
+
+  /** Closing over unread bytes makes the kernel reset the client, which may lose our last ones. */
+  #closeSocket(): void {
+    if (!this.#socketOpen || this.#socketLeft) return;
+    if (this.#ended || !this.#in.unread) {
+      this.#leaveSocket(false);
+      return;
+    }
+    this.#socketLeft = true;
+    this.#socket.end();
+    this.#in.resume();
+    this.#hub.deadline(this, LINGER_MS);
+  }
+
+  #leaveSocket(broken: boolean): void {
+    if (!this.#socketOpen) return;
+    this.#socketLeft = true;
+    if (broken) this.#socket.reset();
+    else this.#socket.close();
+  }
+
+  /** Nothing goes either way any more. The socket first: then no kernel call reads the chains. */
+  #breakOff(): void {
+    this.#leaveSocket(true);
+    this.#in.discard();
+    this.#out.drop();
+  }
+
+  #forget(): void {
+    const { deadlineNs } = this;
+    this.#pending = 0;
+    this.#enter(State.Gone);
+    this.deadlineNs = deadlineNs; // of a socket that still drains
+    this.#hub.freePorts(this);
+    if (!this.#socketOpen) this.#hub.gone(this);
+  }
+}

@@ -1,0 +1,59 @@
+// Credit of one connection, both ways (virtio 5.10.6.3). All counters are u32 and wrap.
+import { VSOCK_PACKET_BYTES_MAX, vsockCredit } from "../../../drivers/abi/vsock.ts";
+import type { GuestPacket, HostPacket } from "./packet.ts";
+
+export class Credit {
+  readonly #bufAlloc: number;
+  #txCnt = 0; // payload bytes sent to the guest
+  #peerBufAlloc = 0;
+  #peerFwdCnt = 0;
+  #rxCnt = 0; // payload bytes taken from the guest
+  #fwdCnt = 0; // of these, with the kernel
+  #fwdCntTold = 0;
+
+  constructor(bufAlloc: number) {
+    this.#bufAlloc = bufAlloc;
+  }
+
+  /** Bytes that the guest has room for. */
+  get available(): number {
+    return vsockCredit(this.#peerBufAlloc, this.#txCnt, this.#peerFwdCnt);
+  }
+
+  /** Learns from any packet. False: it claims to have consumed what was never sent (K9). */
+  learn(packet: GuestPacket): boolean {
+    this.#peerBufAlloc = packet.bufAlloc;
+    const advance = (packet.fwdCnt - this.#peerFwdCnt) >>> 0;
+    if (advance > (this.#txCnt - this.#peerFwdCnt) >>> 0) return false;
+    this.#peerFwdCnt = packet.fwdCnt;
+    return true;
+  }
+
+  sent(length: number): void {
+    this.#txCnt = (this.#txCnt + length) >>> 0;
+  }
+
+  /** Takes payload in. False: it is more than was advertised (V6, V35). */
+  take(length: number): boolean {
+    if (length > vsockCredit(this.#bufAlloc, this.#rxCnt, this.#fwdCnt)) return false;
+    this.#rxCnt = (this.#rxCnt + length) >>> 0;
+    return true;
+  }
+
+  consumed(length: number): void {
+    this.#fwdCnt = (this.#fwdCnt + length) >>> 0;
+  }
+
+  /** Does the guest believe that less than a packet fits, and is wrong? (V39) */
+  get updateDue(): boolean {
+    if (this.#fwdCnt === this.#fwdCntTold) return false;
+    const believed = vsockCredit(this.#bufAlloc, this.#rxCnt, this.#fwdCntTold);
+    return believed < Math.min(VSOCK_PACKET_BYTES_MAX, this.#bufAlloc);
+  }
+
+  /** Every packet tells the truth of its moment (V7). */
+  stamp(packet: HostPacket): void {
+    packet.bufAlloc = this.#bufAlloc;
+    packet.fwdCnt = this.#fwdCntTold = this.#fwdCnt;
+  }
+}

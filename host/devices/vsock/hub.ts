@@ -1,0 +1,42 @@
+// What a connection may ask of its device, and the limits and times of both.
+import type { Connection } from "./connection.ts";
+import type { RingShare } from "./outbound.ts";
+import type { VsockStats } from "./stats.ts";
+
+export interface VsockLimits {
+  /** Connections, with those whose socket still drains. More clients are closed at once. */
+  readonly connections: number;
+  /** Bytes of one connection that the device accepts and the kernel has not taken (buf_alloc). */
+  readonly bufAlloc: number;
+}
+
+export const LIMITS: VsockLimits = { connections: 4096, bufAlloc: 256 * 1024 };
+
+/** REQUEST without an answer, or a connect of the host under way. */
+export const CONNECT_MS = 2000;
+/** SHUTDOWN of both ways without RST (V16). */
+export const CLOSE_MS = 2000;
+/** The guest has closed; its last bytes wait for a slow reader. */
+export const TAIL_MS = 30_000;
+/** Everything is with the kernel; the client's unread bytes are drained, or they would reset it. */
+export const LINGER_MS = 2000;
+
+export interface Hub {
+  readonly stats: VsockStats;
+  readonly share: RingShare;
+  readonly bufAlloc: number;
+  /** The connection may have something to say. */
+  ready(connection: Connection): void;
+  /** Its payload leaves at the end of the turn. */
+  flushLater(connection: Connection): void;
+  /** expired() is called after `ms`, unless another deadline is set before. */
+  deadline(connection: Connection, ms: number): void;
+  /** The guest is done with its ports. */
+  freePorts(connection: Connection): void;
+  /** Nothing is left of it, on either side. */
+  gone(connection: Connection): void;
+  /** Fills rx buffers with what is ready. */
+  pump(): void;
+  /** Last act of an event of the host: pumps, interrupts, gives the guest its turn. */
+  settle(): void;
+}

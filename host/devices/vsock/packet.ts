@@ -1,0 +1,91 @@
+// The 44-byte header of a vsock packet (virtio 5.10.6), in and out of chains. It is copied out of guest
+// memory once, so that what was checked cannot change, however it is split over descriptors (S2).
+import {
+  VIRTIO_VSOCK_TYPE_STREAM,
+  VMADDR_CID_HOST,
+  VSOCK_PACKET_BYTES_MAX,
+  VsockHdr,
+  type VsockOp,
+} from "../../../drivers/abi/vsock.ts";
+import type { Chain } from "../../virtqueue.ts";
+
+/** A packet of the guest. One object serves them all: its fields live until the next read(). */
+export class GuestPacket {
+  srcPort = 0;
+  dstPort = 0;
+  len = 0;
+  type = 0;
+  op: VsockOp = 0;
+  flags = 0;
+  bufAlloc = 0;
+  fwdCnt = 0;
+  readonly #bytes = new Uint8Array(VsockHdr.sizeof);
+  readonly #view = new DataView(this.#bytes.buffer);
+
+  /** False: the chain holds no packet from `guestCid` to the host (V8, V11, V23, V31). */
+  read(chain: Chain, guestCid: number): boolean {
+    if (chain.readableBytes < VsockHdr.sizeof || chain.writableBytes > 0) return false;
+    chain.copyFrom(0, this.#bytes);
+    const view = this.#view;
+    if (!this.#isCid(VsockHdr.src_cid, guestCid)) return false;
+    if (!this.#isCid(VsockHdr.dst_cid, VMADDR_CID_HOST)) return false;
+    this.srcPort = view.getUint32(VsockHdr.src_port, true);
+    this.dstPort = view.getUint32(VsockHdr.dst_port, true);
+    this.len = view.getUint32(VsockHdr.len, true);
+    this.type = view.getUint16(VsockHdr.type, true);
+    this.op = view.getUint16(VsockHdr.op, true);
+    this.flags = view.getUint32(VsockHdr.flags, true);
+    this.bufAlloc = view.getUint32(VsockHdr.buf_alloc, true);
+    this.fwdCnt = view.getUint32(VsockHdr.fwd_cnt, true);
+    return true;
+  }
+
+  /** Does the chain hold the payload that the header promises? More room is fine (V12). */
+  fits(chain: Chain): boolean {
+    return this.len <= chain.readableBytes - VsockHdr.sizeof && this.len <= VSOCK_PACKET_BYTES_MAX;
+  }
+
+  #isCid(offset: number, cid: number): boolean {
+    return (
+      this.#view.getUint32(offset, true) === cid && this.#view.getUint32(offset + 4, true) === 0
+    );
+  }
+}
+
+/** A packet for the guest. One object serves them all: set the fields, then write(). */
+export class HostPacket {
+  hostPort = 0;
+  guestPort = 0;
+  len = 0;
+  type = VIRTIO_VSOCK_TYPE_STREAM;
+  op: VsockOp = 0;
+  flags = 0;
+  bufAlloc = 0;
+  fwdCnt = 0;
+  readonly #bytes = new Uint8Array(VsockHdr.sizeof);
+  readonly #view = new DataView(this.#bytes.buffer);
+
+  constructor(guestCid: number) {
+    this.#view.setUint32(VsockHdr.src_cid, VMADDR_CID_HOST, true);
+    this.#view.setUint32(VsockHdr.dst_cid, guestCid, true);
+  }
+
+  /** Writes the header to the front of a chain, which has room for it. */
+  write(chain: Chain): void {
+    const view = this.#view;
+    view.setUint32(VsockHdr.src_port, this.hostPort, true);
+    view.setUint32(VsockHdr.dst_port, this.guestPort, true);
+    view.setUint32(VsockHdr.len, this.len, true);
+    view.setUint16(VsockHdr.type, this.type, true);
+    view.setUint16(VsockHdr.op, this.op, true);
+    view.setUint32(VsockHdr.flags, this.flags, true);
+    view.setUint32(VsockHdr.buf_alloc, this.bufAlloc, true);
+    view.setUint32(VsockHdr.fwd_cnt, this.fwdCnt, true);
+    chain.copyTo(0, this.#bytes);
+  }
+}
+
+/** Can this rx chain take a packet at all? (V11, K15) */
+export function carriesPacket(chain: Chain): boolean {
+  return chain.readableCount === 0 && chain.writableBytes >= VsockHdr.sizeof;
+}

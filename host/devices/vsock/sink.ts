@@ -1,0 +1,22 @@
+// The socket of a connection that has none: a probe. It takes everything and never says anything.
+import type { SocketEvents, StreamSocket } from "../../sockets.ts";
+
+const NOBODY: SocketEvents = {
+  connected() {},
+  data() {},
+  end() {},
+  sent() {},
+  failed() {},
+  closed() {},
+};
+
+/** Shared by all: it has no state. */
+export const SINK: StreamSocket = {
+  events: NOBODY,
+  send: () => true,
+  end() {},
+  pause() {},
+  resume() {},
+  close() {},
+  reset() {},
+};

@@ -1,0 +1,69 @@
+// The files of the host, as the file system device needs them. Everything is synchronous: answers
+// from the host's caches take 1-2 us, against 15 us through the thread pool. A simulation replaces it.
+import { PathFiles } from "./devices/fs/path-files.ts";
+import { ProcFiles } from "./devices/fs/proc-files.ts";
+
+/** What a file system knows about an inode; node's BigIntStats is one. */
+export interface FileStat {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly mode: bigint;
+  readonly nlink: bigint;
+  readonly uid: bigint;
+  readonly gid: bigint;
+  readonly rdev: bigint;
+  readonly size: bigint;
+  readonly blksize: bigint;
+  readonly blocks: bigint;
+  readonly atimeNs: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+export interface FileSystemStat {
+  readonly bsize: bigint;
+  readonly blocks: bigint;
+  readonly bfree: bigint;
+  readonly bavail: bigint;
+  readonly files: bigint;
+  readonly ffree: bigint;
+}
+
+/**
+ * Inodes are numbers that `root` and `hold` hand out and `drop` takes back; descriptors come from
+ * `open` and go to `close`. A name is one entry of a directory, as bytes: never empty, "." or "..",
+ * without "/" and NUL. No call follows a symbolic link, none waits for another program. Failures
+ * are thrown as node does, with a `code`.
+ */
+export interface Files {
+  /** Descriptors that this process may hold; the device keeps to a part of them. */
+  descriptorsMax(): number;
+  /** Holds the directory that is shared. */
+  root(path: string): number;
+  /** What is at `name` now, or null. */
+  peek(directory: number, name: Uint8Array): FileStat | null;
+  /** Holds what is at `name`, so that it stays this inode whatever happens to the name. */
+  hold(directory: number, name: Uint8Array): { inode: number; stat: FileStat };
+  drop(inode: number): void;
+  stat(inode: number): FileStat;
+  /** Throws unless the host lets this process do what mask asks for (4 read, 2 write, 1 execute). */
+  access(inode: number, mask: number): void;
+  statfs(inode: number): FileSystemStat;
+  /** Text of the symbolic link at `name`. */
+  readlink(directory: number, name: Uint8Array): Uint8Array;
+  /** Names in the directory, without "." and "..". */
+  list(directory: number): Uint8Array[];
+  /** Opens a regular file for reading. The caller has made sure that it is one. */
+  open(inode: number): number;
+  /**
+   * Fills the views from offset on, a bigint when it is beyond 2^52; returns the bytes read, fewer
+   * at the end of the file.
+   */
+  read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number;
+  close(descriptor: number): void;
+}
+
+/** The files of this host. */
+export function hostFiles(): Files {
+  return process.platform === "linux" ? new ProcFiles() : new PathFiles();
+}

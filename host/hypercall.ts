@@ -1,0 +1,42 @@
+// The host's half of kernel/hypercall.ts, which is the contract. Numbers arrive as i32 and leave as
+// u32 or u64; everything behind them works on unsigned numbers.
+import type * as Hypercall from "../kernel/hypercall.ts";
+import type { Bus } from "./bus.ts";
+import type { Clock } from "./clock.ts";
+import { type GuestMemory, u32 } from "./memory.ts";
+
+/** The guest gave up, by an assertion or an error of its own. Thrown through the guest. */
+export class GuestPanic extends Error {
+  override name = "GuestPanic";
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+
+  constructor(message: string, file: string, line: number, column: number) {
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = PANIC_FRAMES_MAX;
+    super(message);
+    Error.stackTraceLimit = limit;
+    this.file = file;
+    this.line = line;
+    this.column = column;
+  }
+}
+
+/** Frames that a panic shows; V8 would keep ten. */
+const PANIC_FRAMES_MAX = 50;
+
+/** A panic message is cut here: it is the guest's, and it may be nonsense. */
+const PANIC_TEXT_MAX = 4096;
+
+export function createHypercalls(bus: Bus, memory: GuestMemory, clock: Clock): typeof Hypercall {
+  const text = (address: number) => memory.string(address).slice(0, PANIC_TEXT_MAX);
+  return {
+    mmioRead: (address, bytes) => bus.read(u32(address), bytes),
+    mmioWrite: (address, bytes, value) => bus.write(u32(address), bytes, u32(value)),
+    clock: () => BigInt(Math.floor(clock.now())),
+    panic(message, file, line, column): never {
+      throw new GuestPanic(text(message) || "panic", text(file), u32(line), u32(column));
+    },
+  };
+}

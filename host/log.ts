@@ -1,0 +1,64 @@
+// Log lines of the machine and the command line: one line each, for people or as JSON.
+
+export type LogLevel = "error" | "warn" | "info" | "debug";
+export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
+
+export type LogFormat = "pretty" | "json";
+
+export interface LoggerOptions {
+  readonly format: LogFormat;
+  /** Lines of lesser weight are left out. */
+  readonly level: LogLevel;
+  /** Takes one line, its newline included. */
+  readonly write: (line: string) => void;
+  /** Milliseconds since 1970. */
+  readonly date?: () => number;
+  /** In every JSON line, beside ts, level, comp and msg. */
+  readonly fields?: Readonly<Record<string, string | number>>;
+}
+
+/** `component` is who speaks: "guest", "vsock"; "torito" is the program itself. */
+export type Log = (level: LogLevel, component: string, message: string) => void;
+
+export function createLog(options: LoggerOptions): Log {
+  const { format, level: threshold, write, date = Date.now, fields = {} } = options;
+  const most = LOG_LEVELS.indexOf(threshold);
+  return (level, component, message) => {
+    if (LOG_LEVELS.indexOf(level) > most) return;
+    if (format === "json") {
+      const ts = new Date(date()).toISOString();
+      write(`${JSON.stringify({ ts, level, ...fields, comp: component, msg: message })}\n`);
+    } else {
+      const who = component === "torito" ? "" : `${component}: `;
+      write(`${level === "info" ? "" : `${level}: `}${who}${message}\n`);
+    }
+  };
+}
+
+/**
+ * Lets `perSecond` lines of each second through and counts the others, so that a guest cannot
+ * flood the log. The next line that passes says how many were left out.
+ */
+export function limitLog(
+  write: (message: string) => void,
+  now: () => number,
+  perSecond: number,
+): (message: string) => void {
+  let second = -1;
+  let passed = 0;
+  let suppressed = 0;
+  return (message) => {
+    const current = Math.floor(now() / 1e9);
+    if (current !== second) {
+      second = current;
+      passed = 0;
+    }
+    if (passed >= perSecond) {
+      suppressed++;
+      return;
+    }
+    passed++;
+    write(suppressed > 0 ? `${message} (${suppressed} lines left out before)` : message);
+    suppressed = 0;
+  };
+}

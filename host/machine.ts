@@ -1,0 +1,353 @@
+// Machine: one guest on the host's event-loop thread. The guest is entered from host events and
+// halts by returning; interrupts wait until it has returned. Nothing here is shared by machines.
+import { BOOT_INFO_ADDRESS, RunResult, TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
+import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { VirtioDevice } from "./device.ts";
+import { Firmware, loadFirmware, PowerOff } from "./firmware.ts";
+import { createHypercalls, GuestPanic } from "./hypercall.ts";
+import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
+import { type Log, limitLog } from "./log.ts";
+import { GuestMemory, PAGE_BYTES } from "./memory.ts";
+import { RegisterFile } from "./mmio.ts";
+import { innermost, symbolise } from "./symbols.ts";
+
+export interface MachineOptions {
+  /** The guest: its bytes, or the module if several machines share it. */
+  readonly image: BufferSource | WebAssembly.Module;
+  /** Source map of the image, as text: panics then show AssemblyScript positions. */
+  readonly sourceMap?: string | undefined;
+  /** RAM, a multiple of 64 KiB; it never grows. Default 64 MiB. */
+  readonly memoryBytes?: number;
+  /** RAM in a SharedArrayBuffer. Slower copies; meant for SMP. */
+  readonly sharedMemory?: boolean;
+  /** Kernel and application parameters, separated by spaces. The devices are announced before. */
+  readonly parameters?: string;
+  /** Plugged in this order. A device belongs to one machine. */
+  readonly devices?: readonly VirtioDevice[];
+  /** Default: the system's. With one of its own a machine's RTC follows it, too. */
+  readonly clock?: Clock;
+  /** Fills the array with random bytes. Default: the system's entropy. */
+  readonly entropy?: (into: Uint8Array) => void;
+  /** Takes the guest's console, by whole lines. Default: dropped. */
+  readonly console?: (text: string) => void;
+  readonly log?: Log;
+  /** Thread switches before the guest must return to the event loop. Default 10000. */
+  readonly budget?: number;
+  /** Word 0 tells a watchdog which entry into the guest is going on; 0: none. */
+  readonly presence?: Int32Array;
+}
+
+/** Why the machine is no more. */
+export type Exit =
+  | { readonly kind: "power-off"; readonly code: number }
+  | {
+      readonly kind: "panic";
+      readonly message: string;
+      /** AssemblyScript position, or "" and 0 if unknown. */
+      readonly file: string;
+      readonly line: number;
+      readonly column: number;
+      /** The guest's frames, innermost first. */
+      readonly stack: string;
+      readonly code: 70;
+    }
+  | { readonly kind: "disposed" };
+
+/** Entries into the guest in one turn; then the host looks at its sockets first. */
+const ROUNDS_PER_TURN_MAX = 64;
+const LOG_LINES_PER_SECOND = 5;
+const MEMORY_BYTES_DEFAULT = 64 * 1024 * 1024;
+const MEMORY_BYTES_MAX = 65536 * PAGE_BYTES;
+const TWO_32 = 4294967296;
+const NO_TIMER = Number.POSITIVE_INFINITY;
+
+const enum State {
+  Created, // by create()
+  Running, // by boot()
+  Ended, // by power-off, panic, dispose() or a fault of the host
+}
+
+export class Machine {
+  readonly memory: GuestMemory;
+  /** Register files in the order of the devices; their counters tell what the guest did wrong. */
+  readonly registers: readonly RegisterFile[];
+  /**
+   * Resolves once, when the machine has ended; its devices are disposed by then. Rejects when the
+   * host's own code failed, which is never the guest's doing.
+   */
+  readonly exited: Promise<Exit>;
+  readonly #bus = new Bus();
+  readonly #clock: Clock;
+  readonly #firmware: Firmware;
+  readonly #guest: GuestExports;
+  readonly #options: MachineOptions;
+  readonly #budget: number;
+  readonly #presence: Int32Array;
+  #resolve: (exit: Exit) => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+  #state = State.Created as State;
+  #inside = false;
+  #again = false;
+  #deferred = false;
+  #entries = 0;
+  #timerNs = NO_TIMER; // when the host's timer fires; the guest may want it later by now
+  #cancelTimer: () => void = () => {};
+
+  /** Compiles the image and plugs the devices in. Throws an Error that says what does not fit. */
+  static async create(options: MachineOptions): Promise<Machine> {
+    const [module] = await Promise.all([compileImage(options.image), loadFirmware()]);
+    return new Machine(module, options);
+  }
+
+  private constructor(module: WebAssembly.Module, options: MachineOptions) {
+    this.#options = options;
+    this.#budget = options.budget ?? 10000;
+    this.#presence = options.presence ?? new Int32Array(1);
+    this.#clock = options.clock ?? systemClock;
+    this.memory = createMemory(options);
+    const { clock, entropy, console = () => {} } = options;
+    this.#firmware = new Firmware(module, { memory: this.memory, console, clock, entropy });
+    this.#guest = instantiateImage(module, this.memory, {
+      ...this.#firmware.imports,
+      hypercall: createHypercalls(this.#bus, this.memory, this.#clock),
+    });
+    this.#firmware.attach(this.#guest.instance);
+    const log = options.log ?? (() => {});
+    this.registers = (options.devices ?? []).map((device) => this.#plug(device, log));
+    this.exited = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /** Starts the guest and gives it its first turn. Once. Returns when the guest has halted. */
+  boot(): void {
+    if (this.#state !== State.Created) throw new Error("a machine boots once");
+    const parameters = [this.#bus.announcement(), this.#options.parameters ?? ""];
+    const commandLine = parameters.filter((part) => part !== "").join(" ");
+    writeBootInfo(this.memory, commandLine);
+    this.#state = State.Running;
+    this.#inside = true;
+    try {
+      this.#prepare();
+      this.#guest.initialize();
+      this.#guest.boot(BOOT_INFO_ADDRESS);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#presence[0] = 0;
+    this.#inside = false;
+    this.turn();
+  }
+
+  /**
+   * Gives the guest one turn: delivers interrupts and lets it run until it halts, or until its
+   * budget is spent, in which case it goes on after the host's other events. Inside a turn: one
+   * more round. After the end: nothing.
+   */
+  turn(): void {
+    if (this.#inside) {
+      this.#again = true;
+      return;
+    }
+    if (this.#state !== State.Running) return;
+    this.#inside = true;
+    // A line that stayed up without acknowledgement is delivered once a turn, not in a circle.
+    this.#bus.pending |= this.#bus.asserted;
+    let halted = false;
+    try {
+      for (let round = 0; round < ROUNDS_PER_TURN_MAX && !halted; round++) {
+        this.#again = false;
+        const result = this.#enter();
+        for (let i = 0; i < this.registers.length; i++) {
+          (this.registers[i] as RegisterFile).halted();
+        }
+        if (result !== RunResult.Halted) break;
+        halted = this.#bus.pending === 0 && !this.#again && !this.#timerIsDue();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#presence[0] = 0;
+    this.#inside = false;
+    if (!halted) this.#defer();
+  }
+
+  /**
+   * Calls an exported function of the image, as tools and tests do with the kernel's public calls,
+   * and then gives the guest a turn. Calls that wait must be made by a thread of the guest. A panic
+   * ends the machine and is thrown, its stack in AssemblyScript terms.
+   */
+  call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
+    const exported = this.#guest.instance.exports[name];
+    if (typeof exported !== "function") throw new Error(`image: it exports no ${name}()`);
+    if (this.#state !== State.Running || this.#inside) throw new Error("the machine is not idle");
+    this.#inside = true;
+    try {
+      this.#prepare();
+      return exported(...args) as number | bigint | undefined;
+    } catch (error) {
+      this.#fail(error);
+      throw this.#symbolised(error);
+    } finally {
+      this.#presence[0] = 0;
+      this.#inside = false;
+      this.turn();
+    }
+  }
+
+  /** The value of an exported global: of a constant, or the address of static memory. */
+  global(name: string): number {
+    const exported = this.#guest.instance.exports[name];
+    if (!(exported instanceof WebAssembly.Global)) throw new Error(`image: no global ${name}`);
+    return Number(exported.value);
+  }
+
+  #symbolised(error: unknown): unknown {
+    if (error instanceof Error) {
+      const stack = symbolise(error.stack ?? "", this.#options.sourceMap);
+      error.stack = `${error.name}: ${error.message}\n${stack}`;
+    }
+    return error;
+  }
+
+  /** Ends the machine from outside. More than once does nothing. */
+  dispose(): void {
+    this.#end({ kind: "disposed" });
+  }
+
+  /** One entry: the time, the pending interrupts, the threads. */
+  #enter(): number {
+    const bus = this.#bus;
+    this.#prepare();
+    while (bus.pending !== 0) {
+      const slot = 31 - Math.clz32(bus.pending & -bus.pending);
+      bus.pending &= ~(1 << slot);
+      this.#guest.interrupt(BUS_IRQ_FIRST + slot);
+    }
+    return this.#guest.run(this.#budget);
+  }
+
+  /** Before each entry: the heartbeat and the time page. */
+  #prepare(): void {
+    this.#entries = (this.#entries % 0x7fffffff) + 1;
+    this.#presence[0] = this.#entries;
+    const ns = this.#clock.now();
+    // Storing a double as u32 keeps its low 32 bits.
+    const at = TIME_PAGE_ADDRESS + TimePage.monotonicNs;
+    this.memory.view.setUint32(at, ns, true);
+    this.memory.view.setUint32(at + 4, ns / TWO_32, true);
+  }
+
+  /** When the guest wants to be woken, in nanoseconds of the clock. */
+  #nextTimerNs(): number {
+    const at = TIME_PAGE_ADDRESS + TimePage.nextTimerNs;
+    const high = this.memory.view.getUint32(at + 4, true);
+    if (high === 0xffffffff) return NO_TIMER;
+    return high * TWO_32 + this.memory.view.getUint32(at, true);
+  }
+
+  /** Has the guest halted past its own timer? Arms the host's timer if not. */
+  #timerIsDue(): boolean {
+    const wantedNs = this.#nextTimerNs();
+    // A timer that fires too early costs one look; arming one in every turn would cost more.
+    if (wantedNs >= this.#timerNs) return false;
+    const nowNs = this.#clock.now();
+    if (wantedNs <= nowNs) return true;
+    this.#arm(wantedNs, nowNs);
+    return false;
+  }
+
+  #arm(wantedNs: number, nowNs: number): void {
+    this.#cancelTimer();
+    this.#timerNs = wantedNs;
+    this.#cancelTimer = this.#clock.after(Math.ceil((wantedNs - nowNs) / 1e6), this.#onTimer);
+  }
+
+  readonly #onTimer = (): void => {
+    this.#timerNs = NO_TIMER;
+    this.#cancelTimer = () => {};
+    if (this.#state !== State.Running) return;
+    const wantedNs = this.#nextTimerNs();
+    const nowNs = this.#clock.now();
+    if (wantedNs <= nowNs) this.turn();
+    else if (wantedNs !== NO_TIMER) this.#arm(wantedNs, nowNs);
+  };
+
+  #defer(): void {
+    if (this.#deferred || this.#state !== State.Running) return;
+    this.#deferred = true;
+    this.#clock.defer(this.#onDeferred);
+  }
+
+  readonly #onDeferred = (): void => {
+    this.#deferred = false;
+    this.turn();
+  };
+
+  #plug(device: VirtioDevice, log: Log): RegisterFile {
+    const bus = this.#bus;
+    const now = () => this.#clock.now();
+    const write = (message: string) => log("warn", device.name, message);
+    const registers: RegisterFile = new RegisterFile(device, {
+      memory: this.memory,
+      raise: () => bus.raise(slot),
+      lower: () => bus.lower(slot),
+      log: limitLog(write, now, LOG_LINES_PER_SECOND),
+    });
+    const slot = bus.plug(registers);
+    device.attach({
+      memory: this.memory,
+      turn: () => {
+        if (bus.pending !== 0 && !this.#inside) this.turn();
+      },
+      now,
+      after: (ms, callback) => this.#clock.after(ms, callback),
+      log: (message) => log("info", device.name, message),
+    });
+    return registers;
+  }
+
+  #fail(error: unknown): void {
+    if (error instanceof PowerOff) {
+      this.#end({ kind: "power-off", code: error.code });
+    } else if (error instanceof GuestPanic || isTrap(error)) {
+      this.#end(panicExit(error, this.#options.sourceMap));
+    } else {
+      this.#end(null, error);
+    }
+  }
+
+  #end(exit: Exit | null, fault?: unknown): void {
+    if (this.#state === State.Ended) return;
+    this.#state = State.Ended;
+    this.#cancelTimer();
+    this.#firmware.flush();
+    for (const { device } of this.registers) device.dispose();
+    if (exit !== null) this.#resolve(exit);
+    else this.#reject(fault);
+  }
+}
+
+function createMemory(options: MachineOptions): GuestMemory {
+  const bytes = options.memoryBytes ?? MEMORY_BYTES_DEFAULT;
+  const whole = Number.isInteger(bytes) && bytes % PAGE_BYTES === 0;
+  if (!whole || bytes < PAGE_BYTES || bytes > MEMORY_BYTES_MAX) {
+    throw new Error(`memory of ${bytes} bytes: a multiple of 64 KiB is needed, 4 GiB at most`);
+  }
+  return new GuestMemory(bytes / PAGE_BYTES, options.sharedMemory ?? false);
+}
+
+/** Did V8 stop the guest? The guest's stack is V8's, so a deep recursion ends as a RangeError. */
+function isTrap(error: unknown): error is Error {
+  if (error instanceof WebAssembly.RuntimeError) return true;
+  return error instanceof RangeError && /call stack/.test(error.message);
+}
+
+function panicExit(error: Error, sourceMap: string | undefined): Exit {
+  const stack = symbolise(error.stack ?? "", sourceMap);
+  const place = error instanceof GuestPanic && error.file !== "" ? error : innermost(stack);
+  const { file = "", line = 0, column = 0 } = place ?? {};
+  return { kind: "panic", message: error.message, file, line, column, stack, code: 70 };
+}

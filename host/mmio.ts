@@ -1,0 +1,367 @@
+// Register file of one virtio device over MMIO, version 2 (virtio 4.2.2), with the status machine of
+// 3.1.1. An illegal access is ignored, reads 0 and is counted: the driver may be hostile.
+import {
+  INTERRUPT_CONFIG_CHANGE,
+  INTERRUPT_USED_BUFFER,
+  MMIO_MAGIC,
+  MMIO_VERSION,
+  Mmio,
+  Status,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_VERSION_1,
+} from "../drivers/abi/virtio.ts";
+import type { VirtioDevice } from "./device.ts";
+import { GuestError, type GuestMemory, u32 } from "./memory.ts";
+import { VirtQueue } from "./virtqueue.ts";
+
+const VENDOR_ID = 0x4f524f54; // "TORO"
+const ALL_ONES = 0xffffffff;
+const VERSION_1 = 1n << BigInt(VIRTIO_F_VERSION_1);
+const INDIRECT_DESC = 1n << BigInt(VIRTIO_F_INDIRECT_DESC);
+const EVENT_IDX = 1n << BigInt(VIRTIO_F_EVENT_IDX);
+
+export interface RegisterOptions {
+  readonly memory: GuestMemory;
+  /** The interrupt line goes up, or is raised once more. */
+  readonly raise: () => void;
+  /** InterruptStatus reads 0 again. */
+  readonly lower: () => void;
+  /** What the guest did wrong; the receiver limits it. */
+  readonly log: (message: string) => void;
+  /** Ring features that are not offered, for tests of drivers and devices. */
+  readonly withheld?: bigint;
+}
+
+/** What the driver wrote for one queue before QueueReady; addresses in halves. */
+class QueueRegisters {
+  size = 0;
+  descLow = 0;
+  descHigh = 0;
+  driverLow = 0;
+  driverHigh = 0;
+  deviceLow = 0;
+  deviceHigh = 0;
+  live: VirtQueue | null = null;
+}
+
+export class RegisterFile {
+  readonly device: VirtioDevice;
+  /** Accesses that the specification forbids to the driver; all of them were ignored. */
+  illegalAccesses = 0;
+  /** Malformed chains that were returned empty. */
+  rejectedChains = 0;
+  /** Rings that contradicted themselves: each time the device asked for a reset. */
+  brokenQueues = 0;
+  readonly #options: RegisterOptions;
+  readonly #offered: bigint;
+  readonly #config: DataView;
+  #queues: QueueRegisters[] = [];
+  /** The live queues, in the order of their numbers. */
+  #live: VirtQueue[] = [];
+  #status = 0;
+  #interruptStatus = 0;
+  #accepted = 0n;
+  #deviceFeaturesSel = 0;
+  #driverFeaturesSel = 0;
+  #queueSel = 0;
+
+  constructor(device: VirtioDevice, options: RegisterOptions) {
+    this.device = device;
+    this.#options = options;
+    const ring = VERSION_1 | INDIRECT_DESC | EVENT_IDX;
+    this.#offered = (device.features | ring) & ~(options.withheld ?? 0n);
+    const { buffer, byteOffset, byteLength } = device.config;
+    this.#config = new DataView(buffer, byteOffset, byteLength);
+    this.#queues = device.queueSizesMax.map(() => new QueueRegisters());
+  }
+
+  /** Reads a register. `offset` is inside the window. */
+  read(offset: number, bytes: number): number {
+    if (offset >= Mmio.Config) return this.#readConfig(offset - Mmio.Config, bytes);
+    if (bytes !== 4 || (offset & 3) !== 0) return this.#illegal();
+    switch (offset) {
+      case Mmio.InterruptStatus:
+        return this.#interruptStatus;
+      case Mmio.Status:
+        return this.#status;
+      case Mmio.MagicValue:
+        return MMIO_MAGIC;
+      case Mmio.Version:
+        return MMIO_VERSION;
+      case Mmio.DeviceID:
+        return this.device.id;
+      case Mmio.VendorID:
+        return VENDOR_ID;
+      case Mmio.DeviceFeatures:
+        return this.#deviceFeaturesSel > 1 ? 0 : half(this.#offered, this.#deviceFeaturesSel);
+      case Mmio.QueueSizeMax:
+        return this.device.queueSizesMax[this.#queueSel] ?? 0;
+      case Mmio.QueueReady:
+        return (this.#queues[this.#queueSel]?.live ?? null) === null ? 0 : 1;
+      case Mmio.SHMLenLow:
+      case Mmio.SHMLenHigh:
+      case Mmio.SHMBaseLow:
+      case Mmio.SHMBaseHigh:
+        return ALL_ONES; // 4.2.2: no device here has shared memory regions
+      case Mmio.ConfigGeneration:
+        return 0; // the configuration of a device never changes while it is plugged in
+      default:
+        return this.#illegal();
+    }
+  }
+
+  /** Writes a register; `value` is a u32. QueueNotify may complete requests before it returns. */
+  write(offset: number, bytes: number, value: number): void {
+    if (bytes !== 4 || (offset & 3) !== 0) {
+      this.#illegal();
+      return;
+    }
+    switch (offset) {
+      case Mmio.QueueNotify:
+        this.#notify(value);
+        break;
+      case Mmio.InterruptACK:
+        this.#interruptStatus &= ~value;
+        if (this.#interruptStatus === 0) this.#options.lower();
+        break;
+      case Mmio.Status:
+        this.#writeStatus(value);
+        break;
+      case Mmio.DeviceFeaturesSel:
+        this.#deviceFeaturesSel = value;
+        break;
+      case Mmio.DriverFeaturesSel:
+        this.#driverFeaturesSel = value;
+        break;
+      case Mmio.DriverFeatures:
+        this.#writeFeatures(value);
+        break;
+      case Mmio.QueueSel:
+        this.#queueSel = value;
+        break;
+      case Mmio.SHMSel:
+        break;
+      default:
+        this.#writeQueue(offset, value);
+    }
+  }
+
+  /** The guest has returned: the device does the work that it had left to gather. */
+  halted(): void {
+    if ((this.#status & Status.DRIVER_OK) === 0) return;
+    try {
+      this.device.halted();
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#signal();
+  }
+
+  #notify(index: number): void {
+    // C3, M5: nothing happens before DRIVER_OK, nor on a queue that is not live.
+    const live = this.#queues[index]?.live;
+    if ((this.#status & Status.DRIVER_OK) === 0 || live === null || live === undefined) {
+      this.#illegal();
+      return;
+    }
+    try {
+      this.device.notify(index);
+    } catch (error) {
+      this.#fault(error);
+    }
+    this.#signal();
+  }
+
+  #signal(): void {
+    for (let i = 0; i < this.#live.length; i++) (this.#live[i] as VirtQueue).signal();
+  }
+
+  #writeStatus(value: number): void {
+    if (value === 0) {
+      this.#reset();
+      return;
+    }
+    const present = this.#status;
+    if (value === (present | Status.FAILED) && present !== value) {
+      this.#status = value;
+    } else if (present === 0 && value === Status.ACKNOWLEDGE) {
+      this.#status = value;
+    } else if (present === Status.ACKNOWLEDGE && value === (present | Status.DRIVER)) {
+      this.#status = value;
+    } else if (
+      present === (Status.ACKNOWLEDGE | Status.DRIVER) &&
+      value === (present | Status.FEATURES_OK)
+    ) {
+      // C8: a driver that reads Status back sees that its choice was refused.
+      const known = (this.#accepted & ~this.#offered) === 0n;
+      if (known && (this.#accepted & VERSION_1) !== 0n) this.#status = value;
+      else this.#log(`features 0x${this.#accepted.toString(16)} are refused`);
+    } else if (
+      present === (Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK) &&
+      value === (present | Status.DRIVER_OK)
+    ) {
+      this.#status = value;
+      const queues = this.#queues.map((registers) => registers.live);
+      this.#live = queues.filter((queue) => queue !== null);
+      this.device.activate(queues, this.#accepted);
+    } else {
+      this.#illegal();
+    }
+  }
+
+  #writeFeatures(value: number): void {
+    const open = (this.#status & (Status.FEATURES_OK | Status.FAILED)) === 0;
+    if ((this.#status & Status.DRIVER) === 0 || !open) {
+      this.#illegal();
+      return;
+    }
+    if (this.#driverFeaturesSel > 1) {
+      // Nothing is offered there: whoever accepts something is refused at FEATURES_OK.
+      if (value !== 0) this.#accepted |= 1n << 64n;
+      return;
+    }
+    const shift = BigInt(this.#driverFeaturesSel * 32);
+    this.#accepted = (this.#accepted & ~(0xffffffffn << shift)) | (BigInt(value) << shift);
+  }
+
+  #writeQueue(offset: number, value: number): void {
+    const queue = this.#queues[this.#queueSel];
+    const settable = Status.FEATURES_OK | Status.DRIVER_OK | Status.FAILED;
+    if (queue === undefined || (this.#status & settable) !== Status.FEATURES_OK) {
+      this.#illegal();
+    } else if (offset === Mmio.QueueReady) {
+      this.#writeReady(queue, value);
+    } else if (queue.live !== null) {
+      this.#illegal(); // M13
+    } else {
+      this.#writeRings(queue, offset, value);
+    }
+  }
+
+  #writeRings(queue: QueueRegisters, offset: number, value: number): void {
+    switch (offset) {
+      case Mmio.QueueSize:
+        queue.size = value;
+        break;
+      case Mmio.QueueDescLow:
+        queue.descLow = value;
+        break;
+      case Mmio.QueueDescHigh:
+        queue.descHigh = value;
+        break;
+      case Mmio.QueueDriverLow:
+        queue.driverLow = value;
+        break;
+      case Mmio.QueueDriverHigh:
+        queue.driverHigh = value;
+        break;
+      case Mmio.QueueDeviceLow:
+        queue.deviceLow = value;
+        break;
+      case Mmio.QueueDeviceHigh:
+        queue.deviceHigh = value;
+        break;
+      default:
+        this.#illegal();
+    }
+  }
+
+  #writeReady(queue: QueueRegisters, value: number): void {
+    if (value === 0 && queue.live !== null) {
+      queue.live.detach(); // M14
+      queue.live = null;
+    } else if (value === 1 && queue.live === null) {
+      try {
+        queue.live = this.#createQueue(queue);
+      } catch (error) {
+        if (!(error instanceof GuestError)) throw error;
+        this.#log(error.message); // QueueReady stays 0: the driver sees it
+      }
+    } else if (value !== 0) {
+      this.#illegal();
+    }
+  }
+
+  #createQueue(queue: QueueRegisters): VirtQueue {
+    const name = `${this.device.name} ${this.device.queueNames[this.#queueSel]}`;
+    if (queue.size > (this.device.queueSizesMax[this.#queueSel] as number)) {
+      throw new GuestError(`${name}: queue size ${queue.size}`);
+    }
+    if ((queue.descHigh | queue.driverHigh | queue.deviceHigh) !== 0) {
+      throw new GuestError(`${name}: rings above 4 GiB`);
+    }
+    return new VirtQueue(this.#options.memory, {
+      name,
+      size: queue.size,
+      desc: queue.descLow,
+      avail: queue.driverLow,
+      used: queue.deviceLow,
+      indirect: (this.#accepted & INDIRECT_DESC) !== 0n,
+      eventIdx: (this.#accepted & EVENT_IDX) !== 0n,
+      interrupt: () => this.#interrupt(INTERRUPT_USED_BUFFER),
+      rejected: (error) => {
+        this.rejectedChains++;
+        this.#log(error.message);
+      },
+      broken: (error) => {
+        this.brokenQueues++;
+        this.#needReset(error.message);
+      },
+    });
+  }
+
+  #readConfig(offset: number, bytes: number): number {
+    const inside = offset + bytes <= this.#config.byteLength && offset % bytes === 0;
+    if (inside && bytes === 4) return this.#config.getUint32(offset, true);
+    if (inside && bytes === 2) return this.#config.getUint16(offset, true);
+    if (inside && bytes === 1) return this.#config.getUint8(offset);
+    return this.#illegal();
+  }
+
+  #interrupt(bit: number): void {
+    this.#interruptStatus |= bit;
+    this.#options.raise();
+  }
+
+  /** Guest misbehaviour ends here; anything else is a fault of the host and goes on up. */
+  #fault(error: unknown): void {
+    if (!(error instanceof GuestError)) throw error;
+    this.#needReset(`${this.device.name}: ${error.message}`);
+  }
+
+  /** C5. Queues that are sound go on until the driver resets the device. */
+  #needReset(reason: string): void {
+    this.#log(`${reason}; the device needs a reset`);
+    this.#status |= Status.DEVICE_NEEDS_RESET;
+    if ((this.#status & Status.DRIVER_OK) !== 0) this.#interrupt(INTERRUPT_CONFIG_CHANGE);
+  }
+
+  /** C9, M3. */
+  #reset(): void {
+    const active = (this.#status & Status.DRIVER_OK) !== 0;
+    for (const queue of this.#queues) queue.live?.detach();
+    this.#queues = this.#queues.map(() => new QueueRegisters());
+    this.#live = [];
+    this.#status = 0;
+    this.#interruptStatus = 0;
+    this.#accepted = 0n;
+    this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = 0;
+    this.#options.lower();
+    if (active) this.device.reset();
+  }
+
+  #illegal(): number {
+    this.illegalAccesses++;
+    return 0;
+  }
+
+  #log(message: string): void {
+    this.#options.log(message);
+  }
+}
+
+/** 32 bits of a feature set; `index` is 0 or 1. */
+function half(features: bigint, index: number): number {
+  return u32(Number((features >> BigInt(index * 32)) & 0xffffffffn));
+}

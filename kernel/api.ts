@@ -1,0 +1,52 @@
+// What the kernel offers to applications, by name; also an image of its own: the kernel without an
+// application, exporting these calls for tools and tests.
+import { kernelMain } from "./main";
+
+export { interrupt, run } from "./main";
+
+export function boot(bootInfo: usize): void {
+  kernelMain(bootInfo, null);
+}
+
+// threads
+export {
+  BeginThread,
+  Sleep,
+  SysEndThread,
+  SysJoinThread,
+  SysKillThread,
+  SysResumeThread,
+  SysSuspendThread,
+  SysThreadSelf,
+  SysThreadSwitch,
+} from "./process";
+
+// memory
+export {
+  ToroAllocMem,
+  ToroFreeMem,
+  ToroGetAlignedMem,
+  ToroGetMem,
+  ToroMemLength,
+  ToroReAllocMem,
+} from "./memory";
+
+// sockets
+export {
+  SysSocket,
+  SysSocketAccept,
+  SysSocketBind,
+  SysSocketClose,
+  SysSocketConnect,
+  SysSocketListen,
+  SysSocketPeek,
+  SysSocketRecv,
+  SysSocketSelect,
+  SysSocketSend,
+  SysSocketSetOption,
+  SysSocketShutdown,
+} from "./net/calls";
+
+// packets
+export { AllocatePacket, FreePacket } from "./net/packet";
+export { SysNetworkRead, SysNetworkSend } from "./net/interface";

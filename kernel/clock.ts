@@ -1,0 +1,45 @@
+// Time. The host leaves the monotonic clock in the time page on every entry into the guest, so that
+// reading it is a load; it stands still until the guest halts or its budget is spent.
+import { TimePage } from "../drivers/abi/boot";
+import { clock } from "./hypercall";
+import { clock_time_get } from "./wasi_snapshot_preview1";
+
+export const NS_PER_MS: u64 = 1_000_000;
+export const NS_PER_S: u64 = 1_000_000_000;
+/** No time-out: later than every deadline. */
+export const NEVER: u64 = u64.MAX_VALUE;
+
+let timePage: usize = 0;
+let realtimeOffsetNs: u64 = 0;
+const scratch: usize = memory.data(8);
+
+export function clockInit(page: usize): void {
+  timePage = page;
+  // The firmware's clock is read once: it is slow, and its monotonic clock steps with the wall clock.
+  clock_time_get(0, 1, scratch);
+  realtimeOffsetNs = load<u64>(scratch) - clock();
+}
+
+/** Monotonic nanoseconds at the last entry into the guest. */
+export function nowNs(): u64 {
+  return load<u64>(timePage, TimePage.monotonicNs);
+}
+
+/** Nanoseconds since 1970, as of the last entry into the guest. */
+export function realtimeNs(): u64 {
+  return realtimeOffsetNs + nowNs();
+}
+
+/** The moment `ms` milliseconds from now; negative means never. */
+export function deadlineAfterMs(ms: i64): u64 {
+  return ms < 0 ? NEVER : nowNs() + <u64>ms * NS_PER_MS;
+}
+
+export function setNextTimer(deadlineNs: u64): void {
+  store<u64>(timePage, deadlineNs, TimePage.nextTimerNs);
+}
+
+/** The host's watchdog sees this word stand still when a thread never calls the kernel. */
+export function beat(): void {
+  store<u32>(timePage, load<u32>(timePage, TimePage.heartbeat) + 1, TimePage.heartbeat);
+}

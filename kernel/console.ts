@@ -1,0 +1,63 @@
+// The console: text gathered into lines, since a call of the firmware costs microseconds.
+import { fd_write } from "./wasi_snapshot_preview1";
+
+const LINE_BYTES: u32 = 256;
+const line: usize = memory.data(256);
+const iov: usize = memory.data(16);
+let used: u32 = 0;
+
+/** Writes one byte of UTF-8; a newline or a full line goes out. */
+export function putByte(byte: u32): void {
+  store<u8>(line + used++, byte);
+  if (byte == 10 || used == LINE_BYTES) flushConsole();
+}
+
+export function flushConsole(): void {
+  if (used == 0) return;
+  store<u32>(iov, <u32>line);
+  store<u32>(iov, used, 4);
+  used = 0;
+  fd_write(1, iov, 1, iov + 8);
+}
+
+/** Writes a static string. */
+export function print(text: string): void {
+  const end = changetype<usize>(text) + (<usize>text.length << 1);
+  for (let p = changetype<usize>(text); p < end; p += 2) {
+    let code: u32 = load<u16>(p);
+    if ((code & 0xfc00) == 0xd800 && p + 2 < end) {
+      p += 2;
+      code = 0x10000 + ((code & 0x3ff) << 10) + (load<u16>(p) & 0x3ff);
+    }
+    putUtf8(code);
+  }
+}
+
+function putUtf8(code: u32): void {
+  if (code < 0x80) return putByte(code);
+  if (code < 0x800) {
+    putByte(0xc0 | (code >> 6));
+  } else {
+    if (code < 0x10000) {
+      putByte(0xe0 | (code >> 12));
+    } else {
+      putByte(0xf0 | (code >> 18));
+      putByte(0x80 | ((code >> 12) & 63));
+    }
+    putByte(0x80 | ((code >> 6) & 63));
+  }
+  putByte(0x80 | (code & 63));
+}
+
+/** Writes bytes as they are; what is not printable ASCII becomes '?', so a peer cannot forge lines. */
+export function printBytes(address: usize, bytes: u32): void {
+  for (let i: u32 = 0; i < bytes; i++) {
+    const byte: u32 = load<u8>(address + i);
+    putByte(byte < 0x20 || byte > 0x7e ? 0x3f : byte);
+  }
+}
+
+export function printNumber(value: u64): void {
+  if (value >= 10) printNumber(value / 10);
+  putByte(0x30 + <u32>(value % 10));
+}

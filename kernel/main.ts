@@ -1,0 +1,71 @@
+// The kernel from boot to the application: an image's boot() calls kernelMain, and exports run() and
+// interrupt() from here.
+import {
+  BOOT_MAGIC,
+  BOOT_VERSION,
+  BootInfo,
+  RunResult,
+} from "../drivers/abi/boot";
+import { clockInit, nowNs, setNextTimer } from "./clock";
+import { commandLineInit } from "./commandline";
+import { flushConsole, print, printNumber } from "./console";
+import { probeDevices } from "./devices";
+import { memoryInit } from "./memory";
+import { BeginThread } from "./process";
+import { isIdle, schedule } from "./scheduler";
+import { nextDeadline, runTimers } from "./timer";
+import "./panic"; // asconfig.json sends abort() there
+import { proc_exit } from "./wasi_snapshot_preview1";
+
+export { interrupt } from "./interrupt";
+
+/** The application: runs as the first thread; what it returns is the exit code of the machine. */
+export type Application = () => i32;
+
+let application: u32 = 0;
+
+/** Boots. `main` is the application, or null for a kernel that only answers its exported calls. */
+export function kernelMain(bootInfo: usize, main: Application | null): void {
+  checkBootInfo(bootInfo);
+  commandLineInit(bootInfo); // parameters
+  clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
+  memoryInit(__heap_base, <usize>memory.size() << 16); // the heap: all that is not image
+  banner();
+  probeDevices(); // virtio-mmio, as the command line announces them
+  if (main) startApplication(main); // the first thread
+}
+
+function checkBootInfo(bootInfo: usize): void {
+  assert(load<u32>(bootInfo, BootInfo.magic) == BOOT_MAGIC, "boot: no boot information");
+  assert(load<u32>(bootInfo, BootInfo.version) == BOOT_VERSION, "boot: wrong version");
+}
+
+function banner(): void {
+  print("torito: ");
+  printNumber(<u64>memory.size() >> 4);
+  print(" MiB, 1 CPU\n");
+}
+
+function startApplication(main: Application): void {
+  application = main.index;
+  assert(BeginThread(runApplication, 0) > 0, "boot: no memory for the first thread");
+}
+
+function runApplication(_: usize): void {
+  powerOff(call_indirect<i32>(application));
+}
+
+/** Ends the machine with an exit code. Does not return. */
+export function powerOff(code: i32): void {
+  flushConsole();
+  proc_exit(code);
+}
+
+/** The host's entry: runs threads until none is ready or `budget` of them have run. */
+export function run(budget: u32): u32 {
+  runTimers(nowNs());
+  schedule(budget);
+  if (!isIdle()) return RunResult.BudgetSpent;
+  setNextTimer(nextDeadline());
+  return RunResult.Halted;
+}

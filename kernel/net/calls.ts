@@ -1,0 +1,450 @@
+// Toro's socket calls. Each takes a handle and looks it up again after every wait: another thread
+// may have closed the socket meanwhile. Time-outs and MSG_DONTWAIT end in -EAGAIN, as on Linux.
+import { Errno } from "../../drivers/abi/errno";
+import {
+  VIRTIO_VSOCK_SHUTDOWN_BOTH,
+  VIRTIO_VSOCK_SHUTDOWN_RCV,
+  VIRTIO_VSOCK_SHUTDOWN_SEND,
+  VSOCK_PACKET_BYTES_MAX,
+  VMADDR_PORT_ANY,
+  VsockOp,
+} from "../../drivers/abi/vsock";
+import { deadlineAfterMs, NEVER, nowNs, NS_PER_MS } from "../clock";
+import { block, self, wait } from "../scheduler";
+import { allocateNodes, joinQueue, releaseNodes } from "../thread";
+import { releasePacket, SysNetworkSend, theInterface, waitForSendRoom } from "./interface";
+import { AllocatePacket, FreePacket, payloadOf } from "./packet";
+import {
+  addHandle,
+  connectionError,
+  consumed,
+  createSocket,
+  creditOf,
+  destroySocket,
+  findSocket,
+  hash,
+  NO_SOCKET,
+  openWindow,
+  packetsOf,
+  readersOf,
+  receiveIsShut,
+  removeHandle,
+  sendIsShut,
+  Socket,
+  socketOf,
+  SocketState,
+  unhash,
+  writersOf,
+} from "./socket";
+import {
+  abandonConnect,
+  atEnd,
+  claimInterface,
+  close,
+  endIfDrained,
+  fillHeader,
+  sendControl,
+  shutdown,
+  takePending,
+} from "./stream";
+
+export const SOCK_STREAM: i32 = 1;
+export const MSG_DONTWAIT: u32 = 0x40;
+/** Options of SysSocketSetOption; the time-outs are in milliseconds, 0 waits for ever. */
+export const SO_RCVTIMEO: i32 = 20;
+export const SO_SNDTIMEO: i32 = 21;
+export const SO_CONNECT_TIMEOUT: i32 = 6;
+export const SO_NONBLOCK: i32 = 0x800;
+/** Events of SysSocketSelect, Linux poll numbers. */
+export const POLLIN: u32 = 1;
+export const POLLOUT: u32 = 4;
+export const POLLERR: u32 = 8;
+export const POLLHUP: u32 = 16;
+export const POLLNVAL: u32 = 32;
+
+const BACKLOG_MAX: u32 = 4096;
+const SELECT_MAX: u32 = 1024;
+const EPHEMERAL_FIRST: u32 = 0xc000;
+const EPHEMERAL_LAST: u32 = 0xffff;
+let nextEphemeral: u32 = EPHEMERAL_FIRST;
+
+/** An entry of SysSocketSelect. */
+@unmanaged
+export class SelectEntry {
+  socket: i32;
+  events: u16; // asked for
+  revents: u16; // found; POLLERR, POLLHUP and POLLNVAL come unasked
+}
+
+function deadline(timeoutNs: u64): u64 {
+  return timeoutNs == NEVER ? NEVER : nowNs() + timeoutNs;
+}
+
+/** Makes a socket. Returns its handle, -EPROTONOSUPPORT, -ENETDOWN, -ENOMEM or -ENFILE. */
+export function SysSocket(type: i32): i32 {
+  if (type != SOCK_STREAM) return -Errno.EPROTONOSUPPORT;
+  if (changetype<usize>(theInterface()) == 0) return -Errno.ENETDOWN;
+  const s = createSocket();
+  if (s == NO_SOCKET) return -Errno.ENOMEM;
+  const handle = addHandle(s);
+  if (handle < 0) destroySocket(s);
+  else claimInterface();
+  return handle;
+}
+
+/**
+ * Sets an option; listeners hand their time-outs down. Returns 0, -EBADF or -EINVAL.
+ */
+export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  const timeoutNs = value == 0 ? NEVER : <u64>value * NS_PER_MS;
+  switch (option) {
+    case SO_RCVTIMEO:
+      s.receiveTimeoutNs = timeoutNs;
+      return 0;
+    case SO_SNDTIMEO:
+      s.sendTimeoutNs = timeoutNs;
+      return 0;
+    case SO_CONNECT_TIMEOUT:
+      s.connectTimeoutNs = timeoutNs;
+      return 0;
+    case SO_NONBLOCK:
+      s.nonBlocking = value != 0;
+      return 0;
+    default:
+      return -Errno.EINVAL;
+  }
+}
+
+/** Gives the socket its local port; VMADDR_PORT_ANY picks one. Returns 0 or an error. */
+export function SysSocketBind(socket: i32, port: u32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (s.state != SocketState.Created) return -Errno.EINVAL;
+  if (port == VMADDR_PORT_ANY) {
+    port = ephemeralPort();
+    if (port == 0) return -Errno.EADDRNOTAVAIL;
+  } else if (findSocket(port, 0, 0) != NO_SOCKET) {
+    return -Errno.EADDRINUSE;
+  }
+  s.localPort = port;
+  s.state = SocketState.Bound;
+  hash(s);
+  return 0;
+}
+
+/** A port that no bound socket has, or 0. A connection's port is free again for other peers. */
+function ephemeralPort(): u32 {
+  for (let tries = EPHEMERAL_LAST - EPHEMERAL_FIRST; tries != 0; tries--) {
+    const port = nextEphemeral;
+    nextEphemeral = port == EPHEMERAL_LAST ? EPHEMERAL_FIRST : port + 1;
+    if (findSocket(port, 0, 0) == NO_SOCKET) return port;
+  }
+  return 0;
+}
+
+/** Accepts connections from now on, `backlog` of which may wait (1 to 4096). Returns 0 or an error. */
+export function SysSocketListen(socket: i32, backlog: i32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (s.state != SocketState.Bound && s.state != SocketState.Listening) return -Errno.EINVAL;
+  s.backlog = min<u32>(max<i32>(backlog, 1), BACKLOG_MAX);
+  s.state = SocketState.Listening;
+  return 0;
+}
+
+/**
+ * Takes the oldest connection that waits, or waits for one. Yields. Returns its handle, -EAGAIN,
+ * -EBADF, -EINVAL (not a listener), -ENFILE or -ENOMEM: then the connection stays in the queue.
+ */
+export function SysSocketAccept(socket: i32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  const until = deadline(s.receiveTimeoutNs);
+  while (true) {
+    const listener = socketOf(socket);
+    if (listener == NO_SOCKET) return -Errno.EBADF;
+    if (listener.state != SocketState.Listening) return -Errno.EINVAL;
+    const oldest = listener.nextPending;
+    if (oldest) {
+      const handle = addHandle(oldest);
+      if (handle > 0) takePending(listener);
+      return handle;
+    }
+    if (listener.nonBlocking) return -Errno.EAGAIN;
+    if (wait(readersOf(listener), until) < 0) return -Errno.EAGAIN;
+  }
+}
+
+/**
+ * Connects to `port` of `cid`. Yields. Returns 0, -ETIMEDOUT, -ECONNRESET (refused), -EISCONN,
+ * -EALREADY, -EINPROGRESS (non-blocking: select for POLLOUT), -EADDRNOTAVAIL or -ENOMEM; after an
+ * error the socket may try again.
+ */
+export function SysSocketConnect(socket: i32, cid: u32, port: u32): i32 {
+  let s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (s.state == SocketState.Connected) return -Errno.EISCONN;
+  if (s.state == SocketState.Connecting) return -Errno.EALREADY;
+  if (s.state == SocketState.Disconnected) recycle(s);
+  if (s.state == SocketState.Created) {
+    const bound = SysSocketBind(socket, VMADDR_PORT_ANY);
+    if (bound < 0) return bound;
+  }
+  if (s.state != SocketState.Bound) return -Errno.EINVAL;
+  if (findSocket(s.localPort, cid, port) != NO_SOCKET) return -Errno.EADDRINUSE;
+  const room = waitForSendRoom();
+  if (room < 0) return room;
+  s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (s.bufAlloc == 0 && !openWindow(s)) return -Errno.ENOMEM;
+  unhash(s);
+  s.remoteCid = cid;
+  s.remotePort = port;
+  s.state = SocketState.Connecting;
+  hash(s);
+  const sent = sendControl(s, VsockOp.REQUEST);
+  if (sent < 0) {
+    abandonConnect(s);
+    return sent;
+  }
+  if (s.nonBlocking) return -Errno.EINPROGRESS;
+  const until = deadline(s.connectTimeoutNs);
+  while (true) {
+    const waited = wait(readersOf(s), until);
+    s = socketOf(socket);
+    if (s == NO_SOCKET) return -Errno.EBADF;
+    if (s.state == SocketState.Connected) return 0;
+    if (s.state == SocketState.Disconnected) return -s.error;
+    if (waited < 0) {
+      abandonConnect(s);
+      return -Errno.ETIMEDOUT;
+    }
+  }
+}
+
+/** Makes a disconnected socket as new, but for its port. */
+function recycle(s: Socket): void {
+  s.remoteCid = s.remotePort = 0;
+  s.error = 0;
+  s.localShutdown = s.peerShutdown = 0;
+  s.received = s.fwdCnt = s.fwdTold = 0;
+  s.txCnt = s.peerFwdCnt = s.peerBufAlloc = 0;
+  if (findSocket(s.localPort, 0, 0) == NO_SOCKET) {
+    s.state = SocketState.Bound;
+    hash(s);
+  } else {
+    s.state = SocketState.Created;
+  }
+}
+
+/**
+ * Receives up to `length` bytes, as soon as there are any. Yields. Returns bytes; 0 at the end of
+ * the stream, behind all data; -ECONNRESET, -ENOTCONN, -EAGAIN or -EBADF.
+ */
+export function SysSocketRecv(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
+  const ready = waitForData(socket, length, flags);
+  if (ready <= 0) return ready;
+  const s = socketOf(socket);
+  const copied = copyOut(s, buffer, length, true);
+  if (consumed(s, copied) && waitForSendRoom() == 0) {
+    // Another thread may have closed it while this one waited for room.
+    const again = socketOf(socket);
+    if (again != NO_SOCKET) updateCredit(again);
+  } else {
+    endIfDrained(s);
+  }
+  return <i32>copied;
+}
+
+function updateCredit(s: Socket): void {
+  if (s.state == SocketState.Connected) sendControl(s, VsockOp.CREDIT_UPDATE);
+  endIfDrained(s);
+}
+
+/** As SysSocketRecv, but the data stay for the next call. */
+export function SysSocketPeek(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
+  const ready = waitForData(socket, length, flags);
+  return ready <= 0 ? ready : <i32>copyOut(socketOf(socket), buffer, length, false);
+}
+
+/** Returns 1 when data are queued, 0 at the end of the stream, or an error. Yields. */
+function waitForData(socket: i32, length: u32, flags: u32): i32 {
+  let s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (length == 0) return 0;
+  if (length > 0x7fff_ffff) return -Errno.EINVAL;
+  const until = deadline(s.receiveTimeoutNs);
+  while (true) {
+    if (packetsOf(s).count != 0) return 1;
+    if (atEnd(s)) return 0;
+    const error = connectionError(s);
+    if (error < 0) return error;
+    if (s.nonBlocking || (flags & MSG_DONTWAIT) != 0) return -Errno.EAGAIN;
+    if (wait(readersOf(s), until) < 0) return -Errno.EAGAIN;
+    s = socketOf(socket);
+    if (s == NO_SOCKET) return -Errno.EBADF;
+  }
+}
+
+function copyOut(s: Socket, buffer: usize, length: u32, consume: bool): u32 {
+  const packets = packetsOf(s);
+  let copied: u32 = 0;
+  let packet = packets.first;
+  while (packet && copied < length) {
+    const bytes = min(packet.length - packet.offset, length - copied);
+    memory.copy(buffer + copied, payloadOf(packet) + packet.offset, bytes);
+    copied += bytes;
+    const next = packet.next;
+    if (consume) {
+      packet.offset += bytes;
+      if (packet.offset == packet.length) {
+        packets.pop();
+        releasePacket(packet);
+      }
+    }
+    packet = next;
+  }
+  return copied;
+}
+
+/**
+ * Sends `length` bytes, which are copied and free again on return. Yields while the peer has no
+ * credit for us or the device no room. Returns the bytes sent: fewer than asked for only when it was
+ * cut short by a time-out, a reset or an end of memory; with none sent that is the error: -EAGAIN,
+ * -ECONNRESET, -EPIPE (shut down), -ENOTCONN, -ENOMEM or -EBADF.
+ */
+export function SysSocketSend(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
+  let s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (length > 0x7fff_ffff) return -Errno.EINVAL;
+  const until = deadline(s.sendTimeoutNs);
+  let sent: u32 = 0;
+  let error: i32 = 0;
+  while (sent < length) {
+    error = waitForCredit(socket, flags, until);
+    if (error < 0) break;
+    s = socketOf(socket);
+    const bytes = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
+    const packet = AllocatePacket(bytes);
+    if (!packet) {
+      error = -Errno.ENOMEM;
+      break;
+    }
+    memory.copy(payloadOf(packet), buffer + sent, bytes);
+    packet.length = bytes;
+    fillHeader(s, packet, VsockOp.RW, 0);
+    error = SysNetworkSend(packet);
+    if (error < 0) {
+      FreePacket(packet);
+      break;
+    }
+    s.txCnt += bytes;
+    sent += bytes;
+  }
+  return sent == 0 ? error : <i32>sent;
+}
+
+/** Waits until a byte may be sent on `socket`. Yields. Returns 0 or an error. */
+function waitForCredit(socket: i32, flags: u32, until: u64): i32 {
+  while (true) {
+    const room = waitForSendRoom();
+    if (room < 0) return room;
+    const s = socketOf(socket);
+    if (s == NO_SOCKET) return -Errno.EBADF;
+    if (sendIsShut(s)) return -Errno.EPIPE;
+    const error = connectionError(s);
+    if (error < 0) return error;
+    if (creditOf(s) != 0) return 0;
+    if (s.nonBlocking || (flags & MSG_DONTWAIT) != 0) return -Errno.EAGAIN;
+    if (!s.creditAsked) {
+      s.creditAsked = true;
+      sendControl(s, VsockOp.CREDIT_REQUEST);
+    }
+    if (wait(writersOf(s), until) < 0) return -Errno.EAGAIN;
+  }
+}
+
+/** What of `events` has happened on a socket. */
+function readiness(handle: i32, events: u32): u32 {
+  const s = socketOf(handle);
+  if (s == NO_SOCKET) return POLLNVAL;
+  let found: u32 = 0;
+  if (packetsOf(s).count != 0 || atEnd(s) || s.nextPending) found |= POLLIN;
+  if (s.state == SocketState.Connected && !sendIsShut(s) && creditOf(s) != 0) found |= POLLOUT;
+  if (s.state == SocketState.Disconnected) {
+    found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
+  } else if (receiveIsShut(s) && sendIsShut(s)) {
+    found |= POLLHUP;
+  }
+  return found & (events | POLLERR | POLLHUP);
+}
+
+/**
+ * Waits until something asked for happens on one of `count` (up to 1024) SelectEntry at `entries`;
+ * timeoutMs < 0 waits for ever, 0 only looks. Yields. Returns how many entries have revents, 0 after
+ * the time-out, -EINVAL or -ENOMEM.
+ */
+export function SysSocketSelect(entries: usize, count: u32, timeoutMs: i64): i32 {
+  if (count > SELECT_MAX) return -Errno.EINVAL;
+  const until = deadlineAfterMs(timeoutMs);
+  while (true) {
+    let found = 0;
+    for (let i: u32 = 0; i < count; i++) {
+      const entry = changetype<SelectEntry>(entries + i * offsetof<SelectEntry>());
+      entry.revents = <u16>readiness(entry.socket, entry.events);
+      if (entry.revents != 0) found++;
+    }
+    if (found != 0 || timeoutMs == 0) return found;
+    const waited = waitForAny(entries, count, until);
+    if (waited == -Errno.ETIMEDOUT) return 0;
+    if (waited < 0) return waited;
+  }
+}
+
+/** Sleeps in the queues of every entry at once. Yields. */
+function waitForAny(entries: usize, count: u32, until: u64): i32 {
+  const thread = self();
+  const allocated = allocateNodes(thread, count * 2);
+  if (allocated < 0) return allocated;
+  for (let i: u32 = 0; i < count; i++) {
+    const entry = changetype<SelectEntry>(entries + i * offsetof<SelectEntry>());
+    const s = socketOf(entry.socket);
+    joinQueue(thread, i * 2, readersOf(s));
+    if ((entry.events & POLLOUT) != 0) joinQueue(thread, i * 2 + 1, writersOf(s));
+  }
+  const waited = block(until);
+  releaseNodes(thread);
+  return waited;
+}
+
+/**
+ * Ends one direction or both: how is 0 (no more receiving), 1 (no more sending: the peer finds the
+ * end of the stream behind all data) or 2. Yields. Returns 0, -ENOTCONN, -EINVAL or -EBADF.
+ */
+export function SysSocketShutdown(socket: i32, how: i32): i32 {
+  if (how < 0 || how > 2) return -Errno.EINVAL;
+  const room = waitForSendRoom();
+  if (room < 0) return room;
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  const error = connectionError(s);
+  if (error < 0) return error;
+  if (how == 2) return shutdown(s, VIRTIO_VSOCK_SHUTDOWN_BOTH);
+  return shutdown(s, how == 0 ? VIRTIO_VSOCK_SHUTDOWN_RCV : VIRTIO_VSOCK_SHUTDOWN_SEND);
+}
+
+/**
+ * Closes the socket: the handle is gone at once, data already sent still arrive, received data are
+ * dropped, threads in calls on it get -EBADF. Yields. Returns 0 or -EBADF.
+ */
+export function SysSocketClose(socket: i32): i32 {
+  if (socketOf(socket) == NO_SOCKET) return -Errno.EBADF;
+  waitForSendRoom(); // on a dead interface there is nothing to say, and the socket goes all the same
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  removeHandle(s);
+  close(s);
+  return 0;
+}

@@ -1,0 +1,275 @@
+// Sockets as data: the object, the tables that find it, and its receive window.
+import { Errno } from "../../drivers/abi/errno";
+import { VIRTIO_VSOCK_SHUTDOWN_RCV, VIRTIO_VSOCK_SHUTDOWN_SEND, vsockCredit } from "../../drivers/abi/vsock";
+import { NEVER } from "../clock";
+import { HandleTable } from "../handle";
+import { heapBytes, ToroAllocMem, ToroFreeMem } from "../memory";
+import { wakeAll } from "../scheduler";
+import { WaitQueue } from "../thread";
+import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../timer";
+import { releasePacket } from "./interface";
+import { PacketQueue } from "./packet";
+
+export const enum SocketState {
+  Created, // SysSocket
+  Bound, // SysSocketBind
+  Listening, // SysSocketListen
+  Connecting, // REQUEST sent
+  Connected, // RESPONSE sent or received
+  Disconnected, // RST, or both sides were shut down
+  Closing, // closed by the application, SHUTDOWN sent, RST is due
+}
+
+@unmanaged
+export class Socket {
+  handle: i32; // 0: not (or no longer) the application's
+  state: SocketState;
+  localPort: u32;
+  remotePort: u32;
+  remoteCid: u32;
+  nextInBucket: Socket | null;
+  nonBlocking: bool;
+  error: i32; // why it is disconnected: a positive errno, reported to every caller
+  localShutdown: u32;
+  peerShutdown: u32;
+  // Receive side, virtio 5.10.6.3.
+  bufAlloc: u32; // window: what the peer may have in flight to us
+  received: u32; // running total of payload bytes
+  fwdCnt: u32; // of them consumed by the application
+  fwdTold: u32; // fwdCnt in the last packet that we sent
+  // Send side.
+  txCnt: u32; // running total of payload bytes
+  peerBufAlloc: u32;
+  peerFwdCnt: u32;
+  creditAsked: bool; // one CREDIT_REQUEST per wait
+  // Listener.
+  backlog: u32;
+  pending: u32; // connections that wait for accept
+  nextPending: Socket | null;
+  lastPending: Socket | null; // of a listener, whose first one is its nextPending
+  listener: Socket | null; // of a connection that waits for accept
+  // Time-outs in ns; NEVER: none.
+  receiveTimeoutNs: u64;
+  sendTimeoutNs: u64;
+  connectTimeoutNs: u64;
+}
+
+// Embedded parts, by offset: asc has no embedded structs.
+const PACKETS: usize = offsetof<Socket>();
+const READERS: usize = PACKETS + offsetof<PacketQueue>();
+const WRITERS: usize = READERS + offsetof<WaitQueue>();
+const TIMER: usize = (WRITERS + offsetof<WaitQueue>() + 7) & ~7;
+const SOCKET_BYTES: usize = TIMER + offsetof<Timer>();
+
+export const NO_SOCKET: Socket = changetype<Socket>(0);
+/** Linux: VSOCK_DEFAULT_CONNECT_TIMEOUT. */
+const CONNECT_TIMEOUT_NS: u64 = 2_000_000_000;
+
+/** The first window holds a request's head; a stream that fills it grows it step by step. */
+const WINDOW_MIN: u32 = 4096;
+const WINDOW_MAX: u32 = 262144;
+/** What we let be in flight however much the peer offers: it pins our memory. */
+const SEND_WINDOW_MAX: u32 = 1048576;
+
+const BUCKETS: u32 = 4096;
+const buckets: usize = memory.data(4096 * 4);
+const sockets = changetype<HandleTable>(memory.data(32));
+let windowsBytes: u64 = 0; // sum of bufAlloc
+let socketsAlive: u32 = 0;
+
+/** Received data that the application has not read. */
+export function packetsOf(s: Socket): PacketQueue {
+  return changetype<PacketQueue>(changetype<usize>(s) + PACKETS);
+}
+
+/** Who waits to receive, to accept or to be connected. */
+export function readersOf(s: Socket): WaitQueue {
+  return changetype<WaitQueue>(changetype<usize>(s) + READERS);
+}
+
+/** Who waits for credit. */
+export function writersOf(s: Socket): WaitQueue {
+  return changetype<WaitQueue>(changetype<usize>(s) + WRITERS);
+}
+
+export function timerOf(s: Socket): Timer {
+  return changetype<Timer>(changetype<usize>(s) + TIMER);
+}
+
+/** Sockets alive, those included that are closing without an application. */
+export function socketCount(): u32 {
+  return socketsAlive;
+}
+
+export function socketOf(handle: i32): Socket {
+  return changetype<Socket>(sockets.get(handle));
+}
+
+/** A new socket without a handle; null: no memory. */
+export function createSocket(): Socket {
+  const address = ToroAllocMem(SOCKET_BYTES);
+  if (address == 0) return NO_SOCKET;
+  if (reserveTimer() < 0) {
+    ToroFreeMem(address);
+    return NO_SOCKET;
+  }
+  socketsAlive++;
+  const s = changetype<Socket>(address);
+  s.receiveTimeoutNs = NEVER;
+  s.sendTimeoutNs = NEVER;
+  s.connectTimeoutNs = CONNECT_TIMEOUT_NS;
+  timerOf(s).arg = address;
+  return s;
+}
+
+/** Gives the application a handle on `s`. Returns it, or -ENOMEM or -ENFILE. */
+export function addHandle(s: Socket): i32 {
+  const handle = sockets.add(changetype<usize>(s));
+  if (handle > 0) s.handle = handle;
+  return handle;
+}
+
+export function removeHandle(s: Socket): void {
+  if (s.handle == 0) return;
+  sockets.remove(s.handle);
+  s.handle = 0;
+}
+
+/** Frees the socket and all that it holds; whoever waits for it finds the handle gone. */
+export function destroySocket(s: Socket): void {
+  removeHandle(s);
+  unhash(s);
+  stopTimer(timerOf(s));
+  unreserveTimer();
+  dropReceived(s);
+  closeWindow(s);
+  wakeAll(readersOf(s));
+  wakeAll(writersOf(s));
+  socketsAlive--;
+  ToroFreeMem(changetype<usize>(s));
+}
+
+export function dropReceived(s: Socket): void {
+  const packets = packetsOf(s);
+  for (let p = packets.pop(); p; p = packets.pop()) releasePacket(p);
+}
+
+// Look-up. A connection is known by local port, remote CID and remote port; a listener or a bound
+// socket by its local port, with remote CID and port 0.
+
+function bucketOf(localPort: u32, remoteCid: u32, remotePort: u32): usize {
+  let h = localPort * 0x9e37_79b1 + remoteCid * 0x85eb_ca6b + remotePort * 0xc2b2_ae35;
+  h ^= h >> 15;
+  return buckets + ((h & (BUCKETS - 1)) << 2);
+}
+
+export function findSocket(localPort: u32, remoteCid: u32, remotePort: u32): Socket {
+  let s = changetype<Socket>(<usize>load<u32>(bucketOf(localPort, remoteCid, remotePort)));
+  while (s != NO_SOCKET) {
+    if (s.localPort == localPort && s.remotePort == remotePort && s.remoteCid == remoteCid) return s;
+    s = changetype<Socket>(changetype<usize>(s.nextInBucket));
+  }
+  return NO_SOCKET;
+}
+
+/** Enters the socket under its present addresses. */
+export function hash(s: Socket): void {
+  const bucket = bucketOf(s.localPort, s.remoteCid, s.remotePort);
+  s.nextInBucket = changetype<Socket | null>(<usize>load<u32>(bucket));
+  store<u32>(bucket, <u32>changetype<usize>(s));
+}
+
+/** Takes the socket out of the table, if it is there. */
+export function unhash(s: Socket): void {
+  const bucket = bucketOf(s.localPort, s.remoteCid, s.remotePort);
+  let at = bucket;
+  while (true) {
+    const one: usize = load<u32>(at);
+    if (one == 0) return;
+    if (one == changetype<usize>(s)) break;
+    at = one + offsetof<Socket>("nextInBucket");
+  }
+  store<u32>(at, <u32>changetype<usize>(s.nextInBucket));
+}
+
+// Windows. Their sum stays within a quarter of the heap, so that what has been advertised can be
+// received, small packets' waste included.
+
+/** Opens the first window. Returns false when the budget is spent: the connection is refused. */
+export function openWindow(s: Socket): bool {
+  return resizeWindow(s, WINDOW_MIN);
+}
+
+function resizeWindow(s: Socket, bytes: u32): bool {
+  const total = windowsBytes - s.bufAlloc + bytes;
+  if (total > heapBytes() >> 2) return false;
+  windowsBytes = total;
+  s.bufAlloc = bytes;
+  return true;
+}
+
+function closeWindow(s: Socket): void {
+  windowsBytes -= s.bufAlloc;
+  s.bufAlloc = 0;
+}
+
+/** The peer's credit as it knows it. */
+function toldWindow(s: Socket): u32 {
+  return vsockCredit(s.bufAlloc, s.received, s.fwdTold);
+}
+
+/**
+ * The application has consumed `bytes`. Returns true when the peer should be told now: it knows of
+ * less than half of its window. A stream that keeps it that low gets a larger one.
+ */
+export function consumed(s: Socket, bytes: u32): bool {
+  s.fwdCnt += bytes;
+  if (toldWindow(s) >= s.bufAlloc >> 1) return false;
+  if (s.bufAlloc < WINDOW_MAX) resizeWindow(s, s.bufAlloc << 1);
+  return s.fwdCnt != s.fwdTold;
+}
+
+/** Bytes that we may send now. */
+export function creditOf(s: Socket): u32 {
+  return vsockCredit(min(s.peerBufAlloc, SEND_WINDOW_MAX), s.txCnt, s.peerFwdCnt);
+}
+
+/** Disconnects: sleepers wake, and find `error` (0: end of stream) behind what was received. */
+export function disconnect(s: Socket, error: i32): void {
+  s.state = SocketState.Disconnected;
+  s.error = error;
+  unhash(s);
+  stopTimer(timerOf(s));
+  wakeAll(readersOf(s));
+  wakeAll(writersOf(s));
+}
+
+/** The first socket that is still in the application's table at or after slot `index`. */
+export function socketAt(index: u32): Socket {
+  return changetype<Socket>(sockets.at(index));
+}
+
+export function socketSlots(): u32 {
+  return sockets.slotCount;
+}
+
+/** 0, or the error of a socket that is no longer connected, as a call returns it. */
+export function connectionError(s: Socket): i32 {
+  if (s.state == SocketState.Disconnected) return s.error == 0 ? -Errno.ENOTCONN : -s.error;
+  return s.state == SocketState.Connected ? 0 : -Errno.ENOTCONN;
+}
+
+export function sendIsShut(s: Socket): bool {
+  return (
+    (s.localShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0 ||
+    (s.peerShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0
+  );
+}
+
+/** Has the stream towards us ended? Data may still be queued. */
+export function receiveIsShut(s: Socket): bool {
+  return (
+    (s.peerShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0 ||
+    (s.localShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0
+  );
+}

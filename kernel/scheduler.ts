@@ -1,0 +1,209 @@
+// The scheduler: first in, first out, cooperative. A thread runs until it yields, waits or ends;
+// when none is ready the guest returns to the host, which is its halt.
+import { Errno } from "../drivers/abi/errno";
+import { arch_enter, arch_leave } from "./arch/asyncify";
+import { beat, NEVER } from "./clock";
+import {
+  destroyThread,
+  findThread,
+  joinersOf,
+  joinQueue,
+  leaveQueues,
+  NO_THREAD,
+  Thread,
+  ThreadState,
+  timerOf,
+  WaitQueue,
+} from "./thread";
+import { startTimer, stopTimer } from "./timer";
+
+let current: Thread = NO_THREAD;
+let firstReady: Thread | null = null;
+let lastReady: Thread | null = null;
+let scheduling: bool = false;
+let switches: u64 = 0;
+
+/** The running thread, or NO_THREAD in interrupts and at boot. */
+export function self(): Thread {
+  return current;
+}
+
+/** Threads entered since boot. */
+export function switchCount(): u64 {
+  return switches;
+}
+
+/** Puts a thread at the end of the run queue. */
+export function makeReady(thread: Thread): void {
+  thread.state = ThreadState.Ready;
+  thread.next = null;
+  const last = lastReady;
+  if (last) last.next = thread;
+  else firstReady = thread;
+  lastReady = thread;
+}
+
+/**
+ * Lets the other ready threads run first. Yields, also when there are none: the switch is counted,
+ * so that a thread in a loop of it comes to the end of the budget.
+ */
+export function yieldNow(): void {
+  assert(current != NO_THREAD, "scheduler: yield outside a thread");
+  makeReady(current);
+  arch_leave(current);
+}
+
+/** Gives up the CPU until resume(). Yields. */
+export function suspendSelf(): void {
+  assert(current != NO_THREAD, "scheduler: suspend outside a thread");
+  current.state = ThreadState.Suspended;
+  arch_leave(current);
+}
+
+/**
+ * Waits in `queue` until woken or `deadlineNs`. Yields; a killed thread does not return from here
+ * unless it is shielded. Returns 0, or -ETIMEDOUT. The caller looks at its condition again: others
+ * may have run in between.
+ */
+export function wait(queue: WaitQueue, deadlineNs: u64): i32 {
+  assert(current != NO_THREAD, "scheduler: wait outside a thread");
+  joinQueue(current, 0, queue);
+  return block(deadlineNs);
+}
+
+/** As wait(), in the queues that the caller has joined already; in none it is a sleep. Yields. */
+export function block(deadlineNs: u64): i32 {
+  const thread = current;
+  assert(thread != NO_THREAD, "scheduler: block outside a thread");
+  thread.state = ThreadState.Waiting;
+  if (deadlineNs != NEVER) {
+    const timer = timerOf(thread);
+    timer.handler = (timeOut as (arg: usize) => void).index;
+    startTimer(timer, deadlineNs);
+  }
+  arch_leave(thread);
+  thread.wokenBy = null;
+  return thread.wakeReason;
+}
+
+function timeOut(arg: usize): void {
+  wake(changetype<Thread>(arg), -Errno.ETIMEDOUT);
+}
+
+function wake(thread: Thread, reason: i32): void {
+  stopTimer(timerOf(thread));
+  leaveQueues(thread);
+  thread.wakeReason = reason;
+  if (thread.suspended) thread.state = ThreadState.Suspended;
+  else makeReady(thread);
+}
+
+/** Wakes every thread in the queue, oldest first. */
+export function wakeAll(queue: WaitQueue): void {
+  for (let node = queue.first; node; node = queue.first) wake(node.thread, 0);
+}
+
+/**
+ * Wakes the `count` oldest threads. For queues that live as long as the kernel: a woken thread that
+ * is killed before it has run passes its wake-up on.
+ */
+export function wakeSome(queue: WaitQueue, count: u32): void {
+  for (let node = queue.first; node && count != 0; node = queue.first, count--) {
+    node.thread.wokenBy = queue;
+    wake(node.thread, 0);
+  }
+}
+
+/** From here to unshield() a kill has to wait: a device may write to the thread's buffers. */
+export function shield(): void {
+  current.shields++;
+}
+
+/** Ends a shield(); a thread that was killed meanwhile does not return. Yields only to die. */
+export function unshield(): void {
+  const thread = current;
+  thread.shields--;
+  if (thread.ending && thread.shields == 0) arch_leave(thread);
+}
+
+/** Ends the running thread. Does not return. */
+export function endSelf(): void {
+  const thread = current;
+  assert(thread != NO_THREAD, "scheduler: end outside a thread");
+  thread.ending = true;
+  assert(thread.shields == 0, "scheduler: a shielded thread ends");
+  arch_leave(thread);
+}
+
+/** Ends another thread: at its next turn it is gone, with what the kernel had lent it. */
+export function kill(thread: Thread): void {
+  thread.ending = true;
+  if (thread.shields != 0) return;
+  thread.suspended = false;
+  if (thread.state == ThreadState.Waiting) wake(thread, 0);
+  else if (thread.state == ThreadState.Suspended) makeReady(thread);
+}
+
+/** Marks a thread that is not running: it stops when its turn comes, or stays where it waits. */
+export function suspend(thread: Thread): void {
+  thread.suspended = true;
+}
+
+export function resume(thread: Thread): void {
+  thread.suspended = false;
+  if (thread.state == ThreadState.Suspended) makeReady(thread);
+}
+
+/** A dead thread leaves nothing: its save area goes too, and nobody runs on it any more. */
+function bury(thread: Thread): void {
+  const passedOn = thread.wokenBy;
+  if (passedOn) wakeSome(passedOn, 1);
+  wakeAll(joinersOf(thread));
+  destroyThread(thread);
+}
+
+/**
+ * Runs ready threads, at most `budget` of them; returns how much of it is left, 0 when threads may
+ * still be ready. Never called from a thread: it would unwind the host's frames.
+ */
+export function schedule(budget: u32): u32 {
+  assert(!scheduling, "scheduler: entered twice");
+  scheduling = true;
+  while (budget != 0) {
+    const thread = firstReady;
+    if (!thread) break;
+    const next = thread.next;
+    firstReady = next;
+    if (!next) lastReady = null;
+    if (thread.ending && thread.shields == 0) {
+      bury(thread);
+      continue;
+    }
+    if (thread.suspended) {
+      thread.state = ThreadState.Suspended;
+      continue;
+    }
+    budget--;
+    switches++;
+    beat();
+    thread.state = ThreadState.Running;
+    current = thread;
+    const alive = arch_enter(thread);
+    current = NO_THREAD;
+    if (!alive || (thread.ending && thread.shields == 0)) bury(thread);
+  }
+  scheduling = false;
+  return budget;
+}
+
+export function isIdle(): bool {
+  return !firstReady;
+}
+
+/** Waits for the end of thread `id`. Yields. Returns 0, -ESRCH (it has ended) or -ETIMEDOUT. */
+export function join(id: i32, deadlineNs: u64): i32 {
+  const thread = findThread(id);
+  if (thread == NO_THREAD) return -Errno.ESRCH;
+  if (thread == current) return -Errno.EDEADLK;
+  return wait(joinersOf(thread), deadlineNs);
+}

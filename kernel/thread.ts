@@ -1,0 +1,170 @@
+// Threads and wait queues as data: what a thread is, and the lists that it can stand in.
+import { Errno } from "../drivers/abi/errno";
+import { Context } from "./arch/asyncify";
+import { HandleTable } from "./handle";
+import { ToroAllocMem, ToroFreeMem } from "./memory";
+import { reserveTimer, Timer, unreserveTimer } from "./timer";
+
+export type ThreadEntry = (arg: usize) => void;
+
+export const enum ThreadState {
+  Ready, // created, woken or yielding: in the run queue
+  Running, // the one that has the CPU
+  Waiting, // in wait queues, or asleep
+  Suspended, // SysSuspendThread: until SysResumeThread
+}
+
+/** A FIFO of waiting threads. Zeroed is empty. */
+@unmanaged
+export class WaitQueue {
+  first: WaitNode | null;
+  last: WaitNode | null;
+}
+
+/** A thread's place in one queue. */
+@unmanaged
+export class WaitNode {
+  next: WaitNode | null;
+  prev: WaitNode | null;
+  queue: WaitQueue | null; // null: in none
+  thread: Thread;
+}
+
+/** A cooperative thread; its save area follows it in the same block. */
+@unmanaged
+export class Thread extends Context {
+  id: i32;
+  state: ThreadState;
+  next: Thread | null; // in the run queue
+  wakeReason: i32; // 0: woken; -ETIMEDOUT
+  suspended: bool; // leaves for Suspended as soon as it is ready
+  ending: bool; // dies at its next turn, unless shielded
+  shields: u32; // > 0: a device holds its buffers, so it must run on until it has them back
+  nodes: WaitNode; // its places while it waits: its own one, or those that it allocated
+  nodeCount: u32;
+  wokenBy: WaitQueue | null; // whose wake-up it has not acted upon yet (see wakeSome)
+}
+
+// Embedded parts: asc has no embedded structs, so they follow the class by offset.
+const OWN_NODE: usize = offsetof<Thread>();
+const TIMER: usize = (OWN_NODE + offsetof<WaitNode>() + 7) & ~7;
+const JOINERS: usize = TIMER + offsetof<Timer>();
+const THREAD_BYTES: usize = (JOINERS + offsetof<WaitQueue>() + 15) & ~15;
+
+/** Unoptimised code keeps more locals in its frames. */
+export const SAVE_BYTES_DEFAULT: u32 = ASC_OPTIMIZE_LEVEL > 0 ? 4096 : 16384;
+const SAVE_BYTES_MIN: u32 = 512;
+/** An overrun of the save area is seen only after it was written: a gap keeps small ones harmless. */
+const GUARD_BYTES: u32 = 512;
+
+export const NO_THREAD: Thread = changetype<Thread>(0);
+
+const threads = changetype<HandleTable>(memory.data(32));
+
+export function timerOf(thread: Thread): Timer {
+  return changetype<Timer>(changetype<usize>(thread) + TIMER);
+}
+
+export function joinersOf(thread: Thread): WaitQueue {
+  return changetype<WaitQueue>(changetype<usize>(thread) + JOINERS);
+}
+
+export function ownNodeOf(thread: Thread): WaitNode {
+  return changetype<WaitNode>(changetype<usize>(thread) + OWN_NODE);
+}
+
+/** The thread called `id`, or null. */
+export function findThread(id: i32): Thread {
+  return changetype<Thread>(threads.get(id));
+}
+
+export function threadCount(): u32 {
+  return threads.count;
+}
+
+/**
+ * Makes a thread that is in no queue yet. Returns its id, or -ENOMEM or -ENFILE. destroyThread gives
+ * everything back.
+ */
+export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
+  const bytes = max<u32>(saveBytes == 0 ? SAVE_BYTES_DEFAULT : saveBytes, SAVE_BYTES_MIN);
+  const address = ToroAllocMem(THREAD_BYTES + bytes + GUARD_BYTES);
+  if (address == 0) return -Errno.ENOMEM;
+  const reserved = reserveTimer();
+  const id = reserved < 0 ? reserved : threads.add(address);
+  if (id < 0) {
+    if (reserved == 0) unreserveTimer();
+    ToroFreeMem(address);
+    return id;
+  }
+  const thread = changetype<Thread>(address);
+  thread.base = address + THREAD_BYTES;
+  thread.limit = thread.base + bytes;
+  thread.entry = entry;
+  thread.arg = arg;
+  thread.id = id;
+  timerOf(thread).arg = address;
+  const node = ownNodeOf(thread);
+  node.thread = thread;
+  thread.nodes = node;
+  thread.nodeCount = 1;
+  return id;
+}
+
+/** Frees a thread that runs no more, is in no queue and has its timer stopped. */
+export function destroyThread(thread: Thread): void {
+  threads.remove(thread.id);
+  unreserveTimer();
+  releaseNodes(thread);
+  ToroFreeMem(changetype<usize>(thread));
+}
+
+/** Gives the thread `count` places to wait in at once, until releaseNodes. Returns 0 or -ENOMEM. */
+export function allocateNodes(thread: Thread, count: u32): i32 {
+  const address = ToroAllocMem(count * offsetof<WaitNode>());
+  if (address == 0) return -Errno.ENOMEM;
+  thread.nodes = changetype<WaitNode>(address);
+  thread.nodeCount = count;
+  for (let i: u32 = 0; i < count; i++) nodeAt(thread, i).thread = thread;
+  return 0;
+}
+
+export function releaseNodes(thread: Thread): void {
+  if (thread.nodes == ownNodeOf(thread)) return;
+  ToroFreeMem(changetype<usize>(thread.nodes));
+  thread.nodes = ownNodeOf(thread);
+  thread.nodeCount = 1;
+}
+
+export function nodeAt(thread: Thread, i: u32): WaitNode {
+  return changetype<WaitNode>(changetype<usize>(thread.nodes) + i * offsetof<WaitNode>());
+}
+
+/** Puts place `i` of the thread at the end of `queue`. */
+export function joinQueue(thread: Thread, i: u32, queue: WaitQueue): void {
+  const node = nodeAt(thread, i);
+  assert(node.queue == null, "thread: place is taken");
+  node.queue = queue;
+  node.next = null;
+  node.prev = queue.last;
+  const last = queue.last;
+  if (last) last.next = node;
+  else queue.first = node;
+  queue.last = node;
+}
+
+/** Takes the thread out of every queue that it waits in. */
+export function leaveQueues(thread: Thread): void {
+  for (let i: u32 = 0; i < thread.nodeCount; i++) {
+    const node = nodeAt(thread, i);
+    const queue = node.queue;
+    if (!queue) continue;
+    const prev = node.prev;
+    const next = node.next;
+    if (prev) prev.next = next;
+    else queue.first = next;
+    if (next) next.prev = prev;
+    else queue.last = prev;
+    node.queue = null;
+  }
+}

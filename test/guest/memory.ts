@@ -1,0 +1,205 @@
+import {
+  heapBlocks,
+  heapBytes,
+  heapInUse,
+  heapPeak,
+  ToroAllocMem,
+  ToroFreeMem,
+  ToroGetAlignedMem,
+  ToroGetMem,
+  ToroMemLength,
+  ToroReAllocMem,
+} from "../../kernel/memory";
+import { Errno } from "../../drivers/abi/errno";
+
+export { boot, interrupt, run, unfinished } from "./harness";
+
+let seed: u32 = 12345;
+function random(below: u32): u32 {
+  seed = seed * 1664525 + 1013904223;
+  return (seed >> 8) % below;
+}
+
+export function test_a_block_is_aligned_and_its_length_is_known(): void {
+  for (let length: u32 = 0; length < 600; length++) {
+    const p = ToroGetMem(length);
+    assert(p != 0 && (p & 15) == 0);
+    assert(ToroMemLength(p) == length);
+    memory.fill(p, 0xff, length);
+    assert(ToroFreeMem(p) == 0);
+  }
+}
+
+export function test_freeing_null_is_an_error_and_nothing_else(): void {
+  assert(ToroFreeMem(0) == -Errno.EINVAL);
+}
+
+export function test_more_than_there_is_gives_null_and_the_heap_goes_on(): void {
+  const before = heapInUse();
+  assert(ToroGetMem(0x8000_0000) == 0);
+  assert(ToroGetMem(0xffff_ffff) == 0);
+  assert(ToroGetMem(<usize>heapBytes() + 1) == 0);
+  assert(ToroGetAlignedMem(0xffff_f000, 4096) == 0);
+  assert(heapInUse() == before);
+  assert(ToroGetMem(64) != 0);
+}
+
+export function test_blocks_of_64_bytes_until_memory_is_out_and_back(): void {
+  const before = heapInUse();
+  let list: usize = 0;
+  let count: u32 = 0;
+  while (true) {
+    const p = ToroGetMem(64);
+    if (p == 0) break;
+    memory.fill(p, 0x5a, 64);
+    store<usize>(p, list);
+    list = p;
+    count++;
+  }
+  // 16 bytes of header, 64 of payload, 4 of canary, rounded: 96 of each block's bytes.
+  assert(<u64>count * 96 + 4096 > heapBytes() - before);
+  while (list != 0) {
+    const next = load<usize>(list);
+    assert(ToroFreeMem(list) == 0);
+    list = next;
+  }
+  assert(heapInUse() == before);
+}
+
+export function test_neighbours_coalesce_whatever_the_order_of_their_frees(): void {
+  const before = heapInUse();
+  // A request is rounded up to its class, a sixteenth at most: so much fits only if all is one block.
+  const largest = <usize>(heapBytes() - before) / 8 * 7;
+  const list = ToroGetMem(64 * 4);
+  for (let round: u32 = 0; round < 20; round++) {
+    for (let i: u32 = 0; i < 64; i++) store<usize>(list + i * 4, ToroGetMem(1 + random(3000)));
+    for (let left: u32 = 64; left > 0; left--) {
+      const at = list + random(left) * 4;
+      ToroFreeMem(load<usize>(at));
+      store<usize>(at, load<usize>(list + (left - 1) * 4));
+    }
+  }
+  ToroFreeMem(list);
+  const whole = ToroGetMem(largest);
+  assert(whole != 0);
+  ToroFreeMem(whole);
+  assert(heapInUse() == before);
+}
+
+export function test_contents_survive_a_random_life(): void {
+  const slots: u32 = 200;
+  const before = heapInUse();
+  const list = ToroAllocMem(slots * 8);
+  for (let step: u32 = 0; step < 20000; step++) {
+    const at = list + random(slots) * 8;
+    const old = load<usize>(at);
+    const length = load<u32>(at, 4);
+    const byte = <u8>(<u32>at * 31);
+    if (old != 0) {
+      for (let i: u32 = 0; i < length; i++) assert(load<u8>(old + i) == byte);
+    }
+    const wanted = random(10) == 0 ? random(70000) : random(500);
+    if (old != 0 && random(3) != 0) {
+      ToroFreeMem(old);
+      store<usize>(at, 0);
+      continue;
+    }
+    const fresh = old != 0
+      ? ToroReAllocMem(old, wanted)
+      : random(2) == 0 ? ToroGetMem(wanted) : ToroGetAlignedMem(wanted, 4096);
+    if (fresh == 0) continue;
+    for (let i: u32 = 0; i < min(length, wanted) && old != 0; i++) {
+      assert(load<u8>(fresh + i) == byte);
+    }
+    memory.fill(fresh, byte, wanted);
+    store<usize>(at, fresh);
+    store<u32>(at, wanted, 4);
+  }
+  for (let i: u32 = 0; i < slots; i++) ToroFreeMem(load<usize>(list + i * 8));
+  ToroFreeMem(list);
+  assert(heapInUse() == before);
+}
+
+export function test_pages_are_aligned_and_give_everything_back(): void {
+  const before = heapInUse();
+  for (let alignment: u32 = 1; alignment <= 0x10000; alignment <<= 1) {
+    const odd = ToroGetMem(24);
+    const p = ToroGetAlignedMem(5000, alignment);
+    assert(p != 0 && (p & (alignment - 1)) == 0);
+    memory.fill(p, 0xee, 5000);
+    ToroFreeMem(odd);
+    ToroFreeMem(p);
+  }
+  assert(ToroGetAlignedMem(10, 48) == 0);
+  assert(ToroGetAlignedMem(10, 0x20000) == 0);
+  assert(heapInUse() == before);
+}
+
+export function test_133124_bytes_cost_133124_bytes(): void {
+  const before = heapInUse();
+  const p = ToroGetMem(133124);
+  assert(heapInUse() - before < 133124 + 64);
+  ToroFreeMem(p);
+}
+
+export function test_allocated_memory_is_zeroed_even_when_it_was_used(): void {
+  const p = ToroGetMem(1000);
+  memory.fill(p, 0xff, 1000);
+  ToroFreeMem(p);
+  const q = ToroAllocMem(1000);
+  for (let i: u32 = 0; i < 1000; i++) assert(load<u8>(q + i) == 0);
+}
+
+export function test_statistics_count_blocks_bytes_and_the_peak(): void {
+  const blocks = heapBlocks();
+  const bytes = heapInUse();
+  const p = ToroGetMem(100000);
+  assert(heapBlocks() == blocks + 1);
+  assert(heapInUse() >= bytes + 100000);
+  ToroFreeMem(p);
+  assert(heapBlocks() == blocks);
+  assert(heapPeak() >= bytes + 100000);
+}
+
+export function test_growing_keeps_the_contents_and_shrinking_the_place(): void {
+  const p = ToroGetMem(100);
+  memory.fill(p, 7, 100);
+  assert(ToroReAllocMem(p, 50) == p);
+  assert(ToroMemLength(p) == 50);
+  const q = ToroReAllocMem(p, 5000);
+  for (let i: u32 = 0; i < 50; i++) assert(load<u8>(q + i) == 7);
+  assert(ToroReAllocMem(q, 0x8000_0000) == 0);
+  assert(ToroMemLength(q) == 5000);
+}
+
+// Each of these must end in a panic; the host knows the words.
+
+export function panics_double_free(): void {
+  const p = ToroGetMem(40);
+  const wall = ToroGetMem(40);
+  ToroFreeMem(p);
+  ToroFreeMem(p);
+  ToroFreeMem(wall);
+}
+
+export function panics_double_free_after_coalescing(): void {
+  const first = ToroGetMem(40);
+  const second = ToroGetMem(40);
+  ToroFreeMem(first);
+  ToroFreeMem(second);
+  ToroFreeMem(second);
+}
+
+export function panics_foreign_pointer(): void {
+  ToroFreeMem(ToroGetMem(100) + 16);
+}
+
+export function panics_pointer_below_the_heap(): void {
+  ToroFreeMem(64);
+}
+
+export function panics_overrun(): void {
+  const p = ToroGetMem(33);
+  store<u8>(p + 33, 0);
+  ToroFreeMem(p);
+}

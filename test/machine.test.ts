@@ -1,0 +1,395 @@
+import { describe, expect, test } from "vitest";
+import { BootInfo, TimePage } from "../drivers/abi/boot.ts";
+import { ManualClock } from "../host/clock.ts";
+import { Machine, type MachineOptions } from "../host/machine.ts";
+import { fakeDevice } from "./ring-puppet.ts";
+import { type GuestText, guest, print } from "./wat.ts";
+
+const BOOT_INFO = 0x1000;
+const TIME_PAGE = 0x2000;
+const MIB = 1024 * 1024;
+
+/** A machine of one MiB on a clock that stands still, with the console in an array. */
+async function machine(text: GuestText, options: Partial<MachineOptions> = {}) {
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const created = await Machine.create({
+    image: await guest(text),
+    memoryBytes: MIB,
+    clock,
+    console: (line) => lines.push(line),
+    ...options,
+  });
+  return { machine: created, clock, lines };
+}
+
+/** A counter at `address`. */
+const count = (address: number) =>
+  `(i32.store (i32.const ${address}) (i32.add (i32.load (i32.const ${address})) (i32.const 1)))`;
+
+const u32 = (m: Machine, address: number) => m.memory.view.getUint32(address, true);
+
+/** A UTF-16 string as AssemblyScript lays it out; its address is `address`. */
+function utf16(address: number, text: string): string {
+  const hex = (bytes: Uint8Array) =>
+    [...bytes].map((byte) => `\\${byte.toString(16).padStart(2, "0")}`).join("");
+  const length = new Uint8Array(new Uint32Array([text.length * 2]).buffer);
+  const units = new Uint8Array(Uint16Array.from(text, (c) => c.charCodeAt(0)).buffer);
+  return `(data (i32.const ${address - 4}) "${hex(length)}${hex(units)}")`;
+}
+
+describe("boot", () => {
+  test("the guest finds memory size, command line and time page in the boot information", async () => {
+    const { machine: m } = await machine(
+      { boot: "(i32.store (i32.const 0x4000) (local.get $info))" },
+      { parameters: "port=80 root=site", devices: [fakeDevice(), fakeDevice()] },
+    );
+    m.boot();
+    expect(u32(m, 0x4000)).toBe(BOOT_INFO);
+    expect(u32(m, BOOT_INFO + BootInfo.magic)).toBe(0x6f726f74);
+    expect(u32(m, BOOT_INFO + BootInfo.version)).toBe(1);
+    expect(u32(m, BOOT_INFO + BootInfo.memoryPages)).toBe(16);
+    expect(u32(m, BOOT_INFO + BootInfo.cpuCount)).toBe(1);
+    expect(u32(m, BOOT_INFO + BootInfo.timePage)).toBe(TIME_PAGE);
+    const line = m.memory.bytes(
+      u32(m, BOOT_INFO + BootInfo.commandLine),
+      u32(m, BOOT_INFO + BootInfo.commandLineBytes),
+    );
+    expect(new TextDecoder().decode(line)).toBe(
+      "virtio_mmio.device=512@0x10000000:5 virtio_mmio.device=512@0x10001000:6 port=80 root=site",
+    );
+  });
+
+  test("_initialize, boot and the first run happen in this order, once", async () => {
+    const step = (n: number) => `(i32.store (i32.const 0x4000)
+      (i32.add (i32.mul (i32.load (i32.const 0x4000)) (i32.const 10)) (i32.const ${n})))`;
+    const { machine: m } = await machine({
+      initialize: step(1),
+      boot: step(2),
+      run: `${step(3)} i32.const 0`,
+    });
+    m.boot();
+    expect(u32(m, 0x4000)).toBe(123);
+    expect(() => m.boot()).toThrow("boots once");
+  });
+
+  test("parameters that do not fit are refused", async () => {
+    const { machine: m } = await machine({}, { parameters: "x".repeat(4096) });
+    expect(() => m.boot()).toThrow("4096 of 4032 bytes");
+  });
+
+  test.each([0, 65536 * 1.5, -65536, 65535, 2 ** 33])(
+    "memory of %d bytes is refused",
+    async (n) => {
+      await expect(machine({}, { memoryBytes: n })).rejects.toThrow("multiple of 64 KiB");
+    },
+  );
+
+  test("an image that needs more memory than there is is refused", async () => {
+    await expect(machine({ memory: "32 65536" })).rejects.toThrow(/does not fit 1048576 bytes/);
+  });
+
+  test("a machine works on shared memory, and an image for the other kind is refused", async () => {
+    const shared = { memory: "1 65536 shared", boot: print(0x4000, 3) };
+    const fields = '(data (i32.const 0x4000) "hi\\n")';
+    const { machine: m, lines } = await machine({ ...shared, fields }, { sharedMemory: true });
+    m.boot();
+    expect(m.memory.u8.buffer).toBeInstanceOf(SharedArrayBuffer);
+    expect(lines).toEqual(["hi\n"]);
+    await expect(machine(shared)).rejects.toThrow("does not fit");
+  });
+});
+
+describe("the image", () => {
+  const create = (image: BufferSource) => Machine.create({ image, memoryBytes: MIB });
+
+  test("bytes that are not WebAssembly are refused", async () => {
+    await expect(create(new TextEncoder().encode("#!/bin/sh"))).rejects.toThrow(
+      "image: not a WebAssembly module",
+    );
+  });
+
+  test("an image without the entry points or with strange imports is refused", async () => {
+    const { assemble } = await import("./wat.ts");
+    const memory = '(import "env" "memory" (memory 1 65536)) (export "memory" (memory 0))';
+    const entries = `(func (export "_initialize")) (func (export "boot") (param i32))
+      (func (export "interrupt") (param i32)) (func (export "run") (param i32) (result i32)
+      i32.const 0)`;
+    const cases: [string, string][] = [
+      ["(module)", "exports no memory"],
+      [`(module ${memory})`, "exports no _initialize()"],
+      [`(module (memory 1) (export "memory" (memory 0)) ${entries})`, "env.memory"],
+      [`(module (import "env" "abort" (func)) ${memory} ${entries})`, "imports env.abort"],
+      [`(module (import "hypercall" "dma" (func)) ${memory} ${entries})`, "hypercall.dma"],
+    ];
+    for (const [text, message] of cases) {
+      await expect(create(await assemble("wrong.wat", text))).rejects.toThrow(message);
+    }
+    await create(await assemble("right.wat", `(module ${memory} ${entries})`));
+  });
+});
+
+describe("the end", () => {
+  test("power-off ends the machine with the guest's code, and its devices with it", async () => {
+    const device = fakeDevice();
+    const { machine: m } = await machine(
+      { run: `${count(0x4000)} (call $proc_exit (i32.const 7)) i32.const 0` },
+      { devices: [device] },
+    );
+    m.boot();
+    m.turn();
+    expect(await m.exited).toEqual({ kind: "power-off", code: 7 });
+    expect(device.calls).toEqual(["dispose"]);
+    expect(u32(m, 0x4000)).toBe(1);
+  });
+
+  test("a panic is reported with message, place and the guest's frames", async () => {
+    const { machine: m } = await machine({
+      fields: `${utf16(0x5004, "queue: free list empty")} ${utf16(0x5104, "kernel/queue.ts")}
+        (func $add (call $panic (i32.const 0x5004) (i32.const 0x5104) (i32.const 12)
+        (i32.const 3)))`,
+      boot: "(call $add)",
+    });
+    m.boot();
+    const exit = await m.exited;
+    expect(exit).toMatchObject({ kind: "panic", code: 70, line: 12, column: 3 });
+    expect(exit).toMatchObject({ message: "queue: free list empty", file: "kernel/queue.ts" });
+    expect(exit).toMatchObject({ stack: expect.stringMatching(/at add .*\n.*at boot/) });
+  });
+
+  test("a panic with nonsense for addresses is still a panic", async () => {
+    const { machine: m } = await machine({
+      run: `(call $panic (i32.const -2) (i32.const 0x7fffffff) (i32.const -1) (i32.const 0))
+        i32.const 0`,
+    });
+    m.boot();
+    expect(await m.exited).toMatchObject({ message: "panic", file: "", line: 0 });
+  });
+
+  test.each([
+    ["unreachable", "unreachable", "unreachable"],
+    ["a load out of bounds", "(drop (i32.load (i32.const -8)))", "memory access out of bounds"],
+    ["a recursion without end", "(call $deep)", "Maximum call stack size exceeded"],
+  ])("%s is reported as a panic", async (_, body, message) => {
+    const { machine: m } = await machine({ fields: "(func $deep (call $deep))", boot: body });
+    m.boot();
+    expect(await m.exited).toMatchObject({ kind: "panic", message, code: 70 });
+  });
+
+  test("a fault of a device's own code rejects, and is not taken for the guest's", async () => {
+    const device = fakeDevice({
+      activate: () => {
+        throw new TypeError("undefined is not a function");
+      },
+    });
+    const status = (value: number) =>
+      `(call $mmioWrite (i32.const 0x10000070) (i32.const 4) (i32.const ${value}))`;
+    const accept = `(call $mmioWrite (i32.const 0x10000024) (i32.const 4) (i32.const 1))
+      (call $mmioWrite (i32.const 0x10000020) (i32.const 4) (i32.const 1))`;
+    const boot = `${status(1)} ${status(3)} ${accept} ${status(11)} ${status(15)}`;
+    const { machine: m } = await machine({ boot }, { devices: [device] });
+    m.boot();
+    await expect(m.exited).rejects.toThrow("undefined is not a function");
+  });
+
+  test("dispose() ends a machine once, before or after boot, and nothing is called later", async () => {
+    const device = fakeDevice();
+    const { machine: m, clock } = await machine(
+      { run: `${count(0x4000)} i32.const 1` },
+      { devices: [device] },
+    );
+    m.boot();
+    m.dispose();
+    m.dispose();
+    expect(await m.exited).toEqual({ kind: "disposed" });
+    clock.settle();
+    m.turn();
+    expect(u32(m, 0x4000)).toBe(1);
+    expect(device.calls).toEqual(["dispose"]);
+    const { machine: never } = await machine({});
+    never.dispose();
+    expect(await never.exited).toEqual({ kind: "disposed" });
+  });
+});
+
+describe("turns", () => {
+  test("a guest that spends its budget goes on in later turns of the event loop", async () => {
+    const { machine: m, clock } = await machine(
+      { run: `${count(0x4000)} (i32.store (i32.const 0x4004) (local.get $budget)) i32.const 1` },
+      { budget: 123 },
+    );
+    m.boot();
+    expect(u32(m, 0x4000)).toBe(1);
+    expect(u32(m, 0x4004)).toBe(123);
+    expect(clock.deferred).toBe(1);
+    m.turn(); // a host event in between does not double the deferral
+    expect(clock.deferred).toBe(1);
+    expect(clock.settle()).toBe(1);
+    expect(u32(m, 0x4000)).toBe(3);
+  });
+
+  test("a timer wakes the guest when it is due, and not before", async () => {
+    const { machine: m, clock } = await machine({
+      run: `${count(0x4000)}
+        (if (i32.eq (i32.load (i32.const 0x4000)) (i32.const 1))
+          (then (i64.store (i32.const ${TIME_PAGE + TimePage.nextTimerNs}) (i64.const 5500000)))
+          (else (i64.store (i32.const ${TIME_PAGE + TimePage.nextTimerNs}) (i64.const -1))))
+        i32.const 0`,
+    });
+    m.boot();
+    expect(clock.timers).toBe(1);
+    clock.advance(5);
+    expect(u32(m, 0x4000)).toBe(1);
+    clock.advance(1);
+    expect(u32(m, 0x4000)).toBe(2);
+    expect(m.memory.view.getBigUint64(TIME_PAGE, true)).toBe(6_000_000n);
+    expect(clock.timers).toBe(0);
+  });
+
+  test("a timer that is put off is looked at again, without entering the guest", async () => {
+    const { machine: m, clock } = await machine({
+      run: `${count(0x4000)} (i64.store (i32.const ${TIME_PAGE + TimePage.nextTimerNs})
+        (i64.mul (i64.extend_i32_u (i32.load (i32.const 0x4000))) (i64.const 10000000)))
+        i32.const 0`,
+    });
+    m.boot(); // wants 10 ms
+    m.turn(); // wants 20 ms
+    expect(clock.timers).toBe(1);
+    clock.advance(15);
+    expect(u32(m, 0x4000)).toBe(2);
+    expect(clock.timers).toBe(1);
+    clock.advance(5);
+    expect(u32(m, 0x4000)).toBe(3);
+  });
+
+  test("a timer that is always due does not keep the event loop", async () => {
+    const { machine: m, clock } = await machine({
+      run: `${count(0x4000)}
+        (i64.store (i32.const ${TIME_PAGE + TimePage.nextTimerNs}) (i64.const 0)) i32.const 0`,
+    });
+    m.boot();
+    expect(u32(m, 0x4000)).toBe(64);
+    expect(clock.deferred).toBe(1);
+  });
+
+  test("turn() from inside a turn asks for one more round", async () => {
+    const box: { m?: Machine } = {};
+    const { machine: m } = await machine(
+      {
+        fields: '(data (i32.const 0x5000) "x\\n")',
+        run: `${count(0x4000)} (if (i32.eq (i32.load (i32.const 0x4000)) (i32.const 1))
+          (then ${print(0x5000, 2)})) i32.const 0`,
+      },
+      { console: () => box.m?.turn() },
+    );
+    box.m = m;
+    m.boot();
+    expect(u32(m, 0x4000)).toBe(2);
+  });
+
+  test("the watchdog's word tells entries apart and is 0 outside", async () => {
+    const presence = new Int32Array(1);
+    const seen: number[] = [];
+    const { machine: m } = await machine(
+      { fields: '(data (i32.const 0x5000) "x\\n")', run: `${print(0x5000, 2)} i32.const 0` },
+      { presence, console: () => seen.push(presence[0]!) },
+    );
+    m.boot();
+    m.turn();
+    expect(new Set(seen).size).toBe(2);
+    expect(seen).not.toContain(0);
+    expect(presence[0]).toBe(0);
+  });
+});
+
+describe("time, entropy, console", () => {
+  test("the console comes by whole lines, and what is left comes at the end", async () => {
+    const { machine: m, lines } = await machine({
+      fields: '(data (i32.const 0x5000) "one\\ntwo\\nth")',
+      boot: `${print(0x5000, 2)} ${print(0x5002, 8)} (call $proc_exit (i32.const 0))`,
+    });
+    m.boot();
+    expect(lines).toEqual(["one\ntwo\n", "th"]);
+  });
+
+  test("an endless line is shown before it is too long", async () => {
+    const { machine: m, lines } = await machine({ run: `${print(0x10000, 4000)} i32.const 0` });
+    m.boot();
+    m.turn();
+    expect(lines.map((line) => line.length)).toEqual([8000]);
+  });
+
+  test("machines on the same hand-cranked clock and entropy behave the same", async () => {
+    const text: GuestText = {
+      run: `(drop (call $random_get (i32.const 0x5000) (i32.const 16)))
+        (drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 0x5010)))
+        (drop (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 0x5018)))
+        (i64.store (i32.const 0x5020) (call $clock))
+        (i64.store (i32.const ${TIME_PAGE + TimePage.nextTimerNs})
+          (i64.add (i64.load (i32.const ${TIME_PAGE})) (i64.const 3000000)))
+        ${count(0x5028)} i32.const 0`,
+    };
+    const runs = [];
+    for (let i = 0; i < 2; i++) {
+      let seed = 1;
+      const entropy = (into: Uint8Array) => {
+        for (let at = 0; at < into.length; at++) into[at] = seed = (seed * 75 + 74) % 65537;
+      };
+      const { machine: m, clock } = await machine(text, { entropy });
+      m.boot();
+      clock.advance(10);
+      runs.push(m.memory.bytes(0, MIB).slice());
+    }
+    expect(Buffer.compare(runs[0]!, runs[1]!)).toBe(0);
+    const view = new DataView(runs[0]!.buffer);
+    expect(view.getUint32(0x5028, true)).toBe(4);
+    expect(view.getBigUint64(0x5010, true)).toBe(9_000_000n);
+    expect(view.getBigUint64(0x5018, true)).toBe(9_000_000n);
+    expect(view.getBigUint64(0x5020, true)).toBe(9_000_000n);
+  });
+
+  test("firmware calls with addresses outside memory fail, and the guest goes on", async () => {
+    const { machine: m } = await machine(
+      {
+        run: `(i32.store (i32.const 0x5000) (call $random_get (i32.const -4) (i32.const 16)))
+        (i32.store (i32.const 0x5004)
+          (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const -4)))
+        i32.const 0`,
+      },
+      { entropy: () => {} },
+    );
+    m.boot();
+    expect([u32(m, 0x5000), u32(m, 0x5004)]).toEqual([21, 21]);
+  });
+
+  test("the system's clock and entropy are used when none is given", async () => {
+    const m = await Machine.create({
+      image: await guest({
+        run: `(drop (call $random_get (i32.const 0x5000) (i32.const 16)))
+        (drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 0x5010)))
+        i32.const 0`,
+      }),
+      memoryBytes: MIB,
+    });
+    m.boot();
+    expect(m.memory.bytes(0x5000, 16).some((byte) => byte !== 0)).toBe(true);
+    expect(m.memory.view.getBigUint64(0x5010, true)).toBeGreaterThan(1_600_000_000n * 10n ** 9n);
+    expect(m.memory.view.getBigUint64(TIME_PAGE, true)).toBeGreaterThan(0n);
+    m.dispose();
+  });
+
+  test("machines in one process share nothing", async () => {
+    const module = await WebAssembly.compile(await guest({ run: `${count(0x4000)} i32.const 0` }));
+    const clock = new ManualClock();
+    const all = await Promise.all(
+      [1, 2, 3].map(() => Machine.create({ image: module, memoryBytes: MIB, clock })),
+    );
+    all.forEach((m, i) => {
+      m.boot();
+      for (let turn = 0; turn < i; turn++) m.turn();
+    });
+    all[0]!.dispose();
+    all[2]!.turn();
+    expect(all.map((m) => u32(m, 0x4000))).toEqual([1, 2, 4]);
+  });
+});

@@ -1,0 +1,628 @@
+// The vsock device against a guest that the test plays: life of a connection, payload, shutdown.
+import { describe, expect, test } from "vitest";
+import { VsockConfig, VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
+import { VsockDevice } from "../host/devices/vsock.ts";
+import {
+  bootPublished,
+  encode,
+  type FakeSocket,
+  type Packet,
+  VsockPuppet,
+} from "./vsock-puppet.ts";
+
+const RCV = 1;
+const SEND = 2;
+const BOTH = 3;
+const TARGET = { host: "127.0.0.1", port: 9 };
+
+describe("identity", () => {
+  test("C8: the device is a vsock with STREAM and three queues", () => {
+    const device = new VsockDevice();
+    expect([device.id, device.features]).toEqual([19, 1n]);
+    expect(device.queueSizesMax).toEqual([1024, 1024, 64]);
+    expect(device.config).toHaveLength(VsockConfig.sizeof);
+  });
+
+  test("V10: a reserved CID is refused, others are in the configuration", () => {
+    for (const cid of [0, 1, 2, 0xffffffff, -1, 2.5]) {
+      expect(() => new VsockDevice({ cid })).toThrow(`CID ${cid}`);
+    }
+    const config = new VsockDevice({ cid: 5 }).config;
+    expect([...config]).toEqual([5, 0, 0, 0, 0, 0, 0, 0]);
+  });
+
+  test("a target in the range of the host's own ports is refused", () => {
+    expect(() => new VsockDevice({ connect: new Map([[2 ** 30, TARGET]]) })).toThrow("1073741824");
+  });
+});
+
+describe("connections that clients begin", () => {
+  test("V13, V23: a client becomes REQUEST from a high host port, RESPONSE opens it", async () => {
+    const puppet = await bootPublished();
+    const client = puppet.network.client();
+    const [request] = puppet.take() as [Packet];
+    expect(request).toMatchObject({ op: VsockOp.REQUEST, srcCid: 2, dstCid: 3, cidHigh: 0 });
+    expect(request).toMatchObject({ guestPort: 80, type: 1, len: 0, bufAlloc: 262144 });
+    expect(request.hostPort).toBeGreaterThanOrEqual(2 ** 30);
+    expect(request.hostPort).toBeLessThan(2 ** 31);
+    puppet.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
+    client.say("hello");
+    const [payload] = puppet.take() as [Packet];
+    expect(payload).toMatchObject({ op: VsockOp.RW, len: 5 });
+    expect(Buffer.from(payload.data).toString()).toBe("hello");
+    expect(client.calls).toEqual([]);
+  });
+
+  test("V16: two clients have different host ports", async () => {
+    const puppet = await bootPublished();
+    expect(puppet.open().hostPort).not.toBe(puppet.open().hostPort);
+  });
+
+  test("V13, V14, H8: RST in answer to REQUEST resets the client and frees everything", async () => {
+    const puppet = await bootPublished();
+    const client = puppet.network.client();
+    const [request] = puppet.take() as [Packet];
+    puppet.send({ op: VsockOp.RST, hostPort: request.hostPort });
+    expect(client.calls).toEqual(["reset"]);
+    client.events.closed();
+    expect(puppet.device.stats.connections).toBe(0);
+    expect(puppet.take()).toEqual([]);
+  });
+
+  test("H7: a guest that never answers REQUEST gets RST after two seconds", async () => {
+    const puppet = await bootPublished();
+    const client = puppet.network.client();
+    puppet.take();
+    puppet.advance(1999);
+    expect(client.calls).toEqual([]);
+    puppet.advance(300);
+    expect(client.calls).toEqual(["reset"]);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+  });
+
+  test("what a client says before RESPONSE waits: one chunk, then its socket is paused", async () => {
+    const puppet = await bootPublished();
+    const client = puppet.network.client();
+    client.say("early");
+    expect(client.paused).toBe(true);
+    const [request] = puppet.take() as [Packet];
+    puppet.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
+    expect(Buffer.from((puppet.take()[0] as Packet).data).toString()).toBe("early");
+    expect(client.paused).toBe(false);
+  });
+
+  test("H2: a client that leaves before RESPONSE is taken back by RST", async () => {
+    const puppet = await bootPublished();
+    const client = puppet.network.client();
+    const [request] = puppet.take() as [Packet];
+    client.fail();
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    puppet.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("a client that comes before the driver is announced when the driver is there", async () => {
+    const puppet = new VsockPuppet();
+    await puppet.publish();
+    puppet.network.client();
+    puppet.device.reset();
+    puppet.boot();
+    expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
+  });
+
+  test("a client that leaves before the driver came leaves nothing behind", async () => {
+    const puppet = new VsockPuppet();
+    await puppet.publish();
+    puppet.network.client().fail();
+    puppet.boot();
+    expect(puppet.take()).toEqual([]);
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("more clients than the limit are closed at once, and the others go on", async () => {
+    const puppet = await bootPublished({ limits: { connections: 1 } });
+    const { client, hostPort } = puppet.open();
+    expect(puppet.network.client().calls).toEqual(["close"]);
+    expect(puppet.device.stats).toMatchObject({ connections: 1, accepted: 1, refused: 1 });
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("on") });
+    expect(client.received.toString()).toBe("on");
+  });
+});
+
+describe("connections that the guest begins", () => {
+  const boot = (): VsockPuppet => {
+    const puppet = new VsockPuppet({ connect: new Map([[1234, TARGET]]) });
+    puppet.boot();
+    return puppet;
+  };
+
+  test("V13: REQUEST connects to the mapped address, and RESPONSE says that it did", () => {
+    const puppet = boot();
+    puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 });
+    expect(puppet.network.connects[0]?.target).toEqual(TARGET);
+    expect(puppet.take()).toEqual([]);
+    const socket = puppet.network.connects[0]?.socket as FakeSocket;
+    socket.events.connected();
+    expect(puppet.take()[0]).toMatchObject({ op: VsockOp.RESPONSE, hostPort: 1234, guestPort: 77 });
+    socket.say("hi");
+    expect(puppet.ops()).toEqual([VsockOp.RW]);
+    puppet.send({ op: VsockOp.RW, hostPort: 1234, guestPort: 77, data: Buffer.from("yo") });
+    expect(socket.received.toString()).toBe("yo");
+  });
+
+  test("V13: a port that is not mapped is refused by RST", () => {
+    const puppet = boot();
+    puppet.send({ op: VsockOp.REQUEST, hostPort: 5, guestPort: 77 });
+    expect(puppet.take()[0]).toMatchObject({
+      op: VsockOp.RST,
+      hostPort: 5,
+      guestPort: 77,
+      type: 1,
+    });
+    expect(puppet.network.connects).toEqual([]);
+  });
+
+  test("H6: a target that refuses becomes RST", () => {
+    const puppet = boot();
+    puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 });
+    puppet.network.connects[0]?.socket.fail();
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("H7: a target that never answers becomes RST after two seconds", () => {
+    const puppet = boot();
+    puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 });
+    puppet.advance(2300);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(puppet.network.connects[0]?.socket.calls).toEqual(["reset"]);
+  });
+
+  test("V14: RST takes a connect back", () => {
+    const puppet = boot();
+    puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 });
+    puppet.send({ op: VsockOp.RST, hostPort: 1234, guestPort: 77 });
+    expect(puppet.network.connects[0]?.socket.calls).toEqual(["reset"]);
+    puppet.network.connects[0]?.socket.events.closed();
+    expect(puppet.device.stats.connections).toBe(0);
+    expect(puppet.take()).toEqual([]);
+  });
+
+  test("two guest ports to one host port are two connections", () => {
+    const puppet = boot();
+    puppet.send(
+      { op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 },
+      { op: VsockOp.REQUEST, hostPort: 1234, guestPort: 78 },
+    );
+    for (const { socket } of puppet.network.connects) socket.events.connected();
+    puppet.take();
+    puppet.send({ op: VsockOp.RW, hostPort: 1234, guestPort: 78, data: Buffer.from("b") });
+    expect(puppet.network.connects.map(({ socket }) => socket.received.toString())).toEqual([
+      "",
+      "b",
+    ]);
+  });
+});
+
+describe("payload from the guest", () => {
+  test("packets of one turn leave in one send, straight from guest memory", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    const part = (text: string) => ({ op: VsockOp.RW, hostPort, data: Buffer.from(text) });
+    puppet.send(part("one "), part("two "), part("three"));
+    expect(client.sends).toHaveLength(1);
+    expect(client.received.toString()).toBe("one two three");
+    for (const view of client.sends[0] as Uint8Array[]) {
+      expect(view.buffer).toBe(puppet.memory.wasm.buffer);
+    }
+    expect(puppet.device.stats.bytesCopied).toBe(0);
+  });
+
+  test("V24: chains whose bytes are with the kernel come back in the same turn, len 0", async () => {
+    const puppet = await bootPublished();
+    const { hostPort } = puppet.open();
+    puppet.tx.used();
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("x") });
+    expect(puppet.tx.used()).toMatchObject([{ len: 0 }]);
+  });
+
+  test("a chain stays with the device until the kernel has its bytes", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    puppet.tx.used();
+    client.taking = false;
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("slow") });
+    expect(puppet.tx.used()).toEqual([]);
+    const turns = puppet.turns;
+    client.take();
+    expect(puppet.tx.used()).toMatchObject([{ len: 0 }]);
+    expect(puppet.turns).toBeGreaterThan(turns);
+    expect(client.received.toString()).toBe("slow");
+  });
+
+  test("H3: behind a send in flight payload is copied, its chain comes back, order holds", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    client.taking = false;
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("a") });
+    puppet.tx.used();
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("b") });
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("c") });
+    expect(puppet.tx.used()).toHaveLength(2);
+    expect(puppet.device.stats.bytesCopied).toBe(2);
+    client.take();
+    expect(client.received.toString()).toBe("abc");
+    expect(client.sends).toHaveLength(2);
+  });
+
+  test("slow readers pin a share of the ring, then they are copied for", async () => {
+    const puppet = await bootPublished({ ringSize: 32 });
+    for (let i = 0; i < 24; i++) {
+      const { client, hostPort } = puppet.open();
+      client.taking = false;
+      puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("x") });
+    }
+    expect(puppet.tx.queue.inFlight).toBeLessThanOrEqual(9);
+    expect(puppet.device.stats.bytesCopied).toBe(24 - puppet.tx.queue.inFlight);
+  });
+
+  test("slow readers of one and the same turn pin no more than a share of the ring", async () => {
+    const puppet = await bootPublished({ ringSize: 32 });
+    const slow = Array.from({ length: 30 }, () => puppet.open());
+    for (const { client } of slow) client.taking = false;
+    puppet.tx.used();
+    puppet.send(...slow.map(({ hostPort }) => rw(hostPort, "x")));
+    expect(puppet.tx.queue.inFlight).toBeLessThanOrEqual(16);
+  });
+
+  test("S2: a header in any number of pieces is understood", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.from("split") });
+    const pieces = Array.from(bytes, (_, i) => bytes.subarray(i, i + 1));
+    puppet.tx.add(pieces);
+    puppet.tx.add([bytes.subarray(0, 20), bytes.subarray(20, 46), bytes.subarray(46)]);
+    puppet.device.notify();
+    puppet.halt();
+    expect(client.received.toString()).toBe("splitsplit");
+  });
+
+  test("a payload in hundreds of pieces is copied rather than sent in hundreds of views", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.alloc(100, "z") });
+    puppet.tx.add(Array.from(bytes, (_, i) => bytes.subarray(i, i + 1)));
+    puppet.device.notify();
+    puppet.halt();
+    expect(client.received.toString()).toBe("z".repeat(100));
+    expect(client.sends[0]).toHaveLength(1);
+  });
+
+  test("V12: a buffer may be larger than its packet", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.from("yes, and more"), len: 3 });
+    puppet.tx.add([bytes]);
+    puppet.device.notify();
+    puppet.halt();
+    expect(client.received.toString()).toBe("yes");
+  });
+
+  test("V39, V7: credit comes back when the kernel has the bytes, not before", async () => {
+    const puppet = await bootPublished({ limits: { bufAlloc: 1000 } });
+    const { client, hostPort } = puppet.open();
+    client.taking = false;
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(600) });
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(400) });
+    expect(puppet.take()).toEqual([]);
+    client.takeOne();
+    expect(puppet.take()).toMatchObject([
+      { op: VsockOp.CREDIT_UPDATE, fwdCnt: 600, bufAlloc: 1000 },
+    ]);
+    client.takeOne();
+    expect(puppet.take()).toMatchObject([{ op: VsockOp.CREDIT_UPDATE, fwdCnt: 1000 }]);
+  });
+
+  test("V39: no CREDIT_UPDATE while the guest believes that a whole packet fits", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    puppet.send(rw(hostPort, Buffer.alloc(65536)), rw(hostPort, Buffer.alloc(65536)));
+    expect(puppet.take()).toEqual([]);
+    client.say("?");
+    expect(puppet.take()).toMatchObject([{ op: VsockOp.RW, fwdCnt: 131072 }]);
+  });
+
+  test("V17: CREDIT_REQUEST is answered by CREDIT_UPDATE", async () => {
+    const puppet = await bootPublished();
+    const { hostPort } = puppet.open();
+    puppet.send({ op: VsockOp.CREDIT_REQUEST, hostPort });
+    expect(puppet.ops()).toEqual([VsockOp.CREDIT_UPDATE]);
+  });
+});
+
+describe("payload to the guest", () => {
+  test("V6: RW stops at the guest's credit, one CREDIT_REQUEST asks for more", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open({ bufAlloc: 6 });
+    client.say("0123456789");
+    expect(puppet.take()).toMatchObject([
+      { op: VsockOp.RW, len: 6 },
+      { op: VsockOp.CREDIT_REQUEST },
+    ]);
+    expect(client.paused).toBe(true);
+    puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, bufAlloc: 6, fwdCnt: 2 });
+    expect(puppet.take()).toMatchObject([
+      { op: VsockOp.RW, len: 2 },
+      { op: VsockOp.CREDIT_REQUEST },
+    ]);
+    puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, bufAlloc: 6, fwdCnt: 8 });
+    expect(Buffer.from((puppet.take()[0] as Packet).data).toString()).toBe("89");
+    expect(client.paused).toBe(false);
+  });
+
+  test("a chunk is cut to the buffers that the guest posts, in order", async () => {
+    const puppet = await bootPublished({ rxBuffer: [44, 100, 28] });
+    const { client } = puppet.open();
+    const chunk = Buffer.from(Array.from({ length: 300 }, (_, i) => i & 255));
+    client.say(chunk);
+    const packets = puppet.take();
+    expect(packets.map((packet) => packet.len)).toEqual([128, 128, 44]);
+    expect(Buffer.concat(packets.map((packet) => packet.data))).toEqual(chunk);
+  });
+
+  test("S2: an rx buffer in pieces of one byte is filled", async () => {
+    const puppet = await bootPublished({ rxBuffer: Array(50).fill(1), rxBuffers: 3 });
+    const { client } = puppet.open();
+    client.say("sixsix");
+    expect(Buffer.from((puppet.take()[0] as Packet).data).toString()).toBe("sixsix");
+  });
+
+  test("V24: used.len is the header and the payload", async () => {
+    const puppet = await bootPublished();
+    const { client } = puppet.open();
+    client.say("12345");
+    expect(puppet.rx.used()).toMatchObject([{ len: VsockHdr.sizeof + 5 }]);
+  });
+
+  test("connections with something to say are served in turn", async () => {
+    const puppet = await bootPublished({ rxBuffer: [45], rxBuffers: 2 });
+    const one = puppet.open();
+    const two = puppet.open();
+    one.client.say("aaa");
+    two.client.say("bbb");
+    const seen: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      for (const packet of puppet.take()) seen.push(Buffer.from(packet.data).toString());
+    }
+    expect(seen.join("")).toBe("aababb");
+  });
+
+  test("K16: without rx buffers one chunk waits, the socket is paused, and it goes on later", async () => {
+    const puppet = await bootPublished({ rxBuffers: 1 });
+    const { client, hostPort } = puppet.open();
+    client.say("first");
+    client.say("second");
+    expect(client.paused).toBe(true);
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("tx goes on") }); // V5
+    expect(client.received.toString()).toBe("tx goes on");
+    expect(Buffer.from((puppet.take()[0] as Packet).data).toString()).toBe("first");
+    expect(Buffer.from((puppet.take()[0] as Packet).data).toString()).toBe("second");
+    expect(client.paused).toBe(false);
+  });
+
+  test("V6: the counters wrap at 32 bits", async () => {
+    const puppet = await bootPublished({ rxBuffer: [44 + 65536], rxBuffers: 8 });
+    const { client, hostPort } = puppet.open({ bufAlloc: 0xffffffff });
+    const chunk = Buffer.alloc(65536);
+    let sent = 0;
+    for (let i = 0; i < 65537; i++) {
+      client.say(chunk);
+      const [packet] = puppet.take() as [Packet];
+      sent = (sent + packet.len) >>> 0;
+      if (i % 1024 === 0 || i >= 65534) {
+        puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, bufAlloc: 0xffffffff, fwdCnt: sent });
+        puppet.tx.used();
+      }
+    }
+    expect(sent).toBe(65536);
+    expect(puppet.device.stats).toMatchObject({ rejected: 0, bytesToGuest: 2 ** 32 + 65536 });
+  });
+});
+
+describe("shutdown and close", () => {
+  test("H4: a client's end of stream is SHUTDOWN(SEND), behind its bytes", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open({ bufAlloc: 2 });
+    client.say("abc");
+    client.events.end();
+    expect(puppet.ops()).toEqual([VsockOp.RW, VsockOp.CREDIT_REQUEST]);
+    puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, fwdCnt: 2 });
+    expect(puppet.take()).toMatchObject([
+      { op: VsockOp.RW, len: 1 },
+      { op: VsockOp.SHUTDOWN, flags: SEND },
+    ]);
+    puppet.send(rw(hostPort, "the other way is open"));
+    expect(client.received.toString()).toBe("the other way is open");
+  });
+
+  test("H4: SHUTDOWN(SEND) of the guest ends the client's stream behind queued bytes", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    client.taking = false;
+    puppet.send(rw(hostPort, "a"));
+    puppet.send(rw(hostPort, "b"), { op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
+    expect(client.calls).toEqual([]);
+    client.take();
+    expect(client.received.toString()).toBe("ab");
+    expect(client.calls).toEqual(["end"]);
+    client.say("still heard");
+    expect(puppet.ops()).toEqual([VsockOp.RW]);
+  });
+
+  test("V16: SHUTDOWN(both) after a response closes the socket and is answered by RST", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    client.say("GET /");
+    puppet.take();
+    puppet.send(rw(hostPort, "200 OK"), { op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
+    expect(client.received.toString()).toBe("200 OK");
+    expect(client.calls).toEqual(["close"]);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    client.events.closed();
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("V15: SHUTDOWN flags accumulate", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: RCV });
+    expect(puppet.take()).toEqual([]);
+    puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(client.calls).toEqual(["close"]);
+  });
+
+  test("after SHUTDOWN(RCV) what the client says is read and dropped", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open({ bufAlloc: 1 });
+    client.say("xyz");
+    expect(client.paused).toBe(true);
+    puppet.take();
+    puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: RCV });
+    expect(client.paused).toBe(false);
+    client.say("more");
+    expect(puppet.take()).toEqual([]);
+    puppet.send(rw(hostPort, "answer"));
+    expect(client.received.toString()).toBe("answer");
+  });
+
+  test("the tail of a response to a slow reader arrives whole before RST and close", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    client.taking = false;
+    puppet.send(rw(hostPort, "head "));
+    puppet.send(rw(hostPort, "tail"), { op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
+    puppet.advance(5000);
+    expect(client.calls).toEqual([]);
+    expect(puppet.take()).toEqual([]);
+    client.take();
+    expect(client.received.toString()).toBe("head tail");
+    expect(client.calls).toEqual(["close"]);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+  });
+
+  test("a guest that loses patience with the tail does not cut it off", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    client.taking = false;
+    puppet.send(rw(hostPort, "tail"), { op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
+    puppet.send({ op: VsockOp.RST, hostPort });
+    expect(client.calls).toEqual([]);
+    client.take();
+    expect(client.calls).toEqual(["close"]);
+    client.events.closed();
+    expect(puppet.device.stats.connections).toBe(0);
+    expect(puppet.take()).toEqual([]);
+  });
+
+  test("a tail that nobody reads is given up after half a minute", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    puppet.tx.used();
+    client.taking = false;
+    puppet.send(rw(hostPort, "tail"), { op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
+    puppet.advance(31_000);
+    expect(client.calls).toEqual(["reset"]);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(puppet.tx.used()).toHaveLength(2);
+    client.events.closed();
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("a client with unread bytes is drained before close, or the kernel would reset it", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open({ bufAlloc: 1 });
+    client.say("a long upload");
+    expect(client.paused).toBe(true);
+    puppet.send(rw(hostPort, "413"), { op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
+    expect(client.calls).toEqual(["end"]);
+    expect(client.paused).toBe(false);
+    client.say("more upload");
+    client.events.end();
+    client.events.closed();
+    expect(puppet.device.stats.connections).toBe(1); // RST and RW still unread in the ring
+    puppet.take();
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("draining a client's upload ends after two seconds", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    client.say(Buffer.alloc(65536));
+    puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
+    expect(client.calls).toEqual(["end"]);
+    puppet.take();
+    puppet.advance(2300);
+    expect(client.calls).toEqual(["end", "close"]);
+  });
+
+  test("V16, K18: both ways ended is SHUTDOWN(both), and RST when the guest keeps silent", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
+    client.events.end();
+    client.events.closed();
+    expect(puppet.take()).toMatchObject([
+      { op: VsockOp.SHUTDOWN, flags: SEND },
+      { op: VsockOp.SHUTDOWN, flags: BOTH },
+    ]);
+    puppet.advance(1900);
+    expect(puppet.take()).toEqual([]);
+    puppet.advance(400);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("V16: RST in answer to SHUTDOWN(both) frees the ports without another RST", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
+    client.events.end();
+    client.events.closed();
+    puppet.take();
+    puppet.send({ op: VsockOp.RST, hostPort });
+    expect(puppet.take()).toEqual([]);
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("H5: a reset of the client is RST to the guest, and its chains come back", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    puppet.tx.used();
+    client.taking = false;
+    puppet.send(rw(hostPort, "lost"));
+    client.fail();
+    expect(puppet.tx.used()).toHaveLength(1);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("V14: RST of the guest resets the client and drops what was on its way", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    puppet.tx.used();
+    client.taking = false;
+    puppet.send(rw(hostPort, "x"));
+    puppet.send({ op: VsockOp.RST, hostPort });
+    expect(client.calls).toEqual(["reset"]);
+    expect(puppet.tx.used()).toHaveLength(2);
+    client.events.closed();
+    expect(puppet.device.stats.connections).toBe(0);
+    expect(puppet.take()).toEqual([]);
+  });
+});
+
+function rw(hostPort: number, data: string | Uint8Array): Partial<Packet> {
+  return { op: VsockOp.RW, hostPort, data: typeof data === "string" ? Buffer.from(data) : data };
+}

@@ -1,0 +1,382 @@
+// A guest for the vsock device, played by the test: driver half of real rings in real guest memory,
+// sockets that are plain objects, and a clock that the test turns by hand.
+import { VirtqAvail, VirtqDesc, VirtqUsed, VirtqUsedElem } from "../drivers/abi/virtio.ts";
+import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
+import type { DeviceHost } from "../host/device.ts";
+import { VsockDevice, type VsockOptions } from "../host/devices/vsock.ts";
+import { GuestMemory } from "../host/memory.ts";
+import type {
+  Acceptor,
+  Listener,
+  SocketAddress,
+  SocketEvents,
+  Sockets,
+  StreamSocket,
+} from "../host/sockets.ts";
+import { VirtQueue } from "../host/virtqueue.ts";
+
+/** A piece of a buffer: bytes that the device reads, or a number of bytes that it may write. */
+export type Piece = Uint8Array | number;
+
+/** Driver half of one queue. Buffers are taken from an arena of its own that wraps around. */
+class Ring {
+  readonly queue: VirtQueue;
+  interrupts = 0;
+  readonly faults: string[] = [];
+  readonly #memory: GuestMemory;
+  readonly #base: number;
+  readonly #free: number[] = [];
+  readonly #chains = new Map<number, { indexes: number[]; pieces: Uint8Array[] }>();
+  #next: number;
+  #availIdx = 0;
+  #usedIdx = 0;
+
+  constructor(memory: GuestMemory, name: string, base: number, size: number) {
+    this.#memory = memory;
+    this.#base = base;
+    this.#next = base + 0x10000;
+    for (let i = 0; i < size; i++) this.#free.push(i);
+    this.queue = new VirtQueue(memory, {
+      name,
+      size,
+      desc: base,
+      avail: base + 0x8000,
+      used: base + 0xa000,
+      indirect: true,
+      eventIdx: false,
+      interrupt: () => this.interrupts++,
+      rejected: (error) => this.faults.push(error.message),
+      broken: (error) => this.faults.push(error.message),
+    });
+  }
+
+  /** Makes a buffer available; returns its head. */
+  add(pieces: readonly Piece[]): number {
+    const { view } = this.#memory;
+    const indexes = pieces.map(() => {
+      const index = this.#free.shift();
+      if (index === undefined) throw new Error("the test's ring is full");
+      return index;
+    });
+    const views = pieces.map((piece, i) => {
+      const bytes = typeof piece === "number" ? piece : piece.length;
+      if (this.#next + bytes > this.#base + 0x400000) this.#next = this.#base + 0x10000;
+      const at = this.#base + (indexes[i] as number) * VirtqDesc.sizeof;
+      view.setUint32(at + VirtqDesc.addr, this.#next, true);
+      view.setUint32(at + VirtqDesc.len, bytes, true);
+      const last = i === pieces.length - 1;
+      const flags = (last ? 0 : 1) | (typeof piece === "number" ? 2 : 0);
+      view.setUint16(at + VirtqDesc.flags, flags, true);
+      view.setUint16(at + VirtqDesc.next, last ? 0 : (indexes[i + 1] as number), true);
+      const target = this.#memory.bytes(this.#next, bytes);
+      if (typeof piece !== "number") target.set(piece);
+      this.#next += bytes;
+      return target;
+    });
+    const head = indexes[0] as number;
+    this.#chains.set(head, { indexes, pieces: views });
+    const { size } = this.queue;
+    const avail = this.#base + 0x8000;
+    view.setUint16(avail + VirtqAvail.ring + (this.#availIdx % size) * 2, head, true);
+    this.#availIdx = (this.#availIdx + 1) & 0xffff;
+    view.setUint16(avail + VirtqAvail.idx, this.#availIdx, true);
+    return head;
+  }
+
+  /** Takes back what the device has used since the last call. */
+  used(): { head: number; len: number; bytes: Uint8Array }[] {
+    const { view } = this.#memory;
+    const used = this.#base + 0xa000;
+    const out: { head: number; len: number; bytes: Uint8Array }[] = [];
+    while (this.#usedIdx !== view.getUint16(used + VirtqUsed.idx, true)) {
+      const slot = (this.#usedIdx % this.queue.size) * VirtqUsedElem.sizeof;
+      const head = view.getUint32(used + VirtqUsed.ring + slot + VirtqUsedElem.id, true);
+      const len = view.getUint32(used + VirtqUsed.ring + slot + VirtqUsedElem.len, true);
+      const chain = this.#chains.get(head);
+      if (chain === undefined) throw new Error(`head ${head} was used twice`);
+      this.#chains.delete(head);
+      this.#free.push(...chain.indexes);
+      this.#usedIdx = (this.#usedIdx + 1) & 0xffff;
+      out.push({ head, len, bytes: Uint8Array.from(Buffer.concat(chain.pieces)) });
+    }
+    return out;
+  }
+}
+
+export interface Packet {
+  op: number;
+  hostPort: number;
+  guestPort: number;
+  flags: number;
+  len: number;
+  type: number;
+  srcCid: number;
+  dstCid: number;
+  cidHigh: number;
+  bufAlloc: number;
+  fwdCnt: number;
+  data: Uint8Array;
+}
+
+/** A packet as the guest sends it, header and payload in one piece. */
+export function encode(packet: Partial<Packet>): Uint8Array {
+  const data = packet.data ?? new Uint8Array(0);
+  const bytes = new Uint8Array(VsockHdr.sizeof + data.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(VsockHdr.src_cid, packet.srcCid ?? 3, true);
+  view.setUint32(VsockHdr.src_cid + 4, packet.cidHigh ?? 0, true);
+  view.setUint32(VsockHdr.dst_cid, packet.dstCid ?? 2, true);
+  view.setUint32(VsockHdr.src_port, packet.guestPort ?? 80, true);
+  view.setUint32(VsockHdr.dst_port, packet.hostPort ?? 0, true);
+  view.setUint32(VsockHdr.len, packet.len ?? data.length, true);
+  view.setUint16(VsockHdr.type, packet.type ?? 1, true);
+  view.setUint16(VsockHdr.op, packet.op ?? 0, true);
+  view.setUint32(VsockHdr.flags, packet.flags ?? 0, true);
+  view.setUint32(VsockHdr.buf_alloc, packet.bufAlloc ?? 65536, true);
+  view.setUint32(VsockHdr.fwd_cnt, packet.fwdCnt ?? 0, true);
+  bytes.set(data, VsockHdr.sizeof);
+  return bytes;
+}
+
+/** A packet as the guest receives it. */
+export function decode(bytes: Uint8Array): Packet {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const len = view.getUint32(VsockHdr.len, true);
+  return {
+    srcCid: view.getUint32(VsockHdr.src_cid, true),
+    dstCid: view.getUint32(VsockHdr.dst_cid, true),
+    cidHigh:
+      view.getUint32(VsockHdr.src_cid + 4, true) | view.getUint32(VsockHdr.dst_cid + 4, true),
+    hostPort: view.getUint32(VsockHdr.src_port, true),
+    guestPort: view.getUint32(VsockHdr.dst_port, true),
+    len,
+    type: view.getUint16(VsockHdr.type, true),
+    op: view.getUint16(VsockHdr.op, true),
+    flags: view.getUint32(VsockHdr.flags, true),
+    bufAlloc: view.getUint32(VsockHdr.buf_alloc, true),
+    fwdCnt: view.getUint32(VsockHdr.fwd_cnt, true),
+    data: bytes.slice(VsockHdr.sizeof, VsockHdr.sizeof + len),
+  };
+}
+
+/** A socket that the test is the peer of. */
+export class FakeSocket implements StreamSocket {
+  events: SocketEvents;
+  /** Does the kernel take what is sent at once? */
+  taking = true;
+  /** Views of each send(), as they came. */
+  readonly sends: Uint8Array[][] = [];
+  /** Contents of all sends at the time that the kernel took them. */
+  received = Buffer.alloc(0);
+  readonly calls: string[] = [];
+  paused = false;
+  #waiting: Uint8Array[] | null = null;
+
+  constructor(events: SocketEvents) {
+    this.events = events;
+  }
+
+  send(parts: readonly Uint8Array[]): boolean {
+    if (this.#waiting !== null) throw new Error("a second send began while one was in flight");
+    if (this.calls.includes("end")) throw new Error("a send began after end()");
+    this.sends.push([...parts]);
+    if (this.taking) this.received = Buffer.concat([this.received, ...parts]);
+    else this.#waiting = [...parts];
+    return this.taking;
+  }
+
+  /** The kernel takes the send in flight, and everything that follows it. */
+  take(): void {
+    this.taking = true;
+    this.takeOne();
+  }
+
+  /** The kernel takes the send in flight. */
+  takeOne(): void {
+    const parts = this.#waiting;
+    if (parts === null) throw new Error("no send is in flight");
+    this.#waiting = null;
+    this.received = Buffer.concat([this.received, ...parts]);
+    this.events.sent();
+  }
+
+  say(bytes: Uint8Array | string): void {
+    if (this.paused) throw new Error("a paused socket cannot read");
+    this.events.data(typeof bytes === "string" ? Buffer.from(bytes) : bytes);
+  }
+
+  /** The peer resets the connection. */
+  fail(): void {
+    this.events.failed(new Error("ECONNRESET"));
+    this.events.closed();
+  }
+
+  end(): void {
+    this.calls.push("end");
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  close(): void {
+    this.calls.push("close");
+  }
+  reset(): void {
+    this.calls.push("reset");
+  }
+}
+
+export class FakeNetwork implements Sockets {
+  readonly acceptors: Acceptor[] = [];
+  readonly connects: { target: SocketAddress; socket: FakeSocket }[] = [];
+  closedListeners = 0;
+
+  listen(address: SocketAddress, _backlog: number, acceptor: Acceptor): Promise<Listener> {
+    this.acceptors.push(acceptor);
+    return Promise.resolve({ address, close: () => void this.closedListeners++ });
+  }
+
+  connect(target: SocketAddress, events: SocketEvents): FakeSocket {
+    const socket = new FakeSocket(events);
+    this.connects.push({ target, socket });
+    return socket;
+  }
+
+  /** A client connects to the first published port. */
+  client(): FakeSocket {
+    const socket = new FakeSocket(NOBODY);
+    (this.acceptors[0] as Acceptor).accepted(socket);
+    return socket;
+  }
+}
+
+const NOBODY: SocketEvents = {
+  connected() {},
+  data() {},
+  end() {},
+  sent() {},
+  failed() {},
+  closed() {},
+};
+
+export interface PuppetOptions extends VsockOptions {
+  readonly ringSize?: number;
+  /** Pieces of every rx buffer. */
+  readonly rxBuffer?: readonly Piece[];
+  readonly rxBuffers?: number;
+}
+
+export class VsockPuppet {
+  readonly memory = new GuestMemory(256);
+  readonly network = new FakeNetwork();
+  readonly device: VsockDevice;
+  rx!: Ring;
+  tx!: Ring;
+  turns = 0;
+  readonly #options: PuppetOptions;
+  readonly #timers = new Set<{ at: number; callback: () => void }>();
+  #nowNs = 0;
+
+  constructor(options: PuppetOptions = {}) {
+    this.#options = options;
+    this.device = new VsockDevice({ sockets: this.network, ...options });
+    const host: DeviceHost = {
+      memory: this.memory,
+      turn: () => void this.turns++,
+      now: () => this.#nowNs,
+      after: (ms, callback) => {
+        const timer = { at: this.#nowNs + ms * 1e6, callback };
+        this.#timers.add(timer);
+        return () => void this.#timers.delete(timer);
+      },
+      log: () => {},
+    };
+    this.device.attach(host);
+  }
+
+  /** Brings the rings up and posts rx buffers. */
+  boot(): void {
+    const size = this.#options.ringSize ?? 256;
+    this.rx = new Ring(this.memory, "vsock rx", 0x100000, size);
+    this.tx = new Ring(this.memory, "vsock tx", 0x600000, size);
+    this.device.activate([this.rx.queue, this.tx.queue, null]);
+    this.post(this.#options.rxBuffers ?? 32);
+    this.halt();
+  }
+
+  /** Makes rx buffers available and kicks. */
+  post(count: number, pieces: readonly Piece[] = this.#options.rxBuffer ?? [4096]): void {
+    for (let i = 0; i < count; i++) this.rx.add(pieces);
+    this.device.notify();
+  }
+
+  /** The guest halts. */
+  halt(): void {
+    this.device.halted();
+    this.rx.queue.signal();
+    this.tx.queue.signal();
+  }
+
+  /** The guest sends packets in one turn. */
+  send(...packets: Partial<Packet>[]): void {
+    for (const packet of packets) this.tx.add([encode(packet)]);
+    this.device.notify();
+    this.halt();
+  }
+
+  /** The guest takes its packets, and posts as many buffers again. */
+  take(repost = true): Packet[] {
+    const used = this.rx.used();
+    if (repost && used.length > 0) {
+      this.post(used.length);
+      this.halt();
+    }
+    return used.filter((chain) => chain.len > 0).map((chain) => decode(chain.bytes));
+  }
+
+  /** Names of the packets that the guest takes, in order. */
+  ops(): number[] {
+    return this.take().map((packet) => packet.op);
+  }
+
+  /** Publishes guest port 80. */
+  publish(): Promise<SocketAddress> {
+    return this.device.publish({ port: 4000, guestPort: 80 });
+  }
+
+  /** A client whom the guest accepts. */
+  open(peer: Partial<Packet> = {}): { client: FakeSocket; hostPort: number } {
+    const client = this.network.client();
+    const request = this.take()[0] as Packet;
+    this.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort, ...peer });
+    return { client, hostPort: request.hostPort };
+  }
+
+  /** Lets time pass; timers fire in order. */
+  advance(ms: number): void {
+    const until = this.#nowNs + ms * 1e6;
+    for (;;) {
+      const due = [...this.#timers].filter((timer) => timer.at <= until);
+      const first = due.sort((a, b) => a.at - b.at)[0];
+      if (first === undefined) break;
+      this.#timers.delete(first);
+      this.#nowNs = first.at;
+      first.callback();
+    }
+    this.#nowNs = until;
+  }
+
+  get timers(): number {
+    return this.#timers.size;
+  }
+}
+
+/** A machine whose guest port 80 is published. */
+export async function bootPublished(options: PuppetOptions = {}): Promise<VsockPuppet> {
+  const puppet = new VsockPuppet(options);
+  await puppet.publish();
+  puppet.boot();
+  return puppet;
+}

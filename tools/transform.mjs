@@ -1,0 +1,32 @@
+// The kernel's part of a compilation: no managed allocation, switch functions kept out of line,
+// optimise, Asyncify. asc's own optimiser runs afterwards, so a release image is optimised on both
+// sides of the pass (which halves the cost of a switch).
+import { readFileSync } from "node:fs";
+import { libraryFiles } from "assemblyscript/asc";
+import { Transform } from "assemblyscript/transform";
+
+libraryFiles["rt/stub"] = readFileSync(new URL("../kernel/rt/stub.ts", import.meta.url), "utf8");
+
+/** Runs one binaryen pass; asc's optimise() clears pass arguments, so they are set just before. */
+function runPass(binaryen, module, name, args) {
+  for (const [key, value] of Object.entries(args)) binaryen.setPassArgument(key, value);
+  module.runPasses([name]);
+  binaryen.clearPassArguments();
+}
+
+/** @param {{ optimize: boolean }} options */
+export function kernelTransform({ optimize }) {
+  return class KernelTransform extends Transform {
+    afterCompile(module) {
+      const { binaryen } = this; // set only because asc makes the instance itself
+      runPass(binaryen, module, "no-inline", { "no-inline": "*arch_*" });
+      if (optimize) {
+        binaryen.setOptimizeLevel(3);
+        binaryen.setShrinkLevel(0);
+        module.optimize();
+      }
+      // No host import may unwind, only the intrinsics do.
+      runPass(binaryen, module, "asyncify", { "asyncify-imports": "env.none" });
+    }
+  };
+}
