@@ -2,5 +2,8 @@ import { defineConfig } from "vitest/config";
 
 // test/guest is AssemblyScript: test/kernel.test.ts compiles and runs it.
 export default defineConfig({
-  test: { include: ["test/*.test.ts"], testTimeout: 60_000, hookTimeout: 120_000 },
+  test: {
+    include: ["test/*.test.ts"],
+    globalSetup: ["test/coverage.ts"],
+    testTimeout: 60_000, hookTimeout: 120_000 },
 });

@@ -15,8 +15,9 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(`torito ${(JSON.parse(manifest) as { version: string }).version}\n`);
     return 0;
   }
-  // Loaded only when it is needed: the firmware alone is half a megabyte.
-  const { run } = await import("./cli/run.ts");
+  // Loaded only when it is needed. The firmware takes longest: the rest is loaded meanwhile.
+  const firmware = import("./firmware.ts").then(({ loadFirmware }) => loadFirmware());
+  const [{ run }] = await Promise.all([import("./cli/run.ts"), firmware]);
   return run(invocation);
 }
 

@@ -1,8 +1,12 @@
 // The guest's firmware: WASI by @wasmer/wasi for console, real-time clock, entropy and power-off.
 // Only the four calls below are the machine's business; the others work on an empty file system.
-import { init, WASI } from "@wasmer/wasi";
+import { createRequire } from "node:module";
+import type * as WasmerWasi from "@wasmer/wasi";
 import type { Clock } from "./clock.ts";
 import type { GuestMemory } from "./memory.ts";
+
+// An import would have Node search half a megabyte for the names of its exports.
+const { init, WASI } = createRequire(import.meta.url)("@wasmer/wasi") as typeof WasmerWasi;
 
 const FIRMWARE_MODULE = "wasi_snapshot_preview1";
 
@@ -34,13 +38,18 @@ export interface FirmwareOptions {
   readonly entropy?: ((into: Uint8Array) => void) | undefined;
 }
 
+let loading: Promise<void> | null = null;
+
 /** Loads @wasmer/wasi: some 30 ms, once per process. Machine.create() waits for it. */
-export const loadFirmware: () => Promise<void> = () => init();
+export function loadFirmware(): Promise<void> {
+  loading ??= init(); // init() called again before it is done would load again
+  return loading;
+}
 
 export class Firmware {
   readonly imports: WebAssembly.Imports;
   readonly #options: FirmwareOptions;
-  readonly #wasi: WASI | null;
+  readonly #wasi: WasmerWasi.WASI | null;
   #line = "";
 
   /** loadFirmware() has resolved before. */
@@ -63,7 +72,7 @@ export class Firmware {
     this.#line = "";
   }
 
-  #replace(wasi: WASI, module: WebAssembly.Module): WebAssembly.Imports {
+  #replace(wasi: WasmerWasi.WASI, module: WebAssembly.Module): WebAssembly.Imports {
     const all = wasi.getImports(module) as WebAssembly.Imports;
     const calls = all[FIRMWARE_MODULE] as Record<string, (...args: never[]) => unknown>;
     const { clock, entropy, memory } = this.#options;

@@ -89,6 +89,7 @@ export class Machine {
   #state = State.Created as State;
   #inside = false;
   #again = false;
+  #leaving = false; // dispose() was called inside
   #deferred = false;
   #entries = 0;
   #timerNs = NO_TIMER; // when the host's timer fires; the guest may want it later by now
@@ -158,6 +159,7 @@ export class Machine {
     let halted = false;
     try {
       for (let round = 0; round < ROUNDS_PER_TURN_MAX && !halted; round++) {
+        if (this.#leaving) break;
         this.#again = false;
         const result = this.#enter();
         for (let i = 0; i < this.registers.length; i++) {
@@ -171,7 +173,8 @@ export class Machine {
     }
     this.#presence[0] = 0;
     this.#inside = false;
-    if (!halted) this.#defer();
+    if (this.#leaving) this.dispose();
+    else if (!halted) this.#defer();
   }
 
   /**
@@ -212,9 +215,10 @@ export class Machine {
     return error;
   }
 
-  /** Ends the machine from outside. More than once does nothing. */
+  /** Ends the machine, at once or when the guest has returned. More than once does nothing. */
   dispose(): void {
-    this.#end({ kind: "disposed" });
+    if (this.#inside) this.#leaving = true;
+    else this.#end({ kind: "disposed" });
   }
 
   /** One entry: the time, the pending interrupts, the threads. */

@@ -151,6 +151,11 @@ export class VirtQueue {
     this.#held = new Uint8Array(size);
   }
 
+  /** Where the rings are in guest memory, for tools that look at them. */
+  get rings(): { readonly desc: number; readonly avail: number; readonly used: number } {
+    return this.#options;
+  }
+
   /** The next request, or null: then the driver's next kick is asked for. Never throws. */
   pop(): Chain | null {
     while (!this.#dead) {

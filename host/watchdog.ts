@@ -14,7 +14,7 @@ export function createPresence(): Int32Array {
 export function startWatchdog(presence: Int32Array, limitMs: number): () => void {
   const worker = new Worker(new URL("./watchdog-worker.js", import.meta.url), {
     workerData: { presence, limitMs },
-    resourceLimits: { maxOldGenerationSizeMb: 4, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 },
+    resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
   });
   worker.unref();
   return () => void worker.terminate();

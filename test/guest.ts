@@ -1,9 +1,13 @@
-// Compiles and runs the unit tests that are written in AssemblyScript.
+// Compiles and runs the unit tests that are written in AssemblyScript, and notes which statements of
+// the guest ran: test/coverage.ts adds up the notes of all test files.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { afterAll } from "vitest";
 import { ManualClock } from "../host/clock.ts";
 import type { VirtioDevice } from "../host/device.ts";
 import { Machine } from "../host/machine.ts";
 import { compile } from "../tools/compile.mjs";
 import type { Point } from "../tools/coverage.mjs";
+import { COVERAGE_FOLDER } from "./coverage.ts";
 
 export interface GuestImage {
   readonly module: WebAssembly.Module;
@@ -15,7 +19,13 @@ export interface GuestImage {
 
 export async function compileGuest(entry: string): Promise<GuestImage> {
   const { wasm, map, points } = await compile(entry, "test", { coverage: true });
-  return { module: new WebAssembly.Module(wasm), map, points, hits: new Uint8Array(points.length) };
+  const hits = new Uint8Array(points.length);
+  afterAll(() => {
+    mkdirSync(COVERAGE_FOLDER, { recursive: true });
+    const name = `${entry.replaceAll("/", "-")}-${process.pid}-${Date.now()}.json`;
+    writeFileSync(`${COVERAGE_FOLDER}/${name}`, JSON.stringify({ points, hits: [...hits] }));
+  });
+  return { module: new WebAssembly.Module(wasm), map, points, hits };
 }
 
 export interface GuestRun {
@@ -60,24 +70,9 @@ export async function runGuest(
   }
 }
 
-function collectHits(image: GuestImage, machine: Machine): void {
-  const hits = machine.memory.bytes(machine.global("coverage"), image.points.length);
-  for (let i = 0; i < hits.length; i++) image.hits[i] |= hits[i] as number;
-}
-
-/** A line per source file: statements that ran, and the lines that did not. */
-export function coverageReport(images: readonly GuestImage[]): string[] {
-  const files = new Map<string, Map<number, boolean>>();
-  for (const { points, hits } of images) {
-    points.forEach(({ file, line }, i) => {
-      const lines = files.get(file) ?? new Map<number, boolean>();
-      lines.set(line, (lines.get(line) ?? false) || hits[i] === 1);
-      files.set(file, lines);
-    });
-  }
-  return [...files].sort().map(([file, lines]) => {
-    const missed = [...lines].filter(([, hit]) => !hit).map(([line]) => line);
-    const share = `${lines.size - missed.length}/${lines.size} lines`;
-    return `${file}: ${share}${missed.length > 0 ? `, not ${missed.sort((a, b) => a - b).join(" ")}` : ""}`;
+/** Adds what ran on a machine to the image's hits. */
+export function collectHits({ points, hits }: GuestImage, machine: Machine): void {
+  machine.memory.bytes(machine.global("coverage"), points.length).forEach((hit, i) => {
+    if (hit === 1) hits[i] = 1;
   });
 }

@@ -1,8 +1,8 @@
 // Unit tests of the kernel, written in AssemblyScript (test/guest): every exported test_* runs on a
 // machine of its own that has just booted; every panics_* must end in the panic that is named here.
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { GuestPanic } from "../host/hypercall.ts";
-import { compileGuest, coverageReport, type GuestImage, runGuest } from "./guest.ts";
+import { compileGuest, type GuestImage, runGuest } from "./guest.ts";
 
 const files = {
   memory: await compileGuest("test/guest/memory.ts"),
@@ -53,8 +53,4 @@ test("the console test's lines arrive as UTF-8, and control bytes as question ma
   const name = "test_the_console_writes_utf_8_and_hides_what_is_not_text";
   const { lines } = await runGuest(image, name);
   expect(lines.join("")).toContain("café €2 😀 0 18446744073709551615\nhi??!\n");
-});
-
-afterAll(() => {
-  for (const line of coverageReport(Object.values(files))) console.log(line);
 });

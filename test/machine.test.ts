@@ -212,6 +212,27 @@ describe("the end", () => {
   });
 });
 
+test("dispose() from inside a turn takes effect when the guest has returned", async () => {
+  const device = fakeDevice();
+  const box: { m?: Machine; calls?: readonly string[] } = {};
+  const { machine: m } = await machine(
+    { run: `${print(0x1fff, 1)} ${print(0x1000, 4096)} ${count(0x4000)} i32.const 1` },
+    {
+      devices: [device],
+      console: () => {
+        box.m?.dispose();
+        box.calls = [...device.calls];
+      },
+    },
+  );
+  box.m = m;
+  m.boot();
+  expect(await m.exited).toEqual({ kind: "disposed" });
+  expect(box.calls).toEqual([]);
+  expect(device.calls).toEqual(["dispose"]);
+  expect(u32(m, 0x4000)).toBe(1);
+});
+
 describe("turns", () => {
   test("a guest that spends its budget goes on in later turns of the event loop", async () => {
     const { machine: m, clock } = await machine(

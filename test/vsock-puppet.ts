@@ -36,6 +36,7 @@ class Ring {
     this.#base = base;
     this.#next = base + 0x10000;
     for (let i = 0; i < size; i++) this.#free.push(i);
+    memory.bytes(base, 0x10000).fill(0);
     this.queue = new VirtQueue(memory, {
       name,
       size,
@@ -48,6 +49,11 @@ class Ring {
       rejected: (error) => this.faults.push(error.message),
       broken: (error) => this.faults.push(error.message),
     });
+  }
+
+  /** Descriptors that the driver may use. */
+  get free(): number {
+    return this.#free.length;
   }
 
   /** Makes a buffer available; returns its head. */
@@ -185,6 +191,10 @@ export class FakeSocket implements StreamSocket {
     return this.taking;
   }
 
+  get sending(): boolean {
+    return this.#waiting !== null;
+  }
+
   /** The kernel takes the send in flight, and everything that follows it. */
   take(): void {
     this.taking = true;
@@ -274,7 +284,10 @@ export class VsockPuppet {
   readonly device: VsockDevice;
   rx!: Ring;
   tx!: Ring;
+  /** Times that the device asked for the guest's turn. */
   turns = 0;
+  /** Called at each of them, as the guest would be. */
+  onTurn: () => void = () => {};
   readonly #options: PuppetOptions;
   readonly #timers = new Set<{ at: number; callback: () => void }>();
   #nowNs = 0;
@@ -284,7 +297,10 @@ export class VsockPuppet {
     this.device = new VsockDevice({ sockets: this.network, ...options });
     const host: DeviceHost = {
       memory: this.memory,
-      turn: () => void this.turns++,
+      turn: () => {
+        this.turns++;
+        this.onTurn();
+      },
       now: () => this.#nowNs,
       after: (ms, callback) => {
         const timer = { at: this.#nowNs + ms * 1e6, callback };

@@ -8,7 +8,12 @@ const images = {
   "hello-world": "apps/hello-world/main.ts",
   kernel: "kernel/api.ts",
 };
-const ingredients = ["asconfig.json", "package-lock.json", "tools/transform.mjs", "tools/build.mjs"];
+const ingredients = [
+  "asconfig.json",
+  "package-lock.json",
+  "tools/transform.mjs",
+  "tools/build.mjs",
+];
 
 /** Sources are read from the image's own map: they are what the last build really used. */
 function isFresh(path) {
@@ -34,5 +39,7 @@ for (const name of names) {
   const { wasm, map } = await compile(images[name], "release");
   writeFileSync(`${path}.map`, map);
   writeFileSync(path, wasm);
-  console.error(`${name}.wasm  ${wasm.length} bytes  ${Math.round(performance.now() - started)} ms`);
+  console.error(
+    `${name}.wasm  ${wasm.length} bytes  ${Math.round(performance.now() - started)} ms`,
+  );
 }

@@ -4,7 +4,6 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FsDevice } from "../devices/fs.ts";
 import { VsockDevice } from "../devices/vsock.ts";
-import { loadFirmware } from "../firmware.ts";
 import { createLog, type Log } from "../log.ts";
 import { type Exit, Machine } from "../machine.ts";
 import { createPresence, startWatchdog } from "../watchdog.ts";
@@ -26,12 +25,10 @@ export async function run(command: Command): Promise<number> {
     write: (line) => process.stderr.write(line),
     fields: { cid: command.cid },
   });
-  const firmware = loadFirmware(); // the slowest part of the start: the rest happens meanwhile
   const { image, sourceMap } = readImage(command.app);
   const vsock = new VsockDevice({ cid: command.cid, connect: command.connect });
   const volumes = command.volumes.map(({ directory, tag }) => openVolume(directory, tag));
   const presence = createPresence();
-  await firmware;
   const machine = await usable(
     Machine.create({
       image,
@@ -44,10 +41,14 @@ export async function run(command: Command): Promise<number> {
       presence,
     }),
   );
-  const bound = [];
-  for (const wanted of command.publish) bound.push({ ...wanted, ...(await bind(vsock, wanted)) });
-  if (command.watchdogMs !== null) startWatchdog(presence, command.watchdogMs);
   const ended = untilEnd(machine, vsock, command, log);
+  const bound = [];
+  for (const wanted of command.publish) {
+    const address = await bind(vsock, wanted);
+    log("debug", "torito", `listening on ${address.host}:${address.port}`);
+    bound.push({ ...wanted, ...address });
+  }
+  if (command.watchdogMs !== null) startWatchdog(presence, command.watchdogMs);
   machine.boot();
   announce(vsock, bound, log);
   const code = await ended;

@@ -17,6 +17,7 @@ import {
 import type { DeviceHost, VirtioDevice } from "../device.ts";
 import { NodeSockets, type SocketAddress, type Sockets, type StreamSocket } from "../sockets.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
+import { Budget } from "./vsock/budget.ts";
 import { Connection } from "./vsock/connection.ts";
 import { type Hub, LIMITS, type VsockLimits } from "./vsock/hub.ts";
 import { type Clients, Listeners, type PublishedPort } from "./vsock/listeners.ts";
@@ -51,11 +52,10 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   readonly config = new Uint8Array(VsockConfig.sizeof);
   readonly stats: VsockStats;
   readonly share = new RingShare();
-  readonly bufAlloc: number;
   readonly #cid: number;
   readonly #sockets: Sockets;
   readonly #targets: ReadonlyMap<number, SocketAddress>;
-  readonly #connectionsMax: number;
+  readonly #budget: Budget;
   readonly #table: Table;
   readonly #deadlines: Deadlines;
   readonly #ready = new ReadyList();
@@ -82,8 +82,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
     this.#cid = cid;
     this.#sockets = sockets ?? new NodeSockets();
     this.#targets = connect ?? new Map();
-    this.#connectionsMax = limits?.connections ?? LIMITS.connections;
-    this.bufAlloc = limits?.bufAlloc ?? LIMITS.bufAlloc;
+    this.#budget = new Budget({ ...LIMITS, ...limits });
     this.#listeners = new Listeners(this.#sockets, this);
     this.#table = new Table(this.#targets.keys());
     this.#deadlines = new Deadlines(this.#table, () => this.settle());
@@ -108,8 +107,10 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
       this.#probes.add(reject);
       const attempt = (): void => {
         if (this.#disposed) return;
+        const window = this.#budget.take();
+        if (window === 0) return done(false);
         const port = this.#table.allocatePort();
-        this.#add(new Connection(this, port, guestPort, State.Requesting, done));
+        this.#add(new Connection(this, port, guestPort, State.Requesting, window, done));
         this.settle();
       };
       const done = (accepted: boolean): void => {
@@ -210,6 +211,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
 
   gone(connection: Connection): void {
     this.#table.all.delete(connection);
+    this.#budget.give(connection.bufAlloc);
     this.stats.connections--;
     this.#checkDrained();
   }
@@ -234,14 +236,15 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   // ---- for listeners
 
   accepted(socket: StreamSocket, guestPort: number): void {
-    if (this.#table.all.size >= this.#connectionsMax || this.#draining) {
+    const window = this.#draining ? 0 : this.#budget.take();
+    if (window === 0) {
       this.stats.refused++;
       socket.close();
       return;
     }
     this.stats.accepted++;
     const port = this.#table.allocatePort();
-    const connection = new Connection(this, port, guestPort, State.Requesting);
+    const connection = new Connection(this, port, guestPort, State.Requesting, window);
     socket.events = connection;
     connection.attach(socket);
     this.#add(connection);
@@ -317,10 +320,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   #connect(packet: GuestPacket): boolean {
     const target = this.#targets.get(packet.dstPort);
     if (target === undefined || packet.type !== VIRTIO_VSOCK_TYPE_STREAM) return false;
-    if (this.#table.all.size >= this.#connectionsMax || this.#draining) return false;
+    const window = this.#draining ? 0 : this.#budget.take();
+    if (window === 0) return false;
     this.stats.connected++;
     const { dstPort, srcPort } = packet;
-    const connection = new Connection(this, dstPort, srcPort, State.Connecting);
+    const connection = new Connection(this, dstPort, srcPort, State.Connecting, window);
     connection.learnCredit(packet);
     connection.attach(this.#sockets.connect(target, connection));
     this.#add(connection);

@@ -151,10 +151,14 @@ function receive(packet: Packet): bool {
   const localPort = load<u32>(header, VsockHdr.dst_port);
   const remoteCid = load<u32>(header, VsockHdr.src_cid);
   const remotePort = load<u32>(header, VsockHdr.src_port);
+  if (load<u16>(header, VsockHdr.type) != VIRTIO_VSOCK_TYPE_STREAM) {
+    refuse(packet);
+    return false;
+  }
   const s = findSocket(localPort, remoteCid, remotePort);
-  if (s == NO_SOCKET || load<u16>(header, VsockHdr.type) != VIRTIO_VSOCK_TYPE_STREAM) {
-    const listener = findSocket(localPort, 0, 0);
-    if (s != NO_SOCKET || op != VsockOp.REQUEST || !incoming(listener, packet)) refuse(packet);
+  if (s == NO_SOCKET) {
+    const accepted = op == VsockOp.REQUEST && incoming(findSocket(localPort, 0, 0), packet);
+    if (!accepted) refuse(packet);
     return false;
   }
   if (s.state == SocketState.Connecting) {
@@ -385,7 +389,8 @@ export function abandonConnect(s: Socket): void {
 
 /** Has the stream ended with nothing more to read? */
 export function atEnd(s: Socket): bool {
-  return packetsOf(s).count == 0 && (receiveIsShut(s) || (s.state == SocketState.Disconnected && s.error == 0));
+  if (packetsOf(s).count != 0) return false;
+  return s.state == SocketState.Disconnected ? s.error == 0 : receiveIsShut(s);
 }
 
 /** After a read: the peer had ended both directions, and the last byte is out. */

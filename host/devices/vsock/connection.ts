@@ -24,6 +24,8 @@ import { assertMay, State } from "./state.ts";
 export class Connection implements SocketEvents {
   readonly hostPort: number;
   readonly guestPort: number;
+  /** Bytes that the guest may have on their way to the socket, out of the device's budget. */
+  readonly bufAlloc: number;
   /** Links of the device's lists. */
   nextReady: Connection | null = null;
   listed = false;
@@ -52,15 +54,17 @@ export class Connection implements SocketEvents {
     hostPort: number,
     guestPort: number,
     begin: State.Requesting | State.Connecting,
+    bufAlloc: number,
     opened: ((accepted: boolean) => void) | null = null,
   ) {
     this.#hub = hub;
     this.hostPort = hostPort;
     this.guestPort = guestPort;
+    this.bufAlloc = bufAlloc;
     this.#state = begin;
     this.#opened = opened;
-    this.#out = new Outbound(hub.share, hub.bufAlloc);
-    this.#credit = new Credit(hub.bufAlloc);
+    this.#out = new Outbound(hub.share, bufAlloc);
+    this.#credit = new Credit(bufAlloc);
     hub.deadline(this, CONNECT_MS);
     if (begin === State.Requesting) this.#want(VsockOp.REQUEST);
   }
@@ -106,6 +110,14 @@ export class Connection implements SocketEvents {
     }
   }
 
+  /** Any packet tells what the guest has room for (V7). */
+  learnCredit(packet: GuestPacket): void {
+    if (!this.#credit.learn(packet)) this.#hub.stats.rejected++;
+    if (this.#credit.available === 0) return;
+    this.#creditAsked = false;
+    if (!this.#in.empty) this.#hub.ready(this);
+  }
+
   /** What emit() would send now; INVALID: nothing. */
   nextOp(): VsockOp {
     if (this.#owes(VsockOp.RST)) return VsockOp.RST;
@@ -137,7 +149,8 @@ export class Connection implements SocketEvents {
     this.#pending &= ~((1 << op) | (1 << VsockOp.CREDIT_UPDATE)); // every packet updates credit
     if (op === VsockOp.CREDIT_REQUEST) this.#creditAsked = true;
     if (op === VsockOp.SHUTDOWN && this.#hostShutdown === VIRTIO_VSOCK_SHUTDOWN_BOTH) {
-      this.#enter(State.Closing, CLOSE_MS);
+      this.#enter(State.Closing);
+      this.#hub.deadline(this, CLOSE_MS);
     }
     if (op === VsockOp.RST) this.#forget();
     return VsockHdr.sizeof + length;
@@ -159,8 +172,9 @@ export class Connection implements SocketEvents {
 
   /** The device forgets its guest, which is not told. */
   cut(): void {
-    this.#breakOff();
-    if (this.#state !== State.Gone) this.#forget();
+    if (this.#state >= State.Resetting && this.#out.idle) this.#leaveSocket(false);
+    else this.#breakOff();
+    this.#forget();
   }
 
   /** Reads no more of the client, and tells the guest so. */
@@ -228,21 +242,21 @@ export class Connection implements SocketEvents {
       this.#hub.gone(this);
     } else if (this.#state === State.Established && this.#ended && this.#endSent) {
       this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH); // behind the chunk that is left
+      this.#hub.deadline(this, TAIL_MS);
     } else {
-      this.failed();
-      return;
+      return this.failed();
     }
     this.#hub.settle();
   }
 
   // ---- inside
 
-  #enter(next: State, timeoutMs = 0): void {
+  /** A state begins without a deadline, unless it is told to keep the last one's. */
+  #enter(next: State, deadlineNs = Number.POSITIVE_INFINITY): void {
     const from = this.#state;
     assertMay(from, next);
     this.#state = next;
-    this.deadlineNs = Number.POSITIVE_INFINITY;
-    if (timeoutMs > 0) this.#hub.deadline(this, timeoutMs);
+    this.deadlineNs = deadlineNs;
     if (from === State.Requesting) this.#opened?.(next === State.Established);
   }
 
@@ -262,14 +276,6 @@ export class Connection implements SocketEvents {
     else this.abort();
   }
 
-  /** Any packet tells what the guest has room for (V7). */
-  learnCredit(packet: GuestPacket): void {
-    if (!this.#credit.learn(packet)) this.#hub.stats.rejected++;
-    if (this.#credit.available === 0) return;
-    this.#creditAsked = false;
-    if (!this.#in.empty) this.#hub.ready(this);
-  }
-
   /** Both sides agreed. A probe has seen enough: it closes at once. */
   #establish(): void {
     this.#enter(State.Established);
@@ -278,8 +284,8 @@ export class Connection implements SocketEvents {
   }
 
   #payload(length: number, chain: Chain): boolean {
-    const closed = (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
-    if (this.#state < State.Established || closed || !this.#credit.take(length)) {
+    const ended = (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
+    if (this.#state < State.Established || ended || !this.#credit.take(length)) {
       this.#violated();
       return false;
     }
@@ -298,7 +304,7 @@ export class Connection implements SocketEvents {
     if (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) this.#in.discard();
     if (this.#guestShutdown === VIRTIO_VSOCK_SHUTDOWN_BOTH) {
       if (this.#state === State.Closing) this.#answerClose();
-      else if (this.#state === State.Established) this.#enter(State.Tail, TAIL_MS);
+      else if (this.#state === State.Established) this.#enter(State.Tail);
     }
     this.#hub.flushLater(this);
   }
@@ -320,6 +326,7 @@ export class Connection implements SocketEvents {
     this.#credit.sent(length);
     this.#hub.share.copiedBytes += length;
     this.#hub.stats.bytesToGuest += length;
+    if (!this.#socketOpen) this.#hub.deadline(this, TAIL_MS);
     const wanted = (this.#hostShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) === 0;
     if (this.#in.empty && wanted) this.#in.resume();
     return length;
@@ -334,26 +341,23 @@ export class Connection implements SocketEvents {
 
   /** After bytes left: what had to wait for them. */
   #moveOn(): void {
-    if (this.#state === State.Tail) {
-      if (this.#out.idle) this.#answerClose();
-    } else if (this.#state >= State.Resetting) {
-      if (this.#out.idle) this.#closeSocket();
-    } else if (
-      this.#state === State.Established &&
-      (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0 &&
-      !this.#endSent &&
-      this.#out.handedOver
-    ) {
-      this.#endSent = true;
-      this.#socket.end();
-    }
+    if (this.#state === State.Established) this.#endStream();
+    else if (!this.#out.idle) this.#hub.deadline(this, TAIL_MS);
+    else if (this.#state === State.Tail) this.#answerClose();
+    else if (this.#state >= State.Resetting) this.#closeSocket();
+  }
+
+  /** The guest will send no more: the client learns it behind the last byte. */
+  #endStream(): void {
+    const ended = (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
+    if (!ended || this.#endSent || !this.#out.handedOver) return;
+    this.#endSent = true;
+    this.#socket.end();
   }
 
   /** The guest closed: RST says that it is done (V16). */
   #answerClose(): void {
-    const { deadlineNs } = this;
-    this.#enter(State.Resetting);
-    this.deadlineNs = deadlineNs; // of the tail, if there is one yet
+    this.#enter(State.Resetting, this.deadlineNs); // of the tail, if there is one yet
     this.#want(VsockOp.RST);
     if (this.#out.idle) this.#closeSocket();
   }
@@ -386,10 +390,8 @@ export class Connection implements SocketEvents {
   }
 
   #forget(): void {
-    const { deadlineNs } = this;
     this.#pending = 0;
-    this.#enter(State.Gone);
-    this.deadlineNs = deadlineNs; // of a socket that still drains
+    this.#enter(State.Gone, this.deadlineNs); // of a socket that still drains
     this.#hub.freePorts(this);
     if (!this.#socketOpen) this.#hub.gone(this);
   }

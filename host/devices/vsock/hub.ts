@@ -8,15 +8,21 @@ export interface VsockLimits {
   readonly connections: number;
   /** Bytes of one connection that the device accepts and the kernel has not taken (buf_alloc). */
   readonly bufAlloc: number;
+  /** Sum of it over all connections: the more there are, the smaller the windows of new ones. */
+  readonly bufAllocTotal: number;
 }
 
-export const LIMITS: VsockLimits = { connections: 4096, bufAlloc: 256 * 1024 };
+export const LIMITS: VsockLimits = {
+  connections: 4096,
+  bufAlloc: 256 * 1024,
+  bufAllocTotal: 128 * 1024 * 1024,
+};
 
 /** REQUEST without an answer, or a connect of the host under way. */
 export const CONNECT_MS = 2000;
 /** SHUTDOWN of both ways without RST (V16). */
 export const CLOSE_MS = 2000;
-/** The guest has closed; its last bytes wait for a slow reader. */
+/** One side has closed and its last bytes wait for a slow reader on the other: time without progress. */
 export const TAIL_MS = 30_000;
 /** Everything is with the kernel; the client's unread bytes are drained, or they would reset it. */
 export const LINGER_MS = 2000;
@@ -24,7 +30,6 @@ export const LINGER_MS = 2000;
 export interface Hub {
   readonly stats: VsockStats;
   readonly share: RingShare;
-  readonly bufAlloc: number;
   /** The connection may have something to say. */
   ready(connection: Connection): void;
   /** Its payload leaves at the end of the turn. */

@@ -1,4 +1,4 @@
-// The life of a connection, as the guest sees it.
+// The life of a connection, as the guest sees it. States are in the order of that life.
 
 export const enum State {
   Requesting = 0, // a client came: REQUEST is due, or RESPONSE awaited

@@ -1,0 +1,52 @@
+// From a request target to a path in the served directory. A leaf.
+
+function hexDigit(c: u32): u32 {
+  if (c - 0x30 < 10) return c - 0x30;
+  const letter = (c | 0x20) - 0x61;
+  return letter < 6 ? letter + 10 : 99;
+}
+
+/** Where the path of a target begins: behind scheme and authority of the absolute form, or 0. */
+export function pathStart(target: usize, bytes: u32): usize {
+  const end = target + bytes;
+  if (load<u8>(target) == 0x2f) return target;
+  for (let p = target; p + 2 < end; p++) {
+    if (load<u8>(p) != 0x3a || load<u8>(p, 1) != 0x2f || load<u8>(p, 2) != 0x2f) continue;
+    p += 3;
+    while (p < end && load<u8>(p) != 0x2f) p++;
+    return p < end ? p : 0;
+  }
+  return 0;
+}
+
+/** Where the path ends: before `?` and `#`. */
+export function pathEnd(path: usize, end: usize): usize {
+  let p = path;
+  while (p < end && load<u8>(p) != 0x3f && load<u8>(p) != 0x23) p++;
+  return p;
+}
+
+/**
+ * Decodes [path, end) to `out`, which takes as many bytes. Returns the length, or -400: a broken
+ * escape, a NUL, or a `..` component, written in whatever way, which is refused and never resolved.
+ */
+export function decodePath(path: usize, end: usize, out: usize): i32 {
+  let at = out;
+  let component = out; // the start of the present component
+  for (let p = path; p <= end; p++) {
+    let c: u32 = p == end ? 0x2f : load<u8>(p);
+    if (c == 0x25) {
+      if (end - p < 3) return -400;
+      c = (hexDigit(load<u8>(p, 1)) << 4) | hexDigit(load<u8>(p, 2));
+      if (c == 0 || c > 255) return -400;
+      p += 2;
+    }
+    if (c == 0x2f) {
+      if (at - component == 2 && load<u16>(component) == 0x2e2e) return -400;
+      component = at + 1;
+      if (p == end) break;
+    }
+    store<u8>(at++, c);
+  }
+  return <i32>(at - out);
+}

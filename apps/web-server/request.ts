@@ -1,0 +1,206 @@
+// The head of an HTTP/1.x request (RFC 9112), parsed in place. A leaf: the whole head is in the
+// buffer before it is looked at, and nothing here yields.
+import { isText } from "./text";
+
+export const enum Method {
+  GET,
+  HEAD,
+  Known, // a method of HTTP that this server does not do
+  Unknown,
+}
+
+/** What was found. Addresses point into the buffer that was parsed; 0: no such header. */
+@unmanaged
+export class Request {
+  method: Method;
+  minor: u32; // of HTTP/1.minor
+  target: usize;
+  targetBytes: u32;
+  keepAlive: bool;
+  hasBody: bool;
+  hosts: u32;
+  ifNoneMatch: usize;
+  ifNoneMatchBytes: u32;
+  ifModifiedSince: usize;
+  ifModifiedSinceBytes: u32;
+  range: usize;
+  rangeBytes: u32;
+  ifRange: usize;
+  ifRangeBytes: u32;
+}
+
+/** A request line that has not ended by here is answered 414, a head 431. */
+export const REQUEST_LINE_BYTES_MAX: u32 = 4096;
+export const HEAD_BYTES_MAX: u32 = 8192;
+
+const CR: u32 = 13;
+const LF: u32 = 10;
+const SPACE: u32 = 32;
+const COLON: u32 = 58;
+
+/**
+ * Parses a head out of `bytes` bytes at `at`. Returns its length; 0 when it has not all arrived; or
+ * the negative status of the answer: -400, -414, -431 or -505.
+ */
+export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
+  memory.fill(changetype<usize>(request), 0, offsetof<Request>());
+  const end = at + bytes;
+  let p = at;
+  // RFC 9112, 2.2: empty lines before the request line are ignored.
+  while (p < end && (load<u8>(p) == CR || load<u8>(p) == LF)) p++;
+  const lineEnd = findLineFeed(p, end);
+  if (lineEnd == 0) return bytes >= REQUEST_LINE_BYTES_MAX ? -414 : 0;
+  if (lineEnd - p > REQUEST_LINE_BYTES_MAX) return -414;
+  const line = parseLine(p, contentEnd(p, lineEnd), request);
+  if (line < 0) return line;
+  p = lineEnd + 1;
+  while (true) {
+    const next = findLineFeed(p, end);
+    if (next == 0) return bytes >= HEAD_BYTES_MAX ? -431 : 0;
+    const last = contentEnd(p, next);
+    if (last == p) break;
+    const status = parseHeader(p, last, request);
+    if (status < 0) return status;
+    p = next + 1;
+  }
+  // RFC 9112, 3.2: exactly one Host in HTTP/1.1.
+  if (request.hosts > 1 || (request.hosts == 0 && request.minor != 0)) return -400;
+  return <i32>(findLineFeed(p, end) + 1 - at);
+}
+
+function findLineFeed(from: usize, end: usize): usize {
+  for (let p = from; p < end; p++) if (load<u8>(p) == LF) return p;
+  return 0;
+}
+
+/** The end of a line without its CR, if it has one. */
+function contentEnd(start: usize, lineFeed: usize): usize {
+  return lineFeed > start && load<u8>(lineFeed - 1) == CR ? lineFeed - 1 : lineFeed;
+}
+
+function isToken(c: u32): bool {
+  if ((c | 0x20) - 0x61 < 26 || c - 0x30 < 10) return true;
+  switch (c) {
+    case 0x21: case 0x23: case 0x24: case 0x25: case 0x26: case 0x27: case 0x2a: case 0x2b:
+    case 0x2d: case 0x2e: case 0x5e: case 0x5f: case 0x60: case 0x7c: case 0x7e:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** `METHOD target HTTP/1.x`; returns 0 or a negative status. */
+function parseLine(start: usize, end: usize, request: Request): i32 {
+  let p = start;
+  while (p < end && isToken(load<u8>(p))) p++;
+  if (p == start || p == end || load<u8>(p) != SPACE) return -400;
+  request.method = parseMethod(start, <u32>(p - start));
+  const target = ++p;
+  while (p < end && <u32>load<u8>(p) - 0x21 < 0x5e) p++; // visible ASCII
+  if (p == target || p == end || load<u8>(p) != SPACE) return -400;
+  request.target = target;
+  request.targetBytes = <u32>(p - target);
+  p++;
+  // `HTTP/` digit `.` digit
+  if (end - p != 8 || load<u32>(p) != 0x50545448 || load<u8>(p, 4) != 0x2f) return -400;
+  const major = <u32>load<u8>(p, 5) - 0x30;
+  const minor = <u32>load<u8>(p, 7) - 0x30;
+  if (major > 9 || minor > 9 || load<u8>(p, 6) != 0x2e) return -400;
+  if (major != 1) return -505;
+  request.minor = minor;
+  request.keepAlive = minor != 0;
+  return 0;
+}
+
+function parseMethod(at: usize, bytes: u32): Method {
+  // Methods are case-sensitive.
+  if (bytes == 3 && load<u8>(at) == 0x47 && load<u16>(at, 1) == 0x5445) return Method.GET;
+  if (bytes == 4 && load<u32>(at) == 0x44414548) return Method.HEAD;
+  if (load<u8>(at) - 0x41 >= 26) return Method.Unknown;
+  const known =
+    isText(at, bytes, "post") || isText(at, bytes, "put") || isText(at, bytes, "delete") ||
+    isText(at, bytes, "options") || isText(at, bytes, "trace") || isText(at, bytes, "connect") ||
+    isText(at, bytes, "patch");
+  return known ? Method.Known : Method.Unknown;
+}
+
+/** One header line; returns 0 or a negative status. */
+function parseHeader(start: usize, end: usize, request: Request): i32 {
+  let p = start;
+  while (p < end && isToken(load<u8>(p))) p++;
+  // A space before the colon or at the start of a line (folding) is how requests are smuggled.
+  if (p == start || p == end || load<u8>(p) != COLON) return -400;
+  const nameBytes = <u32>(p - start);
+  p++;
+  while (p < end && (load<u8>(p) == SPACE || load<u8>(p) == 9)) p++;
+  while (end > p && (load<u8>(end - 1) == SPACE || load<u8>(end - 1) == 9)) end--;
+  for (let q = p; q < end; q++) {
+    const c: u32 = load<u8>(q);
+    if (c < 32 && c != 9) return -400;
+  }
+  const bytes = <u32>(end - p);
+  switch (nameBytes) {
+    case 4:
+      if (isText(start, 4, "host")) request.hosts++;
+      break;
+    case 5:
+      if (isText(start, 5, "range")) {
+        request.range = p;
+        request.rangeBytes = bytes;
+      }
+      break;
+    case 8:
+      if (isText(start, 8, "if-range")) {
+        request.ifRange = p;
+        request.ifRangeBytes = bytes;
+      }
+      break;
+    case 10:
+      if (isText(start, 10, "connection")) parseConnection(p, end, request);
+      break;
+    case 13:
+      if (isText(start, 13, "if-none-match")) {
+        request.ifNoneMatch = p;
+        request.ifNoneMatchBytes = bytes;
+      }
+      break;
+    case 14:
+      if (isText(start, 14, "content-length")) return parseContentLength(p, end, request);
+      break;
+    case 17:
+      if (isText(start, 17, "if-modified-since")) {
+        request.ifModifiedSince = p;
+        request.ifModifiedSinceBytes = bytes;
+      } else if (isText(start, 17, "transfer-encoding")) {
+        request.hasBody = true;
+      }
+      break;
+  }
+  return 0;
+}
+
+/** A list of options; `close` wins. */
+function parseConnection(p: usize, end: usize, request: Request): void {
+  while (p < end) {
+    while (p < end && (load<u8>(p) == SPACE || load<u8>(p) == 0x2c || load<u8>(p) == 9)) p++;
+    const start = p;
+    while (p < end && isToken(load<u8>(p))) p++;
+    const bytes = <u32>(p - start);
+    if (bytes == 0) return;
+    if (isText(start, bytes, "close")) {
+      request.keepAlive = false;
+      return;
+    }
+    if (isText(start, bytes, "keep-alive")) request.keepAlive = true;
+  }
+}
+
+function parseContentLength(p: usize, end: usize, request: Request): i32 {
+  if (p == end) return -400;
+  for (; p < end; p++) {
+    const digit = <u32>load<u8>(p) - 0x30;
+    if (digit > 9) return -400;
+    if (digit != 0) request.hasBody = true;
+  }
+  return 0;
+}

@@ -1,0 +1,56 @@
+// Writing text into a buffer. Leaves: they run for every response and never yield.
+
+/** Writes an ASCII string; returns the address behind it. */
+export function putText(at: usize, text: string): usize {
+  const from = changetype<usize>(text);
+  const length = <usize>text.length;
+  for (let i: usize = 0; i < length; i++) store<u8>(at + i, load<u16>(from + (i << 1)));
+  return at + length;
+}
+
+export function putBytes(at: usize, from: usize, bytes: u32): usize {
+  memory.copy(at, from, bytes);
+  return at + bytes;
+}
+
+export function putNumber(at: usize, value: u64): usize {
+  let digits: u32 = 1;
+  for (let rest = value / 10; rest != 0; rest /= 10) digits++;
+  const end = at + digits;
+  for (let p = end; p != at; value /= 10) store<u8>(--p, 0x30 + <u32>(value % 10));
+  return end;
+}
+
+/** Two decimal digits. */
+export function putTwo(at: usize, value: u32): usize {
+  store<u8>(at, 0x30 + value / 10);
+  store<u8>(at, 0x30 + (value % 10), 1);
+  return at + 2;
+}
+
+export function putHex(at: usize, value: u64): usize {
+  let shift: i32 = 60;
+  while (shift > 0 && value >> shift == 0) shift -= 4;
+  for (; shift >= 0; shift -= 4) {
+    const digit = <u32>(value >> shift) & 15;
+    store<u8>(at++, digit < 10 ? 0x30 + digit : 0x57 + digit);
+  }
+  return at;
+}
+
+export function lower(byte: u32): u32 {
+  return byte - 0x41 < 26 ? byte | 0x20 : byte;
+}
+
+/** Are these bytes `text` (given in lower case), whatever their case? */
+export function isText(at: usize, bytes: u32, text: string): bool {
+  if (bytes != <u32>text.length) return false;
+  for (let i: u32 = 0; i < bytes; i++) {
+    if (lower(load<u8>(at + i)) != <u32>load<u16>(changetype<usize>(text) + (i << 1))) return false;
+  }
+  return true;
+}
+
+export function isSame(a: usize, aBytes: u32, b: usize, bBytes: u32): bool {
+  return aBytes == bBytes && memory.compare(a, b, aBytes) == 0;
+}

@@ -1,0 +1,273 @@
+// The built command as its users start it: arguments, exit codes, signals.
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseCommandLine } from "../host/cli/arguments.ts";
+import { guest, print } from "./wat.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const CLI = join(ROOT, "dist/host/cli.js");
+const folder = mkdtempSync(join(tmpdir(), "torito-cli-"));
+const image = (name: string) => join(folder, `${name}.wasm`);
+const running = new Set<ChildProcess>();
+
+interface Result {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Starts torito; `until` resolves once stderr holds the text, `end` when the process is gone. */
+function start(...words: string[]) {
+  const child = spawn(process.execPath, [CLI, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+  running.add(child);
+  const text = { out: "", err: "" };
+  const waiting: { wanted: RegExp; found: (match: RegExpExecArray) => void }[] = [];
+  const look = () => {
+    for (const { wanted, found } of waiting) {
+      const match = wanted.exec(text.err);
+      if (match !== null) found(match);
+    }
+  };
+  child.stdout.setEncoding("utf8").on("data", (part: string) => {
+    text.out += part;
+  });
+  child.stderr.setEncoding("utf8").on("data", (part: string) => {
+    text.err += part;
+    look();
+  });
+  const end = new Promise<Result>((resolve) => {
+    child.on("close", (code, signal) => {
+      running.delete(child);
+      resolve({ code, signal, ...text });
+    });
+  });
+  const until = (wanted: RegExp) =>
+    new Promise<RegExpExecArray>((found) => {
+      waiting.push({ wanted, found });
+      look();
+    });
+  return { child, until, end };
+}
+
+beforeAll(async () => {
+  if (!existsSync(CLI)) {
+    const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+    execFileSync(process.execPath, [tsc, "-p", join(ROOT, "tsconfig.build.json")]);
+  }
+  const images = {
+    halt: guest({}),
+    spin: guest({ run: "(loop $forever (br $forever)) i32.const 0" }),
+    seven: guest({
+      fields: '(data (i32.const 0x4000) "bye\\n")',
+      boot: `${print(0x4000, 4)} (call $proc_exit (i32.const 7))`,
+    }),
+    trap: guest({ fields: "(func $divide unreachable)", boot: "(call $divide)" }),
+    parameters: guest({ boot: `${print(0x1040, 60)} (call $proc_exit (i32.const 0))` }),
+  };
+  for (const [name, bytes] of Object.entries(images)) writeFileSync(image(name), await bytes);
+  writeFileSync(image("text"), "not an image");
+});
+
+afterAll(() => {
+  for (const child of running) child.kill("SIGKILL");
+  rmSync(folder, { recursive: true });
+});
+
+describe("arguments", () => {
+  test.each([
+    ["", "no command"],
+    ["server .", 'unknown command "server"; did you mean serve?'],
+    ["xyzzy", 'unknown command "xyzzy"'],
+    ["serve", "which directory?"],
+    ["run", "which application?"],
+    ["serve a b", '"b" is one argument too many'],
+    ["serve . --pubish 1:2", "unknown option --pubish; did you mean --publish?"],
+    ["serve . -x", "unknown option -x"],
+    ["serve . --publish", "--publish needs a value"],
+    ["serve . -p", "-p needs a value"],
+    ["serve . -p 80", "--publish 80: not [HOST:]PORT:GUESTPORT"],
+    ["serve . -p 65536:80", "not a number from 0 to 65535"],
+    ["serve . -p 80:0", "not a number from 1 to"],
+    ["serve . -v x", "--volume x: not HOSTDIR:TAG"],
+    ["serve . -v x:t:rw", "writing is not supported yet"],
+    ["serve . -v x:site", 'two directories have the tag "site"'],
+    [`serve . -v x:${"t".repeat(37)}`, "longer than 36 bytes"],
+    ["serve . -m lots", "not a size"],
+    ["serve . -m 1000", "multiple of 64K"],
+    ["serve . -m 5G", "4G at most"],
+    ["serve . --cid 2", "--cid 2: not a number from 3"],
+    ["serve . --connect 80", "not PORT:[HOST:]TCPPORT"],
+    ["serve . --timeout soon", "not a number of seconds"],
+    ["serve . --grace -1", "--grace"],
+    ["serve . --log-format xml", "not one of pretty, json"],
+    ["serve . --log-level loud", "not one of error, warn, info, debug"],
+    ["--help=yes", "--help takes no value"],
+  ])("`torito %s` is refused", (line, message) => {
+    const words = line.split(" ").filter((word) => word !== "");
+    expect(() => parseCommandLine(words)).toThrow(message);
+  });
+
+  test("serve is WebServer on 127.0.0.1:4000 with the directory as its site", () => {
+    expect(parseCommandLine(["serve", "./site"])).toMatchObject({
+      app: "web-server",
+      publish: [{ host: "127.0.0.1", port: 4000, guestPort: 80 }],
+      volumes: [{ directory: "./site", tag: "site" }],
+      memoryBytes: 64 * 2 ** 20,
+      cid: 3,
+      timeoutMs: null,
+      graceMs: 10000,
+      watchdogMs: 10000,
+    });
+  });
+
+  test("every option arrives", () => {
+    const words =
+      "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e -m 1Gi --cid 5 --connect 9:10 " +
+      "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
+      "--log-level debug -- port=81 -x --help";
+    expect(parseCommandLine(words.split(" "))).toEqual({
+      kind: "run",
+      app: "apps/x",
+      publish: [
+        { host: "127.0.0.1", port: 8080, guestPort: 80 },
+        { host: "::1", port: 0, guestPort: 81 },
+      ],
+      volumes: [
+        { directory: "a:b", tag: "c" },
+        { directory: "d", tag: "e" },
+      ],
+      connect: new Map([
+        [9, { host: "127.0.0.1", port: 10 }],
+        [11, { host: "db", port: 12 }],
+      ]),
+      memoryBytes: 2 ** 30,
+      cid: 5,
+      timeoutMs: 1500,
+      graceMs: 0,
+      watchdogMs: null,
+      logFormat: "json",
+      logLevel: "debug",
+      parameters: "port=81 -x --help",
+    });
+  });
+});
+
+describe("exit codes", () => {
+  test("help and version: 0", async () => {
+    const help = await start("--help").end;
+    expect(help).toMatchObject({ code: 0, err: "" });
+    expect(help.out).toContain("torito serve ./site");
+    expect((await start("--version").end).out).toMatch(/^torito \d+\.\d+\.\d+\n$/);
+  });
+
+  test("a mistake on the command line: 2 and one line", async () => {
+    const { code, out, err } = await start("serve", ".", "--mem", "1").end;
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toBe("torito: unknown option --mem\n");
+  });
+
+  test("an image that is missing or none: 2 and one line", async () => {
+    const missing = await start("run", image("missing")).end;
+    expect(missing).toMatchObject({ code: 2, err: expect.stringContaining("no such file") });
+    const text = await start("run", image("text")).end;
+    expect(text.code).toBe(2);
+    expect(text.err).toMatch(/^torito: image: not a WebAssembly module.*\n$/);
+    const app = await start("run", "apps/no-such-application").end;
+    expect(app).toMatchObject({ code: 2, err: expect.stringContaining("no-such-application") });
+  });
+
+  test("a directory that is missing or a port that is taken: 69 and one line", async () => {
+    const volume = await start("run", image("halt"), "-v", `${folder}/nowhere:site`).end;
+    expect(volume.code).toBe(69);
+    expect(volume.err).toMatch(/^torito: .*nowhere.*\n$/);
+    const server = createServer();
+    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+    const { port } = server.address() as AddressInfo;
+    const bound = await start("run", image("halt"), "-p", `${port}:80`).end;
+    expect(bound.code).toBe(69);
+    expect(bound.err).toMatch(new RegExp(`^torito: .*${port}.*\\n$`));
+    server.close();
+  });
+
+  test("power-off: the guest's code, its console on stdout", async () => {
+    expect(await start("run", image("seven")).end).toMatchObject({ code: 7, out: "bye\n" });
+  });
+
+  test("panic: 70, with the guest's frames on stderr", async () => {
+    const { code, err } = await start("run", image("trap")).end;
+    expect(code).toBe(70);
+    expect(err).toMatch(/panic: unreachable\n {4}at divide .*\n {4}at boot /);
+  });
+
+  test("--timeout: 124", async () => {
+    expect(await start("run", image("halt"), "--timeout", "0.1").end).toMatchObject({ code: 124 });
+  });
+
+  test("parameters after -- reach the guest", async () => {
+    const { out } = await start("run", image("parameters"), "--", "a=1", "--b").end;
+    expect(out).toContain("virtio_mmio.device=512@0x10000000:5 a=1 --b");
+  });
+
+  test("a guest that never returns is killed by the watchdog", async () => {
+    const { signal, err } = await start("run", image("spin"), "--watchdog", "0.2").end;
+    expect(signal).toBe("SIGKILL");
+    expect(err).toContain("watchdog: the guest has not returned for 0.2 s");
+  });
+});
+
+describe("signals", () => {
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "the first %s drains and ends with 0",
+    async (signal) => {
+      const { child, until, end } = start("run", image("halt"));
+      await until(/ready in \d+ ms/);
+      child.kill(signal);
+      expect(await end).toMatchObject({ code: 0, err: expect.stringContaining(signal) });
+    },
+  );
+
+  /** A client whose connection a guest without a kernel never answers. */
+  async function withClient(...words: string[]) {
+    const listening = /listening on 127\.0\.0\.1:(\d+)/;
+    const torito = start("run", image("halt"), "-p", "0:80", "--log-level", "debug", ...words);
+    const [, port] = await torito.until(listening);
+    const client = connect(Number(port), "127.0.0.1");
+    client.on("error", () => {});
+    await new Promise<void>((connected) => client.on("connect", connected));
+    return { ...torito, client };
+  }
+
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("the second %s ends at once, with %i", async (signal, code) => {
+    const { child, until, end, client } = await withClient();
+    child.kill(signal);
+    await until(/finishing open connections/);
+    child.kill(signal);
+    expect((await end).code).toBe(code);
+    client.destroy();
+  });
+
+  test("when the grace runs out the first signal ends like a second one", async () => {
+    const { child, end, client } = await withClient("--grace", "0.1");
+    child.kill("SIGTERM");
+    expect(await end).toMatchObject({ code: 143, err: expect.stringContaining("still open") });
+    client.destroy();
+  });
+});
+
+test("log lines are JSON when that is asked for", async () => {
+  const { child, until, end } = start("run", image("halt"), "--log-format", "json");
+  await until(/ready in/);
+  child.kill("SIGTERM");
+  const lines = (await end).err.trim().split("\n");
+  const parsed = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(parsed[0]).toMatchObject({ level: "info", cid: 3, comp: "torito" });
+});

@@ -1,0 +1,96 @@
+// Lets a test on the host make the kernel's calls one by one: each runs in a thread of its own, and
+// its result stands in memory when it has returned.
+import {
+  SysSocketAccept,
+  SysSocketClose,
+  SysSocketConnect,
+  SysSocketPeek,
+  SysSocketRecv,
+  SysSocketSelect,
+  SysSocketSend,
+  SysSocketShutdown,
+} from "../../kernel/net/calls";
+import { socketCount } from "../../kernel/net/socket";
+import { thread } from "./harness";
+
+export { boot, interrupt, run, unfinished, inUse } from "./harness";
+export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+export { SysKillThread } from "../../kernel/process";
+export { SysSocket, SysSocketBind, SysSocketListen, SysSocketSetOption } from "../../kernel/net/calls";
+export { AllocatePacket, FreePacket, headerOf, payloadOf } from "../../kernel/net/packet";
+export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/interface";
+
+export function liveSockets(): u32 {
+  return socketCount();
+}
+
+const enum Op {
+  Accept,
+  Connect,
+  Recv,
+  Peek,
+  Send,
+  Select,
+  Shutdown,
+  Close,
+}
+
+@unmanaged
+class Call {
+  done: u32;
+  result: i32;
+  thread: i32;
+  op: Op;
+  a: u32;
+  b: u32;
+  c: u32;
+  d: u32;
+}
+
+// Records are used in a circle, so that calls leave nothing on the heap.
+const RECORDS: u32 = 1024;
+const records: usize = memory.data(1024 * 32);
+let next: u32 = 0;
+
+/** Returns the address of the call's record: done u32, result i32, thread i32. */
+export function start(op: u32, a: u32, b: u32, c: u32, d: u32): usize {
+  const call = changetype<Call>(records + (next++ % RECORDS) * offsetof<Call>());
+  call.done = 0;
+  call.op = op;
+  call.a = a;
+  call.b = b;
+  call.c = c;
+  call.d = d;
+  call.thread = thread(perform, changetype<usize>(call));
+  return changetype<usize>(call);
+}
+
+function perform(arg: usize): void {
+  const call = changetype<Call>(arg);
+  call.result = dispatch(call);
+  call.done = 1;
+}
+
+function dispatch(call: Call): i32 {
+  switch (call.op) {
+    case Op.Accept:
+      return SysSocketAccept(call.a);
+    case Op.Connect:
+      return SysSocketConnect(call.a, call.b, call.c);
+    case Op.Recv:
+      return SysSocketRecv(call.a, call.b, call.c, call.d);
+    case Op.Peek:
+      return SysSocketPeek(call.a, call.b, call.c, call.d);
+    case Op.Send:
+      return SysSocketSend(call.a, call.b, call.c, call.d);
+    case Op.Select:
+      return SysSocketSelect(call.a, call.b, <i32>call.c);
+    case Op.Shutdown:
+      return SysSocketShutdown(call.a, call.b);
+    case Op.Close:
+      return SysSocketClose(call.a);
+    default:
+      assert(false, "sockets: no such call");
+      return 0;
+  }
+}

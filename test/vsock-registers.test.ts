@@ -1,0 +1,73 @@
+// The vsock device behind its register file, as a real driver meets it: features, rings, kicks.
+import { expect, test } from "vitest";
+import { INTERRUPT_USED_BUFFER, Mmio } from "../drivers/abi/virtio.ts";
+import { VSOCK_QUEUE_RX, VSOCK_QUEUE_TX, VsockOp } from "../drivers/abi/vsock.ts";
+import { VsockDevice } from "../host/devices/vsock.ts";
+import { type PuppetOptions, RingPuppet } from "./ring-puppet.ts";
+import { decode, encode, FakeNetwork, type Packet } from "./vsock-puppet.ts";
+
+/** A driver that kicks only when the device asked for it, and halts. */
+class Driver {
+  readonly network = new FakeNetwork();
+  readonly device = new VsockDevice({ sockets: this.network, cid: 5 });
+  readonly rings: RingPuppet;
+
+  constructor(options: PuppetOptions) {
+    this.rings = new RingPuppet(this.device, { ...options, queueSize: 16 });
+  }
+
+  send(packet: Partial<Packet>): void {
+    this.#add(VSOCK_QUEUE_TX, [encode({ srcCid: 5, ...packet })], []);
+  }
+
+  /** Posts one buffer, and takes what has come. */
+  receive(): Packet[] {
+    this.#add(VSOCK_QUEUE_RX, [], [44, 1000]);
+    return this.rings.used(VSOCK_QUEUE_RX).map((chain) => decode(chain.data));
+  }
+
+  #add(queue: number, readable: Uint8Array[], writable: number[]): void {
+    this.rings.add(queue, readable, writable);
+    if (this.rings.wantsKick(queue)) this.rings.kick(queue);
+    this.rings.halted();
+  }
+}
+
+test.each([
+  { eventIdx: false, indirect: false },
+  { eventIdx: true, indirect: false },
+  { eventIdx: true, indirect: true },
+])("S12, S13: streams run over rings with %o", async (options) => {
+  const driver = new Driver(options);
+  expect(driver.rings.read(Mmio.Config)).toBe(5);
+  await driver.device.publish({ port: 4000, guestPort: 80 });
+  const client = driver.network.client();
+  const [request] = driver.receive() as [Packet];
+  expect(request).toMatchObject({ op: VsockOp.REQUEST, dstCid: 5 });
+  driver.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
+  let fwdCnt = 0;
+  for (let i = 0; i < 100; i++) {
+    client.say(`to guest ${i}`);
+    const [packet] = driver.receive() as [Packet];
+    expect(Buffer.from(packet.data).toString()).toBe(`to guest ${i}`);
+    expect(driver.rings.acknowledge()).toBe(INTERRUPT_USED_BUFFER);
+    fwdCnt += packet.len;
+    const data = Buffer.from(`to client ${i} `);
+    driver.send({ op: VsockOp.RW, hostPort: request.hostPort, data, fwdCnt });
+    expect(driver.rings.used(VSOCK_QUEUE_TX).length).toBeGreaterThan(0);
+  }
+  expect(client.received.toString()).toContain("to client 98 to client 99 ");
+});
+
+test("M3, C9: a reset by the driver resets clients, and the device serves the next driver", async () => {
+  const driver = new Driver({});
+  await driver.device.publish({ port: 4000, guestPort: 80 });
+  const client = driver.network.client();
+  const [request] = driver.receive() as [Packet];
+  driver.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
+  driver.rings.initialise();
+  expect(client.calls).toEqual(["reset"]);
+  client.events.closed();
+  driver.network.client();
+  expect(driver.receive()).toMatchObject([{ op: VsockOp.REQUEST }]);
+});
