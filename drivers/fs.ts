@@ -1,19 +1,14 @@
 // virtio-fs driver (virtio 5.11): carries FUSE requests to the device and checks every reply before
 // anybody believes it. A request is answered inside the kick as a rule, so the used ring is looked at
 // before a thread sleeps.
-import {
-  ERRNO_MAX,
-  Errno,
-} from "./abi/errno";
+import { ERRNO_MAX, Errno } from "./abi/errno";
 import {
   FS_QUEUE_HIPRIO,
   FS_QUEUE_REQUEST,
   FS_TAG_BYTES_MAX,
   FsConfig,
   FUSE_NAME_BYTES_MAX,
-  FuseBatchForgetIn,
   FuseEntryOut,
-  FuseForgetOne,
   FuseInHeader,
   FuseOpcode,
   FuseOutHeader,
@@ -21,30 +16,25 @@ import {
 import { INTERRUPT_CONFIG_CHANGE, VIRTIO_F_INDIRECT_DESC } from "./abi/virtio";
 import { nowNs, NS_PER_S } from "../kernel/clock";
 import { registerInterrupt } from "../kernel/interrupt";
-import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
+import { ToroAllocMem } from "../kernel/memory";
 import { wait, wakeAll, wakeSome } from "../kernel/scheduler";
 import { WaitQueue } from "../kernel/thread";
+import {
+  allocateBatches,
+  BATCHES_MAX,
+  dropForgotten,
+  Forgotten,
+  freeBatch,
+  sendForgotten,
+} from "./forget";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
 
 /** Requests in flight; further callers wait. */
 export const REQUESTS_MAX: u32 = 64;
 const SEGMENTS_MAX: u32 = 3; // header and arguments; header and reply of fixed size; data
-/** BATCH_FORGETs in flight, and what each of them can carry. */
-const BATCHES_MAX: u32 = 4;
-const BATCH_RECORDS: u32 = 64;
-/** Forgotten nodes that may wait for a batch; whoever would make more waits. */
-const FORGOTTEN_MAX: u32 = 256;
 /** A device that is silent for so long is given up. */
 const TIMEOUT_NS: u64 = 5 * NS_PER_S;
-
-/** A node that the server may forget: the head of the kernel's own record of it. */
-@unmanaged
-export class Forgotten {
-  nextForgotten: Forgotten | null;
-  nodeid: u64;
-  lookups: u64; // references to give back
-}
 
 const enum RequestState {
   Free, // in the pool, or held by a caller before it asks
@@ -151,17 +141,6 @@ function readConfiguration(driver: FsDriver): i32 {
   return driver.requestsMax == 0 ? -Errno.ENODEV : 0;
 }
 
-function allocateBatches(driver: FsDriver): i32 {
-  const bytes: usize =
-    FuseInHeader.sizeof + FuseBatchForgetIn.sizeof + BATCH_RECORDS * FuseForgetOne.sizeof;
-  for (let i: u32 = 0; i < driver.hiprio.size; i++) {
-    const batch = ToroAllocMem(bytes);
-    if (batch == 0) return -Errno.ENOMEM;
-    freeBatch(driver, batch);
-  }
-  return 0;
-}
-
 /** The device with that tag, or null. */
 export function findFsDriver(tag: usize, tagBytes: u32): FsDriver | null {
   let driver = firstDriver;
@@ -216,7 +195,7 @@ function makeRequest(driver: FsDriver): FsRequest | null {
 }
 
 /** Waits until the device has done something; gives it up when it has not for too long. Yields. */
-function waitForProgress(driver: FsDriver): void {
+export function waitForProgress(driver: FsDriver): void {
   const since = nowNs();
   if (wait(driver.space, since + TIMEOUT_NS) == 0) return;
   drain(driver);
@@ -256,7 +235,7 @@ export function transact(
   return request.result;
 }
 
-/** As transact(), without waiting: isDone() tells whether it was answered at once. */
+/** As transact(), without waiting: isInFlight() tells whether it was not answered at once. */
 export function post(
   request: FsRequest,
   opcode: FuseOpcode,
@@ -289,11 +268,12 @@ export function post(
   if (request.state == RequestState.InFlight && queue.enableInterrupts()) drain(driver);
 }
 
-export function isDone(request: FsRequest): bool {
-  return request.state == RequestState.Done;
+/** Has the device got it, with its buffers? */
+export function isInFlight(request: FsRequest): bool {
+  return request.state == RequestState.InFlight;
 }
 
-function putHeader(at: usize, bytes: u32, opcode: u32, unique: u64, nodeid: u64): void {
+export function putHeader(at: usize, bytes: u32, opcode: u32, unique: u64, nodeid: u64): void {
   memory.fill(at, 0, FuseInHeader.sizeof);
   store<u32>(at, bytes, FuseInHeader.len);
   store<u32>(at, opcode, FuseInHeader.opcode);
@@ -312,7 +292,7 @@ function waitForReply(request: FsRequest): void {
 }
 
 /** Takes what the device has used, from both queues. Does not yield. */
-function drain(driver: FsDriver): void {
+export function drain(driver: FsDriver): void {
   const queue = driver.queue;
   for (let token = queue.take(); token != 0; token = queue.take()) {
     const request = changetype<FsRequest>(token);
@@ -364,79 +344,8 @@ function abandon(driver: FsDriver): void {
     request.result = -Errno.EIO;
     settle(request);
   }
-  while (driver.firstForgotten) ToroFreeMem(changetype<usize>(popForgotten(driver)));
+  dropForgotten(driver);
   wakeSome(driver.space, u32.MAX_VALUE);
-}
-
-// FORGET: goes out in batches on the high-priority queue, and only there (F7).
-
-/** Gives a node back to the server, soon. The record is the driver's now, which frees it. */
-export function forget(driver: FsDriver, record: Forgotten): void {
-  if (driver.device.failed) {
-    ToroFreeMem(changetype<usize>(record));
-    return;
-  }
-  record.nextForgotten = null;
-  const last = driver.lastForgotten;
-  if (last) last.nextForgotten = record;
-  else driver.firstForgotten = record;
-  driver.lastForgotten = record;
-  driver.forgotten++;
-}
-
-function popForgotten(driver: FsDriver): Forgotten {
-  const record = driver.firstForgotten!;
-  driver.firstForgotten = record.nextForgotten;
-  if (!record.nextForgotten) driver.lastForgotten = null;
-  driver.forgotten--;
-  return record;
-}
-
-/** Sends what was forgotten, as far as the queue has room; the rest follows. Does not yield. */
-export function sendForgotten(driver: FsDriver): void {
-  while (driver.forgotten != 0 && !driver.device.failed && driver.freeBatches != 0) {
-    const batch = driver.freeBatches;
-    driver.freeBatches = load<usize>(batch);
-    const bytes = fillBatch(driver, batch);
-    const hiprio = driver.hiprio;
-    hiprio.begin(1);
-    hiprio.readable(batch, bytes);
-    hiprio.add(batch);
-    hiprio.kick();
-    drain(driver);
-    if (hiprio.inFlight != 0 && hiprio.enableInterrupts()) drain(driver);
-  }
-}
-
-/** Moves forgotten nodes into a request; returns its bytes. */
-function fillBatch(driver: FsDriver, batch: usize): u32 {
-  const count = min(driver.forgotten, BATCH_RECORDS);
-  const bytes =
-    <u32>FuseInHeader.sizeof + FuseBatchForgetIn.sizeof + count * FuseForgetOne.sizeof;
-  putHeader(batch, bytes, FuseOpcode.BATCH_FORGET, ++driver.unique, 0);
-  const list = batch + FuseInHeader.sizeof;
-  store<u64>(list, count, FuseBatchForgetIn.count); // and the padding
-  let at = list + FuseBatchForgetIn.sizeof;
-  for (let i: u32 = 0; i < count; i++, at += FuseForgetOne.sizeof) {
-    const record = popForgotten(driver);
-    store<u64>(at, record.nodeid, FuseForgetOne.nodeid);
-    store<u64>(at, record.lookups, FuseForgetOne.nlookup);
-    ToroFreeMem(changetype<usize>(record));
-  }
-  return bytes;
-}
-
-function freeBatch(driver: FsDriver, batch: usize): void {
-  store<usize>(batch, driver.freeBatches);
-  driver.freeBatches = batch;
-}
-
-/** Waits while too many nodes wait to be forgotten. Yields. */
-export function waitForForgotten(driver: FsDriver): void {
-  while (driver.forgotten > FORGOTTEN_MAX && !driver.device.failed) {
-    sendForgotten(driver);
-    if (driver.forgotten > FORGOTTEN_MAX) waitForProgress(driver);
-  }
 }
 
 function onInterrupt(arg: usize): void {

@@ -1,8 +1,8 @@
 // The library: a machine, its devices, and what a device or a test of one's own needs.
 export { type Clock, ManualClock, systemClock } from "./clock.ts";
 export type { DeviceHost, VirtioDevice } from "./device.ts";
-export { FsDevice } from "./devices/fs.ts";
-export { VsockDevice } from "./devices/vsock.ts";
+export { FsDevice, type FsOptions } from "./devices/fs.ts";
+export { VsockDevice, type VsockOptions } from "./devices/vsock.ts";
 export { createLog, type Log, type LoggerOptions, type LogLevel } from "./log.ts";
 export { type Exit, Machine, type MachineOptions } from "./machine.ts";
 export { GuestError, GuestMemory } from "./memory.ts";

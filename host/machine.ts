@@ -29,6 +29,8 @@ export interface MachineOptions {
   readonly clock?: Clock;
   /** Fills the array with random bytes. Default: the system's entropy. */
   readonly entropy?: (into: Uint8Array) => void;
+  /** Feature bits that no device offers: rings without INDIRECT_DESC or EVENT_IDX. Default: none. */
+  readonly withheldFeatures?: bigint;
   /** Takes the guest's console, by whole lines. Default: dropped. */
   readonly console?: (text: string) => void;
   readonly log?: Log;
@@ -299,6 +301,7 @@ export class Machine {
       raise: () => bus.raise(slot),
       lower: () => bus.lower(slot),
       log: limitLog(write, now, LOG_LINES_PER_SECOND),
+      withheld: this.#options.withheldFeatures ?? 0n,
     });
     const slot = bus.plug(registers);
     device.attach({

@@ -50,3 +50,16 @@ export {
 // packets
 export { AllocatePacket, FreePacket } from "./net/packet";
 export { SysNetworkRead, SysNetworkSend } from "./net/interface";
+
+// files
+export {
+  SysCloseFile,
+  SysMount,
+  SysOpenFile,
+  SysReadDirectory,
+  SysReadFile,
+  SysReadFileAt,
+  SysSeekFile,
+  SysStatFile,
+  SysStatOpenFile,
+} from "./fs/calls";

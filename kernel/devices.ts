@@ -1,5 +1,6 @@
 // The devices that the command line announces: virtio_mmio.device=<bytes>@<base>:<irq>, as on Linux.
-import { VIRTIO_ID_VSOCK } from "../drivers/abi/virtio";
+import { VIRTIO_ID_FS, VIRTIO_ID_VSOCK } from "../drivers/abi/virtio";
+import { fsInit } from "../drivers/fs";
 import { VirtioDevice } from "../drivers/virtio";
 import { vsockInit } from "../drivers/vsock";
 import { kernelParameter, parameterBytes } from "./commandline";
@@ -37,6 +38,8 @@ function probe(): void {
   switch (device.id) {
     case VIRTIO_ID_VSOCK:
       return report("virtio-vsock", vsockInit(device));
+    case VIRTIO_ID_FS:
+      return report("virtio-fs", fsInit(device));
     default:
       print("virtio-mmio: no driver for device ");
       printNumber(device.id);

@@ -48,7 +48,7 @@ function banner(): void {
 
 function startApplication(main: Application): void {
   application = main.index;
-  assert(BeginThread(runApplication, 0) > 0, "boot: no memory for the first thread");
+  assert(BeginThread(runApplication, 0, 0) > 0, "boot: no memory for the first thread");
 }
 
 function runApplication(_: usize): void {

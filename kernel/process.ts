@@ -9,7 +9,7 @@ import { createThread, findThread, NO_THREAD, ThreadEntry } from "./thread";
  * call stack may take, about 16 bytes a frame; 0 is the default of 4 KiB. Returns its id, -ENOMEM or
  * -ENFILE (65,536 threads). Does not yield.
  */
-export function BeginThread(entry: ThreadEntry, arg: usize, stackBytes: u32 = 0): i32 {
+export function BeginThread(entry: ThreadEntry, arg: usize, stackBytes: u32): i32 {
   const id = createThread(entry.index, arg, stackBytes);
   if (id > 0) makeReady(findThread(id));
   return id;

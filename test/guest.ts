@@ -3,8 +3,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterAll } from "vitest";
 import { ManualClock } from "../host/clock.ts";
-import type { VirtioDevice } from "../host/device.ts";
-import { Machine } from "../host/machine.ts";
+import { Machine, type MachineOptions } from "../host/machine.ts";
 import { compile } from "../tools/compile.mjs";
 import type { Point } from "../tools/coverage.mjs";
 import { COVERAGE_FOLDER } from "./coverage.ts";
@@ -42,7 +41,7 @@ const PATIENCE_MS = 60_000;
 export async function runGuest(
   image: GuestImage,
   name: string,
-  options: { parameters?: string; devices?: VirtioDevice[]; memoryBytes?: number } = {},
+  options: Partial<MachineOptions> = {},
 ): Promise<GuestRun> {
   const clock = new ManualClock();
   const lines: string[] = [];

@@ -1,7 +1,7 @@
 // Hand-written guests: WebAssembly text around the entry points that the machine wants.
 import wabtInit from "wabt";
 
-const FEATURES = {
+export const FEATURES = {
   threads: true,
   bulk_memory: true,
   mutable_globals: true,

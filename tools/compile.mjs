@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
 import { coverageTransform } from "./coverage.mjs";
+import { leaves as hotLeaves } from "./leaves.mjs";
 import { kernelTransform } from "./transform.mjs";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
@@ -9,16 +10,17 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 /**
  * @param {string} entry source file, relative to the project
  * @param {"release" | "debug" | "test"} target of asconfig.json
- * @param {{ coverage?: boolean, flags?: string[] }} [options]
+ * @param {{ coverage?: boolean, leaves?: readonly string[], flags?: string[] }} [options]
  * @returns {Promise<{ wasm: Uint8Array<ArrayBuffer>, map: string,
  *   points: import("./coverage.mjs").Point[], sources: string[] }>}
  */
-export async function compile(entry, target, { coverage = false, flags = [] } = {}) {
+export async function compile(entry, target, options = {}) {
+  const { coverage = false, leaves = hotLeaves, flags = [] } = options;
   /** @type {import("./coverage.mjs").Point[]} */
   const points = [];
   /** @type {Map<string, string | Uint8Array>} */
   const files = new Map();
-  const transforms = [kernelTransform({ optimize: target === "release" })];
+  const transforms = [kernelTransform({ optimize: target === "release", leaves })];
   if (coverage) transforms.push(coverageTransform(points));
   const entries = coverage ? [entry, "test/guest/coverage.ts"] : [entry];
   const { error, stderr } = await asc.main(

@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { libraryFiles } from "assemblyscript/asc";
 import { Transform } from "assemblyscript/transform";
+import { checkLeaves } from "./leaves.mjs";
 
 libraryFiles["rt/stub"] = readFileSync(new URL("../kernel/rt/stub.ts", import.meta.url), "utf8");
 
@@ -14,12 +15,14 @@ function runPass(binaryen, module, name, args) {
   binaryen.clearPassArguments();
 }
 
-/** @param {{ optimize: boolean }} options */
-export function kernelTransform({ optimize }) {
+/** @param {{ optimize: boolean, leaves: readonly string[] }} options */
+export function kernelTransform({ optimize, leaves }) {
   return class KernelTransform extends Transform {
     afterCompile(module) {
       const { binaryen } = this; // set only because asc makes the instance itself
-      runPass(binaryen, module, "no-inline", { "no-inline": "*arch_*" });
+      for (const name of ["*arch_*", ...leaves]) {
+        runPass(binaryen, module, "no-inline", { "no-inline": name });
+      }
       if (optimize) {
         binaryen.setOptimizeLevel(3);
         binaryen.setShrinkLevel(0);
@@ -27,6 +30,7 @@ export function kernelTransform({ optimize }) {
       }
       // No host import may unwind, only the intrinsics do.
       runPass(binaryen, module, "asyncify", { "asyncify-imports": "env.none" });
+      checkLeaves(module.emitText(), leaves);
     }
   };
 }

@@ -44,7 +44,7 @@ function main(): i32 {
   print("\n");
   while (true) {
     const socket = SysSocketAccept(listener);
-    if (socket < 0 || BeginThread(serveConnection, socket) < 0) {
+    if (socket < 0 || BeginThread(serveConnection, socket, 0) < 0) {
       // Memory or handles are out. Connections that end give them back.
       if (socket > 0) SysSocketClose(socket);
       Sleep(10);

@@ -15,7 +15,7 @@ export const enum FsConfig {
 export const FUSE_KERNEL_VERSION = 7;
 export const FUSE_KERNEL_MINOR_VERSION = 38;
 /** The oldest minor version whose structures are the ones below. */
-export const FUSE_MINOR_VERSION_MIN = 27;
+export const FUSE_MINOR_VERSION_MIN: u32 = 27;
 export const FUSE_ROOT_ID = 1;
 /** An inode number that says: not known. */
 export const FUSE_UNKNOWN_INO = 0xffffffff;

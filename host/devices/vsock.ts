@@ -108,7 +108,10 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
       const attempt = (): void => {
         if (this.#disposed) return;
         const window = this.#budget.take();
-        if (window === 0) return done(false);
+        if (window === 0) {
+          done(false);
+          return;
+        }
         const port = this.#table.allocatePort();
         this.#add(new Connection(this, port, guestPort, State.Requesting, window, done));
         this.settle();

@@ -1,30 +1,228 @@
-// Toro's file calls.
+// Toro's file calls, read-only. A path is bytes and needs no NUL; it begins at the root whether or not
+// there is a slash in front. A handle is looked up again after every wait: another thread may have
+// closed the file. What a call does while the device is gone: -EIO.
 import { Errno } from "../../drivers/abi/errno";
+import { FUSE_O_DIRECTORY, FuseType } from "../../drivers/abi/fuse";
+import { nowNs } from "../clock";
+import {
+  beginUse,
+  closeFile,
+  endUse,
+  fileOf,
+  NO_FILE,
+  OpenFile,
+  openNode,
+  readEntries,
+  readInto,
+  sessionOf,
+} from "./file";
+import { findMount, Place } from "./mount";
+import { isDirectory, Node, NO_NODE, Session, statOf, typeOf } from "./node";
+import { beginCall, callError, endCall } from "./request";
+import { getAttributes } from "./session";
+import { copyStat, FileStat } from "./stat";
+import { findCached, PATH_BYTES_MAX, walk } from "./walk";
 
-export function SysMount(tag: usize, tagBytes: u32, path: usize, pathBytes: u32): i32 {
-  return -Errno.ENODEV;
+export { SysMount } from "./mount";
+
+/** Linux numbers of x86-64. */
+export const O_RDONLY: u32 = 0;
+export const O_DIRECTORY: u32 = FUSE_O_DIRECTORY;
+export const O_NOFOLLOW: u32 = 0x20000;
+/** What may stand beside O_RDONLY without a meaning here. */
+const O_NONBLOCK: u32 = 0x800;
+const O_LARGEFILE: u32 = 0x8000;
+const O_NOATIME: u32 = 0x40000;
+const O_CLOEXEC: u32 = 0x80000;
+const FLAGS_KNOWN: u32 =
+  O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_LARGEFILE | O_NOATIME | O_CLOEXEC;
+
+export const SEEK_SET: i32 = 0;
+export const SEEK_CUR: i32 = 1;
+export const SEEK_END: i32 = 2;
+
+const LENGTH_MAX: u32 = 0x7fff_ffff;
+
+/** Where the path leads, or null with nothing mounted there. */
+function placeOf(path: usize, pathBytes: u32): Place {
+  return findMount(path, path + pathBytes);
 }
-export function SysOpenFile(path: usize, pathBytes: u32, flags: u32): i32 {
-  return -Errno.ENOENT;
-}
-export function SysReadFile(file: i32, buffer: usize, length: u32): i32 {
-  return -Errno.EBADF;
-}
-export function SysReadFileAt(file: i32, buffer: usize, length: u32, offset: u64): i32 {
-  return -Errno.EBADF;
-}
-export function SysSeekFile(file: i32, offset: i64, whence: i32): i64 {
-  return -Errno.EBADF;
-}
+
+/**
+ * Fills the FileStat at `stat` for what is at the path, symbolic links followed. Yields, unless all of
+ * it may still be believed; then the host is not asked either. Returns 0, -ENOENT, -ENOTDIR, -ELOOP,
+ * -ENAMETOOLONG, -EINVAL (a NUL), -ENOMEM or an error of the host.
+ */
 export function SysStatFile(path: usize, pathBytes: u32, stat: usize): i32 {
-  return -Errno.ENOENT;
+  const place = placeOf(path, pathBytes);
+  if (changetype<usize>(place) == 0 || pathBytes == 0) return -Errno.ENOENT;
+  const session = place.session;
+  if (session.driver.device.failed) return -Errno.EIO;
+  const now = nowNs();
+  const known = findCached(session, place.rest, path + pathBytes, now);
+  if (known != NO_NODE) {
+    if (known.nodeid == 0) return -Errno.ENOENT;
+    if (known.attrUntilNs > now) {
+      copyStat(changetype<FileStat>(stat), statOf(known));
+      return 0;
+    }
+  }
+  return statSlowly(session, place.rest, path + pathBytes, stat);
 }
+
+function statSlowly(session: Session, path: usize, end: usize, stat: usize): i32 {
+  if (<u32>(end - path) > PATH_BYTES_MAX) return -Errno.ENAMETOOLONG;
+  const request = beginCall(session);
+  if (!request) return callError(session);
+  let status = walk(request, session, path, end, true);
+  const node = changetype<Node>(request.node);
+  if (status == 0 && !request.fresh && node.attrUntilNs <= nowNs()) {
+    status = getAttributes(request, node, false, 0);
+  }
+  if (status == 0) copyStat(changetype<FileStat>(stat), statOf(node));
+  endCall(request);
+  return status;
+}
+
+/**
+ * Opens a file or a directory for reading. Yields. Returns a handle for SysCloseFile; -EROFS for flags
+ * that would write, -ELOOP (also: a symbolic link, with O_NOFOLLOW), -ENOTDIR (also: O_DIRECTORY and
+ * not one), -EACCES (also: neither file nor directory), -ENFILE (1024 are open), -EMFILE (the host's
+ * limit), or an error as of SysStatFile.
+ */
+export function SysOpenFile(path: usize, pathBytes: u32, flags: u32): i32 {
+  if ((flags & ~FLAGS_KNOWN) != 0) return -Errno.EROFS;
+  const place = placeOf(path, pathBytes);
+  if (changetype<usize>(place) == 0 || pathBytes == 0) return -Errno.ENOENT;
+  if (pathBytes > PATH_BYTES_MAX) return -Errno.ENAMETOOLONG;
+  const session = place.session;
+  const rest = place.rest;
+  const request = beginCall(session);
+  if (!request) return callError(session);
+  let status = walk(request, session, rest, path + pathBytes, (flags & O_NOFOLLOW) == 0);
+  if (status == 0) {
+    const node = changetype<Node>(request.node);
+    if (typeOf(node) == FuseType.LNK) status = -Errno.ELOOP;
+    else if ((flags & O_DIRECTORY) != 0 && !isDirectory(node)) status = -Errno.ENOTDIR;
+    else status = openNode(request);
+  }
+  endCall(request);
+  return status;
+}
+
+/** May a device write there? */
+function isOutside(buffer: usize, length: u32): bool {
+  return <u64>buffer + length > <u64>memory.size() << 16;
+}
+
+/** Reads at `offset`. Yields. Returns bytes or an error; `advance` moves the position behind them. */
+function read(file: OpenFile, buffer: usize, length: u32, offset: u64, advance: bool): i32 {
+  if (file.directory) return -Errno.EISDIR;
+  if (length > LENGTH_MAX || offset > <u64>i64.MAX_VALUE - length) return -Errno.EINVAL;
+  if (isOutside(buffer, length)) return -Errno.EFAULT;
+  if (length == 0) return 0;
+  beginUse(file);
+  const session = sessionOf(file);
+  const request = beginCall(session);
+  const got = request ? readInto(request, file, buffer, length, offset) : callError(session);
+  if (got > 0 && advance) file.position = offset + got;
+  if (request) endCall(request);
+  endUse(file);
+  return got;
+}
+
+/**
+ * Reads up to `length` bytes from the file's position on, straight into `buffer`. Yields. Returns
+ * bytes, fewer than asked for at the end of the file or when the rest failed; 0 at the end; -EBADF,
+ * -EISDIR, -EFAULT, -EINVAL or -EIO. Threads that share a handle use SysReadFileAt.
+ */
+export function SysReadFile(file: i32, buffer: usize, length: u32): i32 {
+  const f = fileOf(file);
+  return f == NO_FILE ? -Errno.EBADF : read(f, buffer, length, f.position, true);
+}
+
+/** As SysReadFile, at `offset`; the position stays. Many threads may read at once. */
+export function SysReadFileAt(file: i32, buffer: usize, length: u32, offset: u64): i32 {
+  const f = fileOf(file);
+  return f == NO_FILE ? -Errno.EBADF : read(f, buffer, length, offset, false);
+}
+
+/**
+ * Moves the position, also beyond the end of the file. Yields for SEEK_END. Returns the new position,
+ * -EBADF or -EINVAL: before the start, no such whence, or a directory to anywhere but its start.
+ */
+export function SysSeekFile(file: i32, offset: i64, whence: i32): i64 {
+  let f = fileOf(file);
+  if (f == NO_FILE) return -Errno.EBADF;
+  let from: u64 = 0;
+  if (f.directory) {
+    if (whence != SEEK_SET || offset != 0) return -Errno.EINVAL;
+  } else if (whence == SEEK_CUR) {
+    from = f.position;
+  } else if (whence == SEEK_END) {
+    const status = refresh(f);
+    if (status < 0) return status;
+    f = fileOf(file);
+    if (f == NO_FILE) return -Errno.EBADF;
+    from = statOf(f.node).size;
+  } else if (whence != SEEK_SET) {
+    return -Errno.EINVAL;
+  }
+  const position = from + <u64>offset;
+  // Both terms are below 2^63: a sum with the top bit set is negative, or has overflown.
+  if (<i64>position < 0) return -Errno.EINVAL;
+  f.position = position;
+  return position;
+}
+
+/** Makes sure that the attributes of an open file may be believed. Yields. */
+function refresh(f: OpenFile): i32 {
+  const session = sessionOf(f);
+  if (session.driver.device.failed) return -Errno.EIO;
+  if (f.node.attrUntilNs > nowNs()) return 0;
+  beginUse(f);
+  const request = beginCall(session);
+  const status = request ? getAttributes(request, f.node, true, f.fh) : callError(session);
+  if (request) endCall(request);
+  endUse(f);
+  return status;
+}
+
+/** As SysStatFile for an open file, whatever its name leads to by now. -EBADF for none. Yields. */
 export function SysStatOpenFile(file: i32, stat: usize): i32 {
-  return -Errno.EBADF;
+  const f = fileOf(file);
+  if (f == NO_FILE) return -Errno.EBADF;
+  const status = refresh(f);
+  if (status < 0) return status;
+  if (fileOf(file) != f) return -Errno.EBADF;
+  copyStat(changetype<FileStat>(stat), statOf(f.node));
+  return 0;
 }
+
+/**
+ * Reads the next entries of an open directory into `buffer`, whole ones, "." and ".." among them; see
+ * DirectoryEntry. 280 bytes hold any entry. Yields. Returns their bytes, 0 at the end; -EBADF, -ENOTDIR,
+ * -EINVAL (the next entry does not fit), -EFAULT or -EIO. SysSeekFile to 0 begins again.
+ */
 export function SysReadDirectory(file: i32, buffer: usize, length: u32): i32 {
-  return -Errno.EBADF;
+  const f = fileOf(file);
+  if (f == NO_FILE) return -Errno.EBADF;
+  if (!f.directory) return -Errno.ENOTDIR;
+  if (length == 0) return -Errno.EINVAL;
+  if (isOutside(buffer, length)) return -Errno.EFAULT;
+  const session = sessionOf(f);
+  beginUse(f);
+  const request = beginCall(session);
+  const got = request ? readEntries(request, f, buffer, length) : callError(session);
+  if (request) endCall(request);
+  endUse(f);
+  return got;
 }
+
+/** Closes the file; calls on it that are going on come to their end. Returns 0 or -EBADF. Yields. */
 export function SysCloseFile(file: i32): i32 {
-  return -Errno.EBADF;
+  const f = fileOf(file);
+  if (f == NO_FILE) return -Errno.EBADF;
+  closeFile(file, f);
+  return 0;
 }

@@ -14,7 +14,7 @@ export function boot(bootInfo: usize): void {
 
 /** Runs `body` as a thread of the test. */
 export function thread(body: (arg: usize) => void, arg: usize = 0): i32 {
-  const id = BeginThread(body, arg);
+  const id = BeginThread(body, arg, 0);
   assert(id > 0, "harness: no thread");
   return id;
 }

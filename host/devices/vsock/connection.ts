@@ -244,7 +244,8 @@ export class Connection implements SocketEvents {
       this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH); // behind the chunk that is left
       this.#hub.deadline(this, TAIL_MS);
     } else {
-      return this.failed();
+      this.failed();
+      return;
     }
     this.#hub.settle();
   }

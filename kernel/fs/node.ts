@@ -1,0 +1,273 @@
+// Names that the guest knows, each with the server's node behind it: a tree, found by hash, of bounded
+// size. What was not used for the longest time is forgotten, on the server too. A name without a file
+// is a node with nodeid 0.
+import { FUSE_ROOT_ID, FuseType } from "../../drivers/abi/fuse";
+import { forget, Forgotten } from "../../drivers/forget";
+import { FsDriver } from "../../drivers/fs";
+import { NEVER } from "../clock";
+import { ToroAllocMem, ToroFreeMem } from "../memory";
+import { FileStat } from "./stat";
+
+/** Names known at a time, but for those that are in use: open files and calls going on. */
+export const NODES_MAX: u32 = 1024;
+/** Evicted at a time, so that one request forgets many. */
+const EVICTED: u32 = 32;
+const BUCKETS: u32 = 1024;
+
+@unmanaged
+export class Node extends Forgotten {
+  entryUntilNs: u64; // the name may be believed until then
+  attrUntilNs: u64; // and the attributes
+  session: Session;
+  parent: Node; // kept in memory by its children; the root's is the root
+  hash: u32;
+  nameBytes: u32;
+  nextByName: Node | null;
+  nextById: Node | null;
+  newer: Node | null;
+  older: Node | null;
+  hashed: bool; // found by its name; otherwise it lives until nobody uses it
+  referenced: bool; // found since the last eviction looked at it
+  uses: u32; // open files and calls that stand on it
+  children: u32;
+  target: usize; // text of a symbolic link, once it was read
+  targetBytes: u32;
+}
+
+// Embedded parts, by offset.
+const STAT: usize = (offsetof<Node>() + 7) & ~7;
+const NAME: usize = STAT + offsetof<FileStat>();
+
+export const NO_NODE: Node = changetype<Node>(0);
+
+/** One FUSE session with one device. */
+@unmanaged
+export class Session {
+  driver: FsDriver;
+  root: Node;
+  started: bool;
+  readBytesMax: u32;
+  count: u32; // nodes, those that are in no table included
+  byName: usize; // BUCKETS addresses
+  byId: usize;
+  newest: Node | null;
+  oldest: Node | null;
+}
+
+export function statOf(node: Node): FileStat {
+  return changetype<FileStat>(changetype<usize>(node) + STAT);
+}
+
+export function nameOf(node: Node): usize {
+  return changetype<usize>(node) + NAME;
+}
+
+export function typeOf(node: Node): u32 {
+  return statOf(node).mode >> 12;
+}
+
+export function isDirectory(node: Node): bool {
+  return typeOf(node) == FuseType.DIR;
+}
+
+/** A session with nothing but its root, or null: no memory. */
+export function createSession(driver: FsDriver): Session | null {
+  const session = changetype<Session>(ToroAllocMem(offsetof<Session>()));
+  if (changetype<usize>(session) == 0) return null;
+  session.driver = driver;
+  session.byName = ToroAllocMem(BUCKETS * sizeof<usize>());
+  session.byId = ToroAllocMem(BUCKETS * sizeof<usize>());
+  const root = allocate(session, 0);
+  session.root = root;
+  if (session.byName == 0 || session.byId == 0 || root == NO_NODE) {
+    destroySession(session);
+    return null;
+  }
+  root.nodeid = FUSE_ROOT_ID;
+  root.parent = root;
+  root.hashed = true; // it has no name, and does not go
+  root.entryUntilNs = NEVER;
+  return session;
+}
+
+/** Frees a session that nobody has used yet. */
+export function destroySession(session: Session): void {
+  ToroFreeMem(session.byName);
+  ToroFreeMem(session.byId);
+  ToroFreeMem(changetype<usize>(session.root));
+  ToroFreeMem(changetype<usize>(session));
+}
+
+function allocate(session: Session, nameBytes: u32): Node {
+  const node = changetype<Node>(ToroAllocMem(NAME + nameBytes));
+  if (node == NO_NODE) return NO_NODE;
+  node.session = session;
+  node.nameBytes = nameBytes;
+  session.count++;
+  return node;
+}
+
+// FNV-1a over the name, from a start that tells directories apart.
+const FNV_PRIME: u32 = 0x0100_0193;
+
+export function hashStart(parent: Node): u32 {
+  return <u32>changetype<usize>(parent) * 0x9e37_79b1;
+}
+
+export function hashByte(hash: u32, byte: u32): u32 {
+  return (hash ^ byte) * FNV_PRIME;
+}
+
+export function hashName(parent: Node, name: usize, bytes: u32): u32 {
+  let hash = hashStart(parent);
+  for (let i: u32 = 0; i < bytes; i++) hash = hashByte(hash, load<u8>(name + i));
+  return hash;
+}
+
+function bucketOf(table: usize, hash: u32): usize {
+  return table + ((hash ^ (hash >> 16)) & (BUCKETS - 1)) * sizeof<usize>();
+}
+
+function idBucketOf(session: Session, nodeid: u64): usize {
+  return bucketOf(session.byId, <u32>nodeid * 0x9e37_79b1);
+}
+
+export function findChild(parent: Node, hash: u32, name: usize, bytes: u32): Node {
+  let node = changetype<Node>(load<usize>(bucketOf(parent.session.byName, hash)));
+  while (node != NO_NODE) {
+    if (node.hash == hash && node.parent == parent && node.nameBytes == bytes) {
+      if (sameBytes(nameOf(node), name, bytes)) break;
+    }
+    node = changetype<Node>(changetype<usize>(node.nextByName));
+  }
+  return node;
+}
+
+function sameBytes(a: usize, b: usize, bytes: u32): bool {
+  while (bytes >= 8) {
+    if (load<u64>(a) != load<u64>(b)) return false;
+    a += 8;
+    b += 8;
+    bytes -= 8;
+  }
+  for (let i: u32 = 0; i < bytes; i++) if (load<u8>(a + i) != load<u8>(b + i)) return false;
+  return true;
+}
+
+/** Some name of that node, or null. */
+export function findById(session: Session, nodeid: u64): Node {
+  let node = changetype<Node>(load<usize>(idBucketOf(session, nodeid)));
+  while (node != NO_NODE && node.nodeid != nodeid) {
+    node = changetype<Node>(changetype<usize>(node.nextById));
+  }
+  return node;
+}
+
+/** A child of `parent` that is not in the tables yet; null: no memory. Evicts others for it. */
+export function makeChild(parent: Node, hash: u32, name: usize, bytes: u32): Node {
+  const session = parent.session;
+  if (session.count >= NODES_MAX) evict(session, EVICTED);
+  const node = allocate(session, bytes);
+  if (node == NO_NODE) return NO_NODE;
+  node.parent = parent;
+  parent.children++;
+  node.hash = hash;
+  memory.copy(nameOf(node), name, bytes);
+  return node;
+}
+
+/** Puts a node into the tables: from here on its name finds it. */
+export function enter(node: Node): void {
+  const session = node.session;
+  node.hashed = true;
+  node.referenced = true;
+  const byName = bucketOf(session.byName, node.hash);
+  node.nextByName = changetype<Node>(load<usize>(byName));
+  store<usize>(byName, changetype<usize>(node));
+  const byId = idBucketOf(session, node.nodeid);
+  node.nextById = changetype<Node>(load<usize>(byId));
+  store<usize>(byId, changetype<usize>(node));
+  pushNewest(session, node);
+}
+
+/** Takes a node out of the tables: its name means something else now, or nothing. */
+export function remove(node: Node): void {
+  const session = node.session;
+  node.hashed = false;
+  const byName = bucketOf(session.byName, node.hash);
+  let before = changetype<Node>(load<usize>(byName));
+  if (before == node) {
+    store<usize>(byName, changetype<usize>(node.nextByName));
+  } else {
+    while (before.nextByName != node) before = before.nextByName!;
+    before.nextByName = node.nextByName;
+  }
+  const byId = idBucketOf(session, node.nodeid);
+  before = changetype<Node>(load<usize>(byId));
+  if (before == node) {
+    store<usize>(byId, changetype<usize>(node.nextById));
+  } else {
+    while (before.nextById != node) before = before.nextById!;
+    before.nextById = node.nextById;
+  }
+  unlink(session, node);
+  dropUnused(node);
+}
+
+export function hold(node: Node): void {
+  node.uses++;
+}
+
+export function letGo(node: Node): void {
+  assert(node.uses != 0, "fs: node let go twice");
+  node.uses--;
+  dropUnused(node);
+}
+
+/** Ends a node that no name finds and nobody uses, and so on upwards. */
+export function dropUnused(node: Node): void {
+  while (!node.hashed && node.uses == 0 && node.children == 0) {
+    const session = node.session;
+    const parent = node.parent;
+    ToroFreeMem(node.target);
+    session.count--;
+    if (node.lookups != 0) forget(session.driver, node);
+    else ToroFreeMem(changetype<usize>(node));
+    parent.children--;
+    node = parent;
+  }
+}
+
+function pushNewest(session: Session, node: Node): void {
+  const newest = session.newest;
+  node.newer = null;
+  node.older = newest;
+  if (newest) newest.newer = node;
+  else session.oldest = node;
+  session.newest = node;
+}
+
+function unlink(session: Session, node: Node): void {
+  const newer = node.newer;
+  const older = node.older;
+  if (newer) newer.older = older;
+  else session.newest = older;
+  if (older) older.newer = newer;
+  else session.oldest = newer;
+}
+
+/** Forgets up to `wanted` nodes: the oldest that nobody needs and that were not found lately. */
+export function evict(session: Session, wanted: u32): void {
+  for (let tries = session.count * 2; tries != 0 && wanted != 0; tries--) {
+    const node = session.oldest;
+    if (!node) return;
+    if (node.referenced || node.uses != 0 || node.children != 0) {
+      node.referenced = false;
+      unlink(session, node);
+      pushNewest(session, node);
+    } else {
+      remove(node);
+      wanted--;
+    }
+  }
+}

@@ -1,0 +1,51 @@
+// A call that has to ask the server: from beginCall to endCall its thread has a request, and cannot be
+// killed, since the device may write to its buffers and replies carry references to be counted.
+import { Errno } from "../../drivers/abi/errno";
+import { sendForgotten } from "../../drivers/forget";
+import { acquireRequest, FsRequest, isInFlight, releaseRequest } from "../../drivers/fs";
+import { ToroFreeMem } from "../memory";
+import { NO_THREAD } from "../thread";
+import { self, shield, unshield } from "../scheduler";
+import { letGo, Node, Session } from "./node";
+
+/** From here to unshield() the thread cannot be killed. */
+export function protect(): void {
+  assert(self() != NO_THREAD, "fs: a file call outside a thread");
+  shield();
+}
+
+/** Takes a request. Yields while all are busy. Null: callError() says why. */
+export function beginCall(session: Session): FsRequest | null {
+  protect();
+  const request = acquireRequest(session.driver);
+  if (!request) unshield();
+  // Of a RELEASE that was answered after its call had ended.
+  else leaveNode(request);
+  return request;
+}
+
+/** Why there was no request. */
+export function callError(session: Session): i32 {
+  return session.driver.device.failed ? -Errno.EIO : -Errno.ENOMEM;
+}
+
+/** Lets go of where the call stood. */
+export function leaveNode(request: FsRequest): void {
+  const node = request.node;
+  if (node == 0) return;
+  request.node = 0;
+  letGo(changetype<Node>(node));
+}
+
+/** Ends the call. A thread that was killed meanwhile does not return. */
+export function endCall(request: FsRequest): void {
+  // While a RELEASE is in flight its node must not be forgotten.
+  if (!isInFlight(request)) leaveNode(request);
+  if (request.scratch != 0) {
+    ToroFreeMem(request.scratch);
+    request.scratch = 0;
+  }
+  sendForgotten(request.driver);
+  releaseRequest(request);
+  unshield();
+}

@@ -1,0 +1,272 @@
+// The appliance as a user meets it: started, fetched from, loaded, and ended by signals.
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  createReadStream,
+  createWriteStream,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import { promisify } from "node:util";
+import { afterAll, describe, expect, test } from "vitest";
+import { Appliance, has, makeFolder, removeFolders, until } from "./appliance.ts";
+
+const run = promisify(execFile);
+const SITE = "apps/web-server/site";
+const running: Appliance[] = [];
+
+afterAll(async () => {
+  for (const appliance of running) await appliance.stop();
+  removeFolders();
+});
+
+async function serve(directory: string, ...args: string[]): Promise<Appliance> {
+  const appliance = await Appliance.serve(directory, ...args);
+  running.push(appliance);
+  return appliance;
+}
+
+/** Programs that are not part of the project: CI installs them, elsewhere their absence is named. */
+function witness(program: string, title: string, body: () => Promise<void>): void {
+  if (has(program)) test(`${title} (${program})`, body);
+  else test.skip(`${title}: ${program} is not installed`, () => {});
+}
+
+describe("starting and ending", () => {
+  test("the boot log is on stdout, one ready line on stderr, and Ctrl-C drains and exits with 0", async () => {
+    const appliance = await serve(SITE);
+    expect(appliance.stdout).toContain("WebServer: listening on vsock port 80\n");
+    expect(appliance.stderr.match(/ready in/g)).toHaveLength(1);
+    appliance.kill("SIGINT");
+    expect(await appliance.exited).toBe(0);
+  });
+
+  test("SIGTERM under load: responses that have begun finish, and the exit code is 0", async () => {
+    const appliance = await serve(SITE);
+    let finished = 0;
+    let broken = 0;
+    let stopping = false;
+    const size = statSync(`${SITE}/img/torito.png`).size;
+    const client = async () => {
+      while (!stopping) {
+        await new Promise<void>((resolve) => {
+          const request = http.get(
+            `${appliance.url}/img/torito.png`,
+            { agent: false },
+            (response) => {
+              let bytes = 0;
+              response.on("data", (chunk) => {
+                bytes += chunk.length;
+              });
+              response.on("close", () => {
+                if (bytes === size) finished++;
+                else broken++;
+                resolve();
+              });
+            },
+          );
+          // Not begun: refused, or closed before the server had read the request.
+          request.on("error", () => resolve());
+        });
+      }
+    };
+    const clients = Array.from({ length: 16 }, client);
+    await until(() => finished > 200);
+    appliance.kill("SIGTERM");
+    expect(await appliance.exited).toBe(0);
+    stopping = true;
+    await Promise.all(clients);
+    expect(broken).toBe(0);
+  });
+
+  test("a second signal ends at once with 143 while a client holds its connection open", async () => {
+    const folder = makeFolder();
+    writeFileSync(`${folder}/large.bin`, Buffer.alloc(32 * 1024 * 1024));
+    const appliance = await serve(folder);
+    const socket = net.connect(appliance.port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write("GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n");
+    await new Promise((resolve) => socket.once("readable", resolve));
+    appliance.kill("SIGTERM");
+    await until(() => appliance.stderr.includes("finishing open connections"));
+    appliance.kill("SIGTERM");
+    expect(await appliance.exited).toBe(143);
+    socket.destroy();
+  });
+
+  test("hello-world prints its line and powers off with 0", async () => {
+    const appliance = new Appliance(["run", "apps/hello-world"]);
+    expect(await appliance.exited).toBe(0);
+    expect(appliance.stdout).toMatch(/\nHello World, I am torito!\n$/);
+  });
+
+  test("a tag that the guest does not find ends with its own exit code and words", async () => {
+    const appliance = new Appliance(["run", "apps/web-server", "-v", `${SITE}:other`]);
+    expect(await appliance.exited).toBe(1);
+    expect(appliance.stdout).toContain("WebServer: mount failed with error 19\n");
+  });
+});
+
+describe("serving", () => {
+  test("1 GB comes through byte-exact, and the appliance's memory does not grow with it", async () => {
+    const folder = makeFolder();
+    const path = `${folder}/large.bin`;
+    const wanted = await writeNoise(path, 1000 * 1000 * 1000);
+    const appliance = await serve(folder);
+    await digest(`${appliance.url}/large.bin`, 50_000_000);
+    const before = appliance.memory();
+    expect(await digest(`${appliance.url}/large.bin`)).toBe(wanted);
+    expect(appliance.memory() - before).toBeLessThan(64 * 1024 * 1024);
+  });
+
+  test("a client that reads slowly does not make the host grow", async () => {
+    const folder = makeFolder();
+    writeFileSync(`${folder}/large.bin`, Buffer.alloc(200 * 1024 * 1024));
+    const appliance = await serve(folder);
+    await digest(`${appliance.url}/large.bin`);
+    const before = appliance.memory();
+    const sockets = Array.from({ length: 20 }, () => {
+      const socket = net.connect(appliance.port, "127.0.0.1");
+      socket.on("error", () => {});
+      socket.write("GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n");
+      socket.pause();
+      return socket;
+    });
+    await Promise.all(
+      sockets.map((socket) => new Promise((done) => socket.once("readable", done))),
+    );
+    await digest(`${appliance.url}/large.bin`);
+    expect(appliance.memory() - before).toBeLessThan(64 * 1024 * 1024);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  witness("curl", "fetches the sample page with HTTP/1.1, ranges and conditions", async () => {
+    const { url } = await serve(SITE);
+    const { stdout } = await run("curl", ["-sS", "-i", `${url}/`]);
+    expect(stdout).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(stdout).toContain("<!doctype html>");
+    const part = await run("curl", ["-sS", "-r", "0-14", `${url}/index.html`]);
+    expect(part.stdout.toLowerCase()).toBe("<!doctype html>");
+    const folder = makeFolder();
+    const file = ["-sS", "-o", `${folder}/a`, "-R", "-w", "%{http_code}", `${url}/small.html`];
+    expect((await run("curl", file)).stdout).toBe("200");
+    expect((await run("curl", ["-z", `${folder}/a`, ...file])).stdout).toBe("304");
+  });
+
+  witness(
+    "ab",
+    "takes 2000 requests, with and without keep-alive, without one failure",
+    async () => {
+      const { url } = await serve(SITE);
+      for (const args of [["-c1"], ["-c50"], ["-k", "-c50"]]) {
+        for (const path of ["img/torito.png", "small.html"]) {
+          const { stdout } = await run("ab", ["-q", "-n2000", ...args, `${url}/${path}`]);
+          expect(stdout).toMatch(/Complete requests:\s+2000\n/);
+          expect(stdout).toMatch(/Failed requests:\s+0\n/);
+          expect(stdout).not.toContain("Non-2xx");
+        }
+      }
+    },
+  );
+
+  witness("chromium", "renders every page of the sample site with all its assets", async () => {
+    const folder = makeFolder();
+    cpSync(SITE, folder, { recursive: true });
+    const pages = readdirSync(SITE).filter((name) => name.endsWith(".html"));
+    writeFileSync(`${folder}/check.html`, checkPage(pages));
+    const { url } = await serve(folder);
+    const flags = [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      `--user-data-dir=${makeFolder()}`,
+      "--virtual-time-budget=20000",
+    ];
+    const { stdout } = await run("chromium", [...flags, "--dump-dom", `${url}/check.html`], {
+      maxBuffer: 1 << 24,
+    });
+    expect(/<pre id="result">([^<]*)</.exec(stdout)?.[1]).toBe(`${pages.length} pages are whole`);
+  });
+});
+
+/** A page that opens the others in frames and says what is missing in them. */
+function checkPage(pages: readonly string[]): string {
+  const check = async (names: readonly string[]) => {
+    const missing: string[] = [];
+    for (const name of names) {
+      const frame = document.createElement("iframe");
+      const loaded = new Promise((resolve) => {
+        frame.onload = resolve;
+      });
+      frame.src = name;
+      document.body.append(frame);
+      await loaded;
+      const page = frame.contentDocument as Document;
+      for (const image of page.images) {
+        await image.decode().catch(() => missing.push(`${name}: ${image.src}`));
+      }
+      for (const sheet of page.styleSheets) {
+        if (sheet.cssRules.length === 0) missing.push(`${name}: ${sheet.href}`);
+      }
+      const links = [...page.querySelectorAll("[href], [src]")].map(
+        (one) => one.getAttribute("href") ?? one.getAttribute("src") ?? "",
+      );
+      for (const link of links.filter((one) => !/^(#|data:|https?:)/.test(one))) {
+        const { status } = await fetch(new URL(link, page.baseURI));
+        if (status !== 200) missing.push(`${name}: ${link} is ${status}`);
+      }
+    }
+    const result = document.getElementById("result") as HTMLElement;
+    result.textContent =
+      missing.length > 0 ? missing.join("\n") : `${names.length} pages are whole`;
+  };
+  return `<!doctype html><title>check</title><pre id="result"></pre>
+<script>(${check})(${JSON.stringify(pages)});</script>`;
+}
+
+/** Writes `bytes` of noise; returns their digest. */
+async function writeNoise(path: string, bytes: number): Promise<string> {
+  const block = Buffer.alloc(1_000_000);
+  const out = createWriteStream(path);
+  for (let at = 0; at < bytes; at += block.length) {
+    for (let i = 0; i < block.length; i += 4)
+      block.writeUInt32LE(Math.imul(at + i, 0x9e3779b1) >>> 0, i);
+    if (!out.write(Buffer.from(block)))
+      await new Promise<void>((resolve) => out.once("drain", () => resolve()));
+  }
+  await new Promise<void>((resolve) => out.end(() => resolve()));
+  const hash = createHash("sha1");
+  for await (const chunk of createReadStream(path)) hash.update(chunk);
+  return hash.digest("hex");
+}
+
+/** The digest of a response's body, or of its first bytes. */
+function digest(url: string, most = Number.POSITIVE_INFINITY): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const request = http.get(url, { agent: false }, (response) => {
+      const hash = createHash("sha1");
+      let bytes = 0;
+      response.on("data", (chunk) => {
+        hash.update(chunk);
+        bytes += chunk.length;
+        if (bytes >= most) request.destroy();
+      });
+      response.on("close", () => resolve(hash.digest("hex")));
+    });
+    request.on("error", (error) => (most === Number.POSITIVE_INFINITY ? reject(error) : undefined));
+  });
+}
+
+test("the sample site's large image is about 133 kB and its small page 1 kB, as the benchmarks say", () => {
+  expect(Math.abs(statSync(`${SITE}/img/torito.png`).size - 133_000)).toBeLessThan(3000);
+  expect(statSync(`${SITE}/small.html`).size).toBe(1024);
+});

@@ -1,0 +1,36 @@
+// Functions of hot paths that must stay leaves: requests are parsed, responses written, rings and
+// bytes moved in them, and none may yield, directly or not, or Asyncify instruments it and its loops
+// get slower. The build keeps them out of line and fails when one is instrumented.
+export const leaves = [
+  "apps/web-server/request/parseRequest",
+  "apps/web-server/path/decodePath",
+  "apps/web-server/range/parseRange",
+  "apps/web-server/conditional/isNotModified",
+  "apps/web-server/response/putStart",
+  "apps/web-server/text/putText",
+  "apps/web-server/cache/lookUp",
+  "kernel/memory/ToroGetMem",
+  "kernel/memory/ToroFreeMem",
+  "kernel/net/socket/findSocket",
+  "kernel/net/stream/fillHeader",
+  "drivers/virtqueue/VirtQueue#add",
+  "drivers/virtqueue/VirtQueue#take",
+];
+
+/**
+ * Throws when a leaf is instrumented. Returns the leaves that are in the module.
+ * @param {string} text the module after Asyncify, as WebAssembly text
+ * @param {readonly string[]} wanted
+ * @returns {string[]}
+ */
+export function checkLeaves(text, wanted) {
+  const found = [];
+  for (const body of text.split(/\n (?=\(func \$)/).slice(1)) {
+    const name = /^\(func \$([^\s()]+)/.exec(body)?.[1] ?? "";
+    if (!wanted.includes(name)) continue;
+    found.push(name);
+    if (body.includes("$__asyncify_state"))
+      throw new Error(`${name} must be a leaf, but may yield`);
+  }
+  return found;
+}
