@@ -41,11 +41,11 @@ export {
   SysSocketListen,
   SysSocketPeek,
   SysSocketRecv,
-  SysSocketSelect,
   SysSocketSend,
   SysSocketSetOption,
   SysSocketShutdown,
 } from "./net/calls";
+export { SysSocketSelect } from "./net/select";
 
 // packets
 export { AllocatePacket, FreePacket } from "./net/packet";

@@ -288,7 +288,7 @@ export const bytes = (string: string) => new TextEncoder().encode(string);
 export const pattern = (length: number) =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255);
 
-/** As in kernel/net/calls.ts. */
+/** As in kernel/net/calls.ts and kernel/net/select.ts. */
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;

@@ -9,9 +9,8 @@ import {
   VMADDR_PORT_ANY,
   VsockOp,
 } from "../../drivers/abi/vsock";
-import { deadlineAfterMs, NEVER, nowNs, NS_PER_MS } from "../clock";
-import { block, self, wait } from "../scheduler";
-import { allocateNodes, joinQueue, releaseNodes } from "../thread";
+import { NEVER, nowNs, NS_PER_MS } from "../clock";
+import { wait } from "../scheduler";
 import { releasePacket, SysNetworkSend, theInterface, waitForSendRoom } from "./interface";
 import { AllocatePacket, FreePacket, payloadOf } from "./packet";
 import {
@@ -27,7 +26,6 @@ import {
   openWindow,
   packetsOf,
   readersOf,
-  receiveIsShut,
   removeHandle,
   sendIsShut,
   Socket,
@@ -55,26 +53,10 @@ export const SO_RCVTIMEO: i32 = 20;
 export const SO_SNDTIMEO: i32 = 21;
 export const SO_CONNECT_TIMEOUT: i32 = 6;
 export const SO_NONBLOCK: i32 = 0x800;
-/** Events of SysSocketSelect, Linux poll numbers. */
-export const POLLIN: u32 = 1;
-export const POLLOUT: u32 = 4;
-export const POLLERR: u32 = 8;
-export const POLLHUP: u32 = 16;
-export const POLLNVAL: u32 = 32;
-
 const BACKLOG_MAX: u32 = 4096;
-const SELECT_MAX: u32 = 1024;
 const EPHEMERAL_FIRST: u32 = 0xc000;
 const EPHEMERAL_LAST: u32 = 0xffff;
 let nextEphemeral: u32 = EPHEMERAL_FIRST;
-
-/** An entry of SysSocketSelect. */
-@unmanaged
-export class SelectEntry {
-  socket: i32;
-  events: u16; // asked for
-  revents: u16; // found; POLLERR, POLLHUP and POLLNVAL come unasked
-}
 
 function deadline(timeoutNs: u64): u64 {
   return timeoutNs == NEVER ? NEVER : nowNs() + timeoutNs;
@@ -364,59 +346,6 @@ function waitForCredit(socket: i32, flags: u32, until: u64): i32 {
     }
     if (wait(writersOf(s), until) < 0) return -Errno.EAGAIN;
   }
-}
-
-/** What of `events` has happened on a socket. */
-function readiness(handle: i32, events: u32): u32 {
-  const s = socketOf(handle);
-  if (s == NO_SOCKET) return POLLNVAL;
-  let found: u32 = 0;
-  if (packetsOf(s).count != 0 || atEnd(s) || s.nextPending) found |= POLLIN;
-  if (s.state == SocketState.Connected && !sendIsShut(s) && creditOf(s) != 0) found |= POLLOUT;
-  if (s.state == SocketState.Disconnected) {
-    found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
-  } else if (receiveIsShut(s) && sendIsShut(s)) {
-    found |= POLLHUP;
-  }
-  return found & (events | POLLERR | POLLHUP);
-}
-
-/**
- * Waits until something asked for happens on one of `count` (up to 1024) SelectEntry at `entries`;
- * timeoutMs < 0 waits for ever, 0 only looks. Yields. Returns how many entries have revents, 0 after
- * the time-out, -EINVAL or -ENOMEM.
- */
-export function SysSocketSelect(entries: usize, count: u32, timeoutMs: i64): i32 {
-  if (count > SELECT_MAX) return -Errno.EINVAL;
-  const until = deadlineAfterMs(timeoutMs);
-  while (true) {
-    let found = 0;
-    for (let i: u32 = 0; i < count; i++) {
-      const entry = changetype<SelectEntry>(entries + i * offsetof<SelectEntry>());
-      entry.revents = <u16>readiness(entry.socket, entry.events);
-      if (entry.revents != 0) found++;
-    }
-    if (found != 0 || timeoutMs == 0) return found;
-    const waited = waitForAny(entries, count, until);
-    if (waited == -Errno.ETIMEDOUT) return 0;
-    if (waited < 0) return waited;
-  }
-}
-
-/** Sleeps in the queues of every entry at once. Yields. */
-function waitForAny(entries: usize, count: u32, until: u64): i32 {
-  const thread = self();
-  const allocated = allocateNodes(thread, count * 2);
-  if (allocated < 0) return allocated;
-  for (let i: u32 = 0; i < count; i++) {
-    const entry = changetype<SelectEntry>(entries + i * offsetof<SelectEntry>());
-    const s = socketOf(entry.socket);
-    joinQueue(thread, i * 2, readersOf(s));
-    if ((entry.events & POLLOUT) != 0) joinQueue(thread, i * 2 + 1, writersOf(s));
-  }
-  const waited = block(until);
-  releaseNodes(thread);
-  return waited;
 }
 
 /**

@@ -21,7 +21,7 @@ import {
 import { Session } from "../../kernel/fs/node";
 import { DirectoryEntry, FileStat } from "../../kernel/fs/stat";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { BeginThread, Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/process";
+import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/process";
 import { inUse, mark, marks, thread } from "./harness";
 
 export { boot, interrupt, run, unfinished } from "./harness";
@@ -31,6 +31,7 @@ const BIG: u32 = 3 * 1024 * 1024 + 5;
 const GIB: u64 = 1 << 30;
 const buffer: usize = memory.data(4096);
 const stat = changetype<FileStat>(memory.data(48));
+const mountPaths: StaticArray<string> = ["/", "/b", "/c", "/d", "/e", "/f", "/g", "/h"];
 const paths: usize = memory.data(8 * 512);
 let nextPath: u32 = 0;
 let pathBytes: u32 = 0;
@@ -104,8 +105,442 @@ export function test_mounting_what_is_not_there_or_twice_is_an_error(): void {
     assert(mountAt("site", "/a/..") == -Errno.EINVAL);
     assert(mountAt("site", "/") == 0);
     assert(mountAt("site", "/") == -Errno.EBUSY);
-    assert(mountAt("site", "/one") == 0);
-    assert(mountAt("site", "/three.x/four") == 0);
-    for (let i = 0; i < 5; i++) mountAt("site", "/m" + <string>changetype<string>(0) ? "/m" : "/m");
+  });
+}
+
+export function test_the_ninth_mount_finds_no_room(): void {
+  thread((_: usize): void => {
+    for (let i = 0; i < 8; i++) assert(mountAt("site", unchecked(mountPaths[i])) == 0);
+    assert(mountAt("site", "/i") == -Errno.ENOMEM);
+  });
+}
+
+export function test_the_longest_mount_wins_and_each_device_is_found_by_its_tag(): void {
+  thread((_: usize): void => {
+    assert(mountAt("other", "/data") == 0);
+    assert(look("/hello.txt") == -Errno.ENOENT);
+    assert(look("/data/only-here") == 0 && stat.size == 4);
+    assert(mountAt("site", "/") == 0);
+    assert(mountAt("site", "/data/again") == 0);
+    assert(look("/hello.txt") == 0 && stat.size == 13);
+    assert(look("/only-here") == -Errno.ENOENT);
+    assert(look("//data///only-here") == 0);
+    assert(look("/data") == 0 && stat.mode >> 12 == FuseType.DIR);
+    assert(look("/datax") == -Errno.ENOENT);
+    assert(look("/data/again/hello.txt") == 0 && stat.size == 13);
+    assert(look("/data/againx") == -Errno.ENOENT);
+    // ".." ends at the root of the mount.
+    assert(look("/data/../only-here") == 0);
+  });
+}
+
+export function test_stat_tells_what_the_host_has(): void {
+  mounted((_: usize): void => {
+    assert(look("/hello.txt") == 0);
+    assert(stat.size == 13 && stat.mode == 0o100640 && stat.nlink == 1 && stat.ino != 0);
+    assert(stat.mtimeNs == 1_700_000_000_123_000_000);
+    assert(stat.ctimeNs > stat.mtimeNs);
+    assert(look("/empty") == 0 && stat.size == 0);
+    assert(look("/") == 0 && stat.mode >> 12 == FuseType.DIR);
+    assert(look("dir/sub") == 0 && stat.mode >> 12 == FuseType.DIR);
+    assert(look("") == -Errno.ENOENT);
+    assert(look("/nowhere") == -Errno.ENOENT);
+    assert(look("/nowhere/else") == -Errno.ENOENT);
+  });
+}
+
+export function test_paths_with_runs_of_slashes_and_dots_lead_where_they_should_fault_30(): void {
+  mounted((_: usize): void => {
+    assert(look("//dir///sub//deep.txt") == 0 && stat.size == 4);
+    assert(look("dir/./sub/./deep.txt") == 0 && stat.size == 4);
+    assert(look("/dir/sub/../b.txt") == 0 && stat.size == 6);
+    assert(look("/dir/sub/../../hello.txt") == 0 && stat.size == 13);
+    assert(look("/../../hello.txt") == 0 && stat.size == 13);
+    assert(look("/dir/sub/") == 0 && look("/dir/sub//") == 0 && look("/./") == 0);
+    assert(look("/dir/sub/..") == 0);
+    const dir = stat.ino;
+    assert(look("/dir") == 0 && stat.ino == dir);
+    assert(look("/hello.txt/") == -Errno.ENOTDIR);
+    assert(look("/hello.txt/..") == -Errno.ENOTDIR);
+    assert(look("/hello.txt/x") == -Errno.ENOTDIR);
+    assert(look("/nowhere/../hello.txt") == -Errno.ENOENT);
+  });
+}
+
+export function test_names_of_255_bytes_are_found_and_longer_ones_refused_fault_30(): void {
+  mounted((_: usize): void => {
+    const name = ToroGetMem(5000);
+    memory.fill(name, 0x78, 5000);
+    assert(SysStatFile(name, 255, changetype<usize>(stat)) == 0 && stat.size == 3);
+    assert(SysStatFile(name, 256, changetype<usize>(stat)) == -Errno.ENAMETOOLONG);
+    assert(SysStatFile(name, 5000, changetype<usize>(stat)) == -Errno.ENAMETOOLONG);
+    assert(SysOpenFile(name, 256, 0) == -Errno.ENAMETOOLONG);
+    memory.fill(name, 0x2f, 4095);
+    assert(SysStatFile(name, 4095, changetype<usize>(stat)) == 0);
+    for (let i: u32 = 0; i < 4097; i += 2) store<u8>(name + i, 0x2e); // "./././"
+    assert(SysStatFile(name, 4096, changetype<usize>(stat)) == 0);
+    assert(SysStatFile(name + 1, 5000 - 1, changetype<usize>(stat)) == -Errno.ENAMETOOLONG);
+    store<u8>(name, 0x68);
+    store<u8>(name + 1, 0);
+    assert(SysStatFile(name, 2, changetype<usize>(stat)) == -Errno.EINVAL);
+    ToroFreeMem(name);
+  });
+}
+
+export function test_symbolic_links_are_resolved_in_the_guest(): void {
+  mounted((_: usize): void => {
+    assert(look("/to-hello") == 0 && stat.size == 13);
+    assert(look("/to-dir/b.txt") == 0 && stat.size == 6);
+    assert(look("/to-dir/") == 0 && stat.mode >> 12 == FuseType.DIR);
+    assert(look("/to-hello/") == -Errno.ENOTDIR);
+    assert(look("/dir/up") == 0 && stat.size == 13);
+    assert(look("/to-dir/up") == 0 && stat.size == 13);
+    assert(look("/to-dir/../hello.txt") == 0);
+    assert(look("/to-sub/../b.txt") == 0 && stat.size == 6); // the parent of what it leads to
+    assert(look("/dir/absolute") == 0 && stat.size == 6); // from the mount's root
+    assert(look("/dangling") == -Errno.ENOENT);
+    assert(look("/outside") == -Errno.ENOENT); // no such file in the mount
+    assert(look("/loop") == -Errno.ELOOP);
+    assert(look("/chain40") == 0 && stat.size == 13);
+    assert(look("/chain41") == -Errno.ELOOP);
+    assert(look("/long-a/x") == -Errno.ENAMETOOLONG);
+    assert(open("/to-hello", O_NOFOLLOW) == -Errno.ELOOP);
+    const file = open("/to-dir/b.txt", O_NOFOLLOW); // only the last one counts
+    assert(file > 0 && SysCloseFile(file) == 0);
+    const before = requests();
+    assert(look("/to-dir/up") == 0 && look("/chain40") == 0);
+    assert(requests() == before);
+  });
+}
+
+export function test_read_goes_on_where_it_stopped_and_ends_with_0_fault_28(): void {
+  mounted((_: usize): void => {
+    const file = open("/hello.txt");
+    assert(file > 0);
+    memory.fill(buffer, 0xee, 64);
+    assert(SysReadFile(file, buffer, 0) == 0);
+    assert(SysReadFile(file, buffer, 5) == 5 && isText(buffer, "hello"));
+    assert(load<u8>(buffer + 5) == 0xee);
+    assert(SysReadFile(file, buffer, 4096) == 8 && isText(buffer, ", world\n"));
+    assert(SysReadFile(file, buffer, 4096) == 0);
+    assert(SysReadFileAt(file, buffer, 3, 7) == 3 && isText(buffer, "wor"));
+    assert(SysReadFileAt(file, buffer, 3, 12) == 1);
+    assert(SysReadFileAt(file, buffer, 3, 13) == 0);
+    assert(SysReadFileAt(file, buffer, 3, 1 << 40) == 0);
+    assert(SysReadFile(file, buffer, 1) == 0); // ReadFileAt left the position alone
+    assert(SysCloseFile(file) == 0);
+    const empty = open("/empty");
+    assert(SysReadFile(empty, buffer, 10) == 0);
+    assert(SysCloseFile(empty) == 0);
+  });
+}
+
+export function test_a_big_file_arrives_whole_in_reads_of_the_servers_limit_fault_29(): void {
+  mounted((_: usize): void => {
+    const all = ToroGetMem(BIG + 100);
+    const file = open("/big.bin");
+    const before = requests();
+    assert(SysReadFile(file, all, BIG + 100) == BIG);
+    assert(requests() - before == 4); // 3 MiB and the rest, which is short
+    assert(isPattern(all, 0, BIG));
+    memory.fill(all, 0, BIG);
+    assert(SysSeekFile(file, 0, SEEK_SET) == 0);
+    let done: u32 = 0;
+    while (true) {
+      const got = SysReadFile(file, all + done, 70_001);
+      if (got == 0) break;
+      done += got;
+    }
+    assert(done == BIG && isPattern(all, 0, BIG));
+    assert(SysReadFileAt(file, all, 1000, 1_000_003) == 1000 && isPattern(all, 1_000_003, 1000));
+    SysCloseFile(file);
+    ToroFreeMem(all);
+  });
+}
+
+export function test_sizes_and_positions_have_64_bits_fault_32(): void {
+  mounted((_: usize): void => {
+    assert(look("/huge.bin") == 0 && stat.size == 5 * GIB);
+    const file = open("/huge.bin");
+    assert(SysSeekFile(file, -3, SEEK_END) == 5 * GIB - 3);
+    assert(SysReadFile(file, buffer, 10) == 3 && isText(buffer, "end"));
+    assert(SysSeekFile(file, 0, SEEK_CUR) == 5 * GIB);
+    assert(SysReadFile(file, buffer, 10) == 0);
+    assert(SysReadFileAt(file, buffer, 4, 5 * GIB - 4) == 4 && isText(buffer + 1, "end"));
+    SysCloseFile(file);
+  });
+}
+
+export function test_seek_refuses_what_is_before_the_start_or_beyond_63_bits(): void {
+  mounted((_: usize): void => {
+    const file = open("/hello.txt");
+    assert(SysSeekFile(file, 5, SEEK_SET) == 5);
+    assert(SysSeekFile(file, 3, SEEK_CUR) == 8);
+    assert(SysSeekFile(file, -8, SEEK_CUR) == 0);
+    assert(SysSeekFile(file, -1, SEEK_CUR) == -Errno.EINVAL);
+    assert(SysSeekFile(file, -14, SEEK_END) == -Errno.EINVAL);
+    assert(SysSeekFile(file, i64.MIN_VALUE, SEEK_CUR) == -Errno.EINVAL);
+    assert(SysSeekFile(file, 0, 3) == -Errno.EINVAL);
+    assert(SysSeekFile(file, 100, SEEK_END) == 113);
+    assert(SysReadFile(file, buffer, 1) == 0);
+    assert(SysSeekFile(file, i64.MAX_VALUE, SEEK_SET) == i64.MAX_VALUE);
+    assert(SysSeekFile(file, 1, SEEK_CUR) == -Errno.EINVAL);
+    assert(SysReadFile(file, buffer, 1) == -Errno.EINVAL);
+    SysCloseFile(file);
+    assert(SysSeekFile(file, 0, SEEK_SET) == -Errno.EBADF);
+  });
+}
+
+export function test_writing_and_wrong_kinds_and_stale_handles_are_refused(): void {
+  mounted((_: usize): void => {
+    assert(open("/hello.txt", 1) == -Errno.EROFS);
+    assert(open("/hello.txt", 2) == -Errno.EROFS);
+    assert(open("/new", 0o100) == -Errno.EROFS);
+    assert(open("/hello.txt", 0o1000) == -Errno.EROFS);
+    assert(open("/hello.txt", O_DIRECTORY) == -Errno.ENOTDIR);
+    assert(open("/nowhere") == -Errno.ENOENT);
+    assert(open("") == -Errno.ENOENT);
+    assert(open("/fifo") == -Errno.EACCES);
+    const directory = open("/dir");
+    assert(SysReadFile(directory, buffer, 1) == -Errno.EISDIR);
+    assert(SysSeekFile(directory, 1, SEEK_SET) == -Errno.EINVAL);
+    assert(SysCloseFile(directory) == 0);
+    const file = open("/hello.txt");
+    assert(SysReadDirectory(file, buffer, 4096) == -Errno.ENOTDIR);
+    assert(SysReadFile(file, buffer, 0x8000_0000) == -Errno.EINVAL);
+    assert(SysReadFile(file, <usize>memory.size() * 65536 - 4, 5) == -Errno.EFAULT);
+    assert(SysCloseFile(file) == 0);
+    assert(SysCloseFile(file) == -Errno.EBADF);
+    assert(SysReadFile(file, buffer, 1) == -Errno.EBADF);
+    assert(SysReadFileAt(file, buffer, 1, 0) == -Errno.EBADF);
+    assert(SysStatOpenFile(file, changetype<usize>(stat)) == -Errno.EBADF);
+    assert(SysReadDirectory(file, buffer, 1) == -Errno.EBADF);
+    assert(SysCloseFile(0) == -Errno.EBADF);
+  });
+}
+
+/** Counts the entries from the start and adds up their name lengths in the upper half. */
+function list(directory: i32, room: u32): i32 {
+  let entries = 0;
+  assert(SysSeekFile(directory, 0, SEEK_SET) == 0);
+  while (true) {
+    const got = SysReadDirectory(directory, buffer, room);
+    if (got < 0) return got;
+    if (got == 0) return entries;
+    for (let at = buffer; at < buffer + got; entries++) {
+      const bytes = load<u32>(at, DirectoryEntry.nameBytes);
+      const name = at + DirectoryEntry.name;
+      if (bytes == 5 && isText(name, "b.txt")) {
+        mark(1);
+        assert(load<u32>(at, DirectoryEntry.type) == FuseType.REG);
+        assert(load<u64>(at, DirectoryEntry.ino) != 0);
+        assert(load<u8>(name, 5) == 0 && load<u8>(name, 7) == 0);
+      }
+      if (bytes == 3 && isText(name, "sub")) {
+        mark(2);
+        assert(load<u32>(at, DirectoryEntry.type) == FuseType.DIR);
+      }
+      at = name + ((bytes + 7) & ~7);
+    }
+  }
+}
+
+export function test_a_directory_is_listed_in_whole_entries_fault_36(): void {
+  mounted((_: usize): void => {
+    const directory = open("/dir", O_DIRECTORY);
+    assert(directory > 0);
+    assert(list(directory, 4096) == 7); // with "." and ".."
+    assert(marks() % 10 != 0 && (marks() == 12 || marks() == 21));
+    assert(list(directory, 40) == 7);
+    assert(SysReadDirectory(directory, buffer, 40) == 0);
+    assert(SysSeekFile(directory, 0, SEEK_SET) == 0);
+    assert(SysReadDirectory(directory, buffer, 16) == -Errno.EINVAL);
+    assert(SysReadDirectory(directory, buffer, 0) == -Errno.EINVAL);
+    assert(SysStatOpenFile(directory, changetype<usize>(stat)) == 0);
+    assert(SysCloseFile(directory) == 0);
+    const many = open("/many");
+    assert(list(many, 4096) == 3002);
+    assert(list(many, 333) == 3002);
+    assert(SysCloseFile(many) == 0);
+  });
+}
+
+export function test_what_may_be_believed_is_not_asked_for_again(): void {
+  mounted((_: usize): void => {
+    assert(look("/dir/sub/deep.txt") == 0);
+    const before = requests();
+    for (let i = 0; i < 100; i++) assert(look("/dir/sub/deep.txt") == 0 && stat.size == 4);
+    assert(look("/dir/sub/") == 0 && look("/dir") == 0 && look("/") == 0);
+    assert(look("/dir/sub/../a") == -Errno.ENOENT); // one LOOKUP
+    assert(requests() == before + 1);
+    Sleep(VALID_MS - 1);
+    assert(look("/dir/sub/deep.txt") == 0);
+    assert(requests() == before + 1);
+    Sleep(1);
+    assert(look("/dir/sub/deep.txt") == 0);
+    assert(requests() == before + 4);
+  });
+}
+
+export function test_a_change_on_the_host_is_seen_when_the_time_out_is_over_fault_31(): void {
+  mounted((_: usize): void => {
+    assert(look("/changing") == 0 && stat.size == 3);
+    const file = open("/changing");
+    assert(look("/host-please-grow") == -Errno.ENOENT);
+    Sleep(VALID_MS);
+    assert(look("/changing") == 0 && stat.size == 8);
+    assert(SysStatOpenFile(file, changetype<usize>(stat)) == 0 && stat.size == 8);
+    assert(SysSeekFile(file, 0, SEEK_END) == 8);
+    const first = stat.ino;
+    assert(look("/host-please-replace") == -Errno.ENOENT);
+    Sleep(VALID_MS);
+    assert(look("/changing") == 0 && stat.size == 1 && stat.ino != first);
+    // The open file is still the one that it was.
+    assert(SysStatOpenFile(file, changetype<usize>(stat)) == 0 && stat.ino == first);
+    assert(SysReadFileAt(file, buffer, 10, 0) == 8);
+    assert(look("/host-please-remove") == -Errno.ENOENT);
+    assert(look("/changing") == 0); // still believed
+    Sleep(VALID_MS);
+    assert(look("/changing") == -Errno.ENOENT);
+    assert(SysReadFileAt(file, buffer, 10, 0) == 8);
+    assert(SysCloseFile(file) == 0);
+  });
+}
+
+export function test_a_file_that_becomes_a_directory_is_one(): void {
+  mounted((_: usize): void => {
+    assert(look("/turning") == 0 && stat.mode >> 12 == FuseType.REG);
+    assert(look("/host-please-turn") == -Errno.ENOENT);
+    Sleep(VALID_MS);
+    assert(look("/turning/inside") == 0 && stat.size == 2);
+  });
+}
+
+function statMany(): void {
+  for (let i: u32 = 0; i < 3000; i++) {
+    const p = path("/many/f0000");
+    for (let digit: u32 = 0, rest = i; digit < 4; digit++, rest /= 10) {
+      store<u8>(p + 10 - digit, 0x30 + (rest % 10));
+    }
+    assert(SysStatFile(p, pathBytes, changetype<usize>(stat)) == 0);
+    assert(stat.size == 1 + (i & 1));
+  }
+}
+
+export function test_thousands_of_files_leave_the_host_a_bounded_table_fault_33(): void {
+  mounted((_: usize): void => {
+    statMany();
+    const tag = path("site");
+    const driver = findFsDriver(tag, pathBytes)!;
+    assert(changetype<Session>(driver.session).count <= 1024);
+    assert(driver.forgotten == 0);
+    const before = inUse();
+    statMany();
+    // The names have one length, so a full cache stays as big as it is.
+    assert(inUse() == before);
+  });
+}
+
+export function test_a_host_with_a_small_table_gets_its_nodes_back_fault_33(): void {
+  mounted((_: usize): void => {
+    statMany();
+    const file = open("/many/f0007");
+    statMany();
+    assert(SysReadFile(file, buffer, 10) == 2); // in use, so it was not forgotten
+    assert(SysCloseFile(file) == 0);
+  });
+}
+
+export function test_opening_and_closing_leaves_no_trace(): void {
+  mounted((_: usize): void => {
+    for (let round = 0; round < 2; round++) {
+      const before = inUse();
+      for (let i = 0; i < 2000; i++) {
+        const file = open("/dir/b.txt");
+        assert(file > 0 && SysReadFile(file, buffer, 100) == 6);
+        assert(SysCloseFile(file) == 0);
+        const directory = open("/to-dir");
+        assert(list(directory, 4096) == 7);
+        assert(SysCloseFile(directory) == 0);
+        assert(open("/nowhere/x") == -Errno.ENOENT);
+        if ((i & 63) == 0) Sleep(100);
+      }
+      assert(round == 0 || inUse() == before);
+    }
+  });
+}
+
+export function test_the_1025th_open_file_is_refused(): void {
+  mounted((_: usize): void => {
+    const handles = ToroGetMem(1024 * 4);
+    for (let i = 0; i < 1024; i++) {
+      const file = open("/hello.txt");
+      assert(file > 0);
+      store<i32>(handles + i * 4, file);
+    }
+    assert(open("/hello.txt") == -Errno.ENFILE);
+    for (let i = 0; i < 1024; i++) assert(SysCloseFile(load<i32>(handles + i * 4)) == 0);
+    const file = open("/hello.txt");
+    assert(file > 0 && SysCloseFile(file) == 0);
+  });
+}
+
+export function test_no_memory_is_an_error_and_no_harm(): void {
+  mounted((_: usize): void => {
+    assert(look("/dir") == 0);
+    let hog: usize = 0;
+    for (let bytes: u32 = 8 << 20; bytes >= 16; bytes >>= 1) {
+      for (let block = ToroGetMem(bytes); block != 0; block = ToroGetMem(bytes)) {
+        store<usize>(block, hog);
+        hog = block;
+      }
+    }
+    assert(look("/hello.txt") == -Errno.ENOMEM);
+    assert(open("/dir") == -Errno.ENOMEM);
+    assert(look("/dir") == 0); // known already
+    while (hog != 0) {
+      const next = load<usize>(hog);
+      ToroFreeMem(hog);
+      hog = next;
+    }
+    assert(look("/hello.txt") == 0);
+  });
+}
+
+let shared: i32 = 0;
+
+export function test_a_hundred_threads_use_files_at_once(): void {
+  mounted((_: usize): void => {
+    shared = open("/big.bin");
+    for (let i: u32 = 0; i < 100; i++) {
+      thread((arg: usize): void => {
+        const mine = ToroGetMem(5000);
+        for (let round: u32 = 0; round < 5; round++) {
+          const offset = <u32>arg * 20_011 + round * 777;
+          assert(SysReadFileAt(shared, mine, 5000, offset) == 5000);
+          assert(isPattern(mine, offset, 5000));
+          SysThreadSwitch();
+        }
+        ToroFreeMem(mine);
+        mark(1);
+      }, i);
+    }
+    Sleep(10);
+    assert(SysCloseFile(shared) == 0);
+  });
+}
+
+export function test_a_thread_killed_between_file_calls_keeps_nothing_busy(): void {
+  mounted((_: usize): void => {
+    const victim = thread((_: usize): void => {
+      while (true) {
+        assert(look("/dir/b.txt") == 0);
+        SysThreadSwitch();
+      }
+    });
+    Sleep(1);
+    SysKillThread(victim);
+    SysThreadSwitch();
+    assert(look("/hello.txt") == 0);
   });
 }

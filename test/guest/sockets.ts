@@ -6,10 +6,10 @@ import {
   SysSocketConnect,
   SysSocketPeek,
   SysSocketRecv,
-  SysSocketSelect,
   SysSocketSend,
   SysSocketShutdown,
 } from "../../kernel/net/calls";
+import { SysSocketSelect } from "../../kernel/net/select";
 import { socketCount } from "../../kernel/net/socket";
 import { thread } from "./harness";
 
