@@ -238,7 +238,8 @@ export class VirtQueue {
 
   /** No interrupts until enableInterrupts(), as far as the device can help it. */
   disableInterrupts(): void {
-    // With EVENT_IDX the flag must stay 0 (2.7.10.1): an event index left behind has the same effect.
+    // With EVENT_IDX the flag must stay 0 (2.7.10.1): an event index left behind has the same
+    // effect.
     if (!this.eventIdx) store<u16>(this.avail, VIRTQ_AVAIL_F_NO_INTERRUPT, VirtqAvail.flags);
   }
 

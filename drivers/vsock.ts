@@ -118,7 +118,9 @@ function post(driver: VsockDriver, packet: Packet): void {
   driver.rx.add(changetype<usize>(packet));
 }
 
-/** A received packet has been consumed: its buffer is posted again, or freed if the ring is full. */
+/**
+ * A received packet has been consumed: its buffer is posted again, or freed if the ring is full.
+ */
 function recycle(driver: VsockDriver, packet: Packet): void {
   if (driver.device.failed || !driver.rx.hasRoom(1)) {
     FreePacket(packet);

@@ -1,5 +1,6 @@
-// Time as a machine sees it: the system's, or one that a test cranks by hand. Every clock, timer and
-// deferral of a machine comes from one Clock, so that a machine on a ManualClock is reproducible.
+// Time as a machine sees it: the system's, or one that a test cranks by hand. Every clock, timer
+// and deferral of a machine comes from one Clock, so that a machine on a ManualClock is
+// reproducible.
 
 export interface Clock {
   /** Monotonic nanoseconds; the origin is the clock's own. */

@@ -6,8 +6,8 @@ import type { VirtQueue } from "./virtqueue.ts";
 export interface DeviceHost {
   readonly memory: GuestMemory;
   /**
-   * Gives the guest its turn if interrupts are pending; otherwise nothing. A device calls it last in
-   * every event that comes from the host (socket, timer, file), never from notify() or halted().
+   * Gives the guest its turn if interrupts are pending; otherwise nothing. A device calls it last
+   * in every event that comes from the host (socket, timer, file), never from notify() or halted().
    */
   turn(): void;
   /** Monotonic nanoseconds, as the guest will see them. */
@@ -42,7 +42,9 @@ export interface VirtioDevice {
   notify(queue: number): void;
   /** The guest has halted: work that was left to gather is done now. Queues are signalled after. */
   halted(): void;
-  /** Back to the state before activate(): drop queues and connections; late completions do nothing. */
+  /**
+   * Back to the state before activate(): drop queues and connections; late completions do nothing.
+   */
   reset(): void;
   /** The machine goes away: close sockets and files. After it nothing is called. */
   dispose(): void;

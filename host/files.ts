@@ -1,5 +1,6 @@
 // The files of the host, as the file system device needs them. Everything is synchronous: answers
-// from the host's caches take 1-2 us, against 15 us through the thread pool. A simulation replaces it.
+// from the host's caches take 1-2 us, against 15 us through the thread pool. A simulation replaces
+// it.
 import { PathFiles } from "./devices/fs/path-files.ts";
 import { ProcFiles } from "./devices/fs/proc-files.ts";
 
@@ -46,7 +47,9 @@ export interface Files {
   hold(directory: number, name: Uint8Array): { inode: number; stat: FileStat };
   drop(inode: number): void;
   stat(inode: number): FileStat;
-  /** Throws unless the host lets this process do what mask asks for (4 read, 2 write, 1 execute). */
+  /**
+   * Throws unless the host lets this process do what mask asks for (4 read, 2 write, 1 execute).
+   */
   access(inode: number, mask: number): void;
   statfs(inode: number): FileSystemStat;
   /** Text of the symbolic link at `name`. */

@@ -29,7 +29,9 @@ export interface MachineOptions {
   readonly clock?: Clock;
   /** Fills the array with random bytes. Default: the system's entropy. */
   readonly entropy?: (into: Uint8Array) => void;
-  /** Feature bits that no device offers: rings without INDIRECT_DESC or EVENT_IDX. Default: none. */
+  /**
+   * Feature bits that no device offers: rings without INDIRECT_DESC or EVENT_IDX. Default: none.
+   */
   readonly withheldFeatures?: bigint;
   /** Takes the guest's console, by whole lines. Default: dropped. */
   readonly console?: (text: string) => void;

@@ -1,7 +1,9 @@
 // The only door to guest memory. Its size is fixed for the life of a machine, so views stay valid;
 // addresses from the guest arrive signed and are made unsigned here and nowhere else.
 
-/** What the guest did against the rules. Answered at the device boundary, never fatal to the host. */
+/**
+ * What the guest did against the rules. Answered at the device boundary, never fatal to the host.
+ */
 export class GuestError extends Error {
   override name = "GuestError";
 }

@@ -1,5 +1,5 @@
-// Register file of one virtio device over MMIO, version 2 (virtio 4.2.2), with the status machine of
-// 3.1.1. An illegal access is ignored, reads 0 and is counted: the driver may be hostile.
+// Register file of one virtio device over MMIO, version 2 (virtio 4.2.2), with the status machine
+// of 3.1.1. An illegal access is ignored, reads 0 and is counted: the driver may be hostile.
 import {
   INTERRUPT_CONFIG_CHANGE,
   INTERRUPT_USED_BUFFER,

@@ -1,5 +1,5 @@
-// The host's network as devices see it: listening and connecting stream sockets, and nothing more, so
-// that a simulation can stand in for it. NodeSockets is the real one.
+// The host's network as devices see it: listening and connecting stream sockets, and nothing more,
+// so that a simulation can stand in for it. NodeSockets is the real one.
 import net from "node:net";
 
 export interface SocketAddress {

@@ -1,8 +1,10 @@
-// Stacks of the guest in AssemblyScript terms: V8 names wasm frames by byte offset in the image, and
-// the image's source map has those offsets as columns of its only line.
+// Stacks of the guest in AssemblyScript terms: V8 names wasm frames by byte offset in the image,
+// and the image's source map has those offsets as columns of its only line.
 import { SourceMap } from "node:module";
 
-/** `at kernel/thread/spawn (wasm://wasm/1a2b3c:wasm-function[12]:0x1f4)`; the name may be missing. */
+/**
+ * `at kernel/thread/spawn (wasm://wasm/1a2b3c:wasm-function[12]:0x1f4)`; the name may be missing.
+ */
 const WASM_FRAME = /^\s*at (?:(.*) \()?wasm:\/\/[^:]*:wasm-function\[(\d+)\]:0x([0-9a-f]+)\)?$/;
 
 /** The guest's frames of a V8 stack, innermost first. Without a map: offsets. Never throws. */

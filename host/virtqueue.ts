@@ -1,5 +1,6 @@
 // Split virtqueue, device half (virtio 2.7). Nothing in the rings is trusted: a malformed chain is
-// returned empty; rings that contradict themselves break the queue, and its device asks for a reset.
+// returned empty; rings that contradict themselves break the queue, and its device asks for a
+// reset.
 import {
   availBytes,
   descBytes,

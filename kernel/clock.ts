@@ -15,7 +15,8 @@ const scratch: usize = memory.data(8);
 
 export function clockInit(page: usize): void {
   timePage = page;
-  // The firmware's clock is read once: it is slow, and its monotonic clock steps with the wall clock.
+  // The firmware's clock is read once: it is slow, and its monotonic clock steps with the wall
+  // clock.
   clock_time_get(0, 1, scratch);
   realtimeOffsetNs = load<u64>(scratch) - clock();
 }

@@ -49,7 +49,9 @@ function putUtf8(code: u32): void {
   putByte(0x80 | (code & 63));
 }
 
-/** Writes bytes as they are; what is not printable ASCII becomes '?', so a peer cannot forge lines. */
+/**
+ * Writes bytes as they are; what is not printable ASCII becomes '?', so a peer cannot forge lines.
+ */
 export function printBytes(address: usize, bytes: u32): void {
   for (let i: u32 = 0; i < bytes; i++) {
     const byte: u32 = load<u8>(address + i);

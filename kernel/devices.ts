@@ -1,4 +1,5 @@
-// The devices that the command line announces: virtio_mmio.device=<bytes>@<base>:<irq>, as on Linux.
+// The devices that the command line announces: virtio_mmio.device=<bytes>@<base>:<irq>, as on
+// Linux.
 import { VIRTIO_ID_FS, VIRTIO_ID_VSOCK } from "../drivers/abi/virtio";
 import { fsInit } from "../drivers/fs";
 import { VirtioDevice } from "../drivers/virtio";

@@ -1,5 +1,5 @@
-// Handles: what the kernel gives out in place of addresses. A handle is slot + generation, so that a
-// stale one is an error and never somebody else's object.
+// Handles: what the kernel gives out in place of addresses. A handle is slot + generation, so that
+// a stale one is an error and never somebody else's object.
 import { Errno } from "../drivers/abi/errno";
 import { ToroReAllocMem } from "./memory";
 

@@ -3,7 +3,9 @@
 // A hypercall never runs guest code: it may complete requests in guest memory and mark interrupts
 // pending, which the host delivers after the present call into the guest has returned.
 
-/** Reads a device register; `address` is on the MMIO bus, `bytes` is 1, 2 or 4. Nothing there: 0. */
+/**
+ * Reads a device register; `address` is on the MMIO bus, `bytes` is 1, 2 or 4. Nothing there: 0.
+ */
 export declare function mmioRead(address: u32, bytes: u32): u32;
 
 /** Writes a device register. A write to QueueNotify may complete requests before it returns. */

@@ -1,5 +1,5 @@
-// The kernel from boot to the application: an image's boot() calls kernelMain, and exports run() and
-// interrupt() from here.
+// The kernel from boot to the application: an image's boot() calls kernelMain, and exports run()
+// and interrupt() from here.
 import {
   BOOT_MAGIC,
   BOOT_VERSION,

@@ -237,7 +237,7 @@ function validate(address: usize): Block {
   );
   const b = header(address);
   assert(b.check != (FREE ^ <u32>address), "memory: double free");
-  assert(b.check == (USED ^ <u32>address), "memory: foreign pointer, or overrun from the block before");
+  assert(b.check == (USED ^ <u32>address), "memory: foreign pointer, or the block before overran");
   assert(load<u32>(address + b.length) == (CANARY ^ <u32>address), "memory: overrun");
   return b;
 }

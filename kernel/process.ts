@@ -1,13 +1,24 @@
 // Toro's thread calls.
 import { Errno } from "../drivers/abi/errno";
 import { deadlineAfterMs } from "./clock";
-import { block, endSelf, join, kill, makeReady, resume, self, suspend, suspendSelf, yieldNow } from "./scheduler";
+import {
+  block,
+  endSelf,
+  join,
+  kill,
+  makeReady,
+  resume,
+  self,
+  suspend,
+  suspendSelf,
+  yieldNow,
+} from "./scheduler";
 import { createThread, findThread, NO_THREAD, ThreadEntry } from "./thread";
 
 /**
  * Starts a thread that runs entry(arg) and ends when it returns. `stackBytes` is what its suspended
- * call stack may take, about 16 bytes a frame; 0 is the default of 4 KiB. Returns its id, -ENOMEM or
- * -ENFILE (65,536 threads). Does not yield.
+ * call stack may take, about 16 bytes a frame; 0 is the default of 4 KiB. Returns its id, -ENOMEM
+ * or -ENFILE (65,536 threads). Does not yield.
  */
 export function BeginThread(entry: ThreadEntry, arg: usize, stackBytes: u32): i32 {
   const id = createThread(entry.index, arg, stackBytes);
@@ -20,7 +31,9 @@ export function SysThreadSwitch(): void {
   yieldNow();
 }
 
-/** Suspends thread `id`, or the caller for 0, until SysResumeThread. Returns 0 or -ESRCH. Yields. */
+/**
+ * Suspends thread `id`, or the caller for 0, until SysResumeThread. Returns 0 or -ESRCH. Yields.
+ */
 export function SysSuspendThread(id: i32): i32 {
   const thread = id == 0 ? self() : findThread(id);
   if (thread == NO_THREAD) return -Errno.ESRCH;

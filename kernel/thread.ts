@@ -54,7 +54,9 @@ const THREAD_BYTES: usize = (JOINERS + offsetof<WaitQueue>() + 15) & ~15;
 /** Unoptimised code keeps more locals in its frames. */
 export const SAVE_BYTES_DEFAULT: u32 = ASC_OPTIMIZE_LEVEL > 0 ? 4096 : 16384;
 const SAVE_BYTES_MIN: u32 = 512;
-/** An overrun of the save area is seen only after it was written: a gap keeps small ones harmless. */
+/**
+ * An overrun of the save area is seen only after it was written: a gap keeps small ones harmless.
+ */
 const GUARD_BYTES: u32 = 512;
 
 export const NO_THREAD: Thread = changetype<Thread>(0);
@@ -83,8 +85,8 @@ export function threadCount(): u32 {
 }
 
 /**
- * Makes a thread that is in no queue yet. Returns its id, or -ENOMEM or -ENFILE. destroyThread gives
- * everything back.
+ * Makes a thread that is in no queue yet. Returns its id, or -ENOMEM or -ENFILE. destroyThread
+ * gives everything back.
  */
 export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
   const bytes = max<u32>(saveBytes == 0 ? SAVE_BYTES_DEFAULT : saveBytes, SAVE_BYTES_MIN);

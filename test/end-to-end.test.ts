@@ -1,18 +1,12 @@
 // The appliance as a user meets it: started, fetched from, loaded, and ended by signals.
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
-import {
-  cpSync,
-  createReadStream,
-  createWriteStream,
-  readdirSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { createCipheriv, createHash } from "node:crypto";
+import { cpSync, createWriteStream, readdirSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
+import { compile } from "../tools/compile.mjs";
 import { Appliance, has, makeFolder, removeFolders, until } from "./appliance.ts";
 
 const run = promisify(execFile);
@@ -30,7 +24,9 @@ async function serve(directory: string, ...args: string[]): Promise<Appliance> {
   return appliance;
 }
 
-/** Programs that are not part of the project: CI installs them, elsewhere their absence is named. */
+/**
+ * Programs that are not part of the project: CI installs them, elsewhere their absence is named.
+ */
 function witness(program: string, title: string, body: () => Promise<void>): void {
   if (has(program)) test(`${title} (${program})`, body);
   else test.skip(`${title}: ${program} is not installed`, () => {});
@@ -102,6 +98,20 @@ describe("starting and ending", () => {
     const appliance = new Appliance(["run", "apps/hello-world"]);
     expect(await appliance.exited).toBe(0);
     expect(appliance.stdout).toMatch(/\nHello World, I am torito!\n$/);
+  });
+
+  test("a panic exits with 70 and names message, file and line, and the frames that led there", async () => {
+    const appliance = new Appliance(["run", await build("panic")]);
+    expect(await appliance.exited).toBe(70);
+    expect(appliance.stderr).toMatch(/panic: the fourth wheel at test\/guest\/panic\.ts:\d+:\d+\n/);
+    expect(appliance.stderr).toMatch(/\n +at \S+main \(test\/guest\/panic\.ts:\d+:\d+\)\n/);
+  });
+
+  test("a thread that yields for ever does not keep the host from its signals", async () => {
+    const appliance = new Appliance(["run", await build("spin")]);
+    await until(() => appliance.stdout.includes("spinning"));
+    appliance.kill("SIGTERM");
+    expect(await appliance.exited).toBe(0);
   });
 
   test("a tag that the guest does not find ends with its own exit code and words", async () => {
@@ -235,17 +245,16 @@ function checkPage(pages: readonly string[]): string {
 
 /** Writes `bytes` of noise; returns their digest. */
 async function writeNoise(path: string, bytes: number): Promise<string> {
-  const block = Buffer.alloc(1_000_000);
+  const noise = createCipheriv("aes-128-ctr", Buffer.alloc(16, 1), Buffer.alloc(16, 2));
+  const zeros = Buffer.alloc(1_000_000);
+  const hash = createHash("sha1");
   const out = createWriteStream(path);
-  for (let at = 0; at < bytes; at += block.length) {
-    for (let i = 0; i < block.length; i += 4)
-      block.writeUInt32LE(Math.imul(at + i, 0x9e3779b1) >>> 0, i);
-    if (!out.write(Buffer.from(block)))
-      await new Promise<void>((resolve) => out.once("drain", () => resolve()));
+  for (let left = bytes; left > 0; left -= zeros.length) {
+    const block = noise.update(zeros.subarray(0, left));
+    hash.update(block);
+    if (!out.write(block)) await new Promise<void>((resolve) => out.once("drain", () => resolve()));
   }
   await new Promise<void>((resolve) => out.end(() => resolve()));
-  const hash = createHash("sha1");
-  for await (const chunk of createReadStream(path)) hash.update(chunk);
   return hash.digest("hex");
 }
 

@@ -1,5 +1,5 @@
-// Compiles and runs the unit tests that are written in AssemblyScript, and notes which statements of
-// the guest ran: test/coverage.ts adds up the notes of all test files.
+// Compiles and runs the unit tests that are written in AssemblyScript, and notes which statements
+// of the guest ran: test/coverage.ts adds up the notes of all test files.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterAll } from "vitest";
 import { ManualClock } from "../host/clock.ts";

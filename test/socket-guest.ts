@@ -101,7 +101,9 @@ export class ScriptedVsock implements VirtioDevice {
     }
   }
 
-  /** Puts bytes into a receive buffer, and claims `used` of them; returns false when there is none. */
+  /**
+   * Puts bytes into a receive buffer, and claims `used` of them; returns false when there is none.
+   */
   raw(bytes: Uint8Array, used = bytes.length): boolean {
     const chain = this.queue(0).pop();
     if (chain === null) return false;

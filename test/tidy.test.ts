@@ -19,13 +19,10 @@ function lines(names: readonly string[], pattern: RegExp): string[] {
   );
 }
 
-test("no line is longer than 100 characters", () => {
-  expect(
-    lines(
-      code.filter((name) => !name.endsWith(".css")),
-      /^.{101,}$/u,
-    ),
-  ).toEqual([]);
+test("no line is longer than 100 characters, but for titles of tests, which are sentences", () => {
+  const sources = code.filter((name) => !name.startsWith("apps/web-server/site/"));
+  const title = /^(?!\s*(test|describe|witness)\(")(?!\s*\[?").{101,}$/u;
+  expect(lines(sources, title)).toEqual([]);
 });
 
 test("no source has more than 400 lines, no test more than 500", () => {

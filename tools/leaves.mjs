@@ -1,6 +1,6 @@
 // Functions of hot paths that must stay leaves: requests are parsed, responses written, rings and
-// bytes moved in them, and none may yield, directly or not, or Asyncify instruments it and its loops
-// get slower. The build keeps them out of line and fails when one is instrumented.
+// bytes moved in them, and none may yield, directly or not, or Asyncify instruments it and its
+// loops get slower. The build keeps them out of line and fails when one is instrumented.
 export const leaves = [
   "apps/web-server/request/parseRequest",
   "apps/web-server/path/decodePath",

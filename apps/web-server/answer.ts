@@ -1,7 +1,13 @@
 // From a request to its response. Functions return false when the connection is to end.
 import { Errno } from "../../drivers/abi/errno";
 import { ToroFreeMem, ToroGetAlignedMem } from "../../kernel/memory";
-import { SysCloseFile, SysOpenFile, SysReadFile, SysSeekFile, SysStatFile } from "../../kernel/fs/calls";
+import {
+  SysCloseFile,
+  SysOpenFile,
+  SysReadFile,
+  SysSeekFile,
+  SysStatFile,
+} from "../../kernel/fs/calls";
 import { FileStat } from "../../kernel/fs/stat";
 import { SysSocketSend } from "../../kernel/net/calls";
 import { CACHED_BYTES_MAX, Entry, loadEntry, lookUp, unuse, use } from "./cache";
@@ -113,7 +119,8 @@ function streamAgain(work: Work, pathBytes: u32, sizeBefore: u64): bool {
 
 /** Prepares what every response from the entry has in common. */
 function describe(entry: Entry, s: FileStat): void {
-  entry.blockBytes = <u32>(putFileHeaders(entry.block, entry.path, entry.pathBytes, s) - entry.block);
+  const end = putFileHeaders(entry.block, entry.path, entry.pathBytes, s);
+  entry.blockBytes = <u32>(end - entry.block);
 }
 
 function putRange(at: usize, first: u64, length: u64, size: u64): usize {
@@ -205,6 +212,8 @@ function redirect(work: Work, start: usize, stop: usize): bool {
 }
 
 function fail(work: Work, status: u32): bool {
+  // Who writes nonsense may mean anything by what follows.
+  if (status == 400) requestOf(work).keepAlive = false;
   let at = putStart(outputOf(work), status);
   if (status == 405) at = putText(at, "Allow: GET, HEAD\r\n");
   return sendText(work, at, status);

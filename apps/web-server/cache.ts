@@ -1,5 +1,6 @@
 // Files in memory, with the part of their response head that does not change. An entry is used only
-// as long as the file system says that the file is the same; its bytes go to the socket as they are.
+// as long as the file system says that the file is the same; its bytes go to the socket as they
+// are.
 import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
 import { SysCloseFile, SysOpenFile, SysReadFile } from "../../kernel/fs/calls";
 import { FileStat } from "../../kernel/fs/stat";
@@ -123,8 +124,8 @@ function makeRoom(bytes: u64): void {
 }
 
 /**
- * Reads the file into a new entry. Yields. Null when memory is out or the file has changed meanwhile;
- * it is streamed then.
+ * Reads the file into a new entry. Yields. Null when memory is out or the file has changed
+ * meanwhile; it is streamed then.
  */
 export function loadEntry(path: usize, bytes: u32, stat: FileStat): Entry | null {
   makeRoom(stat.size);

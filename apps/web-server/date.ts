@@ -17,7 +17,9 @@ function daysTo(year: u32, month: u32): u32 {
   return 365 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 - 719468;
 }
 
-/** Writes the date of `seconds` since 1970, before the year 10000; returns the address behind it. */
+/**
+ * Writes the date of `seconds` since 1970, before the year 10000; returns the address behind it.
+ */
 export function putDate(at: usize, seconds: u64): usize {
   const days = <u32>(seconds / DAY);
   const rest = <u32>(seconds % DAY);

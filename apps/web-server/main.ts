@@ -1,6 +1,6 @@
 // WebServer: serves a directory of the host, mounted by virtio-fs, to HTTP/1.1 clients over vsock.
-// Kernel parameters: port=80 (of vsock), root=site (tag of the directory), idle= and head= (time-outs
-// in milliseconds).
+// Kernel parameters: port=80 (of vsock), root=site (tag of the directory), idle= and head=
+// (time-outs in milliseconds).
 import { SysMount } from "../../kernel/fs/calls";
 import { kernelParameter, parameterBytes, parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";

@@ -31,7 +31,8 @@ function number(end: usize): u64 {
 /** Reads `bytes=first-last`, `bytes=first-` or `bytes=-count` for a file of `size` bytes. */
 export function parseRange(at: usize, bytes: u32, size: u64, range: Range): RangeKind {
   const end = at + bytes;
-  if (bytes < 7 || load<u32>(at) != 0x65747962 || load<u16>(at, 4) != 0x3d73) return RangeKind.Whole;
+  const unit = bytes >= 7 && load<u32>(at) == 0x65747962 && load<u16>(at, 4) == 0x3d73; // bytes=
+  if (!unit) return RangeKind.Whole;
   cursor = at + 6;
   const first = number(end);
   if (cursor == end || load<u8>(cursor) != 0x2d) return RangeKind.Whole;

@@ -54,7 +54,9 @@ export function reason(status: u32): string {
   }
 }
 
-/** `"mtime-size"` in hexadecimal, quotes included: a strong validator, as exact as the file system. */
+/**
+ * `"mtime-size"` in hexadecimal, quotes included: a strong validator, as exact as the file system.
+ */
 export function putEtag(at: usize, stat: FileStat): usize {
   at = putText(at, '"');
   at = putHex(at, <u64>stat.mtimeNs);

@@ -11,7 +11,9 @@ export const COMMAND_LINE_BYTES_MAX = TIME_PAGE_ADDRESS - COMMAND_LINE_ADDRESS;
 export const BOOT_MAGIC = 0x6f726f74; // "toro"
 export const BOOT_VERSION = 1;
 
-/** Boot-info block; its address is the argument of boot(). The host writes it once. Byte offsets. */
+/**
+ * Boot-info block; its address is the argument of boot(). The host writes it once. Byte offsets.
+ */
 export const enum BootInfo {
   magic = 0, // u32
   version = 4, // u32

@@ -1,6 +1,7 @@
-// Virtio core: MMIO transport and split virtqueue, as both sides see them. Section numbers are those
-// of VIRTIO 1.2, here and wherever the project cites "virtio". Files in this folder are compiled by
-// asc and by tsc: const enums, integer constants and u32 formulas only; bit numbers, not masks.
+// Virtio core: MMIO transport and split virtqueue, as both sides see them. Section numbers are
+// those of VIRTIO 1.2, here and wherever the project cites "virtio". Files in this folder are
+// compiled by asc and by tsc: const enums, integer constants and u32 formulas only; bit numbers,
+// not masks.
 
 /** 4.2.2 MMIO Device Register Layout. Byte offsets; 32-bit registers. */
 export const enum Mmio {

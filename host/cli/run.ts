@@ -104,7 +104,8 @@ function announce(vsock: VsockDevice, bound: readonly Publish[], log: Log): void
       });
       log("info", "torito", `ready in ${performance.now().toFixed(0)} ms${urls.join("")}`);
     },
-    (error: Error) => log("debug", "torito", `not ready: ${error.message}`), // the machine has ended
+    // The machine has ended, which is told elsewhere.
+    (error: Error) => log("debug", "torito", `not ready: ${error.message}`),
   );
 }
 

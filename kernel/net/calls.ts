@@ -11,6 +11,7 @@ import {
 } from "../../drivers/abi/vsock";
 import { NEVER, nowNs, NS_PER_MS } from "../clock";
 import { wait } from "../scheduler";
+import { takePending } from "./backlog";
 import { releasePacket, SysNetworkSend, theInterface, waitForSendRoom } from "./interface";
 import { AllocatePacket, FreePacket, payloadOf } from "./packet";
 import {
@@ -43,7 +44,6 @@ import {
   fillHeader,
   sendControl,
   shutdown,
-  takePending,
 } from "./stream";
 
 export const SOCK_STREAM: i32 = 1;
@@ -126,7 +126,9 @@ function ephemeralPort(): u32 {
   return 0;
 }
 
-/** Accepts connections from now on, `backlog` of which may wait (1 to 4096). Returns 0 or an error. */
+/**
+ * Accepts connections from now on, `backlog` of which may wait (1 to 4096). Returns 0 or an error.
+ */
 export function SysSocketListen(socket: i32, backlog: i32): i32 {
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
@@ -293,9 +295,9 @@ function copyOut(s: Socket, buffer: usize, length: u32, consume: bool): u32 {
 
 /**
  * Sends `length` bytes, which are copied and free again on return. Yields while the peer has no
- * credit for us or the device no room. Returns the bytes sent: fewer than asked for only when it was
- * cut short by a time-out, a reset or an end of memory; with none sent that is the error: -EAGAIN,
- * -ECONNRESET, -EPIPE (shut down), -ENOTCONN, -ENOMEM or -EBADF.
+ * credit for us or the device no room. Returns the bytes sent: fewer than asked for only when it
+ * was cut short by a time-out, a reset or an end of memory; with none sent that is the error:
+ * -EAGAIN, -ECONNRESET, -EPIPE (shut down), -ENOTCONN, -ENOMEM or -EBADF.
  */
 export function SysSocketSend(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
   let s = socketOf(socket);
@@ -370,7 +372,8 @@ export function SysSocketShutdown(socket: i32, how: i32): i32 {
  */
 export function SysSocketClose(socket: i32): i32 {
   if (socketOf(socket) == NO_SOCKET) return -Errno.EBADF;
-  waitForSendRoom(); // on a dead interface there is nothing to say, and the socket goes all the same
+  // On a dead interface there is nothing to say, and the socket goes all the same.
+  waitForSendRoom();
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   removeHandle(s);

@@ -1,5 +1,6 @@
-// Network interfaces: what a driver registers, and Toro's packet calls on top of it. One owner takes
-// the received packets: an application by SysNetworkRead, or the socket layer from its first socket.
+// Network interfaces: what a driver registers, and Toro's packet calls on top of it. One owner
+// takes the received packets: an application by SysNetworkRead, or the socket layer from its first
+// socket.
 import { Errno } from "../../drivers/abi/errno";
 import { NEVER } from "../clock";
 import { wait, wakeSome } from "../scheduler";
@@ -54,9 +55,9 @@ function transmit(packet: Packet): bool {
 }
 
 /**
- * Hands `packet`, header and all, to the device. On success the sender has lost it: the kernel frees
- * it when the device has consumed it. Returns at once: 0, or -ENOBUFS (too many packets wait) or
- * -ENETDOWN, and the packet is still the sender's. Does not yield.
+ * Hands `packet`, header and all, to the device. On success the sender has lost it: the kernel
+ * frees it when the device has consumed it. Returns at once: 0, or -ENOBUFS (too many packets wait)
+ * or -ENETDOWN, and the packet is still the sender's. Does not yield.
  */
 export function SysNetworkSend(packet: Packet): i32 {
   if (network == NONE || !network.up) return -Errno.ENETDOWN;

@@ -1,5 +1,5 @@
-// Packets: one block with a record, the 44-byte wire header and the payload right behind it, so that
-// one descriptor covers what travels.
+// Packets: one block with a record, the 44-byte wire header and the payload right behind it, so
+// that one descriptor covers what travels.
 import { VsockHdr } from "../../drivers/abi/vsock";
 import { ToroFreeMem, ToroGetMem } from "../memory";
 

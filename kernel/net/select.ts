@@ -50,8 +50,8 @@ function readiness(handle: i32, events: u32): u32 {
 
 /**
  * Waits until something asked for happens on one of `count` (up to 1024) SelectEntry at `entries`;
- * timeoutMs < 0 waits for ever, 0 only looks. Yields. Returns how many entries have revents, 0 after
- * the time-out, -EINVAL or -ENOMEM.
+ * timeoutMs < 0 waits for ever, 0 only looks. Yields. Returns how many entries have revents, 0
+ * after the time-out, -EINVAL or -ENOMEM.
  */
 export function SysSocketSelect(entries: usize, count: u32, timeoutMs: i64): i32 {
   if (count > SELECT_MAX) return -Errno.EINVAL;

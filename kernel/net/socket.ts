@@ -1,6 +1,10 @@
 // Sockets as data: the object, the tables that find it, and its receive window.
 import { Errno } from "../../drivers/abi/errno";
-import { VIRTIO_VSOCK_SHUTDOWN_RCV, VIRTIO_VSOCK_SHUTDOWN_SEND, vsockCredit } from "../../drivers/abi/vsock";
+import {
+  VIRTIO_VSOCK_SHUTDOWN_RCV,
+  VIRTIO_VSOCK_SHUTDOWN_SEND,
+  vsockCredit,
+} from "../../drivers/abi/vsock";
 import { NEVER } from "../clock";
 import { HandleTable } from "../handle";
 import { heapBytes, ToroAllocMem, ToroFreeMem } from "../memory";
@@ -166,7 +170,9 @@ function bucketOf(localPort: u32, remoteCid: u32, remotePort: u32): usize {
 export function findSocket(localPort: u32, remoteCid: u32, remotePort: u32): Socket {
   let s = changetype<Socket>(<usize>load<u32>(bucketOf(localPort, remoteCid, remotePort)));
   while (s != NO_SOCKET) {
-    if (s.localPort == localPort && s.remotePort == remotePort && s.remoteCid == remoteCid) return s;
+    const found =
+      s.localPort == localPort && s.remotePort == remotePort && s.remoteCid == remoteCid;
+    if (found) return s;
     s = changetype<Socket>(changetype<usize>(s.nextInBucket));
   }
   return NO_SOCKET;

@@ -16,6 +16,7 @@ import {
 import { nowNs, NS_PER_S } from "../clock";
 import { wakeAll } from "../scheduler";
 import { startTimer } from "../timer";
+import { addPending, removePending, takePending } from "./backlog";
 import {
   hasSendRoom,
   releasePacket,
@@ -50,7 +51,9 @@ const CLOSE_TIMEOUT_NS: u64 = 8 * NS_PER_S;
 /** A packet of up to this many bytes goes into the free end of the one before it. */
 const COALESCE_BYTES_MAX: u32 = 2048;
 
-/** Makes the socket layer the owner of the interface's packets; what came before is looked at now. */
+/**
+ * Makes the socket layer the owner of the interface's packets; what came before is looked at now.
+ */
 export function claimInterface(): void {
   const iface = theInterface();
   if (iface.owner != 0) return;
@@ -60,8 +63,9 @@ export function claimInterface(): void {
 }
 
 /**
- * Handles what has arrived. A packet may be answered by at most one other, so it is taken only while
- * that can be sent: a full tx ring stops reception (5.10.6.2), and its completion goes on here.
+ * Handles what has arrived. A packet may be answered by at most one other, so it is taken only
+ * while that can be sent: a full tx ring stops reception (5.10.6.2), and its completion goes on
+ * here.
  */
 function drain(): void {
   while (hasSendRoom()) {
@@ -286,44 +290,17 @@ function peerShutdown(s: Socket, flags: u32): void {
   wakeAll(writersOf(s));
 }
 
-/** The transport was reset, or the device is gone (V21, V22): listeners stay, connections do not. */
+/**
+ * The transport was reset, or the device is gone (V21, V22): listeners stay, connections do not.
+ */
 function resetConnections(): void {
   for (let i: u32 = 0; i < socketSlots(); i++) {
     const s = socketAt(i);
     if (s == NO_SOCKET) continue;
+    const alive = s.state == SocketState.Connected || s.state == SocketState.Connecting;
     if (s.state == SocketState.Listening) dropPending(s, false);
-    else if (s.remoteCid != 0 && s.state != SocketState.Disconnected) disconnect(s, Errno.ECONNRESET);
+    else if (alive) disconnect(s, Errno.ECONNRESET);
   }
-}
-
-// The accept queue: oldest first.
-
-function addPending(listener: Socket, s: Socket): void {
-  s.listener = listener;
-  s.nextPending = null;
-  const last = listener.lastPending;
-  if (last) last.nextPending = s;
-  else listener.nextPending = s;
-  listener.lastPending = s;
-  listener.pending++;
-}
-
-function removePending(listener: Socket, s: Socket): void {
-  let before = listener;
-  while (before.nextPending != s) before = changetype<Socket>(before.nextPending);
-  before.nextPending = s.nextPending;
-  if (listener.lastPending == s) listener.lastPending = before == listener ? null : before;
-  listener.pending--;
-  s.listener = null;
-  s.nextPending = null;
-}
-
-/** The oldest connection that waits, or NO_SOCKET. */
-export function takePending(listener: Socket): Socket {
-  const s = listener.nextPending;
-  if (!s) return NO_SOCKET;
-  removePending(listener, s);
-  return s;
 }
 
 function dropPending(listener: Socket, tell: bool): void {

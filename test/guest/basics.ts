@@ -1,6 +1,14 @@
 import { HandleTable } from "../../kernel/handle";
 import { kernelParameter, parameterBytes, parameterNumber } from "../../kernel/commandline";
-import { nextDeadline, reserveTimer, runTimers, startTimer, stopTimer, Timer, unreserveTimer } from "../../kernel/timer";
+import {
+  nextDeadline,
+  reserveTimer,
+  runTimers,
+  startTimer,
+  stopTimer,
+  Timer,
+  unreserveTimer,
+} from "../../kernel/timer";
 import { NEVER, nowNs, realtimeNs } from "../../kernel/clock";
 import { print, printBytes, printNumber } from "../../kernel/console";
 import { ToroAllocMem } from "../../kernel/memory";
@@ -85,7 +93,7 @@ export function test_timers_fire_in_order_and_stopped_ones_never(): void {
 export function test_a_thousand_timers_keep_their_order_in_a_random_life(): void {
   const timers = ToroAllocMem(1000 * 4);
   let seed: u32 = 7;
-  for (let i: u32 = 0; i < 1000; i++) store<u32>(timers + i * 4, <u32>changetype<usize>(newTimer(0)));
+  for (let i: u32 = 0; i < 1000; i++) store<usize>(timers + i * 4, changetype<usize>(newTimer(0)));
   for (let step = 0; step < 20_000; step++) {
     seed = seed * 1664525 + 1013904223;
     const timer = changetype<Timer>(<usize>load<u32>(timers + ((seed >> 8) % 1000) * 4));

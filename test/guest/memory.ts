@@ -68,7 +68,8 @@ export function test_blocks_of_64_bytes_until_memory_is_out_and_back(): void {
 
 export function test_neighbours_coalesce_whatever_the_order_of_their_frees(): void {
   const before = heapInUse();
-  // A request is rounded up to its class, a sixteenth at most: so much fits only if all is one block.
+  // A request is rounded up to its class, a sixteenth at most: so much fits only if all is one
+  // block.
   const largest = <usize>(heapBytes() - before) / 8 * 7;
   const list = ToroGetMem(64 * 4);
   for (let round: u32 = 0; round < 20; round++) {

@@ -16,7 +16,12 @@ import { thread } from "./harness";
 export { boot, interrupt, run, unfinished, inUse } from "./harness";
 export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 export { SysKillThread } from "../../kernel/process";
-export { SysSocket, SysSocketBind, SysSocketListen, SysSocketSetOption } from "../../kernel/net/calls";
+export {
+  SysSocket,
+  SysSocketBind,
+  SysSocketListen,
+  SysSocketSetOption,
+} from "../../kernel/net/calls";
 export { AllocatePacket, FreePacket, headerOf, payloadOf } from "../../kernel/net/packet";
 export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/interface";
 

@@ -12,7 +12,16 @@ import {
   SysThreadSelf,
   SysThreadSwitch,
 } from "../../kernel/process";
-import { schedule, shield, switchCount, unshield, wait, wakeAll, wakeSome, yieldNow } from "../../kernel/scheduler";
+import {
+  schedule,
+  shield,
+  switchCount,
+  unshield,
+  wait,
+  wakeAll,
+  wakeSome,
+  yieldNow,
+} from "../../kernel/scheduler";
 import { threadCount, WaitQueue } from "../../kernel/thread";
 import { inUse, mark, marks, thread } from "./harness";
 
