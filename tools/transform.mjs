@@ -20,7 +20,8 @@ export function kernelTransform({ optimize, leaves }) {
   return class KernelTransform extends Transform {
     afterCompile(module) {
       const { binaryen } = this; // set only because asc makes the instance itself
-      for (const name of ["*arch_*", ...leaves]) {
+      // panic stays a frame of its own, so that the one that failed has its own line on the stack.
+      for (const name of ["*arch_*", "kernel/panic/panic", ...leaves]) {
         runPass(binaryen, module, "no-inline", { "no-inline": name });
       }
       if (optimize) {
