@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 import { FsDevice, Machine, VsockDevice } from "../dist/host/index.js";
 
 const image = readFileSync(new URL("../build/web-server.wasm", import.meta.url));
+const directory = process.argv[2] ?? ".";
 const vsock = new VsockDevice({ cid: 3 });
-const site = new FsDevice({ directory: process.argv[2], tag: "site", readOnly: true });
+const site = new FsDevice({ directory, tag: "site", readOnly: true });
 
 const started = performance.now();
 const machine = await Machine.create({ image, devices: [vsock, site] });

@@ -10,7 +10,7 @@ import { findSite, startServer, subjects } from "./servers.mjs";
 /** @typedef {import("./report.mjs").Sample} Sample */
 /** @typedef {{ client: number | undefined, server: number | undefined }} Cores */
 /**
- * @typedef {{ name: string, tool: string, placement: "same core" | "split cores",
+ * @typedef {{ name: string, tool: string, placement: "same core" | "split cores", path: string,
  *   load: (url: string, core: number | undefined) => Promise<import("./clients.mjs").Figures> }} Case
  */
 
@@ -38,13 +38,19 @@ export async function measure(run) {
   return samples;
 }
 
-/** @param {Site} site @param {number} scale @returns {(Case & { path: string })[]} */
+/** @param {Site} site @param {number} scale @returns {Case[]} */
 function casesFor({ large, small }, scale) {
   const sized = /** @type {const} */ ([
     ["133 kB", large],
     ["1 kB", small],
   ]);
-  /** @param {"same core" | "split cores"} placement */
+  /**
+   * @param {Case["placement"]} placement
+   * @param {number} connections
+   * @param {boolean} keepAlive
+   * @param {[number, number]} counts requests for the large file, and for the small one
+   * @returns {Case[]}
+   */
   const ab = (placement, connections, keepAlive, counts) =>
     sized.map(([size, { path, bytes }], i) => ({
       name: `c${connections} ${keepAlive ? "keep-alive" : "close"} ${size}`,
@@ -52,14 +58,15 @@ function casesFor({ large, small }, scale) {
       placement,
       path,
       load: (url, core) => {
-        const requests = Math.max(REQUESTS_MIN, Math.round(counts[i] * scale));
+        const requests = Math.max(REQUESTS_MIN, Math.round((counts[i] ?? 0) * scale));
         return runAb({ connections, keepAlive, requests, bytes, url, core });
       },
     }));
+  /** @type {Case[]} */
   const wrk = sized.map(([size, { path, bytes }]) => ({
     name: `c64 wrk ${size}`,
     tool: "wrk",
-    placement: /** @type {const} */ ("split cores"),
+    placement: "split cores",
     path,
     load: (url, core) => {
       const seconds = Math.max(1, Math.round(3 * scale));
@@ -75,11 +82,7 @@ function casesFor({ large, small }, scale) {
   ];
 }
 
-/**
- * @template {Case} C
- * @param {C[]} cases
- * @param {import("./run.mjs").Run} run
- */
+/** @param {Case[]} cases @param {import("./run.mjs").Run} run */
 function usableCases(cases, run) {
   const tools = [...new Set(cases.map(({ tool }) => tool))].filter((tool) => {
     if (!has(tool)) run.note(`http: no rows of ${tool}: it is not installed`);
@@ -116,8 +119,8 @@ async function startServers(site, cores, run) {
 
 /**
  * Every round runs every case on every server in turn, so that what disturbs the machine disturbs
- * all alike. The first round warms up.
- * @param {(Case & { path: string })[]} cases
+ * all alike, and each follows each of the others. The first round warms up.
+ * @param {Case[]} cases
  * @param {Server[]} servers
  * @param {Cores} cores
  * @param {import("./run.mjs").Run} run
@@ -127,11 +130,12 @@ async function measurePlaced(cases, servers, cores, run) {
   const samples = [];
   for (let round = 0; round <= run.rounds; round++) {
     for (const one of cases) {
-      for (const server of servers) {
+      const first = round % servers.length;
+      for (const server of [...servers.slice(first), ...servers.slice(0, first)]) {
         const line = `http, ${one.placement}, round ${round} of ${run.rounds}, ${one.name}, `;
         try {
           const sampled = await sample(one, server, cores.client);
-          const figures = sampled.map(({ value, unit }) => `${value.toPrecision(4)} ${unit}`);
+          const figures = sampled.map(({ value, unit }) => `${value.toFixed(1)} ${unit}`);
           run.note(`${line}${server.name}: ${figures.join(", ")}`);
           if (round > 0) samples.push(...sampled);
         } catch (error) {
@@ -144,7 +148,7 @@ async function measurePlaced(cases, servers, cores, run) {
 }
 
 /**
- * @param {Case & { path: string }} one
+ * @param {Case} one
  * @param {Server} server
  * @param {number | undefined} core
  * @returns {Promise<Sample[]>}

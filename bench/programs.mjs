@@ -6,8 +6,6 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
-/** @typedef {import("node:child_process").ChildProcess} ChildProcess */
-
 const STDERR_CHARACTERS_MAX = 4096;
 const STOP_MS = 2000;
 
@@ -27,10 +25,9 @@ export function has(program) {
 export function usableCores() {
   if (!has("taskset")) return [];
   const list = /Cpus_allowed_list:\s+(\S+)/.exec(read("/proc/self/status") ?? "")?.[1] ?? "";
-  return list.split(",").flatMap((range) => {
-    const [first, last = first] = range.split("-").map(Number);
-    return range === "" ? [] : Array.from({ length: last - first + 1 }, (_, i) => first + i);
-  });
+  return [...list.matchAll(/(\d+)(?:-(\d+))?/g)].flatMap(([, first, last = first]) =>
+    Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i),
+  );
 }
 
 /** @param {string} path @returns {string | null} */
@@ -42,7 +39,7 @@ function read(path) {
   }
 }
 
-/** @type {Set<Program>} */
+/** @type {Set<import("node:child_process").ChildProcess>} */
 const running = new Set();
 /** @type {string[]} */
 const folders = [];
@@ -56,7 +53,7 @@ export function makeFolder() {
 
 /** Ends and removes what is left; for the exit of the process. */
 export function cleanUp() {
-  for (const program of running) program.child.kill("SIGTERM");
+  for (const child of running) child.kill("SIGTERM");
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
@@ -70,29 +67,20 @@ export class Program {
    * @param {number | undefined} core undefined: wherever the system puts it
    */
   constructor(command, core) {
-    const [file, ...args] =
-      core === undefined ? command : ["taskset", "-c", String(core), ...command];
-    this.child = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
-    running.add(this);
-    this.child.stderr.setEncoding("utf8").on("data", (text) => {
+    this.child = begin(command, core);
+    this.child.stdout.resume();
+    this.child.stderr.setEncoding("utf8").on("data", (/** @type {string} */ text) => {
       this.stderr = (this.stderr + text).slice(-STDERR_CHARACTERS_MAX);
     });
-    /** @type {Promise<void>} */
-    this.ended = new Promise((resolve) => {
-      this.child.on("error", (error) => {
-        this.stderr = error.message;
-        running.delete(this);
-        resolve();
-      });
-      this.child.on("close", () => {
-        running.delete(this);
-        resolve();
-      });
+    this.child.on("error", (error) => {
+      this.stderr = error.message;
     });
+    /** @type {Promise<void>} */
+    this.ended = new Promise((resolve) => this.child.on("close", () => resolve()));
   }
 
   get alive() {
-    return running.has(this) && this.child.exitCode === null && this.child.signalCode === null;
+    return running.has(this.child);
   }
 
   async stop() {
@@ -108,6 +96,21 @@ export class Program {
     const ns = this.child.pid === undefined ? null : cpuNs(this.child.pid);
     return ns === null ? null : ns / 1e3;
   }
+}
+
+/**
+ * @param {readonly string[]} command
+ * @param {number | undefined} core
+ * @param {number} [timeoutMs]
+ */
+function begin(command, core, timeoutMs) {
+  const [file = "", ...args] =
+    core === undefined ? command : ["taskset", "-c", `${core}`, ...command];
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], timeout: timeoutMs });
+  running.add(child);
+  child.on("exit", () => running.delete(child));
+  child.on("error", () => running.delete(child));
+  return child;
 }
 
 /** @param {number} pid @returns {number | null} */
@@ -131,15 +134,14 @@ function cpuNs(pid) {
  * @param {readonly string[]} command
  * @param {number | undefined} core
  * @param {number} timeoutMs
- * @returns {Promise<string>} all that it printed
+ * @returns {Promise<string>} what it printed on stdout
  */
 export async function runToEnd(command, core, timeoutMs) {
-  const [file, ...args] = core === undefined ? command : ["taskset", "-c", `${core}`, ...command];
-  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], timeout: timeoutMs });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text) => {
-      output += text;
+  const child = begin(command, core, timeoutMs);
+  const printed = { stdout: "", stderr: "" };
+  for (const name of /** @type {const} */ (["stdout", "stderr"])) {
+    child[name].setEncoding("utf8").on("data", (/** @type {string} */ text) => {
+      printed[name] += text;
     });
   }
   /** @type {number | string} */
@@ -147,8 +149,8 @@ export async function runToEnd(command, core, timeoutMs) {
     child.on("error", reject);
     child.on("close", (code, signal) => resolve(code ?? signal ?? "?"));
   });
-  if (end === 0) return output;
-  throw new Error(`${command[0]} ended with ${end}: ${output.trim().slice(-200)}`);
+  if (end === 0) return printed.stdout;
+  throw new Error(`${command[0]} ended with ${end}: ${printed.stderr.trim().slice(-200)}`);
 }
 
 /** A TCP port of 127.0.0.1 that nobody uses now. @returns {Promise<number>} */

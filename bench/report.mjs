@@ -1,4 +1,5 @@
 // From samples to rows, ratios and a table; the JSON that the runner writes is made of these.
+import { spawnSync } from "node:child_process";
 import os from "node:os";
 
 /**
@@ -28,16 +29,23 @@ export function describeHost() {
     memoryBytes: os.totalmem(),
     node: process.version,
     v8: process.versions.v8,
+    nginx: nginxVersion(),
     load: os.loadavg()[0], // of the minute before: a busy machine spoils requests/s, less CPU time
   };
 }
 
+/** null: it is not installed. */
+function nginxVersion() {
+  const { stderr } = spawnSync("nginx", ["-v"], { encoding: "utf8" });
+  return /nginx\/(\S+)/.exec(stderr ?? "")?.[1] ?? null;
+}
+
 /** @param {readonly number[]} values at least one */
-export function medianOf(values) {
+function medianOf(values) {
   const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  if (sorted.length % 2 === 1) return sorted[middle];
-  return (sorted[middle - 1] + sorted[middle]) / 2;
+  const upper = sorted[sorted.length >> 1] ?? Number.NaN;
+  const lower = sorted[(sorted.length - 1) >> 1] ?? Number.NaN;
+  return (lower + upper) / 2;
 }
 
 /**
@@ -49,14 +57,14 @@ export function summarise(samples) {
   /** @type {Map<string, Sample[]>} */
   const groups = new Map();
   for (const sample of samples) {
-    const key = JSON.stringify([sample.case, sample.subject, sample.metric]);
+    const key = JSON.stringify([sample.case, sample.subject, sample.metric, sample.unit]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [sample]);
     else group.push(sample);
   }
-  return [...groups.values()].map((group) => {
+  return [...groups].map(([key, group]) => {
+    const [name, subject, metric, unit] = JSON.parse(key);
     const values = group.map(({ value }) => value);
-    const { case: name, subject, metric, unit } = group[0];
     const [min, max] = [Math.min(...values), Math.max(...values)];
     return {
       case: name,
@@ -66,7 +74,7 @@ export function summarise(samples) {
       median: medianOf(values),
       min,
       max,
-      n: group.length,
+      n: values.length,
     };
   });
 }
@@ -89,48 +97,52 @@ export function ratiosOf(rows, metric) {
   return ratios;
 }
 
-/** @param {number} value */
-function formatNumber(value) {
-  if (value >= 100) return String(Math.round(value));
-  return value.toPrecision(3);
-}
-
 /**
- * A line for each case and metric, a column for each subject: median (min to max).
+ * A line for each case and metric, a column for each subject: median (min to max); and our median by
+ * each peer's.
  * @param {Result} result
  */
-export function formatTable({ name, date, host, rows, ratios }) {
+export function formatTable({ name, date, host, rows }) {
   const subjects = [...new Set(rows.map((row) => row.subject))];
-  const lines = [...new Map(rows.map((row) => [`${row.case}/${row.metric}`, row])).values()];
-  const cell = (/** @type {Row | undefined} */ row) => {
-    if (row === undefined) return "-";
-    const { median, min, max } = row;
-    if (min === max) return formatNumber(median);
-    return `${formatNumber(median)} (${formatNumber(min)} to ${formatNumber(max)})`;
-  };
-  const body = lines.map(({ case: name, metric, unit }) => [
-    name,
-    `${metric}, ${unit}`,
-    ...subjects.map((subject) =>
-      cell(rows.find((r) => r.case === name && r.metric === metric && r.subject === subject)),
-    ),
-  ]);
-  const ours = Object.entries(ratios).map(([key, ratio]) => [key, ratio.toFixed(2)]);
+  const peers = subjects.includes(OURS) ? subjects.filter((subject) => subject !== OURS) : [];
+  const lines = new Map(rows.map((row) => [JSON.stringify([row.case, row.metric]), row]));
+  const body = [...lines.values()].map((line) => {
+    const find = (/** @type {string} */ subject) =>
+      rows.find(
+        (row) => row.case === line.case && row.metric === line.metric && row.subject === subject,
+      );
+    const ratio = (/** @type {string} */ peer) =>
+      ((find(OURS)?.median ?? Number.NaN) / (find(peer)?.median ?? Number.NaN)).toFixed(2);
+    return [
+      line.case,
+      `${line.metric}, ${line.unit}`,
+      ...subjects.map((subject) => formatRow(find(subject))),
+      ...peers.map((peer) => ratio(peer).replace("NaN", "-")),
+    ];
+  });
+  const head = ["case", "metric", ...subjects, ...peers.map((peer) => `${OURS}/${peer}`)];
   const title = `${name}, ${date}, ${host.cpu}, ${host.cores} cores, Node ${host.node}`;
-  const tables = [alignColumns([["case", "metric", ...subjects], ...body])];
-  if (ours.length > 0) tables.push(alignColumns([["ratio of medians", ""], ...ours]));
-  return `${title}\n\n${tables.join("\n\n")}`;
+  return `${title}\n\n${alignColumns([head, ...body])}`;
+}
+
+/** @param {Row | undefined} row */
+function formatRow(row) {
+  if (row === undefined) return "-";
+  const { median, min, max } = row;
+  if (min === max) return formatNumber(median);
+  return `${formatNumber(median)} (${formatNumber(min)} to ${formatNumber(max)})`;
+}
+
+/** @param {number} value */
+function formatNumber(value) {
+  return value >= 100 ? String(Math.round(value)) : value.toPrecision(3);
 }
 
 /** @param {string[][]} table */
 function alignColumns(table) {
-  const widths = (table[0] ?? []).map((_, i) => Math.max(...table.map((line) => line[i].length)));
-  return table
-    .map((line) =>
-      line
-        .map((text, i) => text.padEnd(widths[i]))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+  const width = (/** @type {number} */ i) => Math.max(...table.map((line) => line[i]?.length ?? 0));
+  const widths = (table[0] ?? []).map((_, i) => width(i));
+  const align = (/** @type {string[]} */ line) =>
+    line.map((text, i) => text.padEnd(widths[i] ?? 0));
+  return table.map((line) => align(line).join("  ").trimEnd()).join("\n");
 }

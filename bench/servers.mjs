@@ -75,12 +75,12 @@ function writeNginxConfiguration(site, port) {
   writeFileSync(
     path,
     `daemon off; worker_processes 1; ${user}
-pid ${folder}/nginx.pid;
+pid "${folder}/nginx.pid";
 error_log stderr crit;
 events { worker_connections 1024; }
 http {
   access_log off;
-  ${spools.map((spool) => `${spool}_temp_path ${folder}/${spool};`).join("\n  ")}
+  ${spools.map((spool) => `${spool}_temp_path "${folder}/${spool}";`).join("\n  ")}
   types { text/html html; image/png png; }
   sendfile on;
   tcp_nopush on;

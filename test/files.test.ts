@@ -28,7 +28,7 @@ function populate(): void {
   fs.writeFileSync(join(root, "other/only-here"), "here");
   file("hello.txt", "hello, world\n");
   fs.chmodSync(join(site, "hello.txt"), 0o640);
-  fs.utimesSync(join(site, "hello.txt"), 1_700_000_000.123, 1_700_000_000.123);
+  fs.utimesSync(join(site, "hello.txt"), 1_700_000_000.5, 1_700_000_000.5);
   file("empty", "");
   file("changing", "old");
   file("turning", "x");
@@ -52,7 +52,7 @@ function populate(): void {
   link("dangling", "nothing/there");
   link("outside", "../../../../../../etc/passwd");
   link("loop", "loop");
-  link("long-a", `${"./".repeat(2040)}hello.txt`);
+  link("long-a", `${"./".repeat(2043)}hello.txt`);
   link("chain1", "hello.txt");
   for (let i = 2; i <= 41; i++) link(`chain${i}`, `chain${i - 1}`);
 }

@@ -18,7 +18,7 @@ import {
   FuseOpcode,
   FuseType,
 } from "../../drivers/abi/fuse";
-import { waitForForgotten } from "../../drivers/forget";
+import { sendForgotten, waitForForgotten } from "../../drivers/forget";
 import { argumentsOf, FsRequest, replyOf, transact } from "../../drivers/fs";
 import { NEVER, nowNs, NS_PER_S } from "../clock";
 import { ToroFreeMem, ToroGetMem } from "../memory";
@@ -162,6 +162,7 @@ export function lookUp(request: FsRequest, parent: Node, name: usize, bytes: u32
   if (got == -Errno.ENFILE) {
     // The server's own table is full: it gets half of ours back.
     evict(parent.session, NODES_MAX / 2);
+    sendForgotten(request.driver);
     waitForForgotten(request.driver);
     got = sendLookup(request, parent, name, bytes);
   }

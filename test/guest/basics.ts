@@ -123,6 +123,19 @@ export function test_the_console_writes_utf_8_and_hides_what_is_not_text(): void
   print("\n");
 }
 
+export function test_a_line_longer_than_the_buffer_of_the_console_arrives_whole(): void {
+  for (let i = 0; i < 1000; i++) print("long");
+  print("\n");
+}
+
+export function test_a_true_assertion_goes_on(): void {
+  assert(true, "never said");
+}
+
+export function panics_a_false_assertion(): void {
+  assert(false, "said");
+}
+
 export function test_event_index_rule_of_2_7_10(): void {
   assert(needEvent(0, 1, 0));
   assert(!needEvent(1, 1, 0));

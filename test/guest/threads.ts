@@ -382,6 +382,19 @@ export function test_a_stale_id_is_nobody_even_when_its_slot_is_used_again(): vo
   assert(SysResumeThread(-5) == -Errno.ESRCH);
 }
 
+/** Three threads that wait for ever. */
+export function idle(): void {
+  for (let i = 0; i < 3; i++) {
+    thread((_: usize): void => {
+      wait(queue, NEVER);
+    });
+  }
+}
+
+export function switches(): u32 {
+  return <u32>switchCount();
+}
+
 export function panics_wait_outside_a_thread(): void {
   wait(queue, NEVER);
 }
