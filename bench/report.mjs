@@ -103,8 +103,10 @@ export function ratiosOf(rows, metric) {
  * @param {Result} result
  */
 export function formatTable({ name, date, host, rows }) {
-  const subjects = [...new Set(rows.map((row) => row.subject))];
-  const peers = subjects.includes(OURS) ? subjects.filter((subject) => subject !== OURS) : [];
+  const named = new Set(rows.map((row) => row.subject));
+  const others = [...named].filter((subject) => subject !== OURS).sort();
+  const subjects = named.has(OURS) ? [OURS, ...others] : others;
+  const peers = named.has(OURS) ? others : [];
   const lines = new Map(rows.map((row) => [JSON.stringify([row.case, row.metric]), row]));
   const body = [...lines.values()].map((line) => {
     const find = (/** @type {string} */ subject) =>

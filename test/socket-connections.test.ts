@@ -115,6 +115,15 @@ describe("listening and accepting", () => {
     expect(g.call("liveSockets")).toBe(0);
   });
 
+  test("a non-blocking socket listens, too (Toro fault 23)", async () => {
+    const g = await boot();
+    const socket = g.call("SysSocket", 1);
+    g.call("SysSocketSetOption", socket, SO_NONBLOCK, 1);
+    g.call("SysSocketBind", socket, 80);
+    expect(g.call("SysSocketListen", socket, 8)).toBe(0);
+    expect(g.accept(socket, 80, 7)).toBeGreaterThan(0);
+  });
+
   test("a port is taken once, and free again after close", async () => {
     const g = await boot();
     const first = g.listen(80);
