@@ -1,6 +1,6 @@
-// A static file over HTTP: torito beside nginx and Node's http with sirv. One connection is measured
-// with client and server on one core, where the rate is 1 / (their CPU time) whatever else the
-// machine does; many connections on two cores.
+// A static file over HTTP: torito beside nginx and Node's http with sirv. One connection is
+// measured with client and server on one core, where the rate is 1 / (their CPU time) whatever else
+// the machine does; many connections on two cores.
 import { runAb, runWrk } from "./clients.mjs";
 import { has, usableCores } from "./programs.mjs";
 import { findSite, startServer, subjects } from "./servers.mjs";
@@ -8,10 +8,11 @@ import { findSite, startServer, subjects } from "./servers.mjs";
 /** @typedef {import("./servers.mjs").Server} Server */
 /** @typedef {import("./servers.mjs").Site} Site */
 /** @typedef {import("./report.mjs").Sample} Sample */
+/** @typedef {import("./clients.mjs").Figures} Figures */
 /** @typedef {{ client: number | undefined, server: number | undefined }} Cores */
 /**
  * @typedef {{ name: string, tool: string, placement: "same core" | "split cores", path: string,
- *   load: (url: string, core: number | undefined) => Promise<import("./clients.mjs").Figures> }} Case
+ *   load: (url: string, core: number | undefined) => Promise<Figures> }} Case
  */
 
 /** The figure that ratios are made of. */

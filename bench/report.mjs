@@ -98,8 +98,8 @@ export function ratiosOf(rows, metric) {
 }
 
 /**
- * A line for each case and metric, a column for each subject: median (min to max); and our median by
- * each peer's.
+ * A line for each case and metric, a column for each subject: median (min to max); and our median
+ * by each peer's.
  * @param {Result} result
  */
 export function formatTable({ name, date, host, rows }) {

@@ -1,5 +1,6 @@
-// The benchmark runner: npm run bench -- [NAME ...] [options]. Measures dist/ and build/ as they are
-// (npm builds them first). A benchmark never asserts: what cannot be measured is a line on stderr.
+// The benchmark runner: npm run bench -- [NAME ...] [options]. Measures dist/ and build/ as they
+// are (npm builds them first). A benchmark never asserts: what cannot be measured is a line on
+// stderr.
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { cleanUp } from "./programs.mjs";
@@ -13,7 +14,7 @@ import { describeHost, formatTable, ratiosOf, summarise } from "./report.mjs";
  */
 
 const NAMES = ["http", "boot", "switch"];
-const USAGE = `npm run bench -- [NAME ...] [options]     measures ${NAMES.join(", ")}; all by default
+const USAGE = `npm run bench -- [NAME ...] [options]     measures ${NAMES.join(", ")}; default: all
   --rounds N    runs of each case that count, after one that does not (8)
   --scale X     length of the runs, 1 being the full one: 0.1 for a quick look (1)
   --json FILE   writes the result, of several measurements a list

@@ -1,4 +1,5 @@
-// Thread switches by call depth: Asyncify saves and restores every frame, so depth is what they cost.
+// Thread switches by call depth: Asyncify saves and restores every frame, so depth is what a switch
+// costs.
 import { compile } from "../tools/compile.mjs";
 
 /** @typedef {import("./report.mjs").Sample} Sample */

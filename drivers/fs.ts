@@ -135,10 +135,12 @@ function readConfiguration(driver: FsDriver): i32 {
     if (byte == 0) break;
     store<u8>(driver.tag + driver.tagBytes++, byte);
   }
-  // No more requests than the ring holds, so that adding one never fails.
+  // A chain may not be longer than the queue, not even an indirect one (2.7.5.3.1).
   const size = driver.queue.size;
+  if (size < SEGMENTS_MAX) return -Errno.ENODEV;
+  // No more requests than the ring holds, so that adding one never fails.
   driver.requestsMax = device.has(VIRTIO_F_INDIRECT_DESC) ? size : size / SEGMENTS_MAX;
-  return driver.requestsMax == 0 ? -Errno.ENODEV : 0;
+  return 0;
 }
 
 /** The device with that tag, or null. */

@@ -268,7 +268,9 @@ function parse(queue: number, chain: Chain): Request {
 function say(chain: Chain, request: Request, answer: Answer): void {
   const { error = 0, unique = request.unique } = answer;
   const payload =
-    error !== 0 && answer.length === undefined ? Buffer.alloc(0) : (answer.payload ?? Buffer.alloc(0));
+    error !== 0 && answer.length === undefined
+      ? Buffer.alloc(0)
+      : (answer.payload ?? Buffer.alloc(0));
   const header = Buffer.alloc(16);
   header.writeUInt32LE(answer.length ?? 16 + payload.length, 0);
   header.writeInt32LE(error, 4);

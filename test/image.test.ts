@@ -73,15 +73,27 @@ test("WebServer is below 100 KB without its name section", () => {
   expect(read("web-server").length - names).toBeLessThan(100_000);
 });
 
+/** The kernel's public calls, as its image exports them. */
+function exportedCalls(): string[] {
+  const names = [...textOf("kernel").matchAll(/\(export "([^"]+)" \(func/g)].map(
+    (match) => match[1] as string,
+  );
+  return names.filter((name) => !ENTRY_POINTS.includes(name) && !isAsyncify(name)).sort();
+}
+
 test("the kernel image exports the calls of the README's table, and no others", () => {
-  const text = textOf("kernel");
-  const exported = [...text.matchAll(/\(export "([^"]+)" \(func/g)]
-    .map((match) => match[1] as string)
-    .filter((name) => !ENTRY_POINTS.includes(name) && !isAsyncify(name));
   const readme = readFileSync("README.md", "utf8");
   const table = /<!-- calls -->([\s\S]*?)<!-- \/calls -->/.exec(readme)![1] as string;
   const documented = [...table.matchAll(/`(\w+)`/g)].map((match) => match[1] as string);
-  expect([...documented].sort()).toEqual([...new Set(exported)].sort());
+  expect(documented.sort()).toEqual(exportedCalls());
+});
+
+test("the sample site's page of calls names all of them, and no others", () => {
+  const page = readFileSync("apps/web-server/site/calls.html", "utf8");
+  const documented = [...page.matchAll(/<dt><code><b>(\w+)<\/b>/g)].map(
+    (match) => match[1] as string,
+  );
+  expect(documented.sort()).toEqual(exportedCalls());
 });
 
 test("hot functions of WebServer are in the image and not instrumented", () => {
