@@ -1,5 +1,6 @@
-// FORGET, the virtio-fs driver's other half: nodes that the server may forget go out in batches on the
-// high-priority queue, which carries nothing else (F7). What finds no room there waits in a list.
+// FORGET, the virtio-fs driver's other half: nodes that the server may forget go out in batches on
+// the high-priority queue, which carries nothing else (F7). What finds no room there waits in a
+// list.
 import { Errno } from "./abi/errno";
 import { FuseBatchForgetIn, FuseForgetOne, FuseInHeader, FuseOpcode } from "./abi/fuse";
 import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";

@@ -1,6 +1,6 @@
 // virtio-fs driver (virtio 5.11): carries FUSE requests to the device and checks every reply before
-// anybody believes it. A request is answered inside the kick as a rule, so the used ring is looked at
-// before a thread sleeps.
+// anybody believes it. A request is answered inside the kick as a rule, so the used ring is looked
+// at before a thread sleeps.
 import { ERRNO_MAX, Errno } from "./abi/errno";
 import {
   FS_QUEUE_HIPRIO,
@@ -157,7 +157,9 @@ function waiterOf(request: FsRequest): WaitQueue {
   return changetype<WaitQueue>(changetype<usize>(request) + WAITER);
 }
 
-/** Where the arguments go: the first `bytes` of it are zeroed here, so that no field is forgotten. */
+/**
+ * Where the arguments go: the first `bytes` of it are zeroed here, so that no field is forgotten.
+ */
 export function argumentsOf(request: FsRequest, bytes: u32): usize {
   const at = changetype<usize>(request) + IN + FuseInHeader.sizeof;
   memory.fill(at, 0, bytes);

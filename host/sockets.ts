@@ -88,6 +88,10 @@ function onClose(this: OwnedSocket): void {
   this.stream.events.closed();
 }
 
+function destroy(socket: net.Socket): void {
+  socket.destroy();
+}
+
 class NodeStream implements StreamSocket {
   events: SocketEvents;
   readonly #socket: net.Socket;
@@ -127,7 +131,9 @@ class NodeStream implements StreamSocket {
   }
 
   close(): void {
-    this.#socket.destroy();
+    // Behind the callback of a write in this turn: over a destroyed socket Node would make an Error,
+    // stack and all, for nobody.
+    process.nextTick(destroy, this.#socket);
   }
 
   reset(): void {

@@ -1,5 +1,5 @@
-// The guest's file system against the real device over a temporary directory; the tests themselves are
-// AssemblyScript (test/guest/files.ts).
+// The guest's file system against the real device over a temporary directory; the tests themselves
+// are AssemblyScript (test/guest/files.ts).
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,14 +7,18 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FsDevice, type FsOptions } from "../host/devices/fs.ts";
 import { type Files, hostFiles } from "../host/files.ts";
-import { compileGuest, runGuest } from "./guest.ts";
+import { compileGuest, type GuestImage, runGuest } from "./guest.ts";
 
 const BIG = 3 * 1024 * 1024 + 5;
 const GIB = 1024 ** 3;
-const image = await compileGuest("test/guest/files.ts");
-const names = WebAssembly.Module.exports(image.module)
-  .map(({ name }) => name)
-  .filter((name) => name.startsWith("test_"));
+const images = {
+  calls: await compileGuest("test/guest/files.ts"),
+  cache: await compileGuest("test/guest/files-cache.ts"),
+};
+const namesOf = (image: GuestImage) =>
+  WebAssembly.Module.exports(image.module)
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith("test_"));
 let root = "";
 
 /** The directory that the guest's tests expect, in `site`; `other` is a second share. */
@@ -102,7 +106,7 @@ function observedFiles(): { files: Files; held: () => number; most: () => number
   return { files, held: () => held, most: () => most };
 }
 
-async function run(name: string, options: Partial<FsOptions> = {}) {
+async function run(image: GuestImage, name: string, options: Partial<FsOptions> = {}) {
   const share = (tag: string, files: Files) =>
     new FsDevice({ directory: join(root, tag), tag, readOnly: true, files, ...options });
   const observed = observedFiles();
@@ -119,28 +123,34 @@ afterAll(() => {
   fs.rmSync(root, { recursive: true });
 });
 
-describe("test/guest/files.ts", () => {
-  const limited = "test_a_host_with_a_small_table_gets_its_nodes_back_fault_33";
-  for (const name of names.filter((each) => each !== limited)) {
-    test(name.replace(/^test_/, "").replaceAll("_", " "), async () => {
-      await run(name);
-    });
-  }
+const limited = "test_a_host_with_a_small_table_gets_its_nodes_back_fault_33";
 
-  test("F7 the host holds about as many inodes as the guest's cache has names, never more", async () => {
+for (const [file, image] of Object.entries(images)) {
+  describe(`the ${file} of the file system`, () => {
+    for (const name of namesOf(image).filter((each) => each !== limited)) {
+      test(name.replace(/^test_/, "").replaceAll("_", " "), async () => {
+        await run(image, name);
+      });
+    }
+  });
+}
+
+describe("what the host sees of it", () => {
+  test("U5 it holds about as many inodes as the guest's cache has names, never more", async () => {
     const name = "test_thousands_of_files_leave_the_host_a_bounded_table_fault_33";
-    const { most } = await run(name, { limits: { nodesMax: 4096 } });
+    const { most } = await run(images.cache, name, { limits: { nodesMax: 4096 } });
     expect(most()).toBeGreaterThan(900);
     expect(most()).toBeLessThanOrEqual(1024);
   });
 
-  test("ENFILE of a host with 200 nodes makes the guest forget, and its open files live on", async () => {
-    const { most } = await run(limited, { limits: { nodesMax: 200 } });
+  test("ENFILE with 200 nodes makes the guest forget, and its open files live on", async () => {
+    const { most } = await run(images.cache, limited, { limits: { nodesMax: 200 } });
     expect(most()).toBeLessThanOrEqual(200);
   });
 
-  test("with a time-out of 0 the host is asked every time, and everything works", async () => {
-    await run("test_stat_tells_what_the_host_has", { attrTimeoutMs: 0 });
-    await run("test_opening_and_closing_leaves_no_trace", { attrTimeoutMs: 0 });
+  test("U16 with a time-out of 0 it is asked every time, and everything works", async () => {
+    const eager = { attrTimeoutMs: 0 };
+    await run(images.calls, "test_stat_tells_what_the_host_has", eager);
+    await run(images.cache, "test_opening_and_closing_leaves_no_trace", eager);
   });
 });

@@ -1,5 +1,5 @@
-// A virtio-fs device that a test scripts: it answers as a small sane server does (a root with "file",
-// "link" and "sub"), except where the test says otherwise.
+// A virtio-fs device that a test scripts: it answers as a small sane server does (a root with
+// "file", "link" and "sub"), except where the test says otherwise.
 import { Errno } from "../drivers/abi/errno.ts";
 import {
   FsConfig,

@@ -1,6 +1,6 @@
-// Toro's file calls, read-only. A path is bytes and needs no NUL; it begins at the root whether or not
-// there is a slash in front. A handle is looked up again after every wait: another thread may have
-// closed the file. What a call does while the device is gone: -EIO.
+// Toro's file calls, read-only. A path is bytes and needs no NUL; it begins at the root whether or
+// not there is a slash in front. A handle is looked up again after every wait: another thread may
+// have closed the file. What a call does while the device is gone: -EIO.
 import { Errno } from "../../drivers/abi/errno";
 import { FUSE_O_DIRECTORY, FuseType } from "../../drivers/abi/fuse";
 import { nowNs } from "../clock";
@@ -49,9 +49,9 @@ function placeOf(path: usize, pathBytes: u32): Place {
 }
 
 /**
- * Fills the FileStat at `stat` for what is at the path, symbolic links followed. Yields, unless all of
- * it may still be believed; then the host is not asked either. Returns 0, -ENOENT, -ENOTDIR, -ELOOP,
- * -ENAMETOOLONG, -EINVAL (a NUL), -ENOMEM or an error of the host.
+ * Fills the FileStat at `stat` for what is at the path, symbolic links followed. Yields, unless all
+ * of it may still be believed; then the host is not asked either. Returns 0, -ENOENT, -ENOTDIR,
+ * -ELOOP, -ENAMETOOLONG, -EINVAL (a NUL), -ENOMEM or an error of the host.
  */
 export function SysStatFile(path: usize, pathBytes: u32, stat: usize): i32 {
   const place = placeOf(path, pathBytes);
@@ -85,10 +85,10 @@ function statSlowly(session: Session, path: usize, end: usize, stat: usize): i32
 }
 
 /**
- * Opens a file or a directory for reading. Yields. Returns a handle for SysCloseFile; -EROFS for flags
- * that would write, -ELOOP (also: a symbolic link, with O_NOFOLLOW), -ENOTDIR (also: O_DIRECTORY and
- * not one), -EACCES (also: neither file nor directory), -ENFILE (1024 are open), -EMFILE (the host's
- * limit), or an error as of SysStatFile.
+ * Opens a file or a directory for reading. Yields. Returns a handle for SysCloseFile; -EROFS for
+ * flags that would write, -ELOOP (also: a symbolic link, with O_NOFOLLOW), -ENOTDIR (also:
+ * O_DIRECTORY and not one), -EACCES (also: neither file nor directory), -ENFILE (1024 are open),
+ * -EMFILE (the host's limit), or an error as of SysStatFile.
  */
 export function SysOpenFile(path: usize, pathBytes: u32, flags: u32): i32 {
   if ((flags & ~FLAGS_KNOWN) != 0) return -Errno.EROFS;
@@ -115,7 +115,9 @@ function isOutside(buffer: usize, length: u32): bool {
   return <u64>buffer + length > <u64>memory.size() << 16;
 }
 
-/** Reads at `offset`. Yields. Returns bytes or an error; `advance` moves the position behind them. */
+/**
+ * Reads at `offset`. Yields. Returns bytes or an error; `advance` moves the position behind them.
+ */
 function read(file: OpenFile, buffer: usize, length: u32, offset: u64, advance: bool): i32 {
   if (file.directory) return -Errno.EISDIR;
   if (length > LENGTH_MAX || offset > <u64>i64.MAX_VALUE - length) return -Errno.EINVAL;
@@ -148,8 +150,9 @@ export function SysReadFileAt(file: i32, buffer: usize, length: u32, offset: u64
 }
 
 /**
- * Moves the position, also beyond the end of the file. Yields for SEEK_END. Returns the new position,
- * -EBADF or -EINVAL: before the start, no such whence, or a directory to anywhere but its start.
+ * Moves the position, also beyond the end of the file. Yields for SEEK_END. Returns the new
+ * position, -EBADF or -EINVAL: before the start, no such whence, or a directory to anywhere but its
+ * start.
  */
 export function SysSeekFile(file: i32, offset: i64, whence: i32): i64 {
   let f = fileOf(file);
@@ -200,9 +203,9 @@ export function SysStatOpenFile(file: i32, stat: usize): i32 {
 }
 
 /**
- * Reads the next entries of an open directory into `buffer`, whole ones, "." and ".." among them; see
- * DirectoryEntry. 280 bytes hold any entry. Yields. Returns their bytes, 0 at the end; -EBADF, -ENOTDIR,
- * -EINVAL (the next entry does not fit), -EFAULT or -EIO. SysSeekFile to 0 begins again.
+ * Reads the next entries of an open directory into `buffer`, whole ones, "." and ".." among them;
+ * see DirectoryEntry. 280 bytes hold any entry. Yields. Returns their bytes, 0 at the end; -EBADF,
+ * -ENOTDIR, -EINVAL (the next entry does not fit), -EFAULT or -EIO. SysSeekFile to 0 begins again.
  */
 export function SysReadDirectory(file: i32, buffer: usize, length: u32): i32 {
   const f = fileOf(file);
@@ -219,7 +222,9 @@ export function SysReadDirectory(file: i32, buffer: usize, length: u32): i32 {
   return got;
 }
 
-/** Closes the file; calls on it that are going on come to their end. Returns 0 or -EBADF. Yields. */
+/**
+ * Closes the file; calls on it that are going on come to their end. Returns 0 or -EBADF. Yields.
+ */
 export function SysCloseFile(file: i32): i32 {
   const f = fileOf(file);
   if (f == NO_FILE) return -Errno.EBADF;

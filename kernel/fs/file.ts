@@ -90,8 +90,8 @@ export function endUse(file: OpenFile): void {
 }
 
 /**
- * Tells the server, and does not wait for its answer. The node is let go behind that answer, so that
- * it is not forgotten before. Yields while all requests are busy.
+ * Tells the server, and does not wait for its answer. The node is let go behind that answer, so
+ * that it is not forgotten before. Yields while all requests are busy.
  */
 function release(file: OpenFile): void {
   const node = file.node;

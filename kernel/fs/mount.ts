@@ -97,10 +97,10 @@ function isTaken(path: usize, bytes: u32): bool {
 }
 
 /**
- * Mounts the virtio-fs device called `tag` at `path`: "/", or "/name" and so on; nothing needs to be
- * there. A device may be mounted at several places. Yields. Returns 0, -EINVAL (no such path, or tag),
- * -ENODEV (no such device), -EBUSY (the path is taken, or the device is being mounted), -ENOMEM (also:
- * 8 mounts), -EPROTO, -ENOTDIR or -EIO.
+ * Mounts the virtio-fs device called `tag` at `path`: "/", or "/name" and so on; nothing needs to
+ * be there. A device may be mounted at several places. Yields. Returns 0, -EINVAL (no such path, or
+ * tag), -ENODEV (no such device), -EBUSY (the path is taken, or the device is being mounted),
+ * -ENOMEM (also: 8 mounts), -EPROTO, -ENOTDIR or -EIO.
  */
 export function SysMount(tag: usize, tagBytes: u32, path: usize, pathBytes: u32): i32 {
   if (tagBytes == 0 || tagBytes > <u32>FS_TAG_BYTES_MAX) return -Errno.EINVAL;

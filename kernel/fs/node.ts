@@ -1,6 +1,6 @@
-// Names that the guest knows, each with the server's node behind it: a tree, found by hash, of bounded
-// size. What was not used for the longest time is forgotten, on the server too. A name without a file
-// is a node with nodeid 0.
+// Names that the guest knows, each with the server's node behind it: a tree, found by hash, of
+// bounded size. What was not used for the longest time is forgotten, on the server too. A name
+// without a file is a node with nodeid 0.
 import { FUSE_ROOT_ID, FuseType } from "../../drivers/abi/fuse";
 import { forget, Forgotten } from "../../drivers/forget";
 import { FsDriver } from "../../drivers/fs";

@@ -1,5 +1,5 @@
-// A call that has to ask the server: from beginCall to endCall its thread has a request, and cannot be
-// killed, since the device may write to its buffers and replies carry references to be counted.
+// A call that has to ask the server: from beginCall to endCall its thread has a request, and cannot
+// be killed, since the device may write to its buffers and replies carry references to be counted.
 import { Errno } from "../../drivers/abi/errno";
 import { sendForgotten } from "../../drivers/forget";
 import { acquireRequest, FsRequest, isInFlight, releaseRequest } from "../../drivers/fs";

@@ -77,7 +77,9 @@ export function startSession(request: FsRequest, session: Session): i32 {
   return 0;
 }
 
-/** The moment until which something is valid; what was asked for at `sentNs` is no newer than that. */
+/**
+ * The moment until which something is valid; what was asked for at `sentNs` is no newer than that.
+ */
 function validUntil(sentNs: u64, seconds: u64, nanoseconds: u32): u64 {
   if (seconds >= VALID_S_MAX) return NEVER;
   return sentNs + seconds * NS_PER_S + min<u64>(nanoseconds, NS_PER_S - 1);
@@ -113,7 +115,9 @@ function putAttributes(node: Node, attr: usize): void {
   s.nlink = load<u32>(attr, FuseAttr.nlink);
 }
 
-/** Asks for a node's attributes, by the open file `fh` if there is one. Yields. Returns 0 or error. */
+/**
+ * Asks for a node's attributes, by the open file `fh` if there is one. Yields. Returns 0 or error.
+ */
 export function getAttributes(request: FsRequest, node: Node, open: bool, fh: u64): i32 {
   const sentNs = nowNs();
   const input = argumentsOf(request, FuseGetattrIn.sizeof);
@@ -188,8 +192,8 @@ function sendLookup(request: FsRequest, parent: Node, name: usize, bytes: u32): 
 }
 
 /**
- * Makes `made`, or `before` if it is the same node, what the reply says. The reference that came with
- * it is counted first, so that it is given back whatever happens.
+ * Makes `made`, or `before` if it is the same node, what the reply says. The reference that came
+ * with it is counted first, so that it is given back whatever happens.
  */
 function takeEntry(request: FsRequest, made: Node, before: Node, sentNs: u64): i32 {
   const reply = replyOf(request);
@@ -222,7 +226,8 @@ function takeEntry(request: FsRequest, made: Node, before: Node, sentNs: u64): i
     enter(made);
   }
   const attrSeconds = load<u64>(reply, FuseEntryOut.attr_valid);
-  node.attrUntilNs = validUntil(sentNs, attrSeconds, load<u32>(reply, FuseEntryOut.attr_valid_nsec));
+  const attrRest = load<u32>(reply, FuseEntryOut.attr_valid_nsec);
+  node.attrUntilNs = validUntil(sentNs, attrSeconds, attrRest);
   putAttributes(node, attr);
   request.fresh = true;
   return stand(request, node);

@@ -1,5 +1,6 @@
 // From a path to its node. Paths are bytes; empty components and "." are skipped, ".." goes to the
-// parent and never above the mount's root, symbolic links are resolved here and never by the server.
+// parent and never above the mount's root, symbolic links are resolved here and never by the
+// server.
 import { Errno } from "../../drivers/abi/errno";
 import { FUSE_NAME_BYTES_MAX, FuseType } from "../../drivers/abi/fuse";
 import { FsRequest } from "../../drivers/fs";
@@ -47,7 +48,8 @@ function endsInSlash(path: usize, end: usize): bool {
 
 /**
  * The node at [path, end) if all of the way may be believed at `now`, and has neither dots nor
- * symbolic links; otherwise null, and walk() has to go. Its nodeid is 0 where there is no such file.
+ * symbolic links; otherwise null, and walk() has to go. Its nodeid is 0 where there is no such
+ * file.
  */
 export function findCached(session: Session, path: usize, end: usize, now: u64): Node {
   let node = session.root;
@@ -87,9 +89,9 @@ function moveAndHold(request: FsRequest, node: Node): void {
 }
 
 /**
- * Walks [path, end) from the root of the session; a symbolic link at the end is followed if `follow`
- * or if a slash is behind it. Yields. Returns 0 or an error; either way the caller lets go of
- * request.node, where the walk ended.
+ * Walks [path, end) from the root of the session; a symbolic link at the end is followed if
+ * `follow` or if a slash is behind it. Yields. Returns 0 or an error; either way the caller lets go
+ * of request.node, where the walk ended.
  */
 export function walk(
   request: FsRequest,
@@ -141,8 +143,8 @@ export function walk(
 }
 
 /**
- * Puts the link's text and the rest of the path behind it into the request's scratch memory. Yields.
- * Returns the bytes of the new path, or an error.
+ * Puts the link's text and the rest of the path behind it into the request's scratch memory.
+ * Yields. Returns the bytes of the new path, or an error.
  */
 function expand(request: FsRequest, link: Node, rest: usize, end: usize): i32 {
   const status = readLink(request, link);
