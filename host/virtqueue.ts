@@ -67,6 +67,23 @@ export class Chain {
     return this.#queue.memory.u8.subarray(start, start + (this.lengths[i] as number));
   }
 
+  get memory(): GuestMemory {
+    return this.#queue.memory;
+  }
+
+  /** Guest address of [offset, offset + length) if the first readable segment has all of it, or -1. */
+  readableAt(offset: number, length: number): number {
+    if (this.readableCount === 0 || offset + length > (this.lengths[0] as number)) return -1;
+    return (this.addresses[0] as number) + offset;
+  }
+
+  /** Guest address of [offset, offset + length) if the first writable segment has all of it, or -1. */
+  writableAt(offset: number, length: number): number {
+    const first = this.readableCount;
+    if (first === this.count || offset + length > (this.lengths[first] as number)) return -1;
+    return (this.addresses[first] as number) + offset;
+  }
+
   /** Views on [offset, offset + length) of the readable part: no copy. */
   readable(offset: number, length: number): Uint8Array[] {
     return this.#views(0, this.readableCount, offset, length);
@@ -89,6 +106,11 @@ export class Chain {
 
   /** Copies source into the writable part at `offset`; returns the bytes that fitted. */
   copyTo(offset: number, source: Uint8Array): number {
+    const address = this.writableAt(offset, source.length);
+    if (address >= 0) {
+      this.#queue.memory.u8.set(source, address);
+      return source.length;
+    }
     let at = 0;
     for (const part of this.writable(offset, source.length)) {
       part.set(source.subarray(at, at + part.length));

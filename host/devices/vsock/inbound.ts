@@ -41,7 +41,9 @@ export class Inbound {
     const chunk = this.#chunk as Uint8Array;
     const room = Math.min(chain.writableBytes - VsockHdr.sizeof, credit, VSOCK_PACKET_BYTES_MAX);
     const end = Math.min(chunk.length, this.#at + room);
-    const length = chain.copyTo(VsockHdr.sizeof, chunk.subarray(this.#at, end));
+    const whole = end - this.#at === chunk.length;
+    const part = whole ? chunk : chunk.subarray(this.#at, end);
+    const length = chain.copyTo(VsockHdr.sizeof, part);
     this.#at = end;
     if (end === chunk.length) this.#chunk = null;
     return length;

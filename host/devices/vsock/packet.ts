@@ -1,5 +1,6 @@
-// The 44-byte header of a vsock packet (virtio 5.10.6), in and out of chains. It is copied out of guest
-// memory once, so that what was checked cannot change, however it is split over descriptors (S2).
+// The 44-byte header of a vsock packet (virtio 5.10.6), in and out of chains. Each field is read out
+// of guest memory once, so that what was checked cannot change, however the header is split over
+// descriptors (S2).
 import {
   VIRTIO_VSOCK_TYPE_STREAM,
   VMADDR_CID_HOST,
@@ -19,24 +20,29 @@ export class GuestPacket {
   flags = 0;
   bufAlloc = 0;
   fwdCnt = 0;
-  readonly #bytes = new Uint8Array(VsockHdr.sizeof);
+  readonly #bytes = new Uint8Array(VsockHdr.sizeof); // of a header in pieces
   readonly #view = new DataView(this.#bytes.buffer);
 
   /** False: the chain holds no packet from `guestCid` to the host (V8, V11, V23, V31). */
   read(chain: Chain, guestCid: number): boolean {
     if (chain.readableBytes < VsockHdr.sizeof || chain.writableBytes > 0) return false;
-    chain.copyFrom(0, this.#bytes);
-    const view = this.#view;
-    if (!this.#isCid(VsockHdr.src_cid, guestCid)) return false;
-    if (!this.#isCid(VsockHdr.dst_cid, VMADDR_CID_HOST)) return false;
-    this.srcPort = view.getUint32(VsockHdr.src_port, true);
-    this.dstPort = view.getUint32(VsockHdr.dst_port, true);
-    this.len = view.getUint32(VsockHdr.len, true);
-    this.type = view.getUint16(VsockHdr.type, true);
-    this.op = view.getUint16(VsockHdr.op, true);
-    this.flags = view.getUint32(VsockHdr.flags, true);
-    this.bufAlloc = view.getUint32(VsockHdr.buf_alloc, true);
-    this.fwdCnt = view.getUint32(VsockHdr.fwd_cnt, true);
+    let at = chain.readableAt(0, VsockHdr.sizeof);
+    let view = chain.memory.view;
+    if (at < 0) {
+      chain.copyFrom(0, this.#bytes);
+      view = this.#view;
+      at = 0;
+    }
+    if (!isCid(view, at + VsockHdr.src_cid, guestCid)) return false;
+    if (!isCid(view, at + VsockHdr.dst_cid, VMADDR_CID_HOST)) return false;
+    this.srcPort = view.getUint32(at + VsockHdr.src_port, true);
+    this.dstPort = view.getUint32(at + VsockHdr.dst_port, true);
+    this.len = view.getUint32(at + VsockHdr.len, true);
+    this.type = view.getUint16(at + VsockHdr.type, true);
+    this.op = view.getUint16(at + VsockHdr.op, true);
+    this.flags = view.getUint32(at + VsockHdr.flags, true);
+    this.bufAlloc = view.getUint32(at + VsockHdr.buf_alloc, true);
+    this.fwdCnt = view.getUint32(at + VsockHdr.fwd_cnt, true);
     return true;
   }
 
@@ -44,12 +50,11 @@ export class GuestPacket {
   fits(chain: Chain): boolean {
     return this.len <= chain.readableBytes - VsockHdr.sizeof && this.len <= VSOCK_PACKET_BYTES_MAX;
   }
+}
 
-  #isCid(offset: number, cid: number): boolean {
-    return (
-      this.#view.getUint32(offset, true) === cid && this.#view.getUint32(offset + 4, true) === 0
-    );
-  }
+/** The upper half of a CID is 0 (5.10.4). */
+function isCid(view: DataView, at: number, cid: number): boolean {
+  return view.getUint32(at, true) === cid && view.getUint32(at + 4, true) === 0;
 }
 
 /** A packet for the guest. One object serves them all: set the fields, then write(). */
