@@ -177,7 +177,7 @@ export class VirtQueue {
   kick(): void {
     const old: u32 = this.kickedIdx;
     const current: u32 = this.availIdx;
-    if (old == current) return;
+    if (old == current || this.device.failed) return;
     this.kickedIdx = this.availIdx;
     let wanted = false;
     if (this.eventIdx) {
@@ -215,6 +215,17 @@ export class VirtQueue {
     this.record(last).next = <u16>this.firstFree;
     this.firstFree = head;
     this.free += r.count;
+    return token;
+  }
+
+  /** Behind a reset: the token of a chain that the device never used, or 0 when there is none. */
+  reclaim(): usize {
+    if (this.inFlight == 0) return 0;
+    let i: u32 = 0;
+    while (this.record(i).token == 0) i++;
+    const token = this.record(i).token;
+    this.record(i).token = 0;
+    this.inFlight--;
     return token;
   }
 

@@ -1,7 +1,5 @@
 // virtio-vsock driver (virtio 5.10): moves packets between the network interface and the rings.
-import {
-  INTERRUPT_CONFIG_CHANGE,
-} from "./abi/virtio";
+import { INTERRUPT_CONFIG_CHANGE } from "./abi/virtio";
 import {
   VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
   VIRTIO_VSOCK_F_STREAM,
@@ -14,14 +12,16 @@ import {
 } from "./abi/vsock";
 import { Errno } from "./abi/errno";
 import { registerInterrupt } from "../kernel/interrupt";
-import { ToroAllocMem } from "../kernel/memory";
+import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
 import {
   arrivalsComplete,
   connectionsLost,
+  hasReceiveRoom,
   NetworkInterface,
   packetArrived,
   registerInterface,
   ringHasRoom,
+  theInterface,
 } from "../kernel/net/interface";
 import {
   AllocatePacket,
@@ -52,37 +52,30 @@ class VsockDriver {
   events: usize; // EVENT_SIZE buffers of VSOCK_EVENT_BYTES
 }
 
-/** Brings the device up. Returns 0 or -ENODEV, -ENOMEM, -EBUSY; then the device has FAILED. */
-export function vsockInit(device: VirtioDevice): i32 {
-  const driver = changetype<VsockDriver>(ToroAllocMem(offsetof<VsockDriver>()));
-  const iface = changetype<NetworkInterface>(ToroAllocMem(offsetof<NetworkInterface>()));
-  if (changetype<usize>(driver) == 0 || changetype<usize>(iface) == 0) return -Errno.ENOMEM;
-  driver.device = device;
-  driver.iface = iface;
-  driver.rx = changetype<VirtQueue>(ToroAllocMem(offsetof<VirtQueue>()));
-  driver.tx = changetype<VirtQueue>(ToroAllocMem(offsetof<VirtQueue>()));
-  driver.event = changetype<VirtQueue>(ToroAllocMem(offsetof<VirtQueue>()));
-  driver.events = ToroAllocMem(EVENT_SIZE * VSOCK_EVENT_BYTES);
-  iface.outgoing = changetype<PacketQueue>(ToroAllocMem(offsetof<PacketQueue>()));
-  iface.incoming = changetype<PacketQueue>(ToroAllocMem(offsetof<PacketQueue>()));
-  iface.space = changetype<WaitQueue>(ToroAllocMem(offsetof<WaitQueue>()));
-  iface.driver = changetype<usize>(driver);
-  iface.transmit = (transmit as (driver: VsockDriver, packet: Packet) => bool).index;
-  iface.recycle = (recycle as (driver: VsockDriver, packet: Packet) => void).index;
+// One block holds the driver's parts, by offset: asc has no embedded structs.
+const RX: usize = (offsetof<VsockDriver>() + 7) & ~7;
+const TX: usize = RX + offsetof<VirtQueue>();
+const EVENT: usize = TX + offsetof<VirtQueue>();
+const EVENTS: usize = EVENT + offsetof<VirtQueue>();
+const IFACE: usize = EVENTS + EVENT_SIZE * VSOCK_EVENT_BYTES;
+const OUTGOING: usize = IFACE + offsetof<NetworkInterface>();
+const INCOMING: usize = OUTGOING + offsetof<PacketQueue>();
+const SPACE: usize = INCOMING + offsetof<PacketQueue>();
+const DRIVER_BYTES: usize = SPACE + offsetof<WaitQueue>();
 
-  let status = device.begin(FEATURES);
-  if (status == 0) status = device.addQueue(driver.rx, VSOCK_QUEUE_RX, RX_SIZE, 0);
-  if (status == 0) status = device.addQueue(driver.tx, VSOCK_QUEUE_TX, TX_SIZE, 0);
-  if (status == 0) status = device.addQueue(driver.event, VSOCK_QUEUE_EVENT, EVENT_SIZE, 0);
-  if (status == 0) status = registerInterface(iface);
-  const handler = (onInterrupt as (arg: usize) => void).index;
-  if (status == 0 && !registerInterrupt(device.irq, handler, changetype<usize>(driver))) {
-    status = -Errno.EBUSY;
-  }
-  if (status < 0) {
+/**
+ * Brings the device up. Returns 0 or -ENODEV, -EINVAL, -ENOMEM, -EBUSY; then the device has FAILED,
+ * and nothing of the driver is left.
+ */
+export function vsockInit(device: VirtioDevice): i32 {
+  const driver = createDriver(device);
+  const made = changetype<usize>(driver) == 0 ? -Errno.ENOMEM : setUp(driver);
+  if (made < 0) {
     device.fail();
-    return status;
+    if (changetype<usize>(driver) != 0) destroyDriver(driver);
+    return made;
   }
+  const iface = driver.iface;
   iface.cid = <u32>device.readConfig64(VsockConfig.guest_cid);
   iface.up = true;
   for (let i: u32 = 0; i < min(EVENT_SIZE, driver.event.size); i++) {
@@ -97,11 +90,69 @@ export function vsockInit(device: VirtioDevice): i32 {
   return 0;
 }
 
+function createDriver(device: VirtioDevice): VsockDriver {
+  const address = ToroAllocMem(DRIVER_BYTES);
+  const driver = changetype<VsockDriver>(address);
+  if (address == 0) return driver;
+  const iface = changetype<NetworkInterface>(address + IFACE);
+  driver.device = device;
+  driver.rx = changetype<VirtQueue>(address + RX);
+  driver.tx = changetype<VirtQueue>(address + TX);
+  driver.event = changetype<VirtQueue>(address + EVENT);
+  driver.events = address + EVENTS;
+  driver.iface = iface;
+  iface.outgoing = changetype<PacketQueue>(address + OUTGOING);
+  iface.incoming = changetype<PacketQueue>(address + INCOMING);
+  iface.space = changetype<WaitQueue>(address + SPACE);
+  iface.driver = address;
+  iface.transmit = (transmit as (driver: VsockDriver, packet: Packet) => bool).index;
+  iface.recycle = (recycle as (driver: VsockDriver, packet: Packet) => void).index;
+  return driver;
+}
+
+/** All that may fail; what others know of the driver comes last. */
+function setUp(driver: VsockDriver): i32 {
+  const device = driver.device;
+  let status = device.begin(FEATURES);
+  if (status == 0) status = device.addQueue(driver.rx, VSOCK_QUEUE_RX, RX_SIZE, 0);
+  if (status == 0) status = device.addQueue(driver.tx, VSOCK_QUEUE_TX, TX_SIZE, 0);
+  if (status == 0) status = device.addQueue(driver.event, VSOCK_QUEUE_EVENT, EVENT_SIZE, 0);
+  if (status < 0) return status;
+  if (changetype<usize>(theInterface()) != 0) return -Errno.EBUSY;
+  const handler = (onInterrupt as (arg: usize) => void).index;
+  if (!registerInterrupt(device.irq, handler, changetype<usize>(driver))) return -Errno.EBUSY;
+  return registerInterface(driver.iface);
+}
+
+/** The device has been reset and nobody knows the driver. */
+function destroyDriver(driver: VsockDriver): void {
+  driver.rx.destroy();
+  driver.tx.destroy();
+  driver.event.destroy();
+  ToroFreeMem(changetype<usize>(driver));
+}
+
+/** The device has failed and is reset: what it had is ours again, and connections are gone. */
+function giveUp(driver: VsockDriver): void {
+  freeAll(driver.rx);
+  freeAll(driver.tx);
+  connectionsLost(false);
+}
+
+function freeAll(queue: VirtQueue): void {
+  for (let packet = queue.reclaim(); packet != 0; packet = queue.reclaim()) {
+    FreePacket(changetype<Packet>(packet));
+  }
+}
+
 // Receive.
 
-/** Posts buffers until the ring is full or memory is out; later frees post again. */
+/**
+ * Posts buffers until the ring is full, memory is out or too many packets wait to be looked at;
+ * buffers that come back are posted again.
+ */
 function replenish(driver: VsockDriver): void {
-  while (driver.rx.hasRoom(1)) {
+  while (driver.rx.hasRoom(1) && hasReceiveRoom()) {
     const packet = AllocatePacket(RX_CAPACITY);
     if (!packet) break;
     packet.received = true;
@@ -130,7 +181,10 @@ function recycle(driver: VsockDriver, packet: Packet): void {
   driver.rx.kick();
 }
 
-/** 5.10.6: is what the device wrote a packet for us, as long as it says? */
+/**
+ * 5.10.6: is what the device wrote a packet for us, as long as it says? CID 0 is nobody's, and
+ * marks sockets without a peer in our tables.
+ */
 function isValid(driver: VsockDriver, packet: Packet, usedBytes: u32): bool {
   if (usedBytes < <u32>VsockHdr.sizeof) return false;
   const header = headerOf(packet);
@@ -138,6 +192,7 @@ function isValid(driver: VsockDriver, packet: Packet, usedBytes: u32): bool {
   return (
     length <= usedBytes - VsockHdr.sizeof &&
     load<u64>(header, VsockHdr.dst_cid) == driver.iface.cid &&
+    load<u32>(header, VsockHdr.src_cid) != 0 &&
     load<u32>(header, VsockHdr.src_cid + 4) == 0
   );
 }
@@ -231,5 +286,5 @@ function onInterrupt(arg: usize): void {
     drainEvents(driver);
     drainRx(driver);
   }
-  if (device.failed) connectionsLost(false);
+  if (device.failed) giveUp(driver);
 }

@@ -38,7 +38,10 @@ export interface MachineOptions {
   readonly log?: Log;
   /** Thread switches before the guest must return to the event loop. Default 10000. */
   readonly budget?: number;
-  /** Word 0 tells a watchdog which entry into the guest is going on; 0: none. */
+  /**
+   * Word 0 tells a watchdog which entry into the guest is going on; 0: none, or the host is at work
+   * inside it. A reader of the console or a disk may be slow, which is not the guest's fault.
+   */
   readonly presence?: Int32Array;
 }
 
@@ -111,11 +114,27 @@ export class Machine {
     this.#presence = options.presence ?? new Int32Array(1);
     this.#clock = options.clock ?? systemClock;
     this.memory = createMemory(options);
-    const { clock, entropy, console = () => {} } = options;
+    const { clock, entropy, console: print = () => {} } = options;
+    const presence = this.#presence;
+    const console = (text: string) => {
+      const entry = presence[0] as number;
+      presence[0] = 0;
+      print(text);
+      presence[0] = entry;
+    };
     this.#firmware = new Firmware(module, { memory: this.memory, console, clock, entropy });
+    const hypercall = createHypercalls(this.#bus, this.memory, this.#clock);
     this.#guest = instantiateImage(module, this.memory, {
       ...this.#firmware.imports,
-      hypercall: createHypercalls(this.#bus, this.memory, this.#clock),
+      hypercall: {
+        ...hypercall,
+        mmioWrite: (address: number, bytes: number, value: number) => {
+          const entry = presence[0] as number;
+          presence[0] = 0;
+          hypercall.mmioWrite(address, bytes, value);
+          presence[0] = entry;
+        },
+      },
     });
     this.#firmware.attach(this.#guest.instance);
     const log = options.log ?? (() => {});

@@ -84,14 +84,14 @@ export class Chain {
     return (this.addresses[first] as number) + offset;
   }
 
-  /** Views on [offset, offset + length) of the readable part: no copy. */
-  readable(offset: number, length: number): Uint8Array[] {
-    return this.#views(0, this.readableCount, offset, length);
+  /** Views on [offset, offset + length) of the readable part, put behind those in `views`: no copy. */
+  readable(offset: number, length: number, views: Uint8Array[] = []): Uint8Array[] {
+    return this.#views(0, this.readableCount, offset, length, views);
   }
 
   /** Views on [offset, offset + length) of the writable part: no copy. */
   writable(offset: number, length: number): Uint8Array[] {
-    return this.#views(this.readableCount, this.count, offset, length);
+    return this.#views(this.readableCount, this.count, offset, length, []);
   }
 
   /** Copies from the readable part at `offset` into target; returns the bytes copied. */
@@ -119,8 +119,13 @@ export class Chain {
     return at;
   }
 
-  #views(first: number, end: number, offset: number, length: number): Uint8Array[] {
-    const views: Uint8Array[] = [];
+  #views(
+    first: number,
+    end: number,
+    offset: number,
+    length: number,
+    views: Uint8Array[],
+  ): Uint8Array[] {
     const u8 = this.#queue.memory.u8;
     for (let i = first; i < end && length > 0; i++) {
       const bytes = this.lengths[i] as number;

@@ -13,7 +13,8 @@ let looks = 0;
 
 setInterval(() => {
   const entry = Atomics.load(presence, 0);
-  looks = entry !== 0 && entry === last ? looks + 1 : 0;
+  if (entry === 0) return; // no time of the guest's: not counted, but no return either
+  looks = entry === last ? looks + 1 : 0;
   last = entry;
   if (looks < LOOKS_PER_LIMIT) return;
   // The main thread never comes back: neither its streams nor its exit handlers would run.

@@ -9,6 +9,9 @@ export const NS_PER_S: u64 = 1_000_000_000;
 /** No time-out: later than every deadline. */
 export const NEVER: u64 = u64.MAX_VALUE;
 
+/** Nanoseconds of both sides of a sum fit 64 bits. */
+const TIMEOUT_MS_MAX: u64 = (<u64>1 << 62) / NS_PER_MS;
+
 let timePage: usize = 0;
 let realtimeOffsetNs: u64 = 0;
 const scratch: usize = memory.data(8);
@@ -31,9 +34,9 @@ export function realtimeNs(): u64 {
   return realtimeOffsetNs + nowNs();
 }
 
-/** The moment `ms` milliseconds from now; negative means never. */
+/** The moment `ms` milliseconds from now; negative, or more than 146 years, means never. */
 export function deadlineAfterMs(ms: i64): u64 {
-  return ms < 0 ? NEVER : nowNs() + <u64>ms * NS_PER_MS;
+  return <u64>ms > TIMEOUT_MS_MAX ? NEVER : nowNs() + <u64>ms * NS_PER_MS;
 }
 
 export function setNextTimer(deadlineNs: u64): void {

@@ -36,14 +36,16 @@ function probe(): void {
     ToroFreeMem(changetype<usize>(device));
     return;
   }
-  switch (device.id) {
+  const id = device.id;
+  switch (id) {
     case VIRTIO_ID_VSOCK:
       return report("virtio-vsock", vsockInit(device));
     case VIRTIO_ID_FS:
       return report("virtio-fs", fsInit(device));
     default:
+      ToroFreeMem(changetype<usize>(device));
       print("virtio-mmio: no driver for device ");
-      printNumber(device.id);
+      printNumber(id);
       print("\n");
   }
 }

@@ -64,15 +64,6 @@ export class HandleTable {
     this.count--;
   }
 
-  /** The object in slot `index` for walking the whole table; 0 where there is none. */
-  at(index: u32): usize {
-    return this.slot(index).object;
-  }
-
-  get slotCount(): u32 {
-    return this.capacity;
-  }
-
   private grow(): i32 {
     const before = this.capacity;
     if (before == SLOTS_MAX) return -Errno.ENFILE;

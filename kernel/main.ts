@@ -29,10 +29,15 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   checkBootInfo(bootInfo);
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
-  memoryInit(__heap_base, <usize>memory.size() << 16); // the heap: all that is not image
+  memoryInit(__heap_base, heapEnd()); // the heap: all that is not image
   banner();
   probeDevices(); // virtio-mmio, as the command line announces them
   if (main) startApplication(main); // the first thread
+}
+
+/** The end of memory; of 4 GiB the last page goes unused, for its end is no address. */
+function heapEnd(): usize {
+  return <usize>min(memory.size(), 0xffff) << 16;
 }
 
 function checkBootInfo(bootInfo: usize): void {

@@ -256,13 +256,16 @@ export function ToroFreeMem(address: usize): i32 {
 }
 
 /**
- * Changes the length of a block, moving it if it must; the bytes that both lengths share are kept.
+ * Changes the length of a block, moving it only to grow; the bytes that both lengths share stay.
  * Returns the new address; 0 when memory is out, and the old block is then as it was.
  */
 export function ToroReAllocMem(address: usize, length: usize): usize {
   if (address == 0) return ToroGetMem(length);
   const b = validate(address);
   if (length <= LENGTH_MAX && roundedSize(length) <= b.size) {
+    inUseBytes -= b.size;
+    trim(address, roundedSize(length));
+    inUseBytes += b.size;
     b.length = <u32>length;
     store<u32>(address + length, CANARY ^ <u32>address);
     return address;

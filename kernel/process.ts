@@ -17,8 +17,8 @@ import { createThread, findThread, NO_THREAD, ThreadEntry } from "./thread";
 
 /**
  * Starts a thread that runs entry(arg) and ends when it returns. `stackBytes` is what its suspended
- * call stack may take, about 16 bytes a frame; 0 is the default of 4 KiB. Returns its id, -ENOMEM
- * or -ENFILE (65,536 threads). Does not yield.
+ * call stack may take, about 16 bytes a frame and at most 16 MiB; 0 is the default of 4 KiB.
+ * Returns its id, -EINVAL, -ENOMEM or -ENFILE (65,536 threads). Does not yield.
  */
 export function BeginThread(entry: ThreadEntry, arg: usize, stackBytes: u32): i32 {
   const id = createThread(entry.index, arg, stackBytes);

@@ -105,13 +105,24 @@ export function wakeAll(queue: WaitQueue): void {
 
 /**
  * Wakes the `count` oldest threads. For queues that live as long as the kernel: a woken thread that
- * is killed before it has run passes its wake-up on.
+ * is killed or suspended before it has run passes its wake-up on.
  */
 export function wakeSome(queue: WaitQueue, count: u32): void {
-  for (let node = queue.first; node && count != 0; node = queue.first, count--) {
-    node.thread.wokenBy = queue;
-    wake(node.thread, 0);
+  for (let node = queue.first; node && count != 0; node = queue.first) {
+    const thread = node.thread;
+    if (!thread.suspended) {
+      thread.wokenBy = queue;
+      count--;
+    }
+    wake(thread, 0);
   }
+}
+
+/** A woken thread will not act upon its wake-up, or not soon: the next one gets it. */
+function passOn(thread: Thread): void {
+  const queue = thread.wokenBy;
+  thread.wokenBy = null;
+  if (queue) wakeSome(queue, 1);
 }
 
 /** From here to unshield() a kill has to wait: a device may write to the thread's buffers. */
@@ -138,15 +149,16 @@ export function endSelf(): void {
 /** Ends another thread: at its next turn it is gone, with what the kernel had lent it. */
 export function kill(thread: Thread): void {
   thread.ending = true;
-  if (thread.shields != 0) return;
-  thread.suspended = false;
-  if (thread.state == ThreadState.Waiting) wake(thread, 0);
-  else if (thread.state == ThreadState.Suspended) makeReady(thread);
+  resume(thread); // to its end, or to that of its shield
+  if (thread.shields == 0 && thread.state == ThreadState.Waiting) wake(thread, 0);
 }
 
-/** Marks a thread that is not running: it stops when its turn comes, or stays where it waits. */
+/**
+ * Marks a thread that is not running: it stops when its turn comes, or stays where it waits. One
+ * that was killed goes on to its end.
+ */
 export function suspend(thread: Thread): void {
-  thread.suspended = true;
+  thread.suspended = !thread.ending;
 }
 
 export function resume(thread: Thread): void {
@@ -156,8 +168,7 @@ export function resume(thread: Thread): void {
 
 /** A dead thread leaves nothing: its save area goes too, and nobody runs on it any more. */
 function bury(thread: Thread): void {
-  const passedOn = thread.wokenBy;
-  if (passedOn) wakeSome(passedOn, 1);
+  passOn(thread);
   wakeAll(joinersOf(thread));
   destroyThread(thread);
 }
@@ -181,6 +192,7 @@ export function schedule(budget: u32): u32 {
     }
     if (thread.suspended) {
       thread.state = ThreadState.Suspended;
+      passOn(thread);
       continue;
     }
     budget--;

@@ -54,6 +54,7 @@ const THREAD_BYTES: usize = (JOINERS + offsetof<WaitQueue>() + 15) & ~15;
 /** Unoptimised code keeps more locals in its frames. */
 export const SAVE_BYTES_DEFAULT: u32 = ASC_OPTIMIZE_LEVEL > 0 ? 4096 : 16384;
 const SAVE_BYTES_MIN: u32 = 512;
+const SAVE_BYTES_MAX: u32 = 1 << 24;
 /**
  * An overrun of the save area is seen only after it was written: a gap keeps small ones harmless.
  */
@@ -85,10 +86,11 @@ export function threadCount(): u32 {
 }
 
 /**
- * Makes a thread that is in no queue yet. Returns its id, or -ENOMEM or -ENFILE. destroyThread
- * gives everything back.
+ * Makes a thread that is in no queue yet. Returns its id, or -EINVAL (saveBytes), -ENOMEM or
+ * -ENFILE. destroyThread gives everything back.
  */
 export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
+  if (saveBytes > SAVE_BYTES_MAX) return -Errno.EINVAL;
   const bytes = max<u32>(saveBytes == 0 ? SAVE_BYTES_DEFAULT : saveBytes, SAVE_BYTES_MIN);
   const address = ToroAllocMem(THREAD_BYTES + bytes + GUARD_BYTES);
   if (address == 0) return -Errno.ENOMEM;

@@ -9,7 +9,8 @@ import { ToroReAllocMem } from "./memory";
 export class Timer {
   deadlineNs: u64;
   place: u32; // in the heap, from 1; 0: not running
-  handler: u32; // table index of a function (arg: usize): void; never yields
+  handler: u32; // table index of a function (arg: usize): void; never yields, and if it starts
+  // timers then for later than now
   arg: usize;
 }
 

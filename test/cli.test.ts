@@ -1,6 +1,6 @@
 // The built command as its users start it: arguments, exit codes, signals.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -67,11 +67,13 @@ beforeAll(async () => {
       fields: '(data (i32.const 0x4000) "bye\\n")',
       boot: `${print(0x4000, 4)} (call $proc_exit (i32.const 7))`,
     }),
+    coarse: guest({ boot: "(call $proc_exit (i32.const 256))" }),
     trap: guest({ fields: "(func $divide unreachable)", boot: "(call $divide)" }),
     parameters: guest({ boot: `${print(0x1040, 60)} (call $proc_exit (i32.const 0))` }),
   };
   for (const [name, bytes] of Object.entries(images)) writeFileSync(image(name), await bytes);
   writeFileSync(image("text"), "not an image");
+  mkdirSync(image("folder"));
 });
 
 afterAll(() => {
@@ -178,6 +180,9 @@ describe("exit codes", () => {
     const text = await start("run", image("text")).end;
     expect(text.code).toBe(2);
     expect(text.err).toMatch(/^torito: image: not a WebAssembly module.*\n$/);
+    const directory = await start("run", image("folder")).end;
+    expect(directory.code).toBe(2);
+    expect(directory.err).toMatch(/^torito: .*folder\.wasm: EISDIR.*\n$/);
     const app = await start("run", "apps/no-such-application").end;
     expect(app).toMatchObject({ code: 2, err: expect.stringContaining("no-such-application") });
   });
@@ -197,6 +202,16 @@ describe("exit codes", () => {
 
   test("power-off: the guest's code, its console on stdout", async () => {
     expect(await start("run", image("seven")).end).toMatchObject({ code: 7, out: "bye\n" });
+  });
+
+  test("a code that a parent process cannot see is not taken for success", async () => {
+    expect((await start("run", image("coarse")).end).code).toBe(255);
+  });
+
+  test("more parameters than there is room for: 2 and one line", async () => {
+    const { code, err } = await start("run", image("halt"), "--", "x".repeat(5000)).end;
+    expect(code).toBe(2);
+    expect(err).toMatch(/^torito: kernel parameters: .* of 4032 bytes\n$/);
   });
 
   test("panic: 70, with the guest's frames on stderr", async () => {
@@ -261,6 +276,13 @@ describe("signals", () => {
     expect(await end).toMatchObject({ code: 143, err: expect.stringContaining("still open") });
     client.destroy();
   });
+});
+
+test("what cannot be had is told in JSON, too, when that is asked for", async () => {
+  const words = ["run", image("halt"), "-v", `${folder}/nowhere:site`, "--log-format", "json"];
+  const { code, err } = await start(...words).end;
+  expect(code).toBe(69);
+  expect(JSON.parse(err)).toMatchObject({ level: "error", comp: "torito" });
 });
 
 test("log lines are JSON when that is asked for", async () => {

@@ -133,6 +133,39 @@ describe("starting and ending", () => {
   });
 });
 
+describe("stream applications", () => {
+  test("echo sends back what many clients send at once", async () => {
+    const appliance = new Appliance(["run", "apps/echo", "-p", "0:7"]);
+    running.push(appliance);
+    await until(() => /tcp:\/\/127\.0\.0\.1:(\d+)\//.test(appliance.stderr));
+    const port = Number(/127\.0\.0\.1:(\d+)/.exec(appliance.stderr)?.[1]);
+    const echoed = Array.from({ length: 8 }, async (_, i) => {
+      const bytes = Buffer.alloc(300_000 + i, i + 1);
+      const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+      const chunks: Buffer[] = [];
+      socket.on("data", (chunk) => chunks.push(chunk));
+      socket.end(bytes);
+      await new Promise((resolve) => socket.once("end", resolve));
+      return Buffer.concat(chunks).equals(bytes);
+    });
+    expect(await Promise.all(echoed)).toEqual(echoed.map(() => true));
+  });
+
+  test("ping-pong reaches a server of the host by a mapped port, and ends with 0", async () => {
+    const server = net.createServer((socket) => socket.pipe(socket));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+    const { port } = server.address() as net.AddressInfo;
+    const args = ["run", "apps/ping-pong", "--connect", `9:${port}`];
+    const appliance = new Appliance([...args, "--", "port=9", "size=100000", "count=20"]);
+    expect(await appliance.exited).toBe(0);
+    expect(appliance.stdout).toMatch(/ping-pong: 20 round trips of 100000 bytes, \d+ ns each\n$/);
+    const refused = new Appliance([...args, "--", "port=10"]);
+    expect(await refused.exited).toBe(1);
+    expect(refused.stdout).toContain("ping-pong: connect failed with error 104\n");
+    server.close();
+  });
+});
+
 describe("serving", () => {
   test("1 GB comes through byte-exact, and the appliance's memory does not grow with it", async () => {
     const folder = makeFolder();

@@ -19,6 +19,7 @@ beforeAll(async () => {
   mkdirSync(`${site}/sub/deeper`, { recursive: true });
   put("index.html", "<h1>home</h1>");
   put("sub/index.html", "<h1>sub</h1>");
+  mkdirSync(`${site}/odd/index.html`, { recursive: true });
   put("text.txt", "0123456789");
   put("empty.txt", "");
   put("nul.txt", "a\0b\0c");
@@ -70,6 +71,11 @@ describe("files", () => {
     expect(moved.headers.get("location")).toBe("/sub/");
     expect((await get("/sub/deeper/")).status).toBe(404);
     expect((await get("//sub")).headers.get("location")).toBe("/sub/");
+  });
+
+  test("an index that is a directory itself is refused, not redirected to for ever", async () => {
+    expect((await get("/odd")).headers.get("location")).toBe("/odd/");
+    expect((await get("/odd/")).status).toBe(403);
   });
 
   test.each([
@@ -179,6 +185,7 @@ describe("methods and versions", () => {
     ["a header without a colon", "GET / HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n"],
     ["a NUL in a header", "GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n"],
     ["a broken escape", "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["an escape whose second digit is none", "GET /%0z HTTP/1.1\r\nHost: x\r\n\r\n"],
     ["an escape that is cut off", "GET /%2 HTTP/1.1\r\nHost: x\r\n\r\n"],
     ["an escaped NUL", "GET /a%00b HTTP/1.1\r\nHost: x\r\n\r\n"],
     ["a target that is not a path", "GET text.txt HTTP/1.1\r\nHost: x\r\n\r\n"],
@@ -246,6 +253,37 @@ describe("connections", () => {
     expect(parseResponses(text)[0]).toMatchObject({ status: 200, body: "0123456789" });
   });
 
+  test("close wins over keep-alive, in one Connection header or in several", async () => {
+    for (const connection of [
+      "close, keep-alive",
+      "x;y, close",
+      "close\r\nConnection: keep-alive",
+    ]) {
+      const request = `GET / HTTP/1.1\r\nHost: x\r\nConnection: ${connection}\r\n\r\n`;
+      const [response, ...more] = parseResponses(await server.raw(request + request));
+      expect(response!.headers.get("connection"), connection).toBe("close");
+      expect(more).toEqual([]);
+    }
+  });
+
+  test("a client that sends on after the answer is not reset before it reads (RFC 9112, 9.6)", async () => {
+    const socket = net.connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
+    const write = (bytes: string) =>
+      new Promise<void>((resolve, reject) => {
+        socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+      });
+    const answered = new Promise((resolve) => socket.once("readable", resolve));
+    const ended = new Promise((resolve) => socket.once("end", resolve));
+    await write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+    await answered;
+    for (let i = 0; i < 100; i++) await write("b".repeat(10_000));
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk) => chunks.push(chunk));
+    socket.end();
+    await ended;
+    expect(parseResponses(Buffer.concat(chunks).toString("latin1"))[0]!.status).toBe(405);
+  });
+
   test("a half-closed client still gets its answer", async () => {
     const text = await new Promise<string>((resolve, reject) => {
       const socket = net.connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
@@ -270,6 +308,15 @@ describe("connections", () => {
 });
 
 describe("conditions and ranges", () => {
+  test("other content of the same size and date has another tag", async () => {
+    put("built.txt", "one");
+    const etag = (await get("/built.txt")).headers.get("etag")!;
+    put("built.txt", "two");
+    const condition = `If-None-Match: ${etag}`;
+    await until(async () => (await get("/built.txt", condition)).status === 200);
+    expect((await get("/built.txt", condition)).body).toBe("two");
+  });
+
   test("If-None-Match and If-Modified-Since give 304 without a body", async () => {
     const { headers } = await get("/text.txt");
     const etag = headers.get("etag")!;

@@ -9,6 +9,7 @@ import { compileGuest, type GuestImage, runGuest } from "./guest.ts";
 const files = {
   memory: await compileGuest("test/guest/memory.ts"),
   threads: await compileGuest("test/guest/threads.ts"),
+  endings: await compileGuest("test/guest/endings.ts"),
   basics: await compileGuest("test/guest/basics.ts"),
 };
 
@@ -64,6 +65,10 @@ for (const [file, image] of Object.entries(files)) {
     }
   });
 }
+
+test("the heap is sound up to the last page of 4 GiB", async () => {
+  await runGuest(files.memory, "all_of_4_GiB", { memoryBytes: 4 * 1024 ** 3 });
+});
 
 test("every file of tests has tests, and every panic its words (Toro fault 55)", () => {
   const all = Object.values(files);

@@ -297,6 +297,7 @@ export const POLLERR = 8;
 export const POLLHUP = 16;
 export const POLLNVAL = 32;
 export const DONTWAIT = 0x40;
+export const SO_CONNECT_TIMEOUT = 6;
 export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
 export const SO_NONBLOCK = 0x800;

@@ -70,6 +70,7 @@ describe.each(combinations)("with %s", (_, withheldFeatures) => {
     ["a full ring has no room (Toro fault 7)", "a_full_ring_has_no_room_and_all_of_it_comes_back"],
     ["S9: the index wraps at 65536", "the_ring_index_wraps_at_65536"],
     ["S10: interrupts only when enabled", "interrupts_come_only_when_they_are_enabled"],
+    ["no memory for its rings", "a_queue_without_memory_is_an_error_and_leaves_nothing"],
     ["M10: an empty slot is left alone", "an_empty_slot_is_left_alone"],
     ["D16: a queue that is not there is refused", "a_device_without_the_queue_is_refused"],
   ])("%s", async (_, name) => {

@@ -6,6 +6,8 @@ import { root } from "./compile.mjs";
 const images = {
   "web-server": "apps/web-server/main.ts",
   "hello-world": "apps/hello-world/main.ts",
+  echo: "apps/echo/main.ts",
+  "ping-pong": "apps/ping-pong/main.ts",
   kernel: "kernel/api.ts",
 };
 const ingredients = [

@@ -4,11 +4,11 @@ import { ToroFreeMem, ToroGetAlignedMem } from "../../kernel/memory";
 import {
   SysCloseFile,
   SysOpenFile,
-  SysReadFile,
-  SysSeekFile,
+  SysReadFileAt,
   SysStatFile,
+  SysStatOpenFile,
 } from "../../kernel/fs/calls";
-import { FileStat } from "../../kernel/fs/stat";
+import { copyStat, FileStat } from "../../kernel/fs/stat";
 import { SysSocketSend } from "../../kernel/net/calls";
 import { CACHED_BYTES_MAX, Entry, loadEntry, lookUp, unuse, use } from "./cache";
 import { allowsRange, isNotModified } from "./conditional";
@@ -45,13 +45,15 @@ export function answer(work: Work): bool {
   const decoded = decodePath(start, stop, path);
   if (decoded < 0) return fail(work, <u32>-decoded);
   let bytes = <u32>decoded;
-  if (load<u8>(path + bytes - 1) == 0x2f) {
+  const asDirectory = load<u8>(path + bytes - 1) == 0x2f;
+  if (asDirectory) {
     bytes = <u32>(putText(path + bytes, "index.html") - path);
   }
   const found = SysStatFile(path, bytes, changetype<usize>(stat));
   if (found < 0) return fail(work, statusOf(found));
   const kind = stat.mode & S_IFMT;
-  if (kind == S_IFDIR) return redirect(work, start, stop);
+  // An index that is a directory itself would be redirected to for ever.
+  if (kind == S_IFDIR && !asDirectory) return redirect(work, start, stop);
   if (kind != S_IFREG) return fail(work, 403);
   return serveFile(work, bytes);
 }
@@ -93,28 +95,21 @@ function serveFile(work: Work, pathBytes: u32): bool {
     const head = fileHead(work, pathBytes, status, first, length);
     return send(work, outputOf(work), <u32>(head - outputOf(work))) && request.keepAlive;
   }
-  if (stat.size <= CACHED_BYTES_MAX) {
-    let entry = lookUp(pathOf(work), pathBytes, stat);
-    if (!entry) {
-      // Loading yields, and other requests use `stat` meanwhile.
-      const size = stat.size;
-      const known = changetype<usize>(stat);
-      memory.copy(outputOf(work), known, offsetof<FileStat>());
-      entry = loadEntry(pathOf(work), pathBytes, changetype<FileStat>(outputOf(work)));
-      if (entry) describe(entry, changetype<FileStat>(outputOf(work)));
-      else return streamAgain(work, pathBytes, size);
-    }
-    return sendEntry(work, entry, status, first, length);
-  }
-  return stream(work, pathBytes, status, first, length);
+  const cached = stat.size <= CACHED_BYTES_MAX;
+  let entry = cached ? lookUp(pathOf(work), pathBytes, stat) : null;
+  if (entry) return sendEntry(work, entry, status, first, length);
+  // Opening the file yields, and other requests use `stat` meanwhile.
+  const known = knownOf(work);
+  copyStat(known, stat);
+  entry = cached ? loadEntry(pathOf(work), pathBytes, known) : null;
+  if (!entry) return stream(work, pathBytes, status, first, length);
+  describe(entry, known);
+  return sendEntry(work, entry, status, first, length);
 }
 
-/** Loading failed, so the file is looked at afresh and streamed, whatever its size. */
-function streamAgain(work: Work, pathBytes: u32, sizeBefore: u64): bool {
-  const found = SysStatFile(pathOf(work), pathBytes, changetype<usize>(stat));
-  if (found < 0) return fail(work, statusOf(found));
-  if (stat.size != sizeBefore) return fail(work, 503);
-  return stream(work, pathBytes, 200, 0, stat.size);
+/** What is known of a file that is being opened; in place of a response that has not begun. */
+function knownOf(work: Work): FileStat {
+  return changetype<FileStat>(outputOf(work));
 }
 
 /** Prepares what every response from the entry has in common. */
@@ -161,25 +156,50 @@ function fileHead(work: Work, pathBytes: u32, status: u32, first: u64, length: u
   return putEnd(at, requestOf(work).keepAlive);
 }
 
-/** Sends a file piece by piece. Yields. */
+/** Sends a part of the file that knownOf(work) describes, piece by piece. Yields. */
 function stream(work: Work, pathBytes: u32, status: u32, first: u64, length: u64): bool {
-  const head = <u32>(fileHead(work, pathBytes, status, first, length) - outputOf(work));
-  const file = SysOpenFile(pathOf(work), pathBytes, 0);
-  if (file < 0) return fail(work, statusOf(file));
   const buffer = ToroGetAlignedMem(STREAM_BYTES, 4096);
-  let left = length;
-  if (buffer != 0 && SysSeekFile(file, first, 0) >= 0 && send(work, outputOf(work), head)) {
-    while (left != 0) {
-      const got = SysReadFile(file, buffer, <u32>min<u64>(left, STREAM_BYTES));
-      // A file that has become shorter cannot be sent as announced: the connection ends instead.
-      if (got <= 0 || !send(work, buffer, got)) break;
-      left -= got;
-    }
-  }
-  const sent = buffer != 0 && left == 0;
+  if (buffer == 0) return fail(work, 503);
+  const file = SysOpenFile(pathOf(work), pathBytes, 0);
+  const again = file < 0
+    ? fail(work, statusOf(file))
+    : streamOpen(work, file, buffer, pathBytes, status, first, length);
+  if (file >= 0) SysCloseFile(file);
   ToroFreeMem(buffer);
-  SysCloseFile(file);
-  return sent && requestOf(work).keepAlive;
+  return again;
+}
+
+function streamOpen(
+  work: Work,
+  file: i32,
+  buffer: usize,
+  pathBytes: u32,
+  status: u32,
+  first: u64,
+  length: u64,
+): bool {
+  const found = SysStatOpenFile(file, changetype<usize>(stat));
+  if (found < 0) return fail(work, statusOf(found));
+  if (!isSameStat(stat, knownOf(work))) {
+    // The name leads to another file by now: that one is the answer, and no part was asked of it.
+    status = 200;
+    first = 0;
+    length = stat.size;
+  }
+  const end = first + length;
+  const head = <u32>(fileHead(work, pathBytes, status, first, length) - outputOf(work));
+  if (!send(work, outputOf(work), head)) return false;
+  while (first < end) {
+    const got = SysReadFileAt(file, buffer, <u32>min<u64>(end - first, STREAM_BYTES), first);
+    // A file that has become shorter cannot be sent as announced: the connection ends instead.
+    if (got <= 0 || !send(work, buffer, got)) return false;
+    first += got;
+  }
+  return requestOf(work).keepAlive;
+}
+
+function isSameStat(a: FileStat, b: FileStat): bool {
+  return a.ino == b.ino && a.size == b.size && a.mtimeNs == b.mtimeNs && a.ctimeNs == b.ctimeNs;
 }
 
 function notModified(work: Work): bool {
@@ -245,5 +265,12 @@ function sendText(work: Work, at: usize, status: u32): bool {
 
 /** Sends all of it. Yields. Returns false when the client has gone or takes nothing. */
 function send(work: Work, buffer: usize, bytes: u32): bool {
-  return SysSocketSend(work.socket, buffer, bytes, 0) == <i32>bytes;
+  let sent: u32 = 0;
+  while (sent < bytes) {
+    // Less than all, for want of time: but some of it, so the time begins anew.
+    const more = SysSocketSend(work.socket, buffer + sent, bytes - sent, 0);
+    if (more <= 0) return false;
+    sent += <u32>more;
+  }
+  return true;
 }

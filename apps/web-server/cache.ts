@@ -2,7 +2,7 @@
 // as long as the file system says that the file is the same; its bytes go to the socket as they
 // are.
 import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
-import { SysCloseFile, SysOpenFile, SysReadFile } from "../../kernel/fs/calls";
+import { SysCloseFile, SysOpenFile, SysReadFile, SysStatOpenFile } from "../../kernel/fs/calls";
 import { FileStat } from "../../kernel/fs/stat";
 import { isSame } from "./text";
 
@@ -30,6 +30,7 @@ export class Entry {
 }
 
 const NONE: Entry = changetype<Entry>(0);
+const opened = changetype<FileStat>(memory.data(64));
 const BUCKETS: u32 = 1024;
 const buckets: usize = memory.data(1024 * 4);
 let newest: Entry = NONE;
@@ -71,14 +72,18 @@ function linkUse(entry: Entry): void {
   newest = entry;
 }
 
+function isOf(entry: Entry, stat: FileStat): bool {
+  return (
+    entry.ino == stat.ino && entry.size == stat.size &&
+    entry.mtimeNs == stat.mtimeNs && entry.ctimeNs == stat.ctimeNs
+  );
+}
+
 /** The entry of `path` if it still is the file that `stat` describes; null otherwise. */
 export function lookUp(path: usize, bytes: u32, stat: FileStat): Entry | null {
   const entry = find(path, bytes);
   if (entry == NONE) return null;
-  const same =
-    entry.ino == stat.ino && entry.size == stat.size &&
-    entry.mtimeNs == stat.mtimeNs && entry.ctimeNs == stat.ctimeNs;
-  if (!same) {
+  if (!isOf(entry, stat)) {
     drop(entry);
     return null;
   }
@@ -175,6 +180,9 @@ function readWhole(entry: Entry): bool {
     got = SysReadFile(file, entry.content + at, <u32>entry.size - at);
     if (got > 0) at += got;
   }
+  // The name may have led to another file by the time that it was opened.
+  const status = SysStatOpenFile(file, changetype<usize>(opened));
+  const same = status == 0 && isOf(entry, opened);
   SysCloseFile(file);
-  return at == <u32>entry.size;
+  return same && at == <u32>entry.size;
 }

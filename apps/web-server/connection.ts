@@ -10,6 +10,7 @@ import {
   SysSocketPeek,
   SysSocketRecv,
   SysSocketSetOption,
+  SysSocketShutdown,
 } from "../../kernel/net/calls";
 import { answer, refuse } from "./answer";
 import { HEAD_BYTES_MAX, parseRequest, Request } from "./request";
@@ -20,6 +21,9 @@ export let idleTimeoutMs: u32 = 15_000;
 export let headTimeoutMs: u32 = 10_000;
 /** How long a client may take no byte of its response. */
 const SEND_TIMEOUT_MS: u32 = 30_000;
+/** How long what a client sends on, after the answer that ends its connection, is still read. */
+const LINGER_MS: u32 = 5_000;
+const SHUTDOWN_SEND: i32 = 1;
 
 export function setTimeouts(idleMs: u32, headMs: u32): void {
   idleTimeoutMs = idleMs;
@@ -77,11 +81,16 @@ export function serveConnection(socket: usize): void {
 function serveRequests(work: Work): bool {
   while (true) {
     const head = readHead(work);
-    if (head <= 0) {
-      if (head < 0) refuse(work, <u32>-head);
+    if (head == 0) return false;
+    if (head < 0) {
+      refuse(work, <u32>-head);
+      linger(work);
       return false;
     }
-    if (!answer(work)) return false;
+    if (!answer(work)) {
+      if (requestOf(work).hasBody) linger(work);
+      return false;
+    }
     const rest = work.used - <u32>head;
     work.used = rest;
     if (rest == 0) return true;
@@ -100,13 +109,28 @@ function readHead(work: Work): i32 {
       const head = parseRequest(inputOf(work), work.used, requestOf(work));
       if (head != 0) return head;
     }
-    const now = nowNs();
-    if (now >= deadline) return work.used == 0 ? 0 : -408;
-    SysSocketSetOption(work.socket, SO_RCVTIMEO, <u32>((deadline - now) / NS_PER_MS) + 1);
-    const room = HEAD_BYTES_MAX - work.used;
-    const got = SysSocketRecv(work.socket, inputOf(work) + work.used, room, 0);
+    const got = receive(work, work.used, deadline);
     if (got == -Errno.EAGAIN) return work.used == 0 ? 0 : -408;
     if (got <= 0) return 0;
     work.used += got;
   }
+}
+
+/** Receives behind the first `used` bytes of the buffer; -EAGAIN after the deadline. Yields. */
+function receive(work: Work, used: u32, deadline: u64): i32 {
+  const now = nowNs();
+  if (now >= deadline) return -Errno.EAGAIN;
+  SysSocketSetOption(work.socket, SO_RCVTIMEO, <u32>((deadline - now) / NS_PER_MS) + 1);
+  return SysSocketRecv(work.socket, inputOf(work) + used, HEAD_BYTES_MAX - used, 0);
+}
+
+/**
+ * Reads on behind an answer that is the last one: closing over bytes of the client would reset it,
+ * and it might lose the answer's end (RFC 9112, 9.6). Yields.
+ */
+function linger(work: Work): void {
+  if (SysSocketShutdown(work.socket, SHUTDOWN_SEND) < 0) return;
+  const deadline = nowNs() + <u64>LINGER_MS * NS_PER_MS;
+  let got: i32 = 1;
+  while (got > 0) got = receive(work, 0, deadline);
 }

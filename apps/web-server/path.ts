@@ -1,9 +1,10 @@
 // From a request target to a path in the served directory. A leaf.
 
+/** The value of a hexadecimal digit; 16: it is none. */
 function hexDigit(c: u32): u32 {
   if (c - 0x30 < 10) return c - 0x30;
   const letter = (c | 0x20) - 0x61;
-  return letter < 6 ? letter + 10 : 99;
+  return letter < 6 ? letter + 10 : 16;
 }
 
 /** Where the path of a target begins: behind scheme and authority of the absolute form, or 0. */
@@ -37,8 +38,10 @@ export function decodePath(path: usize, end: usize, out: usize): i32 {
     let c: u32 = p == end ? 0x2f : load<u8>(p);
     if (c == 0x25) {
       if (end - p < 3) return -400;
-      c = (hexDigit(load<u8>(p, 1)) << 4) | hexDigit(load<u8>(p, 2));
-      if (c == 0 || c > 255) return -400;
+      const high = hexDigit(load<u8>(p, 1));
+      const low = hexDigit(load<u8>(p, 2));
+      c = (high << 4) | low;
+      if (c == 0 || (high | low) > 15) return -400;
       p += 2;
     }
     if (c == 0x2f) {

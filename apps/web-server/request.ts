@@ -17,6 +17,7 @@ export class Request {
   target: usize;
   targetBytes: u32;
   keepAlive: bool;
+  close: bool; // asked for in a Connection header
   hasBody: bool;
   hosts: u32;
   ifNoneMatch: usize;
@@ -37,6 +38,7 @@ const CR: u32 = 13;
 const LF: u32 = 10;
 const SPACE: u32 = 32;
 const COLON: u32 = 58;
+const COMMA: u32 = 44;
 
 /**
  * Parses a head out of `bytes` bytes at `at`. Returns its length; 0 when it has not all arrived; or
@@ -65,6 +67,7 @@ export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
   }
   // RFC 9112, 3.2: exactly one Host in HTTP/1.1.
   if (request.hosts > 1 || (request.hosts == 0 && request.minor != 0)) return -400;
+  if (request.close) request.keepAlive = false;
   return <i32>(findLineFeed(p, end) + 1 - at);
 }
 
@@ -179,19 +182,16 @@ function parseHeader(start: usize, end: usize, request: Request): i32 {
   return 0;
 }
 
-/** A list of options; `close` wins. */
+/** A list of options, perhaps one of several lists; `close` in any of them wins. */
 function parseConnection(p: usize, end: usize, request: Request): void {
   while (p < end) {
-    while (p < end && (load<u8>(p) == SPACE || load<u8>(p) == 0x2c || load<u8>(p) == 9)) p++;
+    while (p < end && (load<u8>(p) == SPACE || load<u8>(p) == COMMA || load<u8>(p) == 9)) p++;
     const start = p;
     while (p < end && isToken(load<u8>(p))) p++;
     const bytes = <u32>(p - start);
-    if (bytes == 0) return;
-    if (isText(start, bytes, "close")) {
-      request.keepAlive = false;
-      return;
-    }
+    if (isText(start, bytes, "close")) request.close = true;
     if (isText(start, bytes, "keep-alive")) request.keepAlive = true;
+    while (p < end && load<u8>(p) != COMMA) p++; // what is no option
   }
 }
 

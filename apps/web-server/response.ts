@@ -55,11 +55,12 @@ export function reason(status: u32): string {
 }
 
 /**
- * `"mtime-size"` in hexadecimal, quotes included: a strong validator, as exact as the file system.
+ * `"ctime-size"` in hexadecimal, quotes included: a strong validator, as exact as the file system.
+ * Not mtime, which tools set as they like: a build that dates all files alike would never change.
  */
 export function putEtag(at: usize, stat: FileStat): usize {
   at = putText(at, '"');
-  at = putHex(at, <u64>stat.mtimeNs);
+  at = putHex(at, <u64>stat.ctimeNs);
   at = putText(at, "-");
   at = putHex(at, stat.size);
   return putText(at, '"');

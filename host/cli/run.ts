@@ -6,9 +6,10 @@ import { FsDevice } from "../devices/fs.ts";
 import { VsockDevice } from "../devices/vsock.ts";
 import { createLog, type Log } from "../log.ts";
 import { type Exit, Machine } from "../machine.ts";
+import { u32 } from "../memory.ts";
 import { createPresence, startWatchdog } from "../watchdog.ts";
 import type { Command, Publish } from "./arguments.ts";
-import { CliError, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
+import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
 
 /** Of the package: above dist/host/cli. */
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -25,6 +26,16 @@ export async function run(command: Command): Promise<number> {
     write: (line) => process.stderr.write(line),
     fields: { cid: command.cid },
   });
+  try {
+    return await runMachine(command, log);
+  } catch (error) {
+    if (!(error instanceof CliError) || command.logFormat !== "json") throw error;
+    log("error", "torito", error.message);
+    return error.code;
+  }
+}
+
+async function runMachine(command: Command, log: Log): Promise<number> {
   const { image, sourceMap } = readImage(command.app);
   const vsock = new VsockDevice({ cid: command.cid, connect: command.connect });
   const volumes = command.volumes.map(({ directory, tag }) => openVolume(directory, tag));
@@ -49,7 +60,7 @@ export async function run(command: Command): Promise<number> {
     bound.push({ ...wanted, ...address });
   }
   if (command.watchdogMs !== null) startWatchdog(presence, command.watchdogMs);
-  machine.boot();
+  boot(machine);
   announce(vsock, bound, log);
   const code = await ended;
   machine.dispose();
@@ -63,10 +74,14 @@ function readImage(app: string) {
     throw new CliError(`${app}: ${reason}`);
   }
   const map = `${path}.map`;
-  return {
-    image: new Uint8Array(readFileSync(path)),
-    sourceMap: existsSync(map) ? readFileSync(map, "utf8") : undefined,
-  };
+  try {
+    return {
+      image: new Uint8Array(readFileSync(path)),
+      sourceMap: existsSync(map) ? readFileSync(map, "utf8") : undefined,
+    };
+  } catch (error) {
+    throw new CliError(`${app}: ${(error as Error).message}`);
+  }
 }
 
 function openVolume(directory: string, tag: string): FsDevice {
@@ -81,6 +96,15 @@ function openVolume(directory: string, tag: string): FsDevice {
 async function usable(machine: Promise<Machine>): Promise<Machine> {
   try {
     return await machine;
+  } catch (error) {
+    throw new CliError((error as Error).message);
+  }
+}
+
+/** Too many parameters are the user's to know, too. */
+function boot(machine: Machine): void {
+  try {
+    machine.boot();
   } catch (error) {
     throw new CliError((error as Error).message);
   }
@@ -145,7 +169,7 @@ function untilEnd(
 
 function exitCode(exit: Exit, log: Log): number {
   if (exit.kind === "disposed") return 0;
-  if (exit.kind === "power-off") return exit.code;
+  if (exit.kind === "power-off") return Math.min(u32(exit.code), EXIT_MAX);
   const { message, file, line, column, stack } = exit;
   const place = file === "" ? "" : ` at ${file}:${line}:${column}`;
   log("error", "guest", `panic: ${message}${place}${stack === "" ? "" : `\n${stack}`}`);

@@ -4,6 +4,8 @@ export const EXIT_USAGE = 2;
 export const EXIT_UNAVAILABLE = 69;
 export const EXIT_SOFTWARE = 70;
 export const EXIT_TIMEOUT = 124;
+/** All that a parent sees of an exit code is its low byte: a failure must not end as 0 there. */
+export const EXIT_MAX = 255;
 
 /** A mistake on the command line, or a resource that cannot be had: one line, and an exit code. */
 export class CliError extends Error {

@@ -21,7 +21,7 @@ import { Budget } from "./vsock/budget.ts";
 import { Connection } from "./vsock/connection.ts";
 import { type Hub, LIMITS, type VsockLimits } from "./vsock/hub.ts";
 import { type Clients, Listeners, type PublishedPort } from "./vsock/listeners.ts";
-import { RingShare } from "./vsock/outbound.ts";
+import { empty, RingShare } from "./vsock/outbound.ts";
 import { carriesPacket, GuestPacket, HostPacket } from "./vsock/packet.ts";
 import { ReadyList, ResetList } from "./vsock/pending.ts";
 import { State } from "./vsock/state.ts";
@@ -339,7 +339,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
       connection.flushing = false;
       connection.flush();
     }
-    this.#flushing.length = 0;
+    empty(this.#flushing);
   }
 
   /** Writes one packet into an rx chain; returns its bytes, 0 for a chain that is of no use. */

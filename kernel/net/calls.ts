@@ -11,9 +11,12 @@ import {
 } from "../../drivers/abi/vsock";
 import { NEVER, nowNs, NS_PER_MS } from "../clock";
 import { wait } from "../scheduler";
+import { startTimer } from "../timer";
 import { takePending } from "./backlog";
-import { releasePacket, SysNetworkSend, theInterface, waitForSendRoom } from "./interface";
-import { AllocatePacket, FreePacket, payloadOf } from "./packet";
+import { atEnd, close, endIfDrained, shutdown } from "./end";
+import { hasSendRoom, releasePacket, theInterface, waitForSendRoom } from "./interface";
+import { forgive } from "./owed";
+import { AllocatePacket, payloadOf } from "./packet";
 import {
   addHandle,
   connectionError,
@@ -21,6 +24,7 @@ import {
   createSocket,
   creditOf,
   destroySocket,
+  dropReceived,
   findSocket,
   hash,
   NO_SOCKET,
@@ -32,19 +36,11 @@ import {
   Socket,
   socketOf,
   SocketState,
+  timerOf,
   unhash,
   writersOf,
 } from "./socket";
-import {
-  abandonConnect,
-  atEnd,
-  claimInterface,
-  close,
-  endIfDrained,
-  fillHeader,
-  sendControl,
-  shutdown,
-} from "./stream";
+import { claimInterface, fillHeader, reset, sendControl, sendFilled, sendSoon } from "./stream";
 
 export const SOCK_STREAM: i32 = 1;
 export const MSG_DONTWAIT: u32 = 0x40;
@@ -105,7 +101,7 @@ export function SysSocketBind(socket: i32, port: u32): i32 {
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (s.state != SocketState.Created) return -Errno.EINVAL;
   if (port == VMADDR_PORT_ANY) {
-    port = ephemeralPort();
+    port = ephemeralPort(0, 0);
     if (port == 0) return -Errno.EADDRNOTAVAIL;
   } else if (findSocket(port, 0, 0) != NO_SOCKET) {
     return -Errno.EADDRINUSE;
@@ -116,12 +112,16 @@ export function SysSocketBind(socket: i32, port: u32): i32 {
   return 0;
 }
 
-/** A port that no bound socket has, or 0. A connection's port is free again for other peers. */
-function ephemeralPort(): u32 {
-  for (let tries = EPHEMERAL_LAST - EPHEMERAL_FIRST; tries != 0; tries--) {
-    const port = nextEphemeral;
-    nextEphemeral = port == EPHEMERAL_LAST ? EPHEMERAL_FIRST : port + 1;
-    if (findSocket(port, 0, 0) == NO_SOCKET) return port;
+/**
+ * A port that no bound socket has, nor a connection to that peer, or 0. A connection's port is free
+ * again for other peers.
+ */
+function ephemeralPort(remoteCid: u32, remotePort: u32): u32 {
+  for (let port = EPHEMERAL_FIRST; port <= EPHEMERAL_LAST; port++) {
+    const local = nextEphemeral;
+    nextEphemeral = local == EPHEMERAL_LAST ? EPHEMERAL_FIRST : local + 1;
+    if (findSocket(local, 0, 0) != NO_SOCKET) continue;
+    if (findSocket(local, remoteCid, remotePort) == NO_SOCKET) return local;
   }
   return 0;
 }
@@ -162,54 +162,66 @@ export function SysSocketAccept(socket: i32): i32 {
 }
 
 /**
- * Connects to `port` of `cid`. Yields. Returns 0, -ETIMEDOUT, -ECONNRESET (refused), -EISCONN,
- * -EALREADY, -EINPROGRESS (non-blocking: select for POLLOUT), -EADDRNOTAVAIL or -ENOMEM; after an
- * error the socket may try again.
+ * Connects to `port` of `cid`. Yields. Returns 0, -ETIMEDOUT, -ECONNRESET (refused), -EPROTO,
+ * -EISCONN, -EALREADY, -EINPROGRESS (non-blocking: select for POLLOUT), -EADDRINUSE,
+ * -EADDRNOTAVAIL, -EINVAL (a listener), -EAGAIN (non-blocking, and the device has no room),
+ * -ENETDOWN, -ENOMEM or -EBADF; after an error the socket may try again. An attempt goes on to its
+ * time-out without the caller, too.
  */
 export function SysSocketConnect(socket: i32, cid: u32, port: u32): i32 {
   let s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
-  if (s.state == SocketState.Connected) return -Errno.EISCONN;
-  if (s.state == SocketState.Connecting) return -Errno.EALREADY;
-  if (s.state == SocketState.Disconnected) recycle(s);
-  if (s.state == SocketState.Created) {
-    const bound = SysSocketBind(socket, VMADDR_PORT_ANY);
-    if (bound < 0) return bound;
-  }
-  if (s.state != SocketState.Bound) return -Errno.EINVAL;
-  if (findSocket(s.localPort, cid, port) != NO_SOCKET) return -Errno.EADDRINUSE;
-  const room = waitForSendRoom();
-  if (room < 0) return room;
+  const room = waitForSendRoom(s.nonBlocking ? 0 : deadline(s.connectTimeoutNs));
   s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
+  if (room < 0) return room == -Errno.EAGAIN && !s.nonBlocking ? -Errno.ETIMEDOUT : room;
+  const requested = request(s, cid, port);
+  if (requested < 0) return requested;
+  if (s.nonBlocking) return -Errno.EINPROGRESS;
+  while (s.state == SocketState.Connecting) {
+    wait(readersOf(s), NEVER);
+    s = socketOf(socket);
+    if (s == NO_SOCKET) return -Errno.EBADF;
+  }
+  return -s.error;
+}
+
+/** Sends REQUEST, for which there is room. */
+function request(s: Socket, cid: u32, port: u32): i32 {
+  if (s.state == SocketState.Connected) return -Errno.EISCONN;
+  if (s.state == SocketState.Connecting) return -Errno.EALREADY;
+  if (s.state == SocketState.Listening) return -Errno.EINVAL;
+  if (s.state == SocketState.Disconnected) recycle(s);
+  const local = s.state == SocketState.Bound ? s.localPort : ephemeralPort(cid, port);
+  if (local == 0) return -Errno.EADDRNOTAVAIL;
+  if (findSocket(local, cid, port) != NO_SOCKET) return -Errno.EADDRINUSE;
   if (s.bufAlloc == 0 && !openWindow(s)) return -Errno.ENOMEM;
   unhash(s);
+  s.localPort = local;
   s.remoteCid = cid;
   s.remotePort = port;
   s.state = SocketState.Connecting;
   hash(s);
   const sent = sendControl(s, VsockOp.REQUEST);
   if (sent < 0) {
-    abandonConnect(s);
+    unhash(s);
+    recycle(s);
     return sent;
   }
-  if (s.nonBlocking) return -Errno.EINPROGRESS;
-  const until = deadline(s.connectTimeoutNs);
-  while (true) {
-    const waited = wait(readersOf(s), until);
-    s = socketOf(socket);
-    if (s == NO_SOCKET) return -Errno.EBADF;
-    if (s.state == SocketState.Connected) return 0;
-    if (s.state == SocketState.Disconnected) return -s.error;
-    if (waited < 0) {
-      abandonConnect(s);
-      return -Errno.ETIMEDOUT;
-    }
-  }
+  const timer = timerOf(s);
+  timer.handler = (connectTimedOut as (arg: usize) => void).index;
+  startTimer(timer, deadline(s.connectTimeoutNs));
+  return 0;
 }
 
-/** Makes a disconnected socket as new, but for its port. */
+function connectTimedOut(arg: usize): void {
+  reset(changetype<Socket>(arg), Errno.ETIMEDOUT);
+}
+
+/** Makes a disconnected socket as new, but for its port if that is still free. */
 function recycle(s: Socket): void {
+  forgive(s);
+  dropReceived(s);
   s.remoteCid = s.remotePort = 0;
   s.error = 0;
   s.localShutdown = s.peerShutdown = 0;
@@ -232,19 +244,9 @@ export function SysSocketRecv(socket: i32, buffer: usize, length: u32, flags: u3
   if (ready <= 0) return ready;
   const s = socketOf(socket);
   const copied = copyOut(s, buffer, length, true);
-  if (consumed(s, copied) && waitForSendRoom() == 0) {
-    // Another thread may have closed it while this one waited for room.
-    const again = socketOf(socket);
-    if (again != NO_SOCKET) updateCredit(again);
-  } else {
-    endIfDrained(s);
-  }
-  return <i32>copied;
-}
-
-function updateCredit(s: Socket): void {
-  if (s.state == SocketState.Connected) sendControl(s, VsockOp.CREDIT_UPDATE);
+  if (consumed(s, copied) && s.state == SocketState.Connected) sendSoon(s, VsockOp.CREDIT_UPDATE);
   endIfDrained(s);
+  return <i32>copied;
 }
 
 /** As SysSocketRecv, but the data stay for the next call. */
@@ -303,11 +305,12 @@ export function SysSocketSend(socket: i32, buffer: usize, length: u32, flags: u3
   let s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (length > 0x7fff_ffff) return -Errno.EINVAL;
-  const until = deadline(s.sendTimeoutNs);
+  const waits = !s.nonBlocking && (flags & MSG_DONTWAIT) == 0;
+  const until = waits ? deadline(s.sendTimeoutNs) : 0;
   let sent: u32 = 0;
   let error: i32 = 0;
   while (sent < length) {
-    error = waitForCredit(socket, flags, until);
+    error = waitForCredit(socket, until);
     if (error < 0) break;
     s = socketOf(socket);
     const bytes = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
@@ -318,33 +321,36 @@ export function SysSocketSend(socket: i32, buffer: usize, length: u32, flags: u3
     }
     memory.copy(payloadOf(packet), buffer + sent, bytes);
     packet.length = bytes;
-    fillHeader(s, packet, VsockOp.RW, 0);
-    error = SysNetworkSend(packet);
-    if (error < 0) {
-      FreePacket(packet);
-      break;
-    }
+    fillHeader(s, packet, VsockOp.RW);
+    error = sendFilled(s, packet);
+    if (error < 0) break;
     s.txCnt += bytes;
     sent += bytes;
   }
   return sent == 0 ? error : <i32>sent;
 }
 
-/** Waits until a byte may be sent on `socket`. Yields. Returns 0 or an error. */
-function waitForCredit(socket: i32, flags: u32, until: u64): i32 {
+/**
+ * Waits until a byte may be sent on `socket`, at most until `until` (0: not at all). Yields.
+ * Returns 0 or an error.
+ */
+function waitForCredit(socket: i32, until: u64): i32 {
   while (true) {
-    const room = waitForSendRoom();
-    if (room < 0) return room;
     const s = socketOf(socket);
     if (s == NO_SOCKET) return -Errno.EBADF;
     if (sendIsShut(s)) return -Errno.EPIPE;
     const error = connectionError(s);
     if (error < 0) return error;
-    if (creditOf(s) != 0) return 0;
-    if (s.nonBlocking || (flags & MSG_DONTWAIT) != 0) return -Errno.EAGAIN;
+    if (creditOf(s) != 0) {
+      if (hasSendRoom()) return 0;
+      const room = waitForSendRoom(until);
+      if (room < 0) return room;
+      continue;
+    }
+    if (until == 0) return -Errno.EAGAIN;
     if (!s.creditAsked) {
       s.creditAsked = true;
-      sendControl(s, VsockOp.CREDIT_REQUEST);
+      sendSoon(s, VsockOp.CREDIT_REQUEST);
     }
     if (wait(writersOf(s), until) < 0) return -Errno.EAGAIN;
   }
@@ -352,28 +358,25 @@ function waitForCredit(socket: i32, flags: u32, until: u64): i32 {
 
 /**
  * Ends one direction or both: how is 0 (no more receiving), 1 (no more sending: the peer finds the
- * end of the stream behind all data) or 2. Yields. Returns 0, -ENOTCONN, -EINVAL or -EBADF.
+ * end of the stream behind all data) or 2. Does not yield. Returns 0, -EINVAL, -EBADF, -ENOTCONN or
+ * the error that ended the connection.
  */
 export function SysSocketShutdown(socket: i32, how: i32): i32 {
   if (how < 0 || how > 2) return -Errno.EINVAL;
-  const room = waitForSendRoom();
-  if (room < 0) return room;
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   const error = connectionError(s);
   if (error < 0) return error;
-  if (how == 2) return shutdown(s, VIRTIO_VSOCK_SHUTDOWN_BOTH);
-  return shutdown(s, how == 0 ? VIRTIO_VSOCK_SHUTDOWN_RCV : VIRTIO_VSOCK_SHUTDOWN_SEND);
+  if (how == 2) shutdown(s, VIRTIO_VSOCK_SHUTDOWN_BOTH);
+  else shutdown(s, how == 0 ? VIRTIO_VSOCK_SHUTDOWN_RCV : VIRTIO_VSOCK_SHUTDOWN_SEND);
+  return 0;
 }
 
 /**
  * Closes the socket: the handle is gone at once, data already sent still arrive, received data are
- * dropped, threads in calls on it get -EBADF. Yields. Returns 0 or -EBADF.
+ * dropped, threads in calls on it get -EBADF. Does not yield. Returns 0 or -EBADF.
  */
 export function SysSocketClose(socket: i32): i32 {
-  if (socketOf(socket) == NO_SOCKET) return -Errno.EBADF;
-  // On a dead interface there is nothing to say, and the socket goes all the same.
-  waitForSendRoom();
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   removeHandle(s);

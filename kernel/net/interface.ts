@@ -2,13 +2,15 @@
 // takes the received packets: an application by SysNetworkRead, or the socket layer from its first
 // socket.
 import { Errno } from "../../drivers/abi/errno";
-import { NEVER } from "../clock";
-import { wait, wakeSome } from "../scheduler";
+import { nowNs } from "../clock";
+import { wait, wakeAll } from "../scheduler";
 import { WaitQueue } from "../thread";
 import { FreePacket, Packet, PacketQueue } from "./packet";
 
 /** Packets that may wait for room in the device's ring; further senders wait or get -ENOBUFS. */
 const OUTGOING_MAX: u32 = 64;
+/** While so many packets wait for their owner, the driver posts no new receive buffers. */
+const INCOMING_MAX: u32 = 128;
 
 @unmanaged
 export class NetworkInterface {
@@ -44,10 +46,22 @@ export function hasSendRoom(): bool {
   return network != NONE && network.outgoing.count < OUTGOING_MAX;
 }
 
-/** Waits until hasSendRoom(). Yields. Returns 0 or -ENETDOWN. */
-export function waitForSendRoom(): i32 {
-  while (network != NONE && network.up && !hasSendRoom()) wait(network.space, NEVER);
-  return network != NONE && network.up ? 0 : -Errno.ENETDOWN;
+/**
+ * Waits until hasSendRoom(), at most until `deadlineNs` (0: not at all). Yields. Returns 0, -EAGAIN
+ * or -ENETDOWN.
+ */
+export function waitForSendRoom(deadlineNs: u64): i32 {
+  if (network == NONE) return -Errno.ENETDOWN;
+  while (network.up && !hasSendRoom()) {
+    if (deadlineNs <= nowNs()) return -Errno.EAGAIN;
+    wait(network.space, deadlineNs);
+  }
+  return network.up ? 0 : -Errno.ENETDOWN;
+}
+
+/** Who waits for room; the interface exists. */
+export function sendersOf(): WaitQueue {
+  return network.space;
 }
 
 function transmit(packet: Packet): bool {
@@ -82,6 +96,11 @@ export function releasePacket(packet: Packet): void {
   else FreePacket(packet);
 }
 
+/** Driver: may more packets arrive? */
+export function hasReceiveRoom(): bool {
+  return network.incoming.count < INCOMING_MAX;
+}
+
 /** Driver: a packet has arrived. */
 export function packetArrived(packet: Packet): void {
   network.incoming.push(packet);
@@ -100,21 +119,21 @@ export function ringHasRoom(): void {
     if (!packet || !transmit(packet)) break;
     outgoing.pop();
   }
-  // What stopped for want of room goes on: the owner's replies first, then threads.
-  if (hasSendRoom()) {
-    arrivalsComplete();
-    if (network.outgoing.count < OUTGOING_MAX) {
-      wakeSome(network.space, OUTGOING_MAX - network.outgoing.count);
-    }
-  }
+  // What stopped for want of room goes on: the owner's replies first, then threads. All of them
+  // look again: one that was woken for a place may have nothing to send any more.
+  if (!hasSendRoom()) return;
+  arrivalsComplete();
+  if (hasSendRoom()) wakeAll(network.space);
 }
 
-/** Driver: the device is gone for good, or all its connections are. */
+/**
+ * Driver: the device is gone for good, or all its connections are, and with them the packets that
+ * wait in either direction.
+ */
 export function connectionsLost(up: bool): void {
   network.up = up;
-  if (!up) {
-    for (let p = network.outgoing.pop(); p; p = network.outgoing.pop()) FreePacket(p);
-  }
+  for (let p = network.outgoing.pop(); p; p = network.outgoing.pop()) FreePacket(p);
+  for (let p = network.incoming.pop(); p; p = network.incoming.pop()) releasePacket(p);
   if (network.resetOwner != 0) call_indirect<void>(network.resetOwner);
-  wakeSome(network.space, u32.MAX_VALUE);
+  wakeAll(network.space);
 }

@@ -1,6 +1,6 @@
 // Packets: one block with a record, the 44-byte wire header and the payload right behind it, so
 // that one descriptor covers what travels.
-import { VsockHdr } from "../../drivers/abi/vsock";
+import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../drivers/abi/vsock";
 import { ToroFreeMem, ToroGetMem } from "../memory";
 
 @unmanaged
@@ -26,8 +26,12 @@ export function payloadOf(packet: Packet): usize {
   return changetype<usize>(packet) + PAYLOAD;
 }
 
-/** A packet with room for `capacity` bytes, its length 0, its header undefined; null: no memory. */
+/**
+ * A packet with room for `capacity` bytes, its length 0, its header undefined; null: no memory, or
+ * more than VSOCK_PACKET_BYTES_MAX.
+ */
 export function AllocatePacket(capacity: u32): Packet | null {
+  if (capacity > <u32>VSOCK_PACKET_BYTES_MAX) return null;
   const address = ToroGetMem(PAYLOAD + capacity);
   if (address == 0) return null;
   const packet = changetype<Packet>(address);

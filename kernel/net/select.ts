@@ -14,7 +14,8 @@ import {
   SocketState,
   writersOf,
 } from "./socket";
-import { atEnd } from "./stream";
+import { hasSendRoom, sendersOf } from "./interface";
+import { atEnd } from "./end";
 
 /** Events of SysSocketSelect, Linux poll numbers. */
 export const POLLIN: u32 = 1;
@@ -39,7 +40,8 @@ function readiness(handle: i32, events: u32): u32 {
   if (s == NO_SOCKET) return POLLNVAL;
   let found: u32 = 0;
   if (packetsOf(s).count != 0 || atEnd(s) || s.nextPending) found |= POLLIN;
-  if (s.state == SocketState.Connected && !sendIsShut(s) && creditOf(s) != 0) found |= POLLOUT;
+  const open = s.state == SocketState.Connected && !sendIsShut(s);
+  if (open && creditOf(s) != 0 && hasSendRoom()) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {
     found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
   } else if (receiveIsShut(s) && sendIsShut(s)) {
@@ -70,17 +72,21 @@ export function SysSocketSelect(entries: usize, count: u32, timeoutMs: i64): i32
   }
 }
 
-/** Sleeps in the queues of every entry at once. Yields. */
+/** Sleeps in the queues of every entry and of the interface at once. Yields. */
 function waitForAny(entries: usize, count: u32, until: u64): i32 {
   const thread = self();
-  const allocated = allocateNodes(thread, count * 2);
+  const allocated = allocateNodes(thread, count * 2 + 1);
   if (allocated < 0) return allocated;
+  let wantsRoom = false;
   for (let i: u32 = 0; i < count; i++) {
     const entry = changetype<SelectEntry>(entries + i * offsetof<SelectEntry>());
     const s = socketOf(entry.socket);
     joinQueue(thread, i * 2, readersOf(s));
-    if ((entry.events & POLLOUT) != 0) joinQueue(thread, i * 2 + 1, writersOf(s));
+    if ((entry.events & POLLOUT) == 0) continue;
+    joinQueue(thread, i * 2 + 1, writersOf(s));
+    wantsRoom = true;
   }
+  if (wantsRoom && !hasSendRoom()) joinQueue(thread, count * 2, sendersOf());
   const waited = block(until);
   releaseNodes(thread);
   return waited;

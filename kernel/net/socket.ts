@@ -12,6 +12,7 @@ import { wakeAll } from "../scheduler";
 import { WaitQueue } from "../thread";
 import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../timer";
 import { releasePacket } from "./interface";
+import { forgive } from "./owed";
 import { PacketQueue } from "./packet";
 
 export const enum SocketState {
@@ -21,7 +22,7 @@ export const enum SocketState {
   Connecting, // REQUEST sent
   Connected, // RESPONSE sent or received
   Disconnected, // RST, or both sides were shut down
-  Closing, // closed by the application, SHUTDOWN sent, RST is due
+  Closing, // closed by the application: an RST is due, from the peer or, if owed, from us
 }
 
 @unmanaged
@@ -46,6 +47,10 @@ export class Socket {
   peerBufAlloc: u32;
   peerFwdCnt: u32;
   creditAsked: bool; // one CREDIT_REQUEST per wait
+  // Packets without payload that could not be sent yet (owed.ts): bit op.
+  owed: u32;
+  nextOwing: Socket | null;
+  prevOwing: Socket | null;
   // Listener.
   backlog: u32;
   pending: u32; // connections that wait for accept
@@ -75,7 +80,7 @@ const WINDOW_MAX: u32 = 262144;
 /** What we let be in flight however much the peer offers: it pins our memory. */
 const SEND_WINDOW_MAX: u32 = 1048576;
 
-const BUCKETS: u32 = 4096;
+export const BUCKETS: u32 = 4096;
 const buckets: usize = memory.data(4096 * 4);
 const sockets = changetype<HandleTable>(memory.data(32));
 let windowsBytes: u64 = 0; // sum of bufAlloc
@@ -145,6 +150,7 @@ export function destroySocket(s: Socket): void {
   unhash(s);
   stopTimer(timerOf(s));
   unreserveTimer();
+  forgive(s);
   dropReceived(s);
   closeWindow(s);
   wakeAll(readersOf(s));
@@ -153,9 +159,11 @@ export function destroySocket(s: Socket): void {
   ToroFreeMem(changetype<usize>(s));
 }
 
+/** Nobody will read what has arrived: consumed, as far as the peer is concerned. */
 export function dropReceived(s: Socket): void {
   const packets = packetsOf(s);
   for (let p = packets.pop(); p; p = packets.pop()) releasePacket(p);
+  s.fwdCnt = s.received;
 }
 
 // Look-up. A connection is known by local port, remote CID and remote port; a listener or a bound
@@ -176,6 +184,11 @@ export function findSocket(localPort: u32, remoteCid: u32, remotePort: u32): Soc
     s = changetype<Socket>(changetype<usize>(s.nextInBucket));
   }
   return NO_SOCKET;
+}
+
+/** The first socket of bucket `i`; the others follow by nextInBucket. */
+export function firstInBucket(i: u32): Socket {
+  return changetype<Socket>(<usize>load<u32>(buckets + (i << 2)));
 }
 
 /** Enters the socket under its present addresses. */
@@ -199,16 +212,17 @@ export function unhash(s: Socket): void {
 }
 
 // Windows. Their sum stays within a quarter of the heap, so that what has been advertised can be
-// received, small packets' waste included.
+// received, small packets' waste included. They grow within half of that: the other half is for
+// the first windows of connections to come.
 
 /** Opens the first window. Returns false when the budget is spent: the connection is refused. */
 export function openWindow(s: Socket): bool {
-  return resizeWindow(s, WINDOW_MIN);
+  return resizeWindow(s, WINDOW_MIN, heapBytes() >> 2);
 }
 
-function resizeWindow(s: Socket, bytes: u32): bool {
+function resizeWindow(s: Socket, bytes: u32, budget: u64): bool {
   const total = windowsBytes - s.bufAlloc + bytes;
-  if (total > heapBytes() >> 2) return false;
+  if (total > budget) return false;
   windowsBytes = total;
   s.bufAlloc = bytes;
   return true;
@@ -231,7 +245,7 @@ function toldWindow(s: Socket): u32 {
 export function consumed(s: Socket, bytes: u32): bool {
   s.fwdCnt += bytes;
   if (toldWindow(s) >= s.bufAlloc >> 1) return false;
-  if (s.bufAlloc < WINDOW_MAX) resizeWindow(s, s.bufAlloc << 1);
+  if (s.bufAlloc < WINDOW_MAX) resizeWindow(s, s.bufAlloc << 1, heapBytes() >> 3);
   return s.fwdCnt != s.fwdTold;
 }
 
@@ -248,15 +262,6 @@ export function disconnect(s: Socket, error: i32): void {
   stopTimer(timerOf(s));
   wakeAll(readersOf(s));
   wakeAll(writersOf(s));
-}
-
-/** The first socket that is still in the application's table at or after slot `index`. */
-export function socketAt(index: u32): Socket {
-  return changetype<Socket>(sockets.at(index));
-}
-
-export function socketSlots(): u32 {
-  return sockets.slotCount;
 }
 
 /** 0, or the error of a socket that is no longer connected, as a call returns it. */

@@ -13,41 +13,39 @@ import {
   VsockHdr,
   VsockOp,
 } from "../../drivers/abi/vsock";
-import { nowNs, NS_PER_S } from "../clock";
 import { wakeAll } from "../scheduler";
-import { startTimer } from "../timer";
-import { addPending, removePending, takePending } from "./backlog";
+import { stopTimer } from "../timer";
+import { addPending, removePending } from "./backlog";
 import {
   hasSendRoom,
   releasePacket,
-  SysNetworkRead,
   SysNetworkSend,
   theInterface,
 } from "./interface";
+import { firstOwing, forgive, owe, paid } from "./owed";
 import { AllocatePacket, FreePacket, headerOf, Packet, payloadOf } from "./packet";
 import {
+  BUCKETS,
   createSocket,
+  creditOf,
   destroySocket,
   disconnect,
   dropReceived,
   findSocket,
+  firstInBucket,
   hash,
   NO_SOCKET,
   openWindow,
   packetsOf,
   readersOf,
   receiveIsShut,
+  sendIsShut,
   Socket,
-  socketAt,
-  socketSlots,
   SocketState,
   timerOf,
-  unhash,
   writersOf,
 } from "./socket";
 
-/** Linux: a peer that does not answer SHUTDOWN with RST within this time is reset. */
-const CLOSE_TIMEOUT_NS: u64 = 8 * NS_PER_S;
 /** A packet of up to this many bytes goes into the free end of the one before it. */
 const COALESCE_BYTES_MAX: u32 = 2048;
 
@@ -63,31 +61,46 @@ export function claimInterface(): void {
 }
 
 /**
- * Handles what has arrived. A packet may be answered by at most one other, so it is taken only
- * while that can be sent: a full tx ring stops reception (5.10.6.2), and its completion goes on
- * here.
+ * Handles what has arrived. Sockets can owe an answer; a packet for none is taken only while it can
+ * be answered, so that a full tx ring stops reception there (5.10.6.2) and goes on here.
  */
 function drain(): void {
-  while (hasSendRoom()) {
-    const packet = SysNetworkRead();
-    if (!packet) return;
-    if (!receive(packet)) releasePacket(packet);
+  payOwed();
+  const arrived = theInterface().incoming;
+  for (let p = arrived.first; p && (hasSendRoom() || isForSocket(p)); p = arrived.first) {
+    arrived.pop();
+    if (!receive(p)) releasePacket(p);
   }
+}
+
+function isForSocket(packet: Packet): bool {
+  const isStream = load<u16>(headerOf(packet), VsockHdr.type) == VIRTIO_VSOCK_TYPE_STREAM;
+  return isStream && addressee(packet) != NO_SOCKET;
+}
+
+/** The connection that a packet belongs to, or NO_SOCKET. */
+function addressee(packet: Packet): Socket {
+  const header = headerOf(packet);
+  const localPort = load<u32>(header, VsockHdr.dst_port);
+  return findSocket(
+    localPort,
+    load<u32>(header, VsockHdr.src_cid),
+    load<u32>(header, VsockHdr.src_port),
+  );
 }
 
 // What we send.
 
 /** Fills the header of a packet of `s`, with the present credit. */
-export function fillHeader(s: Socket, packet: Packet, op: u32, flags: u32): void {
+export function fillHeader(s: Socket, packet: Packet, op: u32): void {
   const header = headerOf(packet);
   address(header, s.remoteCid, s.localPort, s.remotePort);
   store<u32>(header, packet.length, VsockHdr.len);
   store<u16>(header, VIRTIO_VSOCK_TYPE_STREAM, VsockHdr.type);
   store<u16>(header, <u16>op, VsockHdr.op);
-  store<u32>(header, flags, VsockHdr.flags);
+  store<u32>(header, op == VsockOp.SHUTDOWN ? s.localShutdown : 0, VsockHdr.flags);
   store<u32>(header, s.bufAlloc, VsockHdr.buf_alloc);
   store<u32>(header, s.fwdCnt, VsockHdr.fwd_cnt);
-  s.fwdTold = s.fwdCnt;
 }
 
 function address(header: usize, cid: u32, localPort: u32, remotePort: u32): void {
@@ -97,18 +110,43 @@ function address(header: usize, cid: u32, localPort: u32, remotePort: u32): void
   store<u32>(header, remotePort, VsockHdr.dst_port);
 }
 
+/** Sends a packet of `s` whose header is filled; frees it on failure. As SysNetworkSend. */
+export function sendFilled(s: Socket, packet: Packet): i32 {
+  const sent = SysNetworkSend(packet);
+  if (sent < 0) FreePacket(packet);
+  else s.fwdTold = s.fwdCnt;
+  return sent;
+}
+
 /** Sends a packet without payload. Returns 0, -ENOMEM, -ENOBUFS or -ENETDOWN. */
-export function sendControl(s: Socket, op: u32, flags: u32 = 0): i32 {
+export function sendControl(s: Socket, op: u32): i32 {
   const packet = AllocatePacket(0);
   if (!packet) return -Errno.ENOMEM;
-  const told = s.fwdTold;
-  fillHeader(s, packet, op, flags);
-  const sent = SysNetworkSend(packet);
-  if (sent < 0) {
-    s.fwdTold = told;
-    FreePacket(packet);
+  fillHeader(s, packet, op);
+  return sendFilled(s, packet);
+}
+
+/**
+ * Sends a packet without payload as soon as there is room and memory. Returns false while it is
+ * still owed.
+ */
+export function sendSoon(s: Socket, op: u32): bool {
+  const sent = sendControl(s, op);
+  if (sent < 0 && sent != -Errno.ENETDOWN) {
+    owe(s, op);
+    return false;
   }
-  return sent;
+  paid(s, op); // or nobody is there to be told
+  return true;
+}
+
+/** Sends what is owed, as far as there is room. */
+function payOwed(): void {
+  for (let s = firstOwing(); s && hasSendRoom(); s = firstOwing()) {
+    const op: u32 = ctz(s.owed);
+    if (!sendSoon(s, op)) return; // out of memory
+    if (op == VsockOp.RST && s.handle == 0) destroySocket(s);
+  }
 }
 
 /** Answers `packet`, which belongs to no connection of ours, by RST; an RST is never answered. */
@@ -128,8 +166,23 @@ function refuse(packet: Packet): void {
 
 /** The peer broke the rules, or is not wanted any more: RST, and the application learns `error`. */
 export function reset(s: Socket, error: i32): void {
-  sendControl(s, VsockOp.RST);
-  lost(s, error);
+  forgive(s); // nothing else is to be said
+  const told = sendSoon(s, VsockOp.RST);
+  const listener = s.listener;
+  if (listener) removePending(listener, s);
+  if (s.handle != 0) disconnect(s, error);
+  else if (told) destroySocket(s);
+  else linger(s);
+}
+
+/** A socket that the application has given up stays until an RST has been received or sent. */
+export function linger(s: Socket): void {
+  s.state = SocketState.Closing;
+  s.localShutdown = VIRTIO_VSOCK_SHUTDOWN_BOTH;
+  stopTimer(timerOf(s));
+  dropReceived(s);
+  wakeAll(readersOf(s));
+  wakeAll(writersOf(s));
 }
 
 /** The connection is gone. */
@@ -142,6 +195,7 @@ function lost(s: Socket, error: i32): void {
   } else if (s.handle == 0) {
     destroySocket(s);
   } else {
+    forgive(s);
     disconnect(s, error);
   }
 }
@@ -152,17 +206,13 @@ function lost(s: Socket, error: i32): void {
 function receive(packet: Packet): bool {
   const header = headerOf(packet);
   const op: u32 = load<u16>(header, VsockHdr.op);
-  const localPort = load<u32>(header, VsockHdr.dst_port);
-  const remoteCid = load<u32>(header, VsockHdr.src_cid);
-  const remotePort = load<u32>(header, VsockHdr.src_port);
   if (load<u16>(header, VsockHdr.type) != VIRTIO_VSOCK_TYPE_STREAM) {
     refuse(packet);
     return false;
   }
-  const s = findSocket(localPort, remoteCid, remotePort);
+  const s = addressee(packet);
   if (s == NO_SOCKET) {
-    const accepted = op == VsockOp.REQUEST && incoming(findSocket(localPort, 0, 0), packet);
-    if (!accepted) refuse(packet);
+    if (op != VsockOp.REQUEST || !incoming(packet)) refuse(packet);
     return false;
   }
   if (s.state == SocketState.Connecting) {
@@ -170,12 +220,8 @@ function receive(packet: Packet): bool {
     return false;
   }
   if (op == VsockOp.RST) {
-    // After an orderly end in either direction it is the answer that closes, not an error.
-    const orderly =
-      s.localShutdown == VIRTIO_VSOCK_SHUTDOWN_BOTH ||
-      s.peerShutdown == VIRTIO_VSOCK_SHUTDOWN_BOTH ||
-      (s.localShutdown | s.peerShutdown) == VIRTIO_VSOCK_SHUTDOWN_BOTH;
-    lost(s, orderly ? 0 : Errno.ECONNRESET);
+    // When both directions had ended it is the answer that closes, not an error.
+    lost(s, sendIsShut(s) && receiveIsShut(s) ? 0 : Errno.ECONNRESET);
     return false;
   }
   if (!takeCredit(s, header)) {
@@ -188,7 +234,7 @@ function receive(packet: Packet): bool {
     case VsockOp.CREDIT_UPDATE:
       return false;
     case VsockOp.CREDIT_REQUEST:
-      sendControl(s, VsockOp.CREDIT_UPDATE);
+      sendSoon(s, VsockOp.CREDIT_UPDATE);
       return false;
     case VsockOp.SHUTDOWN:
       peerShutdown(s, load<u32>(header, VsockHdr.flags));
@@ -205,16 +251,18 @@ function takeCredit(s: Socket, header: usize): bool {
   if (s.txCnt - fwdCnt > s.txCnt - s.peerFwdCnt) return false; // beyond what we sent, or going back
   s.peerFwdCnt = fwdCnt;
   s.peerBufAlloc = load<u32>(header, VsockHdr.buf_alloc);
-  s.creditAsked = false;
+  // An answer without credit is an answer too: asking again at once would go round for ever.
+  if (creditOf(s) != 0) s.creditAsked = false;
   wakeAll(writersOf(s));
   return true;
 }
 
 /** REQUEST: returns false when it is refused. */
-function incoming(listener: Socket, packet: Packet): bool {
+function incoming(packet: Packet): bool {
+  const header = headerOf(packet);
+  const listener = findSocket(load<u32>(header, VsockHdr.dst_port), 0, 0);
   if (listener == NO_SOCKET || listener.state != SocketState.Listening) return false;
   if (listener.pending >= listener.backlog) return false;
-  const header = headerOf(packet);
   const s = createSocket();
   if (s == NO_SOCKET) return false;
   s.localPort = listener.localPort;
@@ -238,8 +286,9 @@ function incoming(listener: Socket, packet: Packet): bool {
 function connecting(s: Socket, op: u32, header: usize): void {
   switch (op) {
     case VsockOp.RESPONSE:
+      stopTimer(timerOf(s));
+      if (!takeCredit(s, header)) return reset(s, Errno.EPROTO);
       s.state = SocketState.Connected;
-      takeCredit(s, header);
       wakeAll(readersOf(s));
       break;
     case VsockOp.RST:
@@ -294,84 +343,14 @@ function peerShutdown(s: Socket, flags: u32): void {
  * The transport was reset, or the device is gone (V21, V22): listeners stay, connections do not.
  */
 function resetConnections(): void {
-  for (let i: u32 = 0; i < socketSlots(); i++) {
-    const s = socketAt(i);
-    if (s == NO_SOCKET) continue;
-    const alive = s.state == SocketState.Connected || s.state == SocketState.Connecting;
-    if (s.state == SocketState.Listening) dropPending(s, false);
-    else if (alive) disconnect(s, Errno.ECONNRESET);
+  for (let i: u32 = 0; i < BUCKETS; i++) {
+    for (let s = firstInBucket(i), next = NO_SOCKET; s != NO_SOCKET; s = next) {
+      next = changetype<Socket>(changetype<usize>(s.nextInBucket));
+      if (s.state >= SocketState.Connecting) lost(s, Errno.ECONNRESET);
+    }
   }
-}
-
-function dropPending(listener: Socket, tell: bool): void {
-  for (let s = takePending(listener); s != NO_SOCKET; s = takePending(listener)) {
-    if (tell) sendControl(s, VsockOp.RST);
-    destroySocket(s);
+  for (let s = firstOwing(); s; s = firstOwing()) {
+    forgive(s);
+    if (s.handle == 0) destroySocket(s);
   }
-}
-
-// The application's part of a connection's end.
-
-/** Shuts directions down for good; `flags` as on the wire. Returns 0 or an error of sendControl. */
-export function shutdown(s: Socket, flags: u32): i32 {
-  const added = flags & ~s.localShutdown;
-  if (added == 0) return 0;
-  const sent = sendControl(s, VsockOp.SHUTDOWN, s.localShutdown | flags);
-  if (sent < 0) return sent;
-  s.localShutdown |= flags;
-  if ((added & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0) dropReceived(s);
-  wakeAll(readersOf(s));
-  wakeAll(writersOf(s));
-  return 0;
-}
-
-/** The application has closed a socket and has no handle on it any more. */
-export function close(s: Socket): void {
-  if (s.state == SocketState.Listening) dropPending(s, true);
-  if (s.state == SocketState.Connecting) sendControl(s, VsockOp.RST);
-  if (s.state != SocketState.Connected) {
-    destroySocket(s);
-    return;
-  }
-  dropReceived(s);
-  wakeAll(readersOf(s));
-  wakeAll(writersOf(s));
-  const both = VIRTIO_VSOCK_SHUTDOWN_BOTH;
-  if (s.peerShutdown == both || sendControl(s, VsockOp.SHUTDOWN, both) < 0) {
-    sendControl(s, VsockOp.RST);
-    destroySocket(s);
-    return;
-  }
-  // V16: until RST the addresses must not be used again.
-  s.localShutdown = both;
-  s.state = SocketState.Closing;
-  const timer = timerOf(s);
-  timer.handler = (closeTimedOut as (arg: usize) => void).index;
-  startTimer(timer, nowNs() + CLOSE_TIMEOUT_NS);
-}
-
-function closeTimedOut(arg: usize): void {
-  reset(changetype<Socket>(arg), 0);
-}
-
-/** Gives up a connection attempt. */
-export function abandonConnect(s: Socket): void {
-  sendControl(s, VsockOp.RST);
-  unhash(s);
-  s.remoteCid = 0;
-  s.remotePort = 0;
-  s.state = SocketState.Bound;
-  hash(s);
-}
-
-/** Has the stream ended with nothing more to read? */
-export function atEnd(s: Socket): bool {
-  if (packetsOf(s).count != 0) return false;
-  return s.state == SocketState.Disconnected ? s.error == 0 : receiveIsShut(s);
-}
-
-/** After a read: the peer had ended both directions, and the last byte is out. */
-export function endIfDrained(s: Socket): void {
-  if (s.state != SocketState.Connected || packetsOf(s).count != 0) return;
-  if (s.peerShutdown == VIRTIO_VSOCK_SHUTDOWN_BOTH) reset(s, 0);
 }

@@ -1,5 +1,5 @@
-// Takes the place of asc's runtime (see tools/transform.mjs): the kernel has no garbage collector, so
-// managed allocation fails the build. ERROR() speaks only when a caller is really compiled.
+// Takes the place of asc's runtime (see tools/transform.mjs): the kernel has no garbage collector,
+// so managed allocation fails the build. ERROR() speaks only when a caller is really compiled.
 @unsafe @global export function __alloc(size: usize): usize {
   ERROR("managed allocation (__alloc): the kernel has no garbage collector");
   return 0;

@@ -173,6 +173,38 @@ export function test_growing_keeps_the_contents_and_shrinking_the_place(): void 
   assert(ToroMemLength(q) == 5000);
 }
 
+export function test_shrinking_gives_back_what_is_not_needed_and_null_is_an_allocation(): void {
+  const before = heapInUse();
+  const p = ToroReAllocMem(0, 1_000_000);
+  memory.fill(p, 7, 1_000_000);
+  assert(ToroReAllocMem(p, 1000) == p);
+  assert(heapInUse() - before < 1100);
+  assert(ToroReAllocMem(p, 0) == p && ToroMemLength(p) == 0);
+  assert(ToroReAllocMem(p, 5000) != 0);
+  assert(ToroReAllocMem(0, 0xffff_ffff) == 0);
+}
+
+/** On a machine of 4 GiB: addresses in the upper half are as good as those below. */
+export function all_of_4_GiB(): void {
+  const before = heapInUse();
+  assert(heapBytes() > 0xffe0_0000);
+  const low = ToroGetMem(0x7f00_0000);
+  const high = ToroGetMem(0x7000_0000);
+  assert(low != 0 && high > low && high + 0x7000_0000 > 0xe000_0000);
+  store<u8>(high + 0x7000_0000 - 1, 1);
+  assert(ToroGetMem(0x7000_0000) == 0);
+  const page = ToroGetAlignedMem(100_000, 0x10000);
+  assert(page > high && (page & 0xffff) == 0);
+  const moved = ToroReAllocMem(page, 200_000);
+  assert(moved > 0x8000_0000);
+  ToroFreeMem(low);
+  ToroFreeMem(moved);
+  ToroFreeMem(high);
+  assert(heapInUse() == before);
+  const whole = ToroGetMem(0xe000_0000);
+  assert(whole != 0 && ToroFreeMem(whole) == 0);
+}
+
 // Each of these must end in a panic; the host knows the words.
 
 export function panics_double_free(): void {

@@ -4,31 +4,19 @@ import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
 import {
   BeginThread,
   Sleep,
-  SysEndThread,
   SysJoinThread,
   SysKillThread,
   SysResumeThread,
-  SysSuspendThread,
   SysThreadSelf,
   SysThreadSwitch,
 } from "../../kernel/process";
-import {
-  schedule,
-  shield,
-  switchCount,
-  unshield,
-  wait,
-  wakeAll,
-  wakeSome,
-  yieldNow,
-} from "../../kernel/scheduler";
+import { schedule, switchCount, wait, wakeAll, wakeSome, yieldNow } from "../../kernel/scheduler";
 import { threadCount, WaitQueue } from "../../kernel/thread";
 import { inUse, mark, marks, thread } from "./harness";
 
 export { boot, interrupt, run, unfinished } from "./harness";
 
 const queue = changetype<WaitQueue>(memory.data(8));
-const other = changetype<WaitQueue>(memory.data(8));
 let counter: u32 = 0;
 let victim: i32 = 0;
 const naps: StaticArray<u32> = [30, 10, 20, 40, 10];
@@ -204,169 +192,25 @@ export function test_sleepers_wake_in_the_order_of_their_deadlines(): void {
   });
 }
 
-export function test_suspend_stops_a_ready_thread_until_resume(): void {
-  victim = thread((_: usize): void => {
+export function test_sleep_0_lets_others_run_and_comes_back(): void {
+  thread((_: usize): void => {
+    mark(1);
+    Sleep(0);
+    mark(3);
+    assert(SysJoinThread(thread((_: usize): void => Sleep(1)), i64.MAX_VALUE) == 0);
+    mark(4);
+  });
+  thread((_: usize): void => {
     mark(2);
-  });
-  assert(SysSuspendThread(victim) == 0);
-  thread((_: usize): void => {
-    mark(1);
-  });
-  schedule(100);
-  assert(marks() == 1);
-  assert(SysResumeThread(victim) == 0);
-  schedule(100);
-  assert(marks() == 12);
-  assert(SysResumeThread(victim) == -Errno.ESRCH);
-}
-
-export function test_suspend_of_a_waiting_thread_holds_it_after_its_wake_up(): void {
-  victim = thread((_: usize): void => {
-    wait(queue, NEVER);
-    mark(3);
-  });
-  schedule(100);
-  SysSuspendThread(victim);
-  wakeAll(queue);
-  schedule(100);
-  assert(marks() == 0);
-  SysResumeThread(victim);
-  schedule(100);
-  assert(marks() == 3);
-}
-
-export function test_a_thread_suspends_itself(): void {
-  victim = thread((_: usize): void => {
-    mark(1);
-    assert(SysSuspendThread(0) == 0);
-    mark(3);
-  });
-  schedule(100);
-  mark(2);
-  SysResumeThread(victim);
-  schedule(100);
-  assert(marks() == 123);
-}
-
-export function test_join_waits_for_the_end(): void {
-  victim = thread((_: usize): void => {
-    Sleep(10);
-    mark(1);
-  });
-  for (let i = 0; i < 3; i++) {
-    thread((_: usize): void => {
-      assert(SysJoinThread(victim, -1) == 0);
-      mark(2);
-    });
-  }
-  thread((_: usize): void => {
-    assert(SysJoinThread(victim, 5) == -Errno.ETIMEDOUT);
-    mark(9);
-    assert(SysJoinThread(SysThreadSelf(), 5) == -Errno.EDEADLK);
-    Sleep(20);
-    assert(marks() == 91222);
-    assert(SysJoinThread(victim, 5) == -Errno.ESRCH);
+    Sleep(5);
+    assert(marks() == 1234);
   });
 }
 
-export function test_killing_a_waiting_thread_frees_it_and_wakes_its_joiners(): void {
-  thread((_: usize): void => {});
-  schedule(1);
-  const before = inUse();
-  victim = thread((_: usize): void => {
-    wait(queue, nowNs() + 1000 * NS_PER_MS);
-    mark(9);
-  });
-  thread((_: usize): void => {
-    assert(SysJoinThread(victim, -1) == 0);
-    mark(1);
-  });
-  schedule(100);
-  assert(SysKillThread(victim) == 0);
-  schedule(100);
-  assert(marks() == 1);
-  assert(!queue.first);
+export function test_a_save_area_beyond_all_measure_is_refused(): void {
+  assert(BeginThread((_: usize): void => {}, 0, u32.MAX_VALUE) == -Errno.EINVAL);
+  assert(BeginThread((_: usize): void => {}, 0, (1 << 24) + 1) == -Errno.EINVAL);
   assert(threadCount() == 0);
-  assert(inUse() == before);
-  assert(SysKillThread(victim) == -Errno.ESRCH);
-}
-
-export function test_killing_threads_that_are_new_suspended_asleep_or_yielding(): void {
-  thread((_: usize): void => {});
-  schedule(1);
-  const before = inUse();
-  const fresh = thread((_: usize): void => {
-    mark(9);
-  });
-  SysKillThread(fresh);
-  const suspended = thread((_: usize): void => {
-    SysSuspendThread(0);
-    mark(9);
-  });
-  const asleep = thread((_: usize): void => {
-    Sleep(1000);
-    mark(9);
-  });
-  const yielding = thread((_: usize): void => {
-    while (true) SysThreadSwitch();
-  });
-  schedule(100);
-  SysKillThread(suspended);
-  SysKillThread(asleep);
-  SysKillThread(yielding);
-  schedule(100);
-  assert(marks() == 0);
-  assert(threadCount() == 0);
-  assert(inUse() == before);
-}
-
-export function test_a_shielded_thread_dies_only_behind_its_shield(): void {
-  victim = thread((_: usize): void => {
-    shield();
-    wait(queue, NEVER);
-    mark(1);
-    unshield();
-    mark(9);
-  });
-  schedule(100);
-  SysKillThread(victim);
-  schedule(100);
-  assert(threadCount() == 1);
-  wakeAll(queue);
-  schedule(100);
-  assert(marks() == 1);
-  assert(threadCount() == 0);
-}
-
-export function test_a_wake_up_of_a_thread_that_is_killed_goes_to_the_next(): void {
-  victim = thread((_: usize): void => {
-    wait(other, NEVER);
-    mark(9);
-  });
-  thread((_: usize): void => {
-    wait(other, NEVER);
-    mark(1);
-  });
-  schedule(100);
-  wakeSome(other, 1);
-  SysKillThread(victim);
-  schedule(100);
-  assert(marks() == 1);
-}
-
-export function test_a_thread_ends_itself_in_the_middle(): void {
-  thread((_: usize): void => {
-    mark(1);
-    SysEndThread();
-    mark(9);
-  });
-  const suicidal = thread((_: usize): void => {
-    SysKillThread(SysThreadSelf());
-    mark(9);
-  });
-  schedule(100);
-  assert(marks() == 1);
-  assert(SysJoinThread(suicidal, 0) == -Errno.ESRCH);
 }
 
 export function test_a_stale_id_is_nobody_even_when_its_slot_is_used_again(): void {

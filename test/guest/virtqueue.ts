@@ -1,6 +1,6 @@
 // The driver half of a virtqueue against a device of the test (test/virtqueue-driver.test.ts): it
 // copies what a chain holds into its writable part, and the first byte says when it gives it back.
-import { ToroAllocMem, ToroGetMem } from "../../kernel/memory";
+import { heapInUse, ToroAllocMem, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import { registerInterrupt } from "../../kernel/interrupt";
 import { VirtioDevice } from "../../drivers/virtio";
 import { VirtQueue } from "../../drivers/virtqueue";
@@ -110,6 +110,36 @@ export function test_a_full_ring_has_no_room_and_all_of_it_comes_back(): void {
   // The last of them told the device to keep it, so it is freed by a reset only.
   device.fail();
   assert(queue.take() == 0);
+  for (; count != 0; count--) assert(queue.reclaim() != 0);
+  assert(queue.reclaim() == 0 && queue.inFlight == 0);
+}
+
+export function test_a_queue_without_memory_is_an_error_and_leaves_nothing(): void {
+  device = changetype<VirtioDevice>(ToroAllocMem(offsetof<VirtioDevice>()));
+  queue = changetype<VirtQueue>(ToroAllocMem(offsetof<VirtQueue>()));
+  assert(device.probe(BASE, IRQ) && device.begin(0) == 0);
+  const before = heapInUse();
+  let taken: usize = 0;
+  for (let bytes: usize = 1 << 24; bytes >= 16; bytes >>= 1) {
+    for (let p = ToroGetMem(bytes); p != 0; p = ToroGetMem(bytes)) {
+      store<usize>(p, taken);
+      taken = p;
+    }
+  }
+  for (let status = -12; status != 0; ) {
+    status = device.addQueue(queue, 0, 64, 0);
+    assert(status == 0 || status == -12);
+    const next = load<usize>(taken);
+    ToroFreeMem(taken);
+    taken = next;
+  }
+  while (taken != 0) {
+    const next = load<usize>(taken);
+    ToroFreeMem(taken);
+    taken = next;
+  }
+  queue.destroy();
+  assert(heapInUse() == before);
 }
 
 export function test_the_ring_index_wraps_at_65536(): void {

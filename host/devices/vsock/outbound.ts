@@ -20,6 +20,11 @@ export class RingShare {
   }
 }
 
+/** Empties an array that is filled again soon: with `length = 0` V8 would drop its memory. */
+export function empty(list: unknown[]): void {
+  while (list.length > 0) list.pop();
+}
+
 export class Outbound {
   readonly #share: RingShare;
   readonly #stageBytesMax: number;
@@ -49,14 +54,13 @@ export class Outbound {
 
   /** Takes `length` payload bytes. True: it keeps the chain; false: they were copied. */
   take(chain: Chain, length: number): boolean {
-    const parts = chain.readable(VsockHdr.sizeof, length);
     // Whatever follows copied bytes is copied as well: order.
     const copy = this.#sending || this.#staged > 0 || this.#share.exhausted;
-    if (copy || parts.length > PARTS_MAX) {
-      this.#copy(parts, length);
+    if (copy || chain.readableCount > PARTS_MAX) {
+      this.#copy(chain.readable(VsockHdr.sizeof, length), length);
       return false;
     }
-    for (const part of parts) this.#parts.push(part);
+    chain.readable(VsockHdr.sizeof, length, this.#parts);
     this.#chains.push(chain);
     this.#bytes += length;
     return true;
@@ -73,7 +77,7 @@ export class Outbound {
     }
     if (this.#parts.length === 0) return 0;
     const taken = socket.send(this.#parts);
-    this.#parts.length = 0;
+    empty(this.#parts);
     if (taken) return this.complete();
     this.#sending = true;
     for (const chain of this.#chains) this.#pinned += chain.count;
@@ -83,8 +87,8 @@ export class Outbound {
 
   /** The kernel has the send in flight: gives its chains back. Returns its bytes. */
   complete(): number {
-    for (const chain of this.#chains) chain.release(0);
-    this.#chains.length = 0;
+    for (let i = 0; i < this.#chains.length; i++) (this.#chains[i] as Chain).release(0);
+    empty(this.#chains);
     this.#share.pinned -= this.#pinned;
     this.#pinned = 0;
     this.#sending = false;
@@ -95,7 +99,7 @@ export class Outbound {
 
   /** Forgets everything. The socket must be closed: nothing may read the chains any more. */
   drop(): void {
-    this.#parts.length = 0;
+    empty(this.#parts);
     this.#stage = null;
     this.#staged = 0;
     this.complete();

@@ -1,0 +1,81 @@
+// Ping-pong: connects to an echo on the host and times round trips as the guest sees them. Kernel
+// parameters: port= of CID 2, size= in bytes, count=.
+import { parameterNumber } from "../../kernel/commandline";
+import { print, printNumber } from "../../kernel/console";
+import { clock } from "../../kernel/hypercall";
+import { kernelMain } from "../../kernel/main";
+import { ToroGetAlignedMem } from "../../kernel/memory";
+import {
+  SOCK_STREAM,
+  SysSocket,
+  SysSocketClose,
+  SysSocketConnect,
+  SysSocketRecv,
+  SysSocketSend,
+} from "../../kernel/net/calls";
+import { VMADDR_CID_HOST } from "../../drivers/abi/vsock";
+
+export { interrupt, run } from "../../kernel/main";
+
+const SIZE_MAX: u32 = 1048576;
+
+export function boot(bootInfo: usize): void {
+  kernelMain(bootInfo, main);
+}
+
+function main(): i32 {
+  const size = min(max<u32>(parameterNumber("size", 64), 1), SIZE_MAX);
+  const count = parameterNumber("count", 1000);
+  const out = ToroGetAlignedMem(size, 4096);
+  const back = ToroGetAlignedMem(size, 4096);
+  const socket = SysSocket(SOCK_STREAM);
+  const connected = SysSocketConnect(socket, VMADDR_CID_HOST, parameterNumber("port", 7));
+  if (out == 0 || back == 0) return failed("memory", 12);
+  if (connected < 0) return failed("connect", -connected);
+  fill(out, size);
+  const started = clock();
+  for (let i: u32 = 0; i < count; i++) {
+    const status = roundTrip(socket, out, back, size);
+    if (status < 0) return failed("round trip", -status);
+  }
+  const ns = clock() - started;
+  SysSocketClose(socket);
+  if (memory.compare(out, back, size) != 0) return failed("contents", 74);
+  report(count, size, ns);
+  return 0;
+}
+
+function fill(at: usize, bytes: u32): void {
+  for (let i: u32 = 0; i < bytes; i++) store<u8>(at + i, <u8>(i * 31));
+}
+
+/** Sends all and receives as much. Yields. Returns 0 or an error. */
+function roundTrip(socket: i32, out: usize, back: usize, size: u32): i32 {
+  const sent = SysSocketSend(socket, out, size, 0);
+  if (sent < 0) return sent;
+  for (let at: u32 = 0; at < size; ) {
+    const got = SysSocketRecv(socket, back + at, size - at, 0);
+    if (got <= 0) return got == 0 ? -104 : got;
+    at += got;
+  }
+  return 0;
+}
+
+function report(count: u32, size: u32, ns: u64): void {
+  print("ping-pong: ");
+  printNumber(count);
+  print(" round trips of ");
+  printNumber(size);
+  print(" bytes, ");
+  printNumber(count == 0 ? 0 : ns / count);
+  print(" ns each\n");
+}
+
+function failed(what: string, error: i32): i32 {
+  print("ping-pong: ");
+  print(what);
+  print(" failed with error ");
+  printNumber(error);
+  print("\n");
+  return 1;
+}
