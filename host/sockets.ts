@@ -131,8 +131,8 @@ class NodeStream implements StreamSocket {
   }
 
   close(): void {
-    // Behind the callback of a write in this turn: over a destroyed socket Node would make an Error,
-    // stack and all, for nobody.
+    // Behind the callback of a write in this turn: over a destroyed socket Node would make an
+    // Error, stack and all, for nobody.
     process.nextTick(destroy, this.#socket);
   }
 

@@ -71,20 +71,26 @@ export class Chain {
     return this.#queue.memory;
   }
 
-  /** Guest address of [offset, offset + length) if the first readable segment has all of it, or -1. */
+  /**
+   * Guest address of [offset, offset + length) if the first readable segment has all of it, or -1.
+   */
   readableAt(offset: number, length: number): number {
     if (this.readableCount === 0 || offset + length > (this.lengths[0] as number)) return -1;
     return (this.addresses[0] as number) + offset;
   }
 
-  /** Guest address of [offset, offset + length) if the first writable segment has all of it, or -1. */
+  /**
+   * Guest address of [offset, offset + length) if the first writable segment has all of it, or -1.
+   */
   writableAt(offset: number, length: number): number {
     const first = this.readableCount;
     if (first === this.count || offset + length > (this.lengths[first] as number)) return -1;
     return (this.addresses[first] as number) + offset;
   }
 
-  /** Views on [offset, offset + length) of the readable part, put behind those in `views`: no copy. */
+  /**
+   * Views on [offset, offset + length) of the readable part, put behind those in `views`: no copy.
+   */
   readable(offset: number, length: number, views: Uint8Array[] = []): Uint8Array[] {
     return this.#views(0, this.readableCount, offset, length, views);
   }

@@ -1,4 +1,5 @@
-// The guest's sockets against the real device: a machine, its calls one by one, and what is around it.
+// The guest's sockets against the real device: a machine, its calls one by one, and what is around
+// it.
 import { ManualClock, systemClock } from "../host/clock.ts";
 import type { VirtioDevice } from "../host/device.ts";
 import { VsockDevice, type VsockOptions } from "../host/devices/vsock.ts";

@@ -15,7 +15,8 @@ test("pretty lines name who speaks, JSON lines have fixed fields", () => {
   expect(lines).toEqual([
     "ready\n",
     "warn: vsock: odd\n",
-    '{"ts":"1970-01-01T00:00:00.000Z","level":"debug","cid":3,"comp":"vsock","msg":"a \\"quoted\\" word"}\n',
+    '{"ts":"1970-01-01T00:00:00.000Z","level":"debug","cid":3,"comp":"vsock",' +
+      '"msg":"a \\"quoted\\" word"}\n',
   ]);
 });
 

@@ -1,5 +1,5 @@
-// NodeSockets, the host's real network, over TCP on 127.0.0.1: who owns bytes, and in which order what
-// happens is told. The peer of each test is a plain socket of Node.
+// NodeSockets, the host's real network, over TCP on 127.0.0.1: who owns bytes, and in which order
+// what happens is told. The peer of each test is a plain socket of Node.
 import net from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import {

@@ -114,7 +114,9 @@ export class SimulatedSocket implements StreamSocket {
     return this.unread.length > 0 || this.#finished;
   }
 
-  /** Lets the device read once: bytes or, behind them, the end. Like a kernel, it fills the read. */
+  /**
+   * Lets the device read once: bytes or, behind them, the end. Like a kernel, it fills the read.
+   */
   deliver(): number {
     if (!this.readable) return 0;
     if (this.unread.length === 0) {

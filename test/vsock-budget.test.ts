@@ -1,5 +1,5 @@
-// What slow readers can make the vsock device hold: a window for each connection, a budget for all, and
-// no connection that nobody will ever finish.
+// What slow readers can make the vsock device hold: a window for each connection, a budget for all,
+// and no connection that nobody will ever finish.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
 import { Budget } from "../host/devices/vsock/budget.ts";

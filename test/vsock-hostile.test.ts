@@ -1,4 +1,5 @@
-// The vsock device against a guest that breaks the rules: it is answered, and everything else goes on.
+// The vsock device against a guest that breaks the rules: it is answered, and everything else goes
+// on.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
 import {

@@ -1,8 +1,9 @@
 // Virtio socket device (virtio 5.10): streams between guest ports and sockets of the host.
 //
 // A client of a published address becomes REQUEST to the guest; REQUEST from the guest becomes a
-// connection to the address that its host port is mapped to. Kicks only mark a queue: the packets of a
-// turn are handled when the guest has halted, so that what it sent on one stream leaves in one writev.
+// connection to the address that its host port is mapped to. Kicks only mark a queue: the packets
+// of a turn are handled when the guest has halted, so that what it sent on one stream leaves in one
+// writev.
 import { VIRTIO_ID_VSOCK } from "../../drivers/abi/virtio.ts";
 import {
   VIRTIO_VSOCK_F_STREAM,
@@ -93,7 +94,9 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
 
   // ---- for the owner of the machine
 
-  /** Clients of a TCP address reach a port of the guest. Rejects when the address cannot be bound. */
+  /**
+   * Clients of a TCP address reach a port of the guest. Rejects when the address cannot be bound.
+   */
   publish(port: PublishedPort): Promise<SocketAddress> {
     return this.#listeners.add(port);
   }
@@ -129,8 +132,8 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   }
 
   /**
-   * Takes no more clients and reads no more from those there are, tells the guest that they are done,
-   * and resolves when the last connection is. Bytes on their way to clients still arrive.
+   * Takes no more clients and reads no more from those there are, tells the guest that they are
+   * done, and resolves when the last connection is. Bytes on their way to clients still arrive.
    */
   drain(): Promise<void> {
     this.#draining = true;

@@ -1,5 +1,6 @@
 // READDIR and READDIRPLUS: whole entries, as many as fit. The names of an open directory are read
-// when the guest reads from the start, so cookies (positions in them) outlive an unlink on the host.
+// when the guest reads from the start, so cookies (positions in them) outlive an unlink on the
+// host.
 import { Errno } from "../../../drivers/abi/errno.ts";
 import {
   FUSE_ROOT_ID,

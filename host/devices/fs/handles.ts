@@ -43,7 +43,9 @@ export class HandleTable {
     return this.#handles.size;
   }
 
-  /** Opens a node. Only regular files and directories are ever opened (CVE-2020-35517); or -Errno. */
+  /**
+   * Opens a node. Only regular files and directories are ever opened (CVE-2020-35517); or -Errno.
+   */
   open(node: Node, directory: boolean): Handle | number {
     if (directory && node.type !== FuseType.DIR) return -Errno.ENOTDIR;
     if (!directory && node.type !== FuseType.REG) return refusal(node);

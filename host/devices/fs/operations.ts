@@ -133,7 +133,9 @@ function getattr(server: FuseServer, request: FuseRequest, node: Node): number {
   return FuseAttrOut.sizeof;
 }
 
-/** The guest gets the text and resolves it by itself, inside the share; the server never does (W11). */
+/**
+ * The guest gets the text and resolves it by itself, inside the share; the server never does (W11).
+ */
 function readlink(_server: FuseServer, request: FuseRequest, node: Node): number {
   if (node.type !== FuseType.LNK) return -Errno.EINVAL;
   if (node.target.length > request.room) return -Errno.EINVAL;

@@ -82,7 +82,9 @@ export class FuseRequest {
     return name.includes(0x2f) ? -Errno.EINVAL : name;
   }
 
-  /** Answers with `result` bytes, or -Errno; without room for a header the chain goes back empty. */
+  /**
+   * Answers with `result` bytes, or -Errno; without room for a header the chain goes back empty.
+   */
   finish(result: number): void {
     const { chain } = this;
     this.#chain = null;

@@ -1,5 +1,6 @@
 // One vsock connection between a port of the guest and a stream socket of the host (virtio 5.10.6).
-// What it owes the guest is a bit per kind of packet, paid in fixed order when an rx buffer is there.
+// What it owes the guest is a bit per kind of packet, paid in fixed order when an rx buffer is
+// there.
 //
 //   guest RW ──▶ Outbound ──▶ socket         fwd_cnt grows when the kernel has the bytes
 //   socket ──▶ Inbound ──▶ rx buffers        one chunk at most, then the socket is paused

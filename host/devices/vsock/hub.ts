@@ -22,7 +22,10 @@ export const LIMITS: VsockLimits = {
 export const CONNECT_MS = 2000;
 /** SHUTDOWN of both ways without RST (V16). */
 export const CLOSE_MS = 2000;
-/** One side has closed and its last bytes wait for a slow reader on the other: time without progress. */
+/**
+ * One side has closed and its last bytes wait for a slow reader on the other: time without
+ * progress.
+ */
 export const TAIL_MS = 30_000;
 /** Everything is with the kernel; the client's unread bytes are drained, or they would reset it. */
 export const LINGER_MS = 2000;

@@ -1,5 +1,5 @@
-// Payload on its way from the socket of one connection to the guest: one chunk at most. While it waits
-// for credit or rx buffers the socket is paused, so that the client feels the guest's pace.
+// Payload on its way from the socket of one connection to the guest: one chunk at most. While it
+// waits for credit or rx buffers the socket is paused, so that the client feels the guest's pace.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
@@ -36,7 +36,9 @@ export class Inbound {
     this.#at = 0;
   }
 
-  /** Copies behind the header's place as much as `credit` and the chain allow; returns the bytes. */
+  /**
+   * Copies behind the header's place as much as `credit` and the chain allow; returns the bytes.
+   */
   emit(chain: Chain, credit: number): number {
     const chunk = this.#chunk as Uint8Array;
     const room = Math.min(chain.writableBytes - VsockHdr.sizeof, credit, VSOCK_PACKET_BYTES_MAX);

@@ -1,6 +1,6 @@
-// The 44-byte header of a vsock packet (virtio 5.10.6), in and out of chains. Each field is read out
-// of guest memory once, so that what was checked cannot change, however the header is split over
-// descriptors (S2).
+// The 44-byte header of a vsock packet (virtio 5.10.6), in and out of chains. Each field is read
+// out of guest memory once, so that what was checked cannot change, however the header is split
+// over descriptors (S2).
 import {
   VIRTIO_VSOCK_TYPE_STREAM,
   VMADDR_CID_HOST,

@@ -44,7 +44,9 @@ export class ReadyList {
 
 const RESETS_MAX = 256;
 
-/** Resets without a connection. While it is full, the device takes no packets from the guest (V5). */
+/**
+ * Resets without a connection. While it is full, the device takes no packets from the guest (V5).
+ */
 export class ResetList {
   readonly #hostPorts = new Uint32Array(RESETS_MAX);
   readonly #guestPorts = new Uint32Array(RESETS_MAX);
