@@ -9,6 +9,9 @@ import { SimulatedNetwork, type SimulatedSocket } from "./simulation-socket.ts";
 
 const OPS = ["accept", "connect", "recv", "peek", "send", "select", "shutdown", "close"] as const;
 
+/** Of deferred turns and events of sockets, without time passing. */
+const ROUNDS_MAX = 10_000;
+
 export interface HalvesOptions {
   /** Real sockets, and the system's clock. */
   readonly real?: boolean;
@@ -78,7 +81,7 @@ export class BothHalves {
   /** Everything that can happen without time passing happens. */
   settle(): void {
     for (let rounds = 0; ; rounds++) {
-      if (rounds > 100_000) throw new Error("guest and device never come to rest");
+      if (rounds > ROUNDS_MAX) throw new Error("guest and device never come to rest");
       let happened = this.clock.settle();
       for (const { socket } of this.network.connects) happened += socket.settle();
       for (const socket of this.clients) happened += socket.settle();

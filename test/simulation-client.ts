@@ -66,8 +66,6 @@ export function makeNonsense(random: Random): Plan {
 
 export class Client {
   readonly plan: Plan;
-  /** It does something before this time, in milliseconds: then the server need not give up. */
-  urgentMs = Number.POSITIVE_INFINITY;
   readonly #random: Random;
   readonly #fragments: Buffer[];
   readonly #resetAfter: number;
@@ -75,6 +73,7 @@ export class Client {
   readonly #connect: () => SimulatedSocket;
   #socket: SimulatedSocket | null = null;
   #steps = 0;
+  #urgentMs = Number.POSITIVE_INFINITY;
   #endSaid = false;
 
   /** Calls `connect` when it acts for the first time. */
@@ -96,11 +95,21 @@ export class Client {
     return this.#socket?.received ?? [];
   }
 
+  /** It acts before this time, in milliseconds, so that the server need not give up. */
+  urgentMs(nowMs: number): number {
+    const socket = this.#socket;
+    if (socket === null) return Number.POSITIVE_INFINITY;
+    const owes = this.#fragments.length > 0 || this.#owesEnd || socket.readable;
+    const readMs = socket.sending ? this.#readMsMax : Number.POSITIVE_INFINITY;
+    this.#urgentMs = Math.min(this.#urgentMs, nowMs + (owes ? PAUSE_MS_MAX : readMs));
+    return this.#urgentMs;
+  }
+
   /** Something happens on its socket; which, is chance. */
-  act(nowMs: number): string {
+  act(): string {
+    this.#urgentMs = Number.POSITIVE_INFINITY;
     if (this.#socket === null) {
       this.#socket = this.#connect();
-      this.#schedule(nowMs, this.#socket);
       return "connect";
     }
     const socket = this.#socket;
@@ -115,7 +124,6 @@ export class Client {
     if (socket.sending) wishes.push(() => `take ${socket.take()}`);
     if (socket.closing) wishes.push(() => this.#close(socket));
     const happened = wishes.length === 0 ? "nothing" : this.#random.any(wishes)();
-    this.#schedule(nowMs, socket);
     return happened;
   }
 
@@ -150,12 +158,6 @@ export class Client {
   #close(socket: SimulatedSocket): string {
     socket.tellClosed();
     return "closed";
-  }
-
-  #schedule(nowMs: number, socket: SimulatedSocket): void {
-    const owes = this.#fragments.length > 0 || this.#owesEnd || socket.readable;
-    const readMs = socket.sending ? this.#readMsMax : Number.POSITIVE_INFINITY;
-    this.urgentMs = nowMs + (owes ? PAUSE_MS_MAX : readMs);
   }
 
   /** Cuts the stream anywhere, into at most so many pieces that no head takes too long. */

@@ -73,9 +73,10 @@ const hostile = (seed: number) =>
   );
 
 const STATUSES = [200, 206, 301, 304, 400, 404, 405, 408, 414, 416, 431, 501, 505];
-const SEEDS = Array.from({ length: 40 }, (_, i) => i + 1);
-/** They failed once: senders without credit asked for it again and again, for ever. */
-const SEEDS_THAT_FAILED = [101, 102];
+const SEEDS = Array.from({ length: 40 }, (_, i) => i + 2);
+const SEEDS_THAT_FAILED = [
+  1, // a sender without credit asked for it again with every answer that gave none, for ever
+];
 
 describe("clients do anything that clients may", () => {
   test.each([...SEEDS, ...SEEDS_THAT_FAILED])("G14, G31, W2: seed %i", async (seed) => {

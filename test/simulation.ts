@@ -16,8 +16,9 @@ const site = makeSite();
 /** Someone on the network: acts once in a while, until it is done. */
 export interface Actor {
   readonly done: boolean;
-  readonly urgentMs: number;
-  act(nowMs: number): string;
+  /** The latest time at which it must act, in milliseconds. */
+  urgentMs(nowMs: number): number;
+  act(): string;
 }
 
 export interface Books {
@@ -143,9 +144,9 @@ export class Simulation {
     let active = actors.filter((actor) => !actor.done);
     for (let step = 0; active.length > 0; step++) {
       if (step > STEPS_MAX) throw new Error("somebody is never done");
-      const urgent = active.find((actor) => actor.urgentMs <= this.nowMs);
+      const urgent = active.find((actor) => actor.urgentMs(this.nowMs) <= this.nowMs);
       const actor = urgent ?? this.random.any(active);
-      this.note(`${actors.indexOf(actor)} ${actor.act(this.nowMs)}`);
+      this.note(`${actors.indexOf(actor)} ${actor.act()}`);
       if (this.random.chance(0.5)) this.clock.settle();
       else if (this.random.chance(0.2)) this.settle();
       if (this.ended !== "") throw new Error(`the machine ended: ${this.ended}`);
@@ -189,8 +190,8 @@ export class Simulation {
   #pass(active: readonly Actor[]): void {
     const chance = this.random.next();
     if (chance < 0.8) return;
-    const wished = chance < 0.99 ? this.random.next() * 2 : this.random.below(20_000);
-    const urgent = Math.min(...active.map((actor) => actor.urgentMs));
+    const wished = chance < 0.99 ? this.random.next() * 2 : this.random.below(5000);
+    const urgent = Math.min(...active.map((actor) => actor.urgentMs(this.nowMs)));
     const ms = Math.min(wished, Math.max(0, urgent - this.nowMs));
     if (ms > 0) this.clock.advance(ms);
   }

@@ -13,6 +13,8 @@ import { makeFolder, parseResponses, removeFolders } from "./appliance.ts";
 const { wasm } = await compile("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 
+const MIB = 1024 * 1024;
+
 afterEach(removeFolders);
 
 /** The far end of one connection; takes everything at once unless it is slow. */
@@ -46,7 +48,7 @@ class Client implements StreamSocket {
   }
 }
 
-async function serve(site: string, files: Files = hostFiles()) {
+async function serve(site: string, files: Files = hostFiles(), memoryBytes = 64 * MIB) {
   const clock = new ManualClock();
   let acceptor: Acceptor | undefined;
   const sockets: Sockets = {
@@ -66,7 +68,7 @@ async function serve(site: string, files: Files = hostFiles()) {
     files,
     attrTimeoutMs: 0,
   });
-  const machine = await Machine.create({ image, devices: [vsock, fs], clock });
+  const machine = await Machine.create({ image, devices: [vsock, fs], clock, memoryBytes });
   await vsock.publish({ port: 80, guestPort: 80 });
   machine.boot();
   const connect = (client: Client): Client => {
@@ -91,6 +93,22 @@ test("a client that takes a little now and then gets all of it, one that takes n
   }
   expect(parseResponses(slow.received)[0]!.body).toBe("p".repeat(200_000));
   expect(dead.left).toBe(true);
+  machine.dispose();
+});
+
+test("a response for which memory is out is a 503, and the machine goes on", async () => {
+  const site = makeFolder();
+  writeFileSync(`${site}/large`, "l".repeat(MIB));
+  const { connect, machine } = await serve(site, hostFiles(), 4 * MIB);
+  const clients = Array.from({ length: 200 }, () => connect(new Client(true)));
+  for (const client of clients) client.get("/large");
+  const answers = new Set(clients.map(({ received }) => received.slice(0, 12)));
+  expect(answers).toContain("HTTP/1.1 200");
+  expect(answers).toContain("HTTP/1.1 503");
+  for (const client of clients) client.events.closed();
+  const later = connect(new Client());
+  later.get("/missing");
+  expect(later.received).toMatch(/^HTTP\/1.1 404/);
   machine.dispose();
 });
 
