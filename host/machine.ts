@@ -352,6 +352,10 @@ export class Machine {
     this.#state = State.Ended;
     this.#cancelTimer();
     this.#firmware.flush();
+    if (exit?.kind === "power-off") {
+      // What the guest had handed over before it went is still sent.
+      for (const registers of this.registers) registers.halted();
+    }
     for (const { device } of this.registers) device.dispose();
     if (exit !== null) this.#resolve(exit);
     else this.#reject(fault);

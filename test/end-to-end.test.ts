@@ -151,8 +151,26 @@ describe("stream applications", () => {
     expect(await Promise.all(echoed)).toEqual(echoed.map(() => true));
   });
 
+  test("what an application sent before it returned still arrives", async () => {
+    let received = 0;
+    const server = net.createServer((socket) => {
+      socket.on("data", (chunk) => {
+        received += chunk.length;
+      });
+      socket.on("error", () => {});
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+    const { port } = server.address() as net.AddressInfo;
+    const image = await build("last-words");
+    const appliance = new Appliance(["run", image, "--connect", `9:${port}`]);
+    expect(await appliance.exited).toBe(0);
+    await until(() => received >= 100_000);
+    expect(received).toBe(100_000);
+    server.close();
+  });
+
   test("ping-pong reaches a server of the host by a mapped port, and ends with 0", async () => {
-    const server = net.createServer((socket) => socket.pipe(socket));
+    const server = net.createServer((socket) => socket.on("error", () => {}).pipe(socket));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
     const { port } = server.address() as net.AddressInfo;
     const args = ["run", "apps/ping-pong", "--connect", `9:${port}`];

@@ -68,7 +68,7 @@ describe("files", () => {
     expect((await get("/sub/")).body).toBe("<h1>sub</h1>");
     const moved = await get("/sub?x=1");
     expect(moved.status).toBe(301);
-    expect(moved.headers.get("location")).toBe("/sub/");
+    expect(moved.headers.get("location")).toBe("/sub/?x=1");
     expect((await get("/sub/deeper/")).status).toBe(404);
     expect((await get("//sub")).headers.get("location")).toBe("/sub/");
   });
@@ -101,6 +101,7 @@ describe("files", () => {
     expect((await get("/text.txt?query=/../x")).body).toBe("0123456789");
     expect((await get("/%74%65xt.txt#frag")).body).toBe("0123456789");
     expect((await get("http://elsewhere/text.txt")).body).toBe("0123456789");
+    expect((await get("http://elsewhere")).body).toBe("<h1>home</h1>");
   });
 
   test("long names: 250 bytes are served, 300 and 3000 are not found, beyond 4096 is 414 (Toro faults 30, 51)", async () => {

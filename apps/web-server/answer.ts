@@ -12,12 +12,12 @@ import { copyStat, FileStat } from "../../kernel/fs/stat";
 import { SysSocketSend } from "../../kernel/net/calls";
 import { CACHED_BYTES_MAX, Entry, loadEntry, lookUp, unuse, use } from "./cache";
 import { allowsRange, isNotModified } from "./conditional";
-import { outputOf, pathOf, requestOf, Work } from "./connection";
-import { decodePath, pathEnd, pathStart } from "./path";
+import { decodePath, pathEnd, pathStart, ROOT } from "./path";
 import { parseRange, Range, RangeKind } from "./range";
 import { Method, Request } from "./request";
 import { putEnd, putFileHeaders, putLength, putStart, putValidators, reason } from "./response";
 import { putBytes, putNumber, putText } from "./text";
+import { outputOf, pathOf, requestOf, Work } from "./work";
 
 const S_IFMT: u32 = 0o170000;
 const S_IFDIR: u32 = 0o040000;
@@ -40,7 +40,7 @@ export function answer(work: Work): bool {
   const end = request.target + request.targetBytes;
   const start = pathStart(request.target, request.targetBytes);
   if (start == 0) return fail(work, 400);
-  const stop = pathEnd(start, end);
+  const stop = start == ROOT ? start + 1 : pathEnd(start, end);
   const path = pathOf(work);
   const decoded = decodePath(start, stop, path);
   if (decoded < 0) return fail(work, <u32>-decoded);
@@ -53,7 +53,7 @@ export function answer(work: Work): bool {
   if (found < 0) return fail(work, statusOf(found));
   const kind = stat.mode & S_IFMT;
   // An index that is a directory itself would be redirected to for ever.
-  if (kind == S_IFDIR && !asDirectory) return redirect(work, start, stop);
+  if (kind == S_IFDIR && !asDirectory) return redirect(work, start, stop, end);
   if (kind != S_IFREG) return fail(work, 403);
   return serveFile(work, bytes);
 }
@@ -220,14 +220,16 @@ function unsatisfiable(work: Work): bool {
 }
 
 /** A directory without its slash: relative links in its index would lead astray. */
-function redirect(work: Work, start: usize, stop: usize): bool {
+function redirect(work: Work, start: usize, stop: usize, end: usize): bool {
   const output = outputOf(work);
   let at = putStart(output, 301);
   at = putText(at, "Location: ");
   // `//host` would lead to another server.
   while (start + 1 < stop && load<u8>(start, 1) == 0x2f) start++;
   at = putBytes(at, start, <u32>(stop - start));
-  at = putText(at, "/\r\n");
+  at = putText(at, "/");
+  at = putBytes(at, stop, <u32>(end - stop)); // the query
+  at = putText(at, "\r\n");
   return sendText(work, at, 301);
 }
 

@@ -13,8 +13,8 @@ import {
   SysSocketShutdown,
 } from "../../kernel/net/calls";
 import { answer, refuse } from "./answer";
-import { HEAD_BYTES_MAX, parseRequest, Request } from "./request";
-import { RESPONSE_HEAD_BYTES_MAX } from "./response";
+import { HEAD_BYTES_MAX, parseRequest } from "./request";
+import { inputOf, requestOf, Work, WORK_BYTES } from "./work";
 
 /** How long a connection may stay without a request, and a request without the end of its head. */
 export let idleTimeoutMs: u32 = 15_000;
@@ -28,33 +28,6 @@ const SHUTDOWN_SEND: i32 = 1;
 export function setTimeouts(idleMs: u32, headMs: u32): void {
   idleTimeoutMs = idleMs;
   headTimeoutMs = headMs;
-}
-
-/** Buffers of one request; in one block, given back between requests that do not follow at once. */
-@unmanaged
-export class Work {
-  socket: i32;
-  used: u32; // bytes of requests in the buffer
-}
-const REQUEST: usize = offsetof<Work>();
-const INPUT: usize = REQUEST + offsetof<Request>();
-const OUTPUT: usize = INPUT + HEAD_BYTES_MAX;
-/** Room for a decoded path and the name of an index file. */
-const PATH: usize = OUTPUT + RESPONSE_HEAD_BYTES_MAX;
-export const PATH_BYTES_MAX: u32 = 4096 + 16;
-const WORK_BYTES: usize = PATH + PATH_BYTES_MAX;
-
-export function requestOf(work: Work): Request {
-  return changetype<Request>(changetype<usize>(work) + REQUEST);
-}
-function inputOf(work: Work): usize {
-  return changetype<usize>(work) + INPUT;
-}
-export function outputOf(work: Work): usize {
-  return changetype<usize>(work) + OUTPUT;
-}
-export function pathOf(work: Work): usize {
-  return changetype<usize>(work) + PATH;
 }
 
 const peeked: usize = memory.data(16);

@@ -7,7 +7,10 @@ function hexDigit(c: u32): u32 {
   return letter < 6 ? letter + 10 : 16;
 }
 
-/** Where the path of a target begins: behind scheme and authority of the absolute form, or 0. */
+/** The path of a target in absolute form that has none (RFC 9112, 3.2.2). */
+export const ROOT: usize = memory.data<u8>([0x2f]);
+
+/** Where the path of a target begins, behind scheme and authority of the absolute form, or 0. */
 export function pathStart(target: usize, bytes: u32): usize {
   const end = target + bytes;
   if (load<u8>(target) == 0x2f) return target;
@@ -15,7 +18,7 @@ export function pathStart(target: usize, bytes: u32): usize {
     if (load<u8>(p) != 0x3a || load<u8>(p, 1) != 0x2f || load<u8>(p, 2) != 0x2f) continue;
     p += 3;
     while (p < end && load<u8>(p) != 0x2f) p++;
-    return p < end ? p : 0;
+    return p < end ? p : ROOT;
   }
   return 0;
 }
