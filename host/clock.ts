@@ -82,9 +82,13 @@ export class ManualClock implements Clock {
     return round.length;
   }
 
-  /** Moves the time on, firing timers in the order of their due times. */
+  /**
+   * Moves the time on, firing timers in the order of their due times, each with a round of what it
+   * deferred behind it; what had been deferred before comes first.
+   */
   advance(ms: number): void {
     const endNs = this.#nowNs + ms * 1e6;
+    this.settle();
     for (;;) {
       let next: ManualTimer | undefined;
       for (const timer of this.#timers) {
@@ -95,6 +99,7 @@ export class ManualClock implements Clock {
       this.#timers = this.#timers.filter((other) => other !== fired);
       this.#nowNs = Math.max(this.#nowNs, fired.dueNs);
       fired.callback();
+      this.settle();
     }
     this.#nowNs = endNs;
   }

@@ -6,8 +6,9 @@ import type { VirtQueue } from "./virtqueue.ts";
 export interface DeviceHost {
   readonly memory: GuestMemory;
   /**
-   * Gives the guest its turn if interrupts are pending; otherwise nothing. A device calls it last
-   * in every event that comes from the host (socket, timer, file), never from notify() or halted().
+   * Gives the guest its turn, if interrupts are pending, as soon as the host's events of this
+   * moment have been seen. A device calls it last in every event that comes from the host (socket,
+   * timer, file); from notify() or halted() it does nothing, for the turn is going on.
    */
   turn(): void;
   /** Monotonic nanoseconds, as the guest will see them. */

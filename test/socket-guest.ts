@@ -51,6 +51,8 @@ export class ScriptedVsock implements VirtioDevice {
   readonly sent: Sent[] = [];
   /** False: tx chains stay in the ring. */
   consuming = true;
+  /** Lets the guest have its turn. */
+  settle: () => void = () => {};
 
   constructor(queueSize = 256) {
     this.queueSizesMax = [queueSize, queueSize, queueSize];
@@ -121,6 +123,7 @@ export class ScriptedVsock implements VirtioDevice {
   signal(): void {
     for (const queue of this.queues) queue?.signal();
     this.host.turn();
+    this.settle();
   }
 
   /** An event buffer with `id`; `used` bytes of it count. */
@@ -194,6 +197,7 @@ export class SocketGuest {
       entropy: (into) => into.fill(7),
     });
     const guest = new SocketGuest(image, machine, clock, device);
+    device.settle = () => guest.settle();
     machine.boot();
     return guest;
   }

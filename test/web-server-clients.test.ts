@@ -22,6 +22,8 @@ class Client implements StreamSocket {
   events = {} as SocketEvents; // until the device adopts it
   received = "";
   left = false;
+  /** Lets the server have its turn. */
+  settle: () => void = () => {};
   readonly slow: boolean;
 
   constructor(slow = false) {
@@ -35,6 +37,7 @@ class Client implements StreamSocket {
 
   get(path: string): void {
     this.events.data(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`));
+    this.settle();
   }
 
   end(): void {}
@@ -72,7 +75,11 @@ async function serve(site: string, files: Files = hostFiles(), memoryBytes = 64 
   await vsock.publish({ port: 80, guestPort: 80 });
   machine.boot();
   const connect = (client: Client): Client => {
+    client.settle = () => {
+      while (clock.settle() > 0);
+    };
     acceptor?.accepted(client);
+    client.settle();
     return client;
   };
   return { clock, connect, machine };
