@@ -1,22 +1,17 @@
 // The kernel's sockets from listen and connect to the end, against a device that the test plays.
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { VsockOp } from "../drivers/abi/vsock.ts";
-import { compileGuest } from "./guest.ts";
-import { bytes, DONTWAIT, POLLOUT, SO_NONBLOCK, SO_RCVTIMEO, SocketGuest } from "./socket-guest.ts";
+import {
+  bytes,
+  DONTWAIT,
+  POLLOUT,
+  SO_NONBLOCK,
+  SO_RCVTIMEO,
+  socketGuests,
+} from "./socket-guest.ts";
 
-const image = await compileGuest("test/guest/sockets.ts");
-const guests: SocketGuest[] = [];
-
-async function boot(options: { queueSize?: number; memoryBytes?: number } = {}) {
-  const guest = await SocketGuest.boot(image, options);
-  guests.push(guest);
-  return guest;
-}
-
-afterEach(() => {
-  for (const guest of guests.splice(0)) guest.dispose();
-});
+const boot = await socketGuests();
 
 describe("listening and accepting", () => {
   test("V13: a REQUEST to a listener is answered by RESPONSE, elsewhere by RST", async () => {

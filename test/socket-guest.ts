@@ -1,11 +1,12 @@
 // The kernel's sockets under test: a machine with test/guest/sockets.ts and a vsock device of the
 // test's own, which shows every packet and sends whatever it is told to.
+import { afterEach } from "vitest";
 import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
 import { ManualClock } from "../host/clock.ts";
 import type { DeviceHost, VirtioDevice } from "../host/device.ts";
 import { Machine } from "../host/machine.ts";
 import type { VirtQueue } from "../host/virtqueue.ts";
-import { collectHits, type GuestImage } from "./guest.ts";
+import { collectHits, compileGuest, type GuestImage } from "./guest.ts";
 
 export interface Sent {
   readonly op: number;
@@ -286,6 +287,20 @@ export class SocketGuest {
     collectHits(this.#image, this.machine);
     this.machine.dispose();
   }
+}
+
+/** What boots guests for the tests of one file; they are disposed behind each test. */
+export async function socketGuests() {
+  const image = await compileGuest("test/guest/sockets.ts");
+  const guests: SocketGuest[] = [];
+  afterEach(() => {
+    for (const guest of guests.splice(0)) guest.dispose();
+  });
+  return async (options: { queueSize?: number; memoryBytes?: number } = {}) => {
+    const guest = await SocketGuest.boot(image, options);
+    guests.push(guest);
+    return guest;
+  };
 }
 
 export const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -1,22 +1,10 @@
 // The vsock driver against a device that lies, and Toro's packet calls.
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
-import { compileGuest } from "./guest.ts";
-import { bytes, packet, SocketGuest, text } from "./socket-guest.ts";
+import { bytes, packet, type SocketGuest, socketGuests, text } from "./socket-guest.ts";
 
-const image = await compileGuest("test/guest/sockets.ts");
-const guests: SocketGuest[] = [];
-
-async function boot(options: { queueSize?: number; memoryBytes?: number } = {}) {
-  const guest = await SocketGuest.boot(image, options);
-  guests.push(guest);
-  return guest;
-}
-
-afterEach(() => {
-  for (const guest of guests.splice(0)) guest.dispose();
-});
+const boot = await socketGuests();
 
 describe("a hostile device", () => {
   test("S16, D4, D5, D6: a packet that lies about its length or address is dropped, and its buffer posted again", async () => {

@@ -1,9 +1,8 @@
 // The kernel's sockets when things end out of turn: attempts given up, half-closed connections,
 // threads killed in calls, counters that wrap.
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { VsockOp } from "../drivers/abi/vsock.ts";
-import { compileGuest } from "./guest.ts";
 import {
   bytes,
   DONTWAIT,
@@ -15,22 +14,11 @@ import {
   pattern,
   SO_CONNECT_TIMEOUT,
   SO_NONBLOCK,
-  SocketGuest,
+  socketGuests,
   text,
 } from "./socket-guest.ts";
 
-const image = await compileGuest("test/guest/sockets.ts");
-const guests: SocketGuest[] = [];
-
-async function boot(options: { queueSize?: number; memoryBytes?: number } = {}) {
-  const guest = await SocketGuest.boot(image, options);
-  guests.push(guest);
-  return guest;
-}
-
-afterEach(() => {
-  for (const guest of guests.splice(0)) guest.dispose();
-});
+const boot = await socketGuests();
 
 describe("connecting", () => {
   test("a port that was bound during an attempt stays with its new owner when that fails", async () => {

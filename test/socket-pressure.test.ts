@@ -1,9 +1,8 @@
 // The kernel's sockets while the device takes no packets, or memory is out: nothing is lost, nobody
 // sleeps for ever, nothing grows.
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { VsockOp } from "../drivers/abi/vsock.ts";
-import { compileGuest } from "./guest.ts";
 import {
   bytes,
   DONTWAIT,
@@ -13,21 +12,11 @@ import {
   pattern,
   SO_NONBLOCK,
   SO_SNDTIMEO,
-  SocketGuest,
+  type SocketGuest,
+  socketGuests,
 } from "./socket-guest.ts";
 
-const image = await compileGuest("test/guest/sockets.ts");
-const guests: SocketGuest[] = [];
-
-async function boot(options: { queueSize?: number; memoryBytes?: number } = {}) {
-  const guest = await SocketGuest.boot(image, options);
-  guests.push(guest);
-  return guest;
-}
-
-afterEach(() => {
-  for (const guest of guests.splice(0)) guest.dispose();
-});
+const boot = await socketGuests();
 
 /** Fills the tx ring and the queue before it over a connection of its own. */
 function stall(g: SocketGuest): void {

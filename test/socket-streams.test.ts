@@ -1,8 +1,7 @@
 // The kernel's sockets sending, receiving and selecting, against a device that the test plays.
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { VsockOp } from "../drivers/abi/vsock.ts";
-import { compileGuest } from "./guest.ts";
 import {
   bytes,
   DONTWAIT,
@@ -15,22 +14,12 @@ import {
   pattern,
   SO_RCVTIMEO,
   SO_SNDTIMEO,
-  SocketGuest,
+  type SocketGuest,
+  socketGuests,
   text,
 } from "./socket-guest.ts";
 
-const image = await compileGuest("test/guest/sockets.ts");
-const guests: SocketGuest[] = [];
-
-async function boot(options: { queueSize?: number; memoryBytes?: number } = {}) {
-  const guest = await SocketGuest.boot(image, options);
-  guests.push(guest);
-  return guest;
-}
-
-afterEach(() => {
-  for (const guest of guests.splice(0)) guest.dispose();
-});
+const boot = await socketGuests();
 
 describe("receiving", () => {
   test("data that arrive before accept wait for it (Toro fault 4)", async () => {
