@@ -13,6 +13,9 @@ import { Errno } from "./abi/errno";
 import { mmioRead, mmioWrite } from "../kernel/hypercall";
 import { VirtQueue } from "./virtqueue";
 
+/** The device is a call away and answers at once: one that does not by then never will. */
+const TRIES_MAX: u32 = 100;
+
 /** One device; embedded in, or owned by, its driver. */
 @unmanaged
 export class VirtioDevice {
@@ -40,12 +43,14 @@ export class VirtioDevice {
 
   /** 2.5.1: wider fields are read again if the configuration changed in between. */
   readConfig64(offset: u32): u64 {
-    while (true) {
+    let value: u64 = 0;
+    for (let tries: u32 = 0; tries < TRIES_MAX; tries++) {
       const generation = this.read(Mmio.ConfigGeneration);
-      const low = this.readConfig32(offset);
-      const high = this.readConfig32(offset + 4);
-      if (this.read(Mmio.ConfigGeneration) == generation) return (<u64>high << 32) | low;
+      value = this.readConfig32(offset);
+      value |= <u64>this.readConfig32(offset + 4) << 32;
+      if (this.read(Mmio.ConfigGeneration) == generation) break;
     }
+    return value;
   }
 
   has(feature: u32): bool {
@@ -69,7 +74,9 @@ export class VirtioDevice {
   /** 3.1.1, steps 1 to 6: reset to FEATURES_OK. Returns 0, or -ENODEV and the device has FAILED. */
   begin(wanted: u64): i32 {
     this.write(Mmio.Status, 0);
-    while (this.read(Mmio.Status) != 0) {} // the device is a call away: it answers at once
+    for (let tries: u32 = 0; this.read(Mmio.Status) != 0; tries++) {
+      if (tries == TRIES_MAX) return this.fail();
+    }
     this.addStatus(Status.ACKNOWLEDGE);
     this.addStatus(Status.DRIVER);
     const rings =

@@ -130,6 +130,15 @@ describe("a device that answers well", () => {
     machine.dispose();
   });
 
+  test("C11: a configuration that never stands still does not hold the kernel", async () => {
+    let generation = 0;
+    const { accesses, machine } = await boot((offset, value) =>
+      offset === Mmio.ConfigGeneration ? generation++ : value,
+    );
+    expect(accesses.filter((one) => one.offset === Mmio.Config)).toHaveLength(100);
+    machine.dispose();
+  });
+
   test("an interrupt is acknowledged before its queues are drained (Toro fault 1)", async () => {
     const g = await SocketGuest.boot(image);
     g.listen(80);
@@ -158,6 +167,7 @@ describe("a device that does not", () => {
     ["M9: another magic", (o, v) => (o === Mmio.MagicValue ? 1 : v), null],
     ["M9: version 1", (o, v) => (o === Mmio.Version ? 1 : v), null],
     ["M10: an empty slot", (o, v) => (o === Mmio.DeviceID ? 0 : v), null],
+    ["C10: a reset that never ends", (o, v) => (o === Mmio.Status ? v | 64 : v), FAILED],
     ["C16: FEATURES_OK does not stay", (o, v) => (o === Mmio.Status ? v & ~8 : v), FAILED],
     ["C16, D16: a queue of size 0", (o, v) => (o === Mmio.QueueSizeMax ? 0 : v), FAILED],
     ["D16: a queue beyond all limits", (o, v) => (o === Mmio.QueueSizeMax ? 1 << 20 : v), FAILED],
