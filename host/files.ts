@@ -1,8 +1,6 @@
 // The files of the host, as the file system device needs them. Everything is synchronous: answers
 // from the host's caches take 1-2 us, against 15 us through the thread pool. A simulation replaces
 // it.
-import { PathFiles } from "./devices/fs/path-files.ts";
-import { ProcFiles } from "./devices/fs/proc-files.ts";
 
 /** What a file system knows about an inode; node's BigIntStats is one. */
 export interface FileStat {
@@ -64,9 +62,4 @@ export interface Files {
    */
   read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number;
   close(descriptor: number): void;
-}
-
-/** The files of this host. */
-export function hostFiles(): Files {
-  return process.platform === "linux" ? new ProcFiles() : new PathFiles();
 }

@@ -8,9 +8,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { FuseOpcode } from "../drivers/abi/fuse.ts";
+import { hostFiles } from "../host/devices/fs/host-files.ts";
 import { PathFiles } from "../host/devices/fs/path-files.ts";
 import { ProcFiles } from "../host/devices/fs/proc-files.ts";
-import { type Files, hostFiles } from "../host/files.ts";
+import type { Files } from "../host/files.ts";
 import {
   batchForget,
   type Dirent,

@@ -2,9 +2,10 @@
 import { renameSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { ManualClock } from "../host/clock.ts";
+import { hostFiles } from "../host/devices/fs/host-files.ts";
 import { FsDevice } from "../host/devices/fs.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
-import { type Files, hostFiles } from "../host/files.ts";
+import type { Files } from "../host/files.ts";
 import { Machine } from "../host/machine.ts";
 import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../host/sockets.ts";
 import { compile } from "../tools/compile.mjs";

@@ -11,8 +11,9 @@ import {
 } from "../../drivers/abi/fuse.ts";
 import { VIRTIO_ID_FS } from "../../drivers/abi/virtio.ts";
 import type { VirtioDevice } from "../device.ts";
-import { type Files, hostFiles } from "../files.ts";
+import type { Files } from "../files.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
+import { hostFiles } from "./fs/host-files.ts";
 import { FuseRequest } from "./fs/request.ts";
 import { type FsLimits, FuseServer } from "./fs/server.ts";
 
