@@ -1,10 +1,21 @@
 // The library: a machine, its devices, and what a device or a test of one's own needs.
 export { type Clock, ManualClock, systemClock } from "./clock.ts";
 export type { DeviceHost, VirtioDevice } from "./device.ts";
+export { hostFiles } from "./devices/fs/host-files.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
 export { VsockDevice, type VsockOptions } from "./devices/vsock.ts";
+export type { FileStat, FileSystemStat, Files } from "./files.ts";
 export { createLog, type Log, type LoggerOptions, type LogLevel } from "./log.ts";
 export { type Exit, Machine, type MachineOptions } from "./machine.ts";
 export { GuestError, GuestMemory } from "./memory.ts";
 export { RegisterFile } from "./mmio.ts";
+export type {
+  Acceptor,
+  Listener,
+  SocketAddress,
+  SocketEvents,
+  Sockets,
+  StreamSocket,
+} from "./sockets.ts";
+export { NodeSockets } from "./sockets.ts";
 export { Chain, VirtQueue } from "./virtqueue.ts";
