@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import wabtInit from "wabt";
+import { RESERVED_BYTES } from "../drivers/abi/boot.ts";
 import { compile } from "../tools/compile.mjs";
 import { leaves } from "../tools/leaves.mjs";
 import { FEATURES } from "./wat.ts";
@@ -65,6 +66,11 @@ test.each(["web-server", "kernel"])("the switch functions of %s.wasm are out of 
   for (const one of ["arch_enter", "arch_leave"]) {
     expect(functions.has(`kernel/arch/asyncify/${one}`), one).toBe(true);
   }
+});
+
+test("static data begin behind what the host leaves at boot", () => {
+  const { memoryBase } = JSON.parse(readFileSync("asconfig.json", "utf8")).options;
+  expect(memoryBase).toBe(RESERVED_BYTES);
 });
 
 test("WebServer is below 100 KB without its name section", () => {

@@ -8,7 +8,6 @@ import {
   Status,
   usedBytes,
   VIRTIO_F_EVENT_IDX,
-  VIRTIO_F_INDIRECT_DESC,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
@@ -370,5 +369,4 @@ export function fakeDevice(overrides: Partial<VirtioDevice> = {}): FakeDevice {
   return Object.assign(device, overrides);
 }
 
-export const RING_INDIRECT = 1n << BigInt(VIRTIO_F_INDIRECT_DESC);
 export const RING_EVENT_IDX = 1n << BigInt(VIRTIO_F_EVENT_IDX);

@@ -104,6 +104,25 @@ describe("a hostile device", () => {
     expect(g.sent()).toMatchObject([{ op: VsockOp.RESPONSE, srcCid: 59 }]);
   });
 
+  test("D13: TRANSPORT_RESET ends an attempt to connect, and a close that is going on", async () => {
+    const g = await boot();
+    const closing = g.accept(g.listen(80), 80, 7);
+    g.now("close", closing);
+    const socket = g.call("SysSocket", 1);
+    const attempt = g.start("connect", socket, 2, 5000);
+    g.sent();
+    g.device.config[0] = 50;
+    g.device.event(0);
+    expect(attempt.result).toBe(-Errno.ECONNRESET);
+    expect(g.call("liveSockets")).toBe(2); // the listener and the socket that may try again
+    const again = g.start("connect", socket, 2, 5000);
+    const [request] = g.sent();
+    expect(request).toMatchObject({ op: VsockOp.REQUEST, srcCid: 50 });
+    const dstPort = request!.srcPort;
+    g.inject({ op: VsockOp.RESPONSE, srcPort: 5000, dstPort, dstCid: 50 });
+    expect(again.result).toBe(0);
+  });
+
   test("D12: events that are unknown or too short are ignored", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);

@@ -55,6 +55,30 @@ describe.each([
     expect(driver.used(0)).toEqual([{ head, len: 6, data: bytes(0, 7, 8, 9, 1, 2) }]);
   });
 
+  test("serving a chain changes neither its readable part nor any descriptor (S4)", () => {
+    const { driver, queue } = puppet(options);
+    driver.add(0, [bytes(1, 2, 3), bytes(4)], [2, 4]);
+    const { desc, size } = driver.rings(0);
+    const descriptors = driver.memory.bytes(desc, size * 16).slice();
+    const chain = queue.pop()!;
+    const readable = () => chain.readable(0, 100).map((part) => [...part]);
+    const before = readable();
+    chain.copyTo(0, bytes(9, 9, 9, 9, 9, 9, 9, 9));
+    expect(readable()).toEqual(before);
+    chain.release(6);
+    queue.signal();
+    expect(driver.memory.bytes(desc, size * 16)).toEqual(descriptors);
+  });
+
+  test("what the used ring promises has been written, and no more than there is room (S15)", () => {
+    const { driver, queue } = puppet(options);
+    const head = driver.add(0, [bytes(1)], [2, 2]);
+    const chain = queue.pop()!;
+    const written = chain.copyTo(0, bytes(5, 6, 7, 8, 9));
+    chain.release(written);
+    expect(driver.used(0)).toEqual([{ head, len: 4, data: bytes(5, 6, 7, 8) }]);
+  });
+
   test("65536 and more chains go through: both indexes wrap (G29)", () => {
     const { driver, queue, device } = puppet({ ...options, queueSize: 4 });
     device.notify = () => {

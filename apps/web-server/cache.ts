@@ -9,7 +9,7 @@ import { isSame } from "./text";
 /** Larger files are streamed. */
 export const CACHED_BYTES_MAX: u64 = 262144;
 /** The head block of an entry: content type, validators, length. */
-export const BLOCK_BYTES_MAX: u32 = 512;
+const BLOCK_BYTES_MAX: u32 = 512;
 
 @unmanaged
 export class Entry {

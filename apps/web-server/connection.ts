@@ -17,8 +17,8 @@ import { HEAD_BYTES_MAX, parseRequest } from "./request";
 import { inputOf, requestOf, Work, WORK_BYTES } from "./work";
 
 /** How long a connection may stay without a request, and a request without the end of its head. */
-export let idleTimeoutMs: u32 = 15_000;
-export let headTimeoutMs: u32 = 10_000;
+let idleTimeoutMs: u32 = 15_000;
+let headTimeoutMs: u32 = 10_000;
 /** How long a client may take no byte of its response. */
 const SEND_TIMEOUT_MS: u32 = 30_000;
 /** How long what a client sends on, after the answer that ends its connection, is still read. */

@@ -3,7 +3,6 @@
 export const VSOCK_QUEUE_RX = 0;
 export const VSOCK_QUEUE_TX = 1;
 export const VSOCK_QUEUE_EVENT = 2;
-export const VSOCK_QUEUE_COUNT = 3;
 
 /** 5.10.3 Feature bits. Bit numbers. */
 export const VIRTIO_VSOCK_F_STREAM = 0;

@@ -58,7 +58,7 @@ export function statOf(node: Node): FileStat {
   return changetype<FileStat>(changetype<usize>(node) + STAT);
 }
 
-export function nameOf(node: Node): usize {
+function nameOf(node: Node): usize {
   return changetype<usize>(node) + NAME;
 }
 

@@ -30,7 +30,7 @@ export function callError(session: Session): i32 {
 }
 
 /** Lets go of where the call stood. */
-export function leaveNode(request: FsRequest): void {
+function leaveNode(request: FsRequest): void {
   const node = request.node;
   if (node == 0) return;
   request.node = 0;

@@ -50,7 +50,7 @@ const READ_BYTES_MAX: u32 = 1 << 20;
 /** What a server without MAX_PAGES takes, as on Linux. */
 const PAGES_DEFAULT: u32 = 32;
 /** Text of a symbolic link, as on Linux. */
-export const LINK_BYTES_MAX: u32 = 4096;
+const LINK_BYTES_MAX: u32 = 4096;
 /** Seconds beyond which a time-out is none. */
 const VALID_S_MAX: u64 = 1 << 32;
 
