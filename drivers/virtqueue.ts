@@ -101,6 +101,11 @@ export class VirtQueue {
     return this.free >= (segments > 1 && segments <= this.segmentsMax ? 1 : segments);
   }
 
+  /** Segments that a chain may have at most. */
+  get segments(): u32 {
+    return max(this.segmentsMax, this.size);
+  }
+
   /** Begins a chain of `segments` segments, for which there is room. */
   begin(segments: u32): void {
     assert(this.hasRoom(segments), "virtqueue: no room for the chain");

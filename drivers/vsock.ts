@@ -11,35 +11,49 @@ import {
   VsockHdr,
 } from "./abi/vsock";
 import { Errno } from "./abi/errno";
+import { NetStats } from "./abi/stats";
 import { registerInterrupt } from "../kernel/interrupt";
-import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
+import { heapBytes, ToroAllocMem, ToroFreeMem } from "../kernel/memory";
 import {
   arrivalsComplete,
   connectionsLost,
   hasReceiveRoom,
   NetworkInterface,
-  packetArrived,
   registerInterface,
   ringHasRoom,
-  theInterface,
 } from "../kernel/net/interface";
 import {
   AllocatePacket,
   FreePacket,
   headerOf,
+  isInline,
   Packet,
-  PACKET_OVERHEAD,
   PacketQueue,
+  payloadOf,
+  segmentOf,
 } from "../kernel/net/packet";
+import { capacityOf, LARGE, PAGE, SMALL, takeBuffer } from "../kernel/net/pool";
+import { VECTOR_MAX } from "../kernel/net/send";
+import {
+  indirect,
+  RxBuffers,
+  rxBuffers,
+  rxRing,
+  splitHeader,
+  txRing,
+} from "../kernel/net/settings";
+import { findSocket, NO_SOCKET, statsOf } from "../kernel/net/socket";
+import { copyPayload, NO_STATS } from "../kernel/net/stats";
 import { WaitQueue } from "../kernel/thread";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
 
-const RX_SIZE: u32 = 128;
-const TX_SIZE: u32 = 256;
 const EVENT_SIZE: u32 = 8;
-/** A receive buffer fills a page with its record and header. */
-const RX_CAPACITY: u32 = 4096 - PACKET_OVERHEAD - 16;
+/** The header, and what a gather send may consist of. */
+const TX_SEGMENTS_MAX: u32 = 1 + VECTOR_MAX;
+/** Of a mixed ring so many buffers are large, if they take at most this share of the heap. */
+const MIXED_LARGE_MAX: u32 = 32;
+const MIXED_LARGE_SHIFT: u32 = 5;
 const FEATURES: u64 = 1 << VIRTIO_VSOCK_F_STREAM;
 
 @unmanaged
@@ -50,6 +64,8 @@ class VsockDriver {
   event: VirtQueue;
   iface: NetworkInterface;
   events: usize; // EVENT_SIZE buffers of VSOCK_EVENT_BYTES
+  largeWanted: u32; // receive buffers of the large class that the ring should hold
+  large: u32; // that it holds
 }
 
 // One block holds the driver's parts, by offset: asc has no embedded structs.
@@ -78,6 +94,8 @@ export function vsockInit(device: VirtioDevice): i32 {
   const iface = driver.iface;
   iface.cid = <u32>device.readConfig64(VsockConfig.guest_cid);
   iface.up = true;
+  iface.segmentsMax = driver.tx.segments;
+  driver.largeWanted = largeWanted(driver.rx.size);
   for (let i: u32 = 0; i < min(EVENT_SIZE, driver.event.size); i++) {
     postEvent(driver, driver.events + i * VSOCK_EVENT_BYTES);
   }
@@ -114,11 +132,12 @@ function createDriver(device: VirtioDevice): VsockDriver {
 function setUp(driver: VsockDriver): i32 {
   const device = driver.device;
   let status = device.begin(FEATURES);
-  if (status == 0) status = device.addQueue(driver.rx, VSOCK_QUEUE_RX, RX_SIZE, 0);
-  if (status == 0) status = device.addQueue(driver.tx, VSOCK_QUEUE_TX, TX_SIZE, 0);
+  const rxTable = indirect ? rxSegments() : 0;
+  const txTable = indirect ? TX_SEGMENTS_MAX : 0;
+  if (status == 0) status = device.addQueue(driver.rx, VSOCK_QUEUE_RX, rxRing, rxTable);
+  if (status == 0) status = device.addQueue(driver.tx, VSOCK_QUEUE_TX, txRing, txTable);
   if (status == 0) status = device.addQueue(driver.event, VSOCK_QUEUE_EVENT, EVENT_SIZE, 0);
   if (status < 0) return status;
-  if (changetype<usize>(theInterface()) != 0) return -Errno.EBUSY;
   const handler = (onInterrupt as (arg: usize) => void).index;
   if (!registerInterrupt(device.irq, handler, changetype<usize>(driver))) return -Errno.EBUSY;
   return registerInterface(driver.iface);
@@ -136,7 +155,7 @@ function destroyDriver(driver: VsockDriver): void {
 function giveUp(driver: VsockDriver): void {
   freeAll(driver.rx);
   freeAll(driver.tx);
-  connectionsLost(false);
+  connectionsLost(driver.iface, false);
 }
 
 function freeAll(queue: VirtQueue): void {
@@ -147,33 +166,61 @@ function freeAll(queue: VirtQueue): void {
 
 // Receive.
 
+function rxSegments(): u32 {
+  return splitHeader ? 2 : 1;
+}
+
+/** How many large buffers belong into a ring of `size`. */
+function largeWanted(size: u32): u32 {
+  if (rxBuffers == RxBuffers.Large) return size;
+  if (rxBuffers != RxBuffers.Mixed) return 0;
+  const share = <u32>min<u64>(heapBytes() >> MIXED_LARGE_SHIFT, u32.MAX_VALUE);
+  return min(min(MIXED_LARGE_MAX, size >> 2), share / capacityOf(LARGE));
+}
+
 /**
- * Posts buffers until the ring is full, memory is out or too many packets wait to be looked at;
- * buffers that come back are posted again.
+ * Posts buffers until the ring is full, memory is out or too many packets wait to be looked at.
  */
 function replenish(driver: VsockDriver): void {
-  while (driver.rx.hasRoom(1) && hasReceiveRoom()) {
-    const packet = AllocatePacket(RX_CAPACITY);
+  while (driver.rx.hasRoom(rxSegments()) && hasReceiveRoom(driver.iface)) {
+    const large = driver.large < driver.largeWanted;
+    const kind = large ? LARGE : rxBuffers == RxBuffers.Small ? SMALL : PAGE;
+    const packet = takeBuffer(kind) || takeBuffer(PAGE);
     if (!packet) break;
-    packet.received = true;
     post(driver, packet);
   }
   driver.rx.kick();
 }
 
+function isLarge(packet: Packet): bool {
+  return packet.capacity == capacityOf(LARGE);
+}
+
 function post(driver: VsockDriver, packet: Packet): void {
+  const rx = driver.rx;
+  packet.iface = driver.iface;
+  packet.received = true;
   packet.length = 0;
   packet.offset = 0;
-  driver.rx.begin(1);
-  driver.rx.writable(headerOf(packet), VsockHdr.sizeof + packet.capacity);
-  driver.rx.add(changetype<usize>(packet));
+  if (isLarge(packet)) driver.large++;
+  if (isInline(packet)) {
+    rx.begin(1);
+    rx.writable(headerOf(packet), VsockHdr.sizeof + packet.capacity);
+  } else {
+    rx.begin(2);
+    rx.writable(headerOf(packet), VsockHdr.sizeof);
+    rx.writable(payloadOf(packet), packet.capacity);
+  }
+  rx.add(changetype<usize>(packet));
 }
 
 /**
- * A received packet has been consumed: its buffer is posted again, or freed if the ring is full.
+ * A received packet has been consumed: its buffer is posted again, or freed if the ring has enough
+ * of its kind.
  */
 function recycle(driver: VsockDriver, packet: Packet): void {
-  if (driver.device.failed || !driver.rx.hasRoom(1)) {
+  const enough = isLarge(packet) && driver.large >= driver.largeWanted;
+  if (enough || driver.device.failed || !driver.rx.hasRoom(rxSegments())) {
     FreePacket(packet);
     return;
   }
@@ -199,6 +246,7 @@ function isValid(driver: VsockDriver, packet: Packet, usedBytes: u32): bool {
 
 function drainRx(driver: VsockDriver): void {
   const rx = driver.rx;
+  const iface = driver.iface;
   let arrived = false;
   while (true) {
     const token = rx.take();
@@ -207,15 +255,16 @@ function drainRx(driver: VsockDriver): void {
       continue;
     }
     const packet = changetype<Packet>(token);
+    if (isLarge(packet)) driver.large--;
     if (isValid(driver, packet, rx.usedBytes)) {
       packet.length = load<u32>(headerOf(packet), VsockHdr.len);
-      packetArrived(packet);
+      iface.incoming.push(packet);
       arrived = true;
     } else {
       post(driver, packet);
     }
   }
-  if (arrived) arrivalsComplete();
+  if (arrived) arrivalsComplete(iface);
   if (!driver.device.failed) replenish(driver);
 }
 
@@ -223,12 +272,52 @@ function drainRx(driver: VsockDriver): void {
 
 function transmit(driver: VsockDriver, packet: Packet): bool {
   const tx = driver.tx;
-  if (!tx.hasRoom(1)) return false;
-  tx.begin(1);
-  tx.readable(headerOf(packet), VsockHdr.sizeof + packet.length);
-  tx.add(changetype<usize>(packet));
+  const segments = segmentsOf(packet);
+  if (!tx.hasRoom(segments)) return false;
+  const sent = packet.bounced ? bounce(packet) : packet;
+  tx.begin(segmentsOf(sent));
+  if (sent.segments != 0) {
+    tx.readable(headerOf(sent), VsockHdr.sizeof);
+    for (let i: u32 = 0; i < sent.segments; i++) {
+      const segment = segmentOf(sent, i);
+      tx.readable(segment.base, segment.length);
+    }
+  } else if (isInline(sent)) {
+    tx.readable(headerOf(sent), VsockHdr.sizeof + sent.length);
+  } else {
+    tx.readable(headerOf(sent), VsockHdr.sizeof);
+    tx.readable(payloadOf(sent), sent.length);
+  }
+  tx.add(changetype<usize>(sent));
   tx.kick();
   return true;
+}
+
+function segmentsOf(packet: Packet): u32 {
+  return packet.segments != 0 ? packet.segments + 1 : isInline(packet) ? 1 : 2;
+}
+
+/**
+ * The second copy of two: into a buffer of the driver's own, like the packet, which is free then.
+ */
+function bounce(packet: Packet): Packet {
+  const buffer = AllocatePacket(packet.capacity);
+  if (!buffer) return packet; // without memory it goes as it is
+  const header = headerOf(packet);
+  memory.copy(headerOf(buffer), header, VsockHdr.sizeof);
+  const s = findSocket(
+    packet.iface,
+    load<u32>(header, VsockHdr.src_port),
+    load<u32>(header, VsockHdr.dst_cid),
+    load<u32>(header, VsockHdr.dst_port),
+  );
+  const stats = s == NO_SOCKET ? NO_STATS : statsOf(s);
+  const from = payloadOf(packet);
+  copyPayload(stats, NetStats.packetToRing, payloadOf(buffer), from, packet.length);
+  buffer.iface = packet.iface;
+  buffer.length = packet.length;
+  FreePacket(packet);
+  return buffer;
 }
 
 function drainTx(driver: VsockDriver): void {
@@ -243,7 +332,7 @@ function drainTx(driver: VsockDriver): void {
       break;
     }
   }
-  if (freed && !driver.device.failed) ringHasRoom();
+  if (freed && !driver.device.failed) ringHasRoom(driver.iface);
 }
 
 // Events.
@@ -269,7 +358,7 @@ function drainEvents(driver: VsockDriver): void {
     if (known) {
       // 5.10.6.7: the CID may be another one, connections are gone, listeners stay.
       driver.iface.cid = <u32>driver.device.readConfig64(VsockConfig.guest_cid);
-      connectionsLost(true);
+      connectionsLost(driver.iface, true);
     }
   }
   event.kick();

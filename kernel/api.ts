@@ -39,13 +39,15 @@ export {
   SysSocketClose,
   SysSocketConnect,
   SysSocketListen,
-  SysSocketPeek,
-  SysSocketRecv,
-  SysSocketSend,
+  SysSocketReceiveCounter,
   SysSocketSetOption,
   SysSocketShutdown,
+  SysSocketStat,
 } from "./net/calls";
+export { SysSocketPeek, SysSocketRecv } from "./net/receive";
+export { SysSocketRecvLoan, SysSocketRelease } from "./net/loan";
 export { SysSocketSelect } from "./net/select";
+export { SysSocketSend, SysSocketSendCompletion, SysSocketSendVector } from "./net/send";
 
 // packets
 export { AllocatePacket, FreePacket } from "./net/packet";

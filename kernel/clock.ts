@@ -47,3 +47,8 @@ export function setNextTimer(deadlineNs: u64): void {
 export function beat(): void {
   store<u32>(timePage, load<u32>(timePage, TimePage.heartbeat) + 1, TimePage.heartbeat);
 }
+
+/** Tells the host where the statistics are. */
+export function publishStats(block: usize): void {
+  store<u32>(timePage, <u32>block, TimePage.stats);
+}

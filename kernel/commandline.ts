@@ -52,3 +52,13 @@ export function parameterNumber(name: string, fallback: u32): u32 {
   }
   return number;
 }
+
+/** Is the value of `name` just `word`? */
+export function parameterIs(name: string, word: string): bool {
+  const value = kernelParameter(name);
+  if (value == 0 || <i32>parameterBytes(value) != word.length) return false;
+  for (let i = 0; i < word.length; i++) {
+    if (<i32>load<u8>(value + i) != word.charCodeAt(i)) return false;
+  }
+  return true;
+}

@@ -11,6 +11,8 @@ import { commandLineInit } from "./commandline";
 import { flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { memoryInit } from "./memory";
+import { settingsInit } from "./net/settings";
+import { statsInit } from "./net/stats";
 import { BeginThread } from "./process";
 import { isIdle, schedule } from "./scheduler";
 import { nextDeadline, runTimers } from "./timer";
@@ -31,6 +33,8 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
   memoryInit(__heap_base, heapEnd()); // the heap: all that is not image
   banner();
+  settingsInit(); // how data travels
+  statsInit(); // and what is counted of it
   probeDevices(); // virtio-mmio, as the command line announces them
   if (main) startApplication(main); // the first thread
 }

@@ -62,11 +62,12 @@ export function suspendSelf(): void {
 
 /**
  * Waits in `queue` until woken or `deadlineNs`. Yields; a killed thread does not return from here
- * unless it is shielded. Returns 0, or -ETIMEDOUT. The caller looks at its condition again: others
- * may have run in between.
+ * unless it is shielded. Returns 0, -ETIMEDOUT, or -EINTR (see setInterruptible). The caller looks
+ * at its condition again: others may have run in between.
  */
 export function wait(queue: WaitQueue, deadlineNs: u64): i32 {
   assert(current != NO_THREAD, "scheduler: wait outside a thread");
+  if (current.ending && current.interruptible) return -Errno.EINTR;
   joinQueue(current, 0, queue);
   return block(deadlineNs);
 }
@@ -137,6 +138,16 @@ export function unshield(): void {
   if (thread.ending && thread.shields == 0) arch_leave(thread);
 }
 
+/** While it is on, a kill ends the running thread's waits with -EINTR, although it is shielded. */
+export function setInterruptible(on: bool): void {
+  current.interruptible = on;
+}
+
+/** Was the running thread killed? Only a shielded one can see it. */
+export function isKilled(): bool {
+  return current.ending;
+}
+
 /** Ends the running thread. Does not return. */
 export function endSelf(): void {
   const thread = current;
@@ -150,7 +161,9 @@ export function endSelf(): void {
 export function kill(thread: Thread): void {
   thread.ending = true;
   resume(thread); // to its end, or to that of its shield
-  if (thread.shields == 0 && thread.state == ThreadState.Waiting) wake(thread, 0);
+  if (thread.state != ThreadState.Waiting) return;
+  if (thread.shields == 0) wake(thread, 0);
+  else if (thread.interruptible) wake(thread, -Errno.EINTR);
 }
 
 /**

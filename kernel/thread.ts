@@ -36,10 +36,11 @@ export class Thread extends Context {
   id: i32;
   state: ThreadState;
   next: Thread | null; // in the run queue
-  wakeReason: i32; // 0: woken; -ETIMEDOUT
+  wakeReason: i32; // 0: woken; -ETIMEDOUT or -EINTR
   suspended: bool; // leaves for Suspended as soon as it is ready
   ending: bool; // dies at its next turn, unless shielded
   shields: u32; // > 0: a device holds its buffers, so it must run on until it has them back
+  interruptible: bool; // a kill ends its waits, even shielded
   nodes: WaitNode; // its places while it waits: its own one, or those that it allocated
   nodeCount: u32;
   wokenBy: WaitQueue | null; // whose wake-up it has not acted upon yet (see wakeSome)

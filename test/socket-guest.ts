@@ -177,6 +177,13 @@ export class PendingCall {
   }
 }
 
+export interface GuestOptions {
+  queueSize?: number;
+  memoryBytes?: number;
+  /** Of the kernel. */
+  parameters?: string;
+}
+
 export class SocketGuest {
   readonly machine: Machine;
   readonly clock: ManualClock;
@@ -185,7 +192,7 @@ export class SocketGuest {
 
   static async boot(
     image: GuestImage,
-    options: { queueSize?: number; memoryBytes?: number } = {},
+    options: GuestOptions = {},
   ): Promise<SocketGuest> {
     const clock = new ManualClock();
     const device = new ScriptedVsock(options.queueSize);
@@ -193,6 +200,7 @@ export class SocketGuest {
       image: image.module,
       sourceMap: image.map,
       memoryBytes: options.memoryBytes ?? 16 * 1024 * 1024,
+      parameters: options.parameters ?? "",
       clock,
       devices: [device],
       entropy: (into) => into.fill(7),
@@ -296,7 +304,7 @@ export async function socketGuests() {
   afterEach(() => {
     for (const guest of guests.splice(0)) guest.dispose();
   });
-  return async (options: { queueSize?: number; memoryBytes?: number } = {}) => {
+  return async (options: GuestOptions = {}) => {
     const guest = await SocketGuest.boot(image, options);
     guests.push(guest);
     return guest;

@@ -165,7 +165,7 @@ describe("packets", () => {
     const payload = bytes("raw");
     g.bytes(header, 44).set(packet({ op: VsockOp.RW, srcPort: 1, dstPort: 2 }, new Uint8Array(0)));
     g.bytes(g.call("payloadOf", p) >>> 0, 3).set(payload);
-    g.machine.memory.view.setUint32(p + 8, 3, true);
+    g.machine.memory.view.setUint32(p + 16, 3, true);
     expect(g.call("SysNetworkSend", p)).toBe(0);
     expect(text(g.sent()[0]!.payload)).toBe("raw");
     expect(g.call("inUse")).toBe(before);

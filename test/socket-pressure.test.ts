@@ -331,7 +331,7 @@ describe("no memory", () => {
     expect(g.call("startDriver")).toBe(-Errno.EBUSY);
     const results: number[] = [];
     for (let n = 0; n < 14; n++) {
-      const walls = exhaust(g, Array<number>(n).fill(4400));
+      const walls = exhaust(g, Array<number>(n).fill(10_000));
       results.push(g.call("startDriver"));
       for (const wall of walls) g.call("ToroFreeMem", wall);
       expect(g.call("inUse")).toBe(before);

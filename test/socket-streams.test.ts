@@ -310,7 +310,7 @@ describe("sending", () => {
   });
 
   test("memory of sent packets comes back when the device has consumed them", async () => {
-    const g = await boot();
+    const g = await boot({ parameters: "vsock.send=one-copy" });
     const socket = g.accept(g.listen(80), 80, 7);
     const at = g.allocate(100_000);
     const before = g.call("inUse");

@@ -10,9 +10,9 @@ import {
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-  SysSocketRecv,
-  SysSocketSend,
 } from "../../kernel/net/calls";
+import { SysSocketRecv } from "../../kernel/net/receive";
+import { SysSocketSend } from "../../kernel/net/send";
 import { BeginThread, Sleep } from "../../kernel/process";
 
 export { interrupt, run } from "../../kernel/main";

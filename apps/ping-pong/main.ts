@@ -5,14 +5,9 @@ import { print, printNumber } from "../../kernel/console";
 import { clock } from "../../kernel/hypercall";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem } from "../../kernel/memory";
-import {
-  SOCK_STREAM,
-  SysSocket,
-  SysSocketClose,
-  SysSocketConnect,
-  SysSocketRecv,
-  SysSocketSend,
-} from "../../kernel/net/calls";
+import { SOCK_STREAM, SysSocket, SysSocketClose, SysSocketConnect } from "../../kernel/net/calls";
+import { SysSocketRecv } from "../../kernel/net/receive";
+import { SysSocketSend } from "../../kernel/net/send";
 import { VMADDR_CID_HOST } from "../../drivers/abi/vsock";
 
 export { interrupt, run } from "../../kernel/main";

@@ -9,7 +9,8 @@ import {
   SysStatOpenFile,
 } from "../../kernel/fs/calls";
 import { copyStat, FileStat } from "../../kernel/fs/stat";
-import { SysSocketSend } from "../../kernel/net/calls";
+import { IoVec } from "../../kernel/net/packet";
+import { SysSocketSend, SysSocketSendVector } from "../../kernel/net/send";
 import { CACHED_BYTES_MAX, Entry, loadEntry, lookUp, unuse, use } from "./cache";
 import { allowsRange, isNotModified } from "./conditional";
 import { decodePath, pathEnd, pathStart, ROOT } from "./path";
@@ -17,7 +18,7 @@ import { parseRange, Range, RangeKind } from "./range";
 import { Method, Request } from "./request";
 import { putEnd, putFileHeaders, putLength, putStart, putValidators, reason } from "./response";
 import { putBytes, putNumber, putText } from "./text";
-import { outputOf, pathOf, requestOf, Work } from "./work";
+import { outputOf, pathOf, requestOf, vectorOf, Work } from "./work";
 
 const S_IFMT: u32 = 0o170000;
 const S_IFDIR: u32 = 0o040000;
@@ -141,9 +142,8 @@ function sendEntry(work: Work, entry: Entry, status: u32, first: u64, length: u6
     return send(work, output, <u32>(at - output)) && request.keepAlive;
   }
   use(entry);
-  const sent =
-    send(work, output, <u32>(at - output)) &&
-    send(work, entry.content + <usize>first, <u32>length);
+  const body = entry.content + <usize>first;
+  const sent = sendBoth(work, output, <u32>(at - output), body, <u32>length);
   unuse(entry);
   return sent && request.keepAlive;
 }
@@ -263,6 +263,21 @@ function sendText(work: Work, at: usize, status: u32): bool {
     at = putText(at, "\n");
   }
   return send(work, outputOf(work), <u32>(at - outputOf(work))) && request.keepAlive;
+}
+
+/** Head and body in one call, so that they leave together. As send(). */
+function sendBoth(work: Work, head: usize, headBytes: u32, body: usize, bodyBytes: u32): bool {
+  const vector = vectorOf(work);
+  const first = changetype<IoVec>(vector);
+  const second = changetype<IoVec>(vector + offsetof<IoVec>());
+  first.base = head;
+  first.length = headBytes;
+  second.base = body;
+  second.length = bodyBytes;
+  const sent = SysSocketSendVector(work.socket, vector, 2, 0);
+  if (sent < <i32>headBytes) return false;
+  const done = <u32>sent - headBytes;
+  return send(work, body + done, bodyBytes - done);
 }
 
 /** Sends all of it. Yields. Returns false when the client has gone or takes nothing. */

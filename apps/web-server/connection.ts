@@ -7,11 +7,10 @@ import {
   SO_RCVTIMEO,
   SO_SNDTIMEO,
   SysSocketClose,
-  SysSocketPeek,
-  SysSocketRecv,
   SysSocketSetOption,
   SysSocketShutdown,
 } from "../../kernel/net/calls";
+import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
 import { answer, refuse } from "./answer";
 import { HEAD_BYTES_MAX, parseRequest } from "./request";
 import { inputOf, requestOf, Work, WORK_BYTES } from "./work";

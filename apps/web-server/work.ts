@@ -1,4 +1,5 @@
 // The buffers that serving a request needs, in one block: head, response, path.
+import { IoVec } from "../../kernel/net/packet";
 import { HEAD_BYTES_MAX, Request } from "./request";
 import { RESPONSE_HEAD_BYTES_MAX } from "./response";
 
@@ -14,7 +15,8 @@ const OUTPUT: usize = INPUT + HEAD_BYTES_MAX;
 /** Room for a decoded path and the name of an index file. */
 const PATH: usize = OUTPUT + RESPONSE_HEAD_BYTES_MAX;
 const PATH_BYTES_MAX: u32 = 4096 + 16;
-export const WORK_BYTES: usize = PATH + PATH_BYTES_MAX;
+const VECTOR: usize = (PATH + PATH_BYTES_MAX + 7) & ~7;
+export const WORK_BYTES: usize = VECTOR + 2 * offsetof<IoVec>();
 
 export function requestOf(work: Work): Request {
   return changetype<Request>(changetype<usize>(work) + REQUEST);
@@ -30,4 +32,9 @@ export function outputOf(work: Work): usize {
 
 export function pathOf(work: Work): usize {
   return changetype<usize>(work) + PATH;
+}
+
+/** Two buffers for a gather send. */
+export function vectorOf(work: Work): usize {
+  return changetype<usize>(work) + VECTOR;
 }

@@ -30,6 +30,7 @@ export const enum TimePage {
   monotonicNs = 0, // u64, host writes on every entry into the guest
   nextTimerNs = 8, // u64, guest writes before run() returns; all ones: no timer
   heartbeat = 16, // u32, guest increments at every thread switch
+  stats = 20, // u32, guest writes once: address of its NetStats block; 0: none
   sizeof = 24,
 }
 

@@ -5,73 +5,87 @@ import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
-  VSOCK_PACKET_BYTES_MAX,
   VMADDR_PORT_ANY,
   VsockOp,
 } from "../../drivers/abi/vsock";
-import { NEVER, nowNs, NS_PER_MS } from "../clock";
+import { NEVER, NS_PER_MS } from "../clock";
 import { wait } from "../scheduler";
 import { startTimer } from "../timer";
 import { takePending } from "./backlog";
-import { atEnd, close, endIfDrained, shutdown } from "./end";
-import { hasSendRoom, releasePacket, theInterface, waitForSendRoom } from "./interface";
+import { close, shutdown } from "./end";
+import {
+  firstInterface,
+  interfaceAt,
+  NetworkInterface,
+  NO_INTERFACE,
+  waitForSendRoom,
+} from "./interface";
 import { forgive } from "./owed";
-import { AllocatePacket, payloadOf } from "./packet";
+import { SendMode } from "./settings";
 import {
   addHandle,
   connectionError,
-  consumed,
   createSocket,
-  creditOf,
+  deadlineOf,
   destroySocket,
   dropReceived,
   findSocket,
   hash,
   NO_SOCKET,
-  openWindow,
-  packetsOf,
   readersOf,
   removeHandle,
-  sendIsShut,
   Socket,
   socketOf,
   SocketState,
+  statsOf,
   timerOf,
   unhash,
-  writersOf,
 } from "./socket";
-import { claimInterface, fillHeader, reset, sendControl, sendFilled, sendSoon } from "./stream";
+import { copyStats } from "./stats";
+import { claimPackets, reset, sendControl } from "./stream";
+import { openWindow, setWindow } from "./window";
 
 export const SOCK_STREAM: i32 = 1;
 export const MSG_DONTWAIT: u32 = 0x40;
+/** Do not wait for the buffer: SysSocketSendCompletion tells when it is free. */
+export const MSG_ZEROCOPY: u32 = 0x400_0000;
 /** Options of SysSocketSetOption; the time-outs are in milliseconds, 0 waits for ever. */
 export const SO_RCVTIMEO: i32 = 20;
 export const SO_SNDTIMEO: i32 = 21;
 export const SO_CONNECT_TIMEOUT: i32 = 6;
 export const SO_NONBLOCK: i32 = 0x800;
+/** The receive window in bytes, 4096 to 256 MiB; credit is advertised in it from the start. */
+export const SO_RCVBUF: i32 = 8;
+/** The index of the device, before bind or connect: no other one is listened on or used. */
+export const SO_BINDTODEVICE: i32 = 25;
+/** 1: MSG_ZEROCOPY is obeyed. */
+export const SO_ZEROCOPY: i32 = 60;
+/** A SendMode. */
+export const SO_SENDMODE: i32 = 0x801;
+/** 1: received packets are kept apart, for loans; 0: small ones are put together. */
+export const SO_RCVLOAN: i32 = 0x802;
+const WINDOW_LEAST: u32 = 4096;
+const WINDOW_MOST: u32 = 1 << 28;
 const BACKLOG_MAX: u32 = 4096;
 const EPHEMERAL_FIRST: u32 = 0xc000;
 const EPHEMERAL_LAST: u32 = 0xffff;
 let nextEphemeral: u32 = EPHEMERAL_FIRST;
 
-function deadline(timeoutNs: u64): u64 {
-  return timeoutNs == NEVER ? NEVER : nowNs() + timeoutNs;
-}
-
 /** Makes a socket. Returns its handle, -EPROTONOSUPPORT, -ENETDOWN, -ENOMEM or -ENFILE. */
 export function SysSocket(type: i32): i32 {
   if (type != SOCK_STREAM) return -Errno.EPROTONOSUPPORT;
-  if (changetype<usize>(theInterface()) == 0) return -Errno.ENETDOWN;
+  if (firstInterface() == NO_INTERFACE) return -Errno.ENETDOWN;
   const s = createSocket();
   if (s == NO_SOCKET) return -Errno.ENOMEM;
   const handle = addHandle(s);
   if (handle < 0) destroySocket(s);
-  else claimInterface();
+  else claimPackets();
   return handle;
 }
 
 /**
- * Sets an option; listeners hand their time-outs down. Returns 0, -EBADF or -EINVAL.
+ * Sets an option; listeners hand theirs down to what they accept. Returns 0, -EBADF, -EINVAL,
+ * -ENODEV (no such device), -ENOMEM (no budget for that window).
  */
 export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
   const s = socketOf(socket);
@@ -90,9 +104,38 @@ export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
     case SO_NONBLOCK:
       s.nonBlocking = value != 0;
       return 0;
+    case SO_ZEROCOPY:
+      s.zeroCopy = value != 0;
+      return 0;
+    case SO_RCVLOAN:
+      s.keepsApart = value != 0;
+      return 0;
+    case SO_SENDMODE:
+      if (value > <u32>SendMode.ZeroCopy) return -Errno.EINVAL;
+      s.sendMode = <SendMode>value;
+      return 0;
+    case SO_RCVBUF:
+      return setReceiveBuffer(s, value);
+    case SO_BINDTODEVICE:
+      return bindToDevice(s, value);
     default:
       return -Errno.EINVAL;
   }
+}
+
+function setReceiveBuffer(s: Socket, bytes: u32): i32 {
+  if (bytes < WINDOW_LEAST || bytes > WINDOW_MOST) return -Errno.EINVAL;
+  if (s.state == SocketState.Connected) return setWindow(s, bytes) ? 0 : -Errno.ENOMEM;
+  s.windowMax = s.windowFirst = bytes;
+  return 0;
+}
+
+function bindToDevice(s: Socket, index: u32): i32 {
+  if (s.state != SocketState.Created) return -Errno.EINVAL;
+  const iface = interfaceAt(index);
+  if (iface == NO_INTERFACE) return -Errno.ENODEV;
+  s.iface = iface;
+  return 0;
 }
 
 /** Gives the socket its local port; VMADDR_PORT_ANY picks one. Returns 0 or an error. */
@@ -101,9 +144,9 @@ export function SysSocketBind(socket: i32, port: u32): i32 {
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (s.state != SocketState.Created) return -Errno.EINVAL;
   if (port == VMADDR_PORT_ANY) {
-    port = ephemeralPort(0, 0);
+    port = ephemeralPort(s.iface, 0, 0);
     if (port == 0) return -Errno.EADDRNOTAVAIL;
-  } else if (findSocket(port, 0, 0) != NO_SOCKET) {
+  } else if (findSocket(s.iface, port, 0, 0) != NO_SOCKET) {
     return -Errno.EADDRINUSE;
   }
   s.localPort = port;
@@ -116,12 +159,12 @@ export function SysSocketBind(socket: i32, port: u32): i32 {
  * A port that no bound socket has, nor a connection to that peer, or 0. A connection's port is free
  * again for other peers.
  */
-function ephemeralPort(remoteCid: u32, remotePort: u32): u32 {
+function ephemeralPort(iface: NetworkInterface, remoteCid: u32, remotePort: u32): u32 {
   for (let port = EPHEMERAL_FIRST; port <= EPHEMERAL_LAST; port++) {
     const local = nextEphemeral;
     nextEphemeral = local == EPHEMERAL_LAST ? EPHEMERAL_FIRST : local + 1;
-    if (findSocket(local, 0, 0) != NO_SOCKET) continue;
-    if (findSocket(local, remoteCid, remotePort) == NO_SOCKET) return local;
+    if (findSocket(iface, local, 0, 0) != NO_SOCKET) continue;
+    if (findSocket(iface, local, remoteCid, remotePort) == NO_SOCKET) return local;
   }
   return 0;
 }
@@ -145,7 +188,7 @@ export function SysSocketListen(socket: i32, backlog: i32): i32 {
 export function SysSocketAccept(socket: i32): i32 {
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
-  const until = deadline(s.receiveTimeoutNs);
+  const until = deadlineOf(s.receiveTimeoutNs);
   while (true) {
     const listener = socketOf(socket);
     if (listener == NO_SOCKET) return -Errno.EBADF;
@@ -171,11 +214,12 @@ export function SysSocketAccept(socket: i32): i32 {
 export function SysSocketConnect(socket: i32, cid: u32, port: u32): i32 {
   let s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
-  const room = waitForSendRoom(s.nonBlocking ? 0 : deadline(s.connectTimeoutNs));
+  const iface = s.iface == NO_INTERFACE ? firstInterface() : s.iface;
+  const room = waitForSendRoom(iface, s.nonBlocking ? 0 : deadlineOf(s.connectTimeoutNs));
   s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (room < 0) return room == -Errno.EAGAIN && !s.nonBlocking ? -Errno.ETIMEDOUT : room;
-  const requested = request(s, cid, port);
+  const requested = request(s, iface, cid, port);
   if (requested < 0) return requested;
   if (s.nonBlocking) return -Errno.EINPROGRESS;
   while (s.state == SocketState.Connecting) {
@@ -187,16 +231,17 @@ export function SysSocketConnect(socket: i32, cid: u32, port: u32): i32 {
 }
 
 /** Sends REQUEST, for which there is room. */
-function request(s: Socket, cid: u32, port: u32): i32 {
+function request(s: Socket, iface: NetworkInterface, cid: u32, port: u32): i32 {
   if (s.state == SocketState.Connected) return -Errno.EISCONN;
   if (s.state == SocketState.Connecting) return -Errno.EALREADY;
   if (s.state == SocketState.Listening) return -Errno.EINVAL;
   if (s.state == SocketState.Disconnected) recycle(s);
-  const local = s.state == SocketState.Bound ? s.localPort : ephemeralPort(cid, port);
+  const local = s.state == SocketState.Bound ? s.localPort : ephemeralPort(iface, cid, port);
   if (local == 0) return -Errno.EADDRNOTAVAIL;
-  if (findSocket(local, cid, port) != NO_SOCKET) return -Errno.EADDRINUSE;
+  if (findSocket(iface, local, cid, port) != NO_SOCKET) return -Errno.EADDRINUSE;
   if (s.bufAlloc == 0 && !openWindow(s)) return -Errno.ENOMEM;
   unhash(s);
+  s.iface = iface;
   s.localPort = local;
   s.remoteCid = cid;
   s.remotePort = port;
@@ -210,7 +255,7 @@ function request(s: Socket, cid: u32, port: u32): i32 {
   }
   const timer = timerOf(s);
   timer.handler = (connectTimedOut as (arg: usize) => void).index;
-  startTimer(timer, deadline(s.connectTimeoutNs));
+  startTimer(timer, deadlineOf(s.connectTimeoutNs));
   return 0;
 }
 
@@ -227,132 +272,11 @@ function recycle(s: Socket): void {
   s.localShutdown = s.peerShutdown = 0;
   s.received = s.fwdCnt = s.fwdTold = 0;
   s.txCnt = s.peerFwdCnt = s.peerBufAlloc = 0;
-  if (findSocket(s.localPort, 0, 0) == NO_SOCKET) {
+  if (findSocket(s.iface, s.localPort, 0, 0) == NO_SOCKET) {
     s.state = SocketState.Bound;
     hash(s);
   } else {
     s.state = SocketState.Created;
-  }
-}
-
-/**
- * Receives up to `length` bytes, as soon as there are any. Yields. Returns bytes; 0 at the end of
- * the stream, behind all data; -ECONNRESET, -ENOTCONN, -EAGAIN or -EBADF.
- */
-export function SysSocketRecv(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
-  const ready = waitForData(socket, length, flags);
-  if (ready <= 0) return ready;
-  const s = socketOf(socket);
-  const copied = copyOut(s, buffer, length, true);
-  if (consumed(s, copied) && s.state == SocketState.Connected) sendSoon(s, VsockOp.CREDIT_UPDATE);
-  endIfDrained(s);
-  return <i32>copied;
-}
-
-/** As SysSocketRecv, but the data stay for the next call. */
-export function SysSocketPeek(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
-  const ready = waitForData(socket, length, flags);
-  return ready <= 0 ? ready : <i32>copyOut(socketOf(socket), buffer, length, false);
-}
-
-/** Returns 1 when data are queued, 0 at the end of the stream, or an error. Yields. */
-function waitForData(socket: i32, length: u32, flags: u32): i32 {
-  let s = socketOf(socket);
-  if (s == NO_SOCKET) return -Errno.EBADF;
-  if (length == 0) return 0;
-  if (length > 0x7fff_ffff) return -Errno.EINVAL;
-  const until = deadline(s.receiveTimeoutNs);
-  while (true) {
-    if (packetsOf(s).count != 0) return 1;
-    if (atEnd(s)) return 0;
-    const error = connectionError(s);
-    if (error < 0) return error;
-    if (s.nonBlocking || (flags & MSG_DONTWAIT) != 0) return -Errno.EAGAIN;
-    if (wait(readersOf(s), until) < 0) return -Errno.EAGAIN;
-    s = socketOf(socket);
-    if (s == NO_SOCKET) return -Errno.EBADF;
-  }
-}
-
-function copyOut(s: Socket, buffer: usize, length: u32, consume: bool): u32 {
-  const packets = packetsOf(s);
-  let copied: u32 = 0;
-  let packet = packets.first;
-  while (packet && copied < length) {
-    const bytes = min(packet.length - packet.offset, length - copied);
-    memory.copy(buffer + copied, payloadOf(packet) + packet.offset, bytes);
-    copied += bytes;
-    const next = packet.next;
-    if (consume) {
-      packet.offset += bytes;
-      if (packet.offset == packet.length) {
-        packets.pop();
-        releasePacket(packet);
-      }
-    }
-    packet = next;
-  }
-  return copied;
-}
-
-/**
- * Sends `length` bytes, which are copied and free again on return. Yields while the peer has no
- * credit for us or the device no room. Returns the bytes sent: fewer than asked for only when it
- * was cut short by a time-out, a reset or an end of memory; with none sent that is the error:
- * -EAGAIN, -ECONNRESET, -EPIPE (shut down), -ENOTCONN, -ENOMEM or -EBADF.
- */
-export function SysSocketSend(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
-  let s = socketOf(socket);
-  if (s == NO_SOCKET) return -Errno.EBADF;
-  if (length > 0x7fff_ffff) return -Errno.EINVAL;
-  const waits = !s.nonBlocking && (flags & MSG_DONTWAIT) == 0;
-  const until = waits ? deadline(s.sendTimeoutNs) : 0;
-  let sent: u32 = 0;
-  let error: i32 = 0;
-  while (sent < length) {
-    error = waitForCredit(socket, until);
-    if (error < 0) break;
-    s = socketOf(socket);
-    const bytes = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
-    const packet = AllocatePacket(bytes);
-    if (!packet) {
-      error = -Errno.ENOMEM;
-      break;
-    }
-    memory.copy(payloadOf(packet), buffer + sent, bytes);
-    packet.length = bytes;
-    fillHeader(s, packet, VsockOp.RW);
-    error = sendFilled(s, packet);
-    if (error < 0) break;
-    s.txCnt += bytes;
-    sent += bytes;
-  }
-  return sent == 0 ? error : <i32>sent;
-}
-
-/**
- * Waits until a byte may be sent on `socket`, at most until `until` (0: not at all). Yields.
- * Returns 0 or an error.
- */
-function waitForCredit(socket: i32, until: u64): i32 {
-  while (true) {
-    const s = socketOf(socket);
-    if (s == NO_SOCKET) return -Errno.EBADF;
-    if (sendIsShut(s)) return -Errno.EPIPE;
-    const error = connectionError(s);
-    if (error < 0) return error;
-    if (creditOf(s) != 0) {
-      if (hasSendRoom()) return 0;
-      const room = waitForSendRoom(until);
-      if (room < 0) return room;
-      continue;
-    }
-    if (until == 0) return -Errno.EAGAIN;
-    if (!s.creditAsked) {
-      s.creditAsked = true;
-      sendSoon(s, VsockOp.CREDIT_REQUEST);
-    }
-    if (wait(writersOf(s), until) < 0) return -Errno.EAGAIN;
   }
 }
 
@@ -372,9 +296,27 @@ export function SysSocketShutdown(socket: i32, how: i32): i32 {
   return 0;
 }
 
+/** Copies the socket's statistics, a NetStats, to `block`. Returns 0 or -EBADF. */
+export function SysSocketStat(socket: i32, block: usize): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  copyStats(block, statsOf(s));
+  return 0;
+}
+
+/**
+ * The address of a u32 that counts the payload bytes that have arrived, so that waiting for more
+ * can be a load. It is good until the socket is closed. Returns 0 for no socket.
+ */
+export function SysSocketReceiveCounter(socket: i32): usize {
+  const s = socketOf(socket);
+  return s == NO_SOCKET ? 0 : changetype<usize>(s) + offsetof<Socket>("received");
+}
+
 /**
  * Closes the socket: the handle is gone at once, data already sent still arrive, received data are
- * dropped, threads in calls on it get -EBADF. Does not yield. Returns 0 or -EBADF.
+ * dropped, threads in calls on it get -EBADF. Buffers of MSG_ZEROCOPY whose completion was not read
+ * must not change any more: read it first. Does not yield. Returns 0 or -EBADF.
  */
 export function SysSocketClose(socket: i32): i32 {
   const s = socketOf(socket);

@@ -1,25 +1,24 @@
 // Sockets that owe their peer packets without payload, for which there was no room or no memory:
-// a bit for each operation, paid in turn (see stream.ts).
+// a bit for each operation, paid in turn, interface by interface (see stream.ts).
+import { NetworkInterface } from "./interface";
 import { Socket } from "./socket";
 
-let first: Socket | null = null;
-let last: Socket | null = null;
-
-/** The socket that has owed longest, or null. */
-export function firstOwing(): Socket | null {
-  return first;
+/** The socket of the interface that has owed longest, or null. */
+export function firstOwing(iface: NetworkInterface): Socket | null {
+  return iface.firstOwing;
 }
 
 export function owe(s: Socket, op: u32): void {
   const listed = s.owed != 0;
   s.owed |= 1 << op;
   if (listed) return;
-  const before = last;
+  const iface = s.iface;
+  const before = iface.lastOwing;
   s.prevOwing = before;
   s.nextOwing = null;
   if (before) before.nextOwing = s;
-  else first = s;
-  last = s;
+  else iface.firstOwing = s;
+  iface.lastOwing = s;
 }
 
 /** `op` was sent, or need not be any more. */
@@ -37,10 +36,11 @@ export function forgive(s: Socket): void {
 }
 
 function leave(s: Socket): void {
+  const iface = s.iface;
   const prev = s.prevOwing;
   const next = s.nextOwing;
   if (prev) prev.nextOwing = next;
-  else first = next;
+  else iface.firstOwing = next;
   if (next) next.prevOwing = prev;
-  else last = prev;
+  else iface.lastOwing = prev;
 }

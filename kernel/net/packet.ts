@@ -1,15 +1,34 @@
-// Packets: one block with a record, the 44-byte wire header and the payload right behind it, so
-// that one descriptor covers what travels.
+// Packets: a record with the 44-byte wire header behind it, and a payload in one of three places:
+// right behind the header, so that one descriptor covers what travels; in pages of its own; or in
+// buffers that the sender lends.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../drivers/abi/vsock";
 import { ToroFreeMem, ToroGetMem } from "../memory";
+import { firstInterface, NetworkInterface } from "./interface";
+import { Lending, returned } from "./lending";
+import { classFor, giveBuffer, NO_CLASS, takeBuffer, trimPool } from "./pool";
 
 @unmanaged
 export class Packet {
   next: Packet | null; // in whatever queue it stands
+  iface: NetworkInterface;
+  payload: usize; // of a packet whose payload is its own
   capacity: u32; // payload bytes that fit
   length: u32; // payload bytes
   offset: u32; // of them consumed by the reader
-  received: bool; // a receive buffer: it goes back to the interface, not to the heap
+  segments: u32; // of a payload that is lent: IoVecs behind the header; 0: it is the packet's own
+  lending: Lending | null; // whose buffers those are
+  owner: i32; // the socket that lent it to the application
+  epoch: u32; // of that socket
+  pooled: bool; // it goes back to the pool, not to the heap
+  received: bool; // it came out of a receive ring
+  bounced: bool; // the driver is to copy it into a buffer of the ring
+}
+
+/** One buffer of a gather send, as the application writes it. */
+@unmanaged
+export class IoVec {
+  base: usize;
+  length: u32;
 }
 
 const HEADER: usize = offsetof<Packet>();
@@ -23,29 +42,70 @@ export function headerOf(packet: Packet): usize {
 }
 
 export function payloadOf(packet: Packet): usize {
-  return changetype<usize>(packet) + PAYLOAD;
+  return packet.payload;
+}
+
+/** Is the payload right behind the header? */
+export function isInline(packet: Packet): bool {
+  return packet.payload == changetype<usize>(packet) + PAYLOAD;
+}
+
+/** The table of a packet whose payload is lent. */
+export function segmentOf(packet: Packet, i: u32): IoVec {
+  return changetype<IoVec>(changetype<usize>(packet) + PAYLOAD + i * offsetof<IoVec>());
 }
 
 /**
- * A packet with room for `capacity` bytes, its length 0, its header undefined; null: no memory, or
- * more than VSOCK_PACKET_BYTES_MAX.
+ * A packet with room for `capacity` bytes, its length 0, its header undefined, for the first
+ * interface; null: no memory, or more than VSOCK_PACKET_BYTES_MAX.
  */
 export function AllocatePacket(capacity: u32): Packet | null {
   if (capacity > <u32>VSOCK_PACKET_BYTES_MAX) return null;
-  const address = ToroGetMem(PAYLOAD + capacity);
-  if (address == 0) return null;
-  const packet = changetype<Packet>(address);
-  packet.next = null;
-  packet.capacity = capacity;
-  packet.length = 0;
-  packet.offset = 0;
-  packet.received = false;
+  const kind = classFor(capacity);
+  if (kind != NO_CLASS) return takeBuffer(kind);
+  const packet = createPacket(capacity);
+  return packet || !trimPool() ? packet : createPacket(capacity);
+}
+
+/** A packet whose payload will be up to `segments` buffers of the sender's; null: no memory. */
+export function allocateLentPacket(segments: u32): Packet | null {
+  const packet = createPacket(segments * <u32>offsetof<IoVec>());
+  if (packet) packet.capacity = 0;
   return packet;
 }
 
-/** Frees a packet that AllocatePacket made and that was not sent. */
+/** A packet in one block of the heap; null: no memory. */
+export function createPacket(capacity: u32): Packet | null {
+  const address = ToroGetMem(PAYLOAD + capacity);
+  if (address == 0) return null;
+  const packet = changetype<Packet>(address);
+  packet.pooled = false;
+  resetPacket(packet);
+  packet.payload = address + PAYLOAD;
+  packet.capacity = capacity;
+  return packet;
+}
+
+/** Makes a packet empty, wherever its payload is. */
+export function resetPacket(packet: Packet): void {
+  packet.next = null;
+  packet.iface = firstInterface();
+  packet.length = 0;
+  packet.offset = 0;
+  packet.segments = 0;
+  packet.lending = null;
+  packet.received = false;
+  packet.bounced = false;
+}
+
+/**
+ * Frees a packet that was not sent, and gives lent buffers back to their sender. Does not yield.
+ */
 export function FreePacket(packet: Packet): void {
-  ToroFreeMem(changetype<usize>(packet));
+  const lending = packet.lending;
+  if (packet.pooled) giveBuffer(packet);
+  else ToroFreeMem(changetype<usize>(packet));
+  if (lending) returned(lending);
 }
 
 /** A FIFO of packets. Zeroed is empty. */

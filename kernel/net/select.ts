@@ -4,7 +4,6 @@ import { deadlineAfterMs } from "../clock";
 import { block, self } from "../scheduler";
 import { allocateNodes, joinQueue, releaseNodes } from "../thread";
 import {
-  creditOf,
   NO_SOCKET,
   packetsOf,
   readersOf,
@@ -16,6 +15,7 @@ import {
 } from "./socket";
 import { hasSendRoom, sendersOf } from "./interface";
 import { atEnd } from "./end";
+import { creditOf } from "./window";
 
 /** Events of SysSocketSelect, Linux poll numbers. */
 export const POLLIN: u32 = 1;
@@ -41,12 +41,13 @@ function readiness(handle: i32, events: u32): u32 {
   let found: u32 = 0;
   if (packetsOf(s).count != 0 || atEnd(s) || s.nextPending) found |= POLLIN;
   const open = s.state == SocketState.Connected && !sendIsShut(s);
-  if (open && creditOf(s) != 0 && hasSendRoom()) found |= POLLOUT;
+  if (open && creditOf(s) != 0 && hasSendRoom(s.iface)) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {
     found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
   } else if (receiveIsShut(s) && sendIsShut(s)) {
     found |= POLLHUP;
   }
+  if (s.completions) found |= POLLERR; // as on Linux: SysSocketSendCompletion has something to say
   return found & (events | POLLERR | POLLHUP);
 }
 
@@ -72,21 +73,20 @@ export function SysSocketSelect(entries: usize, count: u32, timeoutMs: i64): i32
   }
 }
 
-/** Sleeps in the queues of every entry and of the interface at once. Yields. */
+/** Sleeps in the queues of every entry, and of their interfaces, at once. Yields. */
 function waitForAny(entries: usize, count: u32, until: u64): i32 {
   const thread = self();
-  const allocated = allocateNodes(thread, count * 2 + 1);
+  const allocated = allocateNodes(thread, count * 3);
   if (allocated < 0) return allocated;
-  let wantsRoom = false;
   for (let i: u32 = 0; i < count; i++) {
     const entry = changetype<SelectEntry>(entries + i * offsetof<SelectEntry>());
     const s = socketOf(entry.socket);
-    joinQueue(thread, i * 2, readersOf(s));
-    if ((entry.events & POLLOUT) == 0) continue;
-    joinQueue(thread, i * 2 + 1, writersOf(s));
-    wantsRoom = true;
+    joinQueue(thread, i * 3, readersOf(s));
+    joinQueue(thread, i * 3 + 1, writersOf(s));
+    const connected = s.state == SocketState.Connected;
+    if ((entry.events & POLLOUT) == 0 || !connected || hasSendRoom(s.iface)) continue;
+    joinQueue(thread, i * 3 + 2, sendersOf(s.iface));
   }
-  if (wantsRoom && !hasSendRoom()) joinQueue(thread, count * 2, sendersOf());
   const waited = block(until);
   releaseNodes(thread);
   return waited;

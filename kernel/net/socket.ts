@@ -1,19 +1,22 @@
-// Sockets as data: the object, the tables that find it, and its receive window.
+// Sockets as data: the object, and the tables that find it.
 import { Errno } from "../../drivers/abi/errno";
+import { NetStats } from "../../drivers/abi/stats";
 import {
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
-  vsockCredit,
 } from "../../drivers/abi/vsock";
-import { NEVER } from "../clock";
+import { NEVER, nowNs } from "../clock";
 import { HandleTable } from "../handle";
-import { heapBytes, ToroAllocMem, ToroFreeMem } from "../memory";
+import { ToroAllocMem, ToroFreeMem } from "../memory";
 import { wakeAll } from "../scheduler";
 import { WaitQueue } from "../thread";
 import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../timer";
-import { releasePacket } from "./interface";
+import { NetworkInterface, NO_INTERFACE, releasePacket } from "./interface";
+import { forgetLendings, Lending } from "./lending";
 import { forgive } from "./owed";
-import { PacketQueue } from "./packet";
+import { Packet, PacketQueue } from "./packet";
+import { SendMode, sendMode, windowMax } from "./settings";
+import { closeWindow, WINDOW_MIN } from "./window";
 
 export const enum SocketState {
   Created, // SysSocket
@@ -29,6 +32,7 @@ export const enum SocketState {
 export class Socket {
   handle: i32; // 0: not (or no longer) the application's
   state: SocketState;
+  iface: NetworkInterface; // NO_INTERFACE: any, of a listener, or none yet
   localPort: u32;
   remotePort: u32;
   remoteCid: u32;
@@ -42,11 +46,24 @@ export class Socket {
   received: u32; // running total of payload bytes
   fwdCnt: u32; // of them consumed by the application
   fwdTold: u32; // fwdCnt in the last packet that we sent
+  windowFirst: u32; // with which a connection begins
+  windowMax: u32; // up to which bufAlloc may grow
+  pinned: u32; // capacity of the receive buffers that it holds, lent ones included
+  loans: u32; // packets that it has lent to the application
+  epoch: u32; // of the connection: loans of an earlier one count for nothing
+  keepsApart: bool; // SO_RCVLOAN: no packet is put behind another
   // Send side.
+  sendMode: SendMode;
+  zeroCopy: bool; // SO_ZEROCOPY: MSG_ZEROCOPY is obeyed
   txCnt: u32; // running total of payload bytes
   peerBufAlloc: u32;
   peerFwdCnt: u32;
   creditAsked: bool; // one CREDIT_REQUEST per wait
+  // Sends with MSG_ZEROCOPY (lending.ts).
+  lendings: Lending | null; // that the device has
+  completions: Lending | null; // ranges of those that are done, in order
+  completionCount: u32; // of both
+  nextCompletion: u32; // number of the next one
   // Packets without payload that could not be sent yet (owed.ts): bit op.
   owed: u32;
   nextOwing: Socket | null;
@@ -68,22 +85,16 @@ const PACKETS: usize = offsetof<Socket>();
 const READERS: usize = PACKETS + offsetof<PacketQueue>();
 const WRITERS: usize = READERS + offsetof<WaitQueue>();
 const TIMER: usize = (WRITERS + offsetof<WaitQueue>() + 7) & ~7;
-const SOCKET_BYTES: usize = TIMER + offsetof<Timer>();
+const STATS: usize = (TIMER + offsetof<Timer>() + 7) & ~7;
+const SOCKET_BYTES: usize = STATS + NetStats.sizeof;
 
 export const NO_SOCKET: Socket = changetype<Socket>(0);
 /** Linux: VSOCK_DEFAULT_CONNECT_TIMEOUT. */
 const CONNECT_TIMEOUT_NS: u64 = 2_000_000_000;
 
-/** The first window holds a request's head; a stream that fills it grows it step by step. */
-const WINDOW_MIN: u32 = 4096;
-const WINDOW_MAX: u32 = 262144;
-/** What we let be in flight however much the peer offers: it pins our memory. */
-const SEND_WINDOW_MAX: u32 = 1048576;
-
 export const BUCKETS: u32 = 4096;
 const buckets: usize = memory.data(4096 * 4);
 const sockets = changetype<HandleTable>(memory.data(32));
-let windowsBytes: u64 = 0; // sum of bufAlloc
 let socketsAlive: u32 = 0;
 
 /** Received data that the application has not read. */
@@ -103,6 +114,11 @@ export function writersOf(s: Socket): WaitQueue {
 
 export function timerOf(s: Socket): Timer {
   return changetype<Timer>(changetype<usize>(s) + TIMER);
+}
+
+/** Its NetStats. */
+export function statsOf(s: Socket): usize {
+  return changetype<usize>(s) + STATS;
 }
 
 /** Sockets alive, those included that are closing without an application. */
@@ -127,6 +143,9 @@ export function createSocket(): Socket {
   s.receiveTimeoutNs = NEVER;
   s.sendTimeoutNs = NEVER;
   s.connectTimeoutNs = CONNECT_TIMEOUT_NS;
+  s.sendMode = sendMode;
+  s.windowFirst = min(WINDOW_MIN, windowMax);
+  s.windowMax = windowMax;
   timerOf(s).arg = address;
   return s;
 }
@@ -151,6 +170,7 @@ export function destroySocket(s: Socket): void {
   stopTimer(timerOf(s));
   unreserveTimer();
   forgive(s);
+  forgetLendings(s);
   dropReceived(s);
   closeWindow(s);
   wakeAll(readersOf(s));
@@ -159,15 +179,26 @@ export function destroySocket(s: Socket): void {
   ToroFreeMem(changetype<usize>(s));
 }
 
-/** Nobody will read what has arrived: consumed, as far as the peer is concerned. */
+/** A packet has left the socket's queue for good. */
+export function dropPacket(s: Socket, packet: Packet): void {
+  if (packet.received) s.pinned -= packet.capacity;
+  releasePacket(packet);
+}
+
+/**
+ * Nobody will read what has arrived: consumed, as far as the peer is concerned. What is lent stays
+ * with the application, but counts no more.
+ */
 export function dropReceived(s: Socket): void {
   const packets = packetsOf(s);
   for (let p = packets.pop(); p; p = packets.pop()) releasePacket(p);
   s.fwdCnt = s.received;
+  s.pinned = s.loans = 0;
+  s.epoch++;
 }
 
-// Look-up. A connection is known by local port, remote CID and remote port; a listener or a bound
-// socket by its local port, with remote CID and port 0.
+// Look-up. A connection is known by interface, local port, remote CID and remote port; a listener
+// or a bound socket by its local port, with remote CID and port 0, and perhaps its interface.
 
 function bucketOf(localPort: u32, remoteCid: u32, remotePort: u32): usize {
   let h = localPort * 0x9e37_79b1 + remoteCid * 0x85eb_ca6b + remotePort * 0xc2b2_ae35;
@@ -175,11 +206,20 @@ function bucketOf(localPort: u32, remoteCid: u32, remotePort: u32): usize {
   return buckets + ((h & (BUCKETS - 1)) << 2);
 }
 
-export function findSocket(localPort: u32, remoteCid: u32, remotePort: u32): Socket {
+/** On NO_INTERFACE: a socket of any interface. */
+export function findSocket(
+  iface: NetworkInterface,
+  localPort: u32,
+  remoteCid: u32,
+  remotePort: u32,
+): Socket {
   let s = changetype<Socket>(<usize>load<u32>(bucketOf(localPort, remoteCid, remotePort)));
   while (s != NO_SOCKET) {
     const found =
-      s.localPort == localPort && s.remotePort == remotePort && s.remoteCid == remoteCid;
+      s.localPort == localPort &&
+      s.remotePort == remotePort &&
+      s.remoteCid == remoteCid &&
+      (s.iface == iface || s.iface == NO_INTERFACE || iface == NO_INTERFACE);
     if (found) return s;
     s = changetype<Socket>(changetype<usize>(s.nextInBucket));
   }
@@ -211,49 +251,6 @@ export function unhash(s: Socket): void {
   store<u32>(at, <u32>changetype<usize>(s.nextInBucket));
 }
 
-// Windows. Their sum stays within a quarter of the heap, so that what has been advertised can be
-// received, small packets' waste included. They grow within half of that: the other half is for
-// the first windows of connections to come.
-
-/** Opens the first window. Returns false when the budget is spent: the connection is refused. */
-export function openWindow(s: Socket): bool {
-  return resizeWindow(s, WINDOW_MIN, heapBytes() >> 2);
-}
-
-function resizeWindow(s: Socket, bytes: u32, budget: u64): bool {
-  const total = windowsBytes - s.bufAlloc + bytes;
-  if (total > budget) return false;
-  windowsBytes = total;
-  s.bufAlloc = bytes;
-  return true;
-}
-
-function closeWindow(s: Socket): void {
-  windowsBytes -= s.bufAlloc;
-  s.bufAlloc = 0;
-}
-
-/** The peer's credit as it knows it. */
-function toldWindow(s: Socket): u32 {
-  return vsockCredit(s.bufAlloc, s.received, s.fwdTold);
-}
-
-/**
- * The application has consumed `bytes`. Returns true when the peer should be told now: it knows of
- * less than half of its window. A stream that keeps it that low gets a larger one.
- */
-export function consumed(s: Socket, bytes: u32): bool {
-  s.fwdCnt += bytes;
-  if (toldWindow(s) >= s.bufAlloc >> 1) return false;
-  if (s.bufAlloc < WINDOW_MAX) resizeWindow(s, s.bufAlloc << 1, heapBytes() >> 3);
-  return s.fwdCnt != s.fwdTold;
-}
-
-/** Bytes that we may send now. */
-export function creditOf(s: Socket): u32 {
-  return vsockCredit(min(s.peerBufAlloc, SEND_WINDOW_MAX), s.txCnt, s.peerFwdCnt);
-}
-
 /** Disconnects: sleepers wake, and find `error` (0: end of stream) behind what was received. */
 export function disconnect(s: Socket, error: i32): void {
   s.state = SocketState.Disconnected;
@@ -262,6 +259,11 @@ export function disconnect(s: Socket, error: i32): void {
   stopTimer(timerOf(s));
   wakeAll(readersOf(s));
   wakeAll(writersOf(s));
+}
+
+/** The moment at which a time-out that begins now ends. */
+export function deadlineOf(timeoutNs: u64): u64 {
+  return timeoutNs == NEVER ? NEVER : nowNs() + timeoutNs;
 }
 
 /** 0, or the error of a socket that is no longer connected, as a call returns it. */

@@ -7,8 +7,6 @@
 import { Errno } from "../../drivers/abi/errno";
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
-  VIRTIO_VSOCK_SHUTDOWN_RCV,
-  VIRTIO_VSOCK_SHUTDOWN_SEND,
   VIRTIO_VSOCK_TYPE_STREAM,
   VsockHdr,
   VsockOp,
@@ -17,17 +15,18 @@ import { wakeAll } from "../scheduler";
 import { stopTimer } from "../timer";
 import { addPending, removePending } from "./backlog";
 import {
+  claimInterfaces,
   hasSendRoom,
+  NetworkInterface,
   releasePacket,
   SysNetworkSend,
-  theInterface,
 } from "./interface";
 import { firstOwing, forgive, owe, paid } from "./owed";
-import { AllocatePacket, FreePacket, headerOf, Packet, payloadOf } from "./packet";
+import { AllocatePacket, FreePacket, headerOf, Packet } from "./packet";
+import { receiveData } from "./receive";
 import {
   BUCKETS,
   createSocket,
-  creditOf,
   destroySocket,
   disconnect,
   dropReceived,
@@ -35,7 +34,6 @@ import {
   firstInBucket,
   hash,
   NO_SOCKET,
-  openWindow,
   packetsOf,
   readersOf,
   receiveIsShut,
@@ -45,29 +43,26 @@ import {
   timerOf,
   writersOf,
 } from "./socket";
-
-/** A packet of up to this many bytes goes into the free end of the one before it. */
-const COALESCE_BYTES_MAX: u32 = 2048;
+import { creditOf, openWindow } from "./window";
 
 /**
- * Makes the socket layer the owner of the interface's packets; what came before is looked at now.
+ * Makes the socket layer the owner of all packets; what came before is looked at now.
  */
-export function claimInterface(): void {
-  const iface = theInterface();
-  if (iface.owner != 0) return;
-  iface.owner = (drain as () => void).index;
-  iface.resetOwner = (resetConnections as () => void).index;
-  drain();
+export function claimPackets(): void {
+  claimInterfaces(
+    (drain as (iface: NetworkInterface) => void).index,
+    (resetConnections as (iface: NetworkInterface) => void).index,
+  );
 }
 
 /**
  * Handles what has arrived. Sockets can owe an answer; a packet for none is taken only while it can
  * be answered, so that a full tx ring stops reception there (5.10.6.2) and goes on here.
  */
-function drain(): void {
-  payOwed();
-  const arrived = theInterface().incoming;
-  for (let p = arrived.first; p && (hasSendRoom() || isForSocket(p)); p = arrived.first) {
+function drain(iface: NetworkInterface): void {
+  payOwed(iface);
+  const arrived = iface.incoming;
+  for (let p = arrived.first; p && (hasSendRoom(iface) || isForSocket(p)); p = arrived.first) {
     arrived.pop();
     if (!receive(p)) releasePacket(p);
   }
@@ -81,9 +76,9 @@ function isForSocket(packet: Packet): bool {
 /** The connection that a packet belongs to, or NO_SOCKET. */
 function addressee(packet: Packet): Socket {
   const header = headerOf(packet);
-  const localPort = load<u32>(header, VsockHdr.dst_port);
   return findSocket(
-    localPort,
+    packet.iface,
+    load<u32>(header, VsockHdr.dst_port),
     load<u32>(header, VsockHdr.src_cid),
     load<u32>(header, VsockHdr.src_port),
   );
@@ -91,10 +86,11 @@ function addressee(packet: Packet): Socket {
 
 // What we send.
 
-/** Fills the header of a packet of `s`, with the present credit. */
+/** Addresses a packet and fills its header, with the present credit of `s`. */
 export function fillHeader(s: Socket, packet: Packet, op: u32): void {
   const header = headerOf(packet);
-  address(header, s.remoteCid, s.localPort, s.remotePort);
+  packet.iface = s.iface;
+  address(packet, s.remoteCid, s.localPort, s.remotePort);
   store<u32>(header, packet.length, VsockHdr.len);
   store<u16>(header, VIRTIO_VSOCK_TYPE_STREAM, VsockHdr.type);
   store<u16>(header, <u16>op, VsockHdr.op);
@@ -103,8 +99,9 @@ export function fillHeader(s: Socket, packet: Packet, op: u32): void {
   store<u32>(header, s.fwdCnt, VsockHdr.fwd_cnt);
 }
 
-function address(header: usize, cid: u32, localPort: u32, remotePort: u32): void {
-  store<u64>(header, theInterface().cid, VsockHdr.src_cid);
+function address(packet: Packet, cid: u32, localPort: u32, remotePort: u32): void {
+  const header = headerOf(packet);
+  store<u64>(header, packet.iface.cid, VsockHdr.src_cid);
   store<u64>(header, cid, VsockHdr.dst_cid);
   store<u32>(header, localPort, VsockHdr.src_port);
   store<u32>(header, remotePort, VsockHdr.dst_port);
@@ -141,8 +138,8 @@ export function sendSoon(s: Socket, op: u32): bool {
 }
 
 /** Sends what is owed, as far as there is room. */
-function payOwed(): void {
-  for (let s = firstOwing(); s && hasSendRoom(); s = firstOwing()) {
+function payOwed(iface: NetworkInterface): void {
+  for (let s = firstOwing(iface); s && hasSendRoom(iface); s = firstOwing(iface)) {
     const op: u32 = ctz(s.owed);
     if (!sendSoon(s, op)) return; // out of memory
     if (op == VsockOp.RST && s.handle == 0) destroySocket(s);
@@ -158,7 +155,9 @@ function refuse(packet: Packet): void {
   const h = headerOf(reply);
   memory.fill(h, 0, VsockHdr.sizeof);
   const localPort = load<u32>(header, VsockHdr.dst_port);
-  address(h, load<u32>(header, VsockHdr.src_cid), localPort, load<u32>(header, VsockHdr.src_port));
+  const remotePort = load<u32>(header, VsockHdr.src_port);
+  reply.iface = packet.iface;
+  address(reply, load<u32>(header, VsockHdr.src_cid), localPort, remotePort);
   store<u16>(h, VIRTIO_VSOCK_TYPE_STREAM, VsockHdr.type);
   store<u16>(h, VsockOp.RST, VsockHdr.op);
   if (SysNetworkSend(reply) < 0) FreePacket(reply);
@@ -260,17 +259,23 @@ function takeCredit(s: Socket, header: usize): bool {
 /** REQUEST: returns false when it is refused. */
 function incoming(packet: Packet): bool {
   const header = headerOf(packet);
-  const listener = findSocket(load<u32>(header, VsockHdr.dst_port), 0, 0);
+  const listener = findSocket(packet.iface, load<u32>(header, VsockHdr.dst_port), 0, 0);
   if (listener == NO_SOCKET || listener.state != SocketState.Listening) return false;
   if (listener.pending >= listener.backlog) return false;
   const s = createSocket();
   if (s == NO_SOCKET) return false;
+  s.iface = packet.iface;
   s.localPort = listener.localPort;
   s.remoteCid = load<u32>(header, VsockHdr.src_cid);
   s.remotePort = load<u32>(header, VsockHdr.src_port);
   s.peerBufAlloc = load<u32>(header, VsockHdr.buf_alloc);
   s.receiveTimeoutNs = listener.receiveTimeoutNs;
   s.sendTimeoutNs = listener.sendTimeoutNs;
+  s.sendMode = listener.sendMode;
+  s.zeroCopy = listener.zeroCopy;
+  s.keepsApart = listener.keepsApart;
+  s.windowFirst = listener.windowFirst;
+  s.windowMax = listener.windowMax;
   s.state = SocketState.Connected;
   if (!openWindow(s) || sendControl(s, VsockOp.RESPONSE) < 0) {
     destroySocket(s);
@@ -301,33 +306,6 @@ function connecting(s: Socket, op: u32, header: usize): void {
   }
 }
 
-function receiveData(s: Socket, packet: Packet): bool {
-  const bytes = packet.length;
-  if (bytes == 0) return false;
-  const tooMuch = s.received + bytes - s.fwdCnt > s.bufAlloc;
-  if (tooMuch || (s.peerShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0) {
-    reset(s, Errno.EPROTO); // V35, D11
-    return false;
-  }
-  s.received += bytes;
-  if ((s.localShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0) {
-    s.fwdCnt += bytes; // nobody reads any more: consumed here, so that the peer can end
-    return false;
-  }
-  const packets = packetsOf(s);
-  const last = packets.last;
-  let kept = true;
-  if (last && bytes <= COALESCE_BYTES_MAX && last.length + bytes <= last.capacity) {
-    memory.copy(payloadOf(last) + last.length, payloadOf(packet), bytes);
-    last.length += bytes;
-    kept = false;
-  } else {
-    packets.push(packet);
-  }
-  wakeAll(readersOf(s));
-  return kept;
-}
-
 function peerShutdown(s: Socket, flags: u32): void {
   s.peerShutdown |= flags & VIRTIO_VSOCK_SHUTDOWN_BOTH;
   // V16: both directions are over and nothing is left to read, so RST ends it now.
@@ -342,14 +320,14 @@ function peerShutdown(s: Socket, flags: u32): void {
 /**
  * The transport was reset, or the device is gone (V21, V22): listeners stay, connections do not.
  */
-function resetConnections(): void {
+function resetConnections(iface: NetworkInterface): void {
   for (let i: u32 = 0; i < BUCKETS; i++) {
     for (let s = firstInBucket(i), next = NO_SOCKET; s != NO_SOCKET; s = next) {
       next = changetype<Socket>(changetype<usize>(s.nextInBucket));
-      if (s.state >= SocketState.Connecting) lost(s, Errno.ECONNRESET);
+      if (s.iface == iface && s.state >= SocketState.Connecting) lost(s, Errno.ECONNRESET);
     }
   }
-  for (let s = firstOwing(); s; s = firstOwing()) {
+  for (let s = firstOwing(iface); s; s = firstOwing(iface)) {
     forgive(s);
     if (s.handle == 0) destroySocket(s);
   }

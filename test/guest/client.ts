@@ -8,13 +8,13 @@ import {
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-  SysSocketRecv,
-  SysSocketSend,
 } from "../../kernel/net/calls";
+import { SysSocketRecv } from "../../kernel/net/receive";
+import { SysSocketSend } from "../../kernel/net/send";
 import { thread } from "./harness";
 
 export * from "./sockets";
-export { heapInUse } from "../../kernel/memory";
+export { heapInUse } from "./books";
 export { threadCount } from "../../kernel/thread";
 
 const BUFFER_BYTES: u32 = 65536;

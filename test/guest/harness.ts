@@ -1,10 +1,10 @@
 // What a unit test of the kernel stands on. A test is an exported test_* function, called on a
 // machine that has just booted; threads that it begins run when it has returned, and must all have
 // ended when nothing is left to run.
-import { heapInUse } from "../../kernel/memory";
 import { kernelMain } from "../../kernel/main";
 import { BeginThread } from "../../kernel/process";
 import { threadCount } from "../../kernel/thread";
+import { heapInUse } from "./books";
 
 export { interrupt, run } from "../../kernel/main";
 

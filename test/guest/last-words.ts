@@ -2,7 +2,8 @@
 import { VMADDR_CID_HOST } from "../../drivers/abi/vsock";
 import { kernelMain } from "../../kernel/main";
 import { ToroAllocMem } from "../../kernel/memory";
-import { SOCK_STREAM, SysSocket, SysSocketConnect, SysSocketSend } from "../../kernel/net/calls";
+import { SOCK_STREAM, SysSocket, SysSocketConnect } from "../../kernel/net/calls";
+import { SysSocketSend } from "../../kernel/net/send";
 
 export { interrupt, run } from "../../kernel/main";
 

@@ -4,11 +4,10 @@ import {
   SysSocketAccept,
   SysSocketClose,
   SysSocketConnect,
-  SysSocketPeek,
-  SysSocketRecv,
-  SysSocketSend,
   SysSocketShutdown,
 } from "../../kernel/net/calls";
+import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
+import { SysSocketSend } from "../../kernel/net/send";
 import { SysSocketSelect } from "../../kernel/net/select";
 import { socketCount, socketOf } from "../../kernel/net/socket";
 import { VirtioDevice } from "../../drivers/virtio";
@@ -25,11 +24,11 @@ export {
   SysSocketClose,
   SysSocketConnect,
   SysSocketListen,
-  SysSocketRecv,
-  SysSocketSend,
   SysSocketSetOption,
   SysSocketShutdown,
 } from "../../kernel/net/calls";
+export { SysSocketRecv } from "../../kernel/net/receive";
+export { SysSocketSend } from "../../kernel/net/send";
 export { AllocatePacket, FreePacket, headerOf, payloadOf } from "../../kernel/net/packet";
 export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/interface";
 
@@ -42,7 +41,7 @@ const second = changetype<VirtioDevice>(memory.data(64));
 /** Starts the driver of the first slot once more. */
 export function startDriver(): i32 {
   second.failed = false;
-  return second.probe(0x1000_0000, 6) ? vsockInit(second) : 1;
+  return second.probe(0x1000_0000, 5) ? vsockInit(second) : 1;
 }
 
 /** As if so many bytes had gone in each direction already. */

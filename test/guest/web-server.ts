@@ -1,5 +1,5 @@
 // WebServer with a window on the kernel's books.
 export { boot, interrupt, run } from "../../apps/web-server/main";
-export { heapBlocks, heapInUse } from "../../kernel/memory";
+export { heapBlocks, heapInUse } from "./books";
 export { socketCount } from "../../kernel/net/socket";
 export { threadCount } from "../../kernel/thread";

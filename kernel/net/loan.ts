@@ -1,0 +1,115 @@
+// Receive loans: the application reads packets where the device has put them, and gives each back
+// when it likes. Until then its bytes count against the socket's window, so that what is lent is
+// bounded by credit.
+import { Errno } from "../../drivers/abi/errno";
+import { NetStats } from "../../drivers/abi/stats";
+import { HandleTable } from "../handle";
+import { releasePacket } from "./interface";
+import { Packet, payloadOf } from "./packet";
+import { giveCredit, waitForData } from "./receive";
+import { dropPacket, NO_SOCKET, packetsOf, Socket, socketOf, statsOf } from "./socket";
+import { tally } from "./stats";
+
+/** The bytes were copied once: out of a small packet, or for want of buffers. */
+export const LOAN_COPIED: u32 = 1;
+/** The rest of a packet whose begin was read by SysSocketRecv. */
+export const LOAN_PARTIAL: u32 = 2;
+
+/** Packets that one socket may have lent. */
+const LOANS_MAX: u32 = 256;
+
+/** What SysSocketRecvLoan writes for each packet. */
+@unmanaged
+export class Loan {
+  token: u32; // for SysSocketRelease
+  address: usize; // of the bytes: at the start of a page, unless COPIED or PARTIAL
+  length: u32;
+  flags: u32;
+}
+
+const loans = changetype<HandleTable>(memory.data(32));
+
+/** Packets that are lent, by all sockets. */
+export function loanCount(): u32 {
+  return loans.count;
+}
+
+/**
+ * Lends what is queued, packet by packet, as up to `max` Loans at `list`; waits until something is.
+ * The bytes stay as they are until they are released, whatever becomes of the socket. Yields.
+ * Returns the number of loans; 0 at the end of the stream; -ENOBUFS when the socket has lent 256
+ * packets already; -EINVAL for max 0; -ENOMEM; otherwise as SysSocketRecv.
+ */
+export function SysSocketRecvLoan(socket: i32, list: usize, max: u32, flags: u32): i32 {
+  if (max == 0) return -Errno.EINVAL;
+  const ready = waitForData(socket, 1, flags);
+  if (ready <= 0) return ready;
+  const s = socketOf(socket);
+  let lent: u32 = 0;
+  let error: i32 = -Errno.ENOBUFS;
+  while (lent < max && s.loans < LOANS_MAX) {
+    const packet = packetsOf(s).first;
+    if (!packet) break;
+    error = lend(s, socket, packet, changetype<Loan>(list + lent * offsetof<Loan>()));
+    if (error < 0) break;
+    lent++;
+  }
+  return lent == 0 ? error : <i32>lent;
+}
+
+function lend(s: Socket, socket: i32, packet: Packet, loan: Loan): i32 {
+  const token = loans.add(changetype<usize>(packet));
+  if (token < 0) return -Errno.ENOMEM;
+  packetsOf(s).pop();
+  packet.owner = socket;
+  packet.epoch = s.epoch;
+  s.loans++;
+  loan.token = <u32>token;
+  loan.address = payloadOf(packet) + packet.offset;
+  loan.length = packet.length - packet.offset;
+  loan.flags = (packet.received ? 0 : LOAN_COPIED) | (packet.offset == 0 ? 0 : LOAN_PARTIAL);
+  if (packet.received) tally(statsOf(s), NetStats.loaned, loan.length);
+  return token;
+}
+
+/**
+ * Takes `n` loans of the socket back, in any order; it may have been closed since. Returns n, or
+ * -EINVAL when a token is not one of its loans or stands there twice: then nothing has changed.
+ * Does not yield.
+ */
+export function SysSocketRelease(socket: i32, tokens: usize, n: u32): i32 {
+  let good: u32 = 0;
+  while (good < n && claim(load<i32>(tokens + (good << 2)), socket)) good++;
+  if (good < n) {
+    while (good > 0) unclaim(load<i32>(tokens + (--good << 2)), socket);
+    return -Errno.EINVAL;
+  }
+  const s = socketOf(socket);
+  let consumed: u32 = 0;
+  for (let i: u32 = 0; i < n; i++) {
+    const token = load<i32>(tokens + (i << 2));
+    const packet = changetype<Packet>(loans.get(token));
+    loans.remove(token);
+    if (s != NO_SOCKET && packet.epoch == s.epoch) {
+      consumed += packet.length - packet.offset;
+      s.loans--;
+      dropPacket(s, packet);
+    } else {
+      releasePacket(packet);
+    }
+  }
+  if (s != NO_SOCKET && consumed != 0) giveCredit(s, consumed);
+  return <i32>n;
+}
+
+/** Marks a loan of the socket. Returns false when it is none, or marked: it stands there twice. */
+function claim(token: i32, socket: i32): bool {
+  const packet = changetype<Packet>(loans.get(token));
+  if (changetype<usize>(packet) == 0 || packet.owner != socket) return false;
+  packet.owner = 0;
+  return true;
+}
+
+function unclaim(token: i32, socket: i32): void {
+  changetype<Packet>(loans.get(token)).owner = socket;
+}

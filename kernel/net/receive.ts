@@ -1,0 +1,143 @@
+// Payload on its way from the receive ring to the application. A receive buffer is queued on the
+// socket as it is; its bytes are copied when the socket may not pin it, or when few of them fit
+// behind the packet before.
+import { Errno } from "../../drivers/abi/errno";
+import { NetStats } from "../../drivers/abi/stats";
+import {
+  VIRTIO_VSOCK_SHUTDOWN_RCV,
+  VIRTIO_VSOCK_SHUTDOWN_SEND,
+  VsockOp,
+} from "../../drivers/abi/vsock";
+import { wait, wakeAll } from "../scheduler";
+import { MSG_DONTWAIT } from "./calls";
+import { atEnd, endIfDrained } from "./end";
+import { AllocatePacket, Packet, payloadOf } from "./packet";
+import { rxCopybreak } from "./settings";
+import {
+  connectionError,
+  deadlineOf,
+  dropPacket,
+  NO_SOCKET,
+  packetsOf,
+  readersOf,
+  Socket,
+  socketOf,
+  SocketState,
+  statsOf,
+} from "./socket";
+import { copyPayload, tally } from "./stats";
+import { reset, sendSoon } from "./stream";
+import { consumed, mayPin } from "./window";
+
+/** A packet of up to this many bytes goes into the free end of the one before it. */
+const COALESCE_BYTES_MAX: u32 = 2048;
+
+/** RW: takes the payload of a packet into the socket. Returns true when it keeps the packet. */
+export function receiveData(s: Socket, packet: Packet): bool {
+  const bytes = packet.length;
+  if (bytes == 0) return false;
+  const tooMuch = s.received + bytes - s.fwdCnt > s.bufAlloc;
+  if (tooMuch || (s.peerShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0) {
+    reset(s, Errno.EPROTO); // V35, D11
+    return false;
+  }
+  s.received += bytes;
+  tally(statsOf(s), NetStats.received, bytes);
+  if ((s.localShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0) {
+    s.fwdCnt += bytes; // nobody reads any more: consumed here, so that the peer can end
+    return false;
+  }
+  const kept = enqueue(s, packet);
+  wakeAll(readersOf(s));
+  return kept;
+}
+
+function enqueue(s: Socket, packet: Packet): bool {
+  const packets = packetsOf(s);
+  const bytes = packet.length;
+  const last = packets.last;
+  const few = !s.keepsApart && bytes <= COALESCE_BYTES_MAX;
+  if (last && few && last.length + bytes <= last.capacity) {
+    const end = payloadOf(last) + last.length;
+    copyPayload(statsOf(s), NetStats.ringToSocket, end, payloadOf(packet), bytes);
+    last.length += bytes;
+    return false;
+  }
+  const small = s.keepsApart && bytes <= rxCopybreak;
+  const copy = small || !mayPin(s, packet) ? AllocatePacket(bytes) : null;
+  if (copy) {
+    copyPayload(statsOf(s), NetStats.ringToSocket, payloadOf(copy), payloadOf(packet), bytes);
+    copy.length = bytes;
+    packets.push(copy);
+    return false;
+  }
+  s.pinned += packet.capacity;
+  packets.push(packet);
+  return true;
+}
+
+/**
+ * Receives up to `length` bytes, as soon as there are any. Yields. Returns bytes; 0 at the end of
+ * the stream, behind all data; -ECONNRESET, -ENOTCONN, -EAGAIN or -EBADF.
+ */
+export function SysSocketRecv(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
+  const ready = waitForData(socket, length, flags);
+  if (ready <= 0) return ready;
+  const s = socketOf(socket);
+  const copied = copyOut(s, buffer, length, true);
+  giveCredit(s, copied);
+  return <i32>copied;
+}
+
+/** As SysSocketRecv, but the data stay for the next call. */
+export function SysSocketPeek(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
+  const ready = waitForData(socket, length, flags);
+  return ready <= 0 ? ready : <i32>copyOut(socketOf(socket), buffer, length, false);
+}
+
+/** The application has consumed `bytes`: the peer may be told, or the connection be over. */
+export function giveCredit(s: Socket, bytes: u32): void {
+  if (consumed(s, bytes) && s.state == SocketState.Connected) sendSoon(s, VsockOp.CREDIT_UPDATE);
+  endIfDrained(s);
+}
+
+/** Returns 1 when data are queued, 0 at the end of the stream, or an error. Yields. */
+export function waitForData(socket: i32, length: u32, flags: u32): i32 {
+  let s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (length == 0) return 0;
+  if (length > 0x7fff_ffff) return -Errno.EINVAL;
+  const until = deadlineOf(s.receiveTimeoutNs);
+  while (true) {
+    if (packetsOf(s).count != 0) return 1;
+    if (atEnd(s)) return 0;
+    const error = connectionError(s);
+    if (error < 0) return error;
+    if (s.nonBlocking || (flags & MSG_DONTWAIT) != 0) return -Errno.EAGAIN;
+    if (wait(readersOf(s), until) < 0) return -Errno.EAGAIN;
+    s = socketOf(socket);
+    if (s == NO_SOCKET) return -Errno.EBADF;
+  }
+}
+
+function copyOut(s: Socket, buffer: usize, length: u32, consume: bool): u32 {
+  const packets = packetsOf(s);
+  let copied: u32 = 0;
+  let packet = packets.first;
+  while (packet && copied < length) {
+    const bytes = min(packet.length - packet.offset, length - copied);
+    const from = payloadOf(packet) + packet.offset;
+    copyPayload(statsOf(s), NetStats.socketToUser, buffer + copied, from, bytes);
+    copied += bytes;
+    const next = packet.next;
+    if (consume) {
+      packet.offset += bytes;
+      if (packet.offset == packet.length) {
+        packets.pop();
+        dropPacket(s, packet);
+      }
+    }
+    packet = next;
+  }
+  return copied;
+}

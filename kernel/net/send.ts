@@ -1,0 +1,328 @@
+// SysSocketSend in its modes. A copied send builds packets of its own and returns; one that lends
+// puts the sender's buffers behind a header of its own, and waits until the device has given the
+// last of them back.
+import { Errno } from "../../drivers/abi/errno";
+import { NetStats } from "../../drivers/abi/stats";
+import { VSOCK_PACKET_BYTES_MAX, VsockOp } from "../../drivers/abi/vsock";
+import { nowNs, NS_PER_S } from "../clock";
+import { isKilled, setInterruptible, shield, unshield, wait } from "../scheduler";
+import { MSG_DONTWAIT, MSG_ZEROCOPY } from "./calls";
+import { hasSendRoom, waitForSendRoom } from "./interface";
+import {
+  announce,
+  closeLending,
+  createLending,
+  freeLending,
+  hasCompletionRoom,
+  Lending,
+  takeCompletion,
+  waitersOf,
+} from "./lending";
+import { AllocatePacket, allocateLentPacket, IoVec, Packet, payloadOf, segmentOf } from "./packet";
+import { SendMode, txCopybreak } from "./settings";
+import {
+  connectionError,
+  deadlineOf,
+  NO_SOCKET,
+  sendIsShut,
+  Socket,
+  socketOf,
+  SocketState,
+  statsOf,
+  writersOf,
+} from "./socket";
+import { copyPayload, tally } from "./stats";
+import { fillHeader, reset, sendFilled, sendSoon } from "./stream";
+import { creditOf } from "./window";
+
+/** Buffers of one gather send. */
+export const VECTOR_MAX: u32 = 16;
+/** How long a killed thread waits for buffers with a peer that takes nothing. */
+const KILL_PATIENCE_NS: u64 = 8 * NS_PER_S;
+
+/** What SysSocketSendCompletion writes: calls, by number from 0 in the order they were made. */
+@unmanaged
+export class Completion {
+  first: u32;
+  last: u32;
+  flags: u32;
+}
+/** The bytes were copied after all. */
+export const COMPLETION_COPIED: u32 = 1;
+
+/**
+ * Sends `length` bytes. The buffer is free again on return, unless MSG_ZEROCOPY was given on a
+ * socket with SO_ZEROCOPY: then when SysSocketSendCompletion says so. Yields while the peer has no
+ * credit for us, the device no room, or the device the buffer. Returns the bytes sent: fewer than
+ * asked for only when it was cut short by a time-out, a reset or an end of memory; with none sent
+ * that is the error: -EAGAIN, -ECONNRESET, -EPIPE (shut down), -ENOTCONN, -ENOMEM, -ENOBUFS (64
+ * completions were not read) or -EBADF. A peer that takes nothing of a lent buffer for the time-out
+ * is reset, and the next call gets -ETIMEDOUT: there is no other way to get the buffer back.
+ */
+export function SysSocketSend(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
+  return send(socket, buffer, 0, length, flags);
+}
+
+/**
+ * SysSocketSend of up to 16 buffers, one behind the other: `vector` is an array of `entries` IoVec,
+ * which must not change meanwhile. -EINVAL for more, or for 2 GiB of them.
+ */
+export function SysSocketSendVector(socket: i32, vector: usize, entries: u32, flags: u32): i32 {
+  if (entries > VECTOR_MAX) return -Errno.EINVAL;
+  let length: u64 = 0;
+  for (let i: u32 = 0; i < entries; i++) length += entry(vector, i).length;
+  return length > 0x7fff_ffff ? -Errno.EINVAL : send(socket, vector, entries, <u32>length, flags);
+}
+
+function entry(vector: usize, i: u32): IoVec {
+  return changetype<IoVec>(vector + i * offsetof<IoVec>());
+}
+
+/** Of `entries` buffers at `source`; of one, which `source` is itself, for 0. */
+function send(socket: i32, source: usize, entries: u32, length: u32, flags: u32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (length > 0x7fff_ffff) return -Errno.EINVAL;
+  const waits = !s.nonBlocking && (flags & MSG_DONTWAIT) == 0;
+  const until = waits ? deadlineOf(s.sendTimeoutNs) : 0;
+  const told = s.zeroCopy && (flags & MSG_ZEROCOPY) != 0;
+  if (told && !hasCompletionRoom(s)) return -Errno.ENOBUFS;
+  const large = length >= txCopybreak && s.state == SocketState.Connected;
+  const lends = large && s.iface.segmentsMax > 1 && (told || (waits && isZeroCopy(s)));
+  const lending = lends || told ? createLending() : null;
+  if (!lending) {
+    return told ? -Errno.ENOMEM : sendCopies(socket, source, entries, length, until, null);
+  }
+  lending.copied = !lends;
+  lending.detached = told;
+  if (told) {
+    const sent = lends
+      ? sendLent(socket, source, entries, length, until, lending)
+      : sendCopies(socket, source, entries, length, until, lending);
+    if (lending.announced) closeLending(lending);
+    else freeLending(lending); // nothing was sent
+    return sent;
+  }
+  shield(); // the device may read the buffers as long as they are lent
+  setInterruptible(true);
+  const sent = sendLent(socket, source, entries, length, until, lending);
+  lending.open = false;
+  takeBack(socket, lending);
+  setInterruptible(false);
+  freeLending(lending);
+  unshield();
+  return sent;
+}
+
+function isZeroCopy(s: Socket): bool {
+  return s.sendMode == SendMode.ZeroCopy;
+}
+
+function sendCopies(
+  socket: i32,
+  source: usize,
+  entries: u32,
+  length: u32,
+  until: u64,
+  told: Lending | null,
+): i32 {
+  let sent: u32 = 0;
+  let error: i32 = 0;
+  while (sent < length) {
+    error = waitForCredit(socket, until);
+    if (error < 0) break;
+    const s = socketOf(socket);
+    const bytes = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
+    const packet = AllocatePacket(bytes);
+    if (!packet) {
+      error = -Errno.ENOMEM;
+      break;
+    }
+    copyIn(s, packet, source, entries, sent, bytes);
+    error = sendPayload(s, packet);
+    if (error < 0) break;
+    if (sent == 0 && told) announce(s, told);
+    sent += bytes;
+  }
+  return sent == 0 ? error : <i32>sent;
+}
+
+/** Copies `bytes` of the source, from `offset` on, into a packet. */
+function copyIn(
+  s: Socket,
+  packet: Packet,
+  source: usize,
+  entries: u32,
+  offset: u32,
+  bytes: u32,
+): void {
+  const stats = statsOf(s);
+  const to = payloadOf(packet);
+  packet.length = bytes;
+  packet.bounced = s.sendMode == SendMode.TwoCopy;
+  if (entries == 0) {
+    copyPayload(stats, NetStats.userToPacket, to, source + offset, bytes);
+    return;
+  }
+  let done: u32 = 0;
+  for (let i: u32 = 0; done < bytes; i++) {
+    const one = entry(source, i);
+    if (offset < one.length) {
+      const part = min(one.length - offset, bytes - done);
+      copyPayload(stats, NetStats.userToPacket, to + done, one.base + offset, part);
+      done += part;
+      offset = 0;
+    } else {
+      offset -= one.length;
+    }
+  }
+}
+
+function sendLent(
+  socket: i32,
+  source: usize,
+  entries: u32,
+  length: u32,
+  until: u64,
+  lending: Lending,
+): i32 {
+  let sent: u32 = 0;
+  let error: i32 = 0;
+  while (sent < length) {
+    error = waitForCredit(socket, until);
+    if (error < 0) break;
+    const s = socketOf(socket);
+    const bytes = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
+    const packet = lend(s, source, entries, sent, bytes);
+    if (!packet) {
+      error = -Errno.ENOMEM;
+      break;
+    }
+    packet.lending = lending;
+    lending.pending++;
+    const told = sent == 0 && lending.detached;
+    const lent = packet.length; // the packet is the device's from here on
+    error = sendPayload(s, packet);
+    if (error < 0) break;
+    countLent(s, lent);
+    if (told) announce(s, lending);
+    sent += lent;
+  }
+  return sent == 0 ? error : <i32>sent;
+}
+
+function countLent(s: Socket, bytes: u32): void {
+  tally(statsOf(s), NetStats.lent, bytes);
+}
+
+/** A packet of up to `bytes` of the source, from `offset` on, in place; null: no memory. */
+function lend(s: Socket, source: usize, entries: u32, offset: u32, bytes: u32): Packet | null {
+  const most = min(max(entries, 1), s.iface.segmentsMax - 1);
+  const packet = allocateLentPacket(most);
+  if (!packet) return null;
+  if (entries == 0) {
+    lendSegment(packet, source + offset, bytes);
+    return packet;
+  }
+  for (let i: u32 = 0; packet.length < bytes && packet.segments < most; i++) {
+    const one = entry(source, i);
+    if (offset < one.length) {
+      lendSegment(packet, one.base + offset, min(one.length - offset, bytes - packet.length));
+      offset = 0;
+    } else {
+      offset -= one.length;
+    }
+  }
+  return packet;
+}
+
+function lendSegment(packet: Packet, base: usize, bytes: u32): void {
+  const segment = segmentOf(packet, packet.segments++);
+  segment.base = base;
+  segment.length = bytes;
+  packet.length += bytes;
+}
+
+/** Sends RW. On failure the packet is freed. */
+function sendPayload(s: Socket, packet: Packet): i32 {
+  const bytes = packet.length;
+  fillHeader(s, packet, VsockOp.RW);
+  const error = sendFilled(s, packet);
+  if (error < 0) return error;
+  s.txCnt += bytes;
+  tally(statsOf(s), NetStats.sent, bytes);
+  return 0;
+}
+
+/**
+ * Waits until a byte may be sent on `socket`, at most until `until` (0: not at all). Yields.
+ * Returns 0 or an error.
+ */
+function waitForCredit(socket: i32, until: u64): i32 {
+  while (true) {
+    const s = socketOf(socket);
+    if (s == NO_SOCKET) return -Errno.EBADF;
+    if (sendIsShut(s)) return -Errno.EPIPE;
+    const error = connectionError(s);
+    if (error < 0) return error;
+    if (creditOf(s) != 0) {
+      if (hasSendRoom(s.iface)) return 0;
+      const room = waitForSendRoom(s.iface, until);
+      if (room < 0) return room;
+      continue;
+    }
+    if (until == 0) return -Errno.EAGAIN;
+    if (!s.creditAsked) {
+      s.creditAsked = true;
+      sendSoon(s, VsockOp.CREDIT_REQUEST);
+    }
+    const waited = wait(writersOf(s), until);
+    if (waited < 0) return waited == -Errno.EINTR ? waited : -Errno.EAGAIN;
+  }
+}
+
+/**
+ * Waits until the device has given every packet back. A peer that takes nothing for the socket's
+ * time-out is reset, upon which the device drops what it holds. Yields.
+ */
+function takeBack(socket: i32, lending: Lending): void {
+  while (lending.pending != 0) {
+    const pending = lending.pending;
+    const killed = isKilled();
+    if (killed) setInterruptible(false);
+    const s = socketOf(socket);
+    let until = killed ? nowNs() + KILL_PATIENCE_NS : u64.MAX_VALUE;
+    if (s != NO_SOCKET) until = min(until, deadlineOf(s.sendTimeoutNs));
+    const waited = wait(waitersOf(lending), until);
+    if (waited != -Errno.ETIMEDOUT || lending.pending != pending) continue;
+    const stuck = socketOf(socket);
+    if (stuck != NO_SOCKET && stuck.state == SocketState.Connected) reset(stuck, Errno.ETIMEDOUT);
+  }
+}
+
+/**
+ * Tells which sends with MSG_ZEROCOPY are done, their buffers free: one range of them, at `range`
+ * (a Completion). Waits for it, unless non-blocking; select shows POLLERR when there is one.
+ * Yields. Returns 1; 0 when no such send is left to be told of; -EAGAIN or -EBADF.
+ */
+export function SysSocketSendCompletion(socket: i32, range: usize, flags: u32): i32 {
+  let s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  const until = deadlineOf(s.sendTimeoutNs);
+  while (true) {
+    const done = takeCompletion(s);
+    if (done) {
+      const completion = changetype<Completion>(range);
+      completion.first = done.first;
+      completion.last = done.last;
+      completion.flags = done.copied ? COMPLETION_COPIED : 0;
+      freeLending(done);
+      return 1;
+    }
+    if (!s.lendings) return 0;
+    if (s.nonBlocking || (flags & MSG_DONTWAIT) != 0) return -Errno.EAGAIN;
+    if (wait(writersOf(s), until) < 0) return -Errno.EAGAIN;
+    s = socketOf(socket);
+    if (s == NO_SOCKET) return -Errno.EBADF;
+  }
+}
