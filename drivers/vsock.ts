@@ -66,6 +66,7 @@ class VsockDriver {
   events: usize; // EVENT_SIZE buffers of VSOCK_EVENT_BYTES
   largeWanted: u32; // receive buffers of the large class that the ring should hold
   large: u32; // that it holds
+  awaited: u32; // sent packets whose end somebody waits for
 }
 
 // One block holds the driver's parts, by offset: asc has no embedded structs.
@@ -100,7 +101,7 @@ export function vsockInit(device: VirtioDevice): i32 {
     postEvent(driver, driver.events + i * VSOCK_EVENT_BYTES);
   }
   driver.rx.enableInterrupts();
-  driver.tx.enableInterrupts();
+  driver.tx.disableInterrupts();
   driver.event.enableInterrupts();
   device.driverOk();
   replenish(driver);
@@ -268,12 +269,25 @@ function drainRx(driver: VsockDriver): void {
   if (!driver.device.failed) replenish(driver);
 }
 
-// Transmit.
+// Transmit. Packets that the device has consumed are freed when the next one is sent or anything
+// interrupts; it is asked to interrupt for them only while somebody waits for that, or much memory
+// does.
+
+/** A packet of more capacity is not left in the ring. */
+const LINGER_BYTES_MAX: u32 = 4096;
+
+function isAwaited(packet: Packet): bool {
+  return packet.lending != null || packet.capacity > LINGER_BYTES_MAX;
+}
 
 function transmit(driver: VsockDriver, packet: Packet): bool {
   const tx = driver.tx;
+  freeUsed(driver);
   const segments = segmentsOf(packet);
-  if (!tx.hasRoom(segments)) return false;
+  while (!tx.hasRoom(segments)) {
+    if (!tx.enableInterrupts()) return false;
+    freeUsed(driver);
+  }
   const sent = packet.bounced ? bounce(packet) : packet;
   tx.begin(segmentsOf(sent));
   if (sent.segments != 0) {
@@ -289,6 +303,10 @@ function transmit(driver: VsockDriver, packet: Packet): bool {
     tx.readable(payloadOf(sent), sent.length);
   }
   tx.add(changetype<usize>(sent));
+  if (isAwaited(sent)) {
+    driver.awaited++;
+    tx.enableInterrupts();
+  }
   tx.kick();
   return true;
 }
@@ -320,17 +338,25 @@ function bounce(packet: Packet): Packet {
   return buffer;
 }
 
-function drainTx(driver: VsockDriver): void {
+/** Returns false when there was nothing to free. */
+function freeUsed(driver: VsockDriver): bool {
   const tx = driver.tx;
   let freed = false;
-  while (true) {
-    const token = tx.take();
-    if (token != 0) {
-      FreePacket(changetype<Packet>(token));
-      freed = true;
-    } else if (driver.device.failed || !tx.enableInterrupts()) {
-      break;
-    }
+  for (let token = tx.take(); token != 0; token = tx.take()) {
+    const packet = changetype<Packet>(token);
+    if (isAwaited(packet)) driver.awaited--;
+    FreePacket(packet);
+    freed = true;
+  }
+  return freed;
+}
+
+function drainTx(driver: VsockDriver): void {
+  const tx = driver.tx;
+  tx.disableInterrupts();
+  let freed = freeUsed(driver);
+  while (driver.awaited != 0 && !driver.device.failed && tx.enableInterrupts()) {
+    freed = freeUsed(driver) || freed;
   }
   if (freed && !driver.device.failed) ringHasRoom(driver.iface);
 }

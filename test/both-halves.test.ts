@@ -73,7 +73,7 @@ describe("an echo of 20 MiB arrives whole", () => {
     const halves = await boot({ machine: { withheldFeatures } });
     await halves.publish(7);
     halves.call("serveEcho", 7);
-    const heap = halves.call("heapInUse");
+    const blocks = halves.call("heapBlocks");
     const client = halves.client();
     const sent = noise(20 * MIB);
     client.write(sent);
@@ -83,7 +83,7 @@ describe("an echo of 20 MiB arrives whole", () => {
     expect(hash(client.received)).toBe(hash([sent]));
     expect(client.ended && client.gone && !client.broken).toBe(true);
     expect(halves.vsock.stats.connections).toBe(0);
-    expect(halves.call("heapInUse")).toBe(heap);
+    expect(halves.call("heapBlocks")).toBe(blocks);
     expect(halves.faults()).toBe(0);
   });
 

@@ -1,13 +1,22 @@
-// What the kernel has in use, without what its pool keeps for the next use: that goes back first.
+// What the kernel has in use, without what only waits to be used again: sent packets that have not
+// been collected, and what the pool keeps.
+import { interrupt } from "../../kernel/interrupt";
 import * as memory from "../../kernel/memory";
 import { trimPool } from "../../kernel/net/pool";
 
-export function heapInUse(): u64 {
+const VSOCK_IRQ: u32 = 5;
+
+function collect(): void {
+  interrupt(VSOCK_IRQ);
   trimPool();
+}
+
+export function heapInUse(): u64 {
+  collect();
   return memory.heapInUse();
 }
 
 export function heapBlocks(): u32 {
-  trimPool();
+  collect();
   return memory.heapBlocks();
 }

@@ -14,7 +14,7 @@ import { SysSocketSend } from "../../kernel/net/send";
 import { thread } from "./harness";
 
 export * from "./sockets";
-export { heapInUse } from "./books";
+export { heapBlocks, heapInUse } from "./books";
 export { threadCount } from "../../kernel/thread";
 
 const BUFFER_BYTES: u32 = 65536;
