@@ -8,6 +8,7 @@ const images = {
   "hello-world": "apps/hello-world/main.ts",
   echo: "apps/echo/main.ts",
   "ping-pong": "apps/ping-pong/main.ts",
+  "rx-zerocopy": "apps/rx-zerocopy/main.ts",
   kernel: "kernel/api.ts",
 };
 const ingredients = [

@@ -1,0 +1,143 @@
+// Bulk transfer with one client, timed as the guest sees it. Kernel parameters: mode=rx|tx, mb= in
+// 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, port= to listen on.
+import { Errno } from "../../drivers/abi/errno";
+import { parameterIs, parameterNumber } from "../../kernel/commandline";
+import { print, printNumber } from "../../kernel/console";
+import { clock } from "../../kernel/hypercall";
+import { kernelMain } from "../../kernel/main";
+import { ToroGetAlignedMem } from "../../kernel/memory";
+import {
+  MSG_DONTWAIT,
+  SO_RCVBUF,
+  SO_RCVLOAN,
+  SOCK_STREAM,
+  SysSocket,
+  SysSocketAccept,
+  SysSocketBind,
+  SysSocketClose,
+  SysSocketListen,
+  SysSocketSetOption,
+  SysSocketShutdown,
+} from "../../kernel/net/calls";
+import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan";
+import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
+import { SysSocketSend } from "../../kernel/net/send";
+import { Sleep } from "../../kernel/process";
+
+export { interrupt, run } from "../../kernel/main";
+
+const PAGE_BYTES: u32 = 4096;
+const PAGES_MAX: u32 = 4096;
+const WINDOW_LEAST: u32 = 262144;
+const LOANS: u32 = 256;
+const SHUTDOWN_SEND: i32 = 1;
+/** Whoever only looks whether somebody listens has gone by then. */
+const PROBE_MS: u32 = 5;
+
+const list: usize = memory.data(256 * 16);
+const tokens: usize = memory.data(256 * 4);
+let startedNs: u64 = 0; // at the first byte
+
+export function boot(bootInfo: usize): void {
+  kernelMain(bootInfo, main);
+}
+
+function main(): i32 {
+  const sends = parameterIs("mode", "tx");
+  const bytes = <u64>parameterNumber("mb", 1000) * 1_000_000;
+  const pages = parameterNumber(sends ? "tx" : "rx", 64);
+  const step = min(max<u32>(pages, 1), PAGES_MAX) * PAGE_BYTES;
+  const socket = accept(parameterNumber("port", 1234), step);
+  if (socket < 0) return failed("listen", -socket);
+  const buffer = ToroGetAlignedMem(step, PAGE_BYTES);
+  if (buffer == 0) return failed("memory", Errno.ENOMEM);
+  const loans = parameterNumber("zerocopy", 0) != 0;
+  const moved: i64 = sends
+    ? send(socket, buffer, step, bytes)
+    : loans ? borrow(socket, step, bytes) : receive(socket, buffer, step, bytes);
+  const ns = clock() - startedNs;
+  SysSocketClose(socket);
+  if (moved < 0) return failed("transfer", <i32>-moved);
+  print("rx-zerocopy: ");
+  printNumber(moved);
+  print(" bytes, ");
+  printNumber(ns);
+  print(" ns\n");
+  return 0;
+}
+
+/** Waits for the one client that stays. Yields. Returns its socket, or an error. */
+function accept(port: u32, step: u32): i32 {
+  const listener = SysSocket(SOCK_STREAM);
+  if (listener < 0) return listener;
+  SysSocketSetOption(listener, SO_RCVBUF, max(step, WINDOW_LEAST));
+  SysSocketSetOption(listener, SO_RCVLOAN, parameterNumber("zerocopy", 0));
+  let status = SysSocketBind(listener, port);
+  if (status == 0) status = SysSocketListen(listener, 1);
+  if (status < 0) return status;
+  print("rx-zerocopy: listening on vsock port ");
+  printNumber(port);
+  print("\n");
+  while (true) {
+    const socket = SysSocketAccept(listener);
+    if (socket < 0) return socket;
+    Sleep(PROBE_MS);
+    if (SysSocketPeek(socket, list, 1, MSG_DONTWAIT) != 0) return socket;
+    SysSocketClose(socket);
+  }
+}
+
+/** Receives by copies of up to `step` bytes. Yields. Returns bytes, or an error. */
+function receive(socket: i32, buffer: usize, step: u32, bytes: u64): i64 {
+  let done: u64 = 0;
+  while (done < bytes) {
+    const got = SysSocketRecv(socket, buffer, step, 0);
+    if (got < 0) return got;
+    if (got == 0) break;
+    if (done == 0) startedNs = clock();
+    done += got;
+  }
+  return done;
+}
+
+/** Receives by loans of up to `step` bytes at a time. Yields. Returns bytes, or an error. */
+function borrow(socket: i32, step: u32, bytes: u64): i64 {
+  const most = min(LOANS, step / PAGE_BYTES);
+  let done: u64 = 0;
+  while (done < bytes) {
+    const n = SysSocketRecvLoan(socket, list, most, 0);
+    if (n < 0) return n;
+    if (n == 0) break;
+    if (done == 0) startedNs = clock();
+    for (let i = 0; i < n; i++) {
+      const loan = changetype<Loan>(list + i * offsetof<Loan>());
+      store<u32>(tokens + (i << 2), loan.token);
+      done += loan.length;
+    }
+    SysSocketRelease(socket, tokens, n);
+  }
+  return done;
+}
+
+/** Sends from one buffer, and waits until the client has read it all. Yields. */
+function send(socket: i32, buffer: usize, step: u32, bytes: u64): i64 {
+  for (let i: u32 = 0; i < step; i++) store<u8>(buffer + i, <u8>(i * 31));
+  startedNs = clock();
+  for (let done: u64 = 0; done < bytes; ) {
+    const sent = SysSocketSend(socket, buffer, <u32>min<u64>(step, bytes - done), 0);
+    if (sent < 0) return sent;
+    done += sent;
+  }
+  SysSocketShutdown(socket, SHUTDOWN_SEND);
+  const end = SysSocketRecv(socket, buffer, 1, 0);
+  return end < 0 ? end : bytes;
+}
+
+function failed(what: string, error: i32): i32 {
+  print("rx-zerocopy: ");
+  print(what);
+  print(" failed with error ");
+  printNumber(error);
+  print("\n");
+  return 1;
+}
