@@ -2,7 +2,7 @@
 import { Errno } from "../drivers/abi/errno";
 import { Context } from "./arch/asyncify";
 import { HandleTable } from "./handle";
-import { ToroAllocMem, ToroFreeMem } from "./memory";
+import { ToroAllocMem, ToroFreeMem, ToroGetMem } from "./memory";
 import { reserveTimer, Timer, unreserveTimer } from "./timer";
 
 export type ThreadEntry = (arg: usize) => void;
@@ -93,8 +93,9 @@ export function threadCount(): u32 {
 export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
   if (saveBytes > SAVE_BYTES_MAX) return -Errno.EINVAL;
   const bytes = max<u32>(saveBytes == 0 ? SAVE_BYTES_DEFAULT : saveBytes, SAVE_BYTES_MIN);
-  const address = ToroAllocMem(THREAD_BYTES + bytes + GUARD_BYTES);
+  const address = ToroGetMem(THREAD_BYTES + bytes + GUARD_BYTES);
   if (address == 0) return -Errno.ENOMEM;
+  memory.fill(address, 0, THREAD_BYTES);
   const reserved = reserveTimer();
   const id = reserved < 0 ? reserved : threads.add(address);
   if (id < 0) {
