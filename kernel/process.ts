@@ -52,7 +52,8 @@ export function SysResumeThread(id: i32): i32 {
 
 /**
  * Ends thread `id` where it stands: its call stack is dropped, its joiners wake, and all that the
- * kernel had lent it is freed. A request that a device is working on is finished first. Sockets,
+ * kernel had lent it is freed. A request that a device is working on is finished first, and buffers
+ * that a send has lent come back: a peer that takes nothing of them for 8 s is reset. Sockets,
  * files and memory belong to the application and stay. Returns 0 or -ESRCH.
  */
 export function SysKillThread(id: i32): i32 {

@@ -95,21 +95,15 @@ function send(socket: i32, source: usize, entries: u32, length: u32, flags: u32)
   }
   lending.copied = !lends;
   lending.detached = told;
-  if (told) {
-    const sent = lends
-      ? sendLent(socket, source, entries, length, until, lending)
-      : sendCopies(socket, source, entries, length, until, lending);
-    if (lending.announced) closeLending(lending);
-    else freeLending(lending); // nothing was sent
-    return sent;
-  }
   shield(); // the device may read the buffers as long as they are lent
   setInterruptible(true);
-  const sent = sendLent(socket, source, entries, length, until, lending);
-  lending.open = false;
-  takeBack(socket, lending);
+  const sent = lends
+    ? sendLent(socket, source, entries, length, until, lending)
+    : sendCopies(socket, source, entries, length, until, lending);
+  if (!told) takeBack(socket, lending);
+  if (lending.announced) closeLending(lending);
+  else freeLending(lending);
   setInterruptible(false);
-  freeLending(lending);
   unshield();
   return sent;
 }
@@ -286,6 +280,7 @@ function waitForCredit(socket: i32, until: u64): i32 {
  * time-out is reset, upon which the device drops what it holds. Yields.
  */
 function takeBack(socket: i32, lending: Lending): void {
+  lending.open = false;
   while (lending.pending != 0) {
     const pending = lending.pending;
     const killed = isKilled();
