@@ -9,7 +9,10 @@ import { findSite, subjects } from "./servers.mjs";
 /** @typedef {import("./report.mjs").Sample} Sample */
 /** @typedef {import("./run.mjs").Run} Run */
 
-export const ratioMetric = "to first byte";
+export const ratioMetrics = ["to first byte"];
+/** Whose medians are compared, the first by the second. */
+export const pairsOf = () =>
+  subjects.filter(({ name }) => name !== "torito").map(({ name }) => ["torito", name]);
 
 const IMAGES = ["web-server", "hello-world", "kernel"];
 const MACHINES_PER_ROUND = 20;
@@ -143,4 +146,23 @@ async function bootMachines(count) {
     });
   }
   return samples;
+}
+
+/** @param {import("./report.mjs").Result} result @returns {import("./plot.mjs").Panel[]} */
+export function panels({ rows }) {
+  const processes = rows.filter((row) => row.metric === "to first byte");
+  return [
+    {
+      title: "From the start of the process to the first byte",
+      x: "",
+      y: "ms",
+      labels: processes.map((row) => row.subject),
+      lines: [
+        {
+          name: "median, least, most",
+          points: processes.map((row, x) => ({ x, y: row.median, min: row.min, max: row.max })),
+        },
+      ],
+    },
+  ];
 }

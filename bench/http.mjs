@@ -15,8 +15,10 @@ import { findSite, startServer, subjects } from "./servers.mjs";
  *   load: (url: string, core: number | undefined) => Promise<Figures> }} Case
  */
 
-/** The figure that ratios are made of. */
-export const ratioMetric = "rate";
+export const ratioMetrics = ["rate", "server CPU"];
+/** Whose medians are compared, the first by the second. */
+export const pairsOf = () =>
+  subjects.filter(({ name }) => name !== "torito").map(({ name }) => ["torito", name]);
 
 const REQUESTS_MIN = 200;
 
@@ -163,4 +165,29 @@ async function sample({ name, path, load }, { name: subject, port, program }, co
   if (before === null || after === null) return [rate];
   const value = (after - before) / requests;
   return [rate, { ...row, metric: "server CPU", unit: "us/request", value }];
+}
+
+/** @param {import("./report.mjs").Result} result @returns {import("./plot.mjs").Panel[]} */
+export function panels({ rows }) {
+  const cases = [...new Set(rows.map((row) => row.case))];
+  return [
+    {
+      title: "HTTP: requests per second against nginx",
+      x: "",
+      y: "nginx = 1",
+      labels: cases,
+      reference: 1,
+      lines: subjects.flatMap(({ name }) => {
+        const points = cases.flatMap((one, x) => {
+          const find = (/** @type {string} */ subject) =>
+            rows.find((row) => row.case === one && row.subject === subject && row.metric === "rate")
+              ?.median;
+          const ours = find(name);
+          const nginx = find("nginx");
+          return ours === undefined || nginx === undefined ? [] : [{ x, y: ours / nginx }];
+        });
+        return points.length === 0 ? [] : [{ name, points }];
+      }),
+    },
+  ];
 }

@@ -6,7 +6,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
-const STDERR_CHARACTERS_MAX = 4096;
+const OUTPUT_CHARACTERS_MAX = 4096;
 const STOP_MS = 2000;
 
 /** @param {string} program */
@@ -59,7 +59,8 @@ export function cleanUp() {
 
 /** A program that runs until it is stopped. */
 export class Program {
-  /** The last of what it printed on stderr. */
+  /** The last of what it printed. */
+  stdout = "";
   stderr = "";
 
   /**
@@ -68,10 +69,11 @@ export class Program {
    */
   constructor(command, core) {
     this.child = begin(command, core);
-    this.child.stdout.resume();
-    this.child.stderr.setEncoding("utf8").on("data", (/** @type {string} */ text) => {
-      this.stderr = (this.stderr + text).slice(-STDERR_CHARACTERS_MAX);
-    });
+    for (const name of /** @type {const} */ (["stdout", "stderr"])) {
+      this.child[name].setEncoding("utf8").on("data", (/** @type {string} */ text) => {
+        this[name] = (this[name] + text).slice(-OUTPUT_CHARACTERS_MAX);
+      });
+    }
     this.child.on("error", (error) => {
       this.stderr = error.message;
     });

@@ -15,9 +15,6 @@ import os from "node:os";
  *   ratios: Record<string, number> }} Result
  */
 
-/** The one whose figures stand first in every ratio. */
-const OURS = "torito";
-
 export function describeHost() {
   const cpus = os.cpus();
   return {
@@ -80,51 +77,95 @@ export function summarise(samples) {
 }
 
 /**
- * Our median by the peer's, for every case that both have.
+ * The median of one subject by that of another, for every case and metric that both have. With one
+ * metric it goes without saying.
  * @param {readonly Row[]} rows
- * @param {string} metric
+ * @param {readonly string[]} metrics
+ * @param {readonly (readonly [string, string])[]} pairs of subjects
  */
-export function ratiosOf(rows, metric) {
+export function ratiosOf(rows, metrics, pairs) {
   /** @type {Record<string, number>} */
   const ratios = {};
-  const compared = rows.filter((row) => row.metric === metric);
-  for (const ours of compared.filter((row) => row.subject === OURS)) {
-    for (const peer of compared) {
-      if (peer.case !== ours.case || peer.subject === OURS) continue;
-      ratios[`${OURS}/${peer.subject} ${ours.case}`] = ours.median / peer.median;
+  for (const metric of metrics) {
+    for (const [above, below] of pairs) {
+      for (const ours of rows.filter((row) => row.metric === metric && row.subject === above)) {
+        const peer = rows.find(
+          (row) => row.metric === metric && row.subject === below && row.case === ours.case,
+        );
+        if (peer === undefined) continue;
+        const what = metrics.length > 1 ? `, ${metric}` : "";
+        ratios[`${above}/${below} ${ours.case}${what}`] = ours.median / peer.median;
+      }
     }
   }
   return ratios;
 }
 
+/** @param {number} bytes a power of two */
+export function sizeName(bytes) {
+  if (bytes >= 1048576) return `${bytes / 1048576} MiB`;
+  return bytes >= 1024 ? `${bytes / 1024} KiB` : `${bytes} B`;
+}
+
+/** With more subjects than this a line of the table has one of them. */
+const COLUMNS_MAX = 6;
+
 /**
- * A line for each case and metric, a column for each subject: median (min to max); and our median
- * by each peer's.
+ * A line for each case and metric, with a column for each subject, median (min to max), and one for
+ * each pair: their ratio.
  * @param {Result} result
+ * @param {readonly (readonly [string, string])[]} pairs
  */
-export function formatTable({ name, date, host, rows }) {
-  const named = new Set(rows.map((row) => row.subject));
-  const others = [...named].filter((subject) => subject !== OURS).sort();
-  const subjects = named.has(OURS) ? [OURS, ...others] : others;
-  const peers = named.has(OURS) ? others : [];
+export function formatTable({ name, date, host, rows }, pairs) {
+  const subjects = [...new Set(rows.map((row) => row.subject))];
+  const title = `${name}, ${date}, ${host.cpu}, ${host.cores} cores, Node ${host.node}`;
+  const table =
+    subjects.length > COLUMNS_MAX ? longTable(rows, pairs) : wide(rows, subjects, pairs);
+  return `${title}\n\n${alignColumns(table)}`;
+}
+
+/**
+ * @param {readonly Row[]} rows
+ * @param {readonly string[]} subjects
+ * @param {readonly (readonly [string, string])[]} pairs
+ */
+function wide(rows, subjects, pairs) {
   const lines = new Map(rows.map((row) => [JSON.stringify([row.case, row.metric]), row]));
   const body = [...lines.values()].map((line) => {
     const find = (/** @type {string} */ subject) =>
       rows.find(
         (row) => row.case === line.case && row.metric === line.metric && row.subject === subject,
       );
-    const ratio = (/** @type {string} */ peer) =>
-      ((find(OURS)?.median ?? Number.NaN) / (find(peer)?.median ?? Number.NaN)).toFixed(2);
     return [
       line.case,
       `${line.metric}, ${line.unit}`,
       ...subjects.map((subject) => formatRow(find(subject))),
-      ...peers.map((peer) => ratio(peer).replace("NaN", "-")),
+      ...pairs.map(([above, below]) => formatRatio(find(above), find(below))),
     ];
   });
-  const head = ["case", "metric", ...subjects, ...peers.map((peer) => `${OURS}/${peer}`)];
-  const title = `${name}, ${date}, ${host.cpu}, ${host.cores} cores, Node ${host.node}`;
-  return `${title}\n\n${alignColumns([head, ...body])}`;
+  return [["case", "metric", ...subjects, ...pairs.map((pair) => pair.join("/"))], ...body];
+}
+
+/**
+ * @param {readonly Row[]} rows
+ * @param {readonly (readonly [string, string])[]} pairs
+ */
+function longTable(rows, pairs) {
+  const body = rows.map((row) => {
+    const below = pairs.find(([above]) => above === row.subject)?.[1];
+    const peer = rows.find(
+      (one) => one.subject === below && one.case === row.case && one.metric === row.metric,
+    );
+    const ratio = below === undefined ? "-" : `${formatRatio(row, peer)} of ${below}`;
+    return [row.case, row.subject, `${row.metric}, ${row.unit}`, formatRow(row), ratio];
+  });
+  return [["case", "subject", "metric", "median", "ratio"], ...body];
+}
+
+/** @param {Row | undefined} above @param {Row | undefined} below */
+function formatRatio(above, below) {
+  if (above === undefined || below === undefined) return "-";
+  return (above.median / below.median).toFixed(2);
 }
 
 /** @param {Row | undefined} row */

@@ -2,7 +2,9 @@
 // are (npm builds them first). A benchmark never asserts: what cannot be measured is a line on
 // stderr.
 import { writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { drawSvg } from "./plot.mjs";
 import { cleanUp } from "./programs.mjs";
 import { describeHost, formatTable, ratiosOf, summarise } from "./report.mjs";
 
@@ -13,11 +15,12 @@ import { describeHost, formatTable, ratiosOf, summarise } from "./report.mjs";
  *   fail: (line: string) => void }} Run
  */
 
-const NAMES = ["http", "boot", "switch"];
-const USAGE = `npm run bench -- [NAME ...] [options]     measures ${NAMES.join(", ")}; default: all
+const NAMES = ["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http", "switch", "boot"];
+const USAGE = `npm run bench -- [NAME ...] [options]     default: all
+  NAMES: ${NAMES.join(", ")}
   --rounds N    runs of each case that count, after one that does not (8)
   --scale X     length of the runs, 1 being the full one: 0.1 for a quick look (1)
-  --json FILE   writes the result, of several measurements a list
+  --json FILE   writes the result, of several measurements a list, and beside it a plot of each
 `;
 const ROUNDS_MAX = 1000;
 
@@ -57,13 +60,14 @@ function parseCommandLine() {
 
 /** @param {string} name @param {Run} run */
 async function measureOne(name, run) {
-  const { measure, ratioMetric } = await import(`./${name}.mjs`);
+  const benchmark = await import(`./${name}.mjs`);
   const date = new Date().toISOString();
   const host = describeHost();
-  const rows = summarise(await measure(run));
-  const result = { name, date, host, rows, ratios: ratiosOf(rows, ratioMetric) };
-  process.stdout.write(`\n${formatTable(result)}\n`);
-  return result;
+  const rows = summarise(await benchmark.measure(run));
+  const pairs = benchmark.pairsOf(rows);
+  const result = { name, date, host, rows, ratios: ratiosOf(rows, benchmark.ratioMetrics, pairs) };
+  process.stdout.write(`\n${formatTable(result, pairs)}\n`);
+  return { result, panels: rows.length === 0 ? [] : benchmark.panels(result) };
 }
 
 const { names, rounds, scale, json } = parseCommandLine();
@@ -81,11 +85,16 @@ process.on("exit", cleanUp);
 process.on("SIGINT", () => process.exit(130));
 process.on("SIGTERM", () => process.exit(143));
 
-const results = [];
-for (const name of names) results.push(await measureOne(name, run));
+const measured = [];
+for (const name of names) measured.push(await measureOne(name, run));
 if (json !== undefined) {
+  const results = measured.map(({ result }) => result);
   const content = results.length === 1 ? results[0] : results;
   writeFileSync(json, `${JSON.stringify(content, null, 2)}\n`);
+  for (const { result, panels } of measured) {
+    const plot = join(dirname(json), `${result.name}.svg`);
+    if (panels.length > 0) writeFileSync(plot, drawSvg(panels));
+  }
 }
 if (failures > 0) note(`${failures} samples failed and are not in the figures`);
 process.exit(failures > 0 ? 1 : 0);

@@ -32,6 +32,16 @@ export const subjects = [
     command: (site, port) => ["nginx", "-c", writeNginxConfiguration(site, port)],
   },
   {
+    name: "node",
+    missing: null,
+    command: (site, port) => [
+      process.execPath,
+      join(ROOT, "bench/node-server.mjs"),
+      site.folder,
+      String(port),
+    ],
+  },
+  {
     name: "sirv",
     missing: existsSync(join(ROOT, "node_modules/sirv")) ? null : "the package is not installed",
     command: (site, port) => [

@@ -4,7 +4,8 @@ import { compile } from "../tools/compile.mjs";
 
 /** @typedef {import("./report.mjs").Sample} Sample */
 
-export const ratioMetric = "rate";
+export const ratioMetrics = ["rate"];
+export const pairsOf = () => [];
 
 const MEMORY_BYTES = 16 * 1024 * 1024;
 const SWITCHES = 400_000;
@@ -39,4 +40,25 @@ export async function measure(run) {
     run.note(`switch, round ${round} of ${run.rounds}`);
   }
   return samples;
+}
+
+/** @param {import("./report.mjs").Result} result @returns {import("./plot.mjs").Panel[]} */
+export function panels({ rows }) {
+  return [
+    {
+      title: "A switch by the depth of calls below it",
+      x: "",
+      y: "ns",
+      labels: DEPTHS.map((depth) => `depth ${depth}`),
+      lines: THREADS.map((threads) => ({
+        name: `${threads} threads`,
+        points: DEPTHS.flatMap((depth, x) => {
+          const row = rows.find(
+            (one) => one.case === `${threads} threads, depth ${depth}` && one.metric === "time",
+          );
+          return row === undefined ? [] : [{ x, y: row.median, min: row.min, max: row.max }];
+        }),
+      })),
+    },
+  ];
 }

@@ -8,9 +8,10 @@ export interface DeviceHost {
   /**
    * Gives the guest its turn, if interrupts are pending, as soon as the host's events of this
    * moment have been seen. A device calls it last in every event that comes from the host (socket,
-   * timer, file); from notify() or halted() it does nothing, for the turn is going on.
+   * timer, file); from notify() or halted() it does nothing, for the turn is going on. `atOnce`:
+   * before it returns, because this event has to know what the guest makes of it.
    */
-  turn(): void;
+  turn(atOnce?: boolean): void;
   /** Monotonic nanoseconds, as the guest will see them. */
   now(): number;
   /** One-shot timer of the machine's clock; returns what cancels it. */

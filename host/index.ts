@@ -3,7 +3,16 @@ export { type Clock, ManualClock, systemClock } from "./clock.ts";
 export type { DeviceHost, VirtioDevice } from "./device.ts";
 export { hostFiles } from "./devices/fs/host-files.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
-export { VsockDevice, type VsockOptions } from "./devices/vsock.ts";
+export {
+  type ConnectionStats,
+  type PublishedPort,
+  type ReceiveMode,
+  type Traffic,
+  VsockDevice,
+  type VsockLimits,
+  type VsockOptions,
+  type VsockStats,
+} from "./devices/vsock.ts";
 export type { FileStat, FileSystemStat, Files } from "./files.ts";
 export { createLog, type Log, type LoggerOptions, type LogLevel } from "./log.ts";
 export { type Exit, Machine, type MachineOptions } from "./machine.ts";
@@ -12,10 +21,14 @@ export { RegisterFile } from "./mmio.ts";
 export type {
   Acceptor,
   Listener,
+  ReadSource,
   SocketAddress,
   SocketEvents,
   Sockets,
   StreamSocket,
+  TcpAddress,
+  UnixAddress,
 } from "./sockets.ts";
 export { NodeSockets } from "./sockets.ts";
+export { type GuestStats, readGuestStats } from "./stats.ts";
 export { Chain, VirtQueue } from "./virtqueue.ts";

@@ -329,8 +329,10 @@ export class Machine {
       memory: this.memory,
       // Behind the other sockets that are ready: one entry serves them all, and the system calls of
       // one do not make the guest's code cold for the next.
-      turn: () => {
-        if (bus.pending !== 0 && !this.#inside) this.#defer();
+      turn: (atOnce = false) => {
+        if (bus.pending === 0 || this.#inside) return;
+        if (atOnce) this.turn();
+        else this.#defer();
       },
       now,
       after: (ms, callback) => this.#clock.after(ms, callback),

@@ -72,20 +72,16 @@ export class Chain {
   }
 
   /**
-   * Guest address of [offset, offset + length) if the first readable segment has all of it, or -1.
+   * Guest address of [offset, offset + length) of the readable part if it is in one piece, in the
+   * first segment or, behind a header, in the second; else -1.
    */
   readableAt(offset: number, length: number): number {
-    if (this.readableCount === 0 || offset + length > (this.lengths[0] as number)) return -1;
-    return (this.addresses[0] as number) + offset;
+    return this.#at(0, this.readableCount, offset, length);
   }
 
-  /**
-   * Guest address of [offset, offset + length) if the first writable segment has all of it, or -1.
-   */
+  /** The same of the writable part. */
   writableAt(offset: number, length: number): number {
-    const first = this.readableCount;
-    if (first === this.count || offset + length > (this.lengths[first] as number)) return -1;
-    return (this.addresses[first] as number) + offset;
+    return this.#at(this.readableCount, this.count, offset, length);
   }
 
   /**
@@ -123,6 +119,16 @@ export class Chain {
       at += part.length;
     }
     return at;
+  }
+
+  #at(first: number, end: number, offset: number, length: number): number {
+    let i = first;
+    if (i < end && offset >= (this.lengths[i] as number)) {
+      offset -= this.lengths[i] as number;
+      i++;
+    }
+    if (i >= end || offset + length > (this.lengths[i] as number)) return -1;
+    return (this.addresses[i] as number) + offset;
   }
 
   #views(
@@ -188,6 +194,12 @@ export class VirtQueue {
   /** Where the rings are in guest memory, for tools that look at them. */
   get rings(): { readonly desc: number; readonly avail: number; readonly used: number } {
     return this.#options;
+  }
+
+  /** Chains that the driver has made available and the device has not taken. */
+  get available(): number {
+    const idx = this.#view.getUint16(this.#options.avail + VirtqAvail.idx, true);
+    return this.#dead ? 0 : Math.min((idx - this.#lastAvail) & 0xffff, this.size);
   }
 
   /** The next request, or null: then the driver's next kick is asked for. Never throws. */

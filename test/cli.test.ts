@@ -1,6 +1,6 @@
 // The built command as its users start it: arguments, exit codes, signals.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -105,6 +105,8 @@ describe("arguments", () => {
     ["serve . -m 5G", "4G at most"],
     ["serve . --cid 2", "--cid 2: not a number from 3"],
     ["serve . --connect 80", "not PORT:[HOST:]TCPPORT"],
+    ["serve . --vsock-uds", "--vsock-uds needs a value"],
+    ["serve . --stats=yes", "--stats takes no value"],
     ["serve . --timeout soon", "not a number of seconds"],
     ["serve . --grace -1", "--grace"],
     ["serve . --log-format xml", "not one of pretty, json"],
@@ -122,6 +124,8 @@ describe("arguments", () => {
       volumes: [{ directory: "./site", tag: "site" }],
       memoryBytes: 64 * 2 ** 20,
       cid: 3,
+      vsockPath: null,
+      stats: false,
       timeoutMs: null,
       graceMs: 10000,
       watchdogMs: 10000,
@@ -132,7 +136,7 @@ describe("arguments", () => {
     const words =
       "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e -m 1Gi --cid 5 --connect 9:10 " +
       "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
-      "--log-level debug -- port=81 -x --help";
+      "--vsock-uds /run/x --stats --log-level debug -- port=81 -x --help";
     expect(parseCommandLine(words.split(" "))).toEqual({
       kind: "run",
       app: "apps/x",
@@ -148,6 +152,8 @@ describe("arguments", () => {
         [9, { host: "127.0.0.1", port: 10 }],
         [11, { host: "db", port: 12 }],
       ]),
+      vsockPath: "/run/x",
+      stats: true,
       memoryBytes: 2 ** 30,
       cid: 5,
       timeoutMs: 1500,
@@ -198,6 +204,15 @@ describe("exit codes", () => {
     expect(bound.code).toBe(69);
     expect(bound.err).toMatch(new RegExp(`^torito: .*${port}.*\\n$`));
     server.close();
+  });
+
+  test("a path for vsock that cannot be bound: 69 and one line; the file stays", async () => {
+    const path = join(folder, "letter");
+    writeFileSync(path, "dear reader");
+    const { code, err } = await start("run", image("halt"), "--vsock-uds", path).end;
+    expect(code).toBe(69);
+    expect(err).toBe(`torito: cannot listen on ${path}: a file is there that is not a socket\n`);
+    expect(readFileSync(path, "utf8")).toBe("dear reader");
   });
 
   test("power-off: the guest's code, its console on stdout", async () => {
@@ -275,6 +290,35 @@ describe("signals", () => {
     child.kill("SIGTERM");
     expect(await end).toMatchObject({ code: 143, err: expect.stringContaining("still open") });
     client.destroy();
+  });
+});
+
+test("--vsock-uds: the path is there while torito runs, and gone after", async () => {
+  const path = join(folder, "vsock");
+  const { child, until, end } = start("run", image("halt"), "--vsock-uds", path);
+  await until(/ready in/);
+  const client = connect(path);
+  client.on("error", () => {});
+  const closed = new Promise((resolve) => client.on("close", resolve));
+  client.write("GET / HTTP/1.1\n");
+  await closed;
+  child.kill("SIGTERM");
+  expect((await end).code).toBe(0);
+  expect(existsSync(path)).toBe(false);
+});
+
+test("--stats: at exit one block on stderr, in JSON if that is asked for", async () => {
+  const { err } = await start("run", image("seven"), "--stats", "--log-level", "error").end;
+  expect(err.split("\n").map((line) => line.replace(/ +/g, " "))).toEqual([
+    " bytes host copies/byte guest copies/byte",
+    "to guest 0 0.000 -",
+    "from guest 0 0.000 -",
+    "",
+  ]);
+  const json = await start("run", image("seven"), "--stats", "--log-format", "json").end;
+  expect(JSON.parse(json.err.trim().split("\n").at(-1) as string)).toMatchObject({
+    comp: "torito",
+    stats: { toGuest: { bytes: 0, guestCopies: null }, fromGuest: { bytes: 0 } },
   });
 });
 

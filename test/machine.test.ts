@@ -281,6 +281,38 @@ describe("turns", () => {
     expect(clock.deferred).toBe(1);
   });
 
+  test("a device's event has the guest's turn later or, if it asks for that, at once", async () => {
+    const device = fakeDevice();
+    const queue = [
+      write(Mmio.QueueSize, 4),
+      write(Mmio.QueueDescLow, 0x5000),
+      write(Mmio.QueueDriverLow, 0x5100),
+      write(Mmio.QueueDeviceLow, 0x5200),
+      write(Mmio.QueueReady, 1),
+    ];
+    const ready = write(Mmio.Status, 15);
+    const { machine: m, clock } = await machine(
+      { boot: HANDSHAKE.replace(ready, `${queue.join("\n")} ${ready}`), interrupt: count(0x4000) },
+      { devices: [device] },
+    );
+    m.boot();
+    // Two chains, which are the first descriptor.
+    m.memory.view.setUint16(0x5102, 2, true);
+    const event = (atOnce?: boolean) => {
+      device.queues[0]?.pop()?.release(0);
+      device.queues[0]?.signal();
+      device.host?.turn(atOnce);
+      return u32(m, 0x4000);
+    };
+    expect(event()).toBe(0);
+    expect(clock.settle()).toBe(1);
+    expect(u32(m, 0x4000)).toBe(1);
+    expect(event(true)).toBe(2);
+    expect(clock.deferred).toBe(0);
+    device.host?.turn(true); // nothing is pending
+    expect(u32(m, 0x4000)).toBe(2);
+  });
+
   test("turn() from inside a turn asks for one more round", async () => {
     const box: { m?: Machine } = {};
     const { machine: m } = await machine(

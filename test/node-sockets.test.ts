@@ -8,6 +8,7 @@ import {
   NodeSockets,
   type SocketEvents,
   type StreamSocket,
+  type TcpAddress,
 } from "../host/sockets.ts";
 
 const sockets = new NodeSockets();
@@ -68,11 +69,13 @@ class Recorder implements SocketEvents {
   }
 }
 
-async function listen(acceptor: Partial<Acceptor> = {}): Promise<Listener> {
+async function listen(
+  acceptor: Partial<Acceptor> = {},
+): Promise<Listener & { address: TcpAddress }> {
   const nobody: Acceptor = { accepted: (stream) => stream.reset(), refused: () => {} };
   const listener = await sockets.listen(LOOPBACK, 16, { ...nobody, ...acceptor });
   cleanUp.push(() => listener.close());
-  return listener;
+  return { ...listener, address: listener.address as TcpAddress };
 }
 
 function dial(port: number): net.Socket {

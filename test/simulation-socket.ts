@@ -3,11 +3,13 @@
 import type {
   Acceptor,
   Listener,
+  ReadSource,
   SocketAddress,
   SocketEvents,
   Sockets,
   StreamSocket,
 } from "../host/sockets.ts";
+import { InPlaceReader } from "./in-place-reader.ts";
 
 /** What a read of Node returns at most. */
 const READ_BYTES_MAX = 65536;
@@ -36,6 +38,7 @@ export class SimulatedSocket implements StreamSocket {
   gone = false;
   /** Bytes of the peer that the device has not read. */
   readonly unread: Buffer[] = [];
+  #reader: InPlaceReader | null = null;
   #paused = false;
   #left = false; // the device closed or reset it
   #finished = false; // the peer will write no more
@@ -47,6 +50,12 @@ export class SimulatedSocket implements StreamSocket {
   }
 
   // ---- for the device
+
+  readInto(source: ReadSource): boolean {
+    if (this.#flight !== null || this.ended) return false;
+    this.#reader = new InPlaceReader(source);
+    return true;
+  }
 
   send(parts: readonly Uint8Array[]): boolean {
     if (this.#flight !== null) throw new Error("a second send began while one was in flight");
@@ -124,8 +133,10 @@ export class SimulatedSocket implements StreamSocket {
       this.events.end();
       return 0;
     }
-    const chunk = this.#read();
-    this.events.data(chunk);
+    const reader = this.#reader;
+    const chunk = this.#read(reader?.armed.length ?? READ_BYTES_MAX);
+    if (reader === null) this.events.data(chunk);
+    else reader.read(chunk);
     return chunk.length;
   }
 
@@ -173,9 +184,9 @@ export class SimulatedSocket implements StreamSocket {
     return done;
   }
 
-  #read(): Buffer {
+  #read(bytesMax: number): Buffer {
     const pieces: Buffer[] = [];
-    for (let room = READ_BYTES_MAX; room > 0 && this.unread.length > 0; ) {
+    for (let room = bytesMax; room > 0 && this.unread.length > 0; ) {
       const first = this.unread.shift() as Buffer;
       const piece = first.subarray(0, room);
       if (piece.length < first.length) this.unread.unshift(first.subarray(piece.length));

@@ -190,10 +190,7 @@ export class SocketGuest {
   readonly device: ScriptedVsock;
   readonly #image: GuestImage;
 
-  static async boot(
-    image: GuestImage,
-    options: GuestOptions = {},
-  ): Promise<SocketGuest> {
+  static async boot(image: GuestImage, options: GuestOptions = {}): Promise<SocketGuest> {
     const clock = new ManualClock();
     const device = new ScriptedVsock(options.queueSize);
     const machine = await Machine.create({

@@ -55,6 +55,28 @@ describe.each([
     expect(driver.used(0)).toEqual([{ head, len: 6, data: bytes(0, 7, 8, 9, 1, 2) }]);
   });
 
+  test("S2: a range is found where it is in one piece: first segment, or second behind a header", () => {
+    const { driver, queue } = puppet(options);
+    expect(queue.available).toBe(0);
+    driver.add(0, [bytes(1, 2), bytes(3, 4, 5)], [44, 100, 8]);
+    driver.add(0, [], [152]);
+    expect(queue.available).toBe(2);
+    const apart = queue.pop()!;
+    expect(queue.available).toBe(1);
+    const [r0, r1, w0, w1] = apart.addresses as [number, number, number, number];
+    expect([apart.readableAt(0, 2), apart.readableAt(2, 3)]).toEqual([r0, r1]);
+    expect([apart.readableAt(1, 2), apart.readableAt(2, 4), apart.readableAt(5, 1)]).toEqual([
+      -1, -1, -1,
+    ]);
+    expect([apart.writableAt(0, 44), apart.writableAt(44, 100)]).toEqual([w0, w1]);
+    expect([apart.writableAt(50, 94), apart.writableAt(44, 101)]).toEqual([w1 + 6, -1]);
+    expect([apart.writableAt(43, 2), apart.writableAt(144, 8)]).toEqual([-1, -1]);
+    const together = queue.pop()!;
+    expect(together.writableAt(44, 108)).toBe((together.addresses[0] as number) + 44);
+    expect([together.writableAt(44, 109), together.readableAt(0, 0)]).toEqual([-1, -1]);
+    expect(queue.available).toBe(0);
+  });
+
   test("serving a chain changes neither its readable part nor any descriptor (S4)", () => {
     const { driver, queue } = puppet(options);
     driver.add(0, [bytes(1, 2, 3), bytes(4)], [2, 4]);

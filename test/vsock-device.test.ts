@@ -13,7 +13,7 @@ describe("identity", () => {
   test("C8: the device is a vsock with STREAM and three queues", () => {
     const device = new VsockDevice();
     expect([device.id, device.features]).toEqual([19, 1n]);
-    expect(device.queueSizesMax).toEqual([1024, 1024, 64]);
+    expect(device.queueSizesMax).toEqual([32768, 32768, 64]);
     expect(device.config).toHaveLength(VsockConfig.sizeof);
   });
 

@@ -14,7 +14,7 @@ describe("payload from the guest", () => {
     for (const view of client.sends[0] as Uint8Array[]) {
       expect(view.buffer).toBe(puppet.memory.wasm.buffer);
     }
-    expect(puppet.device.stats.bytesCopied).toBe(0);
+    expect(puppet.device.stats.copiedFromGuest).toBe(0);
   });
 
   test("V24: chains whose bytes are with the kernel come back in the same turn, len 0", async () => {
@@ -39,19 +39,56 @@ describe("payload from the guest", () => {
     expect(client.received.toString()).toBe("slow");
   });
 
-  test("H3: behind a send in flight payload is copied, its chain comes back, order holds", async () => {
+  test("H3: behind a send in flight chains wait uncopied, and leave in the next send", async () => {
     const puppet = await bootPublished();
     const { client, hostPort } = puppet.open();
     client.taking = false;
-    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("a") });
+    puppet.send(rw(hostPort, "a"));
     puppet.tx.used();
-    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("b") });
-    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("c") });
-    expect(puppet.tx.used()).toHaveLength(2);
-    expect(puppet.device.stats.bytesCopied).toBe(2);
+    puppet.send(rw(hostPort, "b"));
+    puppet.send(rw(hostPort, "c"));
+    expect(puppet.tx.used()).toEqual([]);
+    expect(puppet.device.share.pinned).toBe(3);
+    client.takeOne();
+    expect(puppet.tx.used()).toHaveLength(1);
+    expect(puppet.device.share.pinned).toBe(2);
+    expect(client.sends.map((send) => send.length)).toEqual([1, 2]);
     client.take();
     expect(client.received.toString()).toBe("abc");
-    expect(client.sends).toHaveLength(2);
+    expect(puppet.tx.used()).toHaveLength(2);
+    expect(puppet.device.stats.copiedFromGuest).toBe(0);
+    expect(puppet.device.share.pinned).toBe(0);
+  });
+
+  test("H3: behind 16 waiting chains payload is copied, those chains come back, order holds", async () => {
+    const puppet = await bootPublished();
+    const { client, hostPort } = puppet.open();
+    client.taking = false;
+    puppet.send(rw(hostPort, "first"));
+    puppet.tx.used();
+    for (let i = 0; i < 30; i++) puppet.send(rw(hostPort, ` ${i}`.padStart(400)));
+    expect(puppet.tx.used()).toHaveLength(14);
+    expect(puppet.device.stats.copied).toEqual([14 * 400, 0, 0, 0]);
+    client.takeOne();
+    expect(client.sends[1]?.length).toBeGreaterThan(16);
+    client.take();
+    const expected = Array.from({ length: 30 }, (_, i) => ` ${i}`.padStart(400));
+    expect(client.received.toString()).toBe(`first${expected.join("")}`);
+    expect(puppet.device.share.pinned).toBe(0);
+    expect(puppet.tx.queue.inFlight).toBe(0);
+  });
+
+  test("V39: under short credit nothing is copied, and fwd_cnt is what the kernel has", async () => {
+    const puppet = await bootPublished({ limits: { bufAlloc: 1000 } });
+    const { client, hostPort } = puppet.open();
+    client.taking = false;
+    puppet.send(rw(hostPort, Buffer.alloc(500, "a")));
+    for (let round = 0; round < 20; round++) {
+      puppet.send(rw(hostPort, Buffer.alloc(500, "b")));
+      client.takeOne();
+      expect(puppet.take().at(-1)?.fwdCnt).toBe((round + 1) * 500);
+    }
+    expect(puppet.device.stats.copiedFromGuest).toBe(0);
   });
 
   test("slow readers pin a share of the ring, then they are copied for", async () => {
@@ -63,7 +100,7 @@ describe("payload from the guest", () => {
       puppet.tx.used();
     }
     expect(puppet.tx.queue.inFlight).toBeLessThanOrEqual(9);
-    expect(puppet.device.stats.bytesCopied).toBe(24 - puppet.tx.queue.inFlight);
+    expect(puppet.device.stats.copiedFromGuest).toBe(24 - puppet.tx.queue.inFlight);
   });
 
   test("slow readers of one and the same turn pin no more than a share of the ring", async () => {

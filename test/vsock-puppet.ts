@@ -8,12 +8,14 @@ import { GuestMemory } from "../host/memory.ts";
 import type {
   Acceptor,
   Listener,
+  ReadSource,
   SocketAddress,
   SocketEvents,
   Sockets,
   StreamSocket,
 } from "../host/sockets.ts";
 import { VirtQueue } from "../host/virtqueue.ts";
+import { InPlaceReader } from "./in-place-reader.ts";
 
 /** A piece of a buffer: bytes that the device reads, or a number of bytes that it may write. */
 export type Piece = Uint8Array | number;
@@ -176,10 +178,22 @@ export class FakeSocket implements StreamSocket {
   received = Buffer.alloc(0);
   readonly calls: string[] = [];
   paused = false;
+  /** Can it read in place? Times that it was asked to. */
+  canLand = true;
+  landings = 0;
+  reader: InPlaceReader | null = null;
+  /** Bytes of the peer that wait for a read in place. */
+  unread = Buffer.alloc(0);
   #waiting: Uint8Array[] | null = null;
 
   constructor(events: SocketEvents) {
     this.events = events;
+  }
+
+  readInto(source: ReadSource): boolean {
+    this.landings++;
+    if (this.canLand) this.reader = new InPlaceReader(source);
+    return this.canLand;
   }
 
   send(parts: readonly Uint8Array[]): boolean {
@@ -211,8 +225,24 @@ export class FakeSocket implements StreamSocket {
   }
 
   say(bytes: Uint8Array | string): void {
+    const said = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
+    if (this.reader !== null) {
+      this.unread = Buffer.concat([this.unread, said]);
+      this.deliver();
+      return;
+    }
     if (this.paused) throw new Error("a paused socket cannot read");
-    this.events.data(typeof bytes === "string" ? Buffer.from(bytes) : bytes);
+    this.events.data(said);
+  }
+
+  /** Reads in place until nothing is left or the socket is paused; returns the bytes. */
+  deliver(): number {
+    const before = this.unread.length;
+    const gone = () => this.calls.includes("close") || this.calls.includes("reset");
+    while (this.reader !== null && this.unread.length > 0 && !this.paused && !gone()) {
+      this.unread = this.unread.subarray(this.reader.read(this.unread));
+    }
+    return before - this.unread.length;
   }
 
   /** The peer resets the connection. */
@@ -273,33 +303,35 @@ const NOBODY: SocketEvents = {
 
 export interface PuppetOptions extends VsockOptions {
   readonly ringSize?: number;
+  readonly sharedMemory?: boolean;
   /** Pieces of every rx buffer. */
   readonly rxBuffer?: readonly Piece[];
   readonly rxBuffers?: number;
 }
 
 export class VsockPuppet {
-  readonly memory = new GuestMemory(256);
+  readonly memory: GuestMemory;
   readonly network = new FakeNetwork();
   readonly device: VsockDevice;
   rx!: Ring;
   tx!: Ring;
   /** Times that the device asked for the guest's turn. */
   turns = 0;
-  /** Called at each of them, as the guest would be. */
-  onTurn: () => void = () => {};
+  /** Called at each of them, as the guest would be; in a machine it would be later. */
+  onTurn: (atOnce: boolean) => void = () => {};
   readonly #options: PuppetOptions;
   readonly #timers = new Set<{ at: number; callback: () => void }>();
   #nowNs = 0;
 
   constructor(options: PuppetOptions = {}) {
     this.#options = options;
+    this.memory = new GuestMemory(256, options.sharedMemory);
     this.device = new VsockDevice({ sockets: this.network, ...options });
     const host: DeviceHost = {
       memory: this.memory,
-      turn: () => {
+      turn: (atOnce = false) => {
         this.turns++;
-        this.onTurn();
+        this.onTurn(atOnce);
       },
       now: () => this.#nowNs,
       after: (ms, callback) => {

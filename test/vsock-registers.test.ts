@@ -1,10 +1,12 @@
 // The vsock device behind its register file, as a real driver meets it: features, rings, kicks.
 import { expect, test } from "vitest";
+import { COMMAND_LINE_ADDRESS } from "../drivers/abi/boot.ts";
 import { INTERRUPT_USED_BUFFER, Mmio } from "../drivers/abi/virtio.ts";
 import { VSOCK_QUEUE_RX, VSOCK_QUEUE_TX, VsockOp } from "../drivers/abi/vsock.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
 import { type PuppetOptions, RingPuppet } from "./ring-puppet.ts";
 import { decode, encode, FakeNetwork, type Packet } from "./vsock-puppet.ts";
+import { machine } from "./wat-machine.ts";
 
 /** A driver that kicks only when the device asked for it, and halts. */
 class Driver {
@@ -70,4 +72,19 @@ test("M3, C9: a reset by the driver resets clients, and the device serves the ne
   client.events.closed();
   driver.network.client();
   expect(driver.receive()).toMatchObject([{ op: VsockOp.REQUEST }]);
+});
+
+test("two vsock devices in one machine have windows, guests' addresses and clients of their own", async () => {
+  const networks = [new FakeNetwork(), new FakeNetwork()];
+  const devices = networks.map((sockets, i) => new VsockDevice({ sockets, cid: 3 + i }));
+  const { machine: two } = await machine({}, { devices });
+  for (const device of devices) await device.publish({ port: 0, guestPort: 80 });
+  two.boot();
+  const commandLine = Buffer.from(two.memory.bytes(COMMAND_LINE_ADDRESS, 80)).toString();
+  expect(commandLine).toContain("512@0x10000000:5 virtio_mmio.device=512@0x10001000:6");
+  expect(two.registers.map((registers) => registers.read(Mmio.Config, 4))).toEqual([3, 4]);
+  networks[1]?.client();
+  expect(devices.map((device) => device.stats.connections)).toEqual([0, 1]);
+  two.dispose();
+  expect(networks.map((network) => network.closedListeners)).toEqual([1, 1]);
 });

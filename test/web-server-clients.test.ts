@@ -41,6 +41,9 @@ class Client implements StreamSocket {
     this.settle();
   }
 
+  readInto(): boolean {
+    return false;
+  }
   end(): void {}
   pause(): void {}
   resume(): void {}

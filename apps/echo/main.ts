@@ -1,8 +1,8 @@
-// Echo: sends back what it receives, a thread per connection. Kernel parameter: port=7.
+// Echo: sends back what it receives, a thread per connection. Data is borrowed where the device has
+// put it and sent from there, so that large packets are not copied. Kernel parameter: port=7.
 import { parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";
 import { kernelMain } from "../../kernel/main";
-import { ToroFreeMem, ToroGetAlignedMem } from "../../kernel/memory";
 import {
   SOCK_STREAM,
   SysSocket,
@@ -11,14 +11,12 @@ import {
   SysSocketClose,
   SysSocketListen,
 } from "../../kernel/net/calls";
-import { SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
 import { BeginThread, Sleep } from "../../kernel/process";
+import { serve } from "./connection";
 
 export { interrupt, run } from "../../kernel/main";
 
 const BACKLOG: i32 = 128;
-const BUFFER_BYTES: u32 = 65536;
 
 export function boot(bootInfo: usize): void {
   kernelMain(bootInfo, main);
@@ -46,15 +44,4 @@ function main(): i32 {
       Sleep(10);
     }
   }
-}
-
-function serve(arg: usize): void {
-  const socket = <i32>arg;
-  const buffer = ToroGetAlignedMem(BUFFER_BYTES, 4096);
-  while (buffer != 0) {
-    const got = SysSocketRecv(socket, buffer, BUFFER_BYTES, 0);
-    if (got <= 0 || SysSocketSend(socket, buffer, got, 0) != got) break;
-  }
-  ToroFreeMem(buffer);
-  SysSocketClose(socket);
 }

@@ -1,5 +1,5 @@
-// Bulk transfer with one client, timed as the guest sees it. Kernel parameters: mode=rx|tx, mb= in
-// 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, port= to listen on.
+// Bulk transfer with one client, timed as the guest sees it. Kernel parameters: mode=rx|tx, mb= to
+// send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, port= to listen on.
 import { Errno } from "../../drivers/abi/errno";
 import { parameterIs, parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";
@@ -54,7 +54,7 @@ function main(): i32 {
   const loans = parameterNumber("zerocopy", 0) != 0;
   const moved: i64 = sends
     ? send(socket, buffer, step, bytes)
-    : loans ? borrow(socket, step, bytes) : receive(socket, buffer, step, bytes);
+    : loans ? borrow(socket, step) : receive(socket, buffer, step);
   const ns = clock() - startedNs;
   SysSocketClose(socket);
   if (moved < 0) return failed("transfer", <i32>-moved);
@@ -87,10 +87,10 @@ function accept(port: u32, step: u32): i32 {
   }
 }
 
-/** Receives by copies of up to `step` bytes. Yields. Returns bytes, or an error. */
-function receive(socket: i32, buffer: usize, step: u32, bytes: u64): i64 {
+/** Receives by copies of up to `step` bytes, to the end. Yields. Returns bytes, or an error. */
+function receive(socket: i32, buffer: usize, step: u32): i64 {
   let done: u64 = 0;
-  while (done < bytes) {
+  while (true) {
     const got = SysSocketRecv(socket, buffer, step, 0);
     if (got < 0) return got;
     if (got == 0) break;
@@ -100,11 +100,11 @@ function receive(socket: i32, buffer: usize, step: u32, bytes: u64): i64 {
   return done;
 }
 
-/** Receives by loans of up to `step` bytes at a time. Yields. Returns bytes, or an error. */
-function borrow(socket: i32, step: u32, bytes: u64): i64 {
+/** Receives by loans, up to one a page at a time, to the end. Yields. Returns as receive(). */
+function borrow(socket: i32, step: u32): i64 {
   const most = min(LOANS, step / PAGE_BYTES);
   let done: u64 = 0;
-  while (done < bytes) {
+  while (true) {
     const n = SysSocketRecvLoan(socket, list, most, 0);
     if (n < 0) return n;
     if (n == 0) break;

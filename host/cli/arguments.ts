@@ -22,6 +22,9 @@ export interface Command {
   readonly publish: readonly Publish[];
   readonly volumes: readonly Volume[];
   readonly connect: ReadonlyMap<number, { readonly host: string; readonly port: number }>;
+  /** null: none. */
+  readonly vsockPath: string | null;
+  readonly stats: boolean;
   readonly memoryBytes: number;
   readonly cid: number;
   /** null: none. */
@@ -42,6 +45,8 @@ const OPTIONS = {
   memory: { type: "string", short: "m" },
   cid: { type: "string" },
   connect: { type: "string", multiple: true },
+  "vsock-uds": { type: "string" },
+  stats: { type: "boolean" },
   timeout: { type: "string" },
   grace: { type: "string" },
   watchdog: { type: "string" },
@@ -87,6 +92,8 @@ export function parseCommandLine(words: readonly string[]): Invocation {
     publish,
     volumes,
     connect: new Map((values.get("connect") ?? []).map(parseConnect)),
+    vsockPath: one("vsock-uds") ?? null,
+    stats: values.has("stats"),
     memoryBytes: parseMemory(one("memory") ?? "64M"),
     cid: parseInteger("--cid", one("cid") ?? "3", CID_MIN, CID_MAX),
     timeoutMs: parseSeconds("--timeout", one("timeout") ?? "0"),

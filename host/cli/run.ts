@@ -7,8 +7,10 @@ import { VsockDevice } from "../devices/vsock.ts";
 import { createLog, type Log } from "../log.ts";
 import { type Exit, Machine } from "../machine.ts";
 import { u32 } from "../memory.ts";
+import { readGuestStats } from "../stats.ts";
 import { createPresence, startWatchdog } from "../watchdog.ts";
 import type { Command, Publish } from "./arguments.ts";
+import { statsText } from "./stats.ts";
 import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
 
 /** Of the package: above dist/host/cli. */
@@ -55,15 +57,20 @@ async function runMachine(command: Command, log: Log): Promise<number> {
   const ended = untilEnd(machine, vsock, command, log);
   const bound = [];
   for (const wanted of command.publish) {
-    const address = await bind(vsock, wanted);
+    const address = await available(vsock.publish(wanted));
     log("debug", "torito", `listening on ${address.host}:${address.port}`);
     bound.push({ ...wanted, ...address });
   }
+  if (command.vsockPath !== null) await available(vsock.publishPath(command.vsockPath));
   if (command.watchdogMs !== null) startWatchdog(presence, command.watchdogMs);
   boot(machine);
   announce(vsock, bound, log);
   const code = await ended;
   machine.dispose();
+  if (command.stats) {
+    const guest = readGuestStats(machine.memory);
+    process.stderr.write(statsText(vsock.stats, guest, command.logFormat));
+  }
   return code;
 }
 
@@ -110,9 +117,10 @@ function boot(machine: Machine): void {
   }
 }
 
-async function bind(vsock: VsockDevice, wanted: Publish) {
+/** An address that cannot be bound is the user's to know. */
+async function available<T>(bound: Promise<T>): Promise<T> {
   try {
-    return await vsock.publish(wanted);
+    return await bound;
   } catch (error) {
     throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
   }

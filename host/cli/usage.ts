@@ -29,6 +29,8 @@ Network
   -p, --publish [HOST:]PORT:GUEST    TCP port of the host -> port of the guest; repeatable;
                                      HOST is 127.0.0.1 unless given; PORT 0 picks a free one
       --connect PORT:[HOST:]TCP      the guest's connections to host port PORT reach that TCP port
+      --vsock-uds PATH               hybrid vsock: clients of that socket say CONNECT PORT;
+                                     the guest's connections to port P reach PATH_P
       --cid N                        the guest's address, 3 or more (3)
 
 Machine
@@ -41,6 +43,7 @@ Machine
 Output
       --log-format pretty|json       (pretty)
       --log-level error|warn|info|debug  (info)
+      --stats                        at exit: bytes, and copies of each, by direction
                                      guest console on stdout, everything else on stderr
 
   --  PARAMETERS                     the rest goes to the kernel and the application

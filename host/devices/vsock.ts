@@ -12,62 +12,70 @@ import {
   VSOCK_QUEUE_RX,
   VSOCK_QUEUE_TX,
   VsockConfig,
-  VsockHdr,
   VsockOp,
 } from "../../drivers/abi/vsock.ts";
 import type { DeviceHost, VirtioDevice } from "../device.ts";
+import type { TcpAddress } from "../sockets.ts";
 import { NodeSockets, type SocketAddress, type Sockets, type StreamSocket } from "../sockets.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { Budget } from "./vsock/budget.ts";
 import { Connection } from "./vsock/connection.ts";
-import { type Hub, LIMITS, type VsockLimits } from "./vsock/hub.ts";
+import { Ledger } from "./vsock/copy.ts";
+import { type Hub, LIMITS, type ReceiveMode, type VsockLimits } from "./vsock/hub.ts";
+import { Handshakes, type HybridClients, okLine } from "./vsock/hybrid.ts";
 import { type Clients, Listeners, type PublishedPort } from "./vsock/listeners.ts";
 import { empty, RingShare } from "./vsock/outbound.ts";
-import { carriesPacket, GuestPacket, HostPacket } from "./vsock/packet.ts";
-import { ReadyList, ResetList } from "./vsock/pending.ts";
+import { GuestPacket, type HostPacket } from "./vsock/packet.ts";
+import { Probes } from "./vsock/probes.ts";
+import type { RxRing } from "./vsock/rx-ring.ts";
 import { State } from "./vsock/state.ts";
-import { countFrom, type VsockStats } from "./vsock/stats.ts";
-import { Deadlines, Table } from "./vsock/table.ts";
+import { type ConnectionStats, countFrom, type VsockStats } from "./vsock/stats.ts";
+import { Deadlines, isGuestTarget, Table } from "./vsock/table.ts";
+import { ToGuest } from "./vsock/to-guest.ts";
 
-export type { VsockLimits } from "./vsock/hub.ts";
+export type { ReceiveMode, VsockLimits } from "./vsock/hub.ts";
 export type { PublishedPort } from "./vsock/listeners.ts";
-export type { VsockStats } from "./vsock/stats.ts";
+export type { ConnectionStats, Traffic, VsockStats } from "./vsock/stats.ts";
 
-const PROBE_RETRY_MS = 5;
+const QUEUE_SIZE_MAX = 32768;
+const EVENT_QUEUE_SIZE_MAX = 64;
 
 export interface VsockOptions {
   /** The guest's address; 3 by default, which is also the lowest. */
   readonly cid?: number;
   readonly sockets?: Sockets;
-  /** Where REQUEST to a host port leads. A port that is not in it is refused. */
+  /** Where REQUEST to a host port leads. A port that is not in it leads to the path, if any. */
   readonly connect?: ReadonlyMap<number, SocketAddress>;
   readonly limits?: Partial<VsockLimits>;
+  /** How bytes of clients are read; "adaptive" by default. */
+  readonly receive?: ReceiveMode;
 }
 
-export class VsockDevice implements VirtioDevice, Hub, Clients {
+export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
   readonly id = VIRTIO_ID_VSOCK;
   readonly name = "vsock";
   readonly features = 1n << BigInt(VIRTIO_VSOCK_F_STREAM);
-  readonly queueSizesMax = [1024, 1024, 64];
+  readonly queueSizesMax = [QUEUE_SIZE_MAX, QUEUE_SIZE_MAX, EVENT_QUEUE_SIZE_MAX];
   readonly queueNames = ["rx", "tx", "event"];
   readonly config = new Uint8Array(VsockConfig.sizeof);
-  readonly stats: VsockStats;
+  readonly ledger = new Ledger();
+  readonly stats: VsockStats = countFrom(this.ledger);
   readonly share = new RingShare();
+  readonly receiveMode: ReceiveMode;
   readonly #cid: number;
   readonly #sockets: Sockets;
   readonly #targets: ReadonlyMap<number, SocketAddress>;
   readonly #budget: Budget;
   readonly #table: Table;
   readonly #deadlines: Deadlines;
-  readonly #ready = new ReadyList();
-  readonly #resets = new ResetList();
   readonly #fromGuest = new GuestPacket();
-  readonly #toGuest: HostPacket;
+  readonly #toGuest: ToGuest;
   readonly #flushing: Connection[] = []; // of this turn
   readonly #listeners: Listeners;
-  readonly #probes = new Set<(error: Error) => void>(); // of those that wait: how to reject them
+  readonly #handshakes = new Handshakes(this);
+  readonly #probes: Probes;
+  #path: string | null = null;
   #host: DeviceHost | null = null;
-  #rx: VirtQueue | null = null;
   #tx: VirtQueue | null = null;
   #marked = false;
   #draining = false;
@@ -76,20 +84,21 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
 
   /** Throws on a reserved CID (V10) and on mapped ports that cannot be. */
   constructor(options: VsockOptions = {}) {
-    const { cid = VMADDR_CID_MIN, sockets, connect, limits } = options;
+    const { cid = VMADDR_CID_MIN, sockets, connect, limits, receive = "adaptive" } = options;
     if (!Number.isInteger(cid) || cid < VMADDR_CID_MIN || cid >= 0xffffffff) {
       throw new Error(`vsock: CID ${cid} is reserved or out of range`);
     }
     this.#cid = cid;
+    this.receiveMode = receive;
     this.#sockets = sockets ?? new NodeSockets();
     this.#targets = connect ?? new Map();
     this.#budget = new Budget({ ...LIMITS, ...limits });
     this.#listeners = new Listeners(this.#sockets, this);
     this.#table = new Table(this.#targets.keys());
     this.#deadlines = new Deadlines(this.#table, () => this.settle());
-    this.#toGuest = new HostPacket(cid);
+    this.#toGuest = new ToGuest(cid, this.stats);
+    this.#probes = new Probes(this.#attempt, (ms, callback) => this.after(ms, callback));
     new DataView(this.config.buffer).setUint32(VsockConfig.guest_cid, cid, true);
-    this.stats = countFrom(this.share);
   }
 
   // ---- for the owner of the machine
@@ -97,8 +106,20 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   /**
    * Clients of a TCP address reach a port of the guest. Rejects when the address cannot be bound.
    */
-  publish(port: PublishedPort): Promise<SocketAddress> {
+  publish(port: PublishedPort): Promise<TcpAddress> {
     return this.#listeners.add(port);
+  }
+
+  /**
+   * Hybrid vsock over AF_UNIX, as Firecracker has it: clients of the path say `CONNECT <port>\n`
+   * and read `OK <hostport>\n` once the guest accepted; connections of the guest to a host port P
+   * that is not mapped reach the path with `_P` behind it. Once. Rejects when the path cannot be
+   * bound.
+   */
+  async publishPath(path: string): Promise<void> {
+    if (this.#path !== null) throw new Error(`vsock: ${this.#path} is published already`);
+    this.#path = path;
+    await this.#listeners.addPath(path, (socket) => this.#handshakes.accepted(socket));
   }
 
   /**
@@ -106,29 +127,12 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
    * application sees a client that connects and closes. Rejects when the machine goes away.
    */
   probe(guestPort: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#probes.add(reject);
-      const attempt = (): void => {
-        if (this.#disposed) return;
-        const window = this.#budget.take();
-        if (window === 0) {
-          done(false);
-          return;
-        }
-        const port = this.#table.allocatePort();
-        this.#add(new Connection(this, port, guestPort, State.Requesting, window, done));
-        this.settle();
-      };
-      const done = (accepted: boolean): void => {
-        if (!accepted) {
-          if (!this.#disposed) this.#host?.after(PROBE_RETRY_MS, attempt);
-          return;
-        }
-        this.#probes.delete(reject);
-        resolve();
-      };
-      attempt();
-    });
+    return this.#probes.add(guestPort);
+  }
+
+  /** What the connections of this moment have carried. */
+  connections(): ConnectionStats[] {
+    return Array.from(this.#table.all, (connection) => connection.stats);
   }
 
   /**
@@ -138,6 +142,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   drain(): Promise<void> {
     this.#draining = true;
     this.#listeners.close();
+    this.#handshakes.close();
     for (const connection of this.#table.all) connection.drain();
     const drained = new Promise<void>((resolve) => this.#drained.push(resolve));
     this.#checkDrained();
@@ -153,7 +158,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   }
 
   activate(queues: readonly (VirtQueue | null)[]): void {
-    this.#rx = queues[VSOCK_QUEUE_RX] ?? null;
+    this.#toGuest.begin(queues[VSOCK_QUEUE_RX] ?? null);
     this.#tx = queues[VSOCK_QUEUE_TX] ?? null;
     this.share.pinnedMax = (this.#tx?.size ?? 0) >> 2;
     this.#marked = true; // clients may have come before the driver
@@ -171,34 +176,42 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
       more = this.#transmit();
       this.pump();
       // Without rx buffers for the resets that are due, packets of the guest have to wait (V5).
-    } while (more && !this.#resets.full);
+    } while (more && !this.#toGuest.full);
   }
 
   /** Clients that the guest has not heard of outlive the reset that every driver begins with. */
   reset(): void {
-    if (this.#rx === null && this.#tx === null) return;
+    if (this.#toGuest.ring === null && this.#tx === null) return;
     for (const connection of this.#table.all) connection.cut();
-    this.#resets.clear();
-    this.#ready.clear();
+    this.#toGuest.end();
     this.#flushing.length = 0;
-    this.#rx = this.#tx = null;
+    this.#tx = null;
   }
 
   dispose(): void {
     this.#disposed = true;
     this.#listeners.close();
+    this.#handshakes.close();
     this.#deadlines.stop();
-    this.#rx = this.#tx = null;
+    this.#toGuest.end();
+    this.#tx = null;
+    this.#probes.dispose();
     for (const connection of this.#table.all) connection.cut();
-    for (const reject of this.#probes) reject(new Error("vsock: the machine is gone"));
-    this.#probes.clear();
     this.#checkDrained();
   }
 
   // ---- for connections
 
+  get rx(): RxRing | null {
+    return this.#toGuest.ring;
+  }
+
+  get packet(): HostPacket {
+    return this.#toGuest.packet;
+  }
+
   ready(connection: Connection): void {
-    this.#ready.add(connection);
+    this.#toGuest.ready(connection);
   }
 
   flushLater(connection: Connection): void {
@@ -223,38 +236,34 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   }
 
   pump(): void {
-    const rx = this.#rx;
-    if (rx === null) return;
-    while (!this.#resets.empty || this.#ready.peek() !== null) {
-      const chain = rx.pop();
-      if (chain === null) return;
-      chain.release(this.#fill(chain));
-    }
+    this.#toGuest.pump();
   }
 
-  settle(): void {
+  settle(atOnce = false): void {
     this.pump();
-    this.#rx?.signal();
+    this.#toGuest.signal();
     this.#tx?.signal();
-    if (!this.#disposed) this.#host?.turn();
+    if (!this.#disposed) this.#host?.turn(atOnce);
   }
 
   // ---- for listeners
 
   accepted(socket: StreamSocket, guestPort: number): void {
-    const window = this.#draining ? 0 : this.#budget.take();
-    if (window === 0) {
-      this.stats.refused++;
-      socket.close();
-      return;
-    }
-    this.stats.accepted++;
-    const port = this.#table.allocatePort();
-    const connection = new Connection(this, port, guestPort, State.Requesting, window);
-    socket.events = connection;
-    connection.attach(socket);
-    this.#add(connection);
+    this.#admit(socket, guestPort);
     this.settle();
+  }
+
+  requested(socket: StreamSocket, guestPort: number, rest: Uint8Array): void {
+    const connection = this.#admit(socket, guestPort);
+    if (connection !== null) {
+      connection.greeting = okLine(connection.hostPort);
+      if (rest.length > 0) connection.data(rest);
+    }
+    this.settle();
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    return this.#host?.after(ms, callback) ?? (() => {});
   }
 
   lost(): void {
@@ -262,6 +271,32 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
   }
 
   // ---- inside
+
+  /** A client becomes a connection; null: there is no room for it, and it is closed. */
+  #admit(socket: StreamSocket, guestPort: number): Connection | null {
+    const window = this.#draining ? 0 : this.#budget.take();
+    if (window === 0) {
+      this.stats.refused++;
+      socket.close();
+      return null;
+    }
+    this.stats.accepted++;
+    const port = this.#table.allocatePort();
+    const connection = new Connection(this, port, guestPort, State.Requesting, window);
+    socket.events = connection;
+    connection.attach(socket);
+    this.#add(connection);
+    return connection;
+  }
+
+  readonly #attempt = (guestPort: number, done: (accepted: boolean) => void): boolean => {
+    const window = this.#budget.take();
+    if (window === 0) return false;
+    const port = this.#table.allocatePort();
+    this.#add(new Connection(this, port, guestPort, State.Requesting, window, done));
+    this.settle();
+    return true;
+  };
 
   #add(connection: Connection): void {
     this.#table.add(connection);
@@ -274,7 +309,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
     if (tx === null) return false;
     let held = 0;
     let more = true;
-    while (!this.#resets.full) {
+    while (!this.#toGuest.full) {
       const chain = tx.pop();
       if (chain === null) {
         more = false;
@@ -320,11 +355,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
 
   /** V30: what belongs to no connection is reset, but a reset is not answered. */
   #refuse(packet: GuestPacket): void {
-    if (packet.op !== VsockOp.RST) this.#resets.push(packet);
+    if (packet.op !== VsockOp.RST) this.#toGuest.reset(packet);
   }
 
   #connect(packet: GuestPacket): boolean {
-    const target = this.#targets.get(packet.dstPort);
+    const target = this.#target(packet.dstPort);
     if (target === undefined || packet.type !== VIRTIO_VSOCK_TYPE_STREAM) return false;
     const window = this.#draining ? 0 : this.#budget.take();
     if (window === 0) return false;
@@ -337,42 +372,18 @@ export class VsockDevice implements VirtioDevice, Hub, Clients {
     return true;
   }
 
+  #target(hostPort: number): SocketAddress | undefined {
+    const mapped = this.#targets.get(hostPort);
+    if (mapped !== undefined || this.#path === null || !isGuestTarget(hostPort)) return mapped;
+    return { path: `${this.#path}_${hostPort}` };
+  }
+
   #flush(): void {
     for (const connection of this.#flushing) {
       connection.flushing = false;
       connection.flush();
     }
     empty(this.#flushing);
-  }
-
-  /** Writes one packet into an rx chain; returns its bytes, 0 for a chain that is of no use. */
-  #fill(chain: Chain): number {
-    if (!carriesPacket(chain)) {
-      this.stats.rejected++;
-      return 0;
-    }
-    let written = VsockHdr.sizeof;
-    if (!this.#resets.empty) {
-      this.#fillReset(chain);
-    } else {
-      const connection = this.#ready.peek() as Connection;
-      const reset = connection.nextOp() === VsockOp.RST;
-      written = connection.emit(chain, this.#toGuest);
-      if (reset) this.stats.resetsSent++;
-      this.#ready.rotate();
-    }
-    if (written === 0) this.stats.rejected++;
-    else this.stats.packetsToGuest++;
-    return written;
-  }
-
-  #fillReset(chain: Chain): void {
-    const packet = this.#toGuest;
-    this.#resets.shift(packet);
-    packet.op = VsockOp.RST;
-    packet.len = packet.flags = packet.bufAlloc = packet.fwdCnt = 0;
-    packet.write(chain);
-    this.stats.resetsSent++;
   }
 
   #checkDrained(): void {

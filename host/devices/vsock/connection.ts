@@ -3,7 +3,7 @@
 // there.
 //
 //   guest RW ──▶ Outbound ──▶ socket         fwd_cnt grows when the kernel has the bytes
-//   socket ──▶ Inbound ──▶ rx buffers        one chunk at most, then the socket is paused
+//   socket ──▶ Receiver ──▶ rx buffers       paused while the guest has no room
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
@@ -14,13 +14,15 @@ import {
 } from "../../../drivers/abi/vsock.ts";
 import type { SocketEvents, StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
+import { Ledger } from "./copy.ts";
 import { Credit } from "./credit.ts";
 import { CLOSE_MS, CONNECT_MS, type Hub, LINGER_MS, TAIL_MS } from "./hub.ts";
-import { Inbound } from "./inbound.ts";
 import { Outbound } from "./outbound.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
-import { SINK } from "./sink.ts";
+import { Peer } from "./peer.ts";
+import { Receiver } from "./receiver.ts";
 import { assertMay, State } from "./state.ts";
+import { type ConnectionStats, traffic } from "./stats.ts";
 
 export class Connection implements SocketEvents {
   readonly hostPort: number;
@@ -32,21 +34,19 @@ export class Connection implements SocketEvents {
   listed = false;
   flushing = false;
   deadlineNs = Number.POSITIVE_INFINITY;
+  /** The client reads it in front of all that the guest says, once the guest accepted. */
+  greeting: Uint8Array | null = null;
   readonly #hub: Hub;
-  readonly #out: Outbound;
-  readonly #in = new Inbound();
+  readonly #ledger: Ledger;
   readonly #credit: Credit;
-  /** Told once whether the guest accepted. */
-  readonly #opened: ((accepted: boolean) => void) | null;
+  readonly #out: Outbound;
+  readonly #in: Receiver;
+  readonly #peer = new Peer();
+  readonly #opened: ((accepted: boolean) => void) | null; // told once, by a probe
   #state: State;
-  #socket: StreamSocket = SINK;
-  #socketOpen = false; // until closed()
-  #socketLeft = false; // close() or reset() was called
   #pending = 0; // bit per VsockOp; RW and CREDIT_REQUEST follow from #in
   #guestShutdown = 0; // flags of the guest, which accumulate (V15)
   #hostShutdown = 0; // flags of the host, told or due
-  #ended = false; // the client will send no more
-  #endSent = false; // the client was told that the guest will send no more
   #creditAsked = false;
 
   /** Bytes of the guest go nowhere until a socket is attached. */
@@ -64,16 +64,22 @@ export class Connection implements SocketEvents {
     this.bufAlloc = bufAlloc;
     this.#state = begin;
     this.#opened = opened;
-    this.#out = new Outbound(hub.share, bufAlloc);
+    this.#ledger = new Ledger(hub.ledger);
     this.#credit = new Credit(bufAlloc);
+    this.#out = new Outbound(hub.share, this.#ledger);
+    this.#in = new Receiver(hub, this, this.#credit, this.#ledger);
     hub.deadline(this, CONNECT_MS);
     if (begin === State.Requesting) this.#want(VsockOp.REQUEST);
   }
 
   attach(socket: StreamSocket): void {
-    this.#socket = socket;
-    this.#socketOpen = true;
+    this.#peer.attach(socket);
     this.#in.attach(socket);
+  }
+
+  get stats(): ConnectionStats {
+    const { hostPort, guestPort } = this;
+    return { hostPort, guestPort, inPlace: this.#in.inPlace, ...traffic(this.#ledger) };
   }
 
   // ---- the guest's side
@@ -81,7 +87,9 @@ export class Connection implements SocketEvents {
   /** A sound packet of the guest. True: the connection keeps the chain until it is sent. */
   receive(packet: GuestPacket, chain: Chain): boolean {
     if (packet.op === VsockOp.RST) {
-      this.#resetByGuest();
+      // V14, V16. The client is reset too, unless the guest had closed before.
+      if (this.#state < State.Tail) this.#breakOff();
+      this.#forget();
       return false;
     }
     if (this.#state === State.Resetting) return false;
@@ -116,7 +124,8 @@ export class Connection implements SocketEvents {
     if (!this.#credit.learn(packet)) this.#hub.stats.rejected++;
     if (this.#credit.available === 0) return;
     this.#creditAsked = false;
-    if (!this.#in.empty) this.#hub.ready(this);
+    if (this.#in.waiting > 0) this.#hub.ready(this);
+    else if (this.#in.starved) this.#in.readOn();
   }
 
   /** What emit() would send now; INVALID: nothing. */
@@ -125,29 +134,30 @@ export class Connection implements SocketEvents {
     if (this.#owes(VsockOp.RESPONSE)) return VsockOp.RESPONSE;
     if (this.#owes(VsockOp.REQUEST)) return VsockOp.REQUEST;
     if (this.#state !== State.Established) return VsockOp.INVALID;
-    if (!this.#in.empty) {
-      if (this.#credit.available > 0) return VsockOp.RW;
+    const credit = this.#credit.available;
+    if (this.#in.waiting > 0) {
+      if (credit > 0) return VsockOp.RW;
       if (!this.#creditAsked) return VsockOp.CREDIT_REQUEST;
     } else if (this.#owes(VsockOp.SHUTDOWN)) {
       return VsockOp.SHUTDOWN;
+    } else if (credit === 0 && this.#in.starved && !this.#creditAsked) {
+      return VsockOp.CREDIT_REQUEST;
     }
     return this.#owes(VsockOp.CREDIT_UPDATE) ? VsockOp.CREDIT_UPDATE : VsockOp.INVALID;
+  }
+
+  /** Payload bytes that the packet of nextOp() could carry. */
+  get nextBytes(): number {
+    return this.nextOp() === VsockOp.RW ? Math.min(this.#in.waiting, this.#credit.available) : 0;
   }
 
   /** Writes the packet of nextOp() into an rx chain with room for a header; returns its bytes. */
   emit(chain: Chain, packet: HostPacket): number {
     const op = this.nextOp();
-    const length = op === VsockOp.RW ? this.#emitPayload(chain) : 0;
+    const length = op === VsockOp.RW ? this.#in.emit(chain) : 0;
     if (op === VsockOp.RW && length === 0) return 0;
-    packet.hostPort = this.hostPort;
-    packet.guestPort = this.guestPort;
-    packet.type = VIRTIO_VSOCK_TYPE_STREAM;
-    packet.op = op;
-    packet.len = length;
-    packet.flags = op === VsockOp.SHUTDOWN ? this.#hostShutdown : 0;
-    this.#credit.stamp(packet);
+    this.stamp(packet, op, length);
     packet.write(chain);
-    this.#pending &= ~((1 << op) | (1 << VsockOp.CREDIT_UPDATE)); // every packet updates credit
     if (op === VsockOp.CREDIT_REQUEST) this.#creditAsked = true;
     if (op === VsockOp.SHUTDOWN && this.#hostShutdown === VIRTIO_VSOCK_SHUTDOWN_BOTH) {
       this.#enter(State.Closing);
@@ -157,9 +167,38 @@ export class Connection implements SocketEvents {
     return VsockHdr.sizeof + length;
   }
 
+  /** Bytes of the client lead nowhere. */
+  get discards(): boolean {
+    const deaf = this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV;
+    const mute = this.#hostShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND;
+    return this.#state > State.Established || (deaf | mute) !== 0;
+  }
+
+  /** May payload go to the guest now? */
+  get sends(): boolean {
+    return this.#state === State.Established && !this.#owes(VsockOp.RESPONSE);
+  }
+
+  /** Fills in the header of the next packet. */
+  stamp(packet: HostPacket, op: VsockOp, length: number): void {
+    packet.hostPort = this.hostPort;
+    packet.guestPort = this.guestPort;
+    packet.type = VIRTIO_VSOCK_TYPE_STREAM;
+    packet.op = op;
+    packet.len = length;
+    packet.flags = op === VsockOp.SHUTDOWN ? this.#hostShutdown : 0;
+    this.#credit.stamp(packet);
+    this.#pending &= ~((1 << op) | (1 << VsockOp.CREDIT_UPDATE)); // every packet updates credit
+  }
+
+  /** Payload went to the guest. */
+  delivered(): void {
+    if (!this.#peer.open) this.#hub.deadline(this, TAIL_MS);
+  }
+
   /** End of a turn: what the guest sent in it leaves in one system call. */
   flush(): void {
-    this.#consumed(this.#out.flush(this.#socket));
+    this.#consumed(this.#out.flush(this.#peer.socket));
     this.#moveOn();
   }
 
@@ -173,7 +212,7 @@ export class Connection implements SocketEvents {
 
   /** The device forgets its guest, which is not told. */
   cut(): void {
-    if (this.#state >= State.Resetting && this.#out.idle) this.#leaveSocket(false);
+    if (this.#state >= State.Resetting && this.#out.idle) this.#peer.leave(false);
     else this.#breakOff();
     this.#forget();
   }
@@ -189,11 +228,8 @@ export class Connection implements SocketEvents {
   expired(): void {
     if (this.#state === State.Requesting && this.#owes(VsockOp.REQUEST)) {
       this.cut(); // the guest has not heard of it
-    } else if (this.#state >= State.Resetting) {
-      this.#leaveSocket(!this.#out.idle);
-    } else {
-      this.abort();
-    }
+    } else if (this.#state >= State.Resetting) this.#peer.leave(!this.#out.idle);
+    else this.abort();
   }
 
   // ---- the socket's side
@@ -206,19 +242,12 @@ export class Connection implements SocketEvents {
   }
 
   data(chunk: Uint8Array): void {
-    if (this.#state > State.Established || this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) {
-      this.#in.skip(chunk);
-      return;
-    }
-    this.#in.put(chunk);
-    this.#hub.ready(this);
-    this.#hub.pump();
-    if (!this.#in.empty) this.#in.pause();
-    this.#hub.settle();
+    this.#in.data(chunk);
   }
 
   end(): void {
-    this.#ended = true;
+    this.#peer.ended = true;
+    this.#in.end();
     if (this.#state > State.Established) return;
     this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
     this.#hub.settle();
@@ -237,11 +266,12 @@ export class Connection implements SocketEvents {
   }
 
   closed(): void {
-    this.#socketOpen = false;
+    this.#peer.open = false;
+    this.#in.end();
     if (this.#state === State.Gone) {
       this.#out.drop();
       this.#hub.gone(this);
-    } else if (this.#state === State.Established && this.#ended && this.#endSent) {
+    } else if (this.#state === State.Established && this.#peer.ended && this.#peer.endSent) {
       this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH); // behind the chunk that is left
       this.#hub.deadline(this, TAIL_MS);
     } else {
@@ -266,6 +296,10 @@ export class Connection implements SocketEvents {
     return (this.#pending & (1 << op)) !== 0;
   }
 
+  get #guestEnded(): boolean {
+    return (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
+  }
+
   #want(op: VsockOp): void {
     this.#pending = op === VsockOp.RST ? 1 << op : this.#pending | (1 << op);
     this.#hub.ready(this);
@@ -282,12 +316,14 @@ export class Connection implements SocketEvents {
   #establish(): void {
     this.#enter(State.Established);
     if (this.#opened !== null) this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
+    if (this.greeting !== null) this.#out.preface(this.greeting);
+    this.#hub.flushLater(this);
     this.#hub.ready(this);
+    this.#in.established();
   }
 
   #payload(length: number, chain: Chain): boolean {
-    const ended = (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
-    if (this.#state < State.Established || ended || !this.#credit.take(length)) {
+    if (this.#state < State.Established || this.#guestEnded || !this.#credit.take(length)) {
       this.#violated();
       return false;
     }
@@ -311,50 +347,27 @@ export class Connection implements SocketEvents {
     this.#hub.flushLater(this);
   }
 
-  /** V14, V16. The client is reset too, unless the guest had closed before. */
-  #resetByGuest(): void {
-    if (this.#state < State.Tail) this.#breakOff();
-    this.#forget();
-  }
-
   #stopSending(flags: number): void {
     if ((this.#hostShutdown | flags) === this.#hostShutdown) return;
     this.#hostShutdown |= flags;
     this.#want(VsockOp.SHUTDOWN);
   }
 
-  #emitPayload(chain: Chain): number {
-    const length = this.#in.emit(chain, this.#credit.available);
-    this.#credit.sent(length);
-    this.#hub.share.copiedBytes += length;
-    this.#hub.stats.bytesToGuest += length;
-    if (!this.#socketOpen) this.#hub.deadline(this, TAIL_MS);
-    const wanted = (this.#hostShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) === 0;
-    if (this.#in.empty && wanted) this.#in.resume();
-    return length;
-  }
-
   #consumed(length: number): void {
     if (length === 0) return;
     this.#credit.consumed(length);
-    this.#hub.stats.bytesFromGuest += length;
+    this.#ledger.fromGuest(length);
     if (this.#credit.updateDue) this.#want(VsockOp.CREDIT_UPDATE);
   }
 
   /** After bytes left: what had to wait for them. */
   #moveOn(): void {
-    if (this.#state === State.Established) this.#endStream();
-    else if (!this.#out.idle) this.#hub.deadline(this, TAIL_MS);
+    if (this.#state === State.Established) {
+      // The client learns behind the last byte that the guest will send no more.
+      if (this.#guestEnded && this.#out.handedOver) this.#peer.end();
+    } else if (!this.#out.idle) this.#hub.deadline(this, TAIL_MS);
     else if (this.#state === State.Tail) this.#answerClose();
     else if (this.#state >= State.Resetting) this.#closeSocket();
-  }
-
-  /** The guest will send no more: the client learns it behind the last byte. */
-  #endStream(): void {
-    const ended = (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
-    if (!ended || this.#endSent || !this.#out.handedOver) return;
-    this.#endSent = true;
-    this.#socket.end();
   }
 
   /** The guest closed: RST says that it is done (V16). */
@@ -364,29 +377,15 @@ export class Connection implements SocketEvents {
     if (this.#out.idle) this.#closeSocket();
   }
 
-  /** Closing over unread bytes makes the kernel reset the client, which may lose our last ones. */
   #closeSocket(): void {
-    if (!this.#socketOpen || this.#socketLeft) return;
-    if (this.#ended || !this.#in.unread) {
-      this.#leaveSocket(false);
-      return;
-    }
-    this.#socketLeft = true;
-    this.#socket.end();
-    this.#in.resume();
+    if (!this.#peer.close(this.#in.unread)) return;
+    this.#in.discard();
     this.#hub.deadline(this, LINGER_MS);
-  }
-
-  #leaveSocket(broken: boolean): void {
-    if (!this.#socketOpen) return;
-    this.#socketLeft = true;
-    if (broken) this.#socket.reset();
-    else this.#socket.close();
   }
 
   /** Nothing goes either way any more. The socket first: then no kernel call reads the chains. */
   #breakOff(): void {
-    this.#leaveSocket(true);
+    this.#peer.leave(true);
     this.#in.discard();
     this.#out.drop();
   }
@@ -395,6 +394,6 @@ export class Connection implements SocketEvents {
     this.#pending = 0;
     this.#enter(State.Gone, this.deadlineNs); // of a socket that still drains
     this.#hub.freePorts(this);
-    if (!this.#socketOpen) this.#hub.gone(this);
+    if (!this.#peer.open) this.#hub.gone(this);
   }
 }

@@ -20,6 +20,11 @@ export class Credit {
     return vsockCredit(this.#peerBufAlloc, this.#txCnt, this.#peerFwdCnt);
   }
 
+  /** Bytes that the guest has room for when it has consumed all. */
+  get window(): number {
+    return this.#peerBufAlloc;
+  }
+
   /** Learns from any packet. False: it claims to have consumed what was never sent (K9). */
   learn(packet: GuestPacket): boolean {
     this.#peerBufAlloc = packet.bufAlloc;

@@ -1,6 +1,9 @@
 // What a connection may ask of its device, and the limits and times of both.
 import type { Connection } from "./connection.ts";
+import type { Ledger } from "./copy.ts";
 import type { RingShare } from "./outbound.ts";
+import type { HostPacket } from "./packet.ts";
+import type { RxRing } from "./rx-ring.ts";
 import type { VsockStats } from "./stats.ts";
 
 export interface VsockLimits {
@@ -18,6 +21,13 @@ export const LIMITS: VsockLimits = {
   bufAllocTotal: 128 * 1024 * 1024,
 };
 
+/**
+ * How bytes of clients are read. "data": in chunks, each of which is copied once. "in-place":
+ * straight into the guest's buffers, as soon as the connection stands. "adaptive": in chunks until
+ * the connection has proved to carry much, and the guest's buffers to be large.
+ */
+export type ReceiveMode = "adaptive" | "data" | "in-place";
+
 /** REQUEST without an answer, or a connect of the host under way. */
 export const CONNECT_MS = 2000;
 /** SHUTDOWN of both ways without RST (V16). */
@@ -32,7 +42,14 @@ export const LINGER_MS = 2000;
 
 export interface Hub {
   readonly stats: VsockStats;
+  /** Of the whole device. */
+  readonly ledger: Ledger;
   readonly share: RingShare;
+  readonly receiveMode: ReceiveMode;
+  /** null while the guest's driver is not there. */
+  readonly rx: RxRing | null;
+  /** For whoever writes one, and gives it away before it returns. */
+  readonly packet: HostPacket;
   /** The connection may have something to say. */
   ready(connection: Connection): void;
   /** Its payload leaves at the end of the turn. */
@@ -45,6 +62,9 @@ export interface Hub {
   gone(connection: Connection): void;
   /** Fills rx buffers with what is ready. */
   pump(): void;
-  /** Last act of an event of the host: pumps, interrupts, gives the guest its turn. */
-  settle(): void;
+  /**
+   * Last act of an event of the host: pumps, interrupts, gives the guest its turn, which has been
+   * when this returns if it is wanted `atOnce`.
+   */
+  settle(atOnce?: boolean): void;
 }

@@ -1,18 +1,18 @@
-// Payload on its way from the socket of one connection to the guest: one chunk at most. While it
-// waits for credit or rx buffers the socket is paused, so that the client feels the guest's pace.
+// Payload on its way from the socket of one connection to the guest by copying: one chunk at most.
+// While it waits for credit or rx buffers the socket is paused, so that the client feels the
+// guest's pace.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
+import type { CopyPath, Ledger } from "./copy.ts";
 import { SINK } from "./sink.ts";
-
-/** A read of this size may have left more in the kernel. */
-const READ_BYTES_MAX = 65536;
 
 export class Inbound {
   /** May the kernel hold bytes of the client that were not read? */
   unread = false;
   #socket: StreamSocket = SINK;
   #chunk: Uint8Array | null = null;
+  #path: CopyPath = 0;
   #at = 0;
   #paused = false;
 
@@ -20,32 +20,33 @@ export class Inbound {
     this.#socket = socket;
   }
 
-  get empty(): boolean {
-    return this.#chunk === null;
+  /** Bytes that wait. */
+  get waiting(): number {
+    return this.#chunk === null ? 0 : this.#chunk.length - this.#at;
   }
 
-  /** Bytes were read that nobody wants. */
-  skip(chunk: Uint8Array): void {
-    this.unread = chunk.length >= READ_BYTES_MAX;
+  get paused(): boolean {
+    return this.#paused;
   }
 
-  put(chunk: Uint8Array): void {
+  /** `chunk` stays as it is until nothing of it waits any more. */
+  put(chunk: Uint8Array, path: CopyPath): void {
     if (this.#chunk !== null) throw new Error("vsock: a paused socket delivered data");
-    this.unread = chunk.length >= READ_BYTES_MAX;
     this.#chunk = chunk;
+    this.#path = path;
     this.#at = 0;
   }
 
   /**
    * Copies behind the header's place as much as `credit` and the chain allow; returns the bytes.
    */
-  emit(chain: Chain, credit: number): number {
+  emit(chain: Chain, credit: number, ledger: Ledger): number {
     const chunk = this.#chunk as Uint8Array;
     const room = Math.min(chain.writableBytes - VsockHdr.sizeof, credit, VSOCK_PACKET_BYTES_MAX);
     const end = Math.min(chunk.length, this.#at + room);
     const whole = end - this.#at === chunk.length;
     const part = whole ? chunk : chunk.subarray(this.#at, end);
-    const length = chain.copyTo(VsockHdr.sizeof, part);
+    const length = ledger.copy(this.#path, part, chain, VsockHdr.sizeof);
     this.#at = end;
     if (end === chunk.length) this.#chunk = null;
     return length;

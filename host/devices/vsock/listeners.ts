@@ -1,5 +1,5 @@
-// Published addresses: every client of one becomes a connection to its port of the guest.
-import type { Listener, SocketAddress, Sockets, StreamSocket } from "../../sockets.ts";
+// Published addresses: every client of one becomes a connection to a port of the guest.
+import type { Listener, SocketAddress, Sockets, StreamSocket, TcpAddress } from "../../sockets.ts";
 
 const BACKLOG = 1024;
 
@@ -29,14 +29,14 @@ export class Listeners {
   }
 
   /** Resolves with the bound address. Rejects with the address and the reason in the message. */
-  async add({ host = "127.0.0.1", port, guestPort }: PublishedPort): Promise<SocketAddress> {
-    const listener = await this.#sockets.listen({ host, port }, BACKLOG, {
-      accepted: (socket) => this.#clients.accepted(socket, guestPort),
-      refused: () => this.#clients.lost(),
-    });
-    if (this.#closed) listener.close();
-    else this.#open.add(listener);
-    return listener.address;
+  async add({ host = "127.0.0.1", port, guestPort }: PublishedPort): Promise<TcpAddress> {
+    const accepted = (socket: StreamSocket) => this.#clients.accepted(socket, guestPort);
+    return (await this.#listen({ host, port }, accepted)) as TcpAddress;
+  }
+
+  /** The same for a path, whose clients are accepted by `accepted`. */
+  async addPath(path: string, accepted: (socket: StreamSocket) => void): Promise<void> {
+    await this.#listen({ path }, accepted);
   }
 
   /** For good: also what is still being opened. */
@@ -44,5 +44,16 @@ export class Listeners {
     this.#closed = true;
     for (const listener of this.#open) listener.close();
     this.#open.clear();
+  }
+
+  async #listen(
+    address: SocketAddress,
+    accepted: (socket: StreamSocket) => void,
+  ): Promise<SocketAddress> {
+    const refused = () => this.#clients.lost();
+    const listener = await this.#sockets.listen(address, BACKLOG, { accepted, refused });
+    if (this.#closed) listener.close();
+    else this.#open.add(listener);
+    return listener.address;
   }
 }

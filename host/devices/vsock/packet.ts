@@ -89,8 +89,3 @@ export class HostPacket {
     chain.copyTo(0, this.#bytes);
   }
 }
-
-/** Can this rx chain take a packet at all? (V11, K15) */
-export function carriesPacket(chain: Chain): boolean {
-  return chain.readableCount === 0 && chain.writableBytes >= VsockHdr.sizeof;
-}

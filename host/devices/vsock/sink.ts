@@ -1,7 +1,8 @@
 // The socket of a connection that has none: a probe. It takes everything and never says anything.
 import type { SocketEvents, StreamSocket } from "../../sockets.ts";
 
-const NOBODY: SocketEvents = {
+/** For sockets whose events concern nobody. */
+export const NOBODY: SocketEvents = {
   connected() {},
   data() {},
   end() {},
@@ -13,6 +14,7 @@ const NOBODY: SocketEvents = {
 /** Shared by all: it has no state. */
 export const SINK: StreamSocket = {
   events: NOBODY,
+  readInto: () => false,
   send: () => true,
   end() {},
   pause() {},

@@ -1,7 +1,27 @@
 // What the device counts, for tests, benchmarks and metrics.
-import type { RingShare } from "./outbound.ts";
+import type { Ledger } from "./copy.ts";
 
-export interface VsockStats {
+/** Payload bytes both ways, and those of them that the device copied; a byte may count twice. */
+export interface Traffic {
+  readonly bytesFromGuest: number;
+  readonly bytesToGuest: number;
+  /** Of bytesToGuest: read straight into the guest's buffers. */
+  readonly bytesInPlace: number;
+  readonly copiedFromGuest: number;
+  readonly copiedToGuest: number;
+  /** Copies by path: for slow readers; of chunks; of the staging buffer; beyond the credit. */
+  readonly copied: readonly [number, number, number, number];
+}
+
+/** One connection that there is. */
+export interface ConnectionStats extends Traffic {
+  readonly hostPort: number;
+  readonly guestPort: number;
+  /** Does the host read into the guest's buffers? */
+  readonly inPlace: boolean;
+}
+
+export interface VsockStats extends Traffic {
   /** Connections now, with those whose socket still drains. */
   connections: number;
   /** Begun by clients, and those of them that the guest or a limit turned away. */
@@ -11,17 +31,21 @@ export interface VsockStats {
   connected: number;
   packetsFromGuest: number;
   packetsToGuest: number;
-  /** Payload that sockets took, and that rx buffers took. */
-  bytesFromGuest: number;
-  bytesToGuest: number;
-  /** Payload that the device copied, either way. */
-  readonly bytesCopied: number;
   /** Packets and buffers of the guest against the rules. */
   rejected: number;
   resetsSent: number;
 }
 
-export function countFrom(share: RingShare): VsockStats {
+/** A snapshot. */
+export function traffic(ledger: Ledger): Traffic {
+  const { bytesFromGuest, bytesToGuest, bytesInPlace, copiedFromGuest, copiedToGuest } = ledger;
+  const [stageOut, chunkIn, stageIn, spillIn] = ledger.copied;
+  const copied = [stageOut, chunkIn, stageIn, spillIn] as const;
+  return { bytesFromGuest, bytesToGuest, bytesInPlace, copiedFromGuest, copiedToGuest, copied };
+}
+
+/** Counters of a device, its traffic live. */
+export function countFrom(ledger: Ledger): VsockStats {
   return {
     connections: 0,
     accepted: 0,
@@ -29,12 +53,25 @@ export function countFrom(share: RingShare): VsockStats {
     connected: 0,
     packetsFromGuest: 0,
     packetsToGuest: 0,
-    bytesFromGuest: 0,
-    bytesToGuest: 0,
-    get bytesCopied() {
-      return share.copiedBytes;
-    },
     rejected: 0,
     resetsSent: 0,
+    get bytesFromGuest() {
+      return ledger.bytesFromGuest;
+    },
+    get bytesToGuest() {
+      return ledger.bytesToGuest;
+    },
+    get bytesInPlace() {
+      return ledger.bytesInPlace;
+    },
+    get copiedFromGuest() {
+      return ledger.copiedFromGuest;
+    },
+    get copiedToGuest() {
+      return ledger.copiedToGuest;
+    },
+    get copied() {
+      return ledger.copied;
+    },
   };
 }

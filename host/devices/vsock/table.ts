@@ -13,6 +13,11 @@ function isHostPort(port: number): boolean {
   return port >= HOST_PORT_MIN && port < HOST_PORT_END;
 }
 
+/** Ports of the host that guests may connect to: connections of the host take theirs elsewhere. */
+export function isGuestTarget(port: number): boolean {
+  return port >= 0 && port <= 0xfffffffe && !isHostPort(port);
+}
+
 export class Table {
   /** Every connection that the guest knows or that has an open socket. */
   readonly all = new Set<Connection>();
@@ -20,13 +25,12 @@ export class Table {
   readonly #begunByGuest = new Map<number, Map<number, Connection>>(); // by host port, guest port
   #nextPort = HOST_PORT_MIN;
 
-  /** Throws when a mapped port lies where connections of the host take theirs from. */
+  /** Throws when a mapped port is none that guests may connect to. */
   constructor(mapped: Iterable<number>) {
     for (const port of mapped) {
-      if (!Number.isInteger(port) || port < 0 || port > 0xfffffffe || isHostPort(port)) {
+      if (!Number.isInteger(port) || !isGuestTarget(port)) {
         throw new Error(`vsock: guests cannot connect to host port ${port}: out of range`);
       }
-      this.#begunByGuest.set(port, new Map());
     }
   }
 
@@ -49,15 +53,24 @@ export class Table {
   add(connection: Connection): void {
     const { hostPort, guestPort } = connection;
     this.all.add(connection);
-    if (isHostPort(hostPort)) this.#begunByHost.set(hostPort, connection);
-    else this.#begunByGuest.get(hostPort)?.set(guestPort, connection);
+    if (isHostPort(hostPort)) {
+      this.#begunByHost.set(hostPort, connection);
+      return;
+    }
+    const others = this.#begunByGuest.get(hostPort) ?? new Map<number, Connection>();
+    this.#begunByGuest.set(hostPort, others.set(guestPort, connection));
   }
 
   /** The guest is done with the connection: its ports are free. */
   freePorts(connection: Connection): void {
     const { hostPort, guestPort } = connection;
-    if (isHostPort(hostPort)) this.#begunByHost.delete(hostPort);
-    else this.#begunByGuest.get(hostPort)?.delete(guestPort);
+    if (isHostPort(hostPort)) {
+      this.#begunByHost.delete(hostPort);
+      return;
+    }
+    const others = this.#begunByGuest.get(hostPort);
+    others?.delete(guestPort);
+    if (others?.size === 0) this.#begunByGuest.delete(hostPort);
   }
 }
 

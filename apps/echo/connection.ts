@@ -1,0 +1,115 @@
+// One connection of the echo. Its loans stand in a ring: lent by the kernel, then sent, then given
+// back, in that order. A short exchange is one send that waits for its buffers; when much has come
+// at once, sends go on while the device still has the buffers of those before.
+import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
+import {
+  MSG_DONTWAIT,
+  MSG_ZEROCOPY,
+  SO_ZEROCOPY,
+  SysSocketClose,
+  SysSocketSetOption,
+} from "../../kernel/net/calls";
+import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan";
+import { IoVec } from "../../kernel/net/packet";
+import { POLLIN, SelectEntry, SysSocketSelect } from "../../kernel/net/select";
+import { Completion, SysSocketSendCompletion, SysSocketSendVector } from "../../kernel/net/send";
+
+/** Loans of one send. */
+const BATCH: u32 = 16;
+/** Sends whose buffers the device may have. */
+const SENDS: u32 = 8;
+/** A send of less than this is waited for: the next data are not there yet. */
+const STREAM_BYTES: u32 = 65536;
+
+@unmanaged
+class Echo {
+  socket: i32;
+  next: u32; // number of the next send with MSG_ZEROCOPY
+  pending: u32; // of those before, how many still have their loans
+}
+
+// Behind the record: for each of SENDS the count of its tokens (0: it is free) and these, then the
+// scratch of one batch.
+const SLOTS: usize = offsetof<Echo>();
+const SLOT_BYTES: u32 = (BATCH + 1) * 4;
+const LOANS: usize = SLOTS + SENDS * SLOT_BYTES;
+const VECTOR: usize = LOANS + BATCH * offsetof<Loan>();
+const RANGE: usize = VECTOR + BATCH * offsetof<IoVec>();
+const POLL: usize = RANGE + offsetof<Completion>();
+const ECHO_BYTES: usize = POLL + offsetof<SelectEntry>();
+
+/** The thread of a connection. */
+export function serve(arg: usize): void {
+  const socket = <i32>arg;
+  const echo = changetype<Echo>(ToroAllocMem(ECHO_BYTES));
+  if (changetype<usize>(echo) != 0) {
+    echo.socket = socket;
+    SysSocketSetOption(socket, SO_ZEROCOPY, 1);
+    while (step(echo));
+    while (echo.pending != 0 && collect(echo, 0));
+    ToroFreeMem(changetype<usize>(echo));
+  }
+  SysSocketClose(socket);
+}
+
+/** Sends back what has come. Yields. Returns false at the end of the connection. */
+function step(echo: Echo): bool {
+  const loans = changetype<usize>(echo) + LOANS;
+  const waits = echo.pending == 0;
+  const n = SysSocketRecvLoan(echo.socket, loans, BATCH, waits ? 0 : MSG_DONTWAIT);
+  if (n > 0) return sendBack(echo, loans, n);
+  return !waits && n != 0 && waitForEither(echo);
+}
+
+function sendBack(echo: Echo, loans: usize, n: u32): bool {
+  const slot = slotOf(echo, echo.next);
+  while (load<u32>(slot) != 0) {
+    if (!collect(echo, 0)) return false;
+  }
+  const vector = changetype<usize>(echo) + VECTOR;
+  let bytes: u32 = 0;
+  for (let i: u32 = 0; i < n; i++) {
+    const loan = changetype<Loan>(loans + i * offsetof<Loan>());
+    const entry = changetype<IoVec>(vector + i * offsetof<IoVec>());
+    entry.base = loan.address;
+    entry.length = loan.length;
+    bytes += loan.length;
+    store<u32>(slot + ((i + 1) << 2), loan.token);
+  }
+  const stream = bytes >= STREAM_BYTES;
+  const sent = SysSocketSendVector(echo.socket, vector, n, stream ? MSG_ZEROCOPY : 0);
+  if (!stream || sent <= 0) {
+    SysSocketRelease(echo.socket, slot + 4, n);
+    return sent == <i32>bytes;
+  }
+  store<u32>(slot, n);
+  echo.next++;
+  echo.pending++;
+  return sent == <i32>bytes;
+}
+
+/** Waits for data or for buffers. Yields. Returns false when the connection has ended. */
+function waitForEither(echo: Echo): bool {
+  const entry = changetype<SelectEntry>(changetype<usize>(echo) + POLL);
+  entry.socket = echo.socket;
+  entry.events = <u16>POLLIN;
+  if (SysSocketSelect(changetype<usize>(entry), 1, -1) < 0) return false;
+  return (entry.revents & POLLIN) != 0 || collect(echo, MSG_DONTWAIT);
+}
+
+/** Gives back what the device no longer has. Yields. Returns false when there was nothing. */
+function collect(echo: Echo, flags: u32): bool {
+  const range = changetype<Completion>(changetype<usize>(echo) + RANGE);
+  if (SysSocketSendCompletion(echo.socket, changetype<usize>(range), flags) != 1) return false;
+  for (let i = range.first; i != range.last + 1; i++) {
+    const slot = slotOf(echo, i);
+    SysSocketRelease(echo.socket, slot + 4, load<u32>(slot));
+    store<u32>(slot, 0);
+    echo.pending--;
+  }
+  return true;
+}
+
+function slotOf(echo: Echo, send: u32): usize {
+  return changetype<usize>(echo) + SLOTS + (send % SENDS) * SLOT_BYTES;
+}

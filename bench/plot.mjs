@@ -1,0 +1,118 @@
+// Line plots as SVG, by hand: one panel for each figure, sizes on a logarithmic axis, readable on
+// light and dark pages.
+
+/**
+ * @typedef {{ name: string, points: { x: number, y: number, min?: number, max?: number }[] }} Line
+ */
+/**
+ * `x` and `y` name the axes; `labels` stand for the numbers 0, 1, 2 ... of an axis of cases.
+ * @typedef {{ title: string, x: string, y: string, lines: Line[], labels?: readonly string[],
+ *   reference?: number }} Panel
+ */
+
+const WIDTH = 720;
+const HEIGHT = 340;
+const LEFT = 70;
+const RIGHT = 190;
+const TOP = 44;
+const BOTTOM = 56;
+const COLOURS = ["#d1495b", "#2e86ab", "#3b9c5f", "#b07d2b", "#7a5195", "#5c6770"];
+
+/** @param {string} text */
+const xml = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+/** @param {number} value */
+function short(value) {
+  if (value >= 1024 && Number.isInteger(value / 1024)) {
+    return value >= 1048576 ? `${value / 1048576}M` : `${value / 1024}K`;
+  }
+  return value >= 10000 ? `${Math.round(value / 1000)}k` : String(Number(value.toPrecision(3)));
+}
+
+/** Round numbers from 0 to above `most`. @param {number} most */
+function ticksTo(most) {
+  const rough = most / 5 || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) ?? rough;
+  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => i * step);
+}
+
+/** @param {Panel} panel @param {number} offset pixels from the top of the picture */
+function drawPanel({ title, x, y, lines, labels, reference }, offset) {
+  const points = lines.flatMap((line) => line.points);
+  const xs = [...new Set(points.map((point) => point.x))].sort((a, b) => a - b);
+  const most = Math.max(...points.map((point) => point.max ?? point.y), reference ?? 0);
+  const ticks = ticksTo(most);
+  const top = ticks.at(-1) ?? 1;
+  const scale = (/** @type {number} */ value) => (labels ? value : Math.log2(value));
+  const [first = 0, last = 1] = [scale(xs[0] ?? 0), scale(xs.at(-1) ?? 1)];
+  const at = (/** @type {number} */ value) =>
+    LEFT + ((scale(value) - first) / (last - first || 1)) * (WIDTH - LEFT - RIGHT);
+  const up = (/** @type {number} */ value) =>
+    offset + HEIGHT - BOTTOM - (value / top) * (HEIGHT - TOP - BOTTOM);
+  const parts = [`<text class="title" x="${LEFT}" y="${offset + 24}">${xml(title)}</text>`];
+  for (const tick of ticks) {
+    const level = up(tick).toFixed(1);
+    parts.push(
+      `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${level}" y2="${level}"/>`,
+      `<text x="${LEFT - 8}" y="${level}" text-anchor="end" dy="4">${short(tick)}</text>`,
+    );
+  }
+  for (const value of xs) {
+    const label = labels?.[value] ?? short(value);
+    const place = `${at(value).toFixed(1)},${offset + HEIGHT - BOTTOM + 16}`;
+    const turned = labels ? ` transform="rotate(-20 ${place})" text-anchor="end"` : "";
+    const [px, py] = place.split(",");
+    const anchor = labels ? "" : ' text-anchor="middle"';
+    parts.push(`<text x="${px}" y="${py}"${anchor}${turned}>${xml(label)}</text>`);
+  }
+  const middle = offset + (HEIGHT - BOTTOM + TOP) / 2;
+  parts.push(
+    `<text x="${(LEFT + WIDTH - RIGHT) / 2}" y="${offset + HEIGHT - 8}" text-anchor="middle">${xml(x)}</text>`,
+    `<text x="16" y="${middle}" text-anchor="middle" transform="rotate(-90 16 ${middle})">${xml(y)}</text>`,
+  );
+  if (reference !== undefined) {
+    const level = up(reference).toFixed(1);
+    parts.push(
+      `<line class="reference" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${level}" y2="${level}"/>`,
+    );
+  }
+  for (const [i, line] of lines.entries()) {
+    const colour = COLOURS[i % COLOURS.length];
+    const path = line.points.map((one) => `${at(one.x).toFixed(1)},${up(one.y).toFixed(1)}`);
+    parts.push(`<polyline points="${path.join(" ")}" stroke="${colour}"/>`);
+    for (const point of line.points) {
+      const px = at(point.x).toFixed(1);
+      const { min = point.y, max = point.y } = point;
+      parts.push(
+        `<line x1="${px}" x2="${px}" y1="${up(min).toFixed(1)}" y2="${up(max).toFixed(1)}" stroke="${colour}"/>`,
+        `<circle cx="${px}" cy="${up(point.y).toFixed(1)}" r="3" fill="${colour}"/>`,
+      );
+    }
+    const level = offset + TOP + 12 + i * 20;
+    parts.push(
+      `<rect x="${WIDTH - RIGHT + 16}" y="${level - 9}" width="12" height="12" fill="${colour}"/>`,
+      `<text x="${WIDTH - RIGHT + 34}" y="${level + 1}">${xml(line.name)}</text>`,
+    );
+  }
+  return parts.join("\n");
+}
+
+/** One picture of all panels, one below the other. @param {readonly Panel[]} panels */
+export function drawSvg(panels) {
+  const height = HEIGHT * panels.length;
+  const body = panels.map((panel, i) => drawPanel(panel, i * HEIGHT)).join("\n");
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="12">
+<style>
+  svg { background: #fff } text { fill: #24292f } .title { font-size: 15px; font-weight: 600 }
+  .grid { stroke: #d8dee4 } .reference { stroke: #24292f; stroke-dasharray: 4 4 }
+  polyline { fill: none; stroke-width: 2 }
+  @media (prefers-color-scheme: dark) {
+    svg { background: #0d1117 } text { fill: #e6edf3 } .grid { stroke: #30363d }
+    .reference { stroke: #e6edf3 }
+  }
+</style>
+${body}
+</svg>
+`;
+}

@@ -1,0 +1,168 @@
+// Rings and buffers: how ring size, buffer policy, header, indirect descriptors and the page pool
+// change bulk transfer. Credit is raised so that the ring is what binds.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { compile } from "../tools/compile.mjs";
+import { bulk, cPrograms, Guest, pingPong, splitCores, transfer } from "./machines.mjs";
+import { makeFolder } from "./programs.mjs";
+
+/** @typedef {import("./report.mjs").Sample} Sample */
+/** @typedef {import("./run.mjs").Run} Run */
+/** @typedef {{ name: string, parameters: string, way: "rx" | "tx", bytes: number }} Policy */
+
+const MB = 1000;
+const PAGES = 64;
+const MEMORY_MB = 512;
+/** Beyond this the heap cannot hold the posted buffers and all else. */
+const POSTED_MAX = (MEMORY_MB * 1024 * 1024) / 4;
+const WINDOW = 32 << 20;
+/** Of each busy connection. */
+const ROUND_TRIPS = 4000;
+const DEFAULT = "default";
+const RX_SIZES = [32, 128, 512, 2048, 32768];
+const TX_SIZES = [32, 128, 512, 2048, 32768];
+const CAPACITY = { small: 1526, page: 4140, large: 65580 };
+
+export const ratioMetrics = ["rate", "CPU"];
+/** @param {readonly import("./report.mjs").Row[]} rows */
+export function pairsOf(rows) {
+  const policies = new Set(rows.map((row) => row.subject));
+  policies.delete(DEFAULT);
+  const pairs = [...policies].map((policy) => [policy, DEFAULT]);
+  return [["device of its own", "shared device"], ...pairs];
+}
+
+/** @returns {Policy[]} */
+function policies() {
+  /** @type {Policy[]} */
+  const list = [];
+  const rx = (/** @type {string} */ name, /** @type {string} */ parameters, bytes = 0) =>
+    list.push({ name, parameters, way: "rx", bytes });
+  const tx = (/** @type {string} */ name, /** @type {string} */ parameters, bytes = 0) =>
+    list.push({ name, parameters, way: "tx", bytes });
+  rx(DEFAULT, "");
+  for (const [kind, capacity] of Object.entries(CAPACITY)) {
+    for (const size of RX_SIZES) {
+      const parameters = `vsock.rx_buffers=${kind} vsock.rx_ring=${size}`;
+      rx(`${kind}, ring ${size}`, parameters, capacity * size);
+    }
+  }
+  for (const size of RX_SIZES) rx(`mixed, ring ${size}`, `vsock.rx_ring=${size}`, 4140 * size);
+  rx("page, header inline", "vsock.rx_buffers=page vsock.rx_header=inline");
+  rx("page, not indirect", "vsock.rx_buffers=page vsock.indirect=off");
+  rx(
+    "page, inline, not indirect",
+    "vsock.rx_buffers=page vsock.rx_header=inline vsock.indirect=off",
+  );
+  rx("page, no pool", "vsock.rx_buffers=page vsock.page_pool=off");
+  rx("large, no pool", "vsock.rx_buffers=large vsock.page_pool=off");
+  tx(DEFAULT, "");
+  for (const size of TX_SIZES) tx(`ring ${size}`, `vsock.tx_ring=${size}`, size * 272);
+  tx("not indirect", "vsock.indirect=off");
+  tx("one-copy", "vsock.send=one-copy");
+  tx("one-copy, no pool", "vsock.send=one-copy vsock.page_pool=off");
+  return list;
+}
+
+/** @param {Policy["way"]} way */
+const caseOf = (way) => (way === "rx" ? "to the guest" : "from the guest");
+
+/** @param {Run} run */
+export async function measure(run) {
+  /** @type {Sample[]} */
+  const samples = [];
+  if (cPrograms() === null) {
+    run.note("rings: nothing is measured: there is no cc to compile the peer with");
+    return samples;
+  }
+  const fitting = policies().filter(({ name, way, bytes }) => {
+    if (bytes <= POSTED_MAX) return true;
+    run.note(`rings: ${caseOf(way)}, ${name}: not run, its buffers do not fit in ${MEMORY_MB} MiB`);
+    return false;
+  });
+  const mb = Math.max(1, Math.round(MB * run.scale));
+  for (let round = 1; round <= run.rounds; round++) {
+    for (const { name, parameters, way } of fitting) {
+      const row = { case: caseOf(way), subject: name };
+      try {
+        const configuration = { memoryMB: MEMORY_MB, bufAlloc: WINDOW };
+        const all = `vsock.window=${WINDOW} ${parameters}`;
+        const { rate, cpu } = await transfer(way, configuration, all, PAGES, mb);
+        samples.push({ ...row, metric: "rate", unit: "MB/s", value: rate });
+        samples.push({ ...row, metric: "CPU", unit: "us/MB", value: cpu });
+      } catch (error) {
+        run.fail(`rings, ${row.case}, ${name}: ${/** @type {Error} */ (error).message}`);
+      }
+    }
+    for (const devices of [1, 2]) samples.push(...(await beside(devices, mb, run)));
+    run.note(`rings, round ${round} of ${run.rounds}`);
+  }
+  return samples;
+}
+
+/** @type {Promise<string> | null} */
+let image = null;
+
+async function besideImage() {
+  const { wasm } = await compile("bench/guest/beside.ts", "release");
+  const path = join(makeFolder(), "beside.wasm");
+  writeFileSync(path, wasm);
+  return path;
+}
+
+/**
+ * Bulk into one socket while four echo connections are busy, on one device or on one of its own.
+ * @param {number} devices
+ * @param {number} mb
+ * @param {Run} run
+ * @returns {Promise<Sample[]>}
+ */
+async function beside(devices, mb, run) {
+  const { guest: core, peer } = splitCores();
+  const subject = devices === 1 ? "shared device" : "device of its own";
+  image ??= besideImage();
+  const publish = devices === 1 ? [[7, 1234]] : [[7], [1234]];
+  const parameters = `device=${devices - 1}`;
+  const guest = await Guest.start({ image: await image, parameters, publish }, core);
+  try {
+    const [echo = 0, sink = 0] = guest.ports;
+    const trips = Math.max(100, Math.round(ROUND_TRIPS * run.scale));
+    const busy = Array.from({ length: 4 }, () => pingPong("tcp", echo, 1024, trips, peer));
+    const { bytes, seconds } = await bulk("source", "tcp", sink, 262144, mb, peer);
+    await Promise.all(busy);
+    const value = bytes / 1e6 / seconds;
+    return [{ case: "beside four busy connections", subject, metric: "rate", unit: "MB/s", value }];
+  } catch (error) {
+    run.fail(`rings, ${subject}: ${/** @type {Error} */ (error).message}`);
+    return [];
+  } finally {
+    await guest.stop();
+  }
+}
+
+/** @param {import("./report.mjs").Result} result @returns {import("./plot.mjs").Panel[]} */
+export function panels({ rows }) {
+  const find = (/** @type {string} */ subject, /** @type {string} */ way) =>
+    rows.find((row) => row.case === way && row.subject === subject && row.metric === "rate");
+  const line = (/** @type {string} */ name, /** @type {string} */ way, prefix = `${name}, `) => ({
+    name,
+    points: RX_SIZES.flatMap((x) => {
+      const row = find(`${prefix}ring ${x}`, way);
+      return row === undefined ? [] : [{ x, y: row.median, min: row.min, max: row.max }];
+    }),
+  });
+  return [
+    {
+      title: "To the guest, by ring size and receive buffers",
+      x: "entries of the rx ring",
+      y: "MB/s",
+      lines: ["small", "page", "large", "mixed"].map((name) => line(name, "to the guest")),
+    },
+    {
+      title: "From the guest, by ring size",
+      x: "entries of the tx ring",
+      y: "MB/s",
+      lines: [line("zero-copy", "from the guest", "")],
+    },
+  ];
+}

@@ -1,0 +1,178 @@
+// Sending in two copies, one copy and none, in one image: round trips by size, one way in bulk, and
+// a web server. Beside each gain stands what the saved copies cost by themselves.
+import { compile } from "../tools/compile.mjs";
+import { runAb } from "./clients.mjs";
+import { cPrograms, Guest, pingPong, splitCores, transfer } from "./machines.mjs";
+import { has } from "./programs.mjs";
+import { sizeName } from "./report.mjs";
+import { findSite } from "./servers.mjs";
+
+/** @typedef {import("./report.mjs").Sample} Sample */
+/** @typedef {import("./run.mjs").Run} Run */
+
+const MODES = /** @type {const} */ (["zero-copy", "one-copy", "two-copy"]);
+const SIZES = [64, 512, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 1048576];
+/** Round trips of a case move about so much. */
+const BYTES = 64e6;
+const COUNT_MAX = 8000;
+const COPY_BYTES = 400e6;
+const ONE_WAY_MB = 1000;
+const ONE_WAY_PAGES = 64;
+const AB_REQUESTS = 1000;
+
+/** Whose medians are compared, the first by the second. */
+export const pairsOf = () => [
+  ["zero-copy", "two-copy"],
+  ["zero-copy", "one-copy"],
+  ["one-copy", "two-copy"],
+];
+export const ratioMetrics = ["round trip", "rate", "CPU"];
+
+/** @param {Run} run */
+export async function measure(run) {
+  if (cPrograms() === null) return missing(run);
+  /** @type {Sample[]} */
+  const samples = [];
+  const { guest: core } = splitCores();
+  const site = findSite();
+  const echoes = new Map();
+  const servers = new Map();
+  for (const mode of MODES) {
+    const parameters = `vsock.send=${mode}`;
+    echoes.set(mode, await Guest.start({ image: "echo", parameters, publish: [[7]] }, core));
+    const web = { image: "web-server", parameters, publish: [[80]], site: site.folder };
+    servers.set(mode, await Guest.start(web, core));
+  }
+  for (let round = 0; round <= run.rounds; round++) {
+    /** @type {Sample[]} */
+    const taken = [];
+    for (const size of SIZES) {
+      for (const mode of MODES) {
+        const sampled = await roundTrips(echoes.get(mode), mode, size, run);
+        taken.push(...sampled);
+      }
+      taken.push(await copyTime(size, run));
+    }
+    for (const mode of MODES) {
+      const mb = Math.max(1, Math.round(ONE_WAY_MB * run.scale));
+      const { rate, cpu } = await transfer("tx", {}, `vsock.send=${mode}`, ONE_WAY_PAGES, mb);
+      const row = { case: "one way", subject: mode };
+      taken.push({ ...row, metric: "rate", unit: "MB/s", value: rate });
+      taken.push({ ...row, metric: "CPU", unit: "us/MB", value: cpu });
+    }
+    if (has("ab")) {
+      for (const mode of MODES) taken.push(...(await web(servers.get(mode), mode, site, run)));
+    }
+    run.note(`tx-copies, round ${round} of ${run.rounds}`);
+    if (round > 0) samples.push(...taken);
+  }
+  for (const guest of [...echoes.values(), ...servers.values()]) await guest.stop();
+  if (!has("ab")) run.note("tx-copies: no rows of ab: it is not installed");
+  return samples;
+}
+
+/** @param {Run} run @returns {Sample[]} */
+function missing(run) {
+  run.note("tx-copies: nothing is measured: there is no cc to compile the client with");
+  return [];
+}
+
+/**
+ * @param {Guest} guest
+ * @param {string} mode
+ * @param {number} size
+ * @param {Run} run
+ * @returns {Promise<Sample[]>}
+ */
+async function roundTrips(guest, mode, size, run) {
+  const { guest: core } = splitCores();
+  const count = Math.max(20, Math.round(Math.min(COUNT_MAX, BYTES / size) * run.scale));
+  const before = guest.program.cpuUs();
+  const { p50 } = await pingPong("tcp", guest.port, size, count, core);
+  const after = guest.program.cpuUs();
+  const row = { case: sizeName(size), subject: mode };
+  /** @type {Sample[]} */
+  const samples = [{ ...row, metric: "round trip", unit: "us", value: p50 }];
+  if (before !== null && after !== null) {
+    // The client warms up with a tenth of them.
+    const value = (after - before) / (count * 1.1);
+    samples.push({ ...row, metric: "CPU", unit: "us/round trip", value });
+  }
+  return samples;
+}
+
+/** @type {Promise<import("../dist/host/machine.js").Machine> | null} */
+let copier = null;
+
+async function makeCopier() {
+  const { Machine } = await import("../dist/host/index.js");
+  const { wasm } = await compile("bench/guest/copy.ts", "release");
+  const machine = await Machine.create({ image: wasm });
+  machine.boot();
+  return machine;
+}
+
+/**
+ * What one copy of `size` bytes takes by itself: the least that a mode with one copy fewer gains.
+ * @param {number} size
+ * @param {Run} run
+ * @returns {Promise<Sample>}
+ */
+async function copyTime(size, run) {
+  copier ??= makeCopier();
+  const machine = await copier;
+  const count = Math.max(10, Math.round((COPY_BYTES * run.scale) / Math.max(size, 4096)));
+  const ns = Number(machine.call("copies", size, count));
+  const row = { case: sizeName(size), subject: "a copy", metric: "time", unit: "us" };
+  return { ...row, value: ns / count / 1e3 };
+}
+
+/**
+ * @param {Guest} server
+ * @param {string} mode
+ * @param {import("./servers.mjs").Site} site
+ * @param {Run} run
+ * @returns {Promise<Sample[]>}
+ */
+async function web(server, mode, site, run) {
+  const { guest: core } = splitCores();
+  const { path, bytes } = site.large;
+  const requests = Math.max(50, Math.round(AB_REQUESTS * run.scale));
+  const url = `http://127.0.0.1:${server.port}${path}`;
+  const load = { connections: 1, keepAlive: false, requests, bytes, url, core };
+  const before = server.program.cpuUs();
+  const { requestsPerSecond } = await runAb(load);
+  const after = server.program.cpuUs();
+  const row = { case: "ab -c 1, 133 kB", subject: mode };
+  /** @type {Sample[]} */
+  const samples = [{ ...row, metric: "rate", unit: "requests/s", value: requestsPerSecond }];
+  if (before !== null && after !== null) {
+    samples.push({ ...row, metric: "CPU", unit: "us/request", value: (after - before) / requests });
+  }
+  return samples;
+}
+
+/** @param {import("./report.mjs").Result} result @returns {import("./plot.mjs").Panel[]} */
+export function panels({ rows }) {
+  const find = (
+    /** @type {string} */ subject,
+    /** @type {string} */ metric,
+    /** @type {number} */ x,
+  ) =>
+    rows.find(
+      (row) => row.subject === subject && row.metric === metric && row.case === sizeName(x),
+    );
+  const against = (/** @type {string} */ subject, /** @type {string} */ metric) =>
+    SIZES.flatMap((x) => {
+      const ours = find(subject, metric, x)?.median;
+      const base = find("two-copy", metric, x)?.median;
+      return ours === undefined || base === undefined ? [] : [{ x, y: ours / base }];
+    });
+  return ["round trip", "CPU"].map((metric) => ({
+    title: `Sending: ${metric} of a ping-pong against two copies`,
+    x: "bytes",
+    y: `${metric}, two copies = 1`,
+    reference: 1,
+    lines: ["zero-copy", "one-copy"].map((name) => ({ name, points: against(name, metric) })),
+  }));
+}

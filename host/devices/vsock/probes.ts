@@ -1,0 +1,42 @@
+// Questions whether the guest accepts on a port, asked until it does or the device is disposed.
+
+/** Begins a connection that tells once whether it was accepted. False: there is no room for it. */
+export type Attempt = (guestPort: number, done: (accepted: boolean) => void) => boolean;
+
+const RETRY_MS = 5;
+
+export class Probes {
+  readonly #attempt: Attempt;
+  readonly #after: (ms: number, callback: () => void) => void;
+  readonly #waiting = new Set<(error: Error) => void>(); // how to reject them
+  #disposed = false;
+
+  constructor(attempt: Attempt, after: (ms: number, callback: () => void) => void) {
+    this.#attempt = attempt;
+    this.#after = after;
+  }
+
+  add(guestPort: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject);
+      const ask = (): void => {
+        if (!this.#disposed && !this.#attempt(guestPort, done)) done(false);
+      };
+      const done = (accepted: boolean): void => {
+        if (!accepted) {
+          if (!this.#disposed) this.#after(RETRY_MS, ask);
+          return;
+        }
+        this.#waiting.delete(reject);
+        resolve();
+      };
+      ask();
+    });
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    for (const reject of this.#waiting) reject(new Error("vsock: the machine is gone"));
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,199 @@
+// From the socket of one connection to the guest. It begins with chunks that are copied into rx
+// buffers; a connection that carries much goes over to reading in place.
+//
+//   socket ──▶ chunk ──▶ Inbound ──▶ rx chain           one copy
+//   socket ──▶ rx chain, chosen before (Landing)        none
+import { VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
+import type { StreamSocket } from "../../sockets.ts";
+import type { Chain } from "../../virtqueue.ts";
+import type { Connection } from "./connection.ts";
+import { CopyPath, type Ledger } from "./copy.ts";
+import type { Credit } from "./credit.ts";
+import type { Hub } from "./hub.ts";
+import { Inbound } from "./inbound.ts";
+import { Landing, type LandingOwner } from "./landing.ts";
+import { SINK } from "./sink.ts";
+
+/** A read of this size may have left more in the kernel. */
+const READ_BYTES_MAX = 65536;
+/** Chunks of at least so many bytes count towards the change to reading in place ... */
+const BULK_CHUNK_BYTES_MIN = 4096;
+/** ... which comes after so many of them: with the first full chunk at once. */
+const BULK_BYTES = 65536;
+/** Reads into smaller buffers cost more than the copy that they save. */
+const LANDING_BYTES_MIN = 16384;
+
+export class Receiver implements LandingOwner {
+  readonly #hub: Hub;
+  readonly #connection: Connection;
+  readonly #credit: Credit;
+  readonly #ledger: Ledger;
+  readonly #in = new Inbound();
+  #socket: StreamSocket = SINK;
+  #landing: Landing | null = null;
+  #bulk = 0;
+
+  constructor(hub: Hub, connection: Connection, credit: Credit, ledger: Ledger) {
+    this.#hub = hub;
+    this.#connection = connection;
+    this.#credit = credit;
+    this.#ledger = ledger;
+  }
+
+  attach(socket: StreamSocket): void {
+    this.#socket = socket;
+    this.#in.attach(socket);
+  }
+
+  get inPlace(): boolean {
+    return this.#landing !== null;
+  }
+
+  /** Bytes that wait for emit(). */
+  get waiting(): number {
+    return this.#in.waiting;
+  }
+
+  /** Did reading stop for want of credit alone? */
+  get starved(): boolean {
+    if (this.#landing === null || this.discards) return false;
+    return this.#in.paused && this.#in.waiting === 0;
+  }
+
+  /** May the kernel hold bytes of the client that were not read? */
+  get unread(): boolean {
+    return this.#in.unread;
+  }
+
+  // ---- the socket's side
+
+  data(chunk: Uint8Array): void {
+    this.#in.unread = chunk.length >= READ_BYTES_MAX;
+    if (this.discards) return;
+    this.#in.put(chunk, CopyPath.ChunkIn);
+    this.#hub.ready(this.#connection);
+    this.#hub.pump();
+    if (this.#in.waiting > 0) this.#in.pause();
+    else this.#weigh(chunk.length);
+    this.#hub.settle();
+  }
+
+  /** The guest accepted: nothing need be copied first, if that is the setting. */
+  established(): void {
+    if (this.#hub.receiveMode === "in-place") this.#goInPlace(1);
+  }
+
+  /** Reads on, once nothing waits and there is room for what will come. */
+  readOn(): void {
+    if (this.#mayRead) this.#in.resume();
+  }
+
+  pause(): void {
+    this.#in.pause();
+  }
+
+  /** Bytes of the client lead nowhere from now on: they are read, and forgotten. */
+  discard(): void {
+    this.#in.discard();
+  }
+
+  /** Nothing will be read any more. */
+  end(): void {
+    this.#landing?.release();
+  }
+
+  // ---- the guest's side
+
+  /** Copies what waits into the chain, as far as there is credit; returns the bytes. */
+  emit(chain: Chain): number {
+    const length = this.#in.emit(chain, this.#credit.available, this.#ledger);
+    this.#account(length, false);
+    this.readOn();
+    return length;
+  }
+
+  // ---- reading in place
+
+  get discards(): boolean {
+    return this.#connection.discards;
+  }
+
+  get room(): number {
+    return Math.max(0, this.#credit.available - this.#in.waiting);
+  }
+
+  get roomNow(): number {
+    return this.#connection.sends && this.#in.waiting === 0 ? this.#credit.available : 0;
+  }
+
+  get window(): number {
+    return this.#credit.window;
+  }
+
+  landed(chain: Chain, length: number): number {
+    const { packet, stats } = this.#hub;
+    this.#account(length, true);
+    this.#connection.stamp(packet, VsockOp.RW, length);
+    packet.write(chain);
+    stats.packetsToGuest++;
+    return VsockHdr.sizeof + length;
+  }
+
+  staged(bytes: Uint8Array): void {
+    this.#in.put(bytes, CopyPath.StageIn);
+    this.#hub.ready(this.#connection);
+    this.#hub.pump();
+  }
+
+  /**
+   * Where the next read is short of room, the guest has its turn before it is decided whether to
+   * read on: to give credit and buffers back is all that it may have to do.
+   */
+  arrived(full: boolean, scarce: boolean): void {
+    this.#in.unread = full;
+    this.#hub.settle(scarce);
+    if (this.discards || this.#mayRead) return;
+    this.#in.pause();
+    this.#hub.ready(this.#connection);
+    this.#hub.settle();
+  }
+
+  // ---- inside
+
+  get #mayRead(): boolean {
+    if (this.discards || this.#in.waiting > 0) return false;
+    return this.#landing === null || this.#credit.available > 0;
+  }
+
+  #account(length: number, inPlace: boolean): void {
+    this.#credit.sent(length);
+    this.#ledger.toGuest(length, inPlace);
+    this.#connection.delivered();
+  }
+
+  /** A chunk was delivered whole, while nothing of it waits: does the connection carry much? */
+  #weigh(bytes: number): void {
+    const { receiveMode } = this.#hub;
+    if (receiveMode === "data" || this.#landing !== null) return;
+    if (receiveMode === "in-place") {
+      this.#goInPlace(1);
+      return;
+    }
+    if (bytes >= BULK_CHUNK_BYTES_MIN) this.#bulk += bytes;
+    if (this.#bulk < BULK_BYTES) return;
+    this.#bulk = 0; // it has to earn another attempt
+    this.#goInPlace(LANDING_BYTES_MIN);
+  }
+
+  #goInPlace(least: number): void {
+    const ring = this.#hub.rx;
+    if (ring === null || this.discards || this.#in.paused) return;
+    const first = ring.arm(least);
+    if (first === null) return;
+    const landing = new Landing(this, ring, first, least, this.#ledger);
+    this.#landing = landing;
+    if (this.#socket.readInto(landing)) return;
+    landing.release();
+    this.#landing = null;
+  }
+}

@@ -1,0 +1,37 @@
+// What the guest's kernel counts of its network, read out of its memory. The guest says where the
+// block is and what is in it: the numbers are its word.
+import { TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
+import { NetStats } from "../drivers/abi/stats.ts";
+import type { GuestMemory } from "./memory.ts";
+
+/** Payload bytes since boot. */
+export interface GuestStats {
+  /** Handed to a device, and taken from one. */
+  readonly sent: number;
+  readonly received: number;
+  /** Of sent: out of the sender's own buffers. Of received: lent where the device had put them. */
+  readonly lent: number;
+  readonly loaned: number;
+  /** Copied on the way out, and on the way in. */
+  readonly userToPacket: number;
+  readonly packetToRing: number;
+  readonly ringToSocket: number;
+  readonly socketToUser: number;
+}
+
+/** null: the guest keeps no statistics, or says that they are outside its memory. */
+export function readGuestStats(memory: GuestMemory): GuestStats | null {
+  const block = memory.view.getUint32(TIME_PAGE_ADDRESS + TimePage.stats, true);
+  if (block === 0 || !memory.contains(block, NetStats.sizeof)) return null;
+  const count = (offset: number) => Number(memory.view.getBigUint64(block + offset, true));
+  return {
+    sent: count(NetStats.sent),
+    received: count(NetStats.received),
+    lent: count(NetStats.lent),
+    loaned: count(NetStats.loaned),
+    userToPacket: count(NetStats.userToPacket),
+    packetToRing: count(NetStats.packetToRing),
+    ringToSocket: count(NetStats.ringToSocket),
+    socketToUser: count(NetStats.socketToUser),
+  };
+}
