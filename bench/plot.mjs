@@ -66,10 +66,12 @@ function drawPanel({ title, x, y, lines, labels, reference }, offset) {
     const anchor = labels ? "" : ' text-anchor="middle"';
     parts.push(`<text x="${px}" y="${py}"${anchor}${turned}>${xml(label)}</text>`);
   }
+  const centre = `x="${(LEFT + WIDTH - RIGHT) / 2}" y="${offset + HEIGHT - 8}"`;
   const middle = offset + (HEIGHT - BOTTOM + TOP) / 2;
+  const upright = `x="16" y="${middle}" transform="rotate(-90 16 ${middle})"`;
   parts.push(
-    `<text x="${(LEFT + WIDTH - RIGHT) / 2}" y="${offset + HEIGHT - 8}" text-anchor="middle">${xml(x)}</text>`,
-    `<text x="16" y="${middle}" text-anchor="middle" transform="rotate(-90 16 ${middle})">${xml(y)}</text>`,
+    `<text ${centre} text-anchor="middle">${xml(x)}</text>`,
+    `<text ${upright} text-anchor="middle">${xml(y)}</text>`,
   );
   if (reference !== undefined) {
     const level = up(reference).toFixed(1);
@@ -84,8 +86,9 @@ function drawPanel({ title, x, y, lines, labels, reference }, offset) {
     for (const point of line.points) {
       const px = at(point.x).toFixed(1);
       const { min = point.y, max = point.y } = point;
+      const span = `y1="${up(min).toFixed(1)}" y2="${up(max).toFixed(1)}"`;
       parts.push(
-        `<line x1="${px}" x2="${px}" y1="${up(min).toFixed(1)}" y2="${up(max).toFixed(1)}" stroke="${colour}"/>`,
+        `<line x1="${px}" x2="${px}" ${span} stroke="${colour}"/>`,
         `<circle cx="${px}" cy="${up(point.y).toFixed(1)}" r="3" fill="${colour}"/>`,
       );
     }
@@ -102,7 +105,9 @@ function drawPanel({ title, x, y, lines, labels, reference }, offset) {
 export function drawSvg(panels) {
   const height = HEIGHT * panels.length;
   const body = panels.map((panel, i) => drawPanel(panel, i * HEIGHT)).join("\n");
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="12">
+  const size = `viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"`;
+  const font = 'font-family="system-ui, sans-serif" font-size="12"';
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font}>
 <style>
   svg { background: #fff } text { fill: #24292f } .title { font-size: 15px; font-weight: 600 }
   .grid { stroke: #d8dee4 } .reference { stroke: #24292f; stroke-dasharray: 4 4 }

@@ -1,5 +1,6 @@
 // Bulk transfer with one client, timed as the guest sees it. Kernel parameters: mode=rx|tx, mb= to
-// send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, port= to listen on.
+// send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, port= to listen
+// on.
 import { Errno } from "../../drivers/abi/errno";
 import { parameterIs, parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";

@@ -51,11 +51,11 @@ function toldWindow(s: Socket): u32 {
 
 /**
  * The application has consumed `bytes`. Returns true when the peer should be told now: it knows of
- * less than half of its window. A stream that keeps it that low gets a larger one.
+ * no more than half of its window. A stream that keeps it that low gets a larger one.
  */
 export function consumed(s: Socket, bytes: u32): bool {
   s.fwdCnt += bytes;
-  if (toldWindow(s) >= s.bufAlloc >> 1) return false;
+  if (toldWindow(s) > s.bufAlloc >> 1) return false;
   if (s.bufAlloc < s.windowMax) {
     resizeWindow(s, min(s.bufAlloc << 1, s.windowMax), heapBytes() >> 3);
   }

@@ -75,7 +75,7 @@ export class Receiver implements LandingOwner {
     this.#hub.pump();
     if (this.#in.waiting > 0) this.#in.pause();
     else this.#weigh(chunk.length);
-    this.#hub.settle();
+    this.#hub.settle(this.#alone);
   }
 
   /** The guest accepted: nothing need be copied first, if that is the setting. */
@@ -151,7 +151,7 @@ export class Receiver implements LandingOwner {
    */
   arrived(full: boolean, scarce: boolean): void {
     this.#in.unread = full;
-    this.#hub.settle(scarce);
+    this.#hub.settle(scarce || this.#alone);
     if (this.discards || this.#mayRead) return;
     this.#in.pause();
     this.#hub.ready(this.#connection);
@@ -159,6 +159,11 @@ export class Receiver implements LandingOwner {
   }
 
   // ---- inside
+
+  /** Nobody else's bytes could share the guest's next turn, so there is no use in waiting. */
+  get #alone(): boolean {
+    return this.#hub.stats.connections === 1;
+  }
 
   get #mayRead(): boolean {
     if (this.discards || this.#in.waiting > 0) return false;
