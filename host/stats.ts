@@ -23,6 +23,11 @@ export interface GuestStats {
 export function readGuestStats(memory: GuestMemory): GuestStats | null {
   const block = memory.view.getUint32(TIME_PAGE_ADDRESS + TimePage.stats, true);
   if (block === 0 || !memory.contains(block, NetStats.sizeof)) return null;
+  return statsAt(memory, block);
+}
+
+/** Reads the NetStats at `block`, which is inside the memory. */
+export function statsAt(memory: GuestMemory, block: number): GuestStats {
   const count = (offset: number) => Number(memory.view.getBigUint64(block + offset, true));
   return {
     sent: count(NetStats.sent),

@@ -1,11 +1,13 @@
 // The kernel's sockets under test: a machine with test/guest/sockets.ts and a vsock device of the
 // test's own, which shows every packet and sends whatever it is told to.
 import { afterEach } from "vitest";
+import { NetStats } from "../drivers/abi/stats.ts";
 import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
 import { ManualClock } from "../host/clock.ts";
 import type { DeviceHost, VirtioDevice } from "../host/device.ts";
 import { Machine } from "../host/machine.ts";
-import type { VirtQueue } from "../host/virtqueue.ts";
+import { type GuestStats, readGuestStats, statsAt } from "../host/stats.ts";
+import type { Chain, VirtQueue } from "../host/virtqueue.ts";
 import { collectHits, compileGuest, type GuestImage } from "./guest.ts";
 
 export interface Sent {
@@ -19,6 +21,9 @@ export interface Sent {
   readonly bufAlloc: number;
   readonly fwdCnt: number;
   readonly payload: Uint8Array;
+  /** The chain's descriptors: where, and how long. */
+  readonly at: readonly number[];
+  readonly lengths: readonly number[];
 }
 
 export interface Header {
@@ -52,6 +57,9 @@ export class ScriptedVsock implements VirtioDevice {
   readonly sent: Sent[] = [];
   /** False: tx chains stay in the ring. */
   consuming = true;
+  /** True: tx chains are taken, and given back by giveBack(). */
+  keeping = false;
+  readonly kept: Chain[] = [];
   /** Lets the guest have its turn. */
   settle: () => void = () => {};
 
@@ -99,9 +107,20 @@ export class ScriptedVsock implements VirtioDevice {
         bufAlloc: view.getUint32(VsockHdr.buf_alloc, true),
         fwdCnt: view.getUint32(VsockHdr.fwd_cnt, true),
         payload: bytes.slice(VsockHdr.sizeof),
+        at: chain.addresses.slice(0, chain.readableCount),
+        lengths: chain.lengths.slice(0, chain.readableCount),
       });
-      chain.release(0);
+      if (this.keeping) this.kept.push(chain);
+      else chain.release(0);
     }
+  }
+
+  /** Gives a tx chain back that was kept, the oldest unless told otherwise. */
+  giveBack(index = 0): void {
+    const [chain] = this.kept.splice(index, 1);
+    if (!chain) throw new Error("no such chain is kept");
+    chain.release(0);
+    this.signal();
   }
 
   /**
@@ -155,7 +174,19 @@ export function packet(h: Header, payload: Uint8Array): Uint8Array {
   return bytes;
 }
 
-const OPS = ["accept", "connect", "recv", "peek", "send", "select", "shutdown", "close"] as const;
+const OPS = [
+  "accept",
+  "connect",
+  "recv",
+  "peek",
+  "send",
+  "select",
+  "shutdown",
+  "close",
+  "loan",
+  "sendVector",
+  "completion",
+] as const;
 
 /** A call of the kernel that runs in a thread of the guest. */
 export class PendingCall {
@@ -182,28 +213,33 @@ export interface GuestOptions {
   memoryBytes?: number;
   /** Of the kernel. */
   parameters?: string;
+  /** A second vsock device beside the first. */
+  second?: boolean;
 }
 
 export class SocketGuest {
   readonly machine: Machine;
   readonly clock: ManualClock;
   readonly device: ScriptedVsock;
+  /** The second one, if there is one. */
+  readonly other: ScriptedVsock;
   readonly #image: GuestImage;
 
   static async boot(image: GuestImage, options: GuestOptions = {}): Promise<SocketGuest> {
     const clock = new ManualClock();
     const device = new ScriptedVsock(options.queueSize);
+    const other = new ScriptedVsock(options.queueSize);
     const machine = await Machine.create({
       image: image.module,
       sourceMap: image.map,
       memoryBytes: options.memoryBytes ?? 16 * 1024 * 1024,
       parameters: options.parameters ?? "",
       clock,
-      devices: [device],
+      devices: options.second ? [device, other] : [device],
       entropy: (into) => into.fill(7),
     });
-    const guest = new SocketGuest(image, machine, clock, device);
-    device.settle = () => guest.settle();
+    const guest = new SocketGuest(image, machine, clock, device, other);
+    device.settle = other.settle = () => guest.settle();
     machine.boot();
     return guest;
   }
@@ -213,11 +249,13 @@ export class SocketGuest {
     machine: Machine,
     clock: ManualClock,
     device: ScriptedVsock,
+    other: ScriptedVsock,
   ) {
     this.#image = image;
     this.machine = machine;
     this.clock = clock;
     this.device = device;
+    this.other = other;
   }
 
   /** A call that does not yield. */
@@ -259,6 +297,31 @@ export class SocketGuest {
 
   bytes(address: number, length: number): Uint8Array {
     return this.machine.memory.bytes(address, length);
+  }
+
+  u32(address: number): number {
+    return this.machine.memory.view.getUint32(address, true);
+  }
+
+  /** Writes u32 values one behind the other. */
+  poke(address: number, ...values: number[]): void {
+    const { view } = this.machine.memory;
+    for (const [i, value] of values.entries()) view.setUint32(address + i * 4, value, true);
+  }
+
+  /** The counters of a socket, or of the whole kernel. */
+  stats(socket?: number): GuestStats {
+    if (socket === undefined) {
+      const total = readGuestStats(this.machine.memory);
+      if (total === null) throw new Error("the guest counts nothing");
+      return total;
+    }
+    const block = this.allocate(NetStats.sizeof);
+    const status = this.call("SysSocketStat", socket, block);
+    if (status < 0) throw new Error(`SysSocketStat: ${status}`);
+    const stats = statsAt(this.machine.memory, block);
+    this.call("ToroFreeMem", block);
+    return stats;
   }
 
   /** The packets since the last call, optionally only those of one operation. */
@@ -325,3 +388,13 @@ export const SO_CONNECT_TIMEOUT = 6;
 export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
 export const SO_NONBLOCK = 0x800;
+export const SO_SENDMODE = 0x801;
+export const SO_RCVLOAN = 0x802;
+export const SO_RCVBUF = 8;
+export const SO_BINDTODEVICE = 25;
+export const SO_ZEROCOPY = 60;
+export const MSG_ZEROCOPY = 0x4000000;
+/** As in kernel/net/settings.ts. */
+export const TWO_COPY = 0;
+export const ONE_COPY = 1;
+export const ZERO_COPY = 2;

@@ -6,8 +6,9 @@ import {
   SysSocketConnect,
   SysSocketShutdown,
 } from "../../kernel/net/calls";
+import { SysSocketRecvLoan } from "../../kernel/net/loan";
 import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
+import { SysSocketSend, SysSocketSendCompletion, SysSocketSendVector } from "../../kernel/net/send";
 import { SysSocketSelect } from "../../kernel/net/select";
 import { socketCount, socketOf } from "../../kernel/net/socket";
 import { VirtioDevice } from "../../drivers/virtio";
@@ -24,9 +25,13 @@ export {
   SysSocketClose,
   SysSocketConnect,
   SysSocketListen,
+  SysSocketReceiveCounter,
   SysSocketSetOption,
   SysSocketShutdown,
+  SysSocketStat,
 } from "../../kernel/net/calls";
+export { loanCount, SysSocketRelease } from "../../kernel/net/loan";
+export { buffersInFlight, buffersKept } from "../../kernel/net/pool";
 export { SysSocketRecv } from "../../kernel/net/receive";
 export { SysSocketSend } from "../../kernel/net/send";
 export { AllocatePacket, FreePacket, headerOf, payloadOf } from "../../kernel/net/packet";
@@ -60,6 +65,9 @@ const enum Op {
   Select,
   Shutdown,
   Close,
+  Loan,
+  SendVector,
+  Completion,
 }
 
 @unmanaged
@@ -116,6 +124,12 @@ function dispatch(call: Call): i32 {
       return SysSocketShutdown(call.a, call.b);
     case Op.Close:
       return SysSocketClose(call.a);
+    case Op.Loan:
+      return SysSocketRecvLoan(call.a, call.b, call.c, call.d);
+    case Op.SendVector:
+      return SysSocketSendVector(call.a, call.b, call.c, call.d);
+    case Op.Completion:
+      return SysSocketSendCompletion(call.a, call.b, call.c);
     default:
       assert(false, "sockets: no such call");
       return 0;
