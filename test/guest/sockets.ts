@@ -56,6 +56,11 @@ export function preset(socket: i32, bytes: u32): void {
   s.txCnt = s.peerFwdCnt = bytes;
 }
 
+/** As if so many calls with MSG_ZEROCOPY had been made. */
+export function presetCompletion(socket: i32, calls: u32): void {
+  socketOf(socket).nextCompletion = calls;
+}
+
 const enum Op {
   Accept,
   Connect,
