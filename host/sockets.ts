@@ -38,8 +38,9 @@ export interface SocketEvents {
 /** Where the bytes of a peer land that are read in place. */
 export interface ReadSource {
   /**
-   * The buffer that the next read fills, never empty. It belongs to the kernel until filled(),
-   * end() or closed(), also while the socket is paused. Asked for at once by readInto(), and after
+   * The buffer that the next read fills, never empty. The kernel writes to it in the moment before
+   * filled() alone, so that several sources may name the same one; until end() or closed() that may
+   * be at any time, also while the socket is paused. Asked for at once by readInto(), and after
    * every filled().
    */
   buffer(): Uint8Array;

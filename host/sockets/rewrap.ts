@@ -12,8 +12,9 @@ interface Internals {
 /** Can this socket, now, be handed over without losing a byte or an event? */
 export function canRewrap(socket: net.Socket): boolean {
   const { _handle, _readableState } = socket as unknown as Internals;
-  // Bun has the name and ignores it.
-  if (process.versions.bun !== undefined) return false;
+  // Bun has the name and ignores it. On Windows the kernel holds the buffer before bytes come, so
+  // that sockets cannot share one.
+  if (process.versions.bun !== undefined || process.platform === "win32") return false;
   if (typeof _handle?.useUserBuffer !== "function" || _readableState?.ended !== false) return false;
   // A write under way would be completed on the wrong socket; what Node has read would stay there.
   if (socket.writableLength > 0 || socket.readableLength > 0) return false;

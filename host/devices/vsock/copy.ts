@@ -6,8 +6,8 @@ import type { Chain } from "../../virtqueue.ts";
 export const enum CopyPath {
   StageOut = 0, // of the guest, for a slow reader
   ChunkIn = 1, // a chunk that the host had read, into an rx buffer
-  StageIn = 2, // what was read into the connection's staging buffer, into an rx buffer
-  SpillIn = 3, // read in place beyond the guest's credit, into the staging buffer
+  StageIn = 2, // what was read into the staging buffer, into an rx buffer
+  SpillIn = 3, // read into a buffer of ours and without room in the guest: out of it
 }
 
 /** Counts for one connection and, beside it, for the whole device. */

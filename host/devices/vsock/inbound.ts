@@ -4,7 +4,7 @@
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
-import type { CopyPath, Ledger } from "./copy.ts";
+import { CopyPath, type Ledger } from "./copy.ts";
 import { SINK } from "./sink.ts";
 
 export class Inbound {
@@ -29,7 +29,7 @@ export class Inbound {
     return this.#paused;
   }
 
-  /** `chunk` stays as it is until nothing of it waits any more. */
+  /** `chunk` stays as it is until nothing of it waits any more, or keep() was called. */
   put(chunk: Uint8Array, path: CopyPath): void {
     if (this.#chunk !== null) throw new Error("vsock: a paused socket delivered data");
     this.#chunk = chunk;
@@ -50,6 +50,15 @@ export class Inbound {
     this.#at = end;
     if (end === chunk.length) this.#chunk = null;
     return length;
+  }
+
+  /** Copies what waits, if anything does. */
+  keep(ledger: Ledger): void {
+    if (this.#chunk === null) return;
+    const rest = new Uint8Array(this.waiting);
+    ledger.copy(CopyPath.SpillIn, this.#chunk.subarray(this.#at), rest, 0);
+    this.#chunk = rest;
+    this.#at = 0;
   }
 
   pause(): void {

@@ -1,18 +1,24 @@
-// Where bytes of one socket land that the host reads in place: in an rx chain of the guest that was
-// chosen before they came. Without a chain they land in a staging buffer, and are copied as ever.
+// Where bytes of one socket land that does without chunks of its own: in an rx chain of the guest that
+// was chosen before they came, if the connection carries much; else in a staging buffer that all
+// connections share, from which they are copied as ever.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
 import type { ReadSource } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { CopyPath, type Ledger } from "./copy.ts";
 import { payloadRoom, type RxRing } from "./rx-ring.ts";
 
-/** What landed here concerns nobody. Shared by all. */
-const NOWHERE = new Uint8Array(VSOCK_PACKET_BYTES_MAX);
+/**
+ * Shared by all connections: between a read into it and filled() nothing else is read. What cannot
+ * go on from here at once is copied.
+ */
+const STAGE = new Uint8Array(VSOCK_PACKET_BYTES_MAX);
 
 /** The connection's way to its guest. */
 export interface LandingOwner {
   /** Bytes of the client lead nowhere. */
   readonly discards: boolean;
+  /** It is worth an rx chain that waits for the next bytes. */
+  readonly carriesMuch: boolean;
   /** Bytes that the guest has room for beside those that wait already. */
   readonly room: number;
   /** Of these, bytes that may be in a packet right now. */
@@ -21,8 +27,8 @@ export interface LandingOwner {
   readonly window: number;
   /** `length` payload bytes are in the chain: writes the header. Returns the packet's bytes. */
   landed(chain: Chain, length: number): number;
-  /** These wait for the copying path, in a buffer that stays as it is meanwhile. */
-  staged(bytes: Uint8Array): void;
+  /** These go by the copying path. What has to wait must be copied first, unless it may be `kept`. */
+  staged(bytes: Uint8Array, kept: boolean): void;
   /** A read is dealt with. `full`: it filled its buffer; `scarce`: the next is short of room. */
   arrived(full: boolean, scarce: boolean): void;
 }
@@ -33,11 +39,16 @@ export class Landing implements ReadSource {
   readonly #least: number;
   readonly #ledger: Ledger;
   #chain: Chain | null; // under #view, or chosen for it
-  #view: Uint8Array = NOWHERE;
-  #stage: Uint8Array | null = null;
+  #view: Uint8Array = STAGE;
 
-  /** `first` is an armed chain of the ring; later ones have room for `least` bytes, too. */
-  constructor(owner: LandingOwner, ring: RxRing, first: Chain, least: number, ledger: Ledger) {
+  /** `first` is an armed chain of the ring, or null; others have room for `least` bytes. */
+  constructor(
+    owner: LandingOwner,
+    ring: RxRing,
+    first: Chain | null,
+    least: number,
+    ledger: Ledger,
+  ) {
     this.#owner = owner;
     this.#ring = ring;
     this.#chain = first;
@@ -46,15 +57,11 @@ export class Landing implements ReadSource {
   }
 
   buffer(): Uint8Array {
-    if (this.#owner.discards) {
-      this.release();
-      this.#view = NOWHERE;
-      return NOWHERE;
-    }
+    if (this.#owner.discards) this.release();
     const chain = this.#choose();
     if (chain === null) {
-      this.#view = this.#staging();
-      return this.#view;
+      this.#view = STAGE;
+      return STAGE;
     }
     // Never more than fits, or the rest must be copied. Without any room reading has stopped; by
     // the time that it goes on a part of the window is free.
@@ -75,11 +82,11 @@ export class Landing implements ReadSource {
       return;
     }
     this.#chain = null;
-    if (chain === null) owner.staged(view.subarray(0, length));
+    if (chain === null) owner.staged(view.subarray(0, length), false);
     else this.#deliver(chain, view, length);
     const next = this.#choose();
-    const scarce = next === null || owner.room < payloadRoom(next);
-    owner.arrived(length === view.length, scarce);
+    const wanted = next !== null ? payloadRoom(next) : owner.carriesMuch ? view.length : 1;
+    owner.arrived(length === view.length, owner.room < wanted);
   }
 
   /** Nothing is read any more: the chain is the ring's again. */
@@ -89,6 +96,7 @@ export class Landing implements ReadSource {
   }
 
   #choose(): Chain | null {
+    if (this.#owner.discards || !this.#owner.carriesMuch) return null;
     this.#chain ??= this.#ring.arm(this.#least);
     return this.#chain;
   }
@@ -97,18 +105,13 @@ export class Landing implements ReadSource {
   #deliver(chain: Chain, view: Uint8Array, length: number): void {
     const owner = this.#owner;
     const fits = Math.min(length, owner.roomNow);
-    const rest = length - fits;
+    const rest = new Uint8Array(length - fits);
     // Before the chain is given away.
-    if (rest > 0) {
-      this.#ledger.copy(CopyPath.SpillIn, view.subarray(fits, length), this.#staging(), 0);
+    if (rest.length > 0) {
+      this.#ledger.copy(CopyPath.SpillIn, view.subarray(fits, length), rest, 0);
     }
     if (fits > 0) this.#ring.use(chain, owner.landed(chain, fits));
     else this.#ring.back(chain);
-    if (rest > 0) owner.staged(this.#staging().subarray(0, rest));
-  }
-
-  #staging(): Uint8Array {
-    this.#stage ??= new Uint8Array(VSOCK_PACKET_BYTES_MAX);
-    return this.#stage;
+    if (rest.length > 0) owner.staged(rest, true);
   }
 }

@@ -1,8 +1,8 @@
-// From the socket of one connection to the guest. It begins with chunks that are copied into rx
-// buffers; a connection that carries much goes over to reading in place.
+// From the socket of one connection to the guest. It begins with chunks of Node's; a connection that
+// lasts reads into the one staging buffer of all, and one that carries much into rx chains.
 //
-//   socket ──▶ chunk ──▶ Inbound ──▶ rx chain           one copy
-//   socket ──▶ rx chain, chosen before (Landing)        none
+//   socket ──▶ chunk, or staging buffer ──▶ Inbound ──▶ rx chain     one copy
+//   socket ──▶ rx chain, chosen before (Landing)                     none
 import { VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
@@ -16,10 +16,12 @@ import { SINK } from "./sink.ts";
 
 /** A read of this size may have left more in the kernel. */
 const READ_BYTES_MAX = 65536;
-/** Chunks of at least so many bytes count towards the change to reading in place ... */
-const BULK_CHUNK_BYTES_MIN = 4096;
-/** ... which comes after so many of them: with the first full chunk at once. */
+/** A connection lasts with this chunk: from here on Node need not allocate any more. */
+const LASTING_CHUNKS = 16;
+/** It carries much when so many bytes have come, with the first full chunk at once ... */
 const BULK_BYTES = 65536;
+/** ... in reads of at least so many. */
+const BULK_READ_BYTES_MIN = 4096;
 /** Reads into smaller buffers cost more than the copy that they save. */
 const LANDING_BYTES_MIN = 16384;
 
@@ -31,6 +33,7 @@ export class Receiver implements LandingOwner {
   readonly #in = new Inbound();
   #socket: StreamSocket = SINK;
   #landing: Landing | null = null;
+  #chunks = 0;
   #bulk = 0;
 
   constructor(hub: Hub, connection: Connection, credit: Credit, ledger: Ledger) {
@@ -46,7 +49,7 @@ export class Receiver implements LandingOwner {
   }
 
   get inPlace(): boolean {
-    return this.#landing !== null;
+    return this.#landing !== null && this.carriesMuch;
   }
 
   /** Bytes that wait for emit(). */
@@ -74,13 +77,13 @@ export class Receiver implements LandingOwner {
     this.#hub.ready(this.#connection);
     this.#hub.pump();
     if (this.#in.waiting > 0) this.#in.pause();
-    else this.#weigh(chunk.length);
+    else this.#change(chunk.length);
     this.#hub.settle(this.#alone);
   }
 
   /** The guest accepted: nothing need be copied first, if that is the setting. */
   established(): void {
-    if (this.#hub.receiveMode === "in-place") this.#goInPlace(1);
+    if (this.#hub.receiveMode === "in-place") this.#land();
   }
 
   /** Reads on, once nothing waits and there is room for what will come. */
@@ -112,10 +115,14 @@ export class Receiver implements LandingOwner {
     return length;
   }
 
-  // ---- reading in place
+  // ---- reading into buffers of ours
 
   get discards(): boolean {
     return this.#connection.discards;
+  }
+
+  get carriesMuch(): boolean {
+    return this.#hub.receiveMode === "in-place" || this.#bulk >= BULK_BYTES;
   }
 
   get room(): number {
@@ -139,10 +146,12 @@ export class Receiver implements LandingOwner {
     return VsockHdr.sizeof + length;
   }
 
-  staged(bytes: Uint8Array): void {
+  staged(bytes: Uint8Array, kept: boolean): void {
+    this.#weigh(bytes.length);
     this.#in.put(bytes, CopyPath.StageIn);
     this.#hub.ready(this.#connection);
     this.#hub.pump();
+    if (!kept) this.#in.keep(this.#ledger);
   }
 
   /**
@@ -176,29 +185,31 @@ export class Receiver implements LandingOwner {
     this.#connection.delivered();
   }
 
-  /** A chunk was delivered whole, while nothing of it waits: does the connection carry much? */
   #weigh(bytes: number): void {
-    const { receiveMode } = this.#hub;
-    if (receiveMode === "data" || this.#landing !== null) return;
-    if (receiveMode === "in-place") {
-      this.#goInPlace(1);
-      return;
-    }
-    if (bytes >= BULK_CHUNK_BYTES_MIN) this.#bulk += bytes;
-    if (this.#bulk < BULK_BYTES) return;
-    this.#bulk = 0; // it has to earn another attempt
-    this.#goInPlace(LANDING_BYTES_MIN);
+    if (bytes >= BULK_READ_BYTES_MIN) this.#bulk += bytes;
   }
 
-  #goInPlace(least: number): void {
+  /** A chunk was delivered whole, and nothing of it waits: is it the last one? */
+  #change(bytes: number): void {
+    if (this.#hub.receiveMode === "data" || this.#landing !== null) return;
+    this.#weigh(bytes);
+    this.#chunks++;
+    if (this.carriesMuch || this.#chunks >= LASTING_CHUNKS) this.#land();
+  }
+
+  #land(): void {
     const ring = this.#hub.rx;
     if (ring === null || this.discards || this.#in.paused) return;
-    const first = ring.arm(least);
-    if (first === null) return;
-    const landing = new Landing(this, ring, first, least, this.#ledger);
-    this.#landing = landing;
-    if (this.#socket.readInto(landing)) return;
-    landing.release();
-    this.#landing = null;
+    const least = this.#hub.receiveMode === "in-place" ? 1 : LANDING_BYTES_MIN;
+    const first = this.carriesMuch ? ring.arm(least) : null;
+    if (first !== null || this.#chunks >= LASTING_CHUNKS) {
+      const landing = new Landing(this, ring, first, least, this.#ledger);
+      this.#landing = landing;
+      if (this.#socket.readInto(landing)) return;
+      landing.release();
+      this.#landing = null;
+    }
+    this.#bulk = 0; // it has to earn another attempt
+    if (this.#chunks >= LASTING_CHUNKS) this.#chunks = 0;
   }
 }

@@ -9,7 +9,7 @@ export interface Traffic {
   readonly bytesInPlace: number;
   readonly copiedFromGuest: number;
   readonly copiedToGuest: number;
-  /** Copies by path: for slow readers; of chunks; of the staging buffer; beyond the credit. */
+  /** Copies by path: for slow readers; of chunks; of the staging buffer; for want of room. */
   readonly copied: readonly [number, number, number, number];
 }
 
