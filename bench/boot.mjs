@@ -43,8 +43,8 @@ export async function measure(run) {
     }
     await attempt("kernel", run, async () => {
       const output = await runToEnd([process.execPath, CHILD, site.folder], undefined, PATIENCE_MS);
-      for (const [metric, value] of Object.entries(JSON.parse(output))) {
-        taken.push({ case: "WebServer, cold", subject: "torito", metric, unit: "ms", value });
+      for (const [metric, unit, value] of JSON.parse(output)) {
+        taken.push({ case: "WebServer, cold", subject: "torito", metric, unit, value });
       }
     });
     await attempt("headless machine", run, async () => {

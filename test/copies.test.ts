@@ -96,6 +96,14 @@ test("loans with in-place receive copy nothing, neither in the guest nor on the 
   expect(host.bytesInPlace).toBe(8 * MB);
 });
 
+test("the area of the RFC shows what the device has put into its own pages, uncopied", async () => {
+  const parameters = "mode=rx zerocopy=area vsock.rx_buffers=large vsock.rx_copybreak=0";
+  const { guest, host } = await receive({ parameters, receive: "in-place" }, 8 * MB);
+  expect(guest.loaned).toBe(8 * MB);
+  expect(guestCopies(guest)).toBe(PEEKED);
+  expect(host.copiedToGuest).toBe(0);
+});
+
 test("of an adaptive connection the bytes before the switch are copied once, on the host", async () => {
   const parameters = "mode=rx zerocopy=1 vsock.rx_copybreak=0";
   const { guest, host } = await receive({ parameters }, 8 * MB);

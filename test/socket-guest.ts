@@ -358,8 +358,8 @@ export class SocketGuest {
 }
 
 /** What boots guests for the tests of one file; they are disposed behind each test. */
-export async function socketGuests() {
-  const image = await compileGuest("test/guest/sockets.ts");
+export async function socketGuests(source = "test/guest/sockets.ts") {
+  const image = await compileGuest(source);
   const guests: SocketGuest[] = [];
   afterEach(() => {
     for (const guest of guests.splice(0)) guest.dispose();

@@ -1,6 +1,6 @@
 // Bulk transfer with one client, timed as the guest sees it. Kernel parameters: mode=rx|tx, mb= to
-// send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, port= to listen
-// on.
+// send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, zerocopy=area by
+// the receive area of the vsock RFC, port= to listen on.
 import { Errno } from "../../drivers/abi/errno";
 import { parameterIs, parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";
@@ -24,6 +24,7 @@ import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan
 import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
 import { SysSocketSend } from "../../kernel/net/send";
 import { Sleep } from "../../kernel/process";
+import { AreaEntry, areaAdviseDontNeed, areaMap, areaReceive, areaUnmap } from "./area";
 
 export { interrupt, run } from "../../kernel/main";
 
@@ -31,6 +32,8 @@ const PAGE_BYTES: u32 = 4096;
 const PAGES_MAX: u32 = 4096;
 const WINDOW_LEAST: u32 = 262144;
 const LOANS: u32 = 256;
+/** An area holds at least one packet of any size. */
+const PACKET_BYTES_MAX: u32 = 65536;
 const SHUTDOWN_SEND: i32 = 1;
 /** Whoever only looks whether somebody listens has gone by then. */
 const PROBE_MS: u32 = 5;
@@ -52,10 +55,11 @@ function main(): i32 {
   if (socket < 0) return failed("listen", -socket);
   const buffer = ToroGetAlignedMem(step, PAGE_BYTES);
   if (buffer == 0) return failed("memory", Errno.ENOMEM);
-  const loans = parameterNumber("zerocopy", 0) != 0;
   const moved: i64 = sends
     ? send(socket, buffer, step, bytes)
-    : loans ? borrow(socket, step) : receive(socket, buffer, step);
+    : parameterIs("zerocopy", "area")
+      ? map(socket, step)
+      : lends() ? borrow(socket, step) : receive(socket, buffer, step);
   const ns = clock() - startedNs;
   SysSocketClose(socket);
   if (moved < 0) return failed("transfer", <i32>-moved);
@@ -67,12 +71,16 @@ function main(): i32 {
   return 0;
 }
 
+function lends(): bool {
+  return parameterIs("zerocopy", "1") || parameterIs("zerocopy", "area");
+}
+
 /** Waits for the one client that stays. Yields. Returns its socket, or an error. */
 function accept(port: u32, step: u32): i32 {
   const listener = SysSocket(SOCK_STREAM);
   if (listener < 0) return listener;
   SysSocketSetOption(listener, SO_RCVBUF, max(step, WINDOW_LEAST));
-  SysSocketSetOption(listener, SO_RCVLOAN, parameterNumber("zerocopy", 0));
+  SysSocketSetOption(listener, SO_RCVLOAN, lends() ? 1 : 0);
   let status = SysSocketBind(listener, port);
   if (status == 0) status = SysSocketListen(listener, 1);
   if (status < 0) return status;
@@ -117,6 +125,27 @@ function borrow(socket: i32, step: u32): i64 {
     }
     SysSocketRelease(socket, tokens, n);
   }
+  return done;
+}
+
+/** Receives through an area of `step` bytes, to the end. Yields. Returns as receive(). */
+function map(socket: i32, step: u32): i64 {
+  const area = areaMap(max(step, PACKET_BYTES_MAX) / PAGE_BYTES);
+  if (area == 0) return -Errno.ENOMEM;
+  let done: u64 = 0;
+  while (true) {
+    const n = areaReceive(socket, area, 8);
+    if (n < 0) return n;
+    if (n == 0) break;
+    if (done == 0) startedNs = clock();
+    for (let entry = area; ; entry += offsetof<AreaEntry>()) {
+      const length = changetype<AreaEntry>(entry).length;
+      if (length == 0) break;
+      done += length;
+    }
+    areaAdviseDontNeed(area);
+  }
+  areaUnmap(area);
   return done;
 }
 

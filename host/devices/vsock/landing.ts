@@ -1,6 +1,6 @@
-// Where bytes of one socket land that does without chunks of its own: in an rx chain of the guest that
-// was chosen before they came, if the connection carries much; else in a staging buffer that all
-// connections share, from which they are copied as ever.
+// Where bytes of one socket land that does without chunks of its own: in an rx chain of the guest
+// that was chosen before they came, if the connection carries much; else in a staging buffer that
+// all connections share, from which they are copied as ever.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
 import type { ReadSource } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
@@ -27,7 +27,7 @@ export interface LandingOwner {
   readonly window: number;
   /** `length` payload bytes are in the chain: writes the header. Returns the packet's bytes. */
   landed(chain: Chain, length: number): number;
-  /** These go by the copying path. What has to wait must be copied first, unless it may be `kept`. */
+  /** These go by the copying path. What has to wait is copied, unless the bytes may be `kept`. */
   staged(bytes: Uint8Array, kept: boolean): void;
   /** A read is dealt with. `full`: it filled its buffer; `scarce`: the next is short of room. */
   arrived(full: boolean, scarce: boolean): void;

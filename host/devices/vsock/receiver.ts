@@ -1,5 +1,5 @@
-// From the socket of one connection to the guest. It begins with chunks of Node's; a connection that
-// lasts reads into the one staging buffer of all, and one that carries much into rx chains.
+// From the socket of one connection to the guest. It begins with chunks of Node's; a connection
+// that lasts reads into the one staging buffer of all, and one that carries much into rx chains.
 //
 //   socket ──▶ chunk, or staging buffer ──▶ Inbound ──▶ rx chain     one copy
 //   socket ──▶ rx chain, chosen before (Landing)                     none
