@@ -12,7 +12,7 @@ import { findSite, startServer, subjects } from "./servers.mjs";
 /** @typedef {{ client: number | undefined, server: number | undefined }} Cores */
 /**
  * @typedef {{ name: string, tool: string, placement: "same core" | "split cores", path: string,
- *   load: (url: string, core: number | undefined) => Promise<Figures> }} Case
+ *   connections: number, load: (url: string, core: number | undefined) => Promise<Figures> }} Case
  */
 
 export const ratioMetrics = ["rate", "server CPU"];
@@ -60,6 +60,7 @@ function casesFor({ large, small }, scale) {
       tool: "ab",
       placement,
       path,
+      connections,
       load: (url, core) => {
         const requests = Math.max(REQUESTS_MIN, Math.round((counts[i] ?? 0) * scale));
         return runAb({ connections, keepAlive, requests, bytes, url, core });
@@ -71,6 +72,7 @@ function casesFor({ large, small }, scale) {
     tool: "wrk",
     placement: "split cores",
     path,
+    connections: 64,
     load: (url, core) => {
       const seconds = Math.max(1, Math.round(3 * scale));
       return runWrk({ connections: 64, seconds, bytes, url, core });
@@ -135,6 +137,7 @@ async function measurePlaced(cases, servers, cores, run) {
     for (const one of cases) {
       const first = round % servers.length;
       for (const server of [...servers.slice(first), ...servers.slice(0, first)]) {
+        if (one.connections > server.connectionsMax) continue;
         const line = `http, ${one.placement}, round ${round} of ${run.rounds}, ${one.name}, `;
         try {
           const sampled = await sample(one, server, cores.client);

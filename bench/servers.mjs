@@ -8,10 +8,10 @@ import { findFreePort, has, makeFolder, Program } from "./programs.mjs";
 
 /** @typedef {{ path: string, bytes: number }} File */
 /** @typedef {{ folder: string, large: File, small: File }} Site */
-/** @typedef {{ name: string, port: number, program: Program }} Server */
+/** @typedef {{ name: string, port: number, program: Program, connectionsMax: number }} Server */
 /**
  * `missing` says why it cannot take part.
- * @typedef {{ name: string, missing: string | null,
+ * @typedef {{ name: string, missing: string | null, connectionsMax?: number,
  *   command: (site: Site, port: number) => string[] }} Subject
  */
 
@@ -34,24 +34,31 @@ export const subjects = [
   {
     name: "node",
     missing: null,
-    command: (site, port) => [
-      process.execPath,
-      join(ROOT, "bench/node-server.mjs"),
-      site.folder,
-      String(port),
-    ],
+    command: (site, port) => script("node-server.mjs", site, port),
   },
   {
     name: "sirv",
-    missing: existsSync(join(ROOT, "node_modules/sirv")) ? null : "the package is not installed",
-    command: (site, port) => [
-      process.execPath,
-      join(ROOT, "bench/sirv-server.mjs"),
-      site.folder,
-      String(port),
-    ],
+    missing: hasPackage("sirv") ? null : "the package is not installed",
+    command: (site, port) => script("sirv-server.mjs", site, port),
+  },
+  {
+    name: "wasmer",
+    // Not a dependency: its licence is its own, and it is here for four rows.
+    missing: hasPackage("@wasmer/sdk") ? null : "npm install --no-save @wasmer/sdk@0.16.0 adds it",
+    connectionsMax: 1, // its guest serves one after another
+    command: (site, port) => script("wasmer-server.mjs", site, port),
   },
 ];
+
+/** @param {string} name */
+function hasPackage(name) {
+  return existsSync(join(ROOT, "node_modules", name));
+}
+
+/** @param {string} name @param {Site} site @param {number} port */
+function script(name, site, port) {
+  return [process.execPath, join(ROOT, "bench", name), site.folder, String(port)];
+}
 
 /** The sample site if it has both files, otherwise a folder with files of the same sizes. */
 export function findSite() {
@@ -118,7 +125,8 @@ export async function startServer(subject, site, core) {
   try {
     await waitUntilReady(program, port, site.large);
     await fetchWhole(port, site.small);
-    return { name: subject.name, port, program };
+    const { name, connectionsMax = Number.POSITIVE_INFINITY } = subject;
+    return { name, port, program, connectionsMax };
   } catch (error) {
     await program.stop();
     const { message } = /** @type {Error} */ (error);
