@@ -43,8 +43,8 @@ export async function measure(run) {
     }
     await attempt("kernel", run, async () => {
       const output = await runToEnd([process.execPath, CHILD, site.folder], undefined, PATIENCE_MS);
-      for (const [metric, unit, value] of JSON.parse(output)) {
-        taken.push({ case: "WebServer, cold", subject: "torito", metric, unit, value });
+      for (const [name, metric, unit, value] of JSON.parse(output)) {
+        taken.push({ case: name, subject: "torito", metric, unit, value });
       }
     });
     await attempt("headless machine", run, async () => {
@@ -84,7 +84,7 @@ async function attempt(what, run, action) {
  */
 async function timeToFirstByte(subject, site) {
   const port = await findFreePort();
-  const command = subject.command(site, port);
+  const command = await subject.command(site, port);
   const started = performance.now();
   const program = new Program(command, undefined);
   try {

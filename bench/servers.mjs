@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import asc from "assemblyscript/asc";
 import { findFreePort, has, makeFolder, Program } from "./programs.mjs";
 
 /** @typedef {{ path: string, bytes: number }} File */
@@ -12,7 +13,7 @@ import { findFreePort, has, makeFolder, Program } from "./programs.mjs";
 /**
  * `missing` says why it cannot take part.
  * @typedef {{ name: string, missing: string | null, connectionsMax?: number,
- *   command: (site: Site, port: number) => string[] }} Subject
+ *   command: (site: Site, port: number) => string[] | Promise<string[]> }} Subject
  */
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -46,9 +47,24 @@ export const subjects = [
     // Not a dependency: its licence is its own, and it is here for four rows.
     missing: hasPackage("@wasmer/sdk") ? null : "npm install --no-save @wasmer/sdk@0.16.0 adds it",
     connectionsMax: 1, // its guest serves one after another
-    command: (site, port) => script("wasmer-server.mjs", site, port),
+    command: async (site, port) => {
+      wasmerImage ??= compileWasmerGuest();
+      return [...script("wasmer-server.mjs", site, port), await wasmerImage];
+    },
   },
 ];
+
+/** @type {Promise<string> | null} */
+let wasmerImage = null;
+
+async function compileWasmerGuest() {
+  const image = join(makeFolder(), "wasmer-http.wasm");
+  const options = ["--runtime", "stub", "-O3", "--use", "abort=", "--baseDir", "/"];
+  const source = join(ROOT, "bench/guest/wasmer-http.ts");
+  const { error, stderr } = await asc.main([source, ...options, "--outFile", image]);
+  if (error) throw new Error(`${source}: ${stderr}`);
+  return image;
+}
 
 /** @param {string} name */
 function hasPackage(name) {
@@ -121,7 +137,7 @@ http {
  */
 export async function startServer(subject, site, core) {
   const port = await findFreePort();
-  const program = new Program(subject.command(site, port), core);
+  const program = new Program(await subject.command(site, port), core);
   try {
     await waitUntilReady(program, port, site.large);
     await fetchWhole(port, site.small);

@@ -1,29 +1,13 @@
 // Peer: a WebAssembly guest with WASIX sockets in @wasmer/sdk, with all responses in its memory.
-// node wasmer-server.mjs FOLDER PORT
+// node wasmer-server.mjs FOLDER PORT IMAGE, which is guest/wasmer-http.ts compiled
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
-import asc from "assemblyscript/asc";
 
 // Named by a value, so that the project is checked where the package is not installed.
 const SDK = "@wasmer/sdk/node";
 const { Wasmer } = await import(SDK);
 
-const [, , folder = ".", port = "0"] = process.argv;
-
-async function compileGuest() {
-  const source = fileURLToPath(new URL("guest/wasmer-http.ts", import.meta.url));
-  /** @type {Uint8Array} */
-  let image = new Uint8Array();
-  const options = ["--runtime", "stub", "-O3", "--outFile", "image.wasm", "--use", "abort="];
-  const { error, stderr } = await asc.main([source, "--baseDir", "/", ...options], {
-    writeFile: (name, contents) => {
-      if (name === "image.wasm") image = /** @type {Uint8Array} */ (contents);
-    },
-  });
-  if (error) throw new Error(`${stderr}`);
-  return image;
-}
+const [, , folder = ".", port = "0", image = ""] = process.argv;
 
 /** Every file of the folder, as the guest reads it. */
 function responses() {
@@ -43,7 +27,7 @@ function responses() {
 }
 
 const wasmer = new Wasmer({ cache: false });
-const guest = await wasmer.packages.load(await compileGuest());
+const guest = await wasmer.packages.load(readFileSync(image));
 const sandbox = await wasmer.sandboxes.create({ packages: [guest], network: { mode: "host" } });
 const server = await sandbox.command(guest).spawn({ stdin: "pipe" });
 const table = responses();

@@ -42,8 +42,14 @@ let loading: Promise<void> | null = null;
 
 /** Loads @wasmer/wasi: some 30 ms, once per process. Machine.create() waits for it. */
 export function loadFirmware(): Promise<void> {
-  loading ??= init(); // init() called again before it is done would load again
+  loading ??= load(); // init() called again before it is done would load again
   return loading;
+}
+
+async function load(): Promise<void> {
+  await init();
+  // V8 compiles what is called first, 2 ms of a console. Now the image is being compiled as well.
+  new WASI({}).getStdoutString();
 }
 
 export class Firmware {
