@@ -215,6 +215,8 @@ export interface GuestOptions {
   parameters?: string;
   /** A second vsock device beside the first. */
   second?: boolean;
+  /** Features that the device does not offer. */
+  withheld?: bigint;
 }
 
 export class SocketGuest {
@@ -237,6 +239,7 @@ export class SocketGuest {
       clock,
       devices: options.second ? [device, other] : [device],
       entropy: (into) => into.fill(7),
+      withheldFeatures: options.withheld ?? 0n,
     });
     const guest = new SocketGuest(image, machine, clock, device, other);
     device.settle = other.settle = () => guest.settle();

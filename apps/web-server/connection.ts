@@ -18,8 +18,11 @@ import { inputOf, requestOf, Work, WORK_BYTES } from "./work";
 /** How long a connection may stay without a request, and a request without the end of its head. */
 let idleTimeoutMs: u32 = 15_000;
 let headTimeoutMs: u32 = 10_000;
-/** How long a client may take no byte of its response. */
-const SEND_TIMEOUT_MS: u32 = 30_000;
+/**
+ * How long a client may show no progress: what the host is writing shows none until all of it is
+ * taken, which may be a quarter of a megabyte.
+ */
+const SEND_TIMEOUT_MS: u32 = 60_000;
 /** How long what a client sends on, after the answer that ends its connection, is still read. */
 const LINGER_MS: u32 = 5_000;
 const SHUTDOWN_SEND: i32 = 1;

@@ -3,7 +3,7 @@
 // only while somebody waits for that, or much memory does.
 import { NetStats } from "../abi/stats";
 import { VsockHdr } from "../abi/vsock";
-import { ringHasRoom } from "../../kernel/net/interface";
+import { freeSent, LINGER_BYTES_MAX, ringHasRoom } from "../../kernel/net/interface";
 import {
   AllocatePacket,
   FreePacket,
@@ -20,8 +20,6 @@ import { VsockDriver } from "./driver";
 
 /** The header, and what a gather send may consist of. */
 export const TX_SEGMENTS_MAX: u32 = 1 + VECTOR_MAX;
-/** A packet of more capacity is not left in the ring. */
-const LINGER_BYTES_MAX: u32 = 4096;
 
 function isAwaited(packet: Packet): bool {
   return packet.lending != null || packet.capacity > LINGER_BYTES_MAX;
@@ -93,10 +91,15 @@ function freeUsed(driver: VsockDriver): bool {
   for (let token = tx.take(); token != 0; token = tx.take()) {
     const packet = changetype<Packet>(token);
     if (isAwaited(packet)) driver.awaited--;
-    FreePacket(packet);
+    freeSent(packet);
     freed = true;
   }
   return freed;
+}
+
+/** Does anybody wait for the device to consume packets, or packets for room in the ring? */
+function isWaitedFor(driver: VsockDriver): bool {
+  return driver.awaited != 0 || driver.iface.outgoing.count != 0;
 }
 
 /** Frees what the device has consumed, and lets senders go on. */
@@ -104,7 +107,7 @@ export function collect(driver: VsockDriver): void {
   const tx = driver.tx;
   tx.disableInterrupts();
   let freed = freeUsed(driver);
-  while (driver.awaited != 0 && !driver.device.failed && tx.enableInterrupts()) {
+  while (isWaitedFor(driver) && !driver.device.failed && tx.enableInterrupts()) {
     freed = freeUsed(driver) || freed;
   }
   if (freed && !driver.device.failed) ringHasRoom(driver.iface);

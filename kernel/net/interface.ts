@@ -3,6 +3,7 @@
 // from its first socket.
 import { Errno } from "../../drivers/abi/errno";
 import { nowNs } from "../clock";
+import { heapBytes } from "../memory";
 import { wait, wakeAll } from "../scheduler";
 import { WaitQueue } from "../thread";
 import { FreePacket, Packet, PacketQueue } from "./packet";
@@ -13,6 +14,8 @@ const OUTGOING_MAX: u32 = 64;
 /** While so many packets wait for their owner, a driver posts no new receive buffers. */
 const INCOMING_MAX: u32 = 128;
 const INTERFACES_MAX: u32 = 4;
+/** A sent packet of more capacity counts: its driver frees it as soon as the device is done. */
+export const LINGER_BYTES_MAX: u32 = 4096;
 
 @unmanaged
 export class NetworkInterface {
@@ -20,6 +23,7 @@ export class NetworkInterface {
   up: bool;
   segmentsMax: u32; // buffers that one packet may consist of, the header's included
   outgoing: PacketQueue; // sent, but the ring was full
+  unfreed: u64; // capacity of all sent packets that count
   incoming: PacketQueue; // received, not yet taken by the owner
   space: WaitQueue; // threads that wait for room in `outgoing`
   firstOwing: Socket | null; // sockets that owe their peer a packet (owed.ts)
@@ -71,12 +75,20 @@ export function hasSendRoom(iface: NetworkInterface): bool {
 }
 
 /**
- * Waits until hasSendRoom(), at most until `deadlineNs` (0: not at all). Yields. Returns 0, -EAGAIN
- * or -ENETDOWN; -EINTR as interruptibly().
+ * May a packet with payload be built and handed over? What was sent and is not free yet stays
+ * within an eighth of the heap, however much credit peers give.
+ */
+export function hasPayloadRoom(iface: NetworkInterface): bool {
+  return hasSendRoom(iface) && iface.unfreed <= heapBytes() >> 3;
+}
+
+/**
+ * Waits until hasPayloadRoom(), at most until `deadlineNs` (0: not at all). Yields. Returns 0,
+ * -EAGAIN or -ENETDOWN; -EINTR as interruptibly().
  */
 export function waitForSendRoom(iface: NetworkInterface, deadlineNs: u64): i32 {
   if (iface == NO_INTERFACE) return -Errno.ENETDOWN;
-  while (iface.up && !hasSendRoom(iface)) {
+  while (iface.up && !hasPayloadRoom(iface)) {
     if (deadlineNs <= nowNs()) return -Errno.EAGAIN;
     if (wait(iface.space, deadlineNs) == -Errno.EINTR) return -Errno.EINTR;
   }
@@ -102,10 +114,20 @@ export function SysNetworkSend(packet: Packet): i32 {
   const iface = packet.iface;
   if (iface == NO_INTERFACE || !iface.up) return -Errno.ENETDOWN;
   const outgoing = iface.outgoing;
-  if (outgoing.count == 0 && transmit(packet)) return 0;
   if (outgoing.count >= OUTGOING_MAX) return -Errno.ENOBUFS;
-  outgoing.push(packet);
+  iface.unfreed += weightOf(packet);
+  if (outgoing.count != 0 || !transmit(packet)) outgoing.push(packet);
   return 0;
+}
+
+function weightOf(packet: Packet): u32 {
+  return packet.capacity > LINGER_BYTES_MAX ? packet.capacity : 0;
+}
+
+/** Driver: the device has consumed a sent packet, or never will. */
+export function freeSent(packet: Packet): void {
+  packet.iface.unfreed -= weightOf(packet);
+  FreePacket(packet);
 }
 
 /**
@@ -159,7 +181,7 @@ export function ringHasRoom(iface: NetworkInterface): void {
  */
 export function connectionsLost(iface: NetworkInterface, up: bool): void {
   iface.up = up;
-  for (let p = iface.outgoing.pop(); p; p = iface.outgoing.pop()) FreePacket(p);
+  for (let p = iface.outgoing.pop(); p; p = iface.outgoing.pop()) freeSent(p);
   for (let p = iface.incoming.pop(); p; p = iface.incoming.pop()) releasePacket(p);
   if (resetOwner != 0) call_indirect<void>(resetOwner, iface);
   wakeAll(iface.space);

@@ -13,7 +13,7 @@ import {
   SocketState,
   writersOf,
 } from "./socket";
-import { hasSendRoom, sendersOf } from "./interface";
+import { hasPayloadRoom, sendersOf } from "./interface";
 import { atEnd } from "./end";
 import { creditOf } from "./window";
 
@@ -41,7 +41,7 @@ function readiness(handle: i32, events: u32): u32 {
   let found: u32 = 0;
   if (packetsOf(s).count != 0 || atEnd(s) || s.nextPending) found |= POLLIN;
   const open = s.state == SocketState.Connected && !sendIsShut(s);
-  if (open && creditOf(s) != 0 && hasSendRoom(s.iface)) found |= POLLOUT;
+  if (open && creditOf(s) != 0 && hasPayloadRoom(s.iface)) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {
     found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
   } else if (receiveIsShut(s) && sendIsShut(s)) {
@@ -84,7 +84,7 @@ function waitForAny(entries: usize, count: u32, until: u64): i32 {
     joinQueue(thread, i * 3, readersOf(s));
     joinQueue(thread, i * 3 + 1, writersOf(s));
     const connected = s.state == SocketState.Connected;
-    if ((entry.events & POLLOUT) == 0 || !connected || hasSendRoom(s.iface)) continue;
+    if ((entry.events & POLLOUT) == 0 || !connected || hasPayloadRoom(s.iface)) continue;
     joinQueue(thread, i * 3 + 2, sendersOf(s.iface));
   }
   const waited = block(until);

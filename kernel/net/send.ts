@@ -7,7 +7,7 @@ import { VSOCK_PACKET_BYTES_MAX, VsockOp } from "../../drivers/abi/vsock";
 import { nowNs, NS_PER_S } from "../clock";
 import { isKilled, setInterruptible, shield, unshield, wait } from "../scheduler";
 import { MSG_DONTWAIT, MSG_ZEROCOPY } from "./calls";
-import { hasSendRoom, waitForSendRoom } from "./interface";
+import { hasPayloadRoom, waitForSendRoom } from "./interface";
 import {
   announce,
   closeLending,
@@ -260,7 +260,7 @@ function waitForCredit(socket: i32, until: u64): i32 {
     const error = connectionError(s);
     if (error < 0) return error;
     if (creditOf(s) != 0) {
-      if (hasSendRoom(s.iface)) return 0;
+      if (hasPayloadRoom(s.iface)) return 0;
       const room = waitForSendRoom(s.iface, until);
       if (room < 0) return room;
       continue;

@@ -10,8 +10,6 @@ import { Socket } from "./socket";
 
 /** The first window holds a request's head; a stream that fills it grows it step by step. */
 export const WINDOW_MIN: u32 = 4096;
-/** What we let be in flight however much the peer offers: it pins our memory. */
-const SEND_WINDOW_MAX: u32 = 1048576;
 
 let windowsBytes: u64 = 0; // sum of bufAlloc
 
@@ -64,5 +62,5 @@ export function consumed(s: Socket, bytes: u32): bool {
 
 /** Bytes that we may send now. */
 export function creditOf(s: Socket): u32 {
-  return vsockCredit(min(s.peerBufAlloc, SEND_WINDOW_MAX), s.txCnt, s.peerFwdCnt);
+  return vsockCredit(s.peerBufAlloc, s.txCnt, s.peerFwdCnt);
 }
