@@ -11,7 +11,7 @@ import { findFreePort, has, makeFolder, Program, runToEnd, usableCores } from ".
  * (CONNECT port), `site` a directory.
  * @typedef {{ image: string, parameters?: string, memoryMB?: number, bufAlloc?: number,
  *   receive?: "adaptive" | "data" | "in-place", publish: number[][], path?: string,
- *   site?: string }} Configuration
+ *   site?: string, profiled?: boolean }} Configuration
  */
 /** @typedef {{ bytes: number, seconds: number, cpuUs: number }} Transfer */
 /** @typedef {{ mean: number, p50: number, p99: number }} RoundTrips */
@@ -166,8 +166,9 @@ export async function bulkServer(role, kind, size, mb, core) {
 }
 
 /**
- * rx-zerocopy against a C peer: megabytes per second as the peer sees it, and the CPU time of the
- * guest's process for each megabyte.
+ * rx-zerocopy against a C peer: megabytes per second as the peer sees it, the CPU time of the
+ * guest's process for each megabyte, and the receive buffers that it posted; in a profiled guest
+ * also percent of that time, by owner.
  * @param {"rx" | "tx"} mode
  * @param {Partial<Configuration>} configuration
  * @param {string} parameters
@@ -191,7 +192,10 @@ export async function transfer(mode, configuration, parameters, pages, mb) {
     await guest.program.ended;
     if (bytes !== mb * 1e6) throw new Error(`${bytes} of ${mb} MB arrived`);
     const cpuUs = Number(await guest.said(/^cpu (\d+)/m));
-    return { rate: bytes / 1e6 / seconds, cpu: cpuUs / mb };
+    const posted = Number(await guest.said(/^posted (\d+)/m));
+    /** @type {[string, number][]} */
+    const shares = configuration.profiled ? JSON.parse(await guest.said(/^shares (.*)$/m)) : [];
+    return { rate: bytes / 1e6 / seconds, cpu: cpuUs / mb, posted, shares };
   } finally {
     await guest.stop();
   }

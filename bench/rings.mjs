@@ -21,15 +21,17 @@ const ROUND_TRIPS = 4000;
 const DEFAULT = "default";
 const RX_SIZES = [32, 128, 512, 2048, 32768];
 const TX_SIZES = [32, 128, 512, 2048, 32768];
+const PROFILED = [DEFAULT, "small, ring 128", "page, ring 128", "large, ring 128", "one-copy"];
 const CAPACITY = { small: 1526, page: 4140, large: 65580 };
 
-export const ratioMetrics = ["rate", "CPU"];
+export const ratioMetrics = ["rate", "CPU", "time"];
 /** @param {readonly import("./report.mjs").Row[]} rows */
 export function pairsOf(rows) {
-  const policies = new Set(rows.map((row) => row.subject));
+  const bulk = rows.filter((row) => row.case === caseOf("rx") || row.case === caseOf("tx"));
+  const policies = new Set(bulk.map((row) => row.subject));
   policies.delete(DEFAULT);
   const pairs = [...policies].map((policy) => [policy, DEFAULT]);
-  return [["device of its own", "shared device"], ...pairs];
+  return [["device of its own", "shared device"], ["page pool", "heap"], ...pairs];
 }
 
 /** @returns {Policy[]} */
@@ -82,23 +84,82 @@ export async function measure(run) {
   });
   const mb = Math.max(1, Math.round(MB * run.scale));
   for (let round = 1; round <= run.rounds; round++) {
-    for (const { name, parameters, way } of fitting) {
-      const row = { case: caseOf(way), subject: name };
-      try {
-        const configuration = { memoryMB: MEMORY_MB, bufAlloc: WINDOW };
-        const all = `vsock.window=${WINDOW} ${parameters}`;
-        const { rate, cpu } = await transfer(way, configuration, all, PAGES, mb);
-        samples.push({ ...row, metric: "rate", unit: "MB/s", value: rate });
-        samples.push({ ...row, metric: "CPU", unit: "us/MB", value: cpu });
-      } catch (error) {
-        run.fail(`rings, ${row.case}, ${name}: ${/** @type {Error} */ (error).message}`);
-      }
-    }
+    for (const policy of fitting) samples.push(...(await carry(policy, mb, run)));
     for (const devices of [1, 2]) samples.push(...(await beside(devices, mb, run)));
+    samples.push(...(await allocations(run)));
     run.note(`rings, round ${round} of ${run.rounds}`);
+  }
+  for (const policy of fitting) {
+    if (PROFILED.includes(policy.name)) samples.push(...(await whereTimeGoes(policy, mb, run)));
   }
   return samples;
 }
+
+const configuration = { memoryMB: MEMORY_MB, bufAlloc: WINDOW };
+const all = (/** @type {string} */ parameters) => `vsock.window=${WINDOW} ${parameters}`;
+
+/** @param {Policy} policy @param {number} mb @param {Run} run @returns {Promise<Sample[]>} */
+async function carry({ name, parameters, way }, mb, run) {
+  const row = { case: caseOf(way), subject: name };
+  try {
+    const { rate, cpu, posted } = await transfer(way, configuration, all(parameters), PAGES, mb);
+    const fits = { ...row, metric: "packets in the ring", unit: "", value: posted };
+    return [
+      ...(way === "rx" ? [fits] : []),
+      { ...row, metric: "rate", unit: "MB/s", value: rate },
+      { ...row, metric: "CPU", unit: "us/MB", value: cpu },
+    ];
+  } catch (error) {
+    run.fail(`rings, ${row.case}, ${name}: ${/** @type {Error} */ (error).message}`);
+    return [];
+  }
+}
+
+/** Once, in a guest of its own: sampling costs. @param {Policy} policy */
+async function whereTimeGoes(
+  { name, parameters, way },
+  /** @type {number} */ mb,
+  /** @type {Run} */ run,
+) {
+  const row = { case: `${caseOf(way)}: time of`, subject: name, unit: "%" };
+  try {
+    const profiled = { ...configuration, profiled: true };
+    const { shares } = await transfer(way, profiled, all(parameters), PAGES, mb);
+    return shares.map(([metric, value]) => ({ ...row, metric, value }));
+  } catch (error) {
+    run.fail(`rings, profile of ${name}: ${/** @type {Error} */ (error).message}`);
+    return [];
+  }
+}
+
+/** What a buffer costs by itself. @param {Run} run @returns {Promise<Sample[]>} */
+async function allocations(run) {
+  const { Machine } = await import("../dist/host/index.js");
+  poolImage ??= compile("bench/guest/pool.ts", "release").then(({ wasm }) => wasm);
+  /** @type {Sample[]} */
+  const samples = [];
+  for (const [subject, pooling] of [
+    ["page pool", "on"],
+    ["heap", "off"],
+  ]) {
+    const parameters = `vsock.page_pool=${pooling}`;
+    const machine = await Machine.create({ image: await poolImage, parameters });
+    machine.boot();
+    for (const [kind, bytes] of Object.entries(CAPACITY)) {
+      const turns = Math.ceil(20_000 * run.scale);
+      const take = () => machine.call("takeAndGive", machine.global(kind.toUpperCase()), turns);
+      take(); // V8 optimises meanwhile
+      const value = Number(take()) / turns / 32;
+      const name = `a buffer of ${bytes} bytes`;
+      samples.push({ case: name, subject: subject ?? "", metric: "time", unit: "ns", value });
+    }
+    machine.dispose();
+  }
+  return samples;
+}
+
+/** @type {Promise<Uint8Array<ArrayBuffer>> | null} */
+let poolImage = null;
 
 /** @type {Promise<string> | null} */
 let image = null;

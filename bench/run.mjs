@@ -1,7 +1,7 @@
 // The benchmark runner: npm run bench -- [NAME ...] [options]. Measures dist/ and build/ as they
 // are (npm builds them first). A benchmark never asserts: what cannot be measured is a line on
 // stderr.
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { drawSvg } from "./plot.mjs";
@@ -51,6 +51,9 @@ function parseCommandLine() {
       refuse(`--rounds ${values.rounds}: not a number from 1 to ${ROUNDS_MAX}`);
     }
     if (!(scale > 0 && scale <= 100)) refuse(`--scale ${values.scale}: not from 0 to 100`);
+    if (values.json !== undefined && !existsSync(dirname(values.json))) {
+      refuse(`--json ${values.json}: there is no such folder`);
+    }
     const names = positionals.length > 0 ? [...new Set(positionals)] : NAMES;
     return { names, rounds, scale, json: values.json };
   } catch (error) {

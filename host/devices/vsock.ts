@@ -130,6 +130,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
     return this.#probes.add(guestPort);
   }
 
+  /** Receive buffers that the guest has posted and nothing is in yet. */
+  get receiveBuffers(): number {
+    return this.rx?.posted ?? 0;
+  }
+
   /** What the connections of this moment have carried. */
   connections(): ConnectionStats[] {
     return Array.from(this.#table.all, (connection) => connection.stats);

@@ -47,12 +47,17 @@ export class RxRing {
     return this.#substitute(length);
   }
 
+  /** Chains that the guest has posted and nothing is in yet. */
+  get posted(): number {
+    return this.queue.inFlight + this.queue.available;
+  }
+
   /**
    * A chain of the largest size for bytes that are to be read into it, or null: if its payload part
    * is in pieces or below `least` bytes, if there is none, or if too many are out already.
    */
   arm(least: number): Chain | null {
-    this.#population = Math.max(this.#population, this.queue.inFlight + this.queue.available);
+    this.#population = Math.max(this.#population, this.posted);
     if ((this.armed + 1) * ARMED_SHARE > this.#population) return null;
     const chain = this.take(VSOCK_PACKET_BYTES_MAX);
     if (chain === null) return null;
