@@ -1,6 +1,6 @@
 // Receiving by copies and by loans, while the host copies into posted buffers or reads straight
 // into them: the study of the vsock receive RFC, with its sizes.
-import { cPrograms, transfer } from "./machines.mjs";
+import { cPrograms, transfer, transferred } from "./machines.mjs";
 
 /** @typedef {import("./report.mjs").Sample} Sample */
 /** @typedef {import("./run.mjs").Run} Run */
@@ -38,9 +38,8 @@ export async function measure(run) {
         try {
           const configuration = { receive, bufAlloc: 1 << 20, memoryMB: 128 };
           const parameters = `zerocopy=${zerocopy} vsock.window=4194304`;
-          const { rate, cpu } = await transfer("rx", configuration, parameters, pages, mb);
-          samples.push({ ...row, metric: "rate", unit: "MB/s", value: rate });
-          samples.push({ ...row, metric: "CPU", unit: "us/MB", value: cpu });
+          const figures = await transfer("rx", configuration, parameters, pages, mb);
+          samples.push(...transferred(row, figures));
         } catch (error) {
           run.fail(`rx-zerocopy, ${row.case}, ${name}: ${/** @type {Error} */ (error).message}`);
         }

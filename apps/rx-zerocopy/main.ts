@@ -1,6 +1,6 @@
 // Bulk transfer with one client, timed as the guest sees it. Kernel parameters: mode=rx|tx, mb= to
 // send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, zerocopy=area by
-// the receive area of the vsock RFC, port= to listen on.
+// the receive area of the vsock RFC, port= to listen on, runs= clients to serve, one by one.
 import { Errno } from "../../drivers/abi/errno";
 import { parameterIs, parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";
@@ -51,32 +51,40 @@ function main(): i32 {
   const bytes = <u64>parameterNumber("mb", 1000) * 1_000_000;
   const pages = parameterNumber(sends ? "tx" : "rx", 64);
   const step = min(max<u32>(pages, 1), PAGES_MAX) * PAGE_BYTES;
-  const socket = accept(parameterNumber("port", 1234), step);
-  if (socket < 0) return failed("listen", -socket);
+  const listener = listen(parameterNumber("port", 1234), step);
+  if (listener < 0) return failed("listen", -listener);
   const buffer = ToroGetAlignedMem(step, PAGE_BYTES);
   if (buffer == 0) return failed("memory", Errno.ENOMEM);
-  const moved: i64 = sends
-    ? send(socket, buffer, step, bytes)
-    : parameterIs("zerocopy", "area")
-      ? map(socket, step)
-      : lends() ? borrow(socket, step) : receive(socket, buffer, step);
-  const ns = clock() - startedNs;
-  SysSocketClose(socket);
-  if (moved < 0) return failed("transfer", <i32>-moved);
+  for (let run = parameterNumber("runs", 1); run > 0; run--) {
+    const socket = accept(listener);
+    if (socket < 0) return failed("accept", -socket);
+    const moved: i64 = sends
+      ? send(socket, buffer, step, bytes)
+      : parameterIs("zerocopy", "area")
+        ? map(socket, step)
+        : lends() ? borrow(socket, step) : receive(socket, buffer, step);
+    const ns = clock() - startedNs;
+    SysSocketClose(socket);
+    if (moved < 0) return failed("transfer", <i32>-moved);
+    report(moved, ns);
+  }
+  return 0;
+}
+
+function report(bytes: u64, ns: u64): void {
   print("rx-zerocopy: ");
-  printNumber(moved);
+  printNumber(bytes);
   print(" bytes, ");
   printNumber(ns);
   print(" ns\n");
-  return 0;
 }
 
 function lends(): bool {
   return parameterIs("zerocopy", "1") || parameterIs("zerocopy", "area");
 }
 
-/** Waits for the one client that stays. Yields. Returns its socket, or an error. */
-function accept(port: u32, step: u32): i32 {
+/** Returns a listener, or an error. */
+function listen(port: u32, step: u32): i32 {
   const listener = SysSocket(SOCK_STREAM);
   if (listener < 0) return listener;
   SysSocketSetOption(listener, SO_RCVBUF, max(step, WINDOW_LEAST));
@@ -87,6 +95,11 @@ function accept(port: u32, step: u32): i32 {
   print("rx-zerocopy: listening on vsock port ");
   printNumber(port);
   print("\n");
+  return listener;
+}
+
+/** Waits for a client that stays. Yields. Returns its socket, or an error. */
+function accept(listener: i32): i32 {
   while (true) {
     const socket = SysSocketAccept(listener);
     if (socket < 0) return socket;
