@@ -361,14 +361,15 @@ export class SocketGuest {
 }
 
 /** What boots guests for the tests of one file; they are disposed behind each test. */
-export async function socketGuests(source = "test/guest/sockets.ts") {
+export async function socketGuests(source = "test/guest/sockets.ts", always = "") {
   const image = await compileGuest(source);
   const guests: SocketGuest[] = [];
   afterEach(() => {
     for (const guest of guests.splice(0)) guest.dispose();
   });
   return async (options: GuestOptions = {}) => {
-    const guest = await SocketGuest.boot(image, options);
+    const parameters = `${always} ${options.parameters ?? ""}`;
+    const guest = await SocketGuest.boot(image, { ...options, parameters });
     guests.push(guest);
     return guest;
   };

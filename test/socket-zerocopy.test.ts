@@ -15,7 +15,7 @@ import {
   socketGuests,
 } from "./socket-guest.ts";
 
-const boot = await socketGuests();
+const boot = await socketGuests(undefined, "vsock.tx_copybreak=8192");
 const BYTES = 9000;
 const COPIED = 1;
 

@@ -19,7 +19,7 @@ export const enum RxBuffers {
 
 export let sendMode: SendMode = SendMode.ZeroCopy;
 /** Shorter sends are copied in any mode: that costs less than to wait for the buffer. */
-export let txCopybreak: u32 = 8192;
+export let txCopybreak: u32 = 65536;
 /** Where packets are kept apart, up to so many bytes are copied out of the ring buffer. */
 export let rxCopybreak: u32 = 256;
 export let rxRing: u32 = 128;
