@@ -5,7 +5,8 @@
  * @typedef {{ name: string, points: { x: number, y: number, min?: number, max?: number }[] }} Line
  */
 /**
- * `x` and `y` name the axes; `labels` stand for the numbers 0, 1, 2 ... of an axis of cases.
+ * `x` and `y` name the axes; `labels` stand for the numbers 0, 1, 2 ... of an axis of cases, which
+ * no line connects.
  * @typedef {{ title: string, x: string, y: string, lines: Line[], labels?: readonly string[],
  *   reference?: number }} Panel
  */
@@ -15,7 +16,7 @@ const HEIGHT = 340;
 const LEFT = 70;
 const RIGHT = 190;
 const TOP = 44;
-const BOTTOM = 56;
+const BOTTOM = 68;
 const COLOURS = ["#d1495b", "#2e86ab", "#3b9c5f", "#b07d2b", "#7a5195", "#5c6770"];
 
 /** @param {string} text */
@@ -29,12 +30,21 @@ function short(value) {
   return value >= 10000 ? `${Math.round(value / 1000)}k` : String(Number(value.toPrecision(3)));
 }
 
-/** Round numbers from 0 to above `most`. @param {number} most */
-function ticksTo(most) {
-  const rough = most / 5 || 1;
+/** Round numbers from `least` or below to `most` or above. */
+function ticksOf(/** @type {number} */ least, /** @type {number} */ most) {
+  const rough = (most - least) / 5 || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) ?? rough;
-  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => i * step);
+  const first = Math.floor(least / step);
+  return Array.from({ length: Math.ceil(most / step) - first + 1 }, (_, i) => (first + i) * step);
+}
+
+/** Of the horizontal axis: in the middle of a case's share of it, or on a logarithmic scale. */
+function placesOf(/** @type {readonly number[]} */ xs, /** @type {boolean} */ ofCases) {
+  const width = WIDTH - LEFT - RIGHT;
+  if (ofCases) return (/** @type {number} */ x) => LEFT + ((x + 0.5) / xs.length) * width;
+  const [first = 0, last = 1] = [xs[0], xs.at(-1)].map((x) => Math.log2(x ?? 1));
+  return (/** @type {number} */ x) => LEFT + ((Math.log2(x) - first) / (last - first || 1)) * width;
 }
 
 /** @param {Panel} panel @param {number} offset pixels from the top of the picture */
@@ -42,14 +52,12 @@ function drawPanel({ title, x, y, lines, labels, reference }, offset) {
   const points = lines.flatMap((line) => line.points);
   const xs = [...new Set(points.map((point) => point.x))].sort((a, b) => a - b);
   const most = Math.max(...points.map((point) => point.max ?? point.y), reference ?? 0);
-  const ticks = ticksTo(most);
-  const top = ticks.at(-1) ?? 1;
-  const scale = (/** @type {number} */ value) => (labels ? value : Math.log2(value));
-  const [first = 0, last = 1] = [scale(xs[0] ?? 0), scale(xs.at(-1) ?? 1)];
-  const at = (/** @type {number} */ value) =>
-    LEFT + ((scale(value) - first) / (last - first || 1)) * (WIDTH - LEFT - RIGHT);
+  const least = Math.min(...points.map((point) => point.min ?? point.y), 0);
+  const ticks = ticksOf(least, most);
+  const [bottom = 0, top = 1] = [ticks[0], ticks.at(-1)];
+  const at = placesOf(xs, labels !== undefined);
   const up = (/** @type {number} */ value) =>
-    offset + HEIGHT - BOTTOM - (value / top) * (HEIGHT - TOP - BOTTOM);
+    offset + HEIGHT - BOTTOM - ((value - bottom) / (top - bottom)) * (HEIGHT - TOP - BOTTOM);
   const parts = [`<text class="title" x="${LEFT}" y="${offset + 24}">${xml(title)}</text>`];
   for (const tick of ticks) {
     const level = up(tick).toFixed(1);
@@ -59,12 +67,12 @@ function drawPanel({ title, x, y, lines, labels, reference }, offset) {
     );
   }
   for (const value of xs) {
-    const label = labels?.[value] ?? short(value);
-    const place = `${at(value).toFixed(1)},${offset + HEIGHT - BOTTOM + 16}`;
-    const turned = labels ? ` transform="rotate(-20 ${place})" text-anchor="end"` : "";
-    const [px, py] = place.split(",");
-    const anchor = labels ? "" : ' text-anchor="middle"';
-    parts.push(`<text x="${px}" y="${py}"${anchor}${turned}>${xml(label)}</text>`);
+    const px = at(value).toFixed(1);
+    const words = labels?.[value]?.split(/ (?!kB)|(?<=\w-)/) ?? [short(value)];
+    for (const [i, word] of words.entries()) {
+      const level = offset + HEIGHT - BOTTOM + 16 + i * 13;
+      parts.push(`<text x="${px}" y="${level}" text-anchor="middle">${xml(word)}</text>`);
+    }
   }
   const centre = `x="${(LEFT + WIDTH - RIGHT) / 2}" y="${offset + HEIGHT - 8}"`;
   const middle = offset + (HEIGHT - BOTTOM + TOP) / 2;
@@ -81,10 +89,13 @@ function drawPanel({ title, x, y, lines, labels, reference }, offset) {
   }
   for (const [i, line] of lines.entries()) {
     const colour = COLOURS[i % COLOURS.length];
-    const path = line.points.map((one) => `${at(one.x).toFixed(1)},${up(one.y).toFixed(1)}`);
-    parts.push(`<polyline points="${path.join(" ")}" stroke="${colour}"/>`);
+    if (labels === undefined) {
+      const path = line.points.map((one) => `${at(one.x).toFixed(1)},${up(one.y).toFixed(1)}`);
+      parts.push(`<polyline points="${path.join(" ")}" stroke="${colour}"/>`);
+    }
     for (const point of line.points) {
-      const px = at(point.x).toFixed(1);
+      const beside = labels === undefined ? 0 : (i - (lines.length - 1) / 2) * 7;
+      const px = (at(point.x) + beside).toFixed(1);
       const { min = point.y, max = point.y } = point;
       const span = `y1="${up(min).toFixed(1)}" y2="${up(max).toFixed(1)}"`;
       parts.push(

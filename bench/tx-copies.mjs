@@ -1,7 +1,7 @@
 // Sending in two copies, one copy and none, in one image: round trips by size, one way in bulk, and
 // a web server. Beside each gain stands what the saved copies cost by themselves.
 import { compile } from "../tools/compile.mjs";
-import { runAb } from "./clients.mjs";
+import { runAb, runWrk } from "./clients.mjs";
 import { cPrograms, Guest, pingPong, splitCores, transfer, transferred } from "./machines.mjs";
 import { has } from "./programs.mjs";
 import { sizeName, summarise } from "./report.mjs";
@@ -12,12 +12,13 @@ import { findSite } from "./servers.mjs";
 
 const MODES = /** @type {const} */ (["zero-copy", "one-copy", "two-copy"]);
 const SIZES = [64, 512, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 1048576];
-/** Below it what a copy costs is not to be seen. */
+/** Below and beyond these what a copy costs is less than what a round trip varies. */
 const LEAST_SHOWN = 8192;
+const MOST_SHOWN = 65536;
 /** Round trips of a case move about so much. */
 const BYTES = 64e6;
 const COUNT_MAX = 8000;
-/** Of each case in turn: a connection falls into one pattern of the system's TCP and stays there. */
+/** Of each case in turn: a connection falls into one pattern of TCP, and stays there. */
 const CONNECTIONS = 3;
 /** Round trips until V8 has compiled what carries large messages. */
 const WARM_UP = { size: 262144, count: 2000 };
@@ -25,7 +26,9 @@ const COPY_BYTES = 400e6;
 const ONE_WAY_MB = 1000;
 const ONE_WAY_PAGES = 64;
 const ONE_WAY_RUNS = 2; // the first is V8's, which compiles meanwhile
+const TOOLS = ["ab", "wrk"];
 const AB_REQUESTS = 1000;
+const WRK_SECONDS = 2;
 
 /** Whose medians are compared, the first by the second. */
 export const pairsOf = () => [
@@ -59,26 +62,37 @@ export async function measure(run) {
     for (const size of SIZES) {
       const trips = [];
       for (let i = 0; i < CONNECTIONS; i++) {
-        for (const mode of MODES) trips.push(await roundTrips(echoes.get(mode), mode, size, run));
+        for (const mode of inTurn(round + i))
+          trips.push(await roundTrips(echoes.get(mode), mode, size, run));
       }
       const middle = medians(trips.flat());
       taken.push(...middle, ...saved(middle), await copyTime(size, run));
     }
-    for (const mode of MODES) {
+    for (const mode of inTurn(round)) {
       const mb = Math.max(1, Math.round(ONE_WAY_MB * run.scale));
       const parameters = `vsock.send=${mode}`;
       const figures = await transfer("tx", {}, parameters, ONE_WAY_PAGES, mb, ONE_WAY_RUNS);
       taken.push(...transferred({ case: "one way", subject: mode }, figures));
     }
-    if (has("ab")) {
-      for (const mode of MODES) taken.push(...(await web(servers.get(mode), mode, site, run)));
+    for (const tool of TOOLS.filter(has)) {
+      for (const mode of inTurn(round)) {
+        taken.push(...(await web(servers.get(mode), mode, tool, site, run)));
+      }
     }
     run.note(`tx-copies, round ${round} of ${run.rounds}`);
     if (round > 0) samples.push(...taken);
   }
   for (const guest of [...echoes.values(), ...servers.values()]) await guest.stop();
-  if (!has("ab")) run.note("tx-copies: no rows of ab: it is not installed");
+  for (const tool of TOOLS) {
+    if (!has(tool)) run.note(`tx-copies: no rows of ${tool}: it is not installed`);
+  }
   return samples;
+}
+
+/** Each mode is the first one as often as the others. @param {number} turn */
+function inTurn(turn) {
+  const first = turn % MODES.length;
+  return [...MODES.slice(first), ...MODES.slice(0, first)];
 }
 
 /** @param {Run} run @returns {Sample[]} */
@@ -155,23 +169,39 @@ async function copyTime(size, run) {
   return { ...row, value: ns / count / 1e3 };
 }
 
+/** @typedef {{ requests: number, requestsPerSecond: number }} Load */
+/**
+ * A web server's large file: one connection after the other, as Toro measured, and 64 that stay.
+ * @param {string} tool @param {string} url @param {number} bytes @param {Run} run
+ * @returns {[name: string, load: () => Promise<Load>]}
+ */
+function webLoad(tool, url, bytes, run) {
+  const { guest, peer } = splitCores();
+  if (tool === "ab") {
+    const requests = Math.max(50, Math.round(AB_REQUESTS * run.scale));
+    const load = { connections: 1, keepAlive: false, requests, bytes, url, core: guest };
+    return ["ab -c 1, 133 kB", () => runAb(load)];
+  }
+  const seconds = Math.max(1, Math.round(WRK_SECONDS * run.scale));
+  const load = { connections: 64, seconds, bytes, url, core: peer };
+  return ["wrk -c 64, 133 kB", () => runWrk(load)];
+}
+
 /**
  * @param {Guest} server
  * @param {string} mode
+ * @param {string} tool
  * @param {import("./servers.mjs").Site} site
  * @param {Run} run
  * @returns {Promise<Sample[]>}
  */
-async function web(server, mode, site, run) {
-  const { guest: core } = splitCores();
+async function web(server, mode, tool, site, run) {
   const { path, bytes } = site.large;
-  const requests = Math.max(50, Math.round(AB_REQUESTS * run.scale));
-  const url = `http://127.0.0.1:${server.port}${path}`;
-  const load = { connections: 1, keepAlive: false, requests, bytes, url, core };
+  const [name, load] = webLoad(tool, `http://127.0.0.1:${server.port}${path}`, bytes, run);
   const before = server.program.cpuUs();
-  const { requestsPerSecond } = await runAb(load);
+  const { requests, requestsPerSecond } = await load();
   const after = server.program.cpuUs();
-  const row = { case: "ab -c 1, 133 kB", subject: mode };
+  const row = { case: name, subject: mode };
   /** @type {Sample[]} */
   const samples = [{ ...row, metric: "rate", unit: "requests/s", value: requestsPerSecond }];
   if (before !== null && after !== null) {
@@ -182,34 +212,44 @@ async function web(server, mode, site, run) {
 
 /** @param {import("./report.mjs").Result} result @returns {import("./plot.mjs").Panel[]} */
 export function panels({ rows }) {
-  const find = (
-    /** @type {string} */ subject,
-    /** @type {string} */ metric,
-    /** @type {number} */ x,
-  ) =>
-    rows.find(
-      (row) => row.subject === subject && row.metric === metric && row.case === sizeName(x),
-    );
-  const against = (/** @type {string} */ subject, /** @type {string} */ metric) =>
-    SIZES.flatMap((x) => {
-      const ours = find(subject, metric, x)?.median;
-      const base = find("two-copy", metric, x)?.median;
-      return ours === undefined || base === undefined ? [] : [{ x, y: ours / base }];
-    });
-  const gains = ["zero-copy", "one-copy", A_COPY].map((name) => ({
-    name,
-    points: SIZES.flatMap((x) => {
-      const row = find(name, SAVED, x);
-      return row === undefined || x < LEAST_SHOWN ? [] : [{ x, y: row.median }];
-    }),
-  }));
+  /** @param {string} subject @param {string} metric @param {string} name */
+  const find = (subject, metric, name) =>
+    rows.find((row) => row.subject === subject && row.metric === metric && row.case === name);
+  /** @param {string} metric @param {readonly [x: number, name: string][]} cases */
+  const against = (metric, cases) =>
+    ["zero-copy", "one-copy"].map((name) => ({
+      name,
+      points: cases.flatMap(([x, one]) => {
+        const ours = find(name, metric, one)?.median;
+        const base = find("two-copy", metric, one)?.median;
+        return ours === undefined || base === undefined ? [] : [{ x, y: ours / base }];
+      }),
+    }));
+  const sizes = SIZES.map((x) => /** @type {[number, string]} */ ([x, sizeName(x)]));
+  const labels = [...new Set(rows.filter((row) => row.metric === "rate").map((row) => row.case))];
+  const rates = {
+    title: "Sending: rate against two copies",
+    x: "",
+    y: "rate, two copies = 1",
+    reference: 1,
+    labels,
+    lines: against("rate", [...labels.entries()]),
+  };
   const times = ["round trip", "CPU"].map((metric) => ({
     title: `Sending: ${metric} of a ping-pong against two copies`,
     x: "bytes",
     y: `${metric}, two copies = 1`,
     reference: 1,
-    lines: ["zero-copy", "one-copy"].map((name) => ({ name, points: against(name, metric) })),
+    lines: against(metric, sizes),
+  }));
+  const gains = ["zero-copy", "one-copy", A_COPY].map((name) => ({
+    name,
+    points: sizes.flatMap(([x, one]) => {
+      const row = find(name, SAVED, one);
+      const isShown = x >= LEAST_SHOWN && x <= MOST_SHOWN;
+      return row === undefined || !isShown ? [] : [{ x, y: row.median }];
+    }),
   }));
   const title = "Sending: what a round trip saves against two copies, and what a copy costs";
-  return [...times, { title, x: "bytes", y: "us", reference: 0, lines: gains }];
+  return [...times, { title, x: "bytes", y: "us", reference: 0, lines: gains }, rates];
 }
