@@ -119,6 +119,7 @@ export function drawSvg(panels) {
   const size = `viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"`;
   const font = 'font-family="system-ui, sans-serif" font-size="12"';
   return `<svg xmlns="http://www.w3.org/2000/svg" ${size} ${font}>
+<title>${xml(panels.map((panel) => panel.title).join("; "))}</title>
 <style>
   svg { background: #fff } text { fill: #24292f } .title { font-size: 15px; font-weight: 600 }
   .grid { stroke: #d8dee4 } .reference { stroke: #24292f; stroke-dasharray: 4 4 }
