@@ -3,7 +3,11 @@
 import { INTERRUPT_CONFIG_CHANGE } from "./abi/virtio";
 import {
   VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
+  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
+  VIRTIO_VSOCK_F_SEQPACKET,
   VIRTIO_VSOCK_F_STREAM,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
+  VIRTIO_VSOCK_TYPE_STREAM,
   VSOCK_EVENT_BYTES,
   VSOCK_QUEUE_EVENT,
   VSOCK_QUEUE_RX,
@@ -24,7 +28,10 @@ import { largeWanted, receive, recycle, replenish, rxSegments } from "./vsock/re
 import { collect, transmit, TX_SEGMENTS_MAX } from "./vsock/transmit";
 
 const EVENT_SIZE: u32 = 8;
-const FEATURES: u64 = 1 << VIRTIO_VSOCK_F_STREAM;
+const FEATURES: u64 =
+  (1 << VIRTIO_VSOCK_F_STREAM) |
+  (1 << VIRTIO_VSOCK_F_SEQPACKET) |
+  (1 << VIRTIO_VSOCK_F_NO_IMPLIED_STREAM);
 
 // One block holds the driver's parts, by offset: asc has no embedded structs.
 const RX: usize = (offsetof<VsockDriver>() + 7) & ~7;
@@ -51,6 +58,7 @@ export function vsockInit(device: VirtioDevice): i32 {
   }
   const iface = driver.iface;
   iface.cid = <u32>device.readConfig64(VsockConfig.guest_cid);
+  iface.types = socketTypes(device);
   iface.up = true;
   iface.segmentsMax = driver.tx.segments;
   driver.largeWanted = largeWanted(driver.rx.size);
@@ -64,6 +72,17 @@ export function vsockInit(device: VirtioDevice): i32 {
   replenish(driver);
   driver.event.kick();
   return 0;
+}
+
+/** A device without features has streams (V2), and so has one that does not say otherwise (V3). */
+function socketTypes(device: VirtioDevice): u32 {
+  let types: u32 = 0;
+  if (device.has(VIRTIO_VSOCK_F_SEQPACKET)) types |= 1 << VIRTIO_VSOCK_TYPE_SEQPACKET;
+  const streams = device.has(VIRTIO_VSOCK_F_STREAM);
+  if (streams || !device.has(VIRTIO_VSOCK_F_NO_IMPLIED_STREAM)) {
+    types |= 1 << VIRTIO_VSOCK_TYPE_STREAM;
+  }
+  return types;
 }
 
 function createDriver(device: VirtioDevice): VsockDriver {

@@ -44,7 +44,7 @@ export {
   SysSocketShutdown,
   SysSocketStat,
 } from "./net/calls";
-export { SysSocketPeek, SysSocketRecv } from "./net/receive";
+export { SysSocketMessageFlags, SysSocketPeek, SysSocketRecv } from "./net/receive";
 export { SysSocketRecvLoan, SysSocketRelease } from "./net/loan";
 export { SysSocketSelect } from "./net/select";
 export { SysSocketSend, SysSocketSendCompletion, SysSocketSendVector } from "./net/send";

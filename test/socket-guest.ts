@@ -47,7 +47,7 @@ export const GUEST_CID = 3;
 export class ScriptedVsock implements VirtioDevice {
   readonly id = 19;
   readonly name = "vsock";
-  readonly features = 1n;
+  features = 0b111n; // STREAM, SEQPACKET, NO_IMPLIED_STREAM
   readonly queueSizesMax: readonly number[];
   readonly queueNames = ["vsock rx", "vsock tx", "vsock event"];
   readonly config = new Uint8Array(8);
@@ -215,6 +215,8 @@ export interface GuestOptions {
   parameters?: string;
   /** A second vsock device beside the first. */
   second?: boolean;
+  /** Feature bits of the socket device; all of them unless told otherwise. */
+  features?: bigint;
   /** Features that the device does not offer. */
   withheld?: bigint;
 }
@@ -230,6 +232,7 @@ export class SocketGuest {
   static async boot(image: GuestImage, options: GuestOptions = {}): Promise<SocketGuest> {
     const clock = new ManualClock();
     const device = new ScriptedVsock(options.queueSize);
+    if (options.features !== undefined) device.features = options.features;
     const other = new ScriptedVsock(options.queueSize);
     const machine = await Machine.create({
       image: image.module,

@@ -6,6 +6,9 @@ export const VSOCK_QUEUE_EVENT = 2;
 
 /** 5.10.3 Feature bits. Bit numbers. */
 export const VIRTIO_VSOCK_F_STREAM = 0;
+export const VIRTIO_VSOCK_F_SEQPACKET = 1;
+/** Without it, SEQPACKET does not say that there are no streams. */
+export const VIRTIO_VSOCK_F_NO_IMPLIED_STREAM = 2;
 
 /** 5.10.4 struct virtio_vsock_config. Byte offsets. */
 export const enum VsockConfig {
@@ -35,6 +38,7 @@ export const enum VsockHdr {
 
 /** 5.10.6.2 */
 export const VIRTIO_VSOCK_TYPE_STREAM = 1;
+export const VIRTIO_VSOCK_TYPE_SEQPACKET = 2;
 
 /** 5.10.6 enum virtio_vsock_op. */
 export const enum VsockOp {
@@ -52,6 +56,10 @@ export const enum VsockOp {
 export const VIRTIO_VSOCK_SHUTDOWN_RCV = 1; // the sender will not receive any more
 export const VIRTIO_VSOCK_SHUTDOWN_SEND = 2; // the sender will not send any more
 export const VIRTIO_VSOCK_SHUTDOWN_BOTH = 3;
+
+/** 5.10.6.5 Flags of RW on a seqpacket socket: the end of a message, and of a record. */
+export const VIRTIO_VSOCK_SEQ_EOM = 1;
+export const VIRTIO_VSOCK_SEQ_EOR = 2;
 
 /** Largest payload of one packet, as in the implementations that exist. */
 export const VSOCK_PACKET_BYTES_MAX = 65536;

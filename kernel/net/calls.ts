@@ -5,6 +5,8 @@ import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
+  VIRTIO_VSOCK_TYPE_STREAM,
   VMADDR_PORT_ANY,
   VsockOp,
 } from "../../drivers/abi/vsock";
@@ -14,8 +16,10 @@ import { startTimer } from "../timer";
 import { takePending } from "./backlog";
 import { close, shutdown } from "./end";
 import {
+  carries,
   firstInterface,
   interfaceAt,
+  isCarried,
   NetworkInterface,
   NO_INTERFACE,
   waitForSendRoom,
@@ -46,6 +50,12 @@ import { claimPackets, reset, sendControl } from "./stream";
 import { openWindow, setWindow } from "./window";
 
 export const SOCK_STREAM: i32 = 1;
+/** Messages, which arrive whole. */
+export const SOCK_SEQPACKET: i32 = 5;
+/** SysSocketRecv: say how long the message is, not how much of it fitted. */
+export const MSG_TRUNC: u32 = 0x20;
+/** SysSocketSend: the message ends a record. */
+export const MSG_EOR: u32 = 0x80;
 export const MSG_DONTWAIT: u32 = 0x40;
 /** Do not wait for the buffer: SysSocketSendCompletion tells when it is free. */
 export const MSG_ZEROCOPY: u32 = 0x400_0000;
@@ -71,11 +81,16 @@ const EPHEMERAL_FIRST: u32 = 0xc000;
 const EPHEMERAL_LAST: u32 = 0xffff;
 let nextEphemeral: u32 = EPHEMERAL_FIRST;
 
-/** Makes a socket. Returns its handle, -EPROTONOSUPPORT, -ENETDOWN, -ENOMEM or -ENFILE. */
+/**
+ * Makes a socket, SOCK_STREAM or SOCK_SEQPACKET. Returns its handle, -EPROTONOSUPPORT (also when no
+ * device carries such packets), -ENETDOWN, -ENOMEM or -ENFILE.
+ */
 export function SysSocket(type: i32): i32 {
-  if (type != SOCK_STREAM) return -Errno.EPROTONOSUPPORT;
+  if (type != SOCK_STREAM && type != SOCK_SEQPACKET) return -Errno.EPROTONOSUPPORT;
   if (firstInterface() == NO_INTERFACE) return -Errno.ENETDOWN;
-  const s = createSocket();
+  const wire = type == SOCK_STREAM ? VIRTIO_VSOCK_TYPE_STREAM : VIRTIO_VSOCK_TYPE_SEQPACKET;
+  if (!isCarried(wire)) return -Errno.EPROTONOSUPPORT;
+  const s = createSocket(wire);
   if (s == NO_SOCKET) return -Errno.ENOMEM;
   const handle = addHandle(s);
   if (handle < 0) destroySocket(s);
@@ -208,8 +223,8 @@ export function SysSocketAccept(socket: i32): i32 {
  * Connects to `port` of `cid`. Yields. Returns 0, -ETIMEDOUT, -ECONNRESET (refused), -EPROTO,
  * -EISCONN, -EALREADY, -EINPROGRESS (non-blocking: select for POLLOUT), -EADDRINUSE,
  * -EADDRNOTAVAIL, -EINVAL (a listener), -EAGAIN (non-blocking, and the device has no room),
- * -ENETDOWN, -ENOMEM or -EBADF; after an error the socket may try again. An attempt goes on to its
- * time-out without the caller, too.
+ * -EPROTONOSUPPORT, -ENETDOWN, -ENOMEM or -EBADF; after an error the socket may try again. An
+ * attempt goes on to its time-out without the caller, too.
  */
 export function SysSocketConnect(socket: i32, cid: u32, port: u32): i32 {
   let s = socketOf(socket);
@@ -219,6 +234,7 @@ export function SysSocketConnect(socket: i32, cid: u32, port: u32): i32 {
   s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (room < 0) return room == -Errno.EAGAIN && !s.nonBlocking ? -Errno.ETIMEDOUT : room;
+  if (!carries(iface, s.type)) return -Errno.EPROTONOSUPPORT;
   const requested = request(s, iface, cid, port);
   if (requested < 0) return requested;
   if (s.nonBlocking) return -Errno.EINPROGRESS;

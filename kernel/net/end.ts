@@ -11,8 +11,8 @@ import { takePending } from "./backlog";
 import {
   destroySocket,
   dropReceived,
+  hasData,
   NO_SOCKET,
-  packetsOf,
   readersOf,
   receiveIsShut,
   Socket,
@@ -66,12 +66,12 @@ function closeTimedOut(arg: usize): void {
 
 /** Has the stream ended with nothing more to read? */
 export function atEnd(s: Socket): bool {
-  if (packetsOf(s).count != 0) return false;
+  if (hasData(s)) return false;
   return s.state == SocketState.Disconnected ? s.error == 0 : receiveIsShut(s);
 }
 
 /** After a read: the peer had ended both directions, and the last byte is out. */
 export function endIfDrained(s: Socket): void {
-  if (s.state != SocketState.Connected || packetsOf(s).count != 0) return;
+  if (s.state != SocketState.Connected || hasData(s)) return;
   if (s.peerShutdown == VIRTIO_VSOCK_SHUTDOWN_BOTH) reset(s, 0);
 }

@@ -21,6 +21,7 @@ export const LINGER_BYTES_MAX: u32 = 4096;
 export class NetworkInterface {
   cid: u32;
   up: bool;
+  types: u32; // bit for each type of socket that its packets may belong to
   segmentsMax: u32; // buffers that one packet may consist of, the header's included
   outgoing: PacketQueue; // sent, but the ring was full
   unfreed: u64; // capacity of all sent packets that count
@@ -67,6 +68,19 @@ export function claimInterfaces(drain: u32, reset: u32): bool {
   resetOwner = reset;
   for (let i: u32 = 0; i < interfaceCount; i++) arrivalsComplete(interfaceAt(i));
   return true;
+}
+
+/** May packets of sockets of this type be handed over? */
+export function carries(iface: NetworkInterface, type: u32): bool {
+  return iface != NO_INTERFACE && ((iface.types >> type) & 1) != 0;
+}
+
+/** Does any interface carry them? */
+export function isCarried(type: u32): bool {
+  for (let i: u32 = 0; i < interfaceCount; i++) {
+    if (carries(interfaceAt(i), type)) return true;
+  }
+  return false;
 }
 
 /** May a packet be handed over without an error? */

@@ -7,13 +7,28 @@ import { HandleTable } from "../handle";
 import { releasePacket } from "./interface";
 import { Packet, payloadOf } from "./packet";
 import { giveCredit, waitForData } from "./receive";
-import { dropPacket, NO_SOCKET, packetsOf, Socket, socketOf, statsOf } from "./socket";
+import { putBack, takePart } from "./message";
+import {
+  dropPacket,
+  hasData,
+  isSeqpacket,
+  NO_SOCKET,
+  packetsOf,
+  Socket,
+  socketOf,
+  statsOf,
+} from "./socket";
 import { tally } from "./stats";
 
 /** The bytes were copied once: out of a small packet, or for want of buffers. */
 export const LOAN_COPIED: u32 = 1;
 /** The rest of a packet whose begin was read by SysSocketRecv. */
 export const LOAN_PARTIAL: u32 = 2;
+
+/** The last part of a message, and of a record. */
+export const LOAN_EOM: u32 = 4;
+export const LOAN_EOR: u32 = 8;
+const LOAN_MARKS_SHIFT: u32 = 2;
 
 /** Packets that one socket may have lent. */
 const LOANS_MAX: u32 = 256;
@@ -47,11 +62,17 @@ export function SysSocketRecvLoan(socket: i32, list: usize, max: u32, flags: u32
   const s = socketOf(socket);
   let lent: u32 = 0;
   let error: i32 = -Errno.ENOBUFS;
-  while (lent < max && s.loans < LOANS_MAX) {
-    const packet = packetsOf(s).first;
-    if (!packet) break;
+  while (lent < max && s.loans < LOANS_MAX && hasData(s)) {
+    const packet = isSeqpacket(s) ? takePart(s) : packetsOf(s).pop();
+    if (!packet) {
+      error = -Errno.ENOMEM;
+      break;
+    }
     error = lend(s, socket, packet, changetype<Loan>(list + lent * offsetof<Loan>()));
-    if (error < 0) break;
+    if (error < 0) {
+      putBack(s, packet);
+      break;
+    }
     lent++;
   }
   return lent == 0 ? error : <i32>lent;
@@ -60,7 +81,6 @@ export function SysSocketRecvLoan(socket: i32, list: usize, max: u32, flags: u32
 function lend(s: Socket, socket: i32, packet: Packet, loan: Loan): i32 {
   const token = loans.add(changetype<usize>(packet));
   if (token < 0) return -Errno.ENOMEM;
-  packetsOf(s).pop();
   packet.owner = socket;
   packet.epoch = s.epoch;
   s.loans++;
@@ -68,6 +88,7 @@ function lend(s: Socket, socket: i32, packet: Packet, loan: Loan): i32 {
   loan.address = payloadOf(packet) + packet.offset;
   loan.length = packet.length - packet.offset;
   loan.flags = (packet.received ? 0 : LOAN_COPIED) | (packet.offset == 0 ? 0 : LOAN_PARTIAL);
+  loan.flags |= packet.marks << LOAN_MARKS_SHIFT;
   if (packet.received) tally(statsOf(s), NetStats.loaned, loan.length);
   return token;
 }

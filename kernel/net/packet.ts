@@ -22,6 +22,8 @@ export class Packet {
   pooled: bool; // it goes back to the pool, not to the heap
   received: bool; // it came out of a receive ring
   bounced: bool; // the driver is to copy it into a buffer of the ring
+  isRecords: bool; // small parts of messages, behind a word each (message.ts)
+  marks: u32; // EOM and EOR of a received part
 }
 
 /** One buffer of a gather send, as the application writes it. */
@@ -96,6 +98,8 @@ export function resetPacket(packet: Packet): void {
   packet.lending = null;
   packet.received = false;
   packet.bounced = false;
+  packet.isRecords = false;
+  packet.marks = 0;
 }
 
 /**
@@ -114,6 +118,14 @@ export class PacketQueue {
   first: Packet | null;
   last: Packet | null;
   count: u32;
+
+  /** In front of all others. */
+  unshift(packet: Packet): void {
+    packet.next = this.first;
+    this.first = packet;
+    if (!this.last) this.last = packet;
+    this.count++;
+  }
 
   push(packet: Packet): void {
     packet.next = null;

@@ -9,14 +9,17 @@ import {
   VsockOp,
 } from "../../drivers/abi/vsock";
 import { wait, wakeAll } from "../scheduler";
-import { MSG_DONTWAIT } from "./calls";
+import { MSG_DONTWAIT, MSG_TRUNC } from "./calls";
 import { atEnd, endIfDrained } from "./end";
+import { enqueuePart, isEndless, readMessage } from "./message";
 import { AllocatePacket, Packet, payloadOf } from "./packet";
 import { rxCopybreak } from "./settings";
 import {
   connectionError,
   deadlineOf,
   dropPacket,
+  hasData,
+  isSeqpacket,
   NO_SOCKET,
   packetsOf,
   readersOf,
@@ -35,7 +38,7 @@ const COALESCE_BYTES_MAX: u32 = 2048;
 /** RW: takes the payload of a packet into the socket. Returns true when it keeps the packet. */
 export function receiveData(s: Socket, packet: Packet): bool {
   const bytes = packet.length;
-  if (bytes == 0) return false;
+  if (bytes == 0 && !s.partial) return false; // V34
   const tooMuch = s.received + bytes - s.fwdCnt > s.bufAlloc;
   if (tooMuch || (s.peerShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0) {
     reset(s, Errno.EPROTO); // V35, D11
@@ -47,7 +50,8 @@ export function receiveData(s: Socket, packet: Packet): bool {
     s.fwdCnt += bytes; // nobody reads any more: consumed here, so that the peer can end
     return false;
   }
-  const kept = enqueue(s, packet);
+  const kept = isSeqpacket(s) ? enqueuePart(s, packet) : enqueue(s, packet);
+  if (isSeqpacket(s) && isEndless(s)) reset(s, Errno.EMSGSIZE);
   wakeAll(readersOf(s));
   return kept;
 }
@@ -77,22 +81,43 @@ function enqueue(s: Socket, packet: Packet): bool {
 }
 
 /**
- * Receives up to `length` bytes, as soon as there are any. Yields. Returns bytes; 0 at the end of
- * the stream, behind all data; -ECONNRESET, -ENOTCONN, -EAGAIN or -EBADF.
+ * Receives up to `length` bytes, as soon as there are any; of a seqpacket socket one message, once
+ * all of it is there, whose rest is lost when it is longer. Yields. Returns bytes, with MSG_TRUNC
+ * the length of the message; 0 at the end of the stream, behind all data; -ECONNRESET, -ENOTCONN,
+ * -EMSGSIZE (the peer sent a message larger than the window), -EAGAIN or -EBADF.
  */
 export function SysSocketRecv(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
   const ready = waitForData(socket, length, flags);
   if (ready <= 0) return ready;
   const s = socketOf(socket);
+  if (isSeqpacket(s)) return receiveMessage(s, buffer, length, flags, true);
   const copied = copyOut(s, buffer, length, true);
   giveCredit(s, copied);
   return <i32>copied;
 }
 
+function receiveMessage(s: Socket, buffer: usize, length: u32, flags: u32, consumes: bool): i32 {
+  const bytes = readMessage(s, buffer, length, consumes);
+  if (consumes) giveCredit(s, bytes);
+  return (flags & MSG_TRUNC) != 0 ? bytes : min(bytes, length);
+}
+
+/**
+ * Of the message that was read last: MSG_EOR if it ended a record, MSG_TRUNC if its rest is lost.
+ * -EBADF for no socket.
+ */
+export function SysSocketMessageFlags(socket: i32): i32 {
+  const s = socketOf(socket);
+  return s == NO_SOCKET ? -Errno.EBADF : s.messageFlags;
+}
+
 /** As SysSocketRecv, but the data stay for the next call. */
 export function SysSocketPeek(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
   const ready = waitForData(socket, length, flags);
-  return ready <= 0 ? ready : <i32>copyOut(socketOf(socket), buffer, length, false);
+  if (ready <= 0) return ready;
+  const s = socketOf(socket);
+  if (isSeqpacket(s)) return receiveMessage(s, buffer, length, flags, false);
+  return <i32>copyOut(s, buffer, length, false);
 }
 
 /** The application has consumed `bytes`: the peer may be told, or the connection be over. */
@@ -109,7 +134,7 @@ export function waitForData(socket: i32, length: u32, flags: u32): i32 {
   if (length > 0x7fff_ffff) return -Errno.EINVAL;
   const until = deadlineOf(s.receiveTimeoutNs);
   while (true) {
-    if (packetsOf(s).count != 0) return 1;
+    if (hasData(s)) return 1;
     if (atEnd(s)) return 0;
     const error = connectionError(s);
     if (error < 0) return error;

@@ -4,8 +4,8 @@ import { deadlineAfterMs } from "../clock";
 import { block, self } from "../scheduler";
 import { allocateNodes, joinQueue, releaseNodes } from "../thread";
 import {
+  hasData,
   NO_SOCKET,
-  packetsOf,
   readersOf,
   receiveIsShut,
   sendIsShut,
@@ -39,7 +39,7 @@ function readiness(handle: i32, events: u32): u32 {
   const s = socketOf(handle);
   if (s == NO_SOCKET) return POLLNVAL;
   let found: u32 = 0;
-  if (packetsOf(s).count != 0 || atEnd(s) || s.nextPending) found |= POLLIN;
+  if (hasData(s) || atEnd(s) || s.nextPending) found |= POLLIN;
   const open = s.state == SocketState.Connected && !sendIsShut(s);
   if (open && creditOf(s) != 0 && hasPayloadRoom(s.iface)) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {

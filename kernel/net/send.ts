@@ -3,10 +3,16 @@
 // last of them back.
 import { Errno } from "../../drivers/abi/errno";
 import { NetStats } from "../../drivers/abi/stats";
-import { VSOCK_PACKET_BYTES_MAX, VsockOp } from "../../drivers/abi/vsock";
+import {
+  VIRTIO_VSOCK_SEQ_EOM,
+  VIRTIO_VSOCK_SEQ_EOR,
+  VSOCK_PACKET_BYTES_MAX,
+  VsockHdr,
+  VsockOp,
+} from "../../drivers/abi/vsock";
 import { nowNs, NS_PER_S } from "../clock";
-import { isKilled, setInterruptible, shield, unshield, wait } from "../scheduler";
-import { MSG_DONTWAIT, MSG_ZEROCOPY } from "./calls";
+import { isKilled, setInterruptible, shield, unshield, wait, wakeAll } from "../scheduler";
+import { MSG_DONTWAIT, MSG_EOR, MSG_ZEROCOPY } from "./calls";
 import { hasPayloadRoom, waitForSendRoom } from "./interface";
 import {
   announce,
@@ -18,11 +24,20 @@ import {
   takeCompletion,
   waitersOf,
 } from "./lending";
-import { AllocatePacket, allocateLentPacket, IoVec, Packet, payloadOf, segmentOf } from "./packet";
+import {
+  AllocatePacket,
+  allocateLentPacket,
+  headerOf,
+  IoVec,
+  Packet,
+  payloadOf,
+  segmentOf,
+} from "./packet";
 import { SendMode, txCopybreak } from "./settings";
 import {
   connectionError,
   deadlineOf,
+  isSeqpacket,
   NO_SOCKET,
   sendIsShut,
   Socket,
@@ -83,6 +98,20 @@ function send(socket: i32, source: usize, entries: u32, length: u32, flags: u32)
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (length > 0x7fff_ffff) return -Errno.EINVAL;
+  if (isSeqpacket(s)) return sendMessage(socket, source, entries, length, flags);
+  return sendBytes(socket, source, entries, length, flags, 0);
+}
+
+/** As send(), of a socket that exists. The last packet is marked with `end`. */
+function sendBytes(
+  socket: i32,
+  source: usize,
+  entries: u32,
+  length: u32,
+  flags: u32,
+  end: u32,
+): i32 {
+  const s = socketOf(socket);
   const waits = !s.nonBlocking && (flags & MSG_DONTWAIT) == 0;
   const until = waits ? deadlineOf(s.sendTimeoutNs) : 0;
   const told = s.zeroCopy && (flags & MSG_ZEROCOPY) != 0;
@@ -91,21 +120,55 @@ function send(socket: i32, source: usize, entries: u32, length: u32, flags: u32)
   const lends = large && s.iface.segmentsMax > 1 && (told || (waits && isZeroCopy(s)));
   const lending = lends || told ? createLending() : null;
   if (!lending) {
-    return told ? -Errno.ENOMEM : sendCopies(socket, source, entries, length, until, null);
+    return told ? -Errno.ENOMEM : sendCopies(socket, source, entries, length, until, null, end);
   }
   lending.copied = !lends;
   lending.detached = told;
   shield(); // the device may read the buffers as long as they are lent
   setInterruptible(true);
   const sent = lends
-    ? sendLent(socket, source, entries, length, until, lending)
-    : sendCopies(socket, source, entries, length, until, lending);
+    ? sendLent(socket, source, entries, length, until, lending, end)
+    : sendCopies(socket, source, entries, length, until, lending, end);
   if (!told) takeBack(socket, lending);
   if (lending.announced) closeLending(lending);
   else freeLending(lending);
   setInterruptible(false);
   unshield();
   return sent;
+}
+
+/**
+ * Sends one message, whole or not at all: without credit for all of it a call that may not wait
+ * fails, and one that is cut short ends the connection, for the peer has seen its begin.
+ */
+function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flags: u32): i32 {
+  let s = socketOf(socket);
+  if (length == 0) return 0;
+  const waits = !s.nonBlocking && (flags & MSG_DONTWAIT) == 0;
+  const until = deadlineOf(s.sendTimeoutNs);
+  while (s.sendsMessage) {
+    if (!waits || wait(writersOf(s), until) < 0) return -Errno.EAGAIN;
+    s = socketOf(socket);
+    if (s == NO_SOCKET) return -Errno.EBADF;
+  }
+  const isOpen = s.state == SocketState.Connected;
+  if (isOpen && length > s.peerBufAlloc) return -Errno.EMSGSIZE; // V37
+  if (isOpen && !waits && length > creditOf(s)) return -Errno.EAGAIN;
+  const end: u32 = VIRTIO_VSOCK_SEQ_EOM | ((flags & MSG_EOR) != 0 ? VIRTIO_VSOCK_SEQ_EOR : 0);
+  shield(); // the next message must learn that this one is over
+  setInterruptible(true);
+  s.sendsMessage = true;
+  const sent = sendBytes(socket, source, entries, length, flags, end);
+  s = socketOf(socket);
+  if (s != NO_SOCKET) {
+    s.sendsMessage = false;
+    wakeAll(writersOf(s));
+    const isTorn = sent > 0 && sent < <i32>length;
+    if (isTorn && s.state == SocketState.Connected) reset(s, Errno.ECONNABORTED);
+  }
+  setInterruptible(false);
+  unshield();
+  return sent > 0 && sent < <i32>length ? -Errno.ECONNABORTED : sent;
 }
 
 function isZeroCopy(s: Socket): bool {
@@ -119,6 +182,7 @@ function sendCopies(
   length: u32,
   until: u64,
   told: Lending | null,
+  end: u32,
 ): i32 {
   let sent: u32 = 0;
   let error: i32 = 0;
@@ -133,7 +197,7 @@ function sendCopies(
       break;
     }
     copyIn(s, packet, source, entries, sent, bytes);
-    error = sendPayload(s, packet);
+    error = sendPayload(s, packet, sent + bytes == length ? end : 0);
     if (error < 0) break;
     if (sent == 0 && told) announce(s, told);
     sent += bytes;
@@ -179,6 +243,7 @@ function sendLent(
   length: u32,
   until: u64,
   lending: Lending,
+  end: u32,
 ): i32 {
   let sent: u32 = 0;
   let error: i32 = 0;
@@ -196,7 +261,7 @@ function sendLent(
     lending.pending++;
     const told = sent == 0 && lending.detached;
     const lent = packet.length; // the packet is the device's from here on
-    error = sendPayload(s, packet);
+    error = sendPayload(s, packet, sent + lent == length ? end : 0);
     if (error < 0) break;
     countLent(s, lent);
     if (told) announce(s, lending);
@@ -237,10 +302,11 @@ function lendSegment(packet: Packet, base: usize, bytes: u32): void {
   packet.length += bytes;
 }
 
-/** Sends RW. On failure the packet is freed. */
-function sendPayload(s: Socket, packet: Packet): i32 {
+/** Sends RW with these flags. On failure the packet is freed. */
+function sendPayload(s: Socket, packet: Packet, flags: u32): i32 {
   const bytes = packet.length;
   fillHeader(s, packet, VsockOp.RW);
+  store<u32>(headerOf(packet), flags, VsockHdr.flags);
   const error = sendFilled(s, packet);
   if (error < 0) return error;
   s.txCnt += bytes;

@@ -4,6 +4,7 @@ import { NetStats } from "../../drivers/abi/stats";
 import {
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
 } from "../../drivers/abi/vsock";
 import { NEVER, nowNs } from "../clock";
 import { HandleTable } from "../handle";
@@ -32,6 +33,7 @@ export const enum SocketState {
 export class Socket {
   handle: i32; // 0: not (or no longer) the application's
   state: SocketState;
+  type: u32; // of its packets
   iface: NetworkInterface; // NO_INTERFACE: any, of a listener, or none yet
   localPort: u32;
   remotePort: u32;
@@ -52,8 +54,12 @@ export class Socket {
   loans: u32; // packets that it has lent to the application
   epoch: u32; // of the connection: loans of an earlier one count for nothing
   keepsApart: bool; // SO_RCVLOAN: no packet is put behind another
+  messages: u32; // that are queued, of a seqpacket socket
+  partial: bool; // and the begin of one more
+  messageFlags: u32; // MSG_EOR and MSG_TRUNC of the one that was read last
   // Send side.
   sendMode: SendMode;
+  sendsMessage: bool; // a thread sends one: its parts must not be mixed with others
   zeroCopy: bool; // SO_ZEROCOPY: MSG_ZEROCOPY is obeyed
   txCnt: u32; // running total of payload bytes
   peerBufAlloc: u32;
@@ -131,7 +137,7 @@ export function socketOf(handle: i32): Socket {
 }
 
 /** A new socket without a handle; null: no memory. */
-export function createSocket(): Socket {
+export function createSocket(type: u32): Socket {
   const address = ToroAllocMem(SOCKET_BYTES);
   if (address == 0) return NO_SOCKET;
   if (reserveTimer() < 0) {
@@ -140,11 +146,13 @@ export function createSocket(): Socket {
   }
   socketsAlive++;
   const s = changetype<Socket>(address);
+  s.type = type;
   s.receiveTimeoutNs = NEVER;
   s.sendTimeoutNs = NEVER;
   s.connectTimeoutNs = CONNECT_TIMEOUT_NS;
   s.sendMode = sendMode;
-  s.windowFirst = min(WINDOW_MIN, windowMax);
+  // What is larger than the window can never be sent: no message waits for it to grow.
+  s.windowFirst = isSeqpacket(s) ? windowMax : min(WINDOW_MIN, windowMax);
   s.windowMax = windowMax;
   timerOf(s).arg = address;
   return s;
@@ -179,6 +187,15 @@ export function destroySocket(s: Socket): void {
   ToroFreeMem(changetype<usize>(s));
 }
 
+export function isSeqpacket(s: Socket): bool {
+  return s.type == VIRTIO_VSOCK_TYPE_SEQPACKET;
+}
+
+/** Is there something to read? */
+export function hasData(s: Socket): bool {
+  return isSeqpacket(s) ? s.messages != 0 : packetsOf(s).count != 0;
+}
+
 /** A packet has left the socket's queue for good. */
 export function dropPacket(s: Socket, packet: Packet): void {
   if (packet.received) s.pinned -= packet.capacity;
@@ -193,7 +210,8 @@ export function dropReceived(s: Socket): void {
   const packets = packetsOf(s);
   for (let p = packets.pop(); p; p = packets.pop()) releasePacket(p);
   s.fwdCnt = s.received;
-  s.pinned = s.loans = 0;
+  s.pinned = s.loans = s.messages = 0;
+  s.partial = false;
   s.epoch++;
 }
 

@@ -7,6 +7,7 @@
 import { Errno } from "../../drivers/abi/errno";
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
   VIRTIO_VSOCK_TYPE_STREAM,
   VsockHdr,
   VsockOp,
@@ -32,9 +33,9 @@ import {
   dropReceived,
   findSocket,
   firstInBucket,
+  hasData,
   hash,
   NO_SOCKET,
-  packetsOf,
   readersOf,
   receiveIsShut,
   sendIsShut,
@@ -69,19 +70,19 @@ function drain(iface: NetworkInterface): void {
 }
 
 function isForSocket(packet: Packet): bool {
-  const isStream = load<u16>(headerOf(packet), VsockHdr.type) == VIRTIO_VSOCK_TYPE_STREAM;
-  return isStream && addressee(packet) != NO_SOCKET;
+  return addressee(packet) != NO_SOCKET;
 }
 
-/** The connection that a packet belongs to, or NO_SOCKET. */
+/** The connection that a packet belongs to, by its type as well (V33), or NO_SOCKET. */
 function addressee(packet: Packet): Socket {
   const header = headerOf(packet);
-  return findSocket(
+  const s = findSocket(
     packet.iface,
     load<u32>(header, VsockHdr.dst_port),
     load<u32>(header, VsockHdr.src_cid),
     load<u32>(header, VsockHdr.src_port),
   );
+  return s != NO_SOCKET && s.type == load<u16>(header, VsockHdr.type) ? s : NO_SOCKET;
 }
 
 // What we send.
@@ -92,7 +93,7 @@ export function fillHeader(s: Socket, packet: Packet, op: u32): void {
   packet.iface = s.iface;
   address(packet, s.remoteCid, s.localPort, s.remotePort);
   store<u32>(header, packet.length, VsockHdr.len);
-  store<u16>(header, VIRTIO_VSOCK_TYPE_STREAM, VsockHdr.type);
+  store<u16>(header, <u16>s.type, VsockHdr.type);
   store<u16>(header, <u16>op, VsockHdr.op);
   store<u32>(header, op == VsockOp.SHUTDOWN ? s.localShutdown : 0, VsockHdr.flags);
   store<u32>(header, s.bufAlloc, VsockHdr.buf_alloc);
@@ -158,7 +159,9 @@ function refuse(packet: Packet): void {
   const remotePort = load<u32>(header, VsockHdr.src_port);
   reply.iface = packet.iface;
   address(reply, load<u32>(header, VsockHdr.src_cid), localPort, remotePort);
-  store<u16>(h, VIRTIO_VSOCK_TYPE_STREAM, VsockHdr.type);
+  const type = load<u16>(header, VsockHdr.type);
+  const isKnown = type == VIRTIO_VSOCK_TYPE_SEQPACKET;
+  store<u16>(h, isKnown ? type : <u16>VIRTIO_VSOCK_TYPE_STREAM, VsockHdr.type);
   store<u16>(h, VsockOp.RST, VsockHdr.op);
   if (SysNetworkSend(reply) < 0) FreePacket(reply);
 }
@@ -205,10 +208,6 @@ function lost(s: Socket, error: i32): void {
 function receive(packet: Packet): bool {
   const header = headerOf(packet);
   const op: u32 = load<u16>(header, VsockHdr.op);
-  if (load<u16>(header, VsockHdr.type) != VIRTIO_VSOCK_TYPE_STREAM) {
-    refuse(packet);
-    return false;
-  }
   const s = addressee(packet);
   if (s == NO_SOCKET) {
     if (op != VsockOp.REQUEST || !incoming(packet)) refuse(packet);
@@ -261,8 +260,9 @@ function incoming(packet: Packet): bool {
   const header = headerOf(packet);
   const listener = findSocket(packet.iface, load<u32>(header, VsockHdr.dst_port), 0, 0);
   if (listener == NO_SOCKET || listener.state != SocketState.Listening) return false;
+  if (listener.type != load<u16>(header, VsockHdr.type)) return false; // V33
   if (listener.pending >= listener.backlog) return false;
-  const s = createSocket();
+  const s = createSocket(listener.type);
   if (s == NO_SOCKET) return false;
   s.iface = packet.iface;
   s.localPort = listener.localPort;
@@ -309,7 +309,7 @@ function connecting(s: Socket, op: u32, header: usize): void {
 function peerShutdown(s: Socket, flags: u32): void {
   s.peerShutdown |= flags & VIRTIO_VSOCK_SHUTDOWN_BOTH;
   // V16: both directions are over and nothing is left to read, so RST ends it now.
-  if (s.peerShutdown == VIRTIO_VSOCK_SHUTDOWN_BOTH && packetsOf(s).count == 0) {
+  if (s.peerShutdown == VIRTIO_VSOCK_SHUTDOWN_BOTH && !hasData(s)) {
     reset(s, 0);
     return;
   }

@@ -32,7 +32,7 @@ export {
 } from "../../kernel/net/calls";
 export { loanCount, SysSocketRelease } from "../../kernel/net/loan";
 export { buffersInFlight, buffersKept } from "../../kernel/net/pool";
-export { SysSocketRecv } from "../../kernel/net/receive";
+export { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/receive";
 export { SysSocketSend } from "../../kernel/net/send";
 export { AllocatePacket, FreePacket, headerOf, payloadOf } from "../../kernel/net/packet";
 export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/interface";

@@ -1,0 +1,174 @@
+// Messages of seqpacket sockets (virtio 5.10.6.5): parts as packets brought them, the last one of a
+// message marked EOM. Small ones share buffers, each behind a word with its length and its marks,
+// so that a window full of tiny messages takes a multiple of its bytes, not a buffer for each.
+import { NetStats } from "../../drivers/abi/stats";
+import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR, VsockHdr } from "../../drivers/abi/vsock";
+import { MSG_EOR, MSG_TRUNC } from "./calls";
+import { AllocatePacket, headerOf, Packet, payloadOf } from "./packet";
+import { rxCopybreak } from "./settings";
+import { dropPacket, packetsOf, Socket, statsOf } from "./socket";
+import { copyPayload } from "./stats";
+import { mayPin } from "./window";
+
+/** Parts of up to so many bytes share a buffer. */
+const RECORD_BYTES_MAX: u32 = 2048;
+/** Of a buffer that they share. */
+const RECORDS_BYTES: u32 = 4096;
+/** The word in front of each: its length, and above that its marks. */
+const RECORD_HEAD: u32 = 4;
+const MARKS_SHIFT: u32 = 30;
+const LENGTH_MASK: u32 = (1 << MARKS_SHIFT) - 1;
+const MARKS: u32 = VIRTIO_VSOCK_SEQ_EOM | VIRTIO_VSOCK_SEQ_EOR;
+
+/** Queues a part, whose credit has been taken. Returns true when it keeps the packet. */
+export function enqueuePart(s: Socket, packet: Packet): bool {
+  const bytes = packet.length;
+  const marks = load<u32>(headerOf(packet), VsockHdr.flags) & MARKS;
+  if (bytes == 0 && !s.partial) return false; // V34: an empty message is none
+  const kept = bytes != 0 ? append(s, packet, marks) : markLast(s, packet, marks);
+  s.partial = (marks & VIRTIO_VSOCK_SEQ_EOM) == 0;
+  if (!s.partial) s.messages++;
+  return kept;
+}
+
+function append(s: Socket, packet: Packet, marks: u32): bool {
+  const bytes = packet.length;
+  if (!s.keepsApart && bytes <= RECORD_BYTES_MAX && addRecord(s, packet, marks)) return false;
+  const small = s.keepsApart && bytes <= rxCopybreak;
+  const copy = small || !mayPin(s, packet) ? AllocatePacket(bytes) : null;
+  const part = copy ? copy : packet;
+  if (copy) {
+    copyPayload(statsOf(s), NetStats.ringToSocket, payloadOf(copy), payloadOf(packet), bytes);
+    copy.length = bytes;
+  } else {
+    s.pinned += packet.capacity;
+  }
+  part.marks = marks;
+  packetsOf(s).push(part);
+  return !copy;
+}
+
+/** Puts a part behind those that share the last buffer. Returns false when there is no memory. */
+function addRecord(s: Socket, packet: Packet, marks: u32): bool {
+  const packets = packetsOf(s);
+  const bytes = packet.length;
+  const size = RECORD_HEAD + ((bytes + 3) & ~3);
+  let records = packets.last;
+  if (!records || !records.isRecords || records.length + size > records.capacity) {
+    records = AllocatePacket(RECORDS_BYTES);
+    if (!records) return false;
+    records.isRecords = true;
+    packets.push(records);
+  }
+  const at = payloadOf(records) + records.length;
+  store<u32>(at, bytes | (marks << MARKS_SHIFT));
+  copyPayload(
+    statsOf(s), NetStats.ringToSocket, at + RECORD_HEAD, payloadOf(packet), bytes,
+  );
+  records.length += size;
+  return true;
+}
+
+/** The last part of a message brings marks, but no bytes. Returns true when it keeps the packet. */
+function markLast(s: Socket, packet: Packet, marks: u32): bool {
+  const last = packetsOf(s).last;
+  if (!last) return false;
+  if (!last.isRecords) {
+    last.marks |= marks;
+    return false;
+  }
+  // Which record of it is the last one is not known any more: an empty one behind it says the same.
+  if (addRecord(s, packet, marks)) return false;
+  packet.marks = marks;
+  s.pinned += packet.capacity;
+  packetsOf(s).push(packet);
+  return true;
+}
+
+/**
+ * Copies the first message, of which there is one, as far as `length` bytes; takes all of it out of
+ * the queue if it is to be consumed. Returns its length; the socket has its flags.
+ */
+export function readMessage(s: Socket, buffer: usize, length: u32, consumes: bool): u32 {
+  const packets = packetsOf(s);
+  let total: u32 = 0;
+  let packet = packets.first;
+  let at: u32 = packet ? packet.offset : 0;
+  while (packet) {
+    let from = payloadOf(packet) + at;
+    let bytes = packet.length;
+    let marks: u32 = packet.marks;
+    if (packet.isRecords) {
+      const head = load<u32>(from);
+      bytes = head & LENGTH_MASK;
+      marks = head >> MARKS_SHIFT;
+      from += RECORD_HEAD;
+      at += RECORD_HEAD + ((bytes + 3) & ~3);
+    } else {
+      at = bytes;
+    }
+    const room = total < length ? min(bytes, length - total) : 0;
+    copyPayload(statsOf(s), NetStats.socketToUser, buffer + total, from, room);
+    total += bytes;
+    const next = packet.next;
+    const isRead = at == packet.length;
+    if (consumes) {
+      packet.offset = at;
+      if (isRead) dropFirst(s);
+    }
+    if ((marks & VIRTIO_VSOCK_SEQ_EOM) != 0) {
+      s.messageFlags = (marks & VIRTIO_VSOCK_SEQ_EOR) != 0 ? MSG_EOR : 0;
+      if (total > length) s.messageFlags |= MSG_TRUNC;
+      break;
+    }
+    if (isRead) {
+      packet = next;
+      at = 0;
+    }
+  }
+  if (consumes) s.messages--;
+  return total;
+}
+
+function dropFirst(s: Socket): void {
+  const packet = packetsOf(s).pop();
+  if (packet) dropPacket(s, packet);
+}
+
+/** Takes the first part out of the queue, as a packet of its own; null: no memory. */
+export function takePart(s: Socket): Packet | null {
+  const packet = packetsOf(s).first;
+  if (!packet) return null;
+  let part = packet;
+  if (packet.isRecords) {
+    const from = payloadOf(packet) + packet.offset;
+    const head = load<u32>(from);
+    const bytes = head & LENGTH_MASK;
+    const copy = AllocatePacket(bytes);
+    if (!copy) return null;
+    copyPayload(
+      statsOf(s), NetStats.socketToUser, payloadOf(copy), from + RECORD_HEAD, bytes,
+    );
+    copy.length = bytes;
+    copy.marks = head >> MARKS_SHIFT;
+    packet.offset += RECORD_HEAD + ((bytes + 3) & ~3);
+    if (packet.offset == packet.length) dropFirst(s);
+    part = copy;
+  } else {
+    packetsOf(s).pop();
+  }
+  if ((part.marks & VIRTIO_VSOCK_SEQ_EOM) != 0) s.messages--;
+  return part;
+}
+
+/** Undoes takePart(). */
+export function putBack(s: Socket, part: Packet): void {
+  packetsOf(s).unshift(part);
+  if ((part.marks & VIRTIO_VSOCK_SEQ_EOM) != 0) s.messages++;
+}
+
+/** A message that cannot end: it fills the window, and no other one is there to be read. */
+export function isEndless(s: Socket): bool {
+  return s.partial && s.messages == 0 && s.received - s.fwdCnt == s.bufAlloc;
+}
+
