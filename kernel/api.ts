@@ -39,11 +39,13 @@ export {
   SysSocketClose,
   SysSocketConnect,
   SysSocketListen,
+  SysSocketLocalAddress,
+  SysSocketPeerAddress,
   SysSocketReceiveCounter,
-  SysSocketSetOption,
   SysSocketShutdown,
   SysSocketStat,
 } from "./net/calls";
+export { SysSocketGetOption, SysSocketSetOption } from "./net/options";
 export { SysSocketMessageFlags, SysSocketPeek, SysSocketRecv } from "./net/receive";
 export { SysSocketRecvLoan, SysSocketRelease } from "./net/loan";
 export { SysSocketSelect } from "./net/select";

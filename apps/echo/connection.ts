@@ -2,13 +2,8 @@
 // back, in that order. A short exchange is one send that waits for its buffers; when much has come
 // at once, sends go on while the device still has the buffers of those before.
 import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
-import {
-  MSG_DONTWAIT,
-  MSG_ZEROCOPY,
-  SO_ZEROCOPY,
-  SysSocketClose,
-  SysSocketSetOption,
-} from "../../kernel/net/calls";
+import { MSG_DONTWAIT, MSG_ZEROCOPY, SysSocketClose } from "../../kernel/net/calls";
+import { SO_ZEROCOPY, SysSocketSetOption } from "../../kernel/net/options";
 import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan";
 import { IoVec } from "../../kernel/net/packet";
 import { POLLIN, SelectEntry, SysSocketSelect } from "../../kernel/net/select";

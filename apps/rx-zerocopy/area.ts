@@ -8,7 +8,8 @@
 import { Errno } from "../../drivers/abi/errno";
 import { NetStats } from "../../drivers/abi/stats";
 import { ToroFreeMem, ToroGetAlignedMem } from "../../kernel/memory";
-import { MSG_DONTWAIT, SO_RCVLOAN, SysSocketSetOption } from "../../kernel/net/calls";
+import { MSG_DONTWAIT } from "../../kernel/net/calls";
+import { SO_RCVLOAN, SysSocketSetOption } from "../../kernel/net/options";
 import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan";
 import { waitForData } from "../../kernel/net/receive";
 import { NO_SOCKET, packetsOf, socketOf, SocketState, statsOf } from "../../kernel/net/socket";

@@ -9,17 +9,15 @@ import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem } from "../../kernel/memory";
 import {
   MSG_DONTWAIT,
-  SO_RCVBUF,
-  SO_RCVLOAN,
   SOCK_STREAM,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-  SysSocketSetOption,
   SysSocketShutdown,
 } from "../../kernel/net/calls";
+import { SO_RCVBUF, SO_RCVLOAN, SysSocketSetOption } from "../../kernel/net/options";
 import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan";
 import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
 import { SysSocketSend } from "../../kernel/net/send";

@@ -3,13 +3,8 @@
 import { Errno } from "../../drivers/abi/errno";
 import { nowNs, NS_PER_MS } from "../../kernel/clock";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import {
-  SO_RCVTIMEO,
-  SO_SNDTIMEO,
-  SysSocketClose,
-  SysSocketSetOption,
-  SysSocketShutdown,
-} from "../../kernel/net/calls";
+import { SysSocketClose, SysSocketShutdown } from "../../kernel/net/calls";
+import { SO_RCVTIMEO, SO_SNDTIMEO, SysSocketSetOption } from "../../kernel/net/options";
 import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
 import { answer, refuse } from "./answer";
 import { HEAD_BYTES_MAX, parseRequest } from "./request";

@@ -3,15 +3,14 @@ import { parameterNumber } from "../../kernel/commandline";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem } from "../../kernel/memory";
 import {
-  SO_BINDTODEVICE,
   SOCK_STREAM,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-  SysSocketSetOption,
 } from "../../kernel/net/calls";
+import { SO_BINDTODEVICE, SysSocketSetOption } from "../../kernel/net/options";
 import { SysSocketRecv } from "../../kernel/net/receive";
 import { SysSocketSend } from "../../kernel/net/send";
 import { BeginThread } from "../../kernel/process";

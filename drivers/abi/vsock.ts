@@ -19,6 +19,7 @@ export const enum VsockConfig {
 export const VMADDR_CID_HOST = 2;
 /** The lowest CID that a guest may have: 0, 1 and 2 are reserved. */
 export const VMADDR_CID_MIN = 3;
+export const VMADDR_CID_ANY = 0xffffffff;
 export const VMADDR_PORT_ANY = 0xffffffff;
 
 /** 5.10.6 struct virtio_vsock_hdr. Byte offsets. */

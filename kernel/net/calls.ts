@@ -7,10 +7,11 @@ import {
   VIRTIO_VSOCK_SHUTDOWN_SEND,
   VIRTIO_VSOCK_TYPE_SEQPACKET,
   VIRTIO_VSOCK_TYPE_STREAM,
+  VMADDR_CID_ANY,
   VMADDR_PORT_ANY,
   VsockOp,
 } from "../../drivers/abi/vsock";
-import { NEVER, NS_PER_MS } from "../clock";
+import { NEVER } from "../clock";
 import { wait } from "../scheduler";
 import { startTimer } from "../timer";
 import { takePending } from "./backlog";
@@ -18,14 +19,12 @@ import { close, shutdown } from "./end";
 import {
   carries,
   firstInterface,
-  interfaceAt,
   isCarried,
   NetworkInterface,
   NO_INTERFACE,
   waitForSendRoom,
 } from "./interface";
 import { forgive } from "./owed";
-import { SendMode } from "./settings";
 import {
   addHandle,
   connectionError,
@@ -44,10 +43,11 @@ import {
   statsOf,
   timerOf,
   unhash,
+  writersOf,
 } from "./socket";
 import { copyStats } from "./stats";
 import { claimPackets, reset, sendControl } from "./stream";
-import { openWindow, setWindow } from "./window";
+import { openWindow } from "./window";
 
 export const SOCK_STREAM: i32 = 1;
 /** Messages, which arrive whole. */
@@ -59,23 +59,14 @@ export const MSG_EOR: u32 = 0x80;
 export const MSG_DONTWAIT: u32 = 0x40;
 /** Do not wait for the buffer: SysSocketSendCompletion tells when it is free. */
 export const MSG_ZEROCOPY: u32 = 0x400_0000;
-/** Options of SysSocketSetOption; the time-outs are in milliseconds, 0 waits for ever. */
-export const SO_RCVTIMEO: i32 = 20;
-export const SO_SNDTIMEO: i32 = 21;
-export const SO_CONNECT_TIMEOUT: i32 = 6;
-export const SO_NONBLOCK: i32 = 0x800;
-/** The receive window in bytes, 4096 to 256 MiB; credit is advertised in it from the start. */
-export const SO_RCVBUF: i32 = 8;
-/** The index of the device, before bind or connect: no other one is listened on or used. */
-export const SO_BINDTODEVICE: i32 = 25;
-/** 1: MSG_ZEROCOPY is obeyed. */
-export const SO_ZEROCOPY: i32 = 60;
-/** A SendMode. */
-export const SO_SENDMODE: i32 = 0x801;
-/** 1: received packets are kept apart, for loans; 0: small ones are put together. */
-export const SO_RCVLOAN: i32 = 0x802;
-const WINDOW_LEAST: u32 = 4096;
-const WINDOW_MOST: u32 = 1 << 28;
+
+/** Where a socket is, as SysSocketLocalAddress and SysSocketPeerAddress write it. */
+@unmanaged
+export class SocketAddress {
+  cid: u32;
+  port: u32;
+}
+
 const BACKLOG_MAX: u32 = 4096;
 const EPHEMERAL_FIRST: u32 = 0xc000;
 const EPHEMERAL_LAST: u32 = 0xffff;
@@ -96,61 +87,6 @@ export function SysSocket(type: i32): i32 {
   if (handle < 0) destroySocket(s);
   else claimPackets();
   return handle;
-}
-
-/**
- * Sets an option; listeners hand theirs down to what they accept. Returns 0, -EBADF, -EINVAL,
- * -ENODEV (no such device), -ENOMEM (no budget for that window).
- */
-export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
-  const s = socketOf(socket);
-  if (s == NO_SOCKET) return -Errno.EBADF;
-  const timeoutNs = value == 0 ? NEVER : <u64>value * NS_PER_MS;
-  switch (option) {
-    case SO_RCVTIMEO:
-      s.receiveTimeoutNs = timeoutNs;
-      return 0;
-    case SO_SNDTIMEO:
-      s.sendTimeoutNs = timeoutNs;
-      return 0;
-    case SO_CONNECT_TIMEOUT:
-      s.connectTimeoutNs = timeoutNs;
-      return 0;
-    case SO_NONBLOCK:
-      s.nonBlocking = value != 0;
-      return 0;
-    case SO_ZEROCOPY:
-      s.zeroCopy = value != 0;
-      return 0;
-    case SO_RCVLOAN:
-      s.keepsApart = value != 0;
-      return 0;
-    case SO_SENDMODE:
-      if (value > <u32>SendMode.ZeroCopy) return -Errno.EINVAL;
-      s.sendMode = <SendMode>value;
-      return 0;
-    case SO_RCVBUF:
-      return setReceiveBuffer(s, value);
-    case SO_BINDTODEVICE:
-      return bindToDevice(s, value);
-    default:
-      return -Errno.EINVAL;
-  }
-}
-
-function setReceiveBuffer(s: Socket, bytes: u32): i32 {
-  if (bytes < WINDOW_LEAST || bytes > WINDOW_MOST) return -Errno.EINVAL;
-  if (s.state == SocketState.Connected) return setWindow(s, bytes) ? 0 : -Errno.ENOMEM;
-  s.windowMax = s.windowFirst = bytes;
-  return 0;
-}
-
-function bindToDevice(s: Socket, index: u32): i32 {
-  if (s.state != SocketState.Created) return -Errno.EINVAL;
-  const iface = interfaceAt(index);
-  if (iface == NO_INTERFACE) return -Errno.ENODEV;
-  s.iface = iface;
-  return 0;
 }
 
 /** Gives the socket its local port; VMADDR_PORT_ANY picks one. Returns 0 or an error. */
@@ -329,15 +265,47 @@ export function SysSocketReceiveCounter(socket: i32): usize {
   return s == NO_SOCKET ? 0 : changetype<usize>(s) + offsetof<Socket>("received");
 }
 
+/** Writes the socket's own address; what it has not got yet is ANY. Returns 0 or -EBADF. */
+export function SysSocketLocalAddress(socket: i32, address: usize): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  const own = changetype<SocketAddress>(address);
+  own.cid = s.iface == NO_INTERFACE ? VMADDR_CID_ANY : s.iface.cid;
+  own.port = s.state == SocketState.Created ? VMADDR_PORT_ANY : s.localPort;
+  return 0;
+}
+
+/** Writes the address of the peer. Returns 0, -ENOTCONN or -EBADF. */
+export function SysSocketPeerAddress(socket: i32, address: usize): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  if (s.state < SocketState.Connected) return -Errno.ENOTCONN;
+  const peer = changetype<SocketAddress>(address);
+  peer.cid = s.remoteCid;
+  peer.port = s.remotePort;
+  return 0;
+}
+
 /**
  * Closes the socket: the handle is gone at once, data already sent still arrive, received data are
  * dropped, threads in calls on it get -EBADF. Buffers of MSG_ZEROCOPY whose completion was not read
- * must not change any more: read it first. Does not yield. Returns 0 or -EBADF.
+ * must not change any more: read it first. Does not yield, unless SO_LINGER says that it waits
+ * until the peer has taken all. Returns 0, -EAGAIN (it has not, in that time) or -EBADF.
  */
 export function SysSocketClose(socket: i32): i32 {
-  const s = socketOf(socket);
+  let s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
+  let result: i32 = 0;
+  if (s.lingerNs != 0 && s.state == SocketState.Connected && !s.nonBlocking) {
+    shutdown(s, VIRTIO_VSOCK_SHUTDOWN_BOTH);
+    const until = deadlineOf(s.lingerNs);
+    while (s.state == SocketState.Connected && result == 0) {
+      if (wait(writersOf(s), until) < 0) result = -Errno.EAGAIN;
+      s = socketOf(socket);
+      if (s == NO_SOCKET) return -Errno.EBADF;
+    }
+  }
   removeHandle(s);
   close(s);
-  return 0;
+  return result;
 }

@@ -84,6 +84,7 @@ function lend(s: Socket, socket: i32, packet: Packet, loan: Loan): i32 {
   packet.owner = socket;
   packet.epoch = s.epoch;
   s.loans++;
+  s.unread -= packet.length - packet.offset;
   loan.token = <u32>token;
   loan.address = payloadOf(packet) + packet.offset;
   loan.length = packet.length - packet.offset;

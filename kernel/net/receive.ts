@@ -6,6 +6,7 @@ import { NetStats } from "../../drivers/abi/stats";
 import {
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
+  vsockCredit,
   VsockOp,
 } from "../../drivers/abi/vsock";
 import { wait, wakeAll } from "../scheduler";
@@ -23,6 +24,7 @@ import {
   NO_SOCKET,
   packetsOf,
   readersOf,
+  receiveIsShut,
   Socket,
   socketOf,
   SocketState,
@@ -50,6 +52,7 @@ export function receiveData(s: Socket, packet: Packet): bool {
     s.fwdCnt += bytes; // nobody reads any more: consumed here, so that the peer can end
     return false;
   }
+  s.unread += bytes;
   const kept = isSeqpacket(s) ? enqueuePart(s, packet) : enqueue(s, packet);
   if (isSeqpacket(s) && isEndless(s)) reset(s, Errno.EMSGSIZE);
   wakeAll(readersOf(s));
@@ -92,13 +95,17 @@ export function SysSocketRecv(socket: i32, buffer: usize, length: u32, flags: u3
   const s = socketOf(socket);
   if (isSeqpacket(s)) return receiveMessage(s, buffer, length, flags, true);
   const copied = copyOut(s, buffer, length, true);
+  s.unread -= copied;
   giveCredit(s, copied);
   return <i32>copied;
 }
 
 function receiveMessage(s: Socket, buffer: usize, length: u32, flags: u32, consumes: bool): i32 {
   const bytes = readMessage(s, buffer, length, consumes);
-  if (consumes) giveCredit(s, bytes);
+  if (consumes) {
+    s.unread -= bytes;
+    giveCredit(s, bytes);
+  }
   return (flags & MSG_TRUNC) != 0 ? bytes : min(bytes, length);
 }
 
@@ -126,6 +133,25 @@ export function giveCredit(s: Socket, bytes: u32): void {
   endIfDrained(s);
 }
 
+/** Bytes that a receive of up to `length` waits for: no more than the window can bring. */
+function leastOf(s: Socket, length: u32): u32 {
+  const possible = s.unread + vsockCredit(s.bufAlloc, s.received, s.fwdCnt);
+  return min(min(s.receiveLeast, length), possible);
+}
+
+/** Would a receive of up to `length` return with data? */
+export function isReadable(s: Socket, length: u32): bool {
+  if (!hasData(s)) return false;
+  if (isSeqpacket(s) || s.unread >= leastOf(s, length)) return true;
+  return receiveIsShut(s) || s.state != SocketState.Connected;
+}
+
+/** Does the peer not know that it may send what a receive waits for? (V39) */
+function isUntold(s: Socket, length: u32): bool {
+  if (!hasData(s) || s.state != SocketState.Connected) return false;
+  return vsockCredit(s.bufAlloc, s.received, s.fwdTold) < leastOf(s, length) - s.unread;
+}
+
 /** Returns 1 when data are queued, 0 at the end of the stream, or an error. Yields. */
 export function waitForData(socket: i32, length: u32, flags: u32): i32 {
   let s = socketOf(socket);
@@ -134,11 +160,12 @@ export function waitForData(socket: i32, length: u32, flags: u32): i32 {
   if (length > 0x7fff_ffff) return -Errno.EINVAL;
   const until = deadlineOf(s.receiveTimeoutNs);
   while (true) {
-    if (hasData(s)) return 1;
+    if (isReadable(s, length)) return 1;
     if (atEnd(s)) return 0;
     const error = connectionError(s);
     if (error < 0) return error;
     if (s.nonBlocking || (flags & MSG_DONTWAIT) != 0) return -Errno.EAGAIN;
+    if (isUntold(s, length)) sendSoon(s, VsockOp.CREDIT_UPDATE);
     if (wait(readersOf(s), until) < 0) return -Errno.EAGAIN;
     s = socketOf(socket);
     if (s == NO_SOCKET) return -Errno.EBADF;

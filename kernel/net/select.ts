@@ -4,7 +4,6 @@ import { deadlineAfterMs } from "../clock";
 import { block, self } from "../scheduler";
 import { allocateNodes, joinQueue, releaseNodes } from "../thread";
 import {
-  hasData,
   NO_SOCKET,
   readersOf,
   receiveIsShut,
@@ -15,6 +14,7 @@ import {
 } from "./socket";
 import { hasPayloadRoom, sendersOf } from "./interface";
 import { atEnd } from "./end";
+import { isReadable } from "./receive";
 import { creditOf } from "./window";
 
 /** Events of SysSocketSelect, Linux poll numbers. */
@@ -39,7 +39,8 @@ function readiness(handle: i32, events: u32): u32 {
   const s = socketOf(handle);
   if (s == NO_SOCKET) return POLLNVAL;
   let found: u32 = 0;
-  if (hasData(s) || atEnd(s) || s.nextPending) found |= POLLIN;
+  const readable = isReadable(s, i32.MAX_VALUE) || atEnd(s);
+  if (readable || s.nextPending) found |= POLLIN;
   const open = s.state == SocketState.Connected && !sendIsShut(s);
   if (open && creditOf(s) != 0 && hasPayloadRoom(s.iface)) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {

@@ -46,6 +46,8 @@ export class Socket {
   // Receive side, virtio 5.10.6.3.
   bufAlloc: u32; // window: what the peer may have in flight to us
   received: u32; // running total of payload bytes
+  unread: u32; // of them queued
+  receiveLeast: u32; // SO_RCVLOWAT
   fwdCnt: u32; // of them consumed by the application
   fwdTold: u32; // fwdCnt in the last packet that we sent
   windowFirst: u32; // with which a connection begins
@@ -83,6 +85,7 @@ export class Socket {
   // Time-outs in ns; NEVER: none.
   receiveTimeoutNs: u64;
   sendTimeoutNs: u64;
+  lingerNs: u64; // SO_LINGER; 0: close does not wait
   connectTimeoutNs: u64;
 }
 
@@ -150,6 +153,7 @@ export function createSocket(type: u32): Socket {
   s.receiveTimeoutNs = NEVER;
   s.sendTimeoutNs = NEVER;
   s.connectTimeoutNs = CONNECT_TIMEOUT_NS;
+  s.receiveLeast = 1;
   s.sendMode = sendMode;
   // What is larger than the window can never be sent: no message waits for it to grow.
   s.windowFirst = isSeqpacket(s) ? windowMax : min(WINDOW_MIN, windowMax);
@@ -210,7 +214,7 @@ export function dropReceived(s: Socket): void {
   const packets = packetsOf(s);
   for (let p = packets.pop(); p; p = packets.pop()) releasePacket(p);
   s.fwdCnt = s.received;
-  s.pinned = s.loans = s.messages = 0;
+  s.pinned = s.loans = s.messages = s.unread = 0;
   s.partial = false;
   s.epoch++;
 }

@@ -274,6 +274,8 @@ function incoming(packet: Packet): bool {
   s.sendMode = listener.sendMode;
   s.zeroCopy = listener.zeroCopy;
   s.keepsApart = listener.keepsApart;
+  s.receiveLeast = listener.receiveLeast;
+  s.lingerNs = listener.lingerNs;
   s.windowFirst = listener.windowFirst;
   s.windowMax = listener.windowMax;
   s.state = SocketState.Connected;

@@ -25,11 +25,13 @@ export {
   SysSocketClose,
   SysSocketConnect,
   SysSocketListen,
+  SysSocketLocalAddress,
+  SysSocketPeerAddress,
   SysSocketReceiveCounter,
-  SysSocketSetOption,
   SysSocketShutdown,
   SysSocketStat,
 } from "../../kernel/net/calls";
+export { SysSocketGetOption, SysSocketSetOption } from "../../kernel/net/options";
 export { loanCount, SysSocketRelease } from "../../kernel/net/loan";
 export { buffersInFlight, buffersKept } from "../../kernel/net/pool";
 export { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/receive";

@@ -1,0 +1,143 @@
+// What can be set on a socket, and asked of it; numbers and meanings are Linux's where it has them.
+import { Errno } from "../../drivers/abi/errno";
+import { NEVER, NS_PER_MS } from "../clock";
+import { SOCK_SEQPACKET, SOCK_STREAM } from "./calls";
+import { interfaceAt, NO_INTERFACE } from "./interface";
+import { SendMode } from "./settings";
+import { isSeqpacket, NO_SOCKET, Socket, socketOf, SocketState } from "./socket";
+import { setWindow } from "./window";
+
+/** Time-outs are in milliseconds, 0 waits for ever. */
+export const SO_RCVTIMEO: i32 = 20;
+export const SO_SNDTIMEO: i32 = 21;
+export const SO_CONNECT_TIMEOUT: i32 = 6;
+export const SO_NONBLOCK: i32 = 0x800;
+/** The receive window in bytes, 4096 to 256 MiB; credit is advertised in it from the start. */
+export const SO_RCVBUF: i32 = 8;
+/** Bytes that a stream's receive waits for, if so many were asked for and can be in the window. */
+export const SO_RCVLOWAT: i32 = 18;
+/** Milliseconds that close waits for the peer to have taken all; 0: it does not wait. */
+export const SO_LINGER: i32 = 13;
+/** The index of the device, before bind or connect: no other one is listened on or used. */
+export const SO_BINDTODEVICE: i32 = 25;
+/** 1: MSG_ZEROCOPY is obeyed. */
+export const SO_ZEROCOPY: i32 = 60;
+/** A SendMode. */
+export const SO_SENDMODE: i32 = 0x801;
+/** 1: received packets are kept apart, for loans; 0: small ones are put together. */
+export const SO_RCVLOAN: i32 = 0x802;
+/** Only to be asked: SOCK_STREAM or SOCK_SEQPACKET; the errno that ended it; 1 for a listener. */
+export const SO_TYPE: i32 = 3;
+export const SO_ERROR: i32 = 4;
+export const SO_ACCEPTCONN: i32 = 30;
+/** Bytes that wait to be read, and bytes that were sent and the peer has not consumed. */
+export const SIOCINQ: i32 = 0x541b;
+export const SIOCOUTQ: i32 = 0x5411;
+
+const WINDOW_LEAST: u32 = 4096;
+const WINDOW_MOST: u32 = 1 << 28;
+
+/**
+ * Sets an option; listeners hand theirs down to what they accept. Returns 0, -EBADF, -EINVAL,
+ * -ENODEV (no such device), -ENOMEM (no budget for that window).
+ */
+export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  const timeoutNs = value == 0 ? NEVER : <u64>value * NS_PER_MS;
+  switch (option) {
+    case SO_RCVTIMEO:
+      s.receiveTimeoutNs = timeoutNs;
+      return 0;
+    case SO_SNDTIMEO:
+      s.sendTimeoutNs = timeoutNs;
+      return 0;
+    case SO_CONNECT_TIMEOUT:
+      s.connectTimeoutNs = timeoutNs;
+      return 0;
+    case SO_NONBLOCK:
+      s.nonBlocking = value != 0;
+      return 0;
+    case SO_ZEROCOPY:
+      s.zeroCopy = value != 0;
+      return 0;
+    case SO_RCVLOAN:
+      s.keepsApart = value != 0;
+      return 0;
+    case SO_SENDMODE:
+      if (value > <u32>SendMode.ZeroCopy) return -Errno.EINVAL;
+      s.sendMode = <SendMode>value;
+      return 0;
+    case SO_RCVBUF:
+      return setReceiveBuffer(s, value);
+    case SO_RCVLOWAT:
+      s.receiveLeast = max<u32>(value, 1);
+      return 0;
+    case SO_LINGER:
+      s.lingerNs = <u64>value * NS_PER_MS;
+      return 0;
+    case SO_BINDTODEVICE:
+      return bindToDevice(s, value);
+    default:
+      return -Errno.EINVAL;
+  }
+}
+
+function setReceiveBuffer(s: Socket, bytes: u32): i32 {
+  if (bytes < WINDOW_LEAST || bytes > WINDOW_MOST) return -Errno.EINVAL;
+  if (s.state == SocketState.Connected) return setWindow(s, bytes) ? 0 : -Errno.ENOMEM;
+  s.windowMax = s.windowFirst = bytes;
+  return 0;
+}
+
+function bindToDevice(s: Socket, index: u32): i32 {
+  if (s.state != SocketState.Created) return -Errno.EINVAL;
+  const iface = interfaceAt(index);
+  if (iface == NO_INTERFACE) return -Errno.ENODEV;
+  s.iface = iface;
+  return 0;
+}
+
+/** The value of an option, or -EBADF, -EINVAL. Does not yield. */
+export function SysSocketGetOption(socket: i32, option: i32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  switch (option) {
+    case SO_RCVTIMEO:
+      return inMs(s.receiveTimeoutNs);
+    case SO_SNDTIMEO:
+      return inMs(s.sendTimeoutNs);
+    case SO_CONNECT_TIMEOUT:
+      return inMs(s.connectTimeoutNs);
+    case SO_LINGER:
+      return inMs(s.lingerNs);
+    case SO_NONBLOCK:
+      return s.nonBlocking;
+    case SO_ZEROCOPY:
+      return s.zeroCopy;
+    case SO_RCVLOAN:
+      return s.keepsApart;
+    case SO_SENDMODE:
+      return s.sendMode;
+    case SO_RCVBUF:
+      return s.windowMax;
+    case SO_RCVLOWAT:
+      return s.receiveLeast;
+    case SO_TYPE:
+      return isSeqpacket(s) ? SOCK_SEQPACKET : SOCK_STREAM;
+    case SO_ERROR:
+      return s.state == SocketState.Disconnected ? s.error : 0;
+    case SO_ACCEPTCONN:
+      return s.state == SocketState.Listening;
+    case SIOCINQ:
+      return s.unread;
+    case SIOCOUTQ:
+      return s.txCnt - s.peerFwdCnt;
+    default:
+      return -Errno.EINVAL;
+  }
+}
+
+function inMs(ns: u64): i32 {
+  return ns == NEVER ? 0 : <i32>min<u64>(ns / NS_PER_MS, i32.MAX_VALUE);
+}
