@@ -8,6 +8,7 @@ import { VIRTIO_ID_VSOCK } from "../../drivers/abi/virtio.ts";
 import {
   VIRTIO_VSOCK_F_STREAM,
   VIRTIO_VSOCK_TYPE_STREAM,
+  VMADDR_CID_HOST,
   VMADDR_CID_MIN,
   VSOCK_QUEUE_RX,
   VSOCK_QUEUE_TX,
@@ -15,43 +16,37 @@ import {
   VsockOp,
 } from "../../drivers/abi/vsock.ts";
 import type { DeviceHost, VirtioDevice } from "../device.ts";
-import type { TcpAddress } from "../sockets.ts";
-import { NodeSockets, type SocketAddress, type Sockets, type StreamSocket } from "../sockets.ts";
+import type { PairSocket } from "../sockets/pair.ts";
+import { NodeSockets, type StreamSocket, type TcpAddress } from "../sockets.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { Budget } from "./vsock/budget.ts";
 import { Connection } from "./vsock/connection.ts";
 import { Ledger } from "./vsock/copy.ts";
-import { type Hub, LIMITS, type ReceiveMode, type VsockLimits } from "./vsock/hub.ts";
+import { Flushing } from "./vsock/flushing.ts";
+import { type Hub, LIMITS, type Opened, type ReceiveMode } from "./vsock/hub.ts";
 import { Handshakes, type HybridClients, okLine } from "./vsock/hybrid.ts";
 import { type Clients, Listeners, type PublishedPort } from "./vsock/listeners.ts";
-import { empty, RingShare } from "./vsock/outbound.ts";
+import { assertCid, type VsockOptions } from "./vsock/options.ts";
+import { RingShare } from "./vsock/outbound.ts";
 import { GuestPacket, type HostPacket } from "./vsock/packet.ts";
 import { Probes } from "./vsock/probes.ts";
+import { Routes } from "./vsock/routes.ts";
 import type { RxRing } from "./vsock/rx-ring.ts";
 import { State } from "./vsock/state.ts";
 import { type ConnectionStats, countFrom, type VsockStats } from "./vsock/stats.ts";
-import { Deadlines, isGuestTarget, Table } from "./vsock/table.ts";
+import type { SwitchMember, VsockSwitch } from "./vsock/switch.ts";
+import { Deadlines, Table } from "./vsock/table.ts";
 import { ToGuest } from "./vsock/to-guest.ts";
 
 export type { ReceiveMode, VsockLimits } from "./vsock/hub.ts";
 export type { PublishedPort } from "./vsock/listeners.ts";
+export type { VsockOptions } from "./vsock/options.ts";
 export type { ConnectionStats, Traffic, VsockStats } from "./vsock/stats.ts";
 
 const QUEUE_SIZE_MAX = 32768;
 const EVENT_QUEUE_SIZE_MAX = 64;
 
-export interface VsockOptions {
-  /** The guest's address; 3 by default, which is also the lowest. */
-  readonly cid?: number;
-  readonly sockets?: Sockets;
-  /** Where REQUEST to a host port leads. A port that is not in it leads to the path, if any. */
-  readonly connect?: ReadonlyMap<number, SocketAddress>;
-  readonly limits?: Partial<VsockLimits>;
-  /** How bytes of clients are read; "adaptive" by default. */
-  readonly receive?: ReceiveMode;
-}
-
-export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
+export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, SwitchMember {
   readonly id = VIRTIO_ID_VSOCK;
   readonly name = "vsock";
   readonly features = 1n << BigInt(VIRTIO_VSOCK_F_STREAM);
@@ -63,18 +58,17 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
   readonly share = new RingShare();
   readonly receiveMode: ReceiveMode;
   readonly #cid: number;
-  readonly #sockets: Sockets;
-  readonly #targets: ReadonlyMap<number, SocketAddress>;
+  readonly #switch: VsockSwitch | null;
+  readonly #routes: Routes;
   readonly #budget: Budget;
   readonly #table: Table;
   readonly #deadlines: Deadlines;
   readonly #fromGuest = new GuestPacket();
   readonly #toGuest: ToGuest;
-  readonly #flushing: Connection[] = []; // of this turn
+  readonly #flushing = new Flushing();
   readonly #listeners: Listeners;
   readonly #handshakes = new Handshakes(this);
   readonly #probes: Probes;
-  #path: string | null = null;
   #host: DeviceHost | null = null;
   #tx: VirtQueue | null = null;
   #marked = false;
@@ -82,23 +76,23 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
   #disposed = false;
   #drained: (() => void)[] = [];
 
-  /** Throws on a reserved CID (V10) and on mapped ports that cannot be. */
+  /** Throws on a CID that is reserved (V10) or taken, and on mapped ports that cannot be. */
   constructor(options: VsockOptions = {}) {
-    const { cid = VMADDR_CID_MIN, sockets, connect, limits, receive = "adaptive" } = options;
-    if (!Number.isInteger(cid) || cid < VMADDR_CID_MIN || cid >= 0xffffffff) {
-      throw new Error(`vsock: CID ${cid} is reserved or out of range`);
-    }
+    const { cid = VMADDR_CID_MIN, connect = new Map(), limits, receive = "adaptive" } = options;
+    const { sockets = new NodeSockets(), switch: network = null } = options;
+    assertCid(cid);
     this.#cid = cid;
     this.receiveMode = receive;
-    this.#sockets = sockets ?? new NodeSockets();
-    this.#targets = connect ?? new Map();
+    this.#switch = network;
+    this.#routes = new Routes(cid, sockets, connect, network);
     this.#budget = new Budget({ ...LIMITS, ...limits });
-    this.#listeners = new Listeners(this.#sockets, this);
-    this.#table = new Table(this.#targets.keys());
+    this.#listeners = new Listeners(sockets, this);
+    this.#table = new Table(connect.keys());
     this.#deadlines = new Deadlines(this.#table, () => this.settle());
     this.#toGuest = new ToGuest(cid, this.stats);
     this.#probes = new Probes(this.#attempt, (ms, callback) => this.after(ms, callback));
     new DataView(this.config.buffer).setUint32(VsockConfig.guest_cid, cid, true);
+    network?.join(cid, this);
   }
 
   // ---- for the owner of the machine
@@ -117,8 +111,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
    * bound.
    */
   async publishPath(path: string): Promise<void> {
-    if (this.#path !== null) throw new Error(`vsock: ${this.#path} is published already`);
-    this.#path = path;
+    this.#routes.publish(path);
     await this.#listeners.addPath(path, (socket) => this.#handshakes.accepted(socket));
   }
 
@@ -189,12 +182,13 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
     if (this.#toGuest.ring === null && this.#tx === null) return;
     for (const connection of this.#table.all) connection.cut();
     this.#toGuest.end();
-    this.#flushing.length = 0;
+    this.#flushing.clear();
     this.#tx = null;
   }
 
   dispose(): void {
     this.#disposed = true;
+    this.#switch?.leave(this.#cid);
     this.#listeners.close();
     this.#handshakes.close();
     this.#deadlines.stop();
@@ -220,9 +214,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
   }
 
   flushLater(connection: Connection): void {
-    if (connection.flushing) return;
-    connection.flushing = true;
-    this.#flushing.push(connection);
+    this.#flushing.add(connection);
   }
 
   deadline(connection: Connection, ms: number): void {
@@ -275,35 +267,53 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
     this.stats.refused++;
   }
 
+  // ---- for the switch
+
+  called(cid: number, port: number, guestPort: number, socket: PairSocket): boolean {
+    if (this.#table.find(cid, port, guestPort) !== undefined) return false;
+    const connection = this.#begin(cid, port, guestPort, socket.opened);
+    if (connection === null) return false;
+    this.#add(connection, socket);
+    this.settle();
+    return true;
+  }
+
   // ---- inside
 
   /** A client becomes a connection; null: there is no room for it, and it is closed. */
   #admit(socket: StreamSocket, guestPort: number): Connection | null {
-    const window = this.#draining ? 0 : this.#budget.take();
-    if (window === 0) {
-      this.stats.refused++;
-      socket.close();
-      return null;
-    }
-    this.stats.accepted++;
-    const port = this.#table.allocatePort();
-    const connection = new Connection(this, port, guestPort, State.Requesting, window);
-    socket.events = connection;
-    connection.attach(socket);
-    this.#add(connection);
+    const connection = this.#begin(VMADDR_CID_HOST, this.#table.allocatePort(), guestPort);
+    if (connection === null) socket.close();
+    else this.#add(connection, socket);
     return connection;
   }
 
-  readonly #attempt = (guestPort: number, done: (accepted: boolean) => void): boolean => {
+  /** A connection to the guest, not in the table yet; null: there is no room for it. */
+  #begin(cid: number, port: number, guestPort: number, opened?: Opened): Connection | null {
+    const window = this.#draining ? 0 : this.#budget.take();
+    if (window === 0) {
+      this.stats.refused++;
+      return null;
+    }
+    this.stats.accepted++;
+    return new Connection(this, cid, port, guestPort, State.Requesting, window, opened);
+  }
+
+  readonly #attempt = (guestPort: number, done: Opened): boolean => {
     const window = this.#budget.take();
     if (window === 0) return false;
     const port = this.#table.allocatePort();
-    this.#add(new Connection(this, port, guestPort, State.Requesting, window, done));
+    const from = VMADDR_CID_HOST;
+    this.#add(new Connection(this, from, port, guestPort, State.Requesting, window, done));
     this.settle();
     return true;
   };
 
-  #add(connection: Connection): void {
+  #add(connection: Connection, socket?: StreamSocket): void {
+    if (socket !== undefined) {
+      socket.events = connection;
+      connection.attach(socket);
+    }
     this.#table.add(connection);
     this.stats.connections++;
   }
@@ -324,11 +334,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
       else chain.release(0);
       // A share of the ring: where it meets slow readers, the next ones are copied for.
       if (held > tx.size >> 3) {
-        this.#flush();
+        this.#flushing.run();
         held = 0;
       }
     }
-    this.#flush();
+    this.#flushing.run();
     if (more) this.#marked = true;
     return more;
   }
@@ -336,7 +346,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
   /** True: the chain is kept. */
   #receive(chain: Chain): boolean {
     const packet = this.#fromGuest;
-    if (!packet.read(chain, this.#cid)) {
+    if (!packet.read(chain, this.#cid) || !this.#routes.has(packet.dstCid)) {
       this.stats.rejected++;
       return false;
     }
@@ -344,7 +354,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
     // V9, V33: another type is another socket, even with these ports.
     const connection =
       packet.type === VIRTIO_VSOCK_TYPE_STREAM
-        ? this.#table.find(packet.dstPort, packet.srcPort)
+        ? this.#table.find(packet.dstCid, packet.dstPort, packet.srcPort)
         : undefined;
     if (!packet.fits(chain)) {
       this.stats.rejected++;
@@ -364,31 +374,20 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients {
   }
 
   #connect(packet: GuestPacket): boolean {
-    const target = this.#target(packet.dstPort);
-    if (target === undefined || packet.type !== VIRTIO_VSOCK_TYPE_STREAM) return false;
-    const window = this.#draining ? 0 : this.#budget.take();
+    if (packet.type !== VIRTIO_VSOCK_TYPE_STREAM || this.#draining) return false;
+    const window = this.#budget.take();
     if (window === 0) return false;
-    this.stats.connected++;
-    const { dstPort, srcPort } = packet;
-    const connection = new Connection(this, dstPort, srcPort, State.Connecting, window);
-    connection.learnCredit(packet);
-    connection.attach(this.#sockets.connect(target, connection));
-    this.#add(connection);
-    return true;
-  }
-
-  #target(hostPort: number): SocketAddress | undefined {
-    const mapped = this.#targets.get(hostPort);
-    if (mapped !== undefined || this.#path === null || !isGuestTarget(hostPort)) return mapped;
-    return { path: `${this.#path}_${hostPort}` };
-  }
-
-  #flush(): void {
-    for (const connection of this.#flushing) {
-      connection.flushing = false;
-      connection.flush();
+    const socket = this.#routes.connect(packet);
+    if (socket === null) {
+      this.#budget.give(window);
+      return false;
     }
-    empty(this.#flushing);
+    this.stats.connected++;
+    const { dstCid, dstPort, srcPort } = packet;
+    const connection = new Connection(this, dstCid, dstPort, srcPort, State.Connecting, window);
+    connection.learnCredit(packet);
+    this.#add(connection, socket);
+    return true;
   }
 
   #checkDrained(): void {

@@ -1,6 +1,5 @@
 // One vsock connection between a port of the guest and a stream socket of the host (virtio 5.10.6).
-// What it owes the guest is a bit per kind of packet, paid in fixed order when an rx buffer is
-// there.
+// What it owes the guest is a bit per kind of packet, paid in fixed order as rx buffers come.
 //
 //   guest RW ──▶ Outbound ──▶ socket         fwd_cnt grows when the kernel has the bytes
 //   socket ──▶ Receiver ──▶ rx buffers       paused while the guest has no room
@@ -16,7 +15,7 @@ import type { SocketEvents, StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { Ledger } from "./copy.ts";
 import { Credit } from "./credit.ts";
-import { CLOSE_MS, CONNECT_MS, type Hub, LINGER_MS, TAIL_MS } from "./hub.ts";
+import { CLOSE_MS, CONNECT_MS, type Hub, LINGER_MS, type Opened, TAIL_MS } from "./hub.ts";
 import { Outbound } from "./outbound.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
 import { Peer } from "./peer.ts";
@@ -25,6 +24,7 @@ import { assertMay, State } from "./state.ts";
 import { type ConnectionStats, traffic } from "./stats.ts";
 
 export class Connection implements SocketEvents {
+  readonly peerCid: number; // of the host, or of the guest whose port hostPort is
   readonly hostPort: number;
   readonly guestPort: number;
   /** Bytes that the guest may have on their way to the socket, out of the device's budget. */
@@ -42,7 +42,7 @@ export class Connection implements SocketEvents {
   readonly #out: Outbound;
   readonly #in: Receiver;
   readonly #peer = new Peer();
-  readonly #opened: ((accepted: boolean) => void) | null; // told once, by a probe
+  readonly #opened: Opened | null; // told once
   #state: State;
   #pending = 0; // bit per VsockOp; RW and CREDIT_REQUEST follow from #in
   #guestShutdown = 0; // flags of the guest, which accumulate (V15)
@@ -52,13 +52,15 @@ export class Connection implements SocketEvents {
   /** Bytes of the guest go nowhere until a socket is attached. */
   constructor(
     hub: Hub,
+    peerCid: number,
     hostPort: number,
     guestPort: number,
     begin: State.Requesting | State.Connecting,
     bufAlloc: number,
-    opened: ((accepted: boolean) => void) | null = null,
+    opened: Opened | null = null,
   ) {
     this.#hub = hub;
+    this.peerCid = peerCid;
     this.hostPort = hostPort;
     this.guestPort = guestPort;
     this.bufAlloc = bufAlloc;
@@ -78,8 +80,8 @@ export class Connection implements SocketEvents {
   }
 
   get stats(): ConnectionStats {
-    const { hostPort, guestPort } = this;
-    return { hostPort, guestPort, inPlace: this.#in.inPlace, ...traffic(this.#ledger) };
+    const { peerCid, hostPort, guestPort } = this;
+    return { peerCid, hostPort, guestPort, inPlace: this.#in.inPlace, ...traffic(this.#ledger) };
   }
 
   // ---- the guest's side
@@ -181,8 +183,7 @@ export class Connection implements SocketEvents {
 
   /** Fills in the header of the next packet. */
   stamp(packet: HostPacket, op: VsockOp, length: number): void {
-    packet.hostPort = this.hostPort;
-    packet.guestPort = this.guestPort;
+    packet.address(this.peerCid, this.hostPort, this.guestPort);
     packet.type = VIRTIO_VSOCK_TYPE_STREAM;
     packet.op = op;
     packet.len = length;
@@ -312,10 +313,10 @@ export class Connection implements SocketEvents {
     else this.abort();
   }
 
-  /** Both sides agreed. A probe has seen enough: it closes at once. */
+  /** Both sides agreed. A probe, which has no socket, has seen enough: it closes at once. */
   #establish(): void {
     this.#enter(State.Established);
-    if (this.#opened !== null) this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
+    if (!this.#peer.open) this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
     if (this.greeting !== null) this.#out.preface(this.greeting);
     this.#hub.flushLater(this);
     this.#hub.ready(this);

@@ -40,6 +40,9 @@ export const TAIL_MS = 30_000;
 /** Everything is with the kernel; the client's unread bytes are drained, or they would reset it. */
 export const LINGER_MS = 2000;
 
+/** What the guest made of a REQUEST. */
+export type Opened = (accepted: boolean) => void;
+
 export interface Hub {
   readonly stats: VsockStats;
   /** Of the whole device. */

@@ -4,8 +4,8 @@
 //   client: CONNECT <port>\n      device, once the guest accepted: OK <hostport>\n
 //
 // Whatever goes wrong, the client's connection is closed.
+import { NOBODY } from "../../sockets/nobody.ts";
 import type { SocketEvents, StreamSocket } from "../../sockets.ts";
-import { NOBODY } from "./sink.ts";
 
 /** The command with its newline. */
 const COMMAND_BYTES_MAX = 32;

@@ -3,7 +3,6 @@
 // over descriptors (S2).
 import {
   VIRTIO_VSOCK_TYPE_STREAM,
-  VMADDR_CID_HOST,
   VSOCK_PACKET_BYTES_MAX,
   VsockHdr,
   type VsockOp,
@@ -12,6 +11,7 @@ import type { Chain } from "../../virtqueue.ts";
 
 /** A packet of the guest. One object serves them all: its fields live until the next read(). */
 export class GuestPacket {
+  dstCid = 0;
   srcPort = 0;
   dstPort = 0;
   len = 0;
@@ -23,7 +23,7 @@ export class GuestPacket {
   readonly #bytes = new Uint8Array(VsockHdr.sizeof); // of a header in pieces
   readonly #view = new DataView(this.#bytes.buffer);
 
-  /** False: the chain holds no packet from `guestCid` to the host (V8, V11, V23, V31). */
+  /** False: the chain holds no packet from `guestCid` to anybody (V8, V11, V23). */
   read(chain: Chain, guestCid: number): boolean {
     if (chain.readableBytes < VsockHdr.sizeof || chain.writableBytes > 0) return false;
     let at = chain.readableAt(0, VsockHdr.sizeof);
@@ -33,8 +33,9 @@ export class GuestPacket {
       view = this.#view;
       at = 0;
     }
-    if (!isCid(view, at + VsockHdr.src_cid, guestCid)) return false;
-    if (!isCid(view, at + VsockHdr.dst_cid, VMADDR_CID_HOST)) return false;
+    if (cidAt(view, at + VsockHdr.src_cid) !== guestCid) return false;
+    this.dstCid = cidAt(view, at + VsockHdr.dst_cid);
+    if (this.dstCid < 0) return false;
     this.srcPort = view.getUint32(at + VsockHdr.src_port, true);
     this.dstPort = view.getUint32(at + VsockHdr.dst_port, true);
     this.len = view.getUint32(at + VsockHdr.len, true);
@@ -52,15 +53,13 @@ export class GuestPacket {
   }
 }
 
-/** The upper half of a CID is 0 (5.10.4). */
-function isCid(view: DataView, at: number, cid: number): boolean {
-  return view.getUint32(at, true) === cid && view.getUint32(at + 4, true) === 0;
+/** -1: it is none, for the upper half of a CID is 0 (5.10.4). */
+function cidAt(view: DataView, at: number): number {
+  return view.getUint32(at + 4, true) === 0 ? view.getUint32(at, true) : -1;
 }
 
 /** A packet for the guest. One object serves them all: set the fields, then write(). */
 export class HostPacket {
-  hostPort = 0;
-  guestPort = 0;
   len = 0;
   type = VIRTIO_VSOCK_TYPE_STREAM;
   op: VsockOp = 0;
@@ -71,15 +70,20 @@ export class HostPacket {
   readonly #view = new DataView(this.#bytes.buffer);
 
   constructor(guestCid: number) {
-    this.#view.setUint32(VsockHdr.src_cid, VMADDR_CID_HOST, true);
     this.#view.setUint32(VsockHdr.dst_cid, guestCid, true);
+  }
+
+  /** The peer is the host or another guest. */
+  address(peerCid: number, peerPort: number, guestPort: number): void {
+    const view = this.#view;
+    view.setUint32(VsockHdr.src_cid, peerCid, true);
+    view.setUint32(VsockHdr.src_port, peerPort, true);
+    view.setUint32(VsockHdr.dst_port, guestPort, true);
   }
 
   /** Writes the header to the front of a chain, which has room for it. */
   write(chain: Chain): void {
     const view = this.#view;
-    view.setUint32(VsockHdr.src_port, this.hostPort, true);
-    view.setUint32(VsockHdr.dst_port, this.guestPort, true);
     view.setUint32(VsockHdr.len, this.len, true);
     view.setUint16(VsockHdr.type, this.type, true);
     view.setUint16(VsockHdr.op, this.op, true);

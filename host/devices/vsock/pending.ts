@@ -48,6 +48,7 @@ const RESETS_MAX = 256;
  * Resets without a connection. While it is full, the device takes no packets from the guest (V5).
  */
 export class ResetList {
+  readonly #cids = new Uint32Array(RESETS_MAX);
   readonly #hostPorts = new Uint32Array(RESETS_MAX);
   readonly #guestPorts = new Uint32Array(RESETS_MAX);
   readonly #types = new Uint16Array(RESETS_MAX);
@@ -65,18 +66,19 @@ export class ResetList {
   /** The answer to `packet` is a reset. */
   push(packet: GuestPacket): void {
     const at = (this.#head + this.#count++) % RESETS_MAX;
+    this.#cids[at] = packet.dstCid;
     this.#hostPorts[at] = packet.dstPort;
     this.#guestPorts[at] = packet.srcPort;
     this.#types[at] = packet.type;
   }
 
-  /** Moves the oldest into the ports and the type of `packet`. */
+  /** Moves the oldest into the addresses and the type of `packet`. */
   shift(packet: HostPacket): void {
     const at = this.#head;
     this.#head = (at + 1) % RESETS_MAX;
     this.#count--;
-    packet.hostPort = this.#hostPorts[at] as number;
-    packet.guestPort = this.#guestPorts[at] as number;
+    const cid = this.#cids[at] as number;
+    packet.address(cid, this.#hostPorts[at] as number, this.#guestPorts[at] as number);
     packet.type = this.#types[at] as number;
   }
 

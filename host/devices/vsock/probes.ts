@@ -1,7 +1,8 @@
 // Questions whether the guest accepts on a port, asked until it does or the device is disposed.
+import type { Opened } from "./hub.ts";
 
 /** Begins a connection that tells once whether it was accepted. False: there is no room for it. */
-export type Attempt = (guestPort: number, done: (accepted: boolean) => void) => boolean;
+export type Attempt = (guestPort: number, done: Opened) => boolean;
 
 const RETRY_MS = 5;
 

@@ -1,15 +1,6 @@
 // The socket of a connection that has none: a probe. It takes everything and never says anything.
-import type { SocketEvents, StreamSocket } from "../../sockets.ts";
-
-/** For sockets whose events concern nobody. */
-export const NOBODY: SocketEvents = {
-  connected() {},
-  data() {},
-  end() {},
-  sent() {},
-  failed() {},
-  closed() {},
-};
+import { NOBODY } from "../../sockets/nobody.ts";
+import type { StreamSocket } from "../../sockets.ts";
 
 /** Shared by all: it has no state. */
 export const SINK: StreamSocket = {

@@ -15,6 +15,8 @@ export interface Traffic {
 
 /** One connection that there is. */
 export interface ConnectionStats extends Traffic {
+  /** 2: the host. Another one: a guest of the same switch, and `hostPort` is its port. */
+  readonly peerCid: number;
   readonly hostPort: number;
   readonly guestPort: number;
   /** Does the host read into the guest's buffers? */
@@ -24,7 +26,7 @@ export interface ConnectionStats extends Traffic {
 export interface VsockStats extends Traffic {
   /** Connections now, with those whose socket still drains. */
   connections: number;
-  /** Begun by clients, and those of them that the guest or a limit turned away. */
+  /** Begun by clients and other guests, and those of them that the guest or a limit turned away. */
   accepted: number;
   refused: number;
   /** Begun by the guest. */

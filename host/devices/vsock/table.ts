@@ -1,4 +1,6 @@
-// Who talks to whom: connections by their pair of ports, and those that wait for a moment in time.
+// Who talks to whom: connections by CID of the peer and pair of ports, and those that wait for a
+// moment in time.
+import { VMADDR_CID_HOST } from "../../../drivers/abi/vsock.ts";
 import type { DeviceHost } from "../../device.ts";
 import type { Connection } from "./connection.ts";
 
@@ -18,11 +20,37 @@ export function isGuestTarget(port: number): boolean {
   return port >= 0 && port <= 0xfffffffe && !isHostPort(port);
 }
 
+/** Connections of one peer by its port, and then by the guest's. */
+class Pairs {
+  readonly #ports = new Map<number, Map<number, Connection>>();
+
+  get empty(): boolean {
+    return this.#ports.size === 0;
+  }
+
+  find(peerPort: number, guestPort: number): Connection | undefined {
+    return this.#ports.get(peerPort)?.get(guestPort);
+  }
+
+  add(connection: Connection): void {
+    const { hostPort, guestPort } = connection;
+    const others = this.#ports.get(hostPort) ?? new Map<number, Connection>();
+    this.#ports.set(hostPort, others.set(guestPort, connection));
+  }
+
+  remove({ hostPort, guestPort }: Connection): void {
+    const others = this.#ports.get(hostPort);
+    others?.delete(guestPort);
+    if (others?.size === 0) this.#ports.delete(hostPort);
+  }
+}
+
 export class Table {
   /** Every connection that the guest knows or that has an open socket. */
   readonly all = new Set<Connection>();
   readonly #begunByHost = new Map<number, Connection>(); // by host port
-  readonly #begunByGuest = new Map<number, Map<number, Connection>>(); // by host port, guest port
+  readonly #begunByGuest = new Pairs();
+  readonly #otherGuests = new Map<number, Pairs>(); // by CID; begun by either side
   #nextPort = HOST_PORT_MIN;
 
   /** Throws when a mapped port is none that guests may connect to. */
@@ -44,33 +72,41 @@ export class Table {
     return port;
   }
 
-  find(hostPort: number, guestPort: number): Connection | undefined {
-    if (!isHostPort(hostPort)) return this.#begunByGuest.get(hostPort)?.get(guestPort);
+  find(peerCid: number, hostPort: number, guestPort: number): Connection | undefined {
+    if (peerCid !== VMADDR_CID_HOST) {
+      return this.#otherGuests.get(peerCid)?.find(hostPort, guestPort);
+    }
+    if (!isHostPort(hostPort)) return this.#begunByGuest.find(hostPort, guestPort);
     const connection = this.#begunByHost.get(hostPort);
     return connection?.guestPort === guestPort ? connection : undefined;
   }
 
   add(connection: Connection): void {
-    const { hostPort, guestPort } = connection;
+    const { peerCid, hostPort } = connection;
     this.all.add(connection);
-    if (isHostPort(hostPort)) {
+    if (peerCid !== VMADDR_CID_HOST) {
+      const pairs = this.#otherGuests.get(peerCid) ?? new Pairs();
+      this.#otherGuests.set(peerCid, pairs);
+      pairs.add(connection);
+    } else if (isHostPort(hostPort)) {
       this.#begunByHost.set(hostPort, connection);
-      return;
+    } else {
+      this.#begunByGuest.add(connection);
     }
-    const others = this.#begunByGuest.get(hostPort) ?? new Map<number, Connection>();
-    this.#begunByGuest.set(hostPort, others.set(guestPort, connection));
   }
 
   /** The guest is done with the connection: its ports are free. */
   freePorts(connection: Connection): void {
-    const { hostPort, guestPort } = connection;
-    if (isHostPort(hostPort)) {
+    const { peerCid, hostPort } = connection;
+    if (peerCid !== VMADDR_CID_HOST) {
+      const pairs = this.#otherGuests.get(peerCid);
+      pairs?.remove(connection);
+      if (pairs?.empty) this.#otherGuests.delete(peerCid);
+    } else if (isHostPort(hostPort)) {
       this.#begunByHost.delete(hostPort);
-      return;
+    } else {
+      this.#begunByGuest.remove(connection);
     }
-    const others = this.#begunByGuest.get(hostPort);
-    others?.delete(guestPort);
-    if (others?.size === 0) this.#begunByGuest.delete(hostPort);
   }
 }
 

@@ -1,0 +1,24 @@
+// What the maker of a vsock device may choose.
+import { VMADDR_CID_MIN } from "../../../drivers/abi/vsock.ts";
+import type { SocketAddress, Sockets } from "../../sockets.ts";
+import type { ReceiveMode, VsockLimits } from "./hub.ts";
+import type { VsockSwitch } from "./switch.ts";
+
+export interface VsockOptions {
+  /** The guest's address; 3 by default, which is also the lowest. */
+  readonly cid?: number;
+  readonly sockets?: Sockets;
+  /** Where REQUEST to a host port leads. A port that is not in it leads to the path, if any. */
+  readonly connect?: ReadonlyMap<number, SocketAddress>;
+  /** Guests whose devices belong to the same one reach each other by CID. */
+  readonly switch?: VsockSwitch;
+  readonly limits?: Partial<VsockLimits>;
+  /** How bytes of clients are read; "adaptive" by default. */
+  readonly receive?: ReceiveMode;
+}
+
+/** Throws on a CID that no guest may have (V10). */
+export function assertCid(cid: number): void {
+  if (Number.isInteger(cid) && cid >= VMADDR_CID_MIN && cid < 0xffffffff) return;
+  throw new Error(`vsock: CID ${cid} is reserved or out of range`);
+}

@@ -1,0 +1,88 @@
+// One direction between two sockets of this process. It stands in for a kernel's socket buffer, but
+// holds little: a small send is copied, a larger one stays the sender's until the reader has it.
+
+/** Sends up to this many bytes are taken at once, when nothing else waits. */
+export const TAKEN_BYTES_MAX = 16384;
+/** What a read returns at most, as with Node. */
+const CHUNK_BYTES_MAX = 65536;
+
+export class Wire {
+  #parts: Uint8Array[] = []; // from #first on they wait
+  #first = 0;
+  #at = 0; // of the first one
+  #waiting = 0; // bytes
+  #lent = false;
+
+  get empty(): boolean {
+    return this.#waiting === 0;
+  }
+
+  /** Do the bytes that wait belong to the sender, some of them at least? */
+  get lent(): boolean {
+    return this.#lent;
+  }
+
+  /** True: taken; false: the parts are lent until `lent` is false again. */
+  put(parts: readonly Uint8Array[]): boolean {
+    if (this.#lent) throw new Error("a second send began while one was in flight");
+    let bytes = 0;
+    for (const part of parts) bytes += part.length;
+    if (bytes === 0) return true;
+    if (this.empty && bytes <= TAKEN_BYTES_MAX) {
+      this.#parts.push(gather(parts, bytes));
+    } else {
+      for (const part of parts) this.#parts.push(part);
+      this.#lent = true;
+    }
+    this.#waiting += bytes;
+    return !this.#lent;
+  }
+
+  /** The next bytes, which are the caller's from now on. */
+  take(): Uint8Array {
+    const first = this.#parts[this.#first] as Uint8Array;
+    if (!this.#lent && this.#at === 0) {
+      this.drop();
+      return first;
+    }
+    const chunk = new Uint8Array(Math.min(this.#waiting, CHUNK_BYTES_MAX));
+    this.fill(chunk);
+    return chunk;
+  }
+
+  /** Copies the next bytes to the front of `target`, as many as there are; returns how many. */
+  fill(target: Uint8Array): number {
+    let filled = 0;
+    while (filled < target.length && this.#first < this.#parts.length) {
+      const part = this.#parts[this.#first] as Uint8Array;
+      const end = Math.min(part.length, this.#at + target.length - filled);
+      target.set(part.subarray(this.#at, end), filled);
+      filled += end - this.#at;
+      this.#at = end;
+      if (end === part.length) {
+        this.#first++;
+        this.#at = 0;
+      }
+    }
+    this.#waiting -= filled;
+    if (this.empty) this.drop();
+    return filled;
+  }
+
+  /** What waits is lost. */
+  drop(): void {
+    this.#parts = [];
+    this.#first = this.#at = this.#waiting = 0;
+    this.#lent = false;
+  }
+}
+
+function gather(parts: readonly Uint8Array[], bytes: number): Uint8Array {
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
