@@ -3,6 +3,7 @@ export { type Clock, ManualClock, systemClock } from "./clock.ts";
 export type { DeviceHost, VirtioDevice } from "./device.ts";
 export { hostFiles } from "./devices/fs/host-files.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
+export { PacketCapture } from "./devices/vsock/capture.ts";
 export { VsockSwitch } from "./devices/vsock/switch.ts";
 export {
   type ConnectionStats,

@@ -20,6 +20,7 @@ import type { PairSocket } from "../sockets/pair.ts";
 import { NodeSockets, type StreamSocket, type TcpAddress } from "../sockets.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { Budget } from "./vsock/budget.ts";
+import type { PacketCapture } from "./vsock/capture.ts";
 import { Connection } from "./vsock/connection.ts";
 import { Ledger } from "./vsock/copy.ts";
 import { Flushing } from "./vsock/flushing.ts";
@@ -64,6 +65,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   readonly #table: Table;
   readonly #deadlines: Deadlines;
   readonly #fromGuest = new GuestPacket();
+  readonly #capture: PacketCapture | null;
   readonly #toGuest: ToGuest;
   readonly #flushing = new Flushing();
   readonly #listeners: Listeners;
@@ -89,7 +91,8 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#listeners = new Listeners(sockets, this);
     this.#table = new Table(connect.keys());
     this.#deadlines = new Deadlines(this.#table, () => this.settle());
-    this.#toGuest = new ToGuest(cid, this.stats);
+    this.#capture = options.capture ?? null;
+    this.#toGuest = new ToGuest(cid, this.stats, this.#capture);
     this.#probes = new Probes(this.#attempt, (ms, callback) => this.after(ms, callback));
     new DataView(this.config.buffer).setUint32(VsockConfig.guest_cid, cid, true);
     network?.join(cid, this);
@@ -345,6 +348,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /** True: the chain is kept. */
   #receive(chain: Chain): boolean {
+    if (this.#capture !== null) this.#capture.fromGuest(chain);
     const packet = this.#fromGuest;
     if (!packet.read(chain, this.#cid) || !this.#routes.has(packet.dstCid)) {
       this.stats.rejected++;

@@ -1,6 +1,7 @@
 // What the maker of a vsock device may choose.
 import { VMADDR_CID_MIN } from "../../../drivers/abi/vsock.ts";
 import type { SocketAddress, Sockets } from "../../sockets.ts";
+import type { PacketCapture } from "./capture.ts";
 import type { ReceiveMode, VsockLimits } from "./hub.ts";
 import type { VsockSwitch } from "./switch.ts";
 
@@ -15,6 +16,8 @@ export interface VsockOptions {
   readonly limits?: Partial<VsockLimits>;
   /** How bytes of clients are read; "adaptive" by default. */
   readonly receive?: ReceiveMode;
+  /** Sees every packet, both ways. Default: null, which costs a comparison per packet. */
+  readonly capture?: PacketCapture | null;
 }
 
 /** Throws on a CID that no guest may have (V10). */

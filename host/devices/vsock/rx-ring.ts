@@ -3,6 +3,7 @@
 // waits, and the ring is first in, first out.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
+import type { PacketCapture } from "./capture.ts";
 import type { VsockStats } from "./stats.ts";
 
 /** Shelf k holds capacities of k bits; what has more bits than the last one is there, too. */
@@ -15,15 +16,17 @@ export class RxRing {
   /** Chains that wait in sockets of the host for bytes to come. */
   armed = 0;
   readonly #stats: VsockStats;
+  readonly #capture: PacketCapture | null;
   readonly #shelves: Chain[][] = Array.from({ length: SHELVES }, () => []);
   /** The least capacity that was ever seen of each shelf. */
   readonly #least: number[] = Array(SHELVES).fill(Number.POSITIVE_INFINITY);
   #seen = 0; // bit per shelf
   #population = 0; // the most that the device has ever had or could have had
 
-  constructor(queue: VirtQueue, stats: VsockStats) {
+  constructor(queue: VirtQueue, stats: VsockStats, capture: PacketCapture | null) {
     this.queue = queue;
     this.#stats = stats;
+    this.#capture = capture;
   }
 
   /**
@@ -45,6 +48,12 @@ export class RxRing {
       this.#shelves[shelf]?.push(chain);
     }
     return this.#substitute(length);
+  }
+
+  /** The guest gets a chain with a packet of `written` bytes; 0: there is none in it. */
+  give(chain: Chain, written: number): void {
+    if (this.#capture !== null && written > 0) this.#capture.toGuest(chain, written);
+    chain.release(written);
   }
 
   /** Chains that the guest has posted and nothing is in yet. */
@@ -72,7 +81,7 @@ export class RxRing {
   /** An armed chain is used: the guest gets it with a packet of `written` bytes. */
   use(chain: Chain, written: number): void {
     this.armed--;
-    chain.release(written);
+    this.give(chain, written);
   }
 
   /** An armed chain was not used. Nothing may write into it any more. */

@@ -2,6 +2,7 @@
 // that belong to no connection.
 import { VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
+import type { PacketCapture } from "./capture.ts";
 import type { Connection } from "./connection.ts";
 import { type GuestPacket, HostPacket } from "./packet.ts";
 import { ReadyList, ResetList } from "./pending.ts";
@@ -13,17 +14,19 @@ export class ToGuest {
   readonly packet: HostPacket;
   ring: RxRing | null = null;
   readonly #stats: VsockStats;
+  readonly #capture: PacketCapture | null;
   readonly #ready = new ReadyList();
   readonly #resets = new ResetList();
 
-  constructor(guestCid: number, stats: VsockStats) {
+  constructor(guestCid: number, stats: VsockStats, capture: PacketCapture | null) {
     this.packet = new HostPacket(guestCid);
     this.#stats = stats;
+    this.#capture = capture;
   }
 
   /** The driver is there; it may have left rx unused. */
   begin(queue: VirtQueue | null): void {
-    this.ring = queue === null ? null : new RxRing(queue, this.#stats);
+    this.ring = queue === null ? null : new RxRing(queue, this.#stats, this.#capture);
   }
 
   /** The driver is gone, and with it what it should have heard. */
@@ -56,7 +59,8 @@ export class ToGuest {
       if (connection === null && this.#resets.empty) return;
       const chain = ring.take(connection?.nextBytes ?? 0);
       if (chain === null) return;
-      chain.release(connection === null ? this.#fillReset(chain) : this.#fill(connection, chain));
+      const reset = connection === null;
+      ring.give(chain, reset ? this.#fillReset(chain) : this.#fill(connection, chain));
     }
   }
 
