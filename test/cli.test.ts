@@ -125,6 +125,7 @@ describe("arguments", () => {
       memoryBytes: 64 * 2 ** 20,
       cid: 3,
       vsockPath: null,
+      pcapPath: null,
       stats: false,
       timeoutMs: null,
       graceMs: 10000,
@@ -136,7 +137,7 @@ describe("arguments", () => {
     const words =
       "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e -m 1Gi --cid 5 --connect 9:10 " +
       "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
-      "--vsock-uds /run/x --stats --log-level debug -- port=81 -x --help";
+      "--vsock-uds /run/x --pcap x.pcap --stats --log-level debug -- port=81 -x --help";
     expect(parseCommandLine(words.split(" "))).toEqual({
       kind: "run",
       app: "apps/x",
@@ -153,6 +154,7 @@ describe("arguments", () => {
         [11, { host: "db", port: 12 }],
       ]),
       vsockPath: "/run/x",
+      pcapPath: "x.pcap",
       stats: true,
       memoryBytes: 2 ** 30,
       cid: 5,

@@ -24,6 +24,8 @@ export interface Command {
   readonly connect: ReadonlyMap<number, { readonly host: string; readonly port: number }>;
   /** null: none. */
   readonly vsockPath: string | null;
+  /** null: none. */
+  readonly pcapPath: string | null;
   readonly stats: boolean;
   readonly memoryBytes: number;
   readonly cid: number;
@@ -46,6 +48,7 @@ const OPTIONS = {
   cid: { type: "string" },
   connect: { type: "string", multiple: true },
   "vsock-uds": { type: "string" },
+  pcap: { type: "string" },
   stats: { type: "boolean" },
   timeout: { type: "string" },
   grace: { type: "string" },
@@ -93,6 +96,7 @@ export function parseCommandLine(words: readonly string[]): Invocation {
     volumes,
     connect: new Map((values.get("connect") ?? []).map(parseConnect)),
     vsockPath: one("vsock-uds") ?? null,
+    pcapPath: one("pcap") ?? null,
     stats: values.has("stats"),
     memoryBytes: parseMemory(one("memory") ?? "64M"),
     cid: parseInteger("--cid", one("cid") ?? "3", CID_MIN, CID_MAX),

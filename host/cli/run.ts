@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FsDevice } from "../devices/fs.ts";
+import { PacketCapture } from "../devices/vsock/capture.ts";
 import { VsockDevice } from "../devices/vsock.ts";
 import { createLog, type Log } from "../log.ts";
 import { type Exit, Machine } from "../machine.ts";
@@ -10,6 +11,7 @@ import { u32 } from "../memory.ts";
 import { readGuestStats } from "../stats.ts";
 import { createPresence, startWatchdog } from "../watchdog.ts";
 import type { Command, Publish } from "./arguments.ts";
+import { PcapFile } from "./pcap.ts";
 import { statsText } from "./stats.ts";
 import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
 
@@ -39,8 +41,9 @@ export async function run(command: Command): Promise<number> {
 
 async function runMachine(command: Command, log: Log): Promise<number> {
   const { image, sourceMap } = readImage(command.app);
-  const vsock = new VsockDevice({ cid: command.cid, connect: command.connect });
   const volumes = command.volumes.map(({ directory, tag }) => openVolume(directory, tag));
+  const capture = command.pcapPath === null ? null : startCapture(command.pcapPath, log);
+  const vsock = new VsockDevice({ cid: command.cid, connect: command.connect, capture });
   const presence = createPresence();
   const machine = await usable(
     Machine.create({
@@ -96,6 +99,16 @@ function openVolume(directory: string, tag: string): FsDevice {
     return new FsDevice({ directory, tag, readOnly: true });
   } catch (error) {
     throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
+  }
+}
+
+function startCapture(path: string, log: Log): PacketCapture {
+  try {
+    const file = new PcapFile(path, (message) => log("warn", "torito", message));
+    process.on("exit", file.close); // however it ends
+    return new PacketCapture(file.write);
+  } catch (error) {
+    throw new CliError(`--pcap ${path}: ${(error as Error).message}`, EXIT_UNAVAILABLE);
   }
 }
 

@@ -43,6 +43,7 @@ Machine
 Output
       --log-format pretty|json       (pretty)
       --log-level error|warn|info|debug  (info)
+      --pcap FILE                    every packet of the vsock device, for Wireshark
       --stats                        at exit: bytes, and copies of each, by direction
                                      guest console on stdout, everything else on stderr
 
@@ -55,8 +56,8 @@ Examples
   torito run hello.wasm --timeout 5
 
 Exit codes
-  0 power-off or drained, otherwise the guest's own code; 2 usage; 69 cannot bind or mount;
-  70 guest panic; 124 timeout; 130 or 143 second SIGINT or SIGTERM
+  0 power-off or drained, otherwise the guest's own code; 2 usage; 69 cannot bind, mount or
+  write; 70 guest panic; 124 timeout; 130 or 143 second SIGINT or SIGTERM
 `;
 
 /** The known word nearest to a mistyped one, if it is near enough to be meant. */
