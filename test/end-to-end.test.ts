@@ -7,7 +7,8 @@ import net from "node:net";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { compile } from "../tools/compile.mjs";
-import { Appliance, has, makeFolder, removeFolders, until } from "./appliance.ts";
+import { Appliance, makeFolder, removeFolders, until } from "./appliance.ts";
+import { witness } from "./witness.ts";
 
 const run = promisify(execFile);
 const SITE = "apps/web-server/site";
@@ -31,14 +32,6 @@ async function build(name: string): Promise<string> {
   writeFileSync(path, wasm);
   writeFileSync(`${path}.map`, map);
   return path;
-}
-
-/**
- * Programs that are not part of the project: CI installs them, elsewhere their absence is named.
- */
-function witness(program: string, title: string, body: () => Promise<void>): void {
-  if (has(program)) test(`${title} (${program})`, body);
-  else test.skip(`${title}: ${program} is not installed`, () => {});
 }
 
 describe("starting and ending", () => {

@@ -39,7 +39,7 @@ test("nothing is left for later, silenced, skipped or focused", () => {
   expect(lines(others, /\b(test|it|describe)\.(only|todo)\b/)).toEqual([]);
   // The only tests that may be skipped name the outside witness that is missing.
   expect(lines(others, /\b(test|it|describe)\.skip\b/).map((line) => line.split(":")[0])).toEqual([
-    "test/end-to-end.test.ts",
+    "test/witness.ts",
   ]);
 });
 
