@@ -4,17 +4,12 @@ export type { DeviceHost, VirtioDevice } from "./device.ts";
 export { hostFiles } from "./devices/fs/host-files.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
 export { PacketCapture } from "./devices/vsock/capture.ts";
+export type { ReceiveMode, VsockLimits } from "./devices/vsock/hub.ts";
+export type { PublishedPort } from "./devices/vsock/listeners.ts";
+export type { VsockOptions } from "./devices/vsock/options.ts";
+export type { ConnectionStats, Traffic, VsockStats } from "./devices/vsock/stats.ts";
 export { VsockSwitch } from "./devices/vsock/switch.ts";
-export {
-  type ConnectionStats,
-  type PublishedPort,
-  type ReceiveMode,
-  type Traffic,
-  VsockDevice,
-  type VsockLimits,
-  type VsockOptions,
-  type VsockStats,
-} from "./devices/vsock.ts";
+export { VsockDevice } from "./devices/vsock.ts";
 export type { FileStat, FileSystemStat, Files } from "./files.ts";
 export { createLog, type Log, type LoggerOptions, type LogLevel } from "./log.ts";
 export { type Exit, Machine, type MachineOptions } from "./machine.ts";

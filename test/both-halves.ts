@@ -2,7 +2,8 @@
 // it.
 import { ManualClock, systemClock } from "../host/clock.ts";
 import type { VirtioDevice } from "../host/device.ts";
-import { VsockDevice, type VsockOptions } from "../host/devices/vsock.ts";
+import type { VsockOptions } from "../host/devices/vsock/options.ts";
+import { VsockDevice } from "../host/devices/vsock.ts";
 import { Machine, type MachineOptions } from "../host/machine.ts";
 import { collectHits, type GuestImage } from "./guest.ts";
 import { SimulatedNetwork, type SimulatedSocket } from "./simulation-socket.ts";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
-import type { VsockOptions } from "../host/devices/vsock.ts";
+import type { VsockOptions } from "../host/devices/vsock/options.ts";
 import { NodeSockets, type SocketAddress } from "../host/sockets.ts";
 import { VsockPuppet } from "./vsock-puppet.ts";
 

@@ -3,7 +3,8 @@
 import { VirtqAvail, VirtqDesc, VirtqUsed, VirtqUsedElem } from "../drivers/abi/virtio.ts";
 import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
 import type { DeviceHost } from "../host/device.ts";
-import { VsockDevice, type VsockOptions } from "../host/devices/vsock.ts";
+import type { VsockOptions } from "../host/devices/vsock/options.ts";
+import { VsockDevice } from "../host/devices/vsock.ts";
 import { GuestMemory } from "../host/memory.ts";
 import type {
   Acceptor,

@@ -1,5 +1,5 @@
 // `--stats`: what the machine's network carried, and how often a byte was copied on its way.
-import type { Traffic } from "../devices/vsock.ts";
+import type { Traffic } from "../devices/vsock/stats.ts";
 import type { LogFormat } from "../log.ts";
 import type { GuestStats } from "../stats.ts";
 

@@ -39,11 +39,6 @@ import type { SwitchMember, VsockSwitch } from "./vsock/switch.ts";
 import { Deadlines, Table } from "./vsock/table.ts";
 import { ToGuest } from "./vsock/to-guest.ts";
 
-export type { ReceiveMode, VsockLimits } from "./vsock/hub.ts";
-export type { PublishedPort } from "./vsock/listeners.ts";
-export type { VsockOptions } from "./vsock/options.ts";
-export type { ConnectionStats, Traffic, VsockStats } from "./vsock/stats.ts";
-
 const QUEUE_SIZE_MAX = 32768;
 const EVENT_QUEUE_SIZE_MAX = 64;
 
