@@ -106,6 +106,7 @@ describe("arguments", () => {
     ["serve . --cid 2", "--cid 2: not a number from 3"],
     ["serve . --connect 80", "not PORT:[HOST:]TCPPORT"],
     ["serve . --vsock-uds", "--vsock-uds needs a value"],
+    ["serve . --seqpacket 0", "--seqpacket 0: not a number from 1"],
     ["serve . --stats=yes", "--stats takes no value"],
     ["serve . --timeout soon", "not a number of seconds"],
     ["serve . --grace -1", "--grace"],
@@ -125,6 +126,7 @@ describe("arguments", () => {
       memoryBytes: 64 * 2 ** 20,
       cid: 3,
       vsockPath: null,
+      seqpacket: [],
       pcapPath: null,
       stats: false,
       timeoutMs: null,
@@ -137,7 +139,7 @@ describe("arguments", () => {
     const words =
       "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e -m 1Gi --cid 5 --connect 9:10 " +
       "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
-      "--vsock-uds /run/x --pcap x.pcap --stats --log-level debug -- port=81 -x --help";
+      "--vsock-uds /run/x --seqpacket 80 --seqpacket 9 --pcap x.pcap --stats --log-level debug -- port=81 -x --help";
     expect(parseCommandLine(words.split(" "))).toEqual({
       kind: "run",
       app: "apps/x",
@@ -154,6 +156,7 @@ describe("arguments", () => {
         [11, { host: "db", port: 12 }],
       ]),
       vsockPath: "/run/x",
+      seqpacket: [80, 9],
       pcapPath: "x.pcap",
       stats: true,
       memoryBytes: 2 ** 30,

@@ -10,9 +10,9 @@ const BOTH = 3;
 const TARGET = { host: "127.0.0.1", port: 9 };
 
 describe("identity", () => {
-  test("C8: the device is a vsock with STREAM and three queues", () => {
+  test("C8: the device is a vsock with streams and messages, and three queues", () => {
     const device = new VsockDevice();
-    expect([device.id, device.features]).toEqual([19, 1n]);
+    expect([device.id, device.features]).toEqual([19, 7n]);
     expect(device.queueSizesMax).toEqual([32768, 32768, 64]);
     expect(device.config).toHaveLength(VsockConfig.sizeof);
   });

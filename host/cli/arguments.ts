@@ -24,6 +24,7 @@ export interface Command {
   readonly connect: ReadonlyMap<number, { readonly host: string; readonly port: number }>;
   /** null: none. */
   readonly vsockPath: string | null;
+  readonly seqpacket: readonly number[];
   /** null: none. */
   readonly pcapPath: string | null;
   readonly stats: boolean;
@@ -48,6 +49,7 @@ const OPTIONS = {
   cid: { type: "string" },
   connect: { type: "string", multiple: true },
   "vsock-uds": { type: "string" },
+  seqpacket: { type: "string" },
   pcap: { type: "string" },
   stats: { type: "boolean" },
   timeout: { type: "string" },
@@ -96,6 +98,9 @@ export function parseCommandLine(words: readonly string[]): Invocation {
     volumes,
     connect: new Map((values.get("connect") ?? []).map(parseConnect)),
     vsockPath: one("vsock-uds") ?? null,
+    seqpacket: (values.get("seqpacket") ?? []).map((port) =>
+      parseInteger("--seqpacket", port, 1, GUEST_PORT_MAX),
+    ),
     pcapPath: one("pcap") ?? null,
     stats: values.has("stats"),
     memoryBytes: parseMemory(one("memory") ?? "64M"),

@@ -43,7 +43,8 @@ async function runMachine(command: Command, log: Log): Promise<number> {
   const { image, sourceMap } = readImage(command.app);
   const volumes = command.volumes.map(({ directory, tag }) => openVolume(directory, tag));
   const capture = command.pcapPath === null ? null : startCapture(command.pcapPath, log);
-  const vsock = new VsockDevice({ cid: command.cid, connect: command.connect, capture });
+  const { cid, connect, seqpacket } = command;
+  const vsock = new VsockDevice({ cid, connect, seqpacket, capture });
   const presence = createPresence();
   const machine = await usable(
     Machine.create({

@@ -31,6 +31,9 @@ Network
       --connect PORT:[HOST:]TCP      the guest's connections to host port PORT reach that TCP port
       --vsock-uds PATH               hybrid vsock: clients of that socket say CONNECT PORT;
                                      the guest's connections to port P reach PATH_P
+      --seqpacket PORT               connections to that port, the guest's or the host's, carry
+                                     messages: on the host each behind its length, 4 bytes, little
+                                     endian, the highest bit of which ends a record; repeatable
       --cid N                        the guest's address, 3 or more (3)
 
 Machine

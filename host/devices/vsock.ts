@@ -6,7 +6,10 @@
 // writev.
 import { VIRTIO_ID_VSOCK } from "../../drivers/abi/virtio.ts";
 import {
+  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
+  VIRTIO_VSOCK_F_SEQPACKET,
   VIRTIO_VSOCK_F_STREAM,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
   VIRTIO_VSOCK_TYPE_STREAM,
   VMADDR_CID_HOST,
   VMADDR_CID_MIN,
@@ -20,16 +23,16 @@ import type { PairSocket } from "../sockets/pair.ts";
 import { NodeSockets, type StreamSocket, type TcpAddress } from "../sockets.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { Budget } from "./vsock/budget.ts";
-import type { PacketCapture } from "./vsock/capture.ts";
 import { Connection } from "./vsock/connection.ts";
 import { Ledger } from "./vsock/copy.ts";
 import { Flushing } from "./vsock/flushing.ts";
+import { FromGuest } from "./vsock/from-guest.ts";
 import { type Hub, LIMITS, type Opened, type ReceiveMode } from "./vsock/hub.ts";
 import { Handshakes, type HybridClients, okLine } from "./vsock/hybrid.ts";
 import { type Clients, Listeners, type PublishedPort } from "./vsock/listeners.ts";
 import { assertCid, type VsockOptions } from "./vsock/options.ts";
 import { RingShare } from "./vsock/outbound.ts";
-import { GuestPacket, type HostPacket } from "./vsock/packet.ts";
+import type { GuestPacket, HostPacket } from "./vsock/packet.ts";
 import { Probes } from "./vsock/probes.ts";
 import { Routes } from "./vsock/routes.ts";
 import type { RxRing } from "./vsock/rx-ring.ts";
@@ -42,10 +45,16 @@ import { ToGuest } from "./vsock/to-guest.ts";
 const QUEUE_SIZE_MAX = 32768;
 const EVENT_QUEUE_SIZE_MAX = 64;
 
+const FEATURES = [
+  VIRTIO_VSOCK_F_STREAM,
+  VIRTIO_VSOCK_F_SEQPACKET,
+  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
+].reduce((bits, feature) => bits | (1n << BigInt(feature)), 0n);
+
 export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, SwitchMember {
   readonly id = VIRTIO_ID_VSOCK;
   readonly name = "vsock";
-  readonly features = 1n << BigInt(VIRTIO_VSOCK_F_STREAM);
+  readonly features = FEATURES;
   readonly queueSizesMax = [QUEUE_SIZE_MAX, QUEUE_SIZE_MAX, EVENT_QUEUE_SIZE_MAX];
   readonly queueNames = ["rx", "tx", "event"];
   readonly config = new Uint8Array(VsockConfig.sizeof);
@@ -56,18 +65,17 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   readonly #cid: number;
   readonly #switch: VsockSwitch | null;
   readonly #routes: Routes;
+  readonly #seqpacket: ReadonlySet<number>;
   readonly #budget: Budget;
   readonly #table: Table;
   readonly #deadlines: Deadlines;
-  readonly #fromGuest = new GuestPacket();
-  readonly #capture: PacketCapture | null;
+  readonly #fromGuest: FromGuest;
   readonly #toGuest: ToGuest;
   readonly #flushing = new Flushing();
   readonly #listeners: Listeners;
   readonly #handshakes = new Handshakes(this);
   readonly #probes: Probes;
   #host: DeviceHost | null = null;
-  #tx: VirtQueue | null = null;
   #marked = false;
   #draining = false;
   #disposed = false;
@@ -81,13 +89,15 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#cid = cid;
     this.receiveMode = receive;
     this.#switch = network;
+    this.#seqpacket = new Set(options.seqpacket);
     this.#routes = new Routes(cid, sockets, connect, network);
     this.#budget = new Budget({ ...LIMITS, ...limits });
     this.#listeners = new Listeners(sockets, this);
     this.#table = new Table(connect.keys());
     this.#deadlines = new Deadlines(this.#table, () => this.settle());
-    this.#capture = options.capture ?? null;
-    this.#toGuest = new ToGuest(cid, this.stats, this.#capture);
+    const { capture = null } = options;
+    this.#fromGuest = new FromGuest(cid, this.stats, capture, this.#receive);
+    this.#toGuest = new ToGuest(cid, this.stats, capture);
     this.#probes = new Probes(this.#attempt, (ms, callback) => this.after(ms, callback));
     new DataView(this.config.buffer).setUint32(VsockConfig.guest_cid, cid, true);
     network?.join(cid, this);
@@ -155,8 +165,8 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   activate(queues: readonly (VirtQueue | null)[]): void {
     this.#toGuest.begin(queues[VSOCK_QUEUE_RX] ?? null);
-    this.#tx = queues[VSOCK_QUEUE_TX] ?? null;
-    this.share.pinnedMax = (this.#tx?.size ?? 0) >> 2;
+    this.#fromGuest.queue = queues[VSOCK_QUEUE_TX] ?? null;
+    this.share.pinnedMax = (this.#fromGuest.queue?.size ?? 0) >> 2;
     this.#marked = true; // clients may have come before the driver
   }
 
@@ -169,7 +179,8 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#marked = false;
     let more: boolean;
     do {
-      more = this.#transmit();
+      more = this.#fromGuest.take(this.#flushing, this.#toGuest);
+      if (more) this.#marked = true;
       this.pump();
       // Without rx buffers for the resets that are due, packets of the guest have to wait (V5).
     } while (more && !this.#toGuest.full);
@@ -177,11 +188,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /** Clients that the guest has not heard of outlive the reset that every driver begins with. */
   reset(): void {
-    if (this.#toGuest.ring === null && this.#tx === null) return;
+    if (this.#toGuest.ring === null && this.#fromGuest.queue === null) return;
     for (const connection of this.#table.all) connection.cut();
     this.#toGuest.end();
     this.#flushing.clear();
-    this.#tx = null;
+    this.#fromGuest.queue = null;
   }
 
   dispose(): void {
@@ -191,7 +202,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#handshakes.close();
     this.#deadlines.stop();
     this.#toGuest.end();
-    this.#tx = null;
+    this.#fromGuest.queue = null;
     this.#probes.dispose();
     for (const connection of this.#table.all) connection.cut();
     this.#checkDrained();
@@ -205,6 +216,12 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   get packet(): HostPacket {
     return this.#toGuest.packet;
+  }
+
+  /** Between guests there are streams only. */
+  typeOf(peerCid: number, port: number): number {
+    const isFramed = peerCid === VMADDR_CID_HOST && this.#seqpacket.has(port);
+    return isFramed ? VIRTIO_VSOCK_TYPE_SEQPACKET : VIRTIO_VSOCK_TYPE_STREAM;
   }
 
   ready(connection: Connection): void {
@@ -237,7 +254,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   settle(atOnce = false): void {
     this.pump();
     this.#toGuest.signal();
-    this.#tx?.signal();
+    this.#fromGuest.queue?.signal();
     if (!this.#disposed) this.#host?.turn(atOnce);
   }
 
@@ -316,45 +333,16 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.stats.connections++;
   }
 
-  /** Packets of the guest, until there are none (false) or too many resets are due (true). */
-  #transmit(): boolean {
-    const tx = this.#tx;
-    if (tx === null) return false;
-    let held = 0;
-    let more = true;
-    while (!this.#toGuest.full) {
-      const chain = tx.pop();
-      if (chain === null) {
-        more = false;
-        break;
-      }
-      if (this.#receive(chain)) held += chain.count;
-      else chain.release(0);
-      // A share of the ring: where it meets slow readers, the next ones are copied for.
-      if (held > tx.size >> 3) {
-        this.#flushing.run();
-        held = 0;
-      }
-    }
-    this.#flushing.run();
-    if (more) this.#marked = true;
-    return more;
-  }
-
   /** True: the chain is kept. */
-  #receive(chain: Chain): boolean {
-    if (this.#capture !== null) this.#capture.fromGuest(chain);
-    const packet = this.#fromGuest;
-    if (!packet.read(chain, this.#cid) || !this.#routes.has(packet.dstCid)) {
+  readonly #receive = (packet: GuestPacket, chain: Chain): boolean => {
+    if (!this.#routes.has(packet.dstCid)) {
       this.stats.rejected++;
       return false;
     }
     this.stats.packetsFromGuest++;
+    const found = this.#table.find(packet.dstCid, packet.dstPort, packet.srcPort);
     // V9, V33: another type is another socket, even with these ports.
-    const connection =
-      packet.type === VIRTIO_VSOCK_TYPE_STREAM
-        ? this.#table.find(packet.dstCid, packet.dstPort, packet.srcPort)
-        : undefined;
+    const connection = found?.type === packet.type ? found : undefined;
     if (!packet.fits(chain)) {
       this.stats.rejected++;
       if (connection !== undefined) connection.abort();
@@ -365,7 +353,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     if (packet.op === VsockOp.REQUEST && this.#connect(packet)) return false;
     this.#refuse(packet);
     return false;
-  }
+  };
 
   /** V30: what belongs to no connection is reset, but a reset is not answered. */
   #refuse(packet: GuestPacket): void {
@@ -373,7 +361,8 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   }
 
   #connect(packet: GuestPacket): boolean {
-    if (packet.type !== VIRTIO_VSOCK_TYPE_STREAM || this.#draining) return false;
+    if (packet.type !== this.typeOf(packet.dstCid, packet.dstPort)) return false;
+    if (this.#draining) return false;
     const window = this.#budget.take();
     if (window === 0) return false;
     const socket = this.#routes.connect(packet);

@@ -5,9 +5,8 @@
 //   socket ──▶ Receiver ──▶ rx buffers       paused while the guest has no room
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
-  VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
-  VIRTIO_VSOCK_TYPE_STREAM,
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
   VsockHdr,
   VsockOp,
 } from "../../../drivers/abi/vsock.ts";
@@ -15,8 +14,10 @@ import type { SocketEvents, StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { Ledger } from "./copy.ts";
 import { Credit } from "./credit.ts";
+import { HalfClose } from "./half-close.ts";
 import { CLOSE_MS, CONNECT_MS, type Hub, LINGER_MS, type Opened, TAIL_MS } from "./hub.ts";
 import { Outbound } from "./outbound.ts";
+import { Owed } from "./owed.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
 import { Peer } from "./peer.ts";
 import { Receiver } from "./receiver.ts";
@@ -29,6 +30,8 @@ export class Connection implements SocketEvents {
   readonly guestPort: number;
   /** Bytes that the guest may have on their way to the socket, out of the device's budget. */
   readonly bufAlloc: number;
+  /** Of its packets. Messages are framed on the socket. */
+  readonly type: number;
   /** Links of the device's lists. */
   nextReady: Connection | null = null;
   listed = false;
@@ -42,11 +45,10 @@ export class Connection implements SocketEvents {
   readonly #out: Outbound;
   readonly #in: Receiver;
   readonly #peer = new Peer();
+  readonly #owed = new Owed();
+  readonly #ends = new HalfClose();
   readonly #opened: Opened | null; // told once
   #state: State;
-  #pending = 0; // bit per VsockOp; RW and CREDIT_REQUEST follow from #in
-  #guestShutdown = 0; // flags of the guest, which accumulate (V15)
-  #hostShutdown = 0; // flags of the host, told or due
   #creditAsked = false;
 
   /** Bytes of the guest go nowhere until a socket is attached. */
@@ -64,6 +66,8 @@ export class Connection implements SocketEvents {
     this.hostPort = hostPort;
     this.guestPort = guestPort;
     this.bufAlloc = bufAlloc;
+    const port = begin === State.Requesting ? guestPort : hostPort;
+    this.type = hub.typeOf(peerCid, port);
     this.#state = begin;
     this.#opened = opened;
     this.#ledger = new Ledger(hub.ledger);
@@ -101,11 +105,11 @@ export class Connection implements SocketEvents {
         this.#hub.stats.rejected++;
         return false;
       case VsockOp.RESPONSE:
-        if (this.#state === State.Requesting && !this.#owes(VsockOp.REQUEST)) this.#establish();
+        if (this.#state === State.Requesting && !this.#owed.has(VsockOp.REQUEST)) this.#establish();
         else this.#violated();
         return false;
       case VsockOp.RW:
-        return this.#payload(packet.len, chain);
+        return this.#payload(packet, chain);
       case VsockOp.SHUTDOWN:
         if (this.#state >= State.Established) this.#shutdownByGuest(packet.flags);
         else this.#violated();
@@ -132,20 +136,20 @@ export class Connection implements SocketEvents {
 
   /** What emit() would send now; INVALID: nothing. */
   nextOp(): VsockOp {
-    if (this.#owes(VsockOp.RST)) return VsockOp.RST;
-    if (this.#owes(VsockOp.RESPONSE)) return VsockOp.RESPONSE;
-    if (this.#owes(VsockOp.REQUEST)) return VsockOp.REQUEST;
+    if (this.#owed.has(VsockOp.RST)) return VsockOp.RST;
+    if (this.#owed.has(VsockOp.RESPONSE)) return VsockOp.RESPONSE;
+    if (this.#owed.has(VsockOp.REQUEST)) return VsockOp.REQUEST;
     if (this.#state !== State.Established) return VsockOp.INVALID;
     const credit = this.#credit.available;
     if (this.#in.waiting > 0) {
       if (credit > 0) return VsockOp.RW;
       if (!this.#creditAsked) return VsockOp.CREDIT_REQUEST;
-    } else if (this.#owes(VsockOp.SHUTDOWN)) {
+    } else if (this.#owed.has(VsockOp.SHUTDOWN)) {
       return VsockOp.SHUTDOWN;
     } else if (credit === 0 && this.#in.starved && !this.#creditAsked) {
       return VsockOp.CREDIT_REQUEST;
     }
-    return this.#owes(VsockOp.CREDIT_UPDATE) ? VsockOp.CREDIT_UPDATE : VsockOp.INVALID;
+    return this.#owed.has(VsockOp.CREDIT_UPDATE) ? VsockOp.CREDIT_UPDATE : VsockOp.INVALID;
   }
 
   /** Payload bytes that the packet of nextOp() could carry. */
@@ -161,7 +165,7 @@ export class Connection implements SocketEvents {
     this.stamp(packet, op, length);
     packet.write(chain);
     if (op === VsockOp.CREDIT_REQUEST) this.#creditAsked = true;
-    if (op === VsockOp.SHUTDOWN && this.#hostShutdown === VIRTIO_VSOCK_SHUTDOWN_BOTH) {
+    if (op === VsockOp.SHUTDOWN && this.#ends.hostClosed) {
       this.#enter(State.Closing);
       this.#hub.deadline(this, CLOSE_MS);
     }
@@ -171,30 +175,30 @@ export class Connection implements SocketEvents {
 
   /** Bytes of the client lead nowhere. */
   get discards(): boolean {
-    const deaf = this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV;
-    const mute = this.#hostShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND;
-    return this.#state > State.Established || (deaf | mute) !== 0;
+    return this.#state > State.Established || this.#ends.toGuestEnded;
   }
 
   /** May payload go to the guest now? */
   get sends(): boolean {
-    return this.#state === State.Established && !this.#owes(VsockOp.RESPONSE);
+    return this.#state === State.Established && !this.#owed.has(VsockOp.RESPONSE);
   }
 
   /** Fills in the header of the next packet. */
   stamp(packet: HostPacket, op: VsockOp, length: number): void {
     packet.address(this.peerCid, this.hostPort, this.guestPort);
-    packet.type = VIRTIO_VSOCK_TYPE_STREAM;
+    packet.type = this.type;
     packet.op = op;
     packet.len = length;
-    packet.flags = op === VsockOp.SHUTDOWN ? this.#hostShutdown : 0;
+    packet.flags = op === VsockOp.SHUTDOWN ? this.#ends.host : 0;
+    if (op === VsockOp.RW) packet.flags = this.#in.marks;
     this.#credit.stamp(packet);
-    this.#pending &= ~((1 << op) | (1 << VsockOp.CREDIT_UPDATE)); // every packet updates credit
+    this.#owed.paid(op);
   }
 
-  /** Payload went to the guest. */
+  /** Payload went to the guest. A client that has left in a message leaves no whole one. */
   delivered(): void {
     if (!this.#peer.open) this.#hub.deadline(this, TAIL_MS);
+    if (this.#peer.ended && this.#in.waiting === 0 && this.#in.torn) this.abort();
   }
 
   /** End of a turn: what the guest sent in it leaves in one system call. */
@@ -227,7 +231,7 @@ export class Connection implements SocketEvents {
 
   /** The time that was set by the last change of state is over. */
   expired(): void {
-    if (this.#state === State.Requesting && this.#owes(VsockOp.REQUEST)) {
+    if (this.#state === State.Requesting && this.#owed.has(VsockOp.REQUEST)) {
       this.cut(); // the guest has not heard of it
     } else if (this.#state >= State.Resetting) this.#peer.leave(!this.#out.idle);
     else this.abort();
@@ -250,7 +254,8 @@ export class Connection implements SocketEvents {
     this.#peer.ended = true;
     this.#in.end();
     if (this.#state > State.Established) return;
-    this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
+    if (this.#in.waiting === 0 && this.#in.torn) this.abort();
+    else this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
     this.#hub.settle();
   }
 
@@ -261,7 +266,7 @@ export class Connection implements SocketEvents {
   }
 
   failed(): void {
-    if (this.#state === State.Requesting && this.#owes(VsockOp.REQUEST)) this.#forget();
+    if (this.#state === State.Requesting && this.#owed.has(VsockOp.REQUEST)) this.#forget();
     else this.abort();
     this.#hub.settle();
   }
@@ -293,16 +298,8 @@ export class Connection implements SocketEvents {
     if (from === State.Requesting) this.#opened?.(next === State.Established);
   }
 
-  #owes(op: VsockOp): boolean {
-    return (this.#pending & (1 << op)) !== 0;
-  }
-
-  get #guestEnded(): boolean {
-    return (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
-  }
-
   #want(op: VsockOp): void {
-    this.#pending = op === VsockOp.RST ? 1 << op : this.#pending | (1 << op);
+    this.#owed.add(op);
     this.#hub.ready(this);
   }
 
@@ -323,25 +320,29 @@ export class Connection implements SocketEvents {
     this.#in.established();
   }
 
-  #payload(length: number, chain: Chain): boolean {
-    if (this.#state < State.Established || this.#guestEnded || !this.#credit.take(length)) {
+  #payload({ len: length, flags }: GuestPacket, chain: Chain): boolean {
+    if (this.#state < State.Established || this.#ends.guestEnded || !this.#credit.take(length)) {
       this.#violated();
       return false;
     }
-    if (length === 0) return false;
+    const isStream = this.type !== VIRTIO_VSOCK_TYPE_SEQPACKET;
+    if (length === 0 && isStream) return false;
     // It crossed our SHUTDOWN on the way, and nobody is left to read it.
     if (this.#state === State.Closing) {
       this.#consumed(length);
       return false;
     }
     this.#hub.flushLater(this);
-    return this.#out.take(chain, length);
+    if (isStream) return this.#out.take(chain, length);
+    const kept = this.#out.takePart(chain, length, flags);
+    if (this.#out.messageBytes >= this.bufAlloc) this.abort(); // it can never end
+    return kept;
   }
 
   #shutdownByGuest(flags: number): void {
-    this.#guestShutdown |= flags & VIRTIO_VSOCK_SHUTDOWN_BOTH;
-    if (this.#guestShutdown & VIRTIO_VSOCK_SHUTDOWN_RCV) this.#in.discard();
-    if (this.#guestShutdown === VIRTIO_VSOCK_SHUTDOWN_BOTH) {
+    this.#ends.byGuest(flags);
+    if (this.#ends.guestIsDeaf) this.#in.discard();
+    if (this.#ends.guestClosed) {
       if (this.#state === State.Closing) this.#answerClose();
       else if (this.#state === State.Established) this.#enter(State.Tail);
     }
@@ -349,9 +350,7 @@ export class Connection implements SocketEvents {
   }
 
   #stopSending(flags: number): void {
-    if ((this.#hostShutdown | flags) === this.#hostShutdown) return;
-    this.#hostShutdown |= flags;
-    this.#want(VsockOp.SHUTDOWN);
+    if (this.#ends.byHost(flags)) this.#want(VsockOp.SHUTDOWN);
   }
 
   #consumed(length: number): void {
@@ -365,7 +364,7 @@ export class Connection implements SocketEvents {
   #moveOn(): void {
     if (this.#state === State.Established) {
       // The client learns behind the last byte that the guest will send no more.
-      if (this.#guestEnded && this.#out.handedOver) this.#peer.end();
+      if (this.#ends.guestEnded && this.#out.handedOver) this.#peer.end();
     } else if (!this.#out.idle) this.#hub.deadline(this, TAIL_MS);
     else if (this.#state === State.Tail) this.#answerClose();
     else if (this.#state >= State.Resetting) this.#closeSocket();
@@ -392,7 +391,7 @@ export class Connection implements SocketEvents {
   }
 
   #forget(): void {
-    this.#pending = 0;
+    this.#owed.forget();
     this.#enter(State.Gone, this.deadlineNs); // of a socket that still drains
     this.#hub.freePorts(this);
     if (!this.#peer.open) this.#hub.gone(this);

@@ -53,6 +53,8 @@ export interface Hub {
   readonly rx: RxRing | null;
   /** For whoever writes one, and gives it away before it returns. */
   readonly packet: HostPacket;
+  /** VIRTIO_VSOCK_TYPE of connections to `port`, the guest's or the peer's. */
+  typeOf(peerCid: number, port: number): number;
   /** The connection may have something to say. */
   ready(connection: Connection): void;
   /** Its payload leaves at the end of the turn. */

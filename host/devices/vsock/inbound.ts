@@ -5,9 +5,14 @@ import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts"
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { CopyPath, type Ledger } from "./copy.ts";
+import type { Deframer } from "./framing.ts";
 import { SINK } from "./sink.ts";
 
 export class Inbound {
+  /** Of a seqpacket connection. */
+  readonly messages: Deframer | null;
+  /** Flags of the packet that emit() has filled. */
+  marks = 0;
   /** May the kernel hold bytes of the client that were not read? */
   unread = false;
   #socket: StreamSocket = SINK;
@@ -15,6 +20,10 @@ export class Inbound {
   #path: CopyPath = 0;
   #at = 0;
   #paused = false;
+
+  constructor(messages: Deframer | null) {
+    this.messages = messages;
+  }
 
   attach(socket: StreamSocket): void {
     this.#socket = socket;
@@ -34,7 +43,7 @@ export class Inbound {
     if (this.#chunk !== null) throw new Error("vsock: a paused socket delivered data");
     this.#chunk = chunk;
     this.#path = path;
-    this.#at = 0;
+    this.#move(0);
   }
 
   /**
@@ -42,14 +51,23 @@ export class Inbound {
    */
   emit(chain: Chain, credit: number, ledger: Ledger): number {
     const chunk = this.#chunk as Uint8Array;
-    const room = Math.min(chain.writableBytes - VsockHdr.sizeof, credit, VSOCK_PACKET_BYTES_MAX);
+    const most = this.messages?.remaining ?? VSOCK_PACKET_BYTES_MAX;
+    const fits = Math.min(chain.writableBytes - VsockHdr.sizeof, VSOCK_PACKET_BYTES_MAX);
+    const room = Math.min(fits, credit, most);
     const end = Math.min(chunk.length, this.#at + room);
     const whole = end - this.#at === chunk.length;
     const part = whole ? chunk : chunk.subarray(this.#at, end);
     const length = ledger.copy(this.#path, part, chain, VsockHdr.sizeof);
-    this.#at = end;
-    if (end === chunk.length) this.#chunk = null;
+    this.marks = this.messages?.take(length) ?? 0;
+    this.#move(end);
     return length;
+  }
+
+  /** What stands in front of `at` is done with, and so is what is no payload behind it. */
+  #move(at: number): void {
+    const chunk = this.#chunk as Uint8Array;
+    this.#at = this.messages === null ? at : this.messages.seek(chunk, at);
+    if (this.#at === chunk.length) this.#chunk = null;
   }
 
   /** Copies what waits, if anything does. */

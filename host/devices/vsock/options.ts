@@ -11,6 +11,11 @@ export interface VsockOptions {
   readonly sockets?: Sockets;
   /** Where REQUEST to a host port leads. A port that is not in it leads to the path, if any. */
   readonly connect?: ReadonlyMap<number, SocketAddress>;
+  /**
+   * Ports, of the guest or of the host, whose connections are seqpacket ones: on the host's socket
+   * each message stands behind its length (framing.ts). Packets of the other type are refused.
+   */
+  readonly seqpacket?: Iterable<number>;
   /** Guests whose devices belong to the same one reach each other by CID. */
   readonly switch?: VsockSwitch;
   readonly limits?: Partial<VsockLimits>;

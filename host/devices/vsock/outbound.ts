@@ -1,10 +1,11 @@
 // Payload on its way from the guest to the socket of one connection. It leaves straight from guest
 // memory: the chain stays with the device until the kernel has the bytes. Slow readers are copied
 // for, so that they cannot pin the ring that all connections share.
-import { VsockHdr } from "../../../drivers/abi/vsock.ts";
+import { VIRTIO_VSOCK_SEQ_EOM, VsockHdr } from "../../../drivers/abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { CopyPath, type Ledger } from "./copy.ts";
+import { frameOf } from "./framing.ts";
 
 /** A payload in more pieces than this is copied: a view costs more than its bytes then. */
 const PARTS_MAX = 64;
@@ -41,6 +42,8 @@ export class Outbound {
   #sending = false;
   #block: Uint8Array | null = null; // the last one; those before are in #parts
   #blockBytes = 0; // used of it
+  #message: Uint8Array[] = []; // parts of one that has not ended
+  #messageBytes = 0;
 
   /** Holds as many bytes as the connection's buf_alloc, which its owner sees to by credit. */
   constructor(share: RingShare, ledger: Ledger) {
@@ -77,6 +80,30 @@ export class Outbound {
     this.#nextBytes += length;
     if (this.#sending) this.#pin(chain.count);
     return true;
+  }
+
+  /**
+   * Takes a part of a message, the last one if it is marked so: then the message follows, behind a
+   * frame that says how long it is. True: it keeps the chain.
+   */
+  takePart(chain: Chain, length: number, marks: number): boolean {
+    if ((marks & VIRTIO_VSOCK_SEQ_EOM) === 0) {
+      if (length > 0) this.#hold(chain, length);
+      return false;
+    }
+    const bytes = this.#messageBytes + length;
+    if (bytes === 0) return false;
+    this.#append(frameOf(bytes, marks));
+    for (const part of this.#message) this.#append(part);
+    empty(this.#message);
+    this.#nextBytes += this.#messageBytes;
+    this.#messageBytes = 0;
+    return length > 0 && this.take(chain, length);
+  }
+
+  /** Bytes of a message that has not ended. */
+  get messageBytes(): number {
+    return this.#messageBytes;
   }
 
   /** Sends what was taken, unless a send is in flight. Returns the bytes that left at once. */
@@ -117,7 +144,8 @@ export class Outbound {
     this.complete();
     for (const chain of this.#next) chain.release(0);
     empty(this.#next);
-    this.#nextBytes = 0;
+    empty(this.#message);
+    this.#nextBytes = this.#messageBytes = 0;
     this.#pin(-this.#pinned);
   }
 
@@ -136,6 +164,28 @@ export class Outbound {
     }
     this.#ledger.copy(CopyPath.StageOut, part, block, this.#blockBytes);
     this.#blockBytes += part.length;
+  }
+
+  /** Its frame needs the length of the whole message, and the ring must not wait for that. */
+  #hold(chain: Chain, length: number): void {
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const part of chain.readable(VsockHdr.sizeof, length)) {
+      at += this.#ledger.copy(CopyPath.StageOut, part, bytes, at);
+    }
+    this.#message.push(bytes);
+    this.#messageBytes += length;
+  }
+
+  /** Bytes of ours, behind all others. */
+  #append(bytes: Uint8Array): void {
+    if (this.#block !== null && this.#blockBytes + bytes.length <= this.#block.length) {
+      this.#block.set(bytes, this.#blockBytes);
+      this.#blockBytes += bytes.length;
+    } else {
+      this.#closeBlock();
+      this.#parts.push(bytes);
+    }
   }
 
   #closeBlock(): void {

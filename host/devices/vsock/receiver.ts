@@ -3,12 +3,13 @@
 //
 //   socket ──▶ chunk, or staging buffer ──▶ Inbound ──▶ rx chain     one copy
 //   socket ──▶ rx chain, chosen before (Landing)                     none
-import { VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
+import { VIRTIO_VSOCK_TYPE_SEQPACKET, VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import type { Connection } from "./connection.ts";
 import { CopyPath, type Ledger } from "./copy.ts";
 import type { Credit } from "./credit.ts";
+import { Deframer } from "./framing.ts";
 import type { Hub } from "./hub.ts";
 import { Inbound } from "./inbound.ts";
 import { Landing, type LandingOwner } from "./landing.ts";
@@ -30,13 +31,15 @@ export class Receiver implements LandingOwner {
   readonly #connection: Connection;
   readonly #credit: Credit;
   readonly #ledger: Ledger;
-  readonly #in = new Inbound();
+  readonly #in: Inbound;
   #socket: StreamSocket = SINK;
   #landing: Landing | null = null;
   #chunks = 0;
   #bulk = 0;
 
   constructor(hub: Hub, connection: Connection, credit: Credit, ledger: Ledger) {
+    const isFramed = connection.type === VIRTIO_VSOCK_TYPE_SEQPACKET;
+    this.#in = new Inbound(isFramed ? new Deframer() : null);
     this.#hub = hub;
     this.#connection = connection;
     this.#credit = credit;
@@ -57,6 +60,16 @@ export class Receiver implements LandingOwner {
     return this.#in.waiting;
   }
 
+  /** Has a message begun that is not whole? */
+  get torn(): boolean {
+    return this.#in.messages?.torn ?? false;
+  }
+
+  /** Flags of the packet that emit() has filled. */
+  get marks(): number {
+    return this.#in.marks;
+  }
+
   /** Did reading stop for want of credit alone? */
   get starved(): boolean {
     if (this.#landing === null || this.discards) return false;
@@ -74,6 +87,7 @@ export class Receiver implements LandingOwner {
     this.#in.unread = chunk.length >= READ_BYTES_MAX;
     if (this.discards) return;
     this.#in.put(chunk, CopyPath.ChunkIn);
+    this.#checkMessage();
     this.#hub.ready(this.#connection);
     this.#hub.pump();
     if (this.#in.waiting > 0) this.#in.pause();
@@ -83,7 +97,7 @@ export class Receiver implements LandingOwner {
 
   /** The guest accepted: nothing need be copied first, if that is the setting. */
   established(): void {
-    if (this.#hub.receiveMode === "in-place") this.#land();
+    if (this.#hub.receiveMode === "in-place" && this.#in.messages === null) this.#land();
   }
 
   /** Reads on, once nothing waits and there is room for what will come. */
@@ -111,6 +125,7 @@ export class Receiver implements LandingOwner {
   emit(chain: Chain): number {
     const length = this.#in.emit(chain, this.#credit.available, this.#ledger);
     this.#account(length, false);
+    this.#checkMessage();
     this.readOn();
     return length;
   }
@@ -169,6 +184,13 @@ export class Receiver implements LandingOwner {
 
   // ---- inside
 
+  /** A message that is more than the guest will ever have room for ends the connection. */
+  #checkMessage(): void {
+    const { messages } = this.#in;
+    if (messages === null || messages.remaining === 0) return;
+    if (messages.length > this.#credit.window) this.#connection.abort();
+  }
+
   /** Nobody else's bytes could share the guest's next turn, so there is no use in waiting. */
   get #alone(): boolean {
     return this.#hub.stats.connections === 1;
@@ -192,6 +214,7 @@ export class Receiver implements LandingOwner {
   /** A chunk was delivered whole, and nothing of it waits: is it the last one? */
   #change(bytes: number): void {
     if (this.#hub.receiveMode === "data" || this.#landing !== null) return;
+    if (this.#in.messages !== null) return; // the frames between them are not the guest's
     this.#weigh(bytes);
     this.#chunks++;
     if (this.carriesMuch || this.#chunks >= LASTING_CHUNKS) this.#land();
