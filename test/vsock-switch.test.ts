@@ -6,6 +6,7 @@ import { Errno } from "../drivers/abi/errno.ts";
 import { ManualClock } from "../host/clock.ts";
 import { VsockSwitch } from "../host/devices/vsock/switch.ts";
 import { VsockDevice, type VsockOptions } from "../host/devices/vsock.ts";
+import { until } from "./appliance.ts";
 import { BothHalves } from "./both-halves.ts";
 import { compileGuest } from "./guest.ts";
 import { Random } from "./simulation-random.ts";
@@ -214,6 +215,30 @@ describe("a connection of two guests", () => {
     }
     expect(b.vsock.stats.bytesToGuest).toBe(20 * MIB);
     expect(fleet.faults()).toBe(0);
+  });
+
+  test("V6: carries 1 MiB and its echo by the system's clock", async () => {
+    const network = new VsockSwitch();
+    const boot = (cid: number) =>
+      BothHalves.boot(image, { real: true, vsock: { cid, switch: network } });
+    const [a, b] = [await boot(3), await boot(4)];
+    b.call("serveEcho", 7);
+    const socket = a.call("SysSocket", 1);
+    const connected = a.start("connect", socket, 4, 7);
+    await until(() => connected() === 0);
+    const sent = noise(MIB);
+    const at = a.call("ToroGetMem", 2 * MIB);
+    a.machine.memory.bytes(at, MIB).set(sent);
+    const send = a.start("send", socket, at, MIB);
+    for (let got = 0; got < MIB; ) {
+      const receive = a.start("recv", socket, at + MIB + got, MIB - got);
+      await until(() => receive() !== undefined);
+      expect(receive()).toBeGreaterThan(0);
+      got += receive() ?? 0;
+    }
+    await until(() => send() === MIB);
+    expect(hash(a.machine.memory.bytes(at + MIB, MIB))).toBe(hash(sent));
+    for (const one of [a, b]) one.dispose();
   });
 
   test("V8: each device knows it by the other's CID and ports", async () => {
