@@ -1,9 +1,11 @@
 // Two joined sockets of the host, without any guest.
 import { describe, expect, test } from "vitest";
 import { ManualClock } from "../host/clock.ts";
+import { NOBODY } from "../host/sockets/nobody.ts";
 import { PairLoop, type PairSocket } from "../host/sockets/pair.ts";
 import { TAKEN_BYTES_MAX } from "../host/sockets/wire.ts";
 import type { SocketEvents } from "../host/sockets.ts";
+import { Random } from "./simulation-random.ts";
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
 
@@ -33,6 +35,12 @@ function joined() {
     while (clock.settle() > 0);
   };
   return { clock, a, b, ofA: watch(a), ofB: watch(b), settle };
+}
+
+/** A part of a send: small, large or nothing. */
+function noise(random: Random): Buffer {
+  const bytes = random.below([1, 100, 20_000, 100_000][random.below(4)] as number);
+  return Buffer.alloc(bytes, 1 + random.below(255));
 }
 
 const BROKEN = "the peer broke the connection off";
@@ -131,6 +139,53 @@ describe("two joined sockets", () => {
     b.reset();
     settle();
     expect(ofB).toEqual([BROKEN, "closed"]);
+  });
+
+  test.each([
+    ["in chunks", false],
+    ["in place", true],
+  ])("whatever is sent arrives in order, read %s by one who pauses at random", (_, inPlace) => {
+    for (let seed = 1; seed <= 50; seed++) {
+      const random = new Random(seed);
+      const { clock, a, b } = joined();
+      const sent: Buffer[] = [];
+      const read: Buffer[] = [];
+      let lent: Buffer[] = [];
+      let ended = false;
+      const take = (chunk: Uint8Array) => {
+        read.push(Buffer.from(chunk));
+        if (random.below(3) === 0) b.pause();
+      };
+      a.events = {
+        ...NOBODY,
+        sent: () => void lent.splice(0).forEach((part) => void part.fill(0)),
+      };
+      const end = () => {
+        ended = true;
+      };
+      b.events = { ...NOBODY, data: take, end };
+      let buffer = Buffer.alloc(0);
+      const next = () => {
+        buffer = Buffer.alloc(1 + random.below(70_000));
+        return buffer;
+      };
+      if (inPlace) {
+        b.readInto({ buffer: next, filled: (length) => take(buffer.subarray(0, length)) });
+      }
+      for (let sends = 0; !ended; ) {
+        if (lent.length === 0 && sends < 20) {
+          const parts = Array.from({ length: 1 + random.below(3) }, () => noise(random));
+          sent.push(...parts.map((part) => Buffer.from(part)));
+          if (a.send(parts)) for (const part of parts) part.fill(0);
+          else lent = parts;
+          if (++sends === 20) a.end();
+        }
+        clock.settle();
+        if (random.below(2) === 0) b.resume();
+      }
+      expect(Buffer.concat(read).equals(Buffer.concat(sent))).toBe(true);
+      expect(lent).toEqual([]);
+    }
   });
 
   test("two that never stop talking leave the event loop time for others", () => {
