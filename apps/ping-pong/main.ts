@@ -1,11 +1,17 @@
-// Ping-pong: connects to an echo on the host and times round trips as the guest sees them. Kernel
-// parameters: port= of CID 2, size= in bytes, count=.
-import { parameterNumber } from "../../kernel/commandline";
+// Ping-pong: connects to an echo and times round trips as the guest sees them. Kernel parameters:
+// cid=2 (the host) and port=7 of the echo, type=seqpacket for messages, size= in bytes, count=.
+import { parameterIs, parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";
 import { clock } from "../../kernel/hypercall";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem } from "../../kernel/memory";
-import { SOCK_STREAM, SysSocket, SysSocketClose, SysSocketConnect } from "../../kernel/net/calls";
+import {
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  SysSocket,
+  SysSocketClose,
+  SysSocketConnect,
+} from "../../kernel/net/calls";
 import { SysSocketRecv } from "../../kernel/net/receive";
 import { SysSocketSend } from "../../kernel/net/send";
 import { VMADDR_CID_HOST } from "../../drivers/abi/vsock";
@@ -23,8 +29,9 @@ function main(): i32 {
   const count = parameterNumber("count", 1000);
   const out = ToroGetAlignedMem(size, 4096);
   const back = ToroGetAlignedMem(size, 4096);
-  const socket = SysSocket(SOCK_STREAM);
-  const connected = SysSocketConnect(socket, VMADDR_CID_HOST, parameterNumber("port", 7));
+  const socket = SysSocket(parameterIs("type", "seqpacket") ? SOCK_SEQPACKET : SOCK_STREAM);
+  const cid = parameterNumber("cid", VMADDR_CID_HOST);
+  const connected = SysSocketConnect(socket, cid, parameterNumber("port", 7));
   if (out == 0 || back == 0) return failed("memory", 12);
   if (connected < 0) return failed("connect", -connected);
   fill(out, size);

@@ -1,0 +1,26 @@
+// One seqpacket connection of the echo: a buffer as large as the window holds any message.
+import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { MSG_EOR, SysSocketClose } from "../../kernel/net/calls";
+import { SO_RCVBUF, SysSocketGetOption } from "../../kernel/net/options";
+import { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/receive";
+import { SysSocketSend } from "../../kernel/net/send";
+
+/** The thread of a connection. */
+export function serveMessages(arg: usize): void {
+  const socket = <i32>arg;
+  const bytes = SysSocketGetOption(socket, SO_RCVBUF);
+  const buffer = bytes > 0 ? ToroGetMem(bytes) : 0;
+  if (buffer != 0) {
+    while (echo(socket, buffer, bytes));
+    ToroFreeMem(buffer);
+  }
+  SysSocketClose(socket);
+}
+
+/** Sends one message back. Yields. Returns false at the end of the connection. */
+function echo(socket: i32, buffer: usize, bytes: u32): bool {
+  const length = SysSocketRecv(socket, buffer, bytes, 0);
+  if (length <= 0) return false;
+  const marks = SysSocketMessageFlags(socket) & MSG_EOR;
+  return SysSocketSend(socket, buffer, length, marks) == length;
+}
