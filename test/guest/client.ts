@@ -2,6 +2,7 @@
 import { SysCloseFile, SysMount, SysOpenFile, SysReadFile } from "../../kernel/fs/calls";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import {
+  MSG_DONTWAIT,
   SOCK_STREAM,
   SysSocket,
   SysSocketAccept,
@@ -45,6 +46,25 @@ function echo(socket: usize): void {
     got = SysSocketRecv(s, buffer, BUFFER_BYTES, 0);
   }
   SysSocketClose(s);
+  ToroFreeMem(buffer);
+}
+
+/** Reads something of whoever connects to `port`, then closes on what follows. */
+export function serveRude(port: u32): void {
+  thread(acceptRude, listen(port));
+}
+
+function acceptRude(listener: usize): void {
+  for (let s = SysSocketAccept(<i32>listener); s > 0; s = SysSocketAccept(<i32>listener)) {
+    thread(leave, s);
+  }
+}
+
+function leave(socket: usize): void {
+  const buffer = ToroGetMem(BUFFER_BYTES);
+  SysSocketRecv(<i32>socket, buffer, BUFFER_BYTES, 0);
+  SysSocketSend(<i32>socket, buffer, BUFFER_BYTES, MSG_DONTWAIT);
+  SysSocketClose(<i32>socket);
   ToroFreeMem(buffer);
 }
 
