@@ -7,6 +7,7 @@ const images = {
   "web-server": "apps/web-server/main.ts",
   "hello-world": "apps/hello-world/main.ts",
   echo: "apps/echo/main.ts",
+  "hash-table-server": "apps/hash-table-server/main.ts",
   "ping-pong": "apps/ping-pong/main.ts",
   "rx-zerocopy": "apps/rx-zerocopy/main.ts",
   kernel: "kernel/api.ts",

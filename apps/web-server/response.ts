@@ -50,6 +50,7 @@ export function reason(status: u32): string {
     case 501: return "Not Implemented";
     case 503: return "Service Unavailable";
     case 505: return "HTTP Version Not Supported";
+    case 507: return "Insufficient Storage";
     default: return "Internal Server Error";
   }
 }

@@ -1,0 +1,84 @@
+// The table: open addressing with linear probing. Slots are bounded, entries are blocks of the
+// kernel's heap, and nothing here yields.
+import { Errno } from "../../drivers/abi/errno";
+import { ToroAllocMem, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+
+/** Keys are no longer than this. */
+export const KEY_BYTES_MAX: u32 = 256;
+
+/** Key and value stand behind it. */
+@unmanaged
+export class Entry {
+  keyBytes: u32;
+  valueBytes: u32;
+}
+
+let slots: usize = 0; // u32 each: the address of an Entry, or 0
+let slotCount: u32 = 0;
+let used: u32 = 0;
+
+/** Makes the table. Returns 0, -EINVAL (no slots) or -ENOMEM. */
+export function tableInit(count: u32): i32 {
+  if (count == 0 || count > 1 << 24) return -Errno.EINVAL;
+  slots = ToroAllocMem(count << 2);
+  if (slots == 0) return -Errno.ENOMEM;
+  slotCount = count;
+  return 0;
+}
+
+/** Keys that are stored. */
+export function keyCount(): u32 {
+  return used;
+}
+
+export function valueOf(entry: Entry): usize {
+  return keyOf(entry) + entry.keyBytes;
+}
+
+function keyOf(entry: Entry): usize {
+  return changetype<usize>(entry) + offsetof<Entry>();
+}
+
+/** FNV-1a: every byte counts, and so does its place. */
+function hash(key: usize, bytes: u32): u32 {
+  let h: u32 = 0x811c_9dc5;
+  for (let i: u32 = 0; i < bytes; i++) h = (h ^ load<u8>(key + i)) * 0x0100_0193;
+  return h;
+}
+
+/** The slot of a key, or the free one where it would be; 0: the table is full of others. */
+function slotOf(key: usize, bytes: u32): usize {
+  let i = hash(key, bytes) % slotCount;
+  for (let seen: u32 = 0; seen < slotCount; seen++) {
+    const slot = slots + (i << 2);
+    const entry = changetype<Entry>(<usize>load<u32>(slot));
+    if (changetype<usize>(entry) == 0) return slot;
+    if (entry.keyBytes == bytes && memory.compare(keyOf(entry), key, bytes) == 0) return slot;
+    i = i + 1 == slotCount ? 0 : i + 1;
+  }
+  return 0;
+}
+
+/** Null: there is no such key. The entry is good until the key is stored again. */
+export function find(key: usize, bytes: u32): Entry | null {
+  const slot = slotOf(key, bytes);
+  return slot == 0 ? null : changetype<Entry | null>(<usize>load<u32>(slot));
+}
+
+/** Copies key and value; a value that was there is replaced. Returns 0, -ENOSPC or -ENOMEM. */
+export function put(key: usize, keyBytes: u32, value: usize, valueBytes: u32): i32 {
+  const slot = slotOf(key, keyBytes);
+  if (slot == 0) return -Errno.ENOSPC;
+  const address = ToroGetMem(offsetof<Entry>() + keyBytes + valueBytes);
+  if (address == 0) return -Errno.ENOMEM;
+  const entry = changetype<Entry>(address);
+  entry.keyBytes = keyBytes;
+  entry.valueBytes = valueBytes;
+  memory.copy(keyOf(entry), key, keyBytes);
+  memory.copy(valueOf(entry), value, valueBytes);
+  const old = load<u32>(slot);
+  store<u32>(slot, <u32>address);
+  if (old == 0) used++;
+  else ToroFreeMem(old);
+  return 0;
+}

@@ -1,0 +1,93 @@
+// HashTableServer as it is built, over TCP: node:http and curl are its clients.
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import http from "node:http";
+import { promisify } from "node:util";
+import { afterEach, expect, test } from "vitest";
+import { VsockDevice } from "../host/devices/vsock.ts";
+import { Machine } from "../host/machine.ts";
+import { witness } from "./witness.ts";
+
+const machines: Machine[] = [];
+const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
+afterEach(() => {
+  agent.destroy();
+  for (const machine of machines.splice(0)) machine.dispose();
+});
+
+async function boot(parameters = ""): Promise<number> {
+  const device = new VsockDevice();
+  const machine = await Machine.create({
+    image: readFileSync("build/hash-table-server.wasm"),
+    memoryBytes: 16 * 1024 * 1024,
+    parameters,
+    devices: [device],
+  });
+  machines.push(machine);
+  machine.boot();
+  await device.probe(80);
+  return (await device.publish({ port: 0, guestPort: 80 })).port;
+}
+
+function ask(port: number, path: string, method = "GET"): Promise<[number | undefined, string]> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ port, path, method, agent, host: "127.0.0.1" }, (response) => {
+      let body = "";
+      response.setEncoding("latin1").on("data", (chunk) => {
+        body += chunk;
+      });
+      response.on("end", () => resolve([response.statusCode, body]));
+    });
+    request.on("error", reject).end();
+  });
+}
+
+test("stores, replaces, reads, counts", async () => {
+  const port = await boot();
+  expect(await ask(port, "/")).toEqual([200, expect.stringContaining("Keys: 0<")]);
+  expect(await ask(port, "/colour")).toEqual([404, "Not Found\n"]);
+  expect(await ask(port, "/colour=red")).toEqual([200, "OK\n"]);
+  expect(await ask(port, "/colour")).toEqual([200, "red"]);
+  expect(await ask(port, "/colour=a=b%20c")).toEqual([200, "OK\n"]);
+  expect(await ask(port, "/colour")).toEqual([200, "a=b%20c"]);
+  expect(await ask(port, "/empty=")).toEqual([200, "OK\n"]);
+  expect(await ask(port, "/empty")).toEqual([200, ""]);
+  expect(await ask(port, "/")).toEqual([200, expect.stringContaining("Keys: 2<")]);
+});
+
+test("anagrams are keys of their own, and long keys are refused (Toro fault 54)", async () => {
+  const port = await boot();
+  for (const key of ["abc", "cba", "bca"]) await ask(port, `/${key}=${key}`);
+  for (const key of ["abc", "cba", "bca"]) expect(await ask(port, `/${key}`)).toEqual([200, key]);
+  expect((await ask(port, `/${"k".repeat(256)}=v`))[0]).toBe(200);
+  expect((await ask(port, `/${"k".repeat(257)}=v`))[0]).toBe(414);
+  expect((await ask(port, `/x=${"v".repeat(4000)}`))[0]).toBe(200);
+  expect((await ask(port, "/x"))[1]).toBe("v".repeat(4000));
+  expect((await ask(port, `/x=${"v".repeat(5000)}`))[0]).toBe(414);
+  expect((await ask(port, "/x"))[1]).toBe("v".repeat(4000));
+});
+
+test("a full table refuses new keys, and keeps the old ones", async () => {
+  const port = await boot("slots=50");
+  for (let i = 0; i < 50; i++) expect((await ask(port, `/key${i}=${i}`))[0]).toBe(200);
+  expect((await ask(port, "/more=1"))[0]).toBe(507);
+  expect((await ask(port, "/more"))[0]).toBe(404);
+  expect((await ask(port, "/key7=again"))[0]).toBe(200);
+  const values = await Promise.all(Array.from({ length: 50 }, (_, i) => ask(port, `/key${i}`)));
+  expect(values).toEqual(values.map((_, i) => [200, i === 7 ? "again" : `${i}`]));
+});
+
+test("answers what it does not do", async () => {
+  const port = await boot();
+  expect((await ask(port, "/a=1", "POST"))[0]).toBe(405);
+  expect((await ask(port, "/=1"))[0]).toBe(400);
+  await ask(port, "/a=12345");
+  expect(await ask(port, "/a", "HEAD")).toEqual([200, ""]);
+});
+
+witness("curl", "many requests on one connection", async () => {
+  const port = await boot();
+  const url = `http://127.0.0.1:${port}/key[1-50]`;
+  const { stdout } = await promisify(execFile)("curl", ["-sS", `${url}=v`, url]);
+  expect(stdout).toBe("OK\n".repeat(50) + "v".repeat(50));
+});
