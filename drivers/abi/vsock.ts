@@ -53,12 +53,12 @@ export const enum VsockOp {
   CREDIT_REQUEST = 7,
 }
 
-/** 5.10.6.6 Flags of SHUTDOWN; they accumulate. */
+/** 5.10.6.5 Flags of SHUTDOWN; they accumulate. */
 export const VIRTIO_VSOCK_SHUTDOWN_RCV = 1; // the sender will not receive any more
 export const VIRTIO_VSOCK_SHUTDOWN_SEND = 2; // the sender will not send any more
 export const VIRTIO_VSOCK_SHUTDOWN_BOTH = 3;
 
-/** 5.10.6.5 Flags of RW on a seqpacket socket: the end of a message, and of a record. */
+/** 5.10.6.6 Flags of RW on a seqpacket socket: the end of a message, and of a record. */
 export const VIRTIO_VSOCK_SEQ_EOM = 1;
 export const VIRTIO_VSOCK_SEQ_EOR = 2;
 

@@ -1,4 +1,4 @@
-// The send side of the virtio-vsock driver (virtio 5.10.6.3). Packets that the device has consumed
+// The send side of the virtio-vsock driver (virtio 5.10.6.4). Packets that the device has consumed
 // are freed when the next one is sent or anything interrupts; it is asked to interrupt for them
 // only while somebody waits for that, or much memory does.
 import { NetStats } from "../abi/stats";

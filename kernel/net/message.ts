@@ -1,4 +1,4 @@
-// Messages of seqpacket sockets (virtio 5.10.6.5): parts as packets brought them, the last one of a
+// Messages of seqpacket sockets (virtio 5.10.6.6): parts as packets brought them, the last one of a
 // message marked EOM. Small ones share buffers, each behind a word with its length and its marks,
 // so that a window full of tiny messages takes a multiple of its bytes, not a buffer for each.
 import { NetStats } from "../../drivers/abi/stats";

@@ -58,7 +58,7 @@ export function claimPackets(): void {
 
 /**
  * Handles what has arrived. Sockets can owe an answer; a packet for none is taken only while it can
- * be answered, so that a full tx ring stops reception there (5.10.6.2) and goes on here.
+ * be answered, so that a full tx ring stops reception there (5.10.6.1) and goes on here.
  */
 function drain(iface: NetworkInterface): void {
   payOwed(iface);
