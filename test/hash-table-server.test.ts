@@ -1,21 +1,24 @@
 // HashTableServer as it is built, over TCP: node:http and curl are its clients.
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { VsockDevice } from "../host/devices/vsock.ts";
 import { Machine } from "../host/machine.ts";
+import { makeFolder, removeFolders } from "./appliance.ts";
 import { witness } from "./witness.ts";
 
 const machines: Machine[] = [];
 const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
 afterEach(() => {
+  removeFolders();
   agent.destroy();
   for (const machine of machines.splice(0)) machine.dispose();
 });
 
-async function boot(parameters = ""): Promise<number> {
+async function bootDevice(parameters = ""): Promise<VsockDevice> {
   const device = new VsockDevice();
   const machine = await Machine.create({
     image: readFileSync("build/hash-table-server.wasm"),
@@ -26,6 +29,11 @@ async function boot(parameters = ""): Promise<number> {
   machines.push(machine);
   machine.boot();
   await device.probe(80);
+  return device;
+}
+
+async function boot(parameters = ""): Promise<number> {
+  const device = await bootDevice(parameters);
   return (await device.publish({ port: 0, guestPort: 80 })).port;
 }
 
@@ -90,4 +98,22 @@ witness("curl", "many requests on one connection", async () => {
   const url = `http://127.0.0.1:${port}/key[1-50]`;
   const { stdout } = await promisify(execFile)("curl", ["-sS", `${url}=v`, url]);
   expect(stdout).toBe("OK\n".repeat(50) + "v".repeat(50));
+});
+
+witness("socat", "a client of the AF_UNIX path, which says CONNECT first", async () => {
+  const device = await bootDevice();
+  const path = `${makeFolder()}/vsock`;
+  await device.publishPath(path);
+  const talk = async (line: string) => {
+    const socat = execFile("socat", ["-t5", "-", `UNIX-CONNECT:${path}`]);
+    let output = "";
+    socat.stdout?.on("data", (chunk) => {
+      output += chunk;
+    });
+    socat.stdin?.end(`CONNECT 80\nGET ${line} HTTP/1.0\r\n\r\n`);
+    await once(socat, "close");
+    return output;
+  };
+  expect(await talk("/colour=red")).toMatch(/^OK \d+\nHTTP\/1.1 200 OK\r\n/);
+  expect(await talk("/colour")).toMatch(/^OK \d+\nHTTP\/1.1 200 OK\r\n[^]*\r\n\r\nred$/);
 });
