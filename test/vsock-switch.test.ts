@@ -251,6 +251,20 @@ describe("a connection of two guests", () => {
     expect([a.vsock.stats.connected, b.vsock.stats.accepted]).toEqual([1, 1]);
   });
 
+  test("each application finds the other one's address, and its own", async () => {
+    const { a, b, near, far } = await linked();
+    const addresses = (guest: Guest, socket: number) =>
+      ["SysSocketLocalAddress", "SysSocketPeerAddress"].map((call) => {
+        const at = guest.allocate(8);
+        expect(guest.call(call, socket, at)).toBe(0);
+        const { view } = guest.halves.machine.memory;
+        return [view.getUint32(at, true), view.getUint32(at + 4, true)];
+      });
+    const [own, peer] = addresses(a, near);
+    expect([own?.[0], peer]).toEqual([3, [4, 80]]);
+    expect(addresses(b, far)).toEqual([peer, own]);
+  });
+
   test.each([
     ["who connected", true],
     ["who accepted", false],
