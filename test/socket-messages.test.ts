@@ -265,6 +265,24 @@ describe("sending", () => {
     expect(g.sent(VsockOp.RW).map((one) => one.payload.length)).toEqual([600, 400]);
   });
 
+  test("nor is one that must not wait torn by a ring without room for all of it", async () => {
+    const { g, socket } = await open({ bufAlloc: 1 << 24 });
+    g.call("SysSocketSetOption", socket, 0x801, 1); // one-copy
+    const at = g.allocate(PACKET_MAX);
+    g.device.consuming = false;
+    while (g.now("send", socket, at, PACKET_MAX, DONTWAIT) > 0);
+    expect(g.now("send", socket, at, 10, DONTWAIT)).toBe(-Errno.EAGAIN);
+    g.device.consume(2);
+    g.device.signal();
+    const call = g.start("send", socket, at, 3 * PACKET_MAX, DONTWAIT);
+    g.device.consuming = true;
+    g.device.consume();
+    g.device.signal();
+    g.settle();
+    expect(call.result).toBe(3 * PACKET_MAX);
+    expect(g.sent(VsockOp.RST)).toEqual([]);
+  });
+
   test("messages of several threads are not mixed, however short the credit", async () => {
     const { g, socket } = await open({ bufAlloc: 1000 });
     const messages = [0xaa, 0xbb, 0xcc].map((byte) => {

@@ -85,7 +85,6 @@ describe("SO_RCVLOWAT", () => {
     const call = g.start("recv", socket, at, 4096);
     arrive(g, 999);
     expect(call.result).toBeUndefined();
-    expect(g.now("recv", socket, at, 4096, DONTWAIT)).toBe(-Errno.EAGAIN);
     arrive(g, 1);
     expect(call.result).toBe(1000);
     arrive(g, 10);
@@ -95,6 +94,22 @@ describe("SO_RCVLOWAT", () => {
     g.inject({ ...PEER, op: VsockOp.SHUTDOWN, flags: 2 }); // no more can come
     expect(short.result).toBe(500);
     expect(g.now("recv", socket, at, 1)).toBe(0);
+  });
+
+  test("who does not wait, or not any longer, gets what there is", async () => {
+    const { g, socket } = await open();
+    set(g, socket, SO_RCVLOWAT, 1000);
+    const at = g.allocate(4096);
+    expect(g.now("recv", socket, at, 4096, DONTWAIT)).toBe(-Errno.EAGAIN);
+    arrive(g, 300);
+    expect(g.now("recv", socket, at, 4096, DONTWAIT)).toBe(300);
+    set(g, socket, SO_RCVTIMEO, 50);
+    const call = g.start("recv", socket, at, 4096);
+    arrive(g, 200);
+    g.advance(49);
+    expect(call.result).toBeUndefined();
+    g.advance(1);
+    expect(call.result).toBe(200);
   });
 
   test("says when a poll shows POLLIN", async () => {

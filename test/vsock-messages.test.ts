@@ -80,6 +80,21 @@ describe("to the guest", () => {
     expect(all.equals(Buffer.concat([...sent, pattern(9000)]))).toBe(true);
   });
 
+  test("what comes before the guest has accepted waits, and is looked at then", async () => {
+    const puppet = await boot();
+    const client = puppet.network.client();
+    const [request] = puppet.take();
+    client.say(framed(bytes("early")));
+    puppet.send({ op: VsockOp.RESPONSE, hostPort: request!.hostPort, type: SEQPACKET });
+    expect(taken(puppet)).toEqual([{ message: bytes("early"), flags: EOM }]);
+    const late = puppet.network.client();
+    const [other] = puppet.take();
+    late.say(framed(pattern(2000)));
+    const small = { type: SEQPACKET, bufAlloc: 1999 };
+    puppet.send({ op: VsockOp.RESPONSE, hostPort: other!.hostPort, ...small });
+    expect(puppet.ops()).toEqual([VsockOp.RST]); // now it is known to be too long
+  });
+
   test("parts are cut at the guest's buffers and at its credit, marks stand at the end", async () => {
     const puppet = await boot();
     const { client, hostPort } = open(puppet, 10_000);
@@ -193,6 +208,23 @@ describe("from the guest", () => {
     while (client.received.length === 0 || unframed(client.received).length < 3000) client.take();
     expect(unframed(client.received).map((one) => one.message)).toEqual(sent);
     expect(puppet.ops()).not.toContain(VsockOp.RST);
+  });
+
+  test("tiny parts behind a client that takes nothing do not become as many buffers", async () => {
+    const puppet = await boot();
+    const { client, hostPort } = open(puppet);
+    client.taking = false;
+    const packet = { op: VsockOp.RW, type: SEQPACKET, hostPort };
+    for (let i = 0; i < 4000; i++) {
+      puppet.send({ ...packet, data: Uint8Array.of(i & 255) });
+      puppet.send({ ...packet, flags: EOM });
+      if (i % 50 === 0) puppet.tx.used();
+    }
+    client.take();
+    const messages = unframed(client.received);
+    expect(messages.map(({ message }) => message[0])).toEqual(messages.map((_, i) => i & 255));
+    expect(messages).toHaveLength(4000);
+    expect(client.sends.at(-1)?.length).toBeLessThan(20);
   });
 
   test("a message that fills the credit and does not end is a reset", async () => {

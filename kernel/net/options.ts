@@ -14,7 +14,10 @@ export const SO_CONNECT_TIMEOUT: i32 = 6;
 export const SO_NONBLOCK: i32 = 0x800;
 /** The receive window in bytes, 4096 to 256 MiB; credit is advertised in it from the start. */
 export const SO_RCVBUF: i32 = 8;
-/** Bytes that a stream's receive waits for, if so many were asked for and can be in the window. */
+/**
+ * Bytes that a stream's receive waits for, if so many were asked for and can be in the window; who
+ * does not wait, or not any longer, gets what there is.
+ */
 export const SO_RCVLOWAT: i32 = 18;
 /** Milliseconds that close waits for the peer to have taken all; 0: it does not wait. */
 export const SO_LINGER: i32 = 13;

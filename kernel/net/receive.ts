@@ -159,14 +159,17 @@ export function waitForData(socket: i32, length: u32, flags: u32): i32 {
   if (length == 0) return 0;
   if (length > 0x7fff_ffff) return -Errno.EINVAL;
   const until = deadlineOf(s.receiveTimeoutNs);
+  let waited: i32 = 0;
   while (true) {
     if (isReadable(s, length)) return 1;
     if (atEnd(s)) return 0;
     const error = connectionError(s);
     if (error < 0) return error;
-    if (s.nonBlocking || (flags & MSG_DONTWAIT) != 0) return -Errno.EAGAIN;
+    if (waited < 0 || s.nonBlocking || (flags & MSG_DONTWAIT) != 0) {
+      return hasData(s) ? 1 : -Errno.EAGAIN; // less than SO_RCVLOWAT, but something
+    }
     if (isUntold(s, length)) sendSoon(s, VsockOp.CREDIT_UPDATE);
-    if (wait(readersOf(s), until) < 0) return -Errno.EAGAIN;
+    waited = wait(readersOf(s), until);
     s = socketOf(socket);
     if (s == NO_SOCKET) return -Errno.EBADF;
   }

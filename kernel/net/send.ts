@@ -113,7 +113,7 @@ function sendBytes(
 ): i32 {
   const s = socketOf(socket);
   const waits = !s.nonBlocking && (flags & MSG_DONTWAIT) == 0;
-  const until = waits ? deadlineOf(s.sendTimeoutNs) : 0;
+  const until = waits || end != 0 ? deadlineOf(s.sendTimeoutNs) : 0;
   const told = s.zeroCopy && (flags & MSG_ZEROCOPY) != 0;
   if (told && !hasCompletionRoom(s)) return -Errno.ENOBUFS;
   const large = length >= txCopybreak && s.state == SocketState.Connected;
@@ -139,7 +139,8 @@ function sendBytes(
 
 /**
  * Sends one message, whole or not at all: without credit for all of it a call that may not wait
- * fails, and one that is cut short ends the connection, for the peer has seen its begin.
+ * fails; once it has begun it waits for the device alone. One that is cut short ends the
+ * connection, for the peer has seen its begin.
  */
 function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flags: u32): i32 {
   let s = socketOf(socket);
@@ -153,7 +154,7 @@ function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flag
   }
   const isOpen = s.state == SocketState.Connected;
   if (isOpen && length > s.peerBufAlloc) return -Errno.EMSGSIZE; // V37
-  if (isOpen && !waits && length > creditOf(s)) return -Errno.EAGAIN;
+  if (isOpen && !waits && (length > creditOf(s) || !hasPayloadRoom(s.iface))) return -Errno.EAGAIN;
   const end: u32 = VIRTIO_VSOCK_SEQ_EOM | ((flags & MSG_EOR) != 0 ? VIRTIO_VSOCK_SEQ_EOR : 0);
   shield(); // the next message must learn that this one is over
   setInterruptible(true);

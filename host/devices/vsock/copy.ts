@@ -4,7 +4,7 @@ import type { Chain } from "../../virtqueue.ts";
 
 /** Where payload is copied. */
 export const enum CopyPath {
-  StageOut = 0, // of the guest, for a slow reader
+  StageOut = 0, // of the guest, for a slow reader, or until its message is whole
   ChunkIn = 1, // a chunk that the host had read, into an rx buffer
   StageIn = 2, // what was read into the staging buffer, into an rx buffer
   SpillIn = 3, // read into a buffer of ours and without room in the guest: out of it

@@ -15,6 +15,8 @@ const BEHIND_MAX = 16;
 const BLOCK_BYTES_MIN = 4096;
 const BLOCK_BYTES_MAX = 65536;
 
+const NOTHING = new Uint8Array(0);
+
 /** Descriptors of the tx ring that slow connections hold, against the share they may hold. */
 export class RingShare {
   pinned = 0;
@@ -42,7 +44,7 @@ export class Outbound {
   #sending = false;
   #block: Uint8Array | null = null; // the last one; those before are in #parts
   #blockBytes = 0; // used of it
-  #message: Uint8Array[] = []; // parts of one that has not ended
+  #message = NOTHING; // parts of one that has not ended, and room for more
   #messageBytes = 0;
 
   /** Holds as many bytes as the connection's buf_alloc, which its owner sees to by credit. */
@@ -93,11 +95,8 @@ export class Outbound {
     }
     const bytes = this.#messageBytes + length;
     if (bytes === 0) return false;
-    this.#append(frameOf(bytes, marks));
-    for (const part of this.#message) this.#append(part);
-    empty(this.#message);
-    this.#nextBytes += this.#messageBytes;
-    this.#messageBytes = 0;
+    this.#frame(frameOf(bytes, marks));
+    this.#appendMessage();
     return length > 0 && this.take(chain, length);
   }
 
@@ -144,7 +143,7 @@ export class Outbound {
     this.complete();
     for (const chain of this.#next) chain.release(0);
     empty(this.#next);
-    empty(this.#message);
+    this.#message = NOTHING;
     this.#nextBytes = this.#messageBytes = 0;
     this.#pin(-this.#pinned);
   }
@@ -155,37 +154,60 @@ export class Outbound {
   }
 
   #copy(part: Uint8Array): void {
-    let block = this.#block;
-    if (block === null || block.length - this.#blockBytes < part.length) {
-      const wanted = block === null ? BLOCK_BYTES_MIN : block.length * 2;
-      this.#closeBlock();
-      block = new Uint8Array(Math.max(part.length, Math.min(wanted, BLOCK_BYTES_MAX)));
-      this.#block = block;
-    }
+    const block = this.#blockFor(part.length);
     this.#ledger.copy(CopyPath.StageOut, part, block, this.#blockBytes);
     this.#blockBytes += part.length;
   }
 
-  /** Its frame needs the length of the whole message, and the ring must not wait for that. */
-  #hold(chain: Chain, length: number): void {
-    const bytes = new Uint8Array(length);
-    let at = 0;
-    for (const part of chain.readable(VsockHdr.sizeof, length)) {
-      at += this.#ledger.copy(CopyPath.StageOut, part, bytes, at);
+  /** The last block, with room for so many bytes. */
+  #blockFor(bytes: number): Uint8Array {
+    let block = this.#block;
+    if (block === null || block.length - this.#blockBytes < bytes) {
+      const wanted = block === null ? BLOCK_BYTES_MIN : block.length * 2;
+      this.#closeBlock();
+      block = new Uint8Array(Math.max(bytes, Math.min(wanted, BLOCK_BYTES_MAX)));
+      this.#block = block;
     }
-    this.#message.push(bytes);
-    this.#messageBytes += length;
+    return block;
   }
 
-  /** Bytes of ours, behind all others. */
-  #append(bytes: Uint8Array): void {
-    if (this.#block !== null && this.#blockBytes + bytes.length <= this.#block.length) {
-      this.#block.set(bytes, this.#blockBytes);
-      this.#blockBytes += bytes.length;
-    } else {
-      this.#closeBlock();
-      this.#parts.push(bytes);
+  /** Its frame needs the length of the whole message, and the ring must not wait for that. */
+  #hold(chain: Chain, length: number): void {
+    const needed = this.#messageBytes + length;
+    if (needed > this.#message.length) {
+      const larger = new Uint8Array(Math.max(needed, this.#message.length * 2));
+      const held = this.#message.subarray(0, this.#messageBytes);
+      this.#ledger.copy(CopyPath.StageOut, held, larger, 0);
+      this.#message = larger;
     }
+    for (const part of chain.readable(VsockHdr.sizeof, length)) {
+      this.#ledger.copy(CopyPath.StageOut, part, this.#message, this.#messageBytes);
+      this.#messageBytes += part.length;
+    }
+  }
+
+  /** Of small pieces there may be many behind a send in flight: they share blocks. */
+  #frame(bytes: Uint8Array): void {
+    if (this.#block === null && !this.#sending) {
+      this.#parts.push(bytes);
+      return;
+    }
+    this.#blockFor(bytes.length).set(bytes, this.#blockBytes);
+    this.#blockBytes += bytes.length;
+  }
+
+  /** What was held of a message follows its frame. */
+  #appendMessage(): void {
+    const held = this.#message.subarray(0, this.#messageBytes);
+    if (this.#sending && held.length < BLOCK_BYTES_MIN) {
+      this.#copy(held);
+    } else if (held.length > 0) {
+      this.#closeBlock();
+      this.#parts.push(held);
+    }
+    this.#nextBytes += held.length;
+    this.#message = NOTHING;
+    this.#messageBytes = 0;
   }
 
   #closeBlock(): void {

@@ -97,6 +97,7 @@ export class Receiver implements LandingOwner {
 
   /** The guest accepted: nothing need be copied first, if that is the setting. */
   established(): void {
+    this.#checkMessage();
     if (this.#hub.receiveMode === "in-place" && this.#in.messages === null) this.#land();
   }
 
@@ -184,10 +185,13 @@ export class Receiver implements LandingOwner {
 
   // ---- inside
 
-  /** A message that is more than the guest will ever have room for ends the connection. */
+  /**
+   * A message that is more than the guest will ever have room for ends the connection: once the
+   * guest has accepted, for until then its window is not known.
+   */
   #checkMessage(): void {
     const { messages } = this.#in;
-    if (messages === null || messages.remaining === 0) return;
+    if (messages === null || messages.remaining === 0 || !this.#connection.sends) return;
     if (messages.length > this.#credit.window) this.#connection.abort();
   }
 
