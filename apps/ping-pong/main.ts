@@ -15,9 +15,11 @@ import {
 import { SysSocketRecv } from "../../kernel/net/receive";
 import { SysSocketSend } from "../../kernel/net/send";
 import { VMADDR_CID_HOST } from "../../drivers/abi/vsock";
+import { failed } from "../server";
 
 export { interrupt, run } from "../../kernel/main";
 
+const NAME = "ping-pong";
 const SIZE_MAX: u32 = 1048576;
 
 export function boot(bootInfo: usize): void {
@@ -32,17 +34,17 @@ function main(): i32 {
   const socket = SysSocket(parameterIs("type", "seqpacket") ? SOCK_SEQPACKET : SOCK_STREAM);
   const cid = parameterNumber("cid", VMADDR_CID_HOST);
   const connected = SysSocketConnect(socket, cid, parameterNumber("port", 7));
-  if (out == 0 || back == 0) return failed("memory", 12);
-  if (connected < 0) return failed("connect", -connected);
+  if (out == 0 || back == 0) return failed(NAME, "memory", -12);
+  if (connected < 0) return failed(NAME, "connect", connected);
   fill(out, size);
   const started = clock();
   for (let i: u32 = 0; i < count; i++) {
     const status = roundTrip(socket, out, back, size);
-    if (status < 0) return failed("round trip", -status);
+    if (status < 0) return failed(NAME, "round trip", status);
   }
   const ns = clock() - started;
   SysSocketClose(socket);
-  if (memory.compare(out, back, size) != 0) return failed("contents", 74);
+  if (memory.compare(out, back, size) != 0) return failed(NAME, "contents", -74);
   report(count, size, ns);
   return 0;
 }
@@ -71,13 +73,4 @@ function report(count: u32, size: u32, ns: u64): void {
   print(" bytes, ");
   printNumber(count == 0 ? 0 : ns / count);
   print(" ns each\n");
-}
-
-function failed(what: string, error: i32): i32 {
-  print("ping-pong: ");
-  print(what);
-  print(" failed with error ");
-  printNumber(error);
-  print("\n");
-  return 1;
 }

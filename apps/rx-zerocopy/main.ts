@@ -23,9 +23,11 @@ import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
 import { SysSocketSend } from "../../kernel/net/send";
 import { Sleep } from "../../kernel/process";
 import { AreaEntry, areaAdviseDontNeed, areaMap, areaReceive, areaUnmap } from "./area";
+import { failed } from "../server";
 
 export { interrupt, run } from "../../kernel/main";
 
+const NAME = "rx-zerocopy";
 const PAGE_BYTES: u32 = 4096;
 const PAGES_MAX: u32 = 4096;
 const WINDOW_LEAST: u32 = 262144;
@@ -50,12 +52,12 @@ function main(): i32 {
   const pages = parameterNumber(sends ? "tx" : "rx", 64);
   const step = min(max<u32>(pages, 1), PAGES_MAX) * PAGE_BYTES;
   const listener = listen(parameterNumber("port", 1234), step);
-  if (listener < 0) return failed("listen", -listener);
+  if (listener < 0) return failed(NAME, "listen", listener);
   const buffer = ToroGetAlignedMem(step, PAGE_BYTES);
-  if (buffer == 0) return failed("memory", Errno.ENOMEM);
+  if (buffer == 0) return failed(NAME, "memory", -Errno.ENOMEM);
   for (let run = parameterNumber("runs", 1); run > 0; run--) {
     const socket = accept(listener);
-    if (socket < 0) return failed("accept", -socket);
+    if (socket < 0) return failed(NAME, "accept", socket);
     const moved: i64 = sends
       ? send(socket, buffer, step, bytes)
       : parameterIs("zerocopy", "area")
@@ -63,7 +65,7 @@ function main(): i32 {
         : lends() ? borrow(socket, step) : receive(socket, buffer, step);
     const ns = clock() - startedNs;
     SysSocketClose(socket);
-    if (moved < 0) return failed("transfer", <i32>-moved);
+    if (moved < 0) return failed(NAME, "transfer", <i32>moved);
     report(moved, ns);
   }
   return 0;
@@ -172,13 +174,4 @@ function send(socket: i32, buffer: usize, step: u32, bytes: u64): i64 {
   SysSocketShutdown(socket, SHUTDOWN_SEND);
   const end = SysSocketRecv(socket, buffer, 1, 0);
   return end < 0 ? end : bytes;
-}
-
-function failed(what: string, error: i32): i32 {
-  print("rx-zerocopy: ");
-  print(what);
-  print(" failed with error ");
-  printNumber(error);
-  print("\n");
-  return 1;
 }
