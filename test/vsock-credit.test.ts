@@ -25,7 +25,7 @@ test("V35: what the guest may send survives the wrap of its counters", () => {
     expect(credit.take(1)).toBe(false);
     credit.consumed(0x80000000);
   }
-  const packet = new HostPacket(3);
+  const packet = new HostPacket();
   credit.stamp(packet);
   expect(packet.fwdCnt).toBe(0x80000000);
 });
@@ -59,6 +59,6 @@ test("V39: an update is due once the guest believes that less than a packet fits
   }
   credit.take(1);
   expect(credit.updateDue).toBe(true);
-  credit.stamp(new HostPacket(3));
+  credit.stamp(new HostPacket());
   expect(credit.updateDue).toBe(false);
 });

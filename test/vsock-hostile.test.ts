@@ -380,7 +380,7 @@ describe("queues", () => {
   test("K20: the event queue is not touched", async () => {
     const puppet = await bootPublished();
     const queues = [puppet.rx.queue, puppet.tx.queue, puppet.tx.queue];
-    puppet.device.activate(queues);
+    puppet.device.activate(queues, puppet.device.features);
     puppet.open();
     expect(puppet.tx.queue.inFlight).toBe(0);
   });
@@ -388,9 +388,9 @@ describe("queues", () => {
   test("an unused queue is no reason to fail", () => {
     const puppet = new VsockPuppet({ connect: new Map([[1234, TARGET]]) });
     puppet.boot();
-    puppet.device.activate([null, puppet.tx.queue, null]);
+    puppet.device.activate([null, puppet.tx.queue, null], 0n);
     puppet.send({ op: VsockOp.REQUEST, hostPort: 1234 });
-    puppet.device.activate([puppet.rx.queue, null, null]);
+    puppet.device.activate([puppet.rx.queue, null, null], 0n);
     puppet.halt();
     puppet.network.connects[0]?.socket.fail();
     expect(puppet.ops()).toEqual([VsockOp.RST]);

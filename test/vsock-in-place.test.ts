@@ -386,7 +386,7 @@ describe("the end", () => {
     expect(client.unread).toHaveLength(0);
     expect(puppet.take()).toEqual([]);
     expect(client.reader?.armed.buffer).not.toBe(puppet.memory.wasm.buffer);
-    expect(puppet.device.rx?.armed).toBe(0);
+    expect(puppet.device.toGuest.ring?.armed).toBe(0);
     expect(puppet.device.stats.bytesToGuest).toBe(0);
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("answer") });
     expect(client.received.toString()).toBe("answer");

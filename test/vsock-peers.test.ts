@@ -209,3 +209,45 @@ describe("the life of a connection", () => {
     expect(pair.a.take().at(-1)?.op).toBe(RST);
   });
 });
+
+describe("messages", () => {
+  const SEQPACKET = 2;
+  const [EOM, EOR] = [1, 2];
+
+  test("V18: keep their bounds and marks from one guest to the other", () => {
+    const pair = new Pair();
+    pair.open({ type: SEQPACKET }, { type: SEQPACKET });
+    const rw = { op: VsockOp.RW, type: SEQPACKET };
+    pair.fromA({ ...rw, data: Buffer.from("one "), flags: 0 });
+    pair.fromA({ ...rw, data: Buffer.from("message"), flags: EOM });
+    pair.fromA({ ...rw, data: Buffer.from("record"), flags: EOM | EOR });
+    const got = pair.b
+      .take()
+      .map(({ data, flags, type }) => [String(Buffer.from(data)), flags, type]);
+    expect(got).toEqual([
+      ["one message", EOM, SEQPACKET],
+      ["record", EOM | EOR, SEQPACKET],
+    ]);
+  });
+
+  test("V9, V33: a packet of the other type belongs to another socket", () => {
+    const pair = new Pair();
+    pair.open({ type: SEQPACKET }, { type: SEQPACKET });
+    pair.fromA({ op: VsockOp.RW, data: Buffer.from("x") });
+    expect(pair.a.take()).toMatchObject([{ op: RST, type: 1 }]);
+    pair.fromA({ op: REQUEST, type: 3 });
+    expect(pair.a.take()).toMatchObject([{ op: RST, type: 3 }]);
+    expect(pair.b.take()).toEqual([]);
+  });
+
+  test.each([
+    ["streams alone, or says nothing", 0n, SEQPACKET, 1],
+    ["messages alone", 0b110n, 1, SEQPACKET],
+  ])("V2, V3: are refused where the guest has %s", (_, features, refused, taken) => {
+    const pair = new Pair({}, { features });
+    pair.fromA({ op: REQUEST, type: refused });
+    expect(pair.a.take()).toMatchObject([{ op: RST, type: refused }]);
+    expect(pair.b.take()).toEqual([]);
+    pair.open({ type: taken }, { type: taken });
+  });
+});

@@ -308,6 +308,8 @@ export interface PuppetOptions extends VsockOptions {
   /** Pieces of every rx buffer. */
   readonly rxBuffer?: readonly Piece[];
   readonly rxBuffers?: number;
+  /** Feature bits that the driver accepted; all of them unless told otherwise. */
+  readonly features?: bigint;
 }
 
 export class VsockPuppet {
@@ -316,6 +318,7 @@ export class VsockPuppet {
   readonly device: VsockDevice;
   rx!: Ring;
   tx!: Ring;
+  events!: Ring;
   /** Times that the device asked for the guest's turn. */
   turns = 0;
   /** Called at each of them, as the guest would be; in a machine it would be later. */
@@ -350,7 +353,10 @@ export class VsockPuppet {
     const size = this.#options.ringSize ?? 256;
     this.rx = new Ring(this.memory, "vsock rx", 0x100000, size);
     this.tx = new Ring(this.memory, "vsock tx", 0x600000, size);
-    this.device.activate([this.rx.queue, this.tx.queue, null]);
+    this.events = new Ring(this.memory, "vsock event", 0xb00000, 8);
+    const { features = this.device.features } = this.#options;
+    const queues = [this.rx.queue, this.tx.queue, this.events.queue];
+    this.device.activate(queues, features);
     this.post(this.#options.rxBuffers ?? 32);
     this.halt();
   }

@@ -167,7 +167,7 @@ describe.each(Object.keys(GUESTS))("a guest whose buffers are %s", (name) => {
     expect(puppet.device.stats.connections).toBe(0);
     expect(puppet.tx.queue.inFlight).toBe(0);
     expect(puppet.device.share.pinned).toBe(0);
-    expect(puppet.device.rx?.armed).toBe(0);
+    expect(puppet.device.toGuest.ring?.armed).toBe(0);
     expect([...puppet.rx.faults, ...puppet.tx.faults]).toEqual([]);
   });
 });

@@ -1,173 +1,21 @@
 // Guests of one process that reach each other by CID: real kernels on real devices, joined by a
 // switch whose clock the test cranks.
 import { createHash } from "node:crypto";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
-import { ManualClock } from "../host/clock.ts";
-import type { VsockOptions } from "../host/devices/vsock/options.ts";
 import { VsockSwitch } from "../host/devices/vsock/switch.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
 import { until } from "./appliance.ts";
 import { BothHalves } from "./both-halves.ts";
+import { Fleet, type Guest, linked } from "./fleet.ts";
 import { compileGuest } from "./guest.ts";
 import { Random } from "./simulation-random.ts";
 
 const image = await compileGuest("test/guest/client.ts");
 const MIB = 1024 * 1024;
-const ROUNDS_MAX = 100_000;
 /** What a socket of the guest takes in before it is read from. */
 const GUEST_WINDOW = 262144;
 const DEVICE_WINDOW = 262144;
-const fleets: Fleet[] = [];
-
-afterEach(() => {
-  for (const fleet of fleets.splice(0)) fleet.dispose();
-});
-
-/** Machines on one switch. */
-class Fleet {
-  readonly clock = new ManualClock();
-  readonly network = new VsockSwitch(this.clock);
-  readonly machines: BothHalves[] = [];
-
-  constructor() {
-    fleets.push(this);
-  }
-
-  async boot(cid: number, vsock: VsockOptions = {}): Promise<Guest> {
-    const halves = await BothHalves.boot(image, { vsock: { cid, switch: this.network, ...vsock } });
-    this.machines.push(halves);
-    return new Guest(this, halves, cid);
-  }
-
-  /** Everything happens that needs no time. */
-  settle(): void {
-    for (let rounds = 0; this.step(); rounds++) {
-      if (rounds > ROUNDS_MAX) throw new Error("the guests never come to rest");
-    }
-  }
-
-  /** One round of it; false: nothing happened. */
-  step(): boolean {
-    let happened = this.clock.settle();
-    for (const { clock } of this.machines) happened += clock.settle();
-    return happened > 0;
-  }
-
-  advance(ms: number): void {
-    for (const { clock } of this.machines) clock.advance(ms);
-    this.settle();
-  }
-
-  faults(): number {
-    return this.machines.reduce((sum, one) => sum + one.faults(), 0);
-  }
-
-  dispose(): void {
-    for (const machine of this.machines) machine.dispose();
-  }
-}
-
-type Op = Parameters<BothHalves["start"]>[0];
-
-class Guest {
-  readonly halves: BothHalves;
-  readonly cid: number;
-  readonly #fleet: Fleet;
-
-  constructor(fleet: Fleet, halves: BothHalves, cid: number) {
-    this.#fleet = fleet;
-    this.halves = halves;
-    this.cid = cid;
-  }
-
-  get vsock(): VsockDevice {
-    return this.halves.vsock;
-  }
-
-  call(name: string, ...args: number[]): number {
-    const result = this.halves.call(name, ...args);
-    this.#fleet.settle();
-    return result;
-  }
-
-  /** A call that may yield; asks for its result. */
-  start(op: Op, ...args: number[]): () => number | undefined {
-    const result = this.halves.start(op, ...args);
-    this.#fleet.settle();
-    return result;
-  }
-
-  listen(port: number): number {
-    const listener = this.call("SysSocket", 1);
-    this.call("SysSocketBind", listener, port);
-    this.call("SysSocketListen", listener, 8);
-    return listener;
-  }
-
-  /** A socket, and what its connect says. */
-  connect(cid: number, port: number): [number, number | undefined] {
-    const socket = this.call("SysSocket", 1);
-    return [socket, this.start("connect", socket, cid, port)()];
-  }
-
-  allocate(bytes: number): number {
-    const at = this.call("ToroGetMem", bytes);
-    if (at === 0) throw new Error("the guest has no memory");
-    return at;
-  }
-
-  put(bytes: Uint8Array): number {
-    const at = this.allocate(bytes.length);
-    this.bytes(at, bytes.length).set(bytes);
-    return at;
-  }
-
-  send(socket: number, bytes: Uint8Array): () => number | undefined {
-    return this.start("send", socket, this.put(bytes), bytes.length);
-  }
-
-  bytes(at: number, length: number): Uint8Array {
-    return this.halves.machine.memory.bytes(at, length);
-  }
-
-  /** Reads `room` bytes, or until the end or an error, which is told; it must not wait. */
-  read(socket: number, room: number): { bytes: Buffer; end: number | undefined } {
-    const at = this.allocate(room);
-    let got = 0;
-    let end: number | undefined;
-    while (got < room && end === undefined) {
-      const n = this.start("recv", socket, at + got, room - got)();
-      if (n === undefined) throw new Error(`${got} of ${room} bytes came`);
-      if (n > 0) got += n;
-      else end = n;
-    }
-    const bytes = Buffer.from(this.bytes(at, got));
-    this.call("ToroFreeMem", at);
-    return { bytes, end };
-  }
-}
-
-interface Link {
-  fleet: Fleet;
-  a: Guest;
-  b: Guest;
-  /** The socket that connected, in a, and the one that accepted, in b. */
-  near: number;
-  far: number;
-}
-
-/** Guest 3 is connected to port 80 of guest 4. */
-async function linked(a?: VsockOptions, b?: VsockOptions): Promise<Link> {
-  const fleet = new Fleet();
-  const link = { fleet, a: await fleet.boot(3, a), b: await fleet.boot(4, b), near: 0, far: 0 };
-  const listener = link.b.listen(80);
-  const [near, connected] = link.a.connect(4, 80);
-  link.near = near;
-  link.far = link.b.start("accept", listener)() ?? -1;
-  expect([connected, link.far > 0]).toEqual([0, true]);
-  return link;
-}
 
 function noise(bytes: number, seed = 1): Buffer {
   const buffer = Buffer.alloc(bytes);
@@ -454,5 +302,38 @@ describe("a guest that goes away", () => {
     expect(b.read(far, 100)).toEqual({ bytes: said("farewell"), end: 0 });
     b.start("close", far);
     expect(b.vsock.stats.connections).toBe(0);
+  });
+});
+
+describe("messages of two guests", () => {
+  const SEQPACKET = 5;
+  const DONTWAIT = 0x40;
+  const MSG_TRUNC = 0x20;
+  const MSG_EOR = 0x80;
+
+  test("V18: come one by one, whole, with their marks", async () => {
+    const { a, b, near, far, fleet } = await linked({}, {}, SEQPACKET);
+    const sent = [said("a"), noise(100_000), said("the last of a record")];
+    for (const [i, bytes] of sent.entries()) {
+      const flags = i === 2 ? MSG_EOR : 0;
+      expect(a.start("send", near, a.put(bytes), bytes.length, flags)()).toBe(bytes.length);
+    }
+    const room = b.allocate(200_000);
+    for (const [i, bytes] of sent.entries()) {
+      expect(b.start("recv", far, room, 200_000)()).toBe(bytes.length);
+      expect(b.bytes(room, bytes.length)).toEqual(new Uint8Array(bytes));
+      expect(b.call("SysSocketMessageFlags", far)).toBe(i === 2 ? MSG_EOR : 0);
+    }
+    expect(b.start("recv", far, room, 100, DONTWAIT)()).toBe(-Errno.EAGAIN);
+    b.send(far, said("answer"));
+    expect(a.start("recv", near, a.allocate(3), 3, MSG_TRUNC)()).toBe(6);
+    a.start("close", near);
+    expect(b.start("recv", far, room, 100)()).toBe(0);
+    expect(fleet.faults()).toBe(0);
+  });
+
+  test("V33: a socket of the other type finds no listener", async () => {
+    const { a } = await linked({}, {}, SEQPACKET);
+    expect(a.connect(4, 80)[1]).toBe(-Errno.ECONNRESET);
   });
 });

@@ -6,13 +6,9 @@
 // writev.
 import { VIRTIO_ID_VSOCK } from "../../drivers/abi/virtio.ts";
 import {
-  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
-  VIRTIO_VSOCK_F_SEQPACKET,
-  VIRTIO_VSOCK_F_STREAM,
-  VIRTIO_VSOCK_TYPE_SEQPACKET,
-  VIRTIO_VSOCK_TYPE_STREAM,
   VMADDR_CID_HOST,
   VMADDR_CID_MIN,
+  VSOCK_QUEUE_EVENT,
   VSOCK_QUEUE_RX,
   VSOCK_QUEUE_TX,
   VsockConfig,
@@ -25,6 +21,7 @@ import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { Budget } from "./vsock/budget.ts";
 import { Connection } from "./vsock/connection.ts";
 import { Ledger } from "./vsock/copy.ts";
+import { Events } from "./vsock/events.ts";
 import { Flushing } from "./vsock/flushing.ts";
 import { FromGuest } from "./vsock/from-guest.ts";
 import { type Hub, LIMITS, type Opened, type ReceiveMode } from "./vsock/hub.ts";
@@ -32,10 +29,10 @@ import { Handshakes, type HybridClients, okLine } from "./vsock/hybrid.ts";
 import { type Clients, Listeners, type PublishedPort } from "./vsock/listeners.ts";
 import { assertCid, type VsockOptions } from "./vsock/options.ts";
 import { RingShare } from "./vsock/outbound.ts";
-import type { GuestPacket, HostPacket } from "./vsock/packet.ts";
+import type { GuestPacket } from "./vsock/packet.ts";
 import { Probes } from "./vsock/probes.ts";
-import { Routes } from "./vsock/routes.ts";
-import type { RxRing } from "./vsock/rx-ring.ts";
+import { type Route, Routes } from "./vsock/routes.ts";
+import { FEATURES, SocketTypes } from "./vsock/socket-types.ts";
 import { State } from "./vsock/state.ts";
 import { type ConnectionStats, countFrom, type VsockStats } from "./vsock/stats.ts";
 import type { SwitchMember, VsockSwitch } from "./vsock/switch.ts";
@@ -44,12 +41,6 @@ import { ToGuest } from "./vsock/to-guest.ts";
 
 const QUEUE_SIZE_MAX = 32768;
 const EVENT_QUEUE_SIZE_MAX = 64;
-
-const FEATURES = [
-  VIRTIO_VSOCK_F_STREAM,
-  VIRTIO_VSOCK_F_SEQPACKET,
-  VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
-].reduce((bits, feature) => bits | (1n << BigInt(feature)), 0n);
 
 export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, SwitchMember {
   readonly id = VIRTIO_ID_VSOCK;
@@ -62,19 +53,20 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   readonly stats: VsockStats = countFrom(this.ledger);
   readonly share = new RingShare();
   readonly receiveMode: ReceiveMode;
-  readonly #cid: number;
   readonly #switch: VsockSwitch | null;
   readonly #routes: Routes;
-  readonly #seqpacket: ReadonlySet<number>;
+  readonly #types: SocketTypes;
   readonly #budget: Budget;
   readonly #table: Table;
   readonly #deadlines: Deadlines;
   readonly #fromGuest: FromGuest;
-  readonly #toGuest: ToGuest;
+  readonly toGuest: ToGuest;
+  readonly #events: Events;
   readonly #flushing = new Flushing();
   readonly #listeners: Listeners;
   readonly #handshakes = new Handshakes(this);
   readonly #probes: Probes;
+  #cid: number;
   #host: DeviceHost | null = null;
   #marked = false;
   #draining = false;
@@ -84,30 +76,28 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   /** Throws on a CID that is reserved (V10) or taken, and on mapped ports that cannot be. */
   constructor(options: VsockOptions = {}) {
     const { cid = VMADDR_CID_MIN, connect = new Map(), limits, receive = "adaptive" } = options;
-    const { sockets = new NodeSockets(), switch: network = null } = options;
+    const { sockets = new NodeSockets(), switch: network = null, capture = null } = options;
     assertCid(cid);
     this.#cid = cid;
     this.receiveMode = receive;
     this.#switch = network;
-    this.#seqpacket = new Set(options.seqpacket);
-    this.#routes = new Routes(cid, sockets, connect, network);
+    this.#types = new SocketTypes(options.seqpacket);
+    this.#routes = new Routes(sockets, connect, network);
     this.#budget = new Budget({ ...LIMITS, ...limits });
     this.#listeners = new Listeners(sockets, this);
     this.#table = new Table(connect.keys());
     this.#deadlines = new Deadlines(this.#table, () => this.settle());
-    const { capture = null } = options;
-    this.#fromGuest = new FromGuest(cid, this.stats, capture, this.#receive);
-    this.#toGuest = new ToGuest(cid, this.stats, capture);
+    this.#fromGuest = new FromGuest(this.stats, capture, this.#receive);
+    this.toGuest = new ToGuest(this.stats, capture);
+    this.#events = new Events(this.stats);
     this.#probes = new Probes(this.#attempt, (ms, callback) => this.after(ms, callback));
-    new DataView(this.config.buffer).setUint32(VsockConfig.guest_cid, cid, true);
     network?.join(cid, this);
+    this.#address(cid);
   }
 
   // ---- for the owner of the machine
 
-  /**
-   * Clients of a TCP address reach a port of the guest. Rejects when the address cannot be bound.
-   */
+  /** Clients of a TCP address reach a port of the guest. Rejects when it cannot be bound. */
   publish(port: PublishedPort): Promise<TcpAddress> {
     return this.#listeners.add(port);
   }
@@ -133,7 +123,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /** Receive buffers that the guest has posted and nothing is in yet. */
   get receiveBuffers(): number {
-    return this.rx?.posted ?? 0;
+    return this.toGuest.ring?.posted ?? 0;
   }
 
   /** What the connections of this moment have carried. */
@@ -156,6 +146,21 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     return drained;
   }
 
+  /**
+   * What a guest hears that was moved to another host (5.10.6.7): its connections are gone, and it
+   * may have another CID; its listeners stay. Clients and other guests are reset. Throws, and
+   * changes nothing, when the CID is reserved or taken.
+   */
+  resetTransport(cid = this.#cid): void {
+    assertCid(cid);
+    if (cid !== this.#cid) this.#switch?.move(this.#cid, cid);
+    for (const connection of this.#table.all) connection.cut();
+    this.toGuest.clear();
+    this.#address(cid);
+    this.#events.transportReset();
+    this.settle();
+  }
+
   // ---- virtio device
 
   attach(host: DeviceHost): void {
@@ -163,8 +168,13 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#deadlines.attach(host);
   }
 
-  activate(queues: readonly (VirtQueue | null)[]): void {
-    this.#toGuest.begin(queues[VSOCK_QUEUE_RX] ?? null);
+  activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
+    this.#types.negotiated(features);
+    for (const connection of this.#table.all) {
+      if (!this.#types.has(connection.type)) connection.cut();
+    }
+    this.#events.queue = queues[VSOCK_QUEUE_EVENT] ?? null;
+    this.toGuest.begin(queues[VSOCK_QUEUE_RX] ?? null);
     this.#fromGuest.queue = queues[VSOCK_QUEUE_TX] ?? null;
     this.share.pinnedMax = (this.#fromGuest.queue?.size ?? 0) >> 2;
     this.#marked = true; // clients may have come before the driver
@@ -177,22 +187,20 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   halted(): void {
     if (!this.#marked) return;
     this.#marked = false;
+    this.#events.deliver();
     let more: boolean;
     do {
-      more = this.#fromGuest.take(this.#flushing, this.#toGuest);
+      more = this.#fromGuest.take(this.#flushing, this.toGuest);
       if (more) this.#marked = true;
       this.pump();
       // Without rx buffers for the resets that are due, packets of the guest have to wait (V5).
-    } while (more && !this.#toGuest.full);
+    } while (more && !this.toGuest.full);
   }
 
   /** Clients that the guest has not heard of outlive the reset that every driver begins with. */
   reset(): void {
-    if (this.#toGuest.ring === null && this.#fromGuest.queue === null) return;
-    for (const connection of this.#table.all) connection.cut();
-    this.#toGuest.end();
-    this.#flushing.clear();
-    this.#fromGuest.queue = null;
+    if (this.toGuest.ring === null && this.#fromGuest.queue === null) return;
+    this.#leaveGuest();
   }
 
   dispose(): void {
@@ -201,31 +209,15 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#listeners.close();
     this.#handshakes.close();
     this.#deadlines.stop();
-    this.#toGuest.end();
-    this.#fromGuest.queue = null;
     this.#probes.dispose();
-    for (const connection of this.#table.all) connection.cut();
+    this.#leaveGuest();
     this.#checkDrained();
   }
 
   // ---- for connections
 
-  get rx(): RxRing | null {
-    return this.#toGuest.ring;
-  }
-
-  get packet(): HostPacket {
-    return this.#toGuest.packet;
-  }
-
-  /** Between guests there are streams only. */
-  typeOf(peerCid: number, port: number): number {
-    const isFramed = peerCid === VMADDR_CID_HOST && this.#seqpacket.has(port);
-    return isFramed ? VIRTIO_VSOCK_TYPE_SEQPACKET : VIRTIO_VSOCK_TYPE_STREAM;
-  }
-
   ready(connection: Connection): void {
-    this.#toGuest.ready(connection);
+    this.toGuest.ready(connection);
   }
 
   flushLater(connection: Connection): void {
@@ -248,12 +240,13 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   }
 
   pump(): void {
-    this.#toGuest.pump();
+    this.toGuest.pump();
   }
 
   settle(atOnce = false): void {
     this.pump();
-    this.#toGuest.signal();
+    this.toGuest.signal();
+    this.#events.queue?.signal();
     this.#fromGuest.queue?.signal();
     if (!this.#disposed) this.#host?.turn(atOnce);
   }
@@ -284,42 +277,57 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   // ---- for the switch
 
-  called(cid: number, port: number, guestPort: number, socket: PairSocket): boolean {
-    if (this.#table.find(cid, port, guestPort) !== undefined) return false;
-    const connection = this.#begin(cid, port, guestPort, socket.opened);
-    if (connection === null) return false;
-    this.#add(connection, socket);
+  called(from: Route, socket: PairSocket): boolean {
+    if (this.#table.find(from.peerCid, from.hostPort, from.guestPort) !== undefined) return false;
+    if (this.#request(from, socket.opened, socket) === null) return false;
     this.settle();
     return true;
   }
 
   // ---- inside
 
-  /** A client becomes a connection; null: there is no room for it, and it is closed. */
+  #address(cid: number): void {
+    this.#cid = cid;
+    this.#fromGuest.cid = cid;
+    this.toGuest.packet.guestCid = cid;
+    new DataView(this.config.buffer).setUint32(VsockConfig.guest_cid, cid, true);
+  }
+
+  /** It hears nothing more, and nothing of its memory is touched any more. */
+  #leaveGuest(): void {
+    for (const connection of this.#table.all) connection.cut();
+    this.toGuest.end();
+    this.#events.end();
+    this.#flushing.clear();
+    this.#fromGuest.queue = null;
+  }
+
+  /** A client becomes a connection; null: it cannot, and is closed. */
   #admit(socket: StreamSocket, guestPort: number): Connection | null {
-    const connection = this.#begin(VMADDR_CID_HOST, this.#table.allocatePort(), guestPort);
+    const connection = this.#request(this.#fromHost(guestPort), null, socket);
     if (connection === null) socket.close();
-    else this.#add(connection, socket);
     return connection;
   }
 
-  /** A connection to the guest, not in the table yet; null: there is no room for it. */
-  #begin(cid: number, port: number, guestPort: number, opened?: Opened): Connection | null {
-    const window = this.#draining ? 0 : this.#budget.take();
-    if (window === 0) {
-      this.stats.refused++;
-      return null;
-    }
-    this.stats.accepted++;
-    return new Connection(this, cid, port, guestPort, State.Requesting, window, opened);
+  #fromHost(guestPort: number): Route {
+    const type = this.#types.ofPort(guestPort);
+    return { peerCid: VMADDR_CID_HOST, hostPort: this.#table.allocatePort(), guestPort, type };
+  }
+
+  /** Asks the guest for a connection; null: it cannot be. A probe has no socket. */
+  #request(route: Route, opened: Opened | null, socket?: StreamSocket): Connection | null {
+    const possible = !this.#draining && this.#types.has(route.type);
+    const window = possible ? this.#budget.take() : 0;
+    if (socket !== undefined && window === 0) this.stats.refused++;
+    if (window === 0) return null;
+    if (socket !== undefined) this.stats.accepted++;
+    const connection = new Connection(this, route, State.Requesting, window, opened);
+    this.#add(connection, socket);
+    return connection;
   }
 
   readonly #attempt = (guestPort: number, done: Opened): boolean => {
-    const window = this.#budget.take();
-    if (window === 0) return false;
-    const port = this.#table.allocatePort();
-    const from = VMADDR_CID_HOST;
-    this.#add(new Connection(this, from, port, guestPort, State.Requesting, window, done));
+    if (this.#request(this.#fromHost(guestPort), done) === null) return false;
     this.settle();
     return true;
   };
@@ -357,22 +365,23 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /** V30: what belongs to no connection is reset, but a reset is not answered. */
   #refuse(packet: GuestPacket): void {
-    if (packet.op !== VsockOp.RST) this.#toGuest.reset(packet);
+    if (packet.op !== VsockOp.RST) this.toGuest.reset(packet);
   }
 
   #connect(packet: GuestPacket): boolean {
-    if (packet.type !== this.typeOf(packet.dstCid, packet.dstPort)) return false;
-    if (this.#draining) return false;
+    const { dstCid: peerCid, dstPort: hostPort, srcPort: guestPort, type } = packet;
+    const isMapped = peerCid !== VMADDR_CID_HOST || type === this.#types.ofPort(hostPort);
+    if (this.#draining || !isMapped || !this.#types.has(type)) return false;
     const window = this.#budget.take();
     if (window === 0) return false;
-    const socket = this.#routes.connect(packet);
+    const socket = this.#routes.connect(this.#cid, packet);
     if (socket === null) {
       this.#budget.give(window);
       return false;
     }
     this.stats.connected++;
-    const { dstCid, dstPort, srcPort } = packet;
-    const connection = new Connection(this, dstCid, dstPort, srcPort, State.Connecting, window);
+    const route = { peerCid, hostPort, guestPort, type };
+    const connection = new Connection(this, route, State.Connecting, window);
     connection.learnCredit(packet);
     this.#add(connection, socket);
     return true;

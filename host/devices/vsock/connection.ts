@@ -21,6 +21,7 @@ import { Owed } from "./owed.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
 import { Peer } from "./peer.ts";
 import { Receiver } from "./receiver.ts";
+import type { Route } from "./routes.ts";
 import { assertMay, State } from "./state.ts";
 import { type ConnectionStats, traffic } from "./stats.ts";
 
@@ -54,20 +55,17 @@ export class Connection implements SocketEvents {
   /** Bytes of the guest go nowhere until a socket is attached. */
   constructor(
     hub: Hub,
-    peerCid: number,
-    hostPort: number,
-    guestPort: number,
+    route: Route,
     begin: State.Requesting | State.Connecting,
     bufAlloc: number,
     opened: Opened | null = null,
   ) {
     this.#hub = hub;
-    this.peerCid = peerCid;
-    this.hostPort = hostPort;
-    this.guestPort = guestPort;
+    this.peerCid = route.peerCid;
+    this.hostPort = route.hostPort;
+    this.guestPort = route.guestPort;
+    this.type = route.type;
     this.bufAlloc = bufAlloc;
-    const port = begin === State.Requesting ? guestPort : hostPort;
-    this.type = hub.typeOf(peerCid, port);
     this.#state = begin;
     this.#opened = opened;
     this.#ledger = new Ledger(hub.ledger);

@@ -12,19 +12,14 @@ export type PacketHandler = (packet: GuestPacket, chain: Chain) => boolean;
 export class FromGuest {
   /** null while the guest's driver is not there. */
   queue: VirtQueue | null = null;
-  readonly #cid: number;
+  /** The guest's; packets of another source are not its own (V8). */
+  cid = 0;
   readonly #stats: VsockStats;
   readonly #capture: PacketCapture | null;
   readonly #handle: PacketHandler;
   readonly #packet = new GuestPacket();
 
-  constructor(
-    cid: number,
-    stats: VsockStats,
-    capture: PacketCapture | null,
-    handle: PacketHandler,
-  ) {
-    this.#cid = cid;
+  constructor(stats: VsockStats, capture: PacketCapture | null, handle: PacketHandler) {
     this.#stats = stats;
     this.#capture = capture;
     this.#handle = handle;
@@ -56,7 +51,7 @@ export class FromGuest {
 
   #receive(chain: Chain): boolean {
     if (this.#capture !== null) this.#capture.fromGuest(chain);
-    if (this.#packet.read(chain, this.#cid)) return this.#handle(this.#packet, chain);
+    if (this.#packet.read(chain, this.cid)) return this.#handle(this.#packet, chain);
     this.#stats.rejected++;
     return false;
   }

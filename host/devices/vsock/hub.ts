@@ -2,9 +2,8 @@
 import type { Connection } from "./connection.ts";
 import type { Ledger } from "./copy.ts";
 import type { RingShare } from "./outbound.ts";
-import type { HostPacket } from "./packet.ts";
-import type { RxRing } from "./rx-ring.ts";
 import type { VsockStats } from "./stats.ts";
+import type { ToGuest } from "./to-guest.ts";
 
 export interface VsockLimits {
   /** Connections, with those whose socket still drains. More clients are closed at once. */
@@ -49,12 +48,7 @@ export interface Hub {
   readonly ledger: Ledger;
   readonly share: RingShare;
   readonly receiveMode: ReceiveMode;
-  /** null while the guest's driver is not there. */
-  readonly rx: RxRing | null;
-  /** For whoever writes one, and gives it away before it returns. */
-  readonly packet: HostPacket;
-  /** VIRTIO_VSOCK_TYPE of connections to `port`, the guest's or the peer's. */
-  typeOf(peerCid: number, port: number): number;
+  readonly toGuest: ToGuest;
   /** The connection may have something to say. */
   ready(connection: Connection): void;
   /** Its payload leaves at the end of the turn. */

@@ -69,8 +69,9 @@ export class HostPacket {
   readonly #bytes = new Uint8Array(VsockHdr.sizeof);
   readonly #view = new DataView(this.#bytes.buffer);
 
-  constructor(guestCid: number) {
-    this.#view.setUint32(VsockHdr.dst_cid, guestCid, true);
+  /** Where all of them go. */
+  set guestCid(cid: number) {
+    this.#view.setUint32(VsockHdr.dst_cid, cid, true);
   }
 
   /** The peer is the host or another guest. */

@@ -154,7 +154,8 @@ export class Receiver implements LandingOwner {
   }
 
   landed(chain: Chain, length: number): number {
-    const { packet, stats } = this.#hub;
+    const { stats, toGuest } = this.#hub;
+    const { packet } = toGuest;
     this.#account(length, true);
     this.#connection.stamp(packet, VsockOp.RW, length);
     packet.write(chain);
@@ -225,7 +226,7 @@ export class Receiver implements LandingOwner {
   }
 
   #land(): void {
-    const ring = this.#hub.rx;
+    const ring = this.#hub.toGuest.ring;
     if (ring === null || this.discards || this.#in.paused) return;
     const least = this.#hub.receiveMode === "in-place" ? 1 : LANDING_BYTES_MIN;
     const first = this.carriesMuch ? ring.arm(least) : null;

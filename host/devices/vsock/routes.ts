@@ -7,20 +7,28 @@ import type { GuestPacket } from "./packet.ts";
 import type { VsockSwitch } from "./switch.ts";
 import { isGuestTarget } from "./table.ts";
 
+/** Who is to talk to whom, as the guest sees it. */
+export interface Route {
+  /** Of the host, or of another guest. */
+  readonly peerCid: number;
+  /** The peer's port. */
+  readonly hostPort: number;
+  readonly guestPort: number;
+  /** VIRTIO_VSOCK_TYPE of all its packets. */
+  readonly type: number;
+}
+
 export class Routes {
-  readonly #cid: number;
   readonly #sockets: Sockets;
   readonly #mapped: ReadonlyMap<number, SocketAddress>;
   readonly #switch: VsockSwitch | null;
   #path: string | null = null;
 
   constructor(
-    cid: number,
     sockets: Sockets,
     mapped: ReadonlyMap<number, SocketAddress>,
     network: VsockSwitch | null,
   ) {
-    this.#cid = cid;
     this.#sockets = sockets;
     this.#mapped = mapped;
     this.#switch = network;
@@ -37,10 +45,11 @@ export class Routes {
     return cid === VMADDR_CID_HOST || this.#switch !== null;
   }
 
-  /** A socket that connects; null: the destination is none. */
-  connect({ srcPort, dstCid, dstPort }: GuestPacket): StreamSocket | null {
+  /** A socket that connects as the guest of `cid` asks; null: the destination is none. */
+  connect(cid: number, { srcPort, dstCid, dstPort, type }: GuestPacket): StreamSocket | null {
     if (dstCid !== VMADDR_CID_HOST) {
-      return this.#switch?.connect(this.#cid, srcPort, dstCid, dstPort) ?? null;
+      const from = { peerCid: cid, hostPort: srcPort, guestPort: dstPort, type };
+      return this.#switch?.connect(dstCid, from) ?? null;
     }
     const target = this.#target(dstPort);
     return target === undefined ? null : this.#sockets.connect(target, NOBODY);

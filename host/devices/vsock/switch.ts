@@ -3,14 +3,16 @@
 // credit and limits of its own.
 import { type Clock, systemClock } from "../../clock.ts";
 import { PairLoop, type PairSocket } from "../../sockets/pair.ts";
+import type { Route } from "./routes.ts";
 
 /** A device, as the others of its switch see it. */
 export interface SwitchMember {
   /**
-   * A guest connects from its `port` to `guestPort`; `socket` leads to it, and is to be told by
-   * opened() what the guest here said. False: refused, and the socket is left as it is.
+   * Another guest connects; `socket` leads to it, and is to be told by opened() what the guest here
+   * said. Messages are framed on it as on a socket of the host. False: refused, and the socket is
+   * left as it is.
    */
-  called(cid: number, port: number, guestPort: number, socket: PairSocket): boolean;
+  called(from: Route, socket: PairSocket): boolean;
 }
 
 export class VsockSwitch {
@@ -29,8 +31,17 @@ export class VsockSwitch {
 
   /** Called by a device when it is made. Throws when another one has the CID. */
   join(cid: number, member: SwitchMember): void {
-    if (this.#members.has(cid)) throw new Error(`vsock: CID ${cid} is taken in this switch`);
+    this.#assertFree(cid);
     this.#members.set(cid, member);
+  }
+
+  /** Called by a device whose guest gets another CID. Throws when another one has it. */
+  move(from: number, to: number): void {
+    const member = this.#members.get(from);
+    if (member === undefined) return;
+    this.#assertFree(to);
+    this.#members.delete(from);
+    this.#members.set(to, member);
   }
 
   /** Called by a device when it is disposed. */
@@ -39,14 +50,19 @@ export class VsockSwitch {
   }
 
   /**
-   * The socket of a connection from `port` of `cid`; null: refused. A CID that no other device has
-   * is refused, too: also the guest's own and VMADDR_CID_LOCAL (1). A guest reaches itself without
-   * a device, for 1 is reserved (virtio 5.10.4), and its address is never that of a peer.
+   * The socket of a connection that the guest of `from.peerCid` begins; null: refused. A CID that
+   * no other device has is refused, too: also the guest's own and VMADDR_CID_LOCAL (1). A guest
+   * reaches itself without a device, for 1 is reserved (virtio 5.10.4), and its address is never
+   * that of a peer.
    */
-  connect(cid: number, port: number, targetCid: number, targetPort: number): PairSocket | null {
-    const member = targetCid === cid ? undefined : this.#members.get(targetCid);
+  connect(cid: number, from: Route): PairSocket | null {
+    const member = cid === from.peerCid ? undefined : this.#members.get(cid);
     if (member === undefined) return null;
     const [near, far] = this.#loop.pair();
-    return member.called(cid, port, targetPort, far) ? near : null;
+    return member.called(from, far) ? near : null;
+  }
+
+  #assertFree(cid: number): void {
+    if (this.#members.has(cid)) throw new Error(`vsock: CID ${cid} is taken in this switch`);
   }
 }

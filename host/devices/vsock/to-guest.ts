@@ -11,15 +11,14 @@ import type { VsockStats } from "./stats.ts";
 
 export class ToGuest {
   /** For whoever writes a packet, and gives it away before it returns. */
-  readonly packet: HostPacket;
+  readonly packet = new HostPacket();
   ring: RxRing | null = null;
   readonly #stats: VsockStats;
   readonly #capture: PacketCapture | null;
   readonly #ready = new ReadyList();
   readonly #resets = new ResetList();
 
-  constructor(guestCid: number, stats: VsockStats, capture: PacketCapture | null) {
-    this.packet = new HostPacket(guestCid);
+  constructor(stats: VsockStats, capture: PacketCapture | null) {
     this.#stats = stats;
     this.#capture = capture;
   }
@@ -31,9 +30,14 @@ export class ToGuest {
 
   /** The driver is gone, and with it what it should have heard. */
   end(): void {
+    this.clear();
+    this.ring = null;
+  }
+
+  /** Nothing of what was to be said is any more. */
+  clear(): void {
     this.#resets.clear();
     this.#ready.clear();
-    this.ring = null;
   }
 
   /** The connection may have something to say. */
