@@ -5,6 +5,7 @@ import { VsockOp } from "../drivers/abi/vsock.ts";
 import {
   DONTWAIT,
   POLLIN,
+  POLLOUT,
   pattern,
   SO_BINDTODEVICE,
   SO_NONBLOCK,
@@ -20,6 +21,7 @@ import {
 
 const boot = await socketGuests();
 const [SO_TYPE, SO_ERROR, SO_CONNECT_TIMEOUT, SO_LINGER, SO_RCVLOWAT] = [3, 4, 6, 13, 18];
+const SO_SNDBUF = 7;
 const [SO_ACCEPTCONN, SIOCOUTQ, SIOCINQ] = [30, 0x5411, 0x541b];
 const ANY = 0xffffffff;
 const PEER = { srcPort: 7, dstPort: 80 };
@@ -52,6 +54,8 @@ test("what was set is what is asked, and nonsense is an error", async () => {
     [SO_RCVLOAN, 1],
     [SO_SENDMODE, 2],
     [SO_RCVBUF, 8192],
+    [SO_SNDBUF, 4096],
+    [SO_SNDBUF, 0],
     [SO_RCVLOWAT, 100],
   ];
   for (const [option, value] of values) {
@@ -75,6 +79,95 @@ test("what was set is what is asked, and nonsense is an error", async () => {
   expect(get(g, socket, SO_ERROR)).toBe(0);
   g.inject({ ...PEER, op: VsockOp.RST });
   expect(get(g, socket, SO_ERROR)).toBe(Errno.ECONNRESET);
+});
+
+describe("SO_SNDBUF", () => {
+  /** A socket with a send buffer of 8192 bytes, on a device that takes nothing. */
+  async function stuffed(type = 1, peer = {}, parameters = "") {
+    const g = await boot({ parameters });
+    const listener = type === 1 ? g.listen(80) : listenForMessages(g);
+    expect([4095, 2 ** 28 + 1].map((n) => set(g, listener, SO_SNDBUF, n))).toEqual([
+      -Errno.EINVAL,
+      -Errno.EINVAL,
+    ]);
+    set(g, listener, SO_SNDBUF, 8192);
+    g.inject({ ...PEER, op: VsockOp.REQUEST, bufAlloc: 1 << 20, type, ...peer });
+    const socket = g.now("accept", listener);
+    g.sent();
+    g.device.consuming = false;
+    return { g, socket, buffer: g.allocate(100_000) };
+  }
+
+  function resume(g: SocketGuest): void {
+    g.device.consuming = true;
+    g.device.consume();
+    g.device.signal();
+  }
+
+  function listenForMessages(g: SocketGuest): number {
+    const listener = g.call("SysSocket", 5);
+    g.call("SysSocketBind", listener, 80);
+    g.call("SysSocketListen", listener, 8);
+    return listener;
+  }
+
+  test.each(["one-copy", "two-copy"])(
+    "V36: bounds what is with the device, whatever credit the peer gives: %s",
+    async (mode) => {
+      const { g, socket, buffer } = await stuffed(
+        1,
+        { bufAlloc: 0xffffffff },
+        `vsock.send=${mode}`,
+      );
+      expect(g.now("send", socket, buffer, 100_000, DONTWAIT)).toBe(8192);
+      expect(g.now("send", socket, buffer, 1, DONTWAIT)).toBe(-Errno.EAGAIN);
+      const send = g.start("send", socket, buffer, 50_000);
+      expect(send.result).toBeUndefined();
+      resume(g);
+      expect(send.result).toBe(50_000);
+      const lengths = g.sent(VsockOp.RW).map((one) => one.payload.length);
+      expect(Math.max(...lengths)).toBeLessThanOrEqual(8192);
+      expect(lengths.reduce((sum, length) => sum + length)).toBe(58_192);
+      expect(g.now("send", socket, buffer, 8192, DONTWAIT)).toBe(8192);
+    },
+  );
+
+  test("is what select for POLLOUT waits for, and a time-out of send, too", async () => {
+    const { g, socket, buffer } = await stuffed();
+    set(g, socket, SO_SNDTIMEO, 100);
+    expect(g.now("send", socket, buffer, 8192)).toBe(8192);
+    const late = g.start("send", socket, buffer, 1);
+    const entry = g.allocate(8);
+    g.poke(entry, socket, POLLOUT);
+    const select = g.start("select", entry, 1, -1);
+    expect([late.result, select.result]).toEqual([undefined, undefined]);
+    g.advance(100);
+    expect(late.result).toBe(-Errno.EAGAIN);
+    resume(g);
+    expect(select.result).toBe(1);
+  });
+
+  test("lets a socket be closed and its port be used again while it is full", async () => {
+    const { g, socket, buffer } = await stuffed();
+    g.now("send", socket, buffer, 8192);
+    g.now("close", socket);
+    resume(g);
+    g.inject({ ...PEER, op: VsockOp.RST });
+    g.inject({ ...PEER, op: VsockOp.REQUEST });
+    expect(g.sent().at(-1)?.op).toBe(VsockOp.RESPONSE);
+  });
+
+  test("V37: is the largest message", async () => {
+    const { g, socket, buffer } = await stuffed(2);
+    expect(g.now("send", socket, buffer, 8193)).toBe(-Errno.EMSGSIZE);
+    expect(g.now("send", socket, buffer, 5000)).toBe(5000);
+    expect(g.now("send", socket, buffer, 5000, DONTWAIT)).toBe(-Errno.EAGAIN);
+    const send = g.start("send", socket, buffer, 5000);
+    resume(g);
+    expect(send.result).toBe(5000);
+    const parts = g.sent(VsockOp.RW);
+    expect(parts.filter((one) => one.flags === 1)).toHaveLength(2);
+  });
 });
 
 describe("SO_RCVLOWAT", () => {

@@ -22,7 +22,7 @@ import { VsockDriver } from "./driver";
 export const TX_SEGMENTS_MAX: u32 = 1 + VECTOR_MAX;
 
 function isAwaited(packet: Packet): bool {
-  return packet.lending != null || packet.capacity > LINGER_BYTES_MAX;
+  return packet.lending != null || packet.capacity > LINGER_BYTES_MAX || packet.sender != 0;
 }
 
 /** Gives `packet` to the device. Returns false when the ring has no room for it. */
@@ -79,6 +79,7 @@ function bounce(packet: Packet): Packet {
   const from = payloadOf(packet);
   copyPayload(stats, NetStats.packetToRing, payloadOf(buffer), from, packet.length);
   buffer.iface = packet.iface;
+  buffer.sender = packet.sender;
   buffer.length = packet.length;
   FreePacket(packet);
   return buffer;

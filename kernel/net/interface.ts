@@ -7,6 +7,7 @@ import { heapBytes } from "../memory";
 import { wait, wakeAll } from "../scheduler";
 import { WaitQueue } from "../thread";
 import { FreePacket, Packet, PacketQueue } from "./packet";
+import { countSent } from "./send-buffer";
 import { Socket } from "./socket";
 
 /** Packets that may wait for room in a device's ring; further senders wait or get -ENOBUFS. */
@@ -141,6 +142,7 @@ function weightOf(packet: Packet): u32 {
 /** Driver: the device has consumed a sent packet, or never will. */
 export function freeSent(packet: Packet): void {
   packet.iface.unfreed -= weightOf(packet);
+  if (packet.sender != 0) countSent(packet);
   FreePacket(packet);
 }
 

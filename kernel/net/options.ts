@@ -4,6 +4,7 @@ import { NEVER, NS_PER_MS } from "../clock";
 import { SOCK_SEQPACKET, SOCK_STREAM } from "./calls";
 import { interfaceAt, NO_INTERFACE } from "./interface";
 import { SendMode } from "./settings";
+import { UNBOUNDED } from "./send-buffer";
 import { isSeqpacket, NO_SOCKET, Socket, socketOf, SocketState } from "./socket";
 import { setWindow } from "./window";
 
@@ -14,6 +15,11 @@ export const SO_CONNECT_TIMEOUT: i32 = 6;
 export const SO_NONBLOCK: i32 = 0x800;
 /** The receive window in bytes, 4096 to 256 MiB; credit is advertised in it from the start. */
 export const SO_RCVBUF: i32 = 8;
+/**
+ * Bytes of copies that may be with the device, 4096 to 256 MiB, and the largest message; 0: as many
+ * as the memory for all sockets allows. Who sends more waits for the device, not only for the peer.
+ */
+export const SO_SNDBUF: i32 = 7;
 /**
  * Bytes that a stream's receive waits for, if so many were asked for and can be in the window; who
  * does not wait, or not any longer, gets what there is.
@@ -37,8 +43,8 @@ export const SO_ACCEPTCONN: i32 = 30;
 export const SIOCINQ: i32 = 0x541b;
 export const SIOCOUTQ: i32 = 0x5411;
 
-const WINDOW_LEAST: u32 = 4096;
-const WINDOW_MOST: u32 = 1 << 28;
+const BUFFER_LEAST: u32 = 4096;
+const BUFFER_MOST: u32 = 1 << 28;
 
 /**
  * Sets an option; listeners hand theirs down to what they accept. Returns 0, -EBADF, -EINVAL,
@@ -73,6 +79,8 @@ export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
       return 0;
     case SO_RCVBUF:
       return setReceiveBuffer(s, value);
+    case SO_SNDBUF:
+      return setSendBuffer(s, value);
     case SO_RCVLOWAT:
       s.receiveLeast = max<u32>(value, 1);
       return 0;
@@ -87,9 +95,15 @@ export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
 }
 
 function setReceiveBuffer(s: Socket, bytes: u32): i32 {
-  if (bytes < WINDOW_LEAST || bytes > WINDOW_MOST) return -Errno.EINVAL;
+  if (bytes < BUFFER_LEAST || bytes > BUFFER_MOST) return -Errno.EINVAL;
   if (s.state == SocketState.Connected) return setWindow(s, bytes) ? 0 : -Errno.ENOMEM;
   s.windowMax = s.windowFirst = bytes;
+  return 0;
+}
+
+function setSendBuffer(s: Socket, bytes: u32): i32 {
+  if ((bytes != 0 && bytes < BUFFER_LEAST) || bytes > BUFFER_MOST) return -Errno.EINVAL;
+  s.sendBuffer = bytes == 0 ? UNBOUNDED : bytes;
   return 0;
 }
 
@@ -124,6 +138,8 @@ export function SysSocketGetOption(socket: i32, option: i32): i32 {
       return s.sendMode;
     case SO_RCVBUF:
       return s.windowMax;
+    case SO_SNDBUF:
+      return s.sendBuffer == UNBOUNDED ? 0 : s.sendBuffer;
     case SO_RCVLOWAT:
       return s.receiveLeast;
     case SO_TYPE:

@@ -19,6 +19,7 @@ export class Packet {
   lending: Lending | null; // whose buffers those are
   owner: i32; // the socket that lent it to the application
   epoch: u32; // of that socket
+  sender: i32; // the socket whose send buffer it counts in (send-buffer.ts); 0: none
   pooled: bool; // it goes back to the pool, not to the heap
   received: bool; // it came out of a receive ring
   bounced: bool; // the driver is to copy it into a buffer of the ring
@@ -96,6 +97,7 @@ export function resetPacket(packet: Packet): void {
   packet.offset = 0;
   packet.segments = 0;
   packet.lending = null;
+  packet.sender = 0;
   packet.received = false;
   packet.bounced = false;
   packet.isRecords = false;

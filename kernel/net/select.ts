@@ -12,9 +12,10 @@ import {
   SocketState,
   writersOf,
 } from "./socket";
-import { hasPayloadRoom, sendersOf } from "./interface";
+import { sendersOf } from "./interface";
 import { atEnd } from "./end";
 import { isReadable } from "./receive";
+import { sendRoomOf } from "./send-buffer";
 import { creditOf } from "./window";
 
 /** Events of SysSocketSelect, Linux poll numbers. */
@@ -42,7 +43,7 @@ function readiness(handle: i32, events: u32): u32 {
   const readable = isReadable(s, i32.MAX_VALUE) || atEnd(s);
   if (readable || s.nextPending) found |= POLLIN;
   const open = s.state == SocketState.Connected && !sendIsShut(s);
-  if (open && creditOf(s) != 0 && hasPayloadRoom(s.iface)) found |= POLLOUT;
+  if (open && creditOf(s) != 0 && sendRoomOf(s) != 0) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {
     found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
   } else if (receiveIsShut(s) && sendIsShut(s)) {
@@ -85,7 +86,7 @@ function waitForAny(entries: usize, count: u32, until: u64): i32 {
     joinQueue(thread, i * 3, readersOf(s));
     joinQueue(thread, i * 3 + 1, writersOf(s));
     const connected = s.state == SocketState.Connected;
-    if ((entry.events & POLLOUT) == 0 || !connected || hasPayloadRoom(s.iface)) continue;
+    if ((entry.events & POLLOUT) == 0 || !connected || sendRoomOf(s) != 0) continue;
     joinQueue(thread, i * 3 + 2, sendersOf(s.iface));
   }
   const waited = block(until);

@@ -13,7 +13,7 @@ import {
 import { nowNs, NS_PER_S } from "../clock";
 import { isKilled, setInterruptible, shield, unshield, wait, wakeAll } from "../scheduler";
 import { MSG_DONTWAIT, MSG_EOR, MSG_ZEROCOPY } from "./calls";
-import { hasPayloadRoom, waitForSendRoom } from "./interface";
+import { sendersOf } from "./interface";
 import {
   announce,
   closeLending,
@@ -33,6 +33,7 @@ import {
   payloadOf,
   segmentOf,
 } from "./packet";
+import { countUnsent, sendRoomOf } from "./send-buffer";
 import { SendMode, txCopybreak } from "./settings";
 import {
   connectionError,
@@ -153,8 +154,8 @@ function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flag
     if (s == NO_SOCKET) return -Errno.EBADF;
   }
   const isOpen = s.state == SocketState.Connected;
-  if (isOpen && length > s.peerBufAlloc) return -Errno.EMSGSIZE; // V37
-  if (isOpen && !waits && (length > creditOf(s) || !hasPayloadRoom(s.iface))) return -Errno.EAGAIN;
+  if (isOpen && length > min(s.peerBufAlloc, s.sendBuffer)) return -Errno.EMSGSIZE; // V37
+  if (isOpen && !waits && length > min(creditOf(s), sendRoomOf(s))) return -Errno.EAGAIN;
   const end: u32 = VIRTIO_VSOCK_SEQ_EOM | ((flags & MSG_EOR) != 0 ? VIRTIO_VSOCK_SEQ_EOR : 0);
   shield(); // the next message must learn that this one is over
   setInterruptible(true);
@@ -191,7 +192,8 @@ function sendCopies(
     error = waitForCredit(socket, until);
     if (error < 0) break;
     const s = socketOf(socket);
-    const bytes = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
+    const room = min(creditOf(s), sendRoomOf(s));
+    const bytes = min(min(room, length - sent), VSOCK_PACKET_BYTES_MAX);
     const packet = AllocatePacket(bytes);
     if (!packet) {
       error = -Errno.ENOMEM;
@@ -306,10 +308,14 @@ function lendSegment(packet: Packet, base: usize, bytes: u32): void {
 /** Sends RW with these flags. On failure the packet is freed. */
 function sendPayload(s: Socket, packet: Packet, flags: u32): i32 {
   const bytes = packet.length;
+  const counted = countUnsent(s, packet);
   fillHeader(s, packet, VsockOp.RW);
   store<u32>(headerOf(packet), flags, VsockHdr.flags);
   const error = sendFilled(s, packet);
-  if (error < 0) return error;
+  if (error < 0) {
+    s.unsent -= counted;
+    return error;
+  }
   s.txCnt += bytes;
   tally(statsOf(s), NetStats.sent, bytes);
   return 0;
@@ -326,18 +332,14 @@ function waitForCredit(socket: i32, until: u64): i32 {
     if (sendIsShut(s)) return -Errno.EPIPE;
     const error = connectionError(s);
     if (error < 0) return error;
-    if (creditOf(s) != 0) {
-      if (hasPayloadRoom(s.iface)) return 0;
-      const room = waitForSendRoom(s.iface, until);
-      if (room < 0) return room;
-      continue;
-    }
+    const hasCredit = creditOf(s) != 0;
+    if (hasCredit && sendRoomOf(s) != 0) return 0;
     if (until == 0) return -Errno.EAGAIN;
-    if (!s.creditAsked) {
+    if (!hasCredit && !s.creditAsked) {
       s.creditAsked = true;
       sendSoon(s, VsockOp.CREDIT_REQUEST);
     }
-    const waited = wait(writersOf(s), until);
+    const waited = wait(hasCredit ? sendersOf(s.iface) : writersOf(s), until);
     if (waited < 0) return waited == -Errno.EINTR ? waited : -Errno.EAGAIN;
   }
 }

@@ -16,6 +16,7 @@ import { NetworkInterface, NO_INTERFACE, releasePacket } from "./interface";
 import { forgetLendings, Lending } from "./lending";
 import { forgive } from "./owed";
 import { Packet, PacketQueue } from "./packet";
+import { UNBOUNDED } from "./send-buffer";
 import { SendMode, sendMode, windowMax } from "./settings";
 import { closeWindow, WINDOW_MIN } from "./window";
 
@@ -61,6 +62,8 @@ export class Socket {
   messageFlags: u32; // MSG_EOR and MSG_TRUNC of the one that was read last
   // Send side.
   sendMode: SendMode;
+  sendBuffer: u32; // SO_SNDBUF
+  unsent: u32; // bytes of copies that count in it
   sendsMessage: bool; // a thread sends one: its parts must not be mixed with others
   zeroCopy: bool; // SO_ZEROCOPY: MSG_ZEROCOPY is obeyed
   txCnt: u32; // running total of payload bytes
@@ -155,6 +158,7 @@ export function createSocket(type: u32): Socket {
   s.connectTimeoutNs = CONNECT_TIMEOUT_NS;
   s.receiveLeast = 1;
   s.sendMode = sendMode;
+  s.sendBuffer = UNBOUNDED;
   // What is larger than the window can never be sent: no message waits for it to grow.
   s.windowFirst = isSeqpacket(s) ? windowMax : min(WINDOW_MIN, windowMax);
   s.windowMax = windowMax;

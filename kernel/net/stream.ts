@@ -272,6 +272,7 @@ function incoming(packet: Packet): bool {
   s.receiveTimeoutNs = listener.receiveTimeoutNs;
   s.sendTimeoutNs = listener.sendTimeoutNs;
   s.sendMode = listener.sendMode;
+  s.sendBuffer = listener.sendBuffer;
   s.zeroCopy = listener.zeroCopy;
   s.keepsApart = listener.keepsApart;
   s.receiveLeast = listener.receiveLeast;
