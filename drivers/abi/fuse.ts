@@ -147,7 +147,7 @@ export const enum FuseInitOut {
   max_write = 20, // le32
   time_gran = 24, // le32, nanoseconds
   max_pages = 28, // le16
-  map_alignment = 30, // le16
+  map_alignment = 30, // le16, log2 of bytes
   flags2 = 32, // le32
   sizeof = 64,
 }
@@ -161,6 +161,7 @@ export const enum FuseInitFlag {
   READDIRPLUS_AUTO = 14,
   PARALLEL_DIROPS = 18,
   MAX_PAGES = 22,
+  MAP_ALIGNMENT = 26,
   INIT_EXT = 30,
 }
 export const enum FuseForgetIn {
@@ -189,34 +190,6 @@ export const enum FuseAttrOut {
   attr = 16, // FuseAttr
   sizeof = 104,
 }
-export const enum FuseSetattrIn {
-  valid = 0, // le32
-  fh = 8, // le64
-  size = 16, // le64
-  lock_owner = 24, // le64
-  atime = 32, // le64
-  mtime = 40, // le64
-  ctime = 48, // le64
-  atimensec = 56, // le32
-  mtimensec = 60, // le32
-  ctimensec = 64, // le32
-  mode = 68, // le32
-  uid = 76, // le32
-  gid = 80, // le32
-  sizeof = 88,
-}
-/** FuseSetattrIn.valid. Bit numbers. */
-export const enum FuseSetattrValid {
-  MODE = 0,
-  UID = 1,
-  GID = 2,
-  SIZE = 3,
-  ATIME = 4,
-  MTIME = 5,
-  FH = 6,
-  ATIME_NOW = 7,
-  MTIME_NOW = 8,
-}
 /** OPEN and OPENDIR. */
 export const enum FuseOpenIn {
   flags = 0, // le32, O_* of Linux
@@ -228,14 +201,6 @@ export const enum FuseOpenOut {
   open_flags = 8, // le32
   sizeof = 16,
 }
-/** Then the name; the reply is FuseEntryOut and FuseOpenOut. */
-export const enum FuseCreateIn {
-  flags = 0, // le32
-  mode = 4, // le32
-  umask = 8, // le32
-  open_flags = 12, // le32
-  sizeof = 16,
-}
 /** READ, READDIR and READDIRPLUS. */
 export const enum FuseReadIn {
   fh = 0, // le64
@@ -245,20 +210,6 @@ export const enum FuseReadIn {
   lock_owner = 24, // le64
   flags = 32, // le32
   sizeof = 40,
-}
-/** Then the data. */
-export const enum FuseWriteIn {
-  fh = 0, // le64
-  offset = 8, // le64
-  size = 16, // le32
-  write_flags = 20, // le32
-  lock_owner = 24, // le64
-  flags = 32, // le32
-  sizeof = 40,
-}
-export const enum FuseWriteOut {
-  size = 0, // le32
-  sizeof = 8,
 }
 /** RELEASE and RELEASEDIR. */
 export const enum FuseReleaseIn {
@@ -277,30 +228,6 @@ export const enum FuseFlushIn {
 export const enum FuseFsyncIn {
   fh = 0, // le64
   fsync_flags = 8, // le32, 1: data only
-  sizeof = 16,
-}
-/** Then the name. */
-export const enum FuseMkdirIn {
-  mode = 0, // le32
-  umask = 4, // le32
-  sizeof = 8,
-}
-/** Then the name. */
-export const enum FuseMknodIn {
-  mode = 0, // le32
-  rdev = 4, // le32
-  umask = 8, // le32
-  sizeof = 16,
-}
-/** Then the old name and the new one. */
-export const enum FuseRenameIn {
-  newdir = 0, // le64
-  sizeof = 8,
-}
-/** Then the old name and the new one. */
-export const enum FuseRename2In {
-  newdir = 0, // le64
-  flags = 8, // le32
   sizeof = 16,
 }
 export const enum FuseStatfsOut {
@@ -362,8 +289,13 @@ export const FUSE_O_ACCMODE = 3;
 export const FUSE_O_RDONLY = 0;
 export const FUSE_O_WRONLY = 1;
 export const FUSE_O_RDWR = 2;
+export const FUSE_O_CREAT = 0x40;
+export const FUSE_O_EXCL = 0x80;
 export const FUSE_O_TRUNC = 0x200;
+export const FUSE_O_APPEND = 0x400;
+export const FUSE_O_DSYNC = 0x1000;
 export const FUSE_O_DIRECTORY = 0x10000;
+export const FUSE_O_SYNC = 0x101000;
 
 export const FUSE_SEEK_DATA = 3;
 export const FUSE_SEEK_HOLE = 4;
