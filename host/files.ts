@@ -1,6 +1,6 @@
-// The files of the host, as the file system device needs them. Everything is synchronous: answers
-// from the host's caches take 1-2 us, against 15 us through the thread pool. A simulation replaces
-// it.
+// The files of the host, as the file system device needs them. All but sync() is synchronous:
+// answers from the host's caches take 1-2 us, against 15 us through the thread pool. A simulation
+// replaces it.
 
 /** What a file system knows about an inode; node's BigIntStats is one. */
 export interface FileStat {
@@ -54,12 +54,53 @@ export interface Files {
   readlink(directory: number, name: Uint8Array): Uint8Array;
   /** Names in the directory, without "." and "..". */
   list(directory: number): Uint8Array[];
-  /** Opens a regular file for reading. The caller has made sure that it is one. */
-  open(inode: number): number;
+  /**
+   * Opens a regular file; the caller has made sure that it is one. `flags` are FUSE_O_*: how it is
+   * accessed, APPEND, SYNC and DSYNC. Without FileChanges it is FUSE_O_RDONLY.
+   */
+  open(inode: number, flags: number): number;
   /**
    * Fills the views from offset on, a bigint when it is beyond 2^52; returns the bytes read, fewer
    * at the end of the file.
    */
   read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number;
   close(descriptor: number): void;
+}
+
+/** Nanoseconds since 1970, "now" by the host's clock, or null: as it is. */
+export type FileTime = bigint | "now" | null;
+
+/**
+ * What a device needs beside Files where the guest may write. Modes are the permission bits alone;
+ * new files are the user's that runs this process.
+ */
+export interface FileChanges {
+  /** Makes a regular file that is not there yet (EEXIST), and opens it as `flags` say. */
+  create(
+    directory: number,
+    name: Uint8Array,
+    flags: number,
+    mode: number,
+  ): { descriptor: number; inode: number; stat: FileStat };
+  /** Writes the views from offset on; returns the bytes written, which may be fewer. */
+  write(descriptor: number, views: readonly Uint8Array[], offset: number): number;
+  /** Cuts an open file, or fills it up with zeros, to `size` bytes. */
+  truncate(descriptor: number, size: number): void;
+  /** The same of an inode that is a regular file. */
+  resize(inode: number, size: number): void;
+  chmod(inode: number, mode: number): void;
+  /** -1: as it is. */
+  chown(inode: number, uid: number, gid: number): void;
+  /** To microseconds. */
+  setTimes(inode: number, atime: FileTime, mtime: FileTime): void;
+  makeDirectory(directory: number, name: Uint8Array, mode: number): void;
+  symlink(directory: number, name: Uint8Array, target: Uint8Array): void;
+  link(from: number, name: Uint8Array, to: number, newName: Uint8Array): void;
+  unlink(directory: number, name: Uint8Array): void;
+  removeDirectory(directory: number, name: Uint8Array): void;
+  rename(from: number, name: Uint8Array, to: number, newName: Uint8Array): void;
+  /** Calls `done` when an open file is on the disk, with its attributes unless `dataOnly`. */
+  sync(descriptor: number, dataOnly: boolean, done: (error: Error | null) => void): void;
+  /** The same of a directory's entries. */
+  syncDirectory(inode: number, done: (error: Error | null) => void): void;
 }

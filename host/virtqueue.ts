@@ -56,6 +56,11 @@ export class Chain {
     this.#queue = queue;
   }
 
+  /** Is it still the device's? After a reset its memory is not to be touched any more. */
+  get live(): boolean {
+    return this.#queue.holds(this);
+  }
+
   /** Gives the chain back with `written` bytes in its writable part. Does not interrupt. */
   release(written: number): void {
     this.#queue.push(this, written);
@@ -238,9 +243,14 @@ export class VirtQueue {
     for (let chain = this.pop(); chain !== null; chain = this.pop()) yield chain;
   }
 
+  /** Chain.live is the public way here. */
+  holds(chain: Chain): boolean {
+    return chain.epoch === this.#epoch && this.#held[chain.head] === 1;
+  }
+
   /** Chain.release() is the public way here. */
   push(chain: Chain, written: number): void {
-    if (chain.epoch !== this.#epoch || this.#held[chain.head] !== 1) return;
+    if (!this.holds(chain)) return;
     const { used } = this.#options;
     const slot = used + VirtqUsed.ring + (this.#usedIdx & (this.size - 1)) * VirtqUsedElem.sizeof;
     this.#view.setUint32(slot + VirtqUsedElem.id, chain.head, true);

@@ -97,7 +97,6 @@ describe("arguments", () => {
     ["serve . -p 65536:80", "not a number from 0 to 65535"],
     ["serve . -p 80:0", "not a number from 1 to"],
     ["serve . -v x", "--volume x: not HOSTDIR:TAG"],
-    ["serve . -v x:t:rw", "writing is not supported yet"],
     ["serve . -v x:site", 'two directories have the tag "site"'],
     [`serve . -v x:${"t".repeat(37)}`, "longer than 36 bytes"],
     ["serve . -m lots", "not a size"],
@@ -122,7 +121,7 @@ describe("arguments", () => {
     expect(parseCommandLine(["serve", "./site"])).toMatchObject({
       app: "web-server",
       publish: [{ host: "127.0.0.1", port: 4000, guestPort: 80 }],
-      volumes: [{ directory: "./site", tag: "site" }],
+      volumes: [{ directory: "./site", tag: "site", readOnly: true }],
       memoryBytes: 64 * 2 ** 20,
       cid: 3,
       vsockPath: null,
@@ -137,7 +136,7 @@ describe("arguments", () => {
 
   test("every option arrives", () => {
     const words =
-      "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e -m 1Gi --cid 5 --connect 9:10 " +
+      "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e:rw -m 1Gi --cid 5 --connect 9:10 " +
       "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
       "--vsock-uds /run/x --seqpacket 80 --seqpacket 9 --pcap x.pcap --stats --log-level debug -- port=81 -x --help";
     expect(parseCommandLine(words.split(" "))).toEqual({
@@ -148,8 +147,8 @@ describe("arguments", () => {
         { host: "::1", port: 0, guestPort: 81 },
       ],
       volumes: [
-        { directory: "a:b", tag: "c" },
-        { directory: "d", tag: "e" },
+        { directory: "a:b", tag: "c", readOnly: true },
+        { directory: "d", tag: "e", readOnly: false },
       ],
       connect: new Map([
         [9, { host: "127.0.0.1", port: 10 }],

@@ -41,17 +41,29 @@ export class FsPuppet {
   readonly device: FsDevice;
   readonly queues: VirtQueue[];
   unique = 0x1122334455667700n;
+  #turn = () => {};
   #avail = [0, 0];
   #used = [0, 0];
 
   constructor(directory: string, options: Partial<FsOptions> = {}) {
     this.device = new FsDevice({ directory, tag: "site", readOnly: true, ...options });
     this.queues = RINGS_AT.map((at, index) => this.#queue(at, index));
+    this.device.attach({
+      memory: this.memory,
+      turn: () => this.#turn(),
+      now: () => 0,
+      after: () => () => {},
+      log: () => {},
+    });
     this.device.activate(this.queues);
   }
 
   /** Sends one request and returns what came back for it. */
   request(opcode: number, args: Uint8Array = new Uint8Array(0), shape: Shape = {}): Reply {
+    return this.raw(this.#encode(opcode, args, shape), shape);
+  }
+
+  #encode(opcode: number, args: Uint8Array, shape: Shape): Uint8Array {
     const bytes = new Uint8Array(FuseInHeader.sizeof + args.length);
     const view = new DataView(bytes.buffer);
     view.setUint32(FuseInHeader.len, shape.length ?? bytes.length, true);
@@ -59,11 +71,27 @@ export class FsPuppet {
     view.setBigUint64(FuseInHeader.unique, ++this.unique, true);
     view.setBigUint64(FuseInHeader.nodeid, BigInt(shape.nodeid ?? 1), true);
     bytes.set(args, FuseInHeader.sizeof);
-    return this.raw(bytes, shape);
+    return bytes;
+  }
+
+  /** As request(), which the device may answer later. */
+  requestLater(opcode: number, args: Uint8Array, shape: Shape = {}): Promise<Reply> {
+    const queue = shape.queue ?? REQUESTS;
+    const room = shape.room ?? FuseOutHeader.sizeof + 4096;
+    this.#post(this.#encode(opcode, args, shape), shape);
+    if (this.#isAnswered(queue)) return Promise.resolve(this.#collect(queue, room));
+    return new Promise((resolve) => {
+      this.#turn = () => resolve(this.#collect(queue, room));
+    });
   }
 
   /** Sends these bytes as the readable part. */
   raw(bytes: Uint8Array, shape: Shape = {}): Reply {
+    this.#post(bytes, shape);
+    return this.#collect(shape.queue ?? REQUESTS, shape.room ?? FuseOutHeader.sizeof + 4096);
+  }
+
+  #post(bytes: Uint8Array, shape: Shape): void {
     const queue = shape.queue ?? REQUESTS;
     const room = shape.room ?? FuseOutHeader.sizeof + 4096;
     this.memory.u8.set(bytes, REQUEST_AT);
@@ -87,7 +115,6 @@ export class FsPuppet {
     this.#avail[queue] = (index + 1) & 0xffff;
     view.setUint16(avail + 2, (index + 1) & 0xffff, true);
     this.device.notify(queue);
-    return this.#collect(queue, room);
   }
 
   /** INIT as a driver of this version and these flags says it. */
@@ -116,6 +143,11 @@ export class FsPuppet {
       rejected: fail,
       broken: fail,
     });
+  }
+
+  #isAnswered(queue: number): boolean {
+    const used = (RINGS_AT[queue] as number) + 0x1000;
+    return this.memory.view.getUint16(used + 2, true) !== this.#used[queue];
   }
 
   #collect(queue: number, room: number): Reply {

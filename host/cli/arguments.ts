@@ -13,6 +13,7 @@ export interface Publish {
 export interface Volume {
   readonly directory: string;
   readonly tag: string;
+  readonly readOnly: boolean;
 }
 
 export interface Command {
@@ -88,7 +89,7 @@ export function parseCommandLine(words: readonly string[]): Invocation {
   const publish = (values.get("publish") ?? []).map(parsePublish);
   const volumes = (values.get("volume") ?? []).map(parseVolume);
   const serve = verb === "serve";
-  if (serve) volumes.unshift({ directory: target, tag: "site" });
+  if (serve) volumes.unshift({ directory: target, tag: "site", readOnly: true });
   if (serve && publish.length === 0) publish.push({ host: LOCALHOST, port: 4000, guestPort: 80 });
   checkUnique(volumes);
   return {
@@ -183,13 +184,12 @@ function unbracket(host: string): string {
 /** HOSTDIR:TAG[:ro|rw]; the directory may hold colons. */
 function parseVolume(text: string): Volume {
   const found = /^(.+?):([^:]+?)(?::(ro|rw))?$/.exec(text);
-  if (found === null) throw new CliError(`--volume ${text}: not HOSTDIR:TAG[:ro]`);
+  if (found === null) throw new CliError(`--volume ${text}: not HOSTDIR:TAG[:ro|rw]`);
   const [, directory, tag, mode = "ro"] = found as unknown as [string, string, string, string?];
-  if (mode === "rw") throw new CliError(`--volume ${text}: writing is not supported yet`);
   if (new TextEncoder().encode(tag).length > TAG_BYTES_MAX) {
     throw new CliError(`--volume ${text}: the tag is longer than ${TAG_BYTES_MAX} bytes`);
   }
-  return { directory, tag };
+  return { directory, tag, readOnly: mode === "ro" };
 }
 
 function checkUnique(volumes: readonly Volume[]): void {

@@ -10,7 +10,7 @@ import { type Exit, Machine } from "../machine.ts";
 import { u32 } from "../memory.ts";
 import { readGuestStats } from "../stats.ts";
 import { createPresence, startWatchdog } from "../watchdog.ts";
-import type { Command, Publish } from "./arguments.ts";
+import type { Command, Publish, Volume } from "./arguments.ts";
 import { PcapFile } from "./pcap.ts";
 import { statsText } from "./stats.ts";
 import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
@@ -41,7 +41,7 @@ export async function run(command: Command): Promise<number> {
 
 async function runMachine(command: Command, log: Log): Promise<number> {
   const { image, sourceMap } = readImage(command.app);
-  const volumes = command.volumes.map(({ directory, tag }) => openVolume(directory, tag));
+  const volumes = command.volumes.map(openVolume);
   const capture = command.pcapPath === null ? null : startCapture(command.pcapPath, log);
   const { cid, connect, seqpacket } = command;
   const vsock = new VsockDevice({ cid, connect, seqpacket, capture });
@@ -95,9 +95,9 @@ function readImage(app: string) {
   }
 }
 
-function openVolume(directory: string, tag: string): FsDevice {
+function openVolume(volume: Volume): FsDevice {
   try {
-    return new FsDevice({ directory, tag, readOnly: true });
+    return new FsDevice(volume);
   } catch (error) {
     throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
   }

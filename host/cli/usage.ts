@@ -37,7 +37,8 @@ Network
       --cid N                        the guest's address, 3 or more (3)
 
 Machine
-  -v, --volume HOSTDIR:TAG[:ro]      a directory for the guest, by its tag; repeatable
+  -v, --volume HOSTDIR:TAG[:ro|rw]   a directory for the guest, by its tag, which it may only read
+                                     unless it is told :rw; repeatable
   -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
       --timeout SECONDS              give up after that time, exit code 124
       --grace SECONDS                time to finish open connections after a signal (10)

@@ -10,8 +10,8 @@ import {
   FuseOpcode,
 } from "../../drivers/abi/fuse.ts";
 import { VIRTIO_ID_FS } from "../../drivers/abi/virtio.ts";
-import type { VirtioDevice } from "../device.ts";
-import type { Files } from "../files.ts";
+import type { DeviceHost, VirtioDevice } from "../device.ts";
+import type { FileChanges, Files } from "../files.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { hostFiles } from "./fs/host-files.ts";
 import { FuseRequest } from "./fs/request.ts";
@@ -25,8 +25,10 @@ export interface FsOptions {
   readonly directory: string;
   /** Name of the file system for the guest: 1 to 36 bytes of UTF-8. */
   readonly tag: string;
-  readonly readOnly: true;
-  readonly files?: Files;
+  /** May the guest change nothing? It may not, unless this is false. */
+  readonly readOnly?: boolean;
+  /** With FileChanges where the guest may write. */
+  readonly files?: Files | (Files & FileChanges);
   /** How long the guest may believe names and attributes; 0: it asks every time. */
   readonly attrTimeoutMs?: number;
   readonly limits?: Partial<FsLimits>;
@@ -40,17 +42,20 @@ export class FsDevice implements VirtioDevice {
   readonly queueNames = ["hiprio", "request"];
   readonly config: Uint8Array;
   readonly #server: FuseServer;
-  readonly #request = new FuseRequest();
+  readonly #request = new FuseRequest(() => this.#answered());
+  #host: DeviceHost | null = null;
   #queues: readonly (VirtQueue | null)[] = [];
 
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
-  constructor({ directory, tag, files = hostFiles(), attrTimeoutMs = 1000, limits }: FsOptions) {
-    this.name = `fs ${tag}`;
-    this.config = configOf(tag);
-    this.#server = openServer(files, directory, attrTimeoutMs, limits);
+  constructor(options: FsOptions) {
+    this.name = `fs ${options.tag}`;
+    this.config = configOf(options.tag);
+    this.#server = openServer(options);
   }
 
-  attach(): void {}
+  attach(host: DeviceHost): void {
+    this.#host = host;
+  }
 
   activate(queues: readonly (VirtQueue | null)[]): void {
     this.#queues = queues;
@@ -80,7 +85,16 @@ export class FsDevice implements VirtioDevice {
     const fault = request.take(chain);
     if (fault !== 0) request.finish(fault);
     else if (this.#forgets(request)) request.finishEmpty();
-    else request.finish(this.#server.serve(request));
+    else {
+      const result = this.#server.serve(request);
+      if (!request.detached) request.finish(result);
+    }
+  }
+
+  /** A request was answered by an event of the host. */
+  #answered(): void {
+    for (const queue of this.#queues) queue?.signal();
+    this.#host?.turn();
   }
 
   /** F7: nothing but INTERRUPT, FORGET and BATCH_FORGET comes here. */
@@ -114,12 +128,8 @@ function configOf(tag: string): Uint8Array {
   return config;
 }
 
-function openServer(
-  files: Files,
-  directory: string,
-  attrTimeoutMs: number,
-  limits: Partial<FsLimits> | undefined,
-): FuseServer {
+function openServer(options: FsOptions): FuseServer {
+  const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
   // Sockets need descriptors too: whatever the guest looks up and opens, half of them is left.
   const share = Math.floor(files.descriptorsMax() / 4);
   const bounded = {
@@ -128,9 +138,15 @@ function openServer(
     idleFilesMax: Math.min(64, Math.floor(share / 4)),
     ...limits,
   };
+  const changes = readOnly ? null : changesOf(files);
   try {
-    return new FuseServer(files, directory, attrTimeoutMs, bounded);
+    return new FuseServer(files, changes, directory, attrTimeoutMs, bounded);
   } catch (error) {
     throw new Error(`fs: cannot share ${directory}: ${(error as Error).message}`);
   }
+}
+
+function changesOf(files: Files | (Files & FileChanges)): FileChanges {
+  if ("create" in files) return files;
+  throw new Error("fs: these files can only be read");
 }

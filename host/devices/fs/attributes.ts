@@ -2,7 +2,9 @@
 import {
   FUSE_NAME_BYTES_MAX,
   FuseAttr,
+  FuseAttrOut,
   FuseEntryOut,
+  FuseOpenOut,
   FuseStatfsOut,
 } from "../../../drivers/abi/fuse.ts";
 import type { FileStat, FileSystemStat } from "../../files.ts";
@@ -20,6 +22,21 @@ export function putEntry(
   putValid(view, at + FuseEntryOut.entry_valid, at + FuseEntryOut.entry_valid_nsec, validMs);
   putValid(view, at + FuseEntryOut.attr_valid, at + FuseEntryOut.attr_valid_nsec, validMs);
   putAttr(view, at + FuseEntryOut.attr, stat);
+}
+
+/** Writes FuseOpenOut at `at`; returns its bytes. */
+export function putOpen(view: DataView, at: number, fh: number): number {
+  putU64(view, at + FuseOpenOut.fh, fh);
+  putU64(view, at + FuseOpenOut.open_flags, 0);
+  return FuseOpenOut.sizeof;
+}
+
+/** Writes the FuseAttrOut that is the whole reply; returns its bytes. */
+export function putAttributes(view: DataView, stat: FileStat, validMs: number): number {
+  putValid(view, FuseAttrOut.attr_valid, FuseAttrOut.attr_valid_nsec, validMs);
+  view.setUint32(FuseAttrOut.attr_valid_nsec + 4, 0, true);
+  putAttr(view, FuseAttrOut.attr, stat);
+  return FuseAttrOut.sizeof;
 }
 
 /** Seconds at `at`, the rest in nanoseconds at `nsecAt`. */

@@ -1,7 +1,14 @@
 // What the guest has open. Reads carry their offset, so all handles of a node share one descriptor,
 // and a few descriptors stay open after the last RELEASE: opening a file again costs nothing.
 import { Errno } from "../../../drivers/abi/errno.ts";
-import { FuseType } from "../../../drivers/abi/fuse.ts";
+import {
+  FUSE_O_ACCMODE,
+  FUSE_O_APPEND,
+  FUSE_O_DSYNC,
+  FUSE_O_RDONLY,
+  FUSE_O_SYNC,
+  FuseType,
+} from "../../../drivers/abi/fuse.ts";
 import type { Files } from "../../files.ts";
 import type { Node } from "./nodes.ts";
 
@@ -17,8 +24,18 @@ export interface Handle {
 export interface OpenFile {
   readonly descriptor: number;
   readonly node: Node;
+  /** Those of KINDS. */
+  readonly flags: number;
   handles: number;
+  /** Has it been seen that writing lends nobody's rights (U21)? */
+  harmless: boolean;
+  /** File calls that are going on in the background; the last one closes what is to be closed. */
+  busy: number;
+  closed: boolean;
 }
+
+/** Flags that tell descriptors of one file apart. */
+const KINDS = FUSE_O_ACCMODE | FUSE_O_APPEND | FUSE_O_DSYNC | FUSE_O_SYNC;
 
 /** Names that all open directories together may keep. */
 const NAMES_MAX = 1 << 18;
@@ -28,7 +45,7 @@ export class HandleTable {
   readonly #max: number;
   readonly #idleMax: number;
   readonly #handles = new Map<number, Handle>();
-  readonly #open = new Map<Node, OpenFile>();
+  readonly #open = new Map<Node, OpenFile[]>(); // one for each kind of access
   readonly #idle = new Set<OpenFile>(); // the one that waits longest comes first
   #names = 0;
   #nextId = 1;
@@ -46,15 +63,23 @@ export class HandleTable {
   /**
    * Opens a node. Only regular files and directories are ever opened (CVE-2020-35517); or -Errno.
    */
-  open(node: Node, directory: boolean): Handle | number {
+  open(node: Node, directory: boolean, flags = FUSE_O_RDONLY): Handle | number {
     if (directory && node.type !== FuseType.DIR) return -Errno.ENOTDIR;
     if (!directory && node.type !== FuseType.REG) return refusal(node);
-    if (this.size >= this.#max) return -Errno.EMFILE;
-    const file = directory ? null : this.#descriptor(node);
-    const handle: Handle = { id: this.#nextId++, node, file, names: [] };
-    this.#handles.set(handle.id, handle);
-    node.opens++;
-    return handle;
+    if (this.full) return -Errno.EMFILE;
+    return this.#make(node, directory ? null : this.#descriptor(node, flags & KINDS));
+  }
+
+  /** Can nothing be opened any more? */
+  get full(): boolean {
+    return this.size >= this.#max;
+  }
+
+  /** A handle for a file that has just been made, with its descriptor. */
+  adopt(node: Node, descriptor: number, flags: number): Handle {
+    const file = this.#opened(node, descriptor, flags & KINDS);
+    file.handles = 1;
+    return this.#make(node, file);
   }
 
   /** The handle, if it is one of that node and, where it matters, of that kind. */
@@ -84,6 +109,10 @@ export class HandleTable {
     if (file === null) return;
     file.handles--;
     if (file.handles > 0) return;
+    if (file.flags !== FUSE_O_RDONLY) {
+      this.#close(file); // a program that is being written cannot be run
+      return;
+    }
     this.#idle.add(file);
     if (this.#idle.size <= this.#idleMax) return;
     for (const oldest of this.#idle) {
@@ -92,24 +121,52 @@ export class HandleTable {
     }
   }
 
+  /** A file call in the background begins: until its end the descriptor is nobody else's. */
+  begin(file: OpenFile): void {
+    file.busy++;
+  }
+
+  end(file: OpenFile): void {
+    file.busy--;
+    if (file.closed && file.busy === 0) this.#files.close(file.descriptor);
+  }
+
   /** Closes the idle descriptor of a node that goes away. */
   forget(node: Node): void {
-    const file = this.#open.get(node);
-    if (file !== undefined) this.#close(file);
+    for (const file of this.#open.get(node)?.slice() ?? []) this.#close(file);
   }
 
   clear(): void {
-    for (const file of this.#open.values()) this.#close(file);
+    for (const node of [...this.#open.keys()]) this.forget(node);
     for (const { node } of this.#handles.values()) node.opens--;
     this.#handles.clear();
     this.#names = 0;
   }
 
-  #descriptor(node: Node): OpenFile {
-    let file = this.#open.get(node);
+  #make(node: Node, file: OpenFile | null): Handle {
+    const handle: Handle = { id: this.#nextId++, node, file, names: [] };
+    this.#handles.set(handle.id, handle);
+    node.opens++;
+    return handle;
+  }
+
+  #filesOf(node: Node): OpenFile[] {
+    const files = this.#open.get(node) ?? [];
+    this.#open.set(node, files);
+    return files;
+  }
+
+  #opened(node: Node, descriptor: number, flags: number): OpenFile {
+    const state = { handles: 0, harmless: false, busy: 0, closed: false };
+    const file = { descriptor, node, flags, ...state };
+    this.#filesOf(node).push(file);
+    return file;
+  }
+
+  #descriptor(node: Node, flags: number): OpenFile {
+    let file = this.#open.get(node)?.find((one) => one.flags === flags);
     if (file === undefined) {
-      file = { descriptor: this.#files.open(node.inode), node, handles: 0 };
-      this.#open.set(node, file);
+      file = this.#opened(node, this.#files.open(node.inode, flags), flags);
     }
     this.#idle.delete(file);
     file.handles++;
@@ -118,8 +175,11 @@ export class HandleTable {
 
   #close(file: OpenFile): void {
     this.#idle.delete(file);
-    this.#open.delete(file.node);
-    this.#files.close(file.descriptor);
+    const files = this.#filesOf(file.node);
+    files.splice(files.indexOf(file), 1);
+    if (files.length === 0) this.#open.delete(file.node);
+    file.closed = true;
+    if (file.busy === 0) this.#files.close(file.descriptor);
   }
 }
 

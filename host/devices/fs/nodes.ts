@@ -14,6 +14,13 @@ export interface Node {
   references: number;
   /** Open handles; the inode stays held for them, forgotten or not. */
   opens: number;
+  /** Where it was seen last; the root has none. For LINK, which is by name (placeOf). */
+  place: Place | null;
+}
+
+export interface Place {
+  readonly parent: Node;
+  readonly name: Uint8Array;
 }
 
 const NO_TARGET = new Uint8Array(0);
@@ -38,16 +45,43 @@ export class NodeTable {
     this.stat = files.stat(inode);
     const type = typeOf(this.stat);
     const key = keyOf(this.stat);
-    this.root = { id: FUSE_ROOT_ID, inode, key, type, target: NO_TARGET, references: 1, opens: 0 };
-    this.#add(this.root);
+    this.root = this.#make(FUSE_ROOT_ID, inode, key, type, NO_TARGET, null);
   }
 
   get size(): number {
     return this.#byId.size;
   }
 
+  /** Can no node be added any more? */
+  get full(): boolean {
+    return this.size >= this.#max;
+  }
+
   get(id: number): Node | undefined {
     return this.#byId.get(id);
+  }
+
+  /** A node for a file that has just been made and is held; one reference is the guest's. */
+  adopt(inode: number, stat: FileStat, parent: Node, name: Uint8Array): Node {
+    this.stat = stat;
+    const seen = { parent, name: Uint8Array.from(name) };
+    return this.#make(this.#nextId++, inode, keyOf(stat), typeOf(stat), NO_TARGET, seen);
+  }
+
+  /** Where the node can be found by name now; null: nobody knows. */
+  placeOf(node: Node): Place | null {
+    const seen = node.place;
+    // A parent that was forgotten is no directory of ours any more: its number may be another's.
+    if (seen === null || this.#byId.get(seen.parent.id) !== seen.parent) return null;
+    const stat = this.#files.peek(seen.parent.inode, seen.name);
+    return stat !== null && keyOf(stat) === node.key ? seen : null;
+  }
+
+  /** What is at `name` was moved or made there. */
+  moved(parent: Node, name: Uint8Array): void {
+    const stat = this.#files.peek(parent.inode, name);
+    const node = stat === null ? undefined : this.#byKey.get(keyOf(stat));
+    if (node !== undefined) place(node, parent, name);
   }
 
   /** One reference on what is at `name`, with its attributes in `stat`; or -Errno. */
@@ -58,9 +92,10 @@ export class NodeTable {
       const node = this.#byKey.get(keyOf(seen));
       if (node !== undefined) {
         this.stat = seen;
+        place(node, parent, name);
         return this.reference(node);
       }
-      if (this.size >= this.#max) return -Errno.ENFILE;
+      if (this.full) return -Errno.ENFILE;
       const found = this.#hold(parent, name);
       if (found !== null) return found;
     }
@@ -104,8 +139,8 @@ export class NodeTable {
         const after = this.#files.peek(parent.inode, name);
         if (after === null || keyOf(after) !== key) return null;
       }
-      const node: Node = { id: this.#nextId++, inode, key, type, target, references: 1, opens: 0 };
-      this.#add(node);
+      const seen = { parent, name: Uint8Array.from(name) };
+      const node = this.#make(this.#nextId++, inode, key, type, target, seen);
       this.stat = stat;
       kept = true;
       return node;
@@ -114,10 +149,26 @@ export class NodeTable {
     }
   }
 
-  #add(node: Node): void {
-    this.#byId.set(node.id, node);
-    this.#byKey.set(node.key, node);
+  #make(
+    id: number,
+    inode: number,
+    key: bigint,
+    type: number,
+    target: Uint8Array,
+    seen: Place | null,
+  ): Node {
+    const node = { id, inode, key, type, target, references: 1, opens: 0, place: seen };
+    this.#byId.set(id, node);
+    this.#byKey.set(key, node);
+    return node;
   }
+}
+
+function place(node: Node, parent: Node, name: Uint8Array): void {
+  const seen = node.place;
+  if (seen === null) return;
+  if (seen.parent === parent && Buffer.compare(seen.name, name) === 0) return;
+  node.place = { parent, name: Uint8Array.from(name) };
 }
 
 export function typeOf(stat: FileStat): number {

@@ -1,5 +1,4 @@
-// One function per FUSE operation. The server has checked that the node exists, that the arguments
-// are there and that the fixed part of the reply fits; each function checks the rest.
+// The table of FUSE operations, and the functions of those that only read.
 import { Errno } from "../../../drivers/abi/errno.ts";
 import {
   FUSE_GETATTR_FH,
@@ -13,8 +12,6 @@ import {
   FuseAccessIn,
   FuseAttrOut,
   FuseEntryOut,
-  FuseFlushIn,
-  FuseFsyncIn,
   FuseGetattrIn,
   FuseLseekIn,
   FuseLseekOut,
@@ -27,22 +24,16 @@ import {
   FuseStatfsOut,
   FuseType,
 } from "../../../drivers/abi/fuse.ts";
-import { getU64, putAttr, putEntry, putStatfs, putU64, putValid } from "./attributes.ts";
+import { getU64, putAttributes, putEntry, putOpen, putStatfs } from "./attributes.ts";
+import { CHANGES } from "./changes.ts";
+import { DATA } from "./data.ts";
 import { putEntries } from "./directory.ts";
 import type { Node } from "./nodes.ts";
-import { DATA_BYTES_MAX, type FuseRequest, REPLY_BYTES_MAX } from "./request.ts";
+import { changing, type Operation, reading, type Serve } from "./operation.ts";
+import { DATA_BYTES_MAX, dotsIn, type FuseRequest, REPLY_BYTES_MAX } from "./request.ts";
 import type { FuseServer } from "./server.ts";
-
-/** Returns bytes of reply or -Errno; may throw what file calls throw. */
-type Serve = (server: FuseServer, request: FuseRequest, node: Node) => number;
-
-interface Operation {
-  /** The least there must be. */
-  readonly argumentBytes: number;
-  /** The fixed part of the reply. */
-  readonly replyBytes: number;
-  readonly serve: Serve;
-}
+import { clearSetId } from "./set-id.ts";
+import { SETATTR } from "./setattr.ts";
 
 const OFFSET_MAX = 0x7fffffffffffffffn;
 /** Up to here an offset is a number; with DATA_BYTES_MAX added to it, it still is one. */
@@ -50,51 +41,27 @@ const OFFSET_EXACT_MAX = 2 ** 52;
 
 /** What this server knows. FORGET, INTERRUPT, INIT and DESTROY are not here: they need no node. */
 export const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
-  define(FuseOpcode.LOOKUP, 2, FuseEntryOut.sizeof, lookup),
-  define(FuseOpcode.GETATTR, FuseGetattrIn.sizeof, FuseAttrOut.sizeof, getattr),
-  define(FuseOpcode.READLINK, 0, 0, readlink),
-  define(FuseOpcode.OPEN, FuseOpenIn.sizeof, FuseOpenOut.sizeof, open),
-  define(FuseOpcode.READ, FuseReadIn.sizeof, 0, read),
-  define(FuseOpcode.STATFS, 0, FuseStatfsOut.sizeof, statfs),
-  define(FuseOpcode.RELEASE, FuseReleaseIn.sizeof, 0, release(false)),
-  define(FuseOpcode.FLUSH, FuseFlushIn.sizeof, 0, settled(false)),
-  define(FuseOpcode.FSYNC, FuseFsyncIn.sizeof, 0, settled(false)),
-  define(FuseOpcode.OPENDIR, FuseOpenIn.sizeof, FuseOpenOut.sizeof, opendir),
-  define(FuseOpcode.READDIR, FuseReadIn.sizeof, 0, readdir(false)),
-  define(FuseOpcode.READDIRPLUS, FuseReadIn.sizeof, 0, readdir(true)),
-  define(FuseOpcode.RELEASEDIR, FuseReleaseIn.sizeof, 0, release(true)),
-  define(FuseOpcode.FSYNCDIR, FuseFsyncIn.sizeof, 0, settled(true)),
-  define(FuseOpcode.ACCESS, FuseAccessIn.sizeof, 0, access),
-  define(FuseOpcode.LSEEK, FuseLseekIn.sizeof, FuseLseekOut.sizeof, lseek),
-  ...[
-    FuseOpcode.SETATTR,
-    FuseOpcode.SYMLINK,
-    FuseOpcode.MKNOD,
-    FuseOpcode.MKDIR,
-    FuseOpcode.UNLINK,
-    FuseOpcode.RMDIR,
-    FuseOpcode.RENAME,
-    FuseOpcode.LINK,
-    FuseOpcode.WRITE,
-    FuseOpcode.SETXATTR,
-    FuseOpcode.REMOVEXATTR,
-    FuseOpcode.CREATE,
-    FuseOpcode.FALLOCATE,
-    FuseOpcode.RENAME2,
-    FuseOpcode.COPY_FILE_RANGE,
-    FuseOpcode.TMPFILE,
-    FuseOpcode.COPY_FILE_RANGE_64,
-  ].map((opcode) => define(opcode, 0, 0, () => -Errno.EROFS)),
+  reading(FuseOpcode.LOOKUP, 2, FuseEntryOut.sizeof, lookup),
+  reading(FuseOpcode.GETATTR, FuseGetattrIn.sizeof, FuseAttrOut.sizeof, getattr),
+  reading(FuseOpcode.READLINK, 0, 0, readlink),
+  reading(FuseOpcode.OPEN, FuseOpenIn.sizeof, FuseOpenOut.sizeof, open),
+  reading(FuseOpcode.READ, FuseReadIn.sizeof, 0, read),
+  reading(FuseOpcode.STATFS, 0, FuseStatfsOut.sizeof, statfs),
+  reading(FuseOpcode.RELEASE, FuseReleaseIn.sizeof, 0, release(false)),
+  reading(FuseOpcode.OPENDIR, FuseOpenIn.sizeof, FuseOpenOut.sizeof, opendir),
+  reading(FuseOpcode.READDIR, FuseReadIn.sizeof, 0, readdir(false)),
+  reading(FuseOpcode.READDIRPLUS, FuseReadIn.sizeof, 0, readdir(true)),
+  reading(FuseOpcode.RELEASEDIR, FuseReleaseIn.sizeof, 0, release(true)),
+  reading(FuseOpcode.ACCESS, FuseAccessIn.sizeof, 0, access),
+  reading(FuseOpcode.LSEEK, FuseLseekIn.sizeof, FuseLseekOut.sizeof, lseek),
+  SETATTR,
+  ...CHANGES,
+  ...DATA,
+  // Node has no call for these; who is told so stops asking (U3).
+  ...[FuseOpcode.FALLOCATE, FuseOpcode.SETXATTR, FuseOpcode.REMOVEXATTR, FuseOpcode.TMPFILE].map(
+    (opcode) => changing(opcode, 0, 0, () => -Errno.ENOSYS),
+  ),
 ]);
-
-function define(
-  opcode: number,
-  argumentBytes: number,
-  replyBytes: number,
-  serve: Serve,
-): [number, Operation] {
-  return [opcode, { argumentBytes, replyBytes, serve }];
-}
 
 /** U8: "." and the root's ".." are the node itself; above the root there is nothing. */
 function lookup(server: FuseServer, request: FuseRequest, parent: Node): number {
@@ -127,10 +94,7 @@ function getattr(server: FuseServer, request: FuseRequest, node: Node): number {
     const fh = getU64(input, FuseGetattrIn.fh);
     if (server.handles.get(fh, node.id) === undefined) return -Errno.EBADF;
   }
-  putValid(reply, FuseAttrOut.attr_valid, FuseAttrOut.attr_valid_nsec, server.validMs);
-  reply.setUint32(FuseAttrOut.attr_valid_nsec + 4, 0, true);
-  putAttr(reply, FuseAttrOut.attr, server.files.stat(node.inode));
-  return FuseAttrOut.sizeof;
+  return putAttributes(reply, server.files.stat(node.inode), server.validMs);
 }
 
 /**
@@ -144,23 +108,24 @@ function readlink(_server: FuseServer, request: FuseRequest, node: Node): number
 }
 
 function open(server: FuseServer, request: FuseRequest, node: Node): number {
+  const { changes, files } = server;
   const flags = request.arguments.getUint32(FuseOpenIn.flags, true);
-  if ((flags & FUSE_O_ACCMODE) !== FUSE_O_RDONLY || (flags & FUSE_O_TRUNC) !== 0) {
+  const cuts = (flags & FUSE_O_TRUNC) !== 0;
+  if (changes === null && (cuts || (flags & FUSE_O_ACCMODE) !== FUSE_O_RDONLY)) {
     return -Errno.EROFS;
   }
-  return openAs(server, request, node, false);
+  const handle = server.handles.open(node, false, flags);
+  if (typeof handle === "number") return handle;
+  if (changes !== null && cuts) {
+    clearSetId(changes, files, node);
+    changes.resize(node.inode, 0);
+  }
+  return putOpen(request.reply, 0, handle.id);
 }
 
 function opendir(server: FuseServer, request: FuseRequest, node: Node): number {
-  return openAs(server, request, node, true);
-}
-
-function openAs(server: FuseServer, request: FuseRequest, node: Node, directory: boolean): number {
-  const handle = server.handles.open(node, directory);
-  if (typeof handle === "number") return handle;
-  putU64(request.reply, FuseOpenOut.fh, handle.id);
-  putU64(request.reply, FuseOpenOut.open_flags, 0);
-  return FuseOpenOut.sizeof;
+  const handle = server.handles.open(node, true);
+  return typeof handle === "number" ? handle : putOpen(request.reply, 0, handle.id);
 }
 
 /** The host reads straight into the guest's pages, behind the header. */
@@ -200,14 +165,6 @@ function release(directory: boolean): Serve {
   };
 }
 
-/** FLUSH and FSYNC of what was never written: done, if there is such a handle. */
-function settled(directory: boolean): Serve {
-  return (server, request, node) => {
-    const fh = getU64(request.arguments, FuseFsyncIn.fh);
-    return server.handles.get(fh, node.id, directory) === undefined ? -Errno.EBADF : 0;
-  };
-}
-
 function readdir(plus: boolean): Serve {
   return (server, request, node) => {
     const { arguments: input, reply: view, replyBytes: bytes } = request;
@@ -229,7 +186,7 @@ function readdir(plus: boolean): Serve {
 function access(server: FuseServer, request: FuseRequest, node: Node): number {
   const mask = request.arguments.getUint32(FuseAccessIn.mask, true);
   if (mask > 7) return -Errno.EINVAL;
-  if ((mask & FUSE_W_OK) !== 0) return -Errno.EROFS;
+  if ((mask & FUSE_W_OK) !== 0 && server.changes === null) return -Errno.EROFS;
   server.files.access(node.inode, mask);
   return 0;
 }
@@ -246,11 +203,4 @@ function lseek(server: FuseServer, request: FuseRequest, node: Node): number {
   if (offset >= size) return -Errno.ENXIO;
   reply.setBigUint64(FuseLseekOut.offset, whence === FUSE_SEEK_DATA ? offset : size, true);
   return FuseLseekOut.sizeof;
-}
-
-/** 1 for ".", 2 for "..", else 0. */
-function dotsIn(name: Uint8Array): number {
-  if (name.length > 2 || name[0] !== 0x2e) return 0;
-  if (name.length === 1) return 1;
-  return name[1] === 0x2e ? 2 : 0;
 }

@@ -2,12 +2,14 @@
 // the identity, but between the check and the use a program of the host may swap a directory above
 // for a symbolic link, so this is safe against the guest alone. Linux has ProcFiles.
 import * as fs from "node:fs";
-import type { FileStat, FileSystemStat, Files } from "../../files.ts";
+import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
+import { hostFlags } from "./host-flags.ts";
 import { readAt } from "./read-at.ts";
+import { timesOf, writeAt } from "./write-at.ts";
 
 const BIGINT = { bigint: true } as const;
 const STAT = { bigint: true, throwIfNoEntry: false } as const;
-const { O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY } = fs.constants;
 
 interface Held {
   path: Buffer;
@@ -15,7 +17,7 @@ interface Held {
   readonly ino: bigint;
 }
 
-export class PathFiles implements Files {
+export class PathFiles implements Files, FileChanges {
   readonly #held = new Map<number, Held>();
   readonly #numbers = new Map<string, number>(); // by identity: one number for each inode
   #next = 1;
@@ -76,9 +78,10 @@ export class PathFiles implements Files {
     return fs.readdirSync(this.#current(directory), "buffer");
   }
 
-  open(inode: number): number {
+  open(inode: number, flags: number): number {
     const held = this.#get(inode);
-    const descriptor = fs.openSync(this.#current(inode), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const how = hostFlags(flags) | O_NOFOLLOW | O_NONBLOCK;
+    const descriptor = fs.openSync(this.#current(inode), how);
     const stat = fs.fstatSync(descriptor, BIGINT);
     if (stat.ino === held.ino && stat.dev === held.dev) return descriptor;
     fs.closeSync(descriptor);
@@ -91,6 +94,79 @@ export class PathFiles implements Files {
 
   close(descriptor: number): void {
     fs.closeSync(descriptor);
+  }
+
+  // ---- changes
+
+  create(directory: number, name: Uint8Array, flags: number, mode: number) {
+    const path = this.#child(directory, name);
+    const how = hostFlags(flags) | O_CREAT | O_EXCL | O_NOFOLLOW;
+    const descriptor = fs.openSync(path, how, mode);
+    const stat = fs.fstatSync(descriptor, BIGINT);
+    return { descriptor, inode: this.#add(path, stat), stat };
+  }
+
+  write(descriptor: number, views: readonly Uint8Array[], offset: number): number {
+    return writeAt(descriptor, views, offset);
+  }
+
+  truncate(descriptor: number, size: number): void {
+    fs.ftruncateSync(descriptor, size);
+  }
+
+  resize(inode: number, size: number): void {
+    fs.truncateSync(this.#current(inode), size);
+  }
+
+  chmod(inode: number, mode: number): void {
+    if (fs.lstatSync(this.#current(inode)).isSymbolicLink()) throw fault("ENOTSUP", "chmod");
+    fs.chmodSync(this.#current(inode), mode);
+  }
+
+  chown(inode: number, uid: number, gid: number): void {
+    fs.lchownSync(this.#current(inode), uid, gid);
+  }
+
+  setTimes(inode: number, atime: FileTime, mtime: FileTime): void {
+    fs.lutimesSync(this.#current(inode), ...timesOf(atime, mtime, () => this.stat(inode)));
+  }
+
+  makeDirectory(directory: number, name: Uint8Array, mode: number): void {
+    fs.mkdirSync(this.#child(directory, name), mode);
+  }
+
+  symlink(directory: number, name: Uint8Array, target: Uint8Array): void {
+    fs.symlinkSync(Buffer.from(target), this.#child(directory, name));
+  }
+
+  link(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
+    fs.linkSync(this.#child(from, name), this.#child(to, newName));
+  }
+
+  unlink(directory: number, name: Uint8Array): void {
+    fs.unlinkSync(this.#child(directory, name));
+  }
+
+  removeDirectory(directory: number, name: Uint8Array): void {
+    fs.rmdirSync(this.#child(directory, name));
+  }
+
+  rename(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
+    fs.renameSync(this.#child(from, name), this.#child(to, newName));
+    this.peek(to, newName); // it is found there from now on
+  }
+
+  sync(descriptor: number, dataOnly: boolean, done: (error: Error | null) => void): void {
+    if (dataOnly) fs.fdatasync(descriptor, done);
+    else fs.fsync(descriptor, done);
+  }
+
+  syncDirectory(inode: number, done: (error: Error | null) => void): void {
+    const descriptor = fs.openSync(this.#current(inode), O_RDONLY);
+    fs.fsync(descriptor, (error) => {
+      fs.closeSync(descriptor);
+      done(error);
+    });
   }
 
   #add(path: Buffer, stat: FileStat): number {

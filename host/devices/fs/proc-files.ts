@@ -1,14 +1,16 @@
 // Files on Linux. An inode is an O_PATH descriptor N; its entries are reached as
 // /proc/<this process>/fd/N/name, which cannot be led astray: N is an inode, not a path.
 import * as fs from "node:fs";
-import type { FileStat, FileSystemStat, Files } from "../../files.ts";
+import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
+import { hostFlags } from "./host-flags.ts";
 import { readAt } from "./read-at.ts";
+import { timesOf, writeAt } from "./write-at.ts";
 
 const O_PATH = 0o10000000;
-const { O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
 const STAT = { bigint: true, throwIfNoEntry: false } as const;
 
-export class ProcFiles implements Files {
+export class ProcFiles implements Files, FileChanges {
   /** What /proc/self is, read once: following the link costs a fifth of a lookup. */
   readonly #descriptors = `/proc/${fs.readlinkSync("/proc/self")}/fd/`;
 
@@ -60,8 +62,8 @@ export class ProcFiles implements Files {
     return fs.readdirSync(this.#self(directory), "buffer");
   }
 
-  open(inode: number): number {
-    return fs.openSync(this.#self(inode), O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  open(inode: number, flags: number): number {
+    return fs.openSync(this.#self(inode), hostFlags(flags) | O_NONBLOCK | O_NOCTTY);
   }
 
   read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number {
@@ -70,6 +72,82 @@ export class ProcFiles implements Files {
 
   close(descriptor: number): void {
     fs.closeSync(descriptor);
+  }
+
+  // ---- changes
+
+  create(directory: number, name: Uint8Array, flags: number, mode: number) {
+    const how = hostFlags(flags) | O_CREAT | O_EXCL | O_NOFOLLOW;
+    const descriptor = fs.openSync(this.#child(directory, name), how, mode);
+    try {
+      const inode = fs.openSync(this.#self(descriptor), O_PATH);
+      return { descriptor, inode, stat: this.stat(inode) };
+    } catch (error) {
+      fs.closeSync(descriptor);
+      throw error;
+    }
+  }
+
+  write(descriptor: number, views: readonly Uint8Array[], offset: number): number {
+    return writeAt(descriptor, views, offset);
+  }
+
+  truncate(descriptor: number, size: number): void {
+    fs.ftruncateSync(descriptor, size);
+  }
+
+  resize(inode: number, size: number): void {
+    fs.truncateSync(this.#self(inode), size);
+  }
+
+  chmod(inode: number, mode: number): void {
+    fs.chmodSync(this.#self(inode), mode);
+  }
+
+  /** The way by /proc ends at the inode, also when that is a symbolic link; so do the next ones. */
+  chown(inode: number, uid: number, gid: number): void {
+    fs.chownSync(this.#self(inode), uid, gid);
+  }
+
+  setTimes(inode: number, atime: FileTime, mtime: FileTime): void {
+    fs.utimesSync(this.#self(inode), ...timesOf(atime, mtime, () => this.stat(inode)));
+  }
+
+  makeDirectory(directory: number, name: Uint8Array, mode: number): void {
+    fs.mkdirSync(this.#child(directory, name), mode);
+  }
+
+  symlink(directory: number, name: Uint8Array, target: Uint8Array): void {
+    fs.symlinkSync(Buffer.from(target), this.#child(directory, name));
+  }
+
+  link(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
+    fs.linkSync(this.#child(from, name), this.#child(to, newName));
+  }
+
+  unlink(directory: number, name: Uint8Array): void {
+    fs.unlinkSync(this.#child(directory, name));
+  }
+
+  removeDirectory(directory: number, name: Uint8Array): void {
+    fs.rmdirSync(this.#child(directory, name));
+  }
+
+  rename(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
+    fs.renameSync(this.#child(from, name), this.#child(to, newName));
+  }
+
+  sync(descriptor: number, dataOnly: boolean, done: (error: Error | null) => void): void {
+    if (dataOnly) fs.fdatasync(descriptor, done);
+    else fs.fsync(descriptor, done);
+  }
+
+  syncDirectory(inode: number, done: (error: Error | null) => void): void {
+    const descriptor = fs.openSync(this.#self(inode), O_RDONLY | O_DIRECTORY);
+    fs.fsync(descriptor, (error) => {
+      fs.closeSync(descriptor);
+      done(error);
+    });
   }
 
   #self(inode: number): string {

@@ -12,7 +12,12 @@ export const DATA_BYTES_MAX = 1 << 20;
 /** Largest reply that is built here; READ's data do not pass through it. */
 export const REPLY_BYTES_MAX = 32768;
 
+const SLASH = 0x2f;
+const DOT = 0x2e;
+
 export class FuseRequest {
+  /** It will be answered by what detach() returned. */
+  detached = false;
   opcode = 0;
   /** Exact up to 2^53; node ids beyond do not exist. */
   nodeid = 0;
@@ -36,7 +41,11 @@ export class FuseRequest {
   readonly #out = new Uint8Array(FuseOutHeader.sizeof + REPLY_BYTES_MAX);
   readonly #outView = new DataView(this.#out.buffer);
 
-  constructor() {
+  readonly #answered: () => void;
+
+  /** `answered` is called when a detached request has been. */
+  constructor(answered: () => void) {
+    this.#answered = answered;
     this.arguments = new DataView(this.#in.buffer, FuseInHeader.sizeof);
     this.reply = new DataView(this.#out.buffer, FuseOutHeader.sizeof);
     this.replyBytes = this.#out.subarray(FuseOutHeader.sizeof);
@@ -51,7 +60,7 @@ export class FuseRequest {
   /** Takes a chain; -EINVAL when its length is not that of its header, or it has none (W1). */
   take(chain: Chain): number {
     this.#chain = chain;
-    this.inPlace = false;
+    this.inPlace = this.detached = false;
     this.room = chain.writableBytes - FuseOutHeader.sizeof;
     const bytes = chain.readableBytes;
     if (bytes < FuseInHeader.sizeof) {
@@ -79,7 +88,44 @@ export class FuseRequest {
     if (length < 0 && bytes.length > FUSE_NAME_BYTES_MAX) return -Errno.ENAMETOOLONG;
     if (length < 1 || at + length + 1 !== this.argumentBytes) return -Errno.EINVAL;
     const name = bytes.subarray(0, length);
-    return name.includes(0x2f) ? -Errno.EINVAL : name;
+    return name.includes(SLASH) ? -Errno.EINVAL : name;
+  }
+
+  /**
+   * The NUL-terminated strings that end the arguments, two of them; valid during the request.
+   * -EINVAL for anything else.
+   */
+  twoStrings(at: number): [Uint8Array, Uint8Array] | number {
+    const end = Math.min(this.argumentBytes, ARGUMENT_BYTES_MAX);
+    const bytes = this.#in.subarray(FuseInHeader.sizeof + at, FuseInHeader.sizeof + end);
+    const first = bytes.indexOf(0);
+    const second = bytes.indexOf(0, first + 1);
+    if (first < 1 || second < first + 2 || at + second + 1 !== this.argumentBytes) {
+      return -Errno.EINVAL;
+    }
+    return [bytes.subarray(0, first), bytes.subarray(first + 1, second)];
+  }
+
+  /**
+   * Takes the request out of here: the function that is returned answers it, with 0 or -Errno, once
+   * and at any time. After a reset of the device it touches nothing.
+   */
+  detach(): (result: number) => void {
+    const { chain } = this;
+    const room = this.room;
+    const unique = this.#inView.getBigUint64(FuseInHeader.unique, true);
+    this.#chain = null;
+    this.detached = true;
+    return (result) => {
+      if (!chain.live) return;
+      const header = new DataView(new ArrayBuffer(FuseOutHeader.sizeof));
+      header.setUint32(FuseOutHeader.len, FuseOutHeader.sizeof, true);
+      header.setInt32(FuseOutHeader.error, result, true);
+      header.setBigUint64(FuseOutHeader.unique, unique, true);
+      if (room >= 0) chain.copyTo(0, new Uint8Array(header.buffer));
+      chain.release(room >= 0 ? FuseOutHeader.sizeof : 0);
+      this.#answered();
+    };
   }
 
   /**
@@ -110,4 +156,17 @@ export class FuseRequest {
     this.#chain = null;
     chain.release(0);
   }
+}
+
+/** What is wrong with the name of an entry that is to be made or to go, as -Errno; or 0 (U7). */
+export function nameFault(name: Uint8Array): number {
+  if (name.length > FUSE_NAME_BYTES_MAX) return -Errno.ENAMETOOLONG;
+  return name.includes(SLASH) || dotsIn(name) > 0 ? -Errno.EINVAL : 0;
+}
+
+/** 1 for ".", 2 for "..", else 0. */
+export function dotsIn(name: Uint8Array): number {
+  if (name.length > 2 || name[0] !== DOT) return 0;
+  if (name.length === 1) return 1;
+  return name[1] === DOT ? 2 : 0;
 }

@@ -1,5 +1,5 @@
-// The FUSE server: one session over one directory, read-only. Handlers follow the guest's own
-// error rule: bytes of reply, or -Errno. Nothing here waits, and nothing trusts the request.
+// The FUSE server: one session over one directory. Handlers follow the guest's own error rule:
+// bytes of reply, or -Errno. Nothing here waits, and nothing trusts the request.
 import { Errno } from "../../../drivers/abi/errno.ts";
 import {
   FUSE_INIT_BIG_ENDIAN,
@@ -14,7 +14,7 @@ import {
   FuseInitOut,
   FuseOpcode,
 } from "../../../drivers/abi/fuse.ts";
-import type { Files } from "../../files.ts";
+import type { FileChanges, Files } from "../../files.ts";
 import { getU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
 import { HandleTable } from "./handles.ts";
@@ -33,8 +33,11 @@ export interface FsLimits {
 
 /** Requests that a driver should have in flight for data it does not wait for. */
 const BACKGROUND_MAX = 64;
+/** Node sets times to microseconds. */
+const TIME_GRAN_NS = 1000;
 const INIT_FLAGS_OFFERED =
   (1 << FuseInitFlag.ASYNC_READ) |
+  (1 << FuseInitFlag.ATOMIC_O_TRUNC) |
   (1 << FuseInitFlag.BIG_WRITES) |
   (1 << FuseInitFlag.AUTO_INVAL_DATA) |
   (1 << FuseInitFlag.DO_READDIRPLUS) |
@@ -45,6 +48,8 @@ const INIT_FLAGS_OFFERED =
 
 export class FuseServer {
   readonly files: Files;
+  /** null: the guest may only read. */
+  readonly changes: FileChanges | null;
   readonly nodes: NodeTable;
   readonly handles: HandleTable;
   /** How long the guest may believe names and attributes. */
@@ -52,8 +57,15 @@ export class FuseServer {
   #started = false;
 
   /** Throws what the host throws when the directory cannot be used. */
-  constructor(files: Files, directory: string, validMs: number, limits: FsLimits) {
+  constructor(
+    files: Files,
+    changes: FileChanges | null,
+    directory: string,
+    validMs: number,
+    limits: FsLimits,
+  ) {
     this.files = files;
+    this.changes = changes;
     this.validMs = validMs;
     this.nodes = new NodeTable(files, directory, limits.nodesMax);
     this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
@@ -79,10 +91,17 @@ export class FuseServer {
     }
   }
 
+  /** References come back from the guest: a node has no fewer than none, whatever it says (W8). */
+  giveBack(node: Node, count: number): void {
+    if (node === this.nodes.root) return;
+    node.references = Math.max(0, node.references - count);
+    this.settle(node);
+  }
+
   /** FORGET (U4, U5). A malformed one is no reason to fail: there is nobody to tell. */
   forget(request: FuseRequest): void {
     if (request.argumentBytes < 8) return;
-    this.#giveBack(request.nodeid, getU64(request.arguments, 0));
+    this.#forgetNode(request.nodeid, getU64(request.arguments, 0));
   }
 
   /** BATCH_FORGET: as many as were announced and came. */
@@ -96,7 +115,7 @@ export class FuseServer {
       if (i % perBatch === 0) request.copyBatch(8 + i * FuseForgetOne.sizeof);
       const at = (i % perBatch) * FuseForgetOne.sizeof;
       const nodeid = getU64(batch, at + FuseForgetOne.nodeid);
-      this.#giveBack(nodeid, getU64(batch, at + FuseForgetOne.nlookup));
+      this.#forgetNode(nodeid, getU64(batch, at + FuseForgetOne.nlookup));
     }
   }
 
@@ -119,12 +138,9 @@ export class FuseServer {
     this.nodes.remove(this.nodes.root);
   }
 
-  /** However many the guest claims to give back, a node has no fewer than none (W8). */
-  #giveBack(nodeid: number, count: number): void {
+  #forgetNode(nodeid: number, count: number): void {
     const node = this.nodes.get(nodeid);
-    if (node === undefined || node === this.nodes.root) return;
-    node.references = Math.max(0, node.references - count);
-    this.settle(node);
+    if (node !== undefined) this.giveBack(node, count);
   }
 
   /** U1. A driver of a later major version is told ours and tries again. */
@@ -152,7 +168,7 @@ export class FuseServer {
     reply.setUint16(FuseInitOut.max_background, BACKGROUND_MAX, true);
     reply.setUint16(FuseInitOut.congestion_threshold, BACKGROUND_MAX * 0.75, true);
     reply.setUint32(FuseInitOut.max_write, DATA_BYTES_MAX, true);
-    reply.setUint32(FuseInitOut.time_gran, 1, true);
+    reply.setUint32(FuseInitOut.time_gran, this.changes === null ? 1 : TIME_GRAN_NS, true);
     reply.setUint16(FuseInitOut.max_pages, DATA_BYTES_MAX / FUSE_PAGE_BYTES, true);
     return FuseInitOut.sizeof;
   }

@@ -1,0 +1,285 @@
+// FUSE operations that make, move and remove entries of directories. A name is looked at again
+// after it was made, so that what the guest is told of is what is there.
+import { Errno } from "../../../drivers/abi/errno.ts";
+import {
+  FUSE_O_EXCL,
+  FUSE_O_TRUNC,
+  FuseEntryOut,
+  FuseOpcode,
+  FuseOpenOut,
+  FuseType,
+} from "../../../drivers/abi/fuse.ts";
+import {
+  FUSE_RENAME_NOREPLACE,
+  FuseCreateIn,
+  FuseLinkIn,
+  FuseMkdirIn,
+  FuseMknodIn,
+  FuseRename2In,
+  FuseRenameIn,
+} from "../../../drivers/abi/fuse-write.ts";
+import type { FileChanges } from "../../files.ts";
+import { getU64, putEntry, putOpen } from "./attributes.ts";
+import { type Node, typeOf } from "./nodes.ts";
+import { type Change, changing, type Entry } from "./operation.ts";
+import { type FuseRequest, nameFault } from "./request.ts";
+import type { FuseServer } from "./server.ts";
+import { clearSetId, permissionsOf } from "./set-id.ts";
+
+export const CHANGES: readonly Entry[] = [
+  changing(
+    FuseOpcode.CREATE,
+    FuseCreateIn.sizeof + 2,
+    FuseEntryOut.sizeof + FuseOpenOut.sizeof,
+    create,
+  ),
+  changing(FuseOpcode.MKNOD, FuseMknodIn.sizeof + 2, FuseEntryOut.sizeof, mknod),
+  changing(FuseOpcode.MKDIR, FuseMkdirIn.sizeof + 2, FuseEntryOut.sizeof, mkdir),
+  changing(FuseOpcode.SYMLINK, 4, FuseEntryOut.sizeof, symlink),
+  changing(FuseOpcode.LINK, FuseLinkIn.sizeof + 2, FuseEntryOut.sizeof, link),
+  changing(FuseOpcode.UNLINK, 2, 0, remove("unlink")),
+  changing(FuseOpcode.RMDIR, 2, 0, remove("removeDirectory")),
+  changing(FuseOpcode.RENAME, FuseRenameIn.sizeof + 4, 0, rename(FuseRenameIn.sizeof)),
+  changing(FuseOpcode.RENAME2, FuseRename2In.sizeof + 4, 0, rename2),
+];
+
+/** The name of an entry that is to be made or to go, in the directory `parent`; or -Errno. */
+function entryName(request: FuseRequest, at: number, parent: Node): Uint8Array | number {
+  const name = request.name(at);
+  if (typeof name === "number") return name;
+  const fault = nameFault(name);
+  if (fault < 0) return fault;
+  return parent.type === FuseType.DIR ? name : -Errno.ENOTDIR;
+}
+
+/** U10: the file is made if it is not there, and opened in any case. */
+function create(
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  parent: Node,
+): number {
+  const name = entryName(request, FuseCreateIn.sizeof, parent);
+  if (typeof name === "number") return name;
+  const flags = request.arguments.getUint32(FuseCreateIn.flags, true);
+  const mode = request.arguments.getUint32(FuseCreateIn.mode, true);
+  const made = createNew(changes, server, parent, name, flags, mode);
+  if (made !== -Errno.EEXIST || (flags & FUSE_O_EXCL) !== 0) {
+    return typeof made === "number" ? made : putCreated(server, request, made.node, made.fh);
+  }
+  const node = server.nodes.lookup(parent, name);
+  if (typeof node === "number") return node;
+  const opened = openExisting(changes, server, node, flags);
+  if (opened < 0) {
+    server.giveBack(node, 1);
+    return opened;
+  }
+  return putCreated(server, request, node, opened);
+}
+
+function createNew(
+  changes: FileChanges,
+  server: FuseServer,
+  parent: Node,
+  name: Uint8Array,
+  flags: number,
+  mode: number,
+): { node: Node; fh: number } | number {
+  const { files, nodes, handles } = server;
+  if (files.peek(parent.inode, name) !== null) return -Errno.EEXIST;
+  if (nodes.full) return -Errno.ENFILE;
+  if (handles.full) return -Errno.EMFILE;
+  const permissions = permissionsOf(mode, FuseType.REG);
+  const { descriptor, inode } = changes.create(parent.inode, name, flags, permissions);
+  setPermissions(changes, server, inode, permissions);
+  const node = nodes.adopt(inode, files.stat(inode), parent, name);
+  return { node, fh: handles.adopt(node, descriptor, flags).id };
+}
+
+/** A handle on a file that was there before; or -Errno. */
+function openExisting(changes: FileChanges, server: FuseServer, node: Node, flags: number): number {
+  const handle = server.handles.open(node, false, flags);
+  if (typeof handle === "number") return handle;
+  if ((flags & FUSE_O_TRUNC) !== 0) {
+    clearSetId(changes, server.files, node);
+    changes.resize(node.inode, 0);
+    server.nodes.stat = server.files.stat(node.inode);
+  }
+  return handle.id;
+}
+
+function putCreated(server: FuseServer, request: FuseRequest, node: Node, fh: number): number {
+  putEntry(request.reply, 0, node.id, server.nodes.stat, server.validMs);
+  return FuseEntryOut.sizeof + putOpen(request.reply, FuseEntryOut.sizeof, fh);
+}
+
+/** The mode was the guest's to choose: what this process masks out is put back. */
+function setPermissions(
+  changes: FileChanges,
+  { files }: FuseServer,
+  inode: number,
+  permissions: number,
+): void {
+  const { mode } = files.stat(inode);
+  const got = Number(mode) & 0o777;
+  const wanted = permissions & 0o777;
+  if (got !== wanted) changes.chmod(inode, (Number(mode) & 0o7000) | wanted);
+}
+
+/** Regular files only: there is nothing on this host that a guest should have others of. */
+function mknod(
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  parent: Node,
+): number {
+  const name = entryName(request, FuseMknodIn.sizeof, parent);
+  if (typeof name === "number") return name;
+  const mode = request.arguments.getUint32(FuseMknodIn.mode, true);
+  const type = mode >> 12;
+  if (type !== 0 && type !== FuseType.REG) return -Errno.EPERM;
+  const made = createNew(changes, server, parent, name, 0, mode);
+  if (typeof made === "number") return made;
+  const handle = server.handles.get(made.fh, made.node.id);
+  if (handle !== undefined) server.handles.release(handle);
+  putEntry(request.reply, 0, made.node.id, server.nodes.stat, server.validMs);
+  return FuseEntryOut.sizeof;
+}
+
+function mkdir(
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  parent: Node,
+): number {
+  const name = entryName(request, FuseMkdirIn.sizeof, parent);
+  if (typeof name === "number") return name;
+  if (server.nodes.full) return -Errno.ENFILE;
+  const mode = request.arguments.getUint32(FuseMkdirIn.mode, true);
+  const permissions = permissionsOf(mode, FuseType.DIR);
+  changes.makeDirectory(parent.inode, name, permissions);
+  const node = server.nodes.lookup(parent, name);
+  if (typeof node === "number") return node;
+  if (node.type === FuseType.DIR) setPermissions(changes, server, node.inode, permissions);
+  putEntry(request.reply, 0, node.id, server.files.stat(node.inode), server.validMs);
+  return FuseEntryOut.sizeof;
+}
+
+function symlink(
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  parent: Node,
+): number {
+  const strings = request.twoStrings(0);
+  if (typeof strings === "number") return strings;
+  const [name, target] = strings;
+  const fault = nameFault(name);
+  if (fault < 0) return fault;
+  if (parent.type !== FuseType.DIR) return -Errno.ENOTDIR;
+  if (server.nodes.full) return -Errno.ENFILE;
+  changes.symlink(parent.inode, name, target);
+  return putNamed(server, request, parent, name);
+}
+
+/** By name, for an inode alone cannot be linked: where it was seen last it must still be. */
+function link(
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  parent: Node,
+): number {
+  const name = entryName(request, FuseLinkIn.sizeof, parent);
+  if (typeof name === "number") return name;
+  const { nodes } = server;
+  const source = nodes.get(getU64(request.arguments, FuseLinkIn.oldnodeid));
+  if (source === undefined) return -Errno.EBADF;
+  if (source.type === FuseType.DIR) return -Errno.EPERM;
+  const place = nodes.placeOf(source);
+  if (place === null) return -Errno.ENOENT;
+  changes.link(place.parent.inode, place.name, parent.inode, name);
+  const made = nodes.lookup(parent, name);
+  if (typeof made === "number") return made;
+  if (made !== source) {
+    server.giveBack(made, 1); // a program of the host was faster
+    return -Errno.ESTALE;
+  }
+  putEntry(request.reply, 0, made.id, nodes.stat, server.validMs);
+  return FuseEntryOut.sizeof;
+}
+
+/** The entry of what has just been made, with a reference for the guest. */
+function putNamed(
+  server: FuseServer,
+  request: FuseRequest,
+  parent: Node,
+  name: Uint8Array,
+): number {
+  const node = server.nodes.lookup(parent, name);
+  if (typeof node === "number") return node;
+  putEntry(request.reply, 0, node.id, server.nodes.stat, server.validMs);
+  return FuseEntryOut.sizeof;
+}
+
+function remove(how: "unlink" | "removeDirectory"): Change {
+  return (changes, _server, request, parent) => {
+    const name = entryName(request, 0, parent);
+    if (typeof name === "number") return name;
+    changes[how](parent.inode, name);
+    return 0;
+  };
+}
+
+function rename(at: number): Change {
+  return (changes, server, request, parent) => {
+    const move = moveOf(server, request, parent, at);
+    if (typeof move === "number") return move;
+    changes.rename(parent.inode, move.name, move.to.inode, move.newName);
+    server.nodes.moved(move.to, move.newName);
+    return 0;
+  };
+}
+
+interface Move {
+  readonly name: Uint8Array;
+  readonly to: Node;
+  readonly newName: Uint8Array;
+}
+
+function moveOf(server: FuseServer, request: FuseRequest, parent: Node, at: number): Move | number {
+  const strings = request.twoStrings(at);
+  if (typeof strings === "number") return strings;
+  const [name, newName] = strings;
+  const fault = nameFault(name) || nameFault(newName);
+  if (fault < 0) return fault;
+  const to = server.nodes.get(getU64(request.arguments, FuseRenameIn.newdir));
+  if (to === undefined) return -Errno.EBADF;
+  if (parent.type !== FuseType.DIR || to.type !== FuseType.DIR) return -Errno.ENOTDIR;
+  return { name, to, newName };
+}
+
+/**
+ * U20. Without renameat2 there is no exchange, and not to replace is a link and an unlink: for
+ * files that is as good, since a link never replaces; a directory cannot have two names.
+ */
+function rename2(
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  parent: Node,
+): number {
+  const flags = request.arguments.getUint32(FuseRename2In.flags, true);
+  if (flags === 0) return rename(FuseRename2In.sizeof)(changes, server, request, parent);
+  if (flags !== FUSE_RENAME_NOREPLACE) return -Errno.EINVAL;
+  const move = moveOf(server, request, parent, FuseRename2In.sizeof);
+  if (typeof move === "number") return move;
+  const { files, nodes } = server;
+  const source = files.peek(parent.inode, move.name);
+  if (source === null) return -Errno.ENOENT;
+  if (files.peek(move.to.inode, move.newName) !== null) return -Errno.EEXIST;
+  if (typeOf(source) === FuseType.DIR) return -Errno.EINVAL;
+  changes.link(parent.inode, move.name, move.to.inode, move.newName);
+  changes.unlink(parent.inode, move.name);
+  nodes.moved(move.to, move.newName);
+  return 0;
+}

@@ -1,0 +1,122 @@
+// FUSE operations on what is in a file that the guest may write: WRITE, COPY_FILE_RANGE, FLUSH and
+// FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has.
+import { Errno } from "../../../drivers/abi/errno.ts";
+import { FuseFlushIn, FuseFsyncIn, FuseInHeader, FuseOpcode } from "../../../drivers/abi/fuse.ts";
+import {
+  FUSE_FSYNC_FDATASYNC,
+  FuseCopyFileRangeIn,
+  FuseWriteIn,
+  FuseWriteOut,
+} from "../../../drivers/abi/fuse-write.ts";
+import type { FileChanges } from "../../files.ts";
+import { getU64, putU64 } from "./attributes.ts";
+import { errnoOf } from "./errno.ts";
+import type { OpenFile } from "./handles.ts";
+import type { Node } from "./nodes.ts";
+import { changing, type Entry, reading, type Serve } from "./operation.ts";
+import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
+import type { FuseServer } from "./server.ts";
+import { clearSetId } from "./set-id.ts";
+
+const COPIED = FuseWriteOut.sizeof;
+const COPY_IN = FuseCopyFileRangeIn.sizeof;
+
+export const DATA: readonly Entry[] = [
+  changing(FuseOpcode.WRITE, FuseWriteIn.sizeof, FuseWriteOut.sizeof, write),
+  changing(FuseOpcode.COPY_FILE_RANGE, COPY_IN, COPIED, copyFileRange),
+  changing(FuseOpcode.COPY_FILE_RANGE_64, COPY_IN, COPIED, copyFileRange),
+  reading(FuseOpcode.FLUSH, FuseFlushIn.sizeof, 0, flush),
+  reading(FuseOpcode.FSYNC, FuseFsyncIn.sizeof, 0, fsync(false)),
+  reading(FuseOpcode.FSYNCDIR, FuseFsyncIn.sizeof, 0, fsync(true)),
+];
+
+/** A position up to which Node's calls can write `bytes` more; null: there is none. */
+function positionIn(input: DataView, at: number, bytes: number): number | null {
+  const position = getU64(input, at);
+  return position <= Number.MAX_SAFE_INTEGER - bytes ? position : null;
+}
+
+/** The host writes straight from the guest's pages. */
+function write(changes: FileChanges, server: FuseServer, request: FuseRequest, node: Node): number {
+  const { arguments: input, reply } = request;
+  const file = server.handles.get(getU64(input, FuseWriteIn.fh), node.id, false)?.file;
+  if (file === null || file === undefined) return -Errno.EBADF;
+  const size = input.getUint32(FuseWriteIn.size, true);
+  if (size > DATA_BYTES_MAX || request.argumentBytes !== FuseWriteIn.sizeof + size) {
+    return -Errno.EINVAL; // U13
+  }
+  const position = positionIn(input, FuseWriteIn.offset, size);
+  if (position === null) return -Errno.EFBIG;
+  disarm(changes, server, file);
+  const views = request.chain.readable(FuseInHeader.sizeof + FuseWriteIn.sizeof, size);
+  const written = size === 0 ? 0 : changes.write(file.descriptor, views, position);
+  reply.setUint32(FuseWriteOut.size, written, true);
+  reply.setUint32(FuseWriteOut.size + 4, 0, true);
+  return FuseWriteOut.sizeof;
+}
+
+/** Once for each time that the file is open: the guest itself cannot arm it again. */
+function disarm(changes: FileChanges, server: FuseServer, file: OpenFile): void {
+  if (file.harmless) return;
+  clearSetId(changes, server.files, file.node);
+  file.harmless = true;
+}
+
+/** As much as one request may move, by a read and a write: fewer bytes than asked for are legal. */
+function copyFileRange(
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  node: Node,
+): number {
+  const { arguments: input, reply } = request;
+  const target = server.nodes.get(getU64(input, FuseCopyFileRangeIn.nodeid_out));
+  if (target === undefined) return -Errno.EBADF;
+  const { handles, files } = server;
+  const from = handles.get(getU64(input, FuseCopyFileRangeIn.fh_in), node.id, false)?.file;
+  const to = handles.get(getU64(input, FuseCopyFileRangeIn.fh_out), target.id, false)?.file;
+  if (!from || !to) return -Errno.EBADF;
+  if (input.getBigUint64(FuseCopyFileRangeIn.flags, true) !== 0n) return -Errno.EINVAL;
+  const length = Math.min(getU64(input, FuseCopyFileRangeIn.len), DATA_BYTES_MAX);
+  const source = positionIn(input, FuseCopyFileRangeIn.off_in, length);
+  const position = positionIn(input, FuseCopyFileRangeIn.off_out, length);
+  if (source === null || position === null) return -Errno.EFBIG;
+  if (from.node === to.node && Math.abs(source - position) < length) return -Errno.EINVAL;
+  disarm(changes, server, to);
+  const bytes = new Uint8Array(length);
+  const got = files.read(from.descriptor, [bytes], source);
+  const part = bytes.subarray(0, got);
+  putU64(reply, 0, got === 0 ? 0 : changes.write(to.descriptor, [part], position));
+  return COPIED;
+}
+
+/** Nothing waits here to be written: done, if there is such a handle. */
+function flush(server: FuseServer, request: FuseRequest, node: Node): number {
+  const fh = getU64(request.arguments, FuseFlushIn.fh);
+  return server.handles.get(fh, node.id, false) === undefined ? -Errno.EBADF : 0;
+}
+
+/**
+ * U24: the answer comes from the thread pool, once the disk has it; others go on meanwhile. Where
+ * nothing is ever written there is nothing to wait for.
+ */
+function fsync(directory: boolean): Serve {
+  return (server, request, node) => {
+    const { arguments: input } = request;
+    const { changes, handles } = server;
+    const handle = handles.get(getU64(input, FuseFsyncIn.fh), node.id, directory);
+    if (handle === undefined) return -Errno.EBADF;
+    if (changes === null) return 0;
+    const flags = input.getUint32(FuseFsyncIn.fsync_flags, true);
+    const { file } = handle;
+    if (file !== null) handles.begin(file);
+    const answer = request.detach();
+    const done = (error: Error | null) => {
+      if (file !== null) handles.end(file);
+      answer(error === null ? 0 : errnoOf(error));
+    };
+    if (file === null) changes.syncDirectory(node.inode, done);
+    else changes.sync(file.descriptor, (flags & FUSE_FSYNC_FDATASYNC) !== 0, done);
+    return 0;
+  };
+}

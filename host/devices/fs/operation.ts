@@ -1,0 +1,52 @@
+// What an operation of the FUSE server is: a function with what has to be there for it. The server
+// has checked that the node exists, that the arguments are there and that the fixed part of the
+// reply fits; the function checks the rest.
+import { Errno } from "../../../drivers/abi/errno.ts";
+import type { FileChanges } from "../../files.ts";
+import type { Node } from "./nodes.ts";
+import type { FuseRequest } from "./request.ts";
+import type { FuseServer } from "./server.ts";
+
+/** Returns bytes of reply or -Errno; may throw what file calls throw. */
+export type Serve = (server: FuseServer, request: FuseRequest, node: Node) => number;
+
+/** The same of an operation that changes something, where the guest may. */
+export type Change = (
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  node: Node,
+) => number;
+
+export interface Operation {
+  /** The least there must be. */
+  readonly argumentBytes: number;
+  /** The fixed part of the reply. */
+  readonly replyBytes: number;
+  readonly serve: Serve;
+}
+
+/** An entry of a table of operations. */
+export type Entry = [opcode: number, operation: Operation];
+
+export function reading(
+  opcode: number,
+  argumentBytes: number,
+  replyBytes: number,
+  serve: Serve,
+): Entry {
+  return [opcode, { argumentBytes, replyBytes, serve }];
+}
+
+/** The device says no where the guest may only read. */
+export function changing(
+  opcode: number,
+  argumentBytes: number,
+  replyBytes: number,
+  change: Change,
+): Entry {
+  return reading(opcode, argumentBytes, replyBytes, (server, request, node) => {
+    const { changes } = server;
+    return changes === null ? -Errno.EROFS : change(changes, server, request, node);
+  });
+}

@@ -1,0 +1,20 @@
+// Modes that lend the rights of a file's owner or group to whoever runs it. A guest cannot give
+// them to a file, and takes them from one that it writes to: as root, this process would keep them.
+import { FuseType } from "../../../drivers/abi/fuse.ts";
+import { S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP } from "../../../drivers/abi/fuse-write.ts";
+import type { FileChanges, Files } from "../../files.ts";
+import type { Node } from "./nodes.ts";
+
+/** Permission bits that a guest may ask for. */
+export function permissionsOf(mode: number, type: number): number {
+  const bits = mode & S_IALLUGO;
+  return type === FuseType.DIR ? bits : bits & ~(S_ISUID | S_ISGID);
+}
+
+/** U21, before a file is written, cut or given away. */
+export function clearSetId(changes: FileChanges, files: Files, node: Node): void {
+  if (node.type !== FuseType.REG) return;
+  const mode = Number(files.stat(node.inode).mode) & S_IALLUGO;
+  const lent = (mode & S_ISUID) | ((mode & S_IXGRP) !== 0 ? mode & S_ISGID : 0);
+  if (lent !== 0) changes.chmod(node.inode, mode & ~lent);
+}

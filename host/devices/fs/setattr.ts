@@ -1,0 +1,94 @@
+// SETATTR: size, owner, permissions and times, in this order, for each of them changes those that
+// come later.
+import { Errno } from "../../../drivers/abi/errno.ts";
+import { FuseAttrOut, FuseOpcode, FuseType } from "../../../drivers/abi/fuse.ts";
+import { FuseSetattrIn, FuseSetattrValid } from "../../../drivers/abi/fuse-write.ts";
+import type { FileChanges, FileTime } from "../../files.ts";
+import { getU64, putAttributes } from "./attributes.ts";
+import type { Handle } from "./handles.ts";
+import type { Node } from "./nodes.ts";
+import { changing, type Entry } from "./operation.ts";
+import type { FuseRequest } from "./request.ts";
+import type { FuseServer } from "./server.ts";
+import { clearSetId, permissionsOf } from "./set-id.ts";
+
+export const SETATTR: Entry = changing(
+  FuseOpcode.SETATTR,
+  FuseSetattrIn.sizeof,
+  FuseAttrOut.sizeof,
+  setattr,
+);
+
+const NS_PER_S = 1_000_000_000n;
+
+function setattr(
+  changes: FileChanges,
+  server: FuseServer,
+  request: FuseRequest,
+  node: Node,
+): number {
+  const input = request.arguments;
+  const valid = input.getUint32(FuseSetattrIn.valid, true);
+  const has = (bit: FuseSetattrValid) => ((valid >>> bit) & 1) === 1;
+  let handle: Handle | undefined;
+  if (has(FuseSetattrValid.FH)) {
+    handle = server.handles.get(getU64(input, FuseSetattrIn.fh), node.id);
+    if (handle === undefined) return -Errno.EBADF;
+  }
+  const atime = timeIn(input, FuseSetattrIn.atime, FuseSetattrIn.atimensec);
+  const mtime = timeIn(input, FuseSetattrIn.mtime, FuseSetattrIn.mtimensec);
+  const setsAtime = has(FuseSetattrValid.ATIME);
+  const setsMtime = has(FuseSetattrValid.MTIME);
+  if ((setsAtime && atime === null) || (setsMtime && mtime === null)) return -Errno.EINVAL;
+  const size = input.getBigUint64(FuseSetattrIn.size, true);
+  if (has(FuseSetattrValid.SIZE)) {
+    const fault = resize(changes, server, node, handle, size);
+    if (fault < 0) return fault;
+  }
+  if (has(FuseSetattrValid.KILL_SUIDGID)) clearSetId(changes, server.files, node);
+  if (has(FuseSetattrValid.UID) || has(FuseSetattrValid.GID)) {
+    clearSetId(changes, server.files, node);
+    const uid = has(FuseSetattrValid.UID) ? input.getInt32(FuseSetattrIn.uid, true) : -1;
+    const gid = has(FuseSetattrValid.GID) ? input.getInt32(FuseSetattrIn.gid, true) : -1;
+    if (uid < -1 || gid < -1) return -Errno.EINVAL;
+    changes.chown(node.inode, uid, gid);
+  }
+  if (has(FuseSetattrValid.MODE)) {
+    const mode = input.getUint32(FuseSetattrIn.mode, true);
+    changes.chmod(node.inode, permissionsOf(mode, node.type));
+  }
+  if (setsAtime || setsMtime) {
+    const now = (bit: FuseSetattrValid, time: FileTime) => (has(bit) ? "now" : time);
+    changes.setTimes(
+      node.inode,
+      setsAtime ? now(FuseSetattrValid.ATIME_NOW, atime) : null,
+      setsMtime ? now(FuseSetattrValid.MTIME_NOW, mtime) : null,
+    );
+  }
+  return putAttributes(request.reply, server.files.stat(node.inode), server.validMs);
+}
+
+/** By the open file where there is one: it may have no name any more (U19). */
+function resize(
+  changes: FileChanges,
+  server: FuseServer,
+  node: Node,
+  handle: Handle | undefined,
+  size: bigint,
+): number {
+  if (node.type === FuseType.DIR) return -Errno.EISDIR;
+  if (node.type !== FuseType.REG) return -Errno.EINVAL;
+  // Node's calls take sizes up to there.
+  if (size > BigInt(Number.MAX_SAFE_INTEGER)) return -Errno.EFBIG;
+  clearSetId(changes, server.files, node);
+  const descriptor = handle?.file?.descriptor;
+  if (descriptor === undefined) changes.resize(node.inode, Number(size));
+  else changes.truncate(descriptor, Number(size));
+  return 0;
+}
+
+/** Null: there is no such time. */
+function timeIn(input: DataView, at: number, nsecAt: number): bigint | null {
+  const ns = input.getUint32(nsecAt, true);
+  return ns < NS_PER_S ? input.getBigInt64(at, true) * NS_PER_S + BigInt(ns) : null;
+}
