@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
-import { PcapFile } from "../host/cli/pcap.ts";
+import { OutputFile } from "../host/cli/output.ts";
 import { Appliance, makeFolder, removeFolders, until } from "./appliance.ts";
 import { Captured, parseCapture, record } from "./pcap.ts";
 import {
@@ -201,7 +201,7 @@ describe("what a guest should not have sent", () => {
 describe("the file", () => {
   const open = (failed: (message: string) => void = () => {}) => {
     const path = `${makeFolder()}/vsock.pcap`;
-    return { path, file: new PcapFile(path, failed) };
+    return { path, file: new OutputFile("capture", path, failed) };
   };
 
   test("gathers small records, lets large ones through in order, and ends with the last", () => {
@@ -229,13 +229,13 @@ describe("the file", () => {
   test("replaces what was there", () => {
     const path = `${makeFolder()}/old.pcap`;
     writeFileSync(path, "yesterday's");
-    new PcapFile(path, () => {}).close();
+    new OutputFile("capture", path, () => {}).close();
     expect(readFileSync(path)).toHaveLength(0);
   });
 
   test.runIf(process.platform === "linux")("a full disk ends it, and is told once", () => {
     const told: string[] = [];
-    const file = new PcapFile("/dev/full", (message) => told.push(message));
+    const file = new OutputFile("capture", "/dev/full", (message) => told.push(message));
     for (let i = 0; i < 10; i++) file.write(pattern(30_000));
     file.write(pattern(70_000));
     file.close();

@@ -11,7 +11,7 @@ import { u32 } from "../memory.ts";
 import { readGuestStats } from "../stats.ts";
 import { createPresence, startWatchdog } from "../watchdog.ts";
 import type { Command, Publish, Volume } from "./arguments.ts";
-import { PcapFile } from "./pcap.ts";
+import { OutputFile } from "./output.ts";
 import { statsText } from "./stats.ts";
 import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
 
@@ -105,7 +105,7 @@ function openVolume(volume: Volume): FsDevice {
 
 function startCapture(path: string, log: Log): PacketCapture {
   try {
-    const file = new PcapFile(path, (message) => log("warn", "torito", message));
+    const file = new OutputFile("capture", path, (message) => log("warn", "torito", message));
     process.on("exit", file.close); // however it ends
     return new PacketCapture(file.write);
   } catch (error) {

@@ -1,12 +1,13 @@
-// The file of `--pcap`. Records gather in a buffer of fixed size and are written synchronously: a
-// capture may cost time, but never memory, and never the machine.
+// A file that grows, as that of `--pcap`. Records gather in a buffer of fixed size and are written
+// synchronously: looking on may cost time, but never memory, and never the machine.
 import { closeSync, openSync, writeSync } from "node:fs";
 
 const BUFFER_BYTES = 64 * 1024;
 /** Who watches the file while it grows sees nothing older than that missing. */
 const FLUSH_MS = 1000;
 
-export class PcapFile {
+export class OutputFile {
+  readonly #what: string;
   readonly #path: string;
   readonly #failed: (message: string) => void;
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
@@ -14,8 +15,12 @@ export class PcapFile {
   #used = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  /** Throws if the file cannot be created. `failed` is told once if it cannot be written later. */
-  constructor(path: string, failed: (message: string) => void) {
+  /**
+   * `what` it is, for messages. Throws if the file cannot be created. `failed` is told once if it
+   * cannot be written later.
+   */
+  constructor(what: string, path: string, failed: (message: string) => void) {
+    this.#what = what;
     this.#path = path;
     this.#failed = failed;
     this.#fd = openSync(path, "w");
@@ -48,7 +53,7 @@ export class PcapFile {
     this.#append(bytes);
   };
 
-  /** What fails ends the capture: no record is there in part and followed by others. */
+  /** What fails ends the file: no record is there in part and followed by others. */
   #append(bytes: Uint8Array): void {
     try {
       for (let at = 0; this.#fd >= 0 && at < bytes.length; ) {
@@ -67,6 +72,7 @@ export class PcapFile {
     } catch (error) {
       failure ??= error as Error;
     }
-    if (failure !== null) this.#failed(`the capture ${this.#path} ends here: ${failure.message}`);
+    if (failure === null) return;
+    this.#failed(`the ${this.#what} ${this.#path} ends here: ${failure.message}`);
   }
 }
