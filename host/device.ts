@@ -2,6 +2,16 @@
 import type { GuestMemory } from "./memory.ts";
 import type { VirtQueue } from "./virtqueue.ts";
 
+/** Where a device tells what it does, on a track of its own. Times never go back. */
+export interface DeviceTrace {
+  /** Whole nanoseconds, to begin a slice with. */
+  now(): number;
+  /** Something that takes no time. */
+  instant(name: string, args: Readonly<Record<string, string | number>>): void;
+  /** Something that began at `sinceNs` and ends now. */
+  slice(name: string, sinceNs: number, args: Readonly<Record<string, string | number>>): void;
+}
+
 /** The machine, as a device sees it. */
 export interface DeviceHost {
   readonly memory: GuestMemory;
@@ -18,6 +28,8 @@ export interface DeviceHost {
   after(ms: number, callback: () => void): () => void;
   /** One line on the machine's log. */
   log(message: string): void;
+  /** Missing: nobody wants to know. */
+  readonly trace?: DeviceTrace | undefined;
 }
 
 /** A virtio device behind a register file (host/mmio.ts). It belongs to one machine. */

@@ -72,8 +72,11 @@ export function instantiateImage(
   }
 }
 
-/** Leaves the boot-info block, the command line and an empty time page in the guest's memory. */
-export function writeBootInfo(memory: GuestMemory, commandLine: string): void {
+/**
+ * Leaves the boot-info block, the command line and an empty time page in the guest's memory.
+ * `trace` asks the guest for a ring of its thread switches.
+ */
+export function writeBootInfo(memory: GuestMemory, commandLine: string, trace: boolean): void {
   const line = new TextEncoder().encode(commandLine);
   if (line.length > COMMAND_LINE_BYTES_MAX) {
     throw new Error(`kernel parameters: ${line.length} of ${COMMAND_LINE_BYTES_MAX} bytes`);
@@ -87,6 +90,7 @@ export function writeBootInfo(memory: GuestMemory, commandLine: string): void {
     [BootInfo.commandLine, COMMAND_LINE_ADDRESS],
     [BootInfo.commandLineBytes, line.length],
     [BootInfo.timePage, TIME_PAGE_ADDRESS],
+    [BootInfo.trace, trace ? 1 : 0],
   ];
   for (const [field, value] of u32s) memory.view.setUint32(BOOT_INFO_ADDRESS + field, value, true);
   memory.view.setBigUint64(TIME_PAGE_ADDRESS + TimePage.nextTimerNs, ~0n, true);

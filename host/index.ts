@@ -1,6 +1,6 @@
 // The library: a machine, its devices, and what a device or a test of one's own needs.
 export { type Clock, ManualClock, systemClock } from "./clock.ts";
-export type { DeviceHost, VirtioDevice } from "./device.ts";
+export type { DeviceHost, DeviceTrace, VirtioDevice } from "./device.ts";
 export { hostFiles } from "./devices/fs/host-files.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
 export { PacketCapture } from "./devices/vsock/capture.ts";
@@ -10,9 +10,10 @@ export type { VsockOptions } from "./devices/vsock/options.ts";
 export type { ConnectionStats, Traffic, VsockStats } from "./devices/vsock/stats.ts";
 export { VsockSwitch } from "./devices/vsock/switch.ts";
 export { VsockDevice } from "./devices/vsock.ts";
+export type { Exit } from "./exit.ts";
 export type { FileStat, FileSystemStat, Files } from "./files.ts";
 export { createLog, type Log, type LoggerOptions, type LogLevel } from "./log.ts";
-export { type Exit, Machine, type MachineOptions } from "./machine.ts";
+export { Machine, type MachineOptions } from "./machine.ts";
 export { GuestError, GuestMemory } from "./memory.ts";
 export { RegisterFile } from "./mmio.ts";
 export type {
@@ -28,4 +29,5 @@ export type {
 } from "./sockets.ts";
 export { NodeSockets } from "./sockets.ts";
 export { type GuestStats, readGuestStats } from "./stats.ts";
+export { JsonTrace, type TraceArguments, type TraceEvent, type TraceSink } from "./trace.ts";
 export { Chain, VirtQueue } from "./virtqueue.ts";

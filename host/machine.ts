@@ -4,13 +4,15 @@ import { BOOT_INFO_ADDRESS, RunResult, TIME_PAGE_ADDRESS, TimePage } from "../dr
 import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { VirtioDevice } from "./device.ts";
+import { type Exit, isTrap, panicExit } from "./exit.ts";
 import { Firmware, loadFirmware, PowerOff } from "./firmware.ts";
 import { createHypercalls, GuestPanic } from "./hypercall.ts";
 import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { type Log, limitLog } from "./log.ts";
 import { GuestMemory, PAGE_BYTES } from "./memory.ts";
 import { RegisterFile } from "./mmio.ts";
-import { innermost, symbolise } from "./symbols.ts";
+import { symbolise } from "./symbols.ts";
+import { Tracer, type TraceSink } from "./trace.ts";
 
 export interface MachineOptions {
   /** The guest: its bytes, or the module if several machines share it. */
@@ -43,23 +45,13 @@ export interface MachineOptions {
    * inside it. A reader of the console or a disk may be slow, which is not the guest's fault.
    */
   readonly presence?: Int32Array;
+  /**
+   * Takes what the machine does, event by event: runs of threads, entries into the guest, kicks,
+   * interrupts, packets, file requests. JsonTrace writes them for Perfetto. Default: nobody, and
+   * then the guest notes nothing either.
+   */
+  readonly trace?: TraceSink | undefined;
 }
-
-/** Why the machine is no more. */
-export type Exit =
-  | { readonly kind: "power-off"; readonly code: number }
-  | {
-      readonly kind: "panic";
-      readonly message: string;
-      /** AssemblyScript position, or "" and 0 if unknown. */
-      readonly file: string;
-      readonly line: number;
-      readonly column: number;
-      /** The guest's frames, innermost first. */
-      readonly stack: string;
-      readonly code: 70;
-    }
-  | { readonly kind: "disposed" };
 
 /** Entries into the guest in one turn; then the host looks at its sockets first. */
 const ROUNDS_PER_TURN_MAX = 64;
@@ -91,6 +83,7 @@ export class Machine {
   readonly #options: MachineOptions;
   readonly #budget: number;
   readonly #presence: Int32Array;
+  readonly #tracer: Tracer | null;
   #resolve: (exit: Exit) => void = () => {};
   #reject: (error: unknown) => void = () => {};
   #state = State.Created as State;
@@ -114,17 +107,22 @@ export class Machine {
     this.#presence = options.presence ?? new Int32Array(1);
     this.#clock = options.clock ?? systemClock;
     this.memory = createMemory(options);
-    const { clock, entropy, console: print = () => {} } = options;
+    const { clock, entropy, console: print = () => {}, trace } = options;
     const presence = this.#presence;
-    const console = (text: string) => {
-      const entry = presence[0] as number;
-      presence[0] = 0;
-      print(text);
-      presence[0] = entry;
-    };
+    const aside =
+      <T>(work: (it: T) => void) =>
+      (it: T) => {
+        const entry = presence[0] as number;
+        presence[0] = 0;
+        work(it);
+        presence[0] = entry;
+      };
+    const console = aside(print);
+    const { memory } = this;
+    this.#tracer = trace === undefined ? null : new Tracer(aside(trace), this.#clock, memory);
     this.#firmware = new Firmware(module, { memory: this.memory, console, clock, entropy });
     const hypercall = createHypercalls(this.#bus, this.memory, this.#clock);
-    this.#guest = instantiateImage(module, this.memory, {
+    const guest = instantiateImage(module, this.memory, {
       ...this.#firmware.imports,
       hypercall: {
         ...hypercall,
@@ -136,7 +134,8 @@ export class Machine {
         },
       },
     });
-    this.#firmware.attach(this.#guest.instance);
+    this.#firmware.attach(guest.instance);
+    this.#guest = this.#tracer === null ? guest : this.#tracer.guest(guest);
     const log = options.log ?? (() => {});
     this.registers = (options.devices ?? []).map((device) => this.#plug(device, log));
     this.exited = new Promise((resolve, reject) => {
@@ -150,7 +149,7 @@ export class Machine {
     if (this.#state !== State.Created) throw new Error("a machine boots once");
     const parameters = [this.#bus.announcement(), this.#options.parameters ?? ""];
     const commandLine = parameters.filter((part) => part !== "").join(" ");
-    writeBootInfo(this.memory, commandLine);
+    writeBootInfo(this.memory, commandLine, this.#tracer !== null);
     this.#state = State.Running;
     this.#inside = true;
     try {
@@ -212,7 +211,8 @@ export class Machine {
     this.#inside = true;
     try {
       this.#prepare();
-      return exported(...args) as number | bigint | undefined;
+      const call = exported as (...args: unknown[]) => number | bigint | undefined;
+      return (this.#tracer?.entry(name, call) ?? call)(...args);
     } catch (error) {
       this.#fail(error);
       throw this.#symbolised(error);
@@ -315,14 +315,19 @@ export class Machine {
 
   #plug(device: VirtioDevice, log: Log): RegisterFile {
     const bus = this.#bus;
+    const track = this.#tracer?.device(device);
     const now = () => this.#clock.now();
     const write = (message: string) => log("warn", device.name, message);
     const registers: RegisterFile = new RegisterFile(device, {
       memory: this.memory,
-      raise: () => bus.raise(slot),
+      raise: () => {
+        track?.interrupted(BUS_IRQ_FIRST + slot);
+        bus.raise(slot);
+      },
       lower: () => bus.lower(slot),
       log: limitLog(write, now, LOG_LINES_PER_SECOND),
       withheld: this.#options.withheldFeatures ?? 0n,
+      kicked: track?.kicked,
     });
     const slot = bus.plug(registers);
     device.attach({
@@ -337,6 +342,7 @@ export class Machine {
       now,
       after: (ms, callback) => this.#clock.after(ms, callback),
       log: (message) => log("info", device.name, message),
+      trace: track?.told,
     });
     return registers;
   }
@@ -373,17 +379,4 @@ function createMemory(options: MachineOptions): GuestMemory {
     throw new Error(`memory of ${bytes} bytes: a multiple of 64 KiB is needed, 4 GiB at most`);
   }
   return new GuestMemory(bytes / PAGE_BYTES, options.sharedMemory ?? false);
-}
-
-/** Did V8 stop the guest? The guest's stack is V8's, so a deep recursion ends as a RangeError. */
-function isTrap(error: unknown): error is Error {
-  if (error instanceof WebAssembly.RuntimeError) return true;
-  return error instanceof RangeError && /call stack/.test(error.message);
-}
-
-function panicExit(error: Error, sourceMap: string | undefined): Exit {
-  const stack = symbolise(error.stack ?? "", sourceMap);
-  const place = error instanceof GuestPanic && error.file !== "" ? error : innermost(stack);
-  const { file = "", line = 0, column = 0 } = place ?? {};
-  return { kind: "panic", message: error.message, file, line, column, stack, code: 70 };
 }

@@ -29,6 +29,8 @@ export interface RegisterOptions {
   readonly lower: () => void;
   /** What the guest did wrong; the receiver limits it. */
   readonly log: (message: string) => void;
+  /** A live queue is being kicked. */
+  readonly kicked?: ((queue: number) => void) | undefined;
   /** Ring features that are not offered, for tests of drivers and devices. */
   readonly withheld?: bigint;
 }
@@ -165,6 +167,7 @@ export class RegisterFile {
       this.#illegal();
       return;
     }
+    this.#options.kicked?.(index);
     try {
       this.device.notify(index);
     } catch (error) {

@@ -52,3 +52,8 @@ export function beat(): void {
 export function publishStats(block: usize): void {
   store<u32>(timePage, <u32>block, TimePage.stats);
 }
+
+/** Tells the host where the ring of switches is. */
+export function publishTrace(ring: usize): void {
+  store<u32>(timePage, <u32>ring, TimePage.trace);
+}

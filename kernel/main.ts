@@ -16,6 +16,7 @@ import { statsInit } from "./net/stats";
 import { BeginThread } from "./process";
 import { isIdle, schedule } from "./scheduler";
 import { nextDeadline, runTimers } from "./timer";
+import { traceInit } from "./trace";
 import "./panic"; // asconfig.json sends abort() there
 import { proc_exit } from "./wasi_snapshot_preview1";
 
@@ -32,6 +33,7 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
   memoryInit(__heap_base, heapEnd()); // the heap: all that is not image
+  traceInit(load<u32>(bootInfo, BootInfo.trace) != 0); // for the host, if it asks
   banner();
   settingsInit(); // how data travels
   statsInit(); // and what is counted of it

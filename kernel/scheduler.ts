@@ -16,6 +16,7 @@ import {
   WaitQueue,
 } from "./thread";
 import { startTimer, stopTimer } from "./timer";
+import { traceRing, tracedEnter } from "./trace";
 
 let current: Thread = NO_THREAD;
 let firstReady: Thread | null = null;
@@ -213,7 +214,7 @@ export function schedule(budget: u32): u32 {
     beat();
     thread.state = ThreadState.Running;
     current = thread;
-    const alive = arch_enter(thread);
+    const alive = traceRing == 0 ? arch_enter(thread) : tracedEnter(thread);
     current = NO_THREAD;
     if (!alive || (thread.ending && thread.shields == 0)) bury(thread);
   }

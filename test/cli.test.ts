@@ -127,6 +127,7 @@ describe("arguments", () => {
       vsockPath: null,
       seqpacket: [],
       pcapPath: null,
+      tracePath: null,
       stats: false,
       timeoutMs: null,
       graceMs: 10000,
@@ -138,7 +139,7 @@ describe("arguments", () => {
     const words =
       "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e:rw -m 1Gi --cid 5 --connect 9:10 " +
       "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
-      "--vsock-uds /run/x --seqpacket 80 --seqpacket 9 --pcap x.pcap --stats --log-level debug -- port=81 -x --help";
+      "--vsock-uds /run/x --seqpacket 80 --seqpacket 9 --pcap x.pcap --trace x.json --stats --log-level debug -- port=81 -x --help";
     expect(parseCommandLine(words.split(" "))).toEqual({
       kind: "run",
       app: "apps/x",
@@ -157,6 +158,7 @@ describe("arguments", () => {
       vsockPath: "/run/x",
       seqpacket: [80, 9],
       pcapPath: "x.pcap",
+      tracePath: "x.json",
       stats: true,
       memoryBytes: 2 ** 30,
       cid: 5,

@@ -22,6 +22,7 @@ export const enum BootInfo {
   commandLine = 16, // u32, address
   commandLineBytes = 20, // u32
   timePage = 24, // u32, address
+  trace = 28, // u32, 1: the guest keeps a TraceRing
   sizeof = 32,
 }
 
@@ -31,7 +32,8 @@ export const enum TimePage {
   nextTimerNs = 8, // u64, guest writes before run() returns; all ones: no timer
   heartbeat = 16, // u32, guest increments at every thread switch
   stats = 20, // u32, guest writes once: address of its NetStats block; 0: none
-  sizeof = 24,
+  trace = 24, // u32, guest writes once: address of its TraceRing; 0: none
+  sizeof = 28,
 }
 
 /** Why run() returned. */

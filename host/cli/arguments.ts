@@ -28,6 +28,8 @@ export interface Command {
   readonly seqpacket: readonly number[];
   /** null: none. */
   readonly pcapPath: string | null;
+  /** null: none. */
+  readonly tracePath: string | null;
   readonly stats: boolean;
   readonly memoryBytes: number;
   readonly cid: number;
@@ -52,6 +54,7 @@ const OPTIONS = {
   "vsock-uds": { type: "string" },
   seqpacket: { type: "string" },
   pcap: { type: "string" },
+  trace: { type: "string" },
   stats: { type: "boolean" },
   timeout: { type: "string" },
   grace: { type: "string" },
@@ -103,6 +106,7 @@ export function parseCommandLine(words: readonly string[]): Invocation {
       parseInteger("--seqpacket", port, 1, GUEST_PORT_MAX),
     ),
     pcapPath: one("pcap") ?? null,
+    tracePath: one("trace") ?? null,
     stats: values.has("stats"),
     memoryBytes: parseMemory(one("memory") ?? "64M"),
     cid: parseInteger("--cid", one("cid") ?? "3", CID_MIN, CID_MAX),

@@ -5,10 +5,12 @@ import { fileURLToPath } from "node:url";
 import { FsDevice } from "../devices/fs.ts";
 import { PacketCapture } from "../devices/vsock/capture.ts";
 import { VsockDevice } from "../devices/vsock.ts";
+import type { Exit } from "../exit.ts";
 import { createLog, type Log } from "../log.ts";
-import { type Exit, Machine } from "../machine.ts";
+import { Machine } from "../machine.ts";
 import { u32 } from "../memory.ts";
 import { readGuestStats } from "../stats.ts";
+import { JsonTrace, type TraceSink } from "../trace.ts";
 import { createPresence, startWatchdog } from "../watchdog.ts";
 import type { Command, Publish, Volume } from "./arguments.ts";
 import { OutputFile } from "./output.ts";
@@ -43,6 +45,7 @@ async function runMachine(command: Command, log: Log): Promise<number> {
   const { image, sourceMap } = readImage(command.app);
   const volumes = command.volumes.map(openVolume);
   const capture = command.pcapPath === null ? null : startCapture(command.pcapPath, log);
+  const trace = command.tracePath === null ? undefined : startTrace(command.tracePath, log);
   const { cid, connect, seqpacket } = command;
   const vsock = new VsockDevice({ cid, connect, seqpacket, capture });
   const presence = createPresence();
@@ -56,6 +59,7 @@ async function runMachine(command: Command, log: Log): Promise<number> {
       console: (text) => process.stdout.write(text),
       log,
       presence,
+      trace,
     }),
   );
   const ended = untilEnd(machine, vsock, command, log);
@@ -104,12 +108,26 @@ function openVolume(volume: Volume): FsDevice {
 }
 
 function startCapture(path: string, log: Log): PacketCapture {
+  const file = createOutput("pcap", "capture", path, log);
+  process.on("exit", file.close); // however it ends
+  return new PacketCapture(file.write);
+}
+
+function startTrace(path: string, log: Log): TraceSink {
+  const file = createOutput("trace", "trace", path, log);
+  const trace = new JsonTrace(file.write);
+  process.on("exit", () => {
+    trace.end();
+    file.close();
+  });
+  return trace.sink;
+}
+
+function createOutput(option: string, what: string, path: string, log: Log): OutputFile {
   try {
-    const file = new OutputFile("capture", path, (message) => log("warn", "torito", message));
-    process.on("exit", file.close); // however it ends
-    return new PacketCapture(file.write);
+    return new OutputFile(what, path, (message) => log("warn", "torito", message));
   } catch (error) {
-    throw new CliError(`--pcap ${path}: ${(error as Error).message}`, EXIT_UNAVAILABLE);
+    throw new CliError(`--${option} ${path}: ${(error as Error).message}`, EXIT_UNAVAILABLE);
   }
 }
 

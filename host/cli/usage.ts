@@ -48,6 +48,8 @@ Output
       --log-format pretty|json       (pretty)
       --log-level error|warn|info|debug  (info)
       --pcap FILE                    every packet of the vsock device, for Wireshark
+      --trace FILE                   threads, entries, interrupts, packets and file requests in
+                                     time, for Perfetto or chrome://tracing
       --stats                        at exit: bytes, and copies of each, by direction
                                      guest console on stdout, everything else on stderr
 

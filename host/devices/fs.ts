@@ -10,12 +10,13 @@ import {
   FuseOpcode,
 } from "../../drivers/abi/fuse.ts";
 import { VIRTIO_ID_FS } from "../../drivers/abi/virtio.ts";
-import type { DeviceHost, VirtioDevice } from "../device.ts";
+import type { DeviceHost, DeviceTrace, VirtioDevice } from "../device.ts";
 import type { FileChanges, Files } from "../files.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { hostFiles } from "./fs/host-files.ts";
 import { FuseRequest } from "./fs/request.ts";
 import { type FsLimits, FuseServer } from "./fs/server.ts";
+import { tellRequest } from "./fs/trace.ts";
 
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 1;
@@ -45,6 +46,7 @@ export class FsDevice implements VirtioDevice {
   readonly #request = new FuseRequest(() => this.#answered());
   #host: DeviceHost | null = null;
   #queues: readonly (VirtQueue | null)[] = [];
+  #trace: DeviceTrace | null = null;
 
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
@@ -55,6 +57,7 @@ export class FsDevice implements VirtioDevice {
 
   attach(host: DeviceHost): void {
     this.#host = host;
+    this.#trace = host.trace ?? null;
   }
 
   activate(queues: readonly (VirtQueue | null)[]): void {
@@ -81,14 +84,14 @@ export class FsDevice implements VirtioDevice {
   }
 
   #serve(chain: Chain): void {
+    const sinceNs = this.#trace?.now() ?? 0;
     const request = this.#request;
-    const fault = request.take(chain);
-    if (fault !== 0) request.finish(fault);
-    else if (this.#forgets(request)) request.finishEmpty();
-    else {
-      const result = this.#server.serve(request);
-      if (!request.detached) request.finish(result);
-    }
+    let result = request.take(chain);
+    const forgets = result === 0 && this.#forgets(request);
+    if (result === 0 && !forgets) result = this.#server.serve(request);
+    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
+    if (forgets) request.finishEmpty();
+    else if (!request.detached) request.finish(result);
   }
 
   /** A request was answered by an event of the host. */
@@ -99,13 +102,16 @@ export class FsDevice implements VirtioDevice {
 
   /** F7: nothing but INTERRUPT, FORGET and BATCH_FORGET comes here. */
   #serveHiprio(chain: Chain): void {
+    const sinceNs = this.#trace?.now() ?? 0;
     const request = this.#request;
-    const fault = request.take(chain);
-    if (fault !== 0) request.finish(fault);
-    else if (this.#forgets(request)) request.finishEmpty();
+    let result = request.take(chain);
     // What INTERRUPT asks to stop has been answered: requests end inside the kick.
-    else if (request.opcode === FuseOpcode.INTERRUPT) request.finishEmpty();
-    else request.finish(-Errno.EINVAL);
+    const silent =
+      result === 0 && (this.#forgets(request) || request.opcode === FuseOpcode.INTERRUPT);
+    if (result === 0 && !silent) result = -Errno.EINVAL;
+    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
+    if (silent) request.finishEmpty();
+    else request.finish(result);
   }
 
   /** Serves the two requests without a reply, wherever they come: a reference must not be lost. */

@@ -38,6 +38,7 @@ import { type ConnectionStats, countFrom, type VsockStats } from "./vsock/stats.
 import type { SwitchMember, VsockSwitch } from "./vsock/switch.ts";
 import { Deadlines, Table } from "./vsock/table.ts";
 import { ToGuest } from "./vsock/to-guest.ts";
+import { PacketTrace } from "./vsock/trace.ts";
 
 const QUEUE_SIZE_MAX = 32768;
 const EVENT_QUEUE_SIZE_MAX = 64;
@@ -166,6 +167,9 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   attach(host: DeviceHost): void {
     this.#host = host;
     this.#deadlines.attach(host);
+    if (host.trace === undefined) return;
+    const tap = new PacketTrace(host.trace, this.toGuest.tap);
+    this.toGuest.tap = this.#fromGuest.tap = tap;
   }
 
   activate(queues: readonly (VirtQueue | null)[], features: bigint): void {

@@ -65,6 +65,7 @@ export class FuseRequest {
     const bytes = chain.readableBytes;
     if (bytes < FuseInHeader.sizeof) {
       this.room = -1; // there is no request to answer
+      this.opcode = this.nodeid = this.argumentBytes = 0;
       return -Errno.EINVAL;
     }
     chain.copyFrom(0, bytes < this.#in.length ? this.#in.subarray(0, bytes) : this.#in);

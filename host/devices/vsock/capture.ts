@@ -64,11 +64,19 @@ const MON_AT = PcapRecord.sizeof;
 const PACKET_AT = MON_AT + VsockMon.sizeof;
 const PACKET_BYTES_MAX = VsockHdr.sizeof + VSOCK_PACKET_BYTES_MAX;
 
+/** Sees the packets of a device, in the order in which they are moved. */
+export interface PacketTap {
+  /** A tx chain, before anything of it is believed. */
+  fromGuest(chain: Chain): void;
+  /** An rx chain with a packet of `written` bytes, before it is given back. */
+  toGuest(chain: Chain, written: number): void;
+}
+
 /**
  * Writes one record per packet, in the order in which they are moved. Its copies are not in the
  * device's ledger: they are no part of the data path, and are made only while somebody captures.
  */
-export class PacketCapture {
+export class PacketCapture implements PacketTap {
   readonly #write: (bytes: Uint8Array) => void;
   readonly #clock: Clock;
   readonly #originUs: number; // of the clock, since 1970

@@ -1,6 +1,6 @@
 // Packets of the guest on their way to whom they are for: the tx queue.
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
-import type { PacketCapture } from "./capture.ts";
+import type { PacketTap } from "./capture.ts";
 import type { Flushing } from "./flushing.ts";
 import { GuestPacket } from "./packet.ts";
 import type { VsockStats } from "./stats.ts";
@@ -15,13 +15,14 @@ export class FromGuest {
   /** The guest's; packets of another source are not its own (V8). */
   cid = 0;
   readonly #stats: VsockStats;
-  readonly #capture: PacketCapture | null;
+  /** Sees every packet; set before the driver is there. */
+  tap: PacketTap | null;
   readonly #handle: PacketHandler;
   readonly #packet = new GuestPacket();
 
-  constructor(stats: VsockStats, capture: PacketCapture | null, handle: PacketHandler) {
+  constructor(stats: VsockStats, tap: PacketTap | null, handle: PacketHandler) {
     this.#stats = stats;
-    this.#capture = capture;
+    this.tap = tap;
     this.#handle = handle;
   }
 
@@ -50,7 +51,7 @@ export class FromGuest {
   }
 
   #receive(chain: Chain): boolean {
-    if (this.#capture !== null) this.#capture.fromGuest(chain);
+    if (this.tap !== null) this.tap.fromGuest(chain);
     if (this.#packet.read(chain, this.cid)) return this.#handle(this.#packet, chain);
     this.#stats.rejected++;
     return false;

@@ -3,7 +3,7 @@
 // waits, and the ring is first in, first out.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
-import type { PacketCapture } from "./capture.ts";
+import type { PacketTap } from "./capture.ts";
 import type { VsockStats } from "./stats.ts";
 
 /** Shelf k holds capacities of k bits; what has more bits than the last one is there, too. */
@@ -16,17 +16,17 @@ export class RxRing {
   /** Chains that wait in sockets of the host for bytes to come. */
   armed = 0;
   readonly #stats: VsockStats;
-  readonly #capture: PacketCapture | null;
+  readonly #tap: PacketTap | null;
   readonly #shelves: Chain[][] = Array.from({ length: SHELVES }, () => []);
   /** The least capacity that was ever seen of each shelf. */
   readonly #least: number[] = Array(SHELVES).fill(Number.POSITIVE_INFINITY);
   #seen = 0; // bit per shelf
   #population = 0; // the most that the device has ever had or could have had
 
-  constructor(queue: VirtQueue, stats: VsockStats, capture: PacketCapture | null) {
+  constructor(queue: VirtQueue, stats: VsockStats, tap: PacketTap | null) {
     this.queue = queue;
     this.#stats = stats;
-    this.#capture = capture;
+    this.#tap = tap;
   }
 
   /**
@@ -52,7 +52,7 @@ export class RxRing {
 
   /** The guest gets a chain with a packet of `written` bytes; 0: there is none in it. */
   give(chain: Chain, written: number): void {
-    if (this.#capture !== null && written > 0) this.#capture.toGuest(chain, written);
+    if (this.#tap !== null && written > 0) this.#tap.toGuest(chain, written);
     chain.release(written);
   }
 

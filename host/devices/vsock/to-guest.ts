@@ -2,7 +2,7 @@
 // that belong to no connection.
 import { VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
-import type { PacketCapture } from "./capture.ts";
+import type { PacketTap } from "./capture.ts";
 import type { Connection } from "./connection.ts";
 import { type GuestPacket, HostPacket } from "./packet.ts";
 import { ReadyList, ResetList } from "./pending.ts";
@@ -14,18 +14,19 @@ export class ToGuest {
   readonly packet = new HostPacket();
   ring: RxRing | null = null;
   readonly #stats: VsockStats;
-  readonly #capture: PacketCapture | null;
+  /** Sees every packet; set before the driver is there. */
+  tap: PacketTap | null;
   readonly #ready = new ReadyList();
   readonly #resets = new ResetList();
 
-  constructor(stats: VsockStats, capture: PacketCapture | null) {
+  constructor(stats: VsockStats, tap: PacketTap | null) {
     this.#stats = stats;
-    this.#capture = capture;
+    this.tap = tap;
   }
 
   /** The driver is there; it may have left rx unused. */
   begin(queue: VirtQueue | null): void {
-    this.ring = queue === null ? null : new RxRing(queue, this.#stats, this.#capture);
+    this.ring = queue === null ? null : new RxRing(queue, this.#stats, this.tap);
   }
 
   /** The driver is gone, and with it what it should have heard. */

@@ -1,0 +1,55 @@
+// The requests of a virtio-fs device, each as a slice on its track of the machine's trace.
+import { FuseOpcode } from "../../../drivers/abi/fuse.ts";
+import type { DeviceTrace } from "../../device.ts";
+import type { FuseRequest } from "./request.ts";
+
+/** What the server answers, or refuses by name. */
+const NAMES: Readonly<Record<number, string>> = {
+  [FuseOpcode.LOOKUP]: "LOOKUP",
+  [FuseOpcode.FORGET]: "FORGET",
+  [FuseOpcode.GETATTR]: "GETATTR",
+  [FuseOpcode.SETATTR]: "SETATTR",
+  [FuseOpcode.READLINK]: "READLINK",
+  [FuseOpcode.SYMLINK]: "SYMLINK",
+  [FuseOpcode.MKNOD]: "MKNOD",
+  [FuseOpcode.MKDIR]: "MKDIR",
+  [FuseOpcode.UNLINK]: "UNLINK",
+  [FuseOpcode.RMDIR]: "RMDIR",
+  [FuseOpcode.RENAME]: "RENAME",
+  [FuseOpcode.LINK]: "LINK",
+  [FuseOpcode.OPEN]: "OPEN",
+  [FuseOpcode.READ]: "READ",
+  [FuseOpcode.WRITE]: "WRITE",
+  [FuseOpcode.STATFS]: "STATFS",
+  [FuseOpcode.RELEASE]: "RELEASE",
+  [FuseOpcode.FSYNC]: "FSYNC",
+  [FuseOpcode.FLUSH]: "FLUSH",
+  [FuseOpcode.INIT]: "INIT",
+  [FuseOpcode.OPENDIR]: "OPENDIR",
+  [FuseOpcode.READDIR]: "READDIR",
+  [FuseOpcode.RELEASEDIR]: "RELEASEDIR",
+  [FuseOpcode.FSYNCDIR]: "FSYNCDIR",
+  [FuseOpcode.ACCESS]: "ACCESS",
+  [FuseOpcode.CREATE]: "CREATE",
+  [FuseOpcode.INTERRUPT]: "INTERRUPT",
+  [FuseOpcode.DESTROY]: "DESTROY",
+  [FuseOpcode.BATCH_FORGET]: "BATCH_FORGET",
+  [FuseOpcode.READDIRPLUS]: "READDIRPLUS",
+  [FuseOpcode.LSEEK]: "LSEEK",
+};
+
+/** A request that is about to be answered: with `result` bytes of reply, or -Errno. */
+export function tellRequest(
+  trace: DeviceTrace,
+  sinceNs: number,
+  request: FuseRequest,
+  result: number,
+): void {
+  const { opcode, nodeid, chain } = request;
+  trace.slice(NAMES[opcode] ?? `opcode ${opcode}`, sinceNs, {
+    nodeid,
+    len: chain.readableBytes,
+    reply: Math.max(result, 0),
+    error: Math.min(result, 0),
+  });
+}

@@ -1,0 +1,34 @@
+// The guest's side of a trace: when the host asks for it, every run of a thread is noted in a ring
+// that the host reads. Never waits for the host: what it has not read is overwritten.
+import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../drivers/abi/trace";
+import { arch_enter } from "./arch/asyncify";
+import { publishTrace } from "./clock";
+import { print } from "./console";
+import { clock } from "./hypercall";
+import { ToroAllocMem } from "./memory";
+import { Thread } from "./thread";
+
+/** The ring; 0: nobody traces, which is all that a switch then pays to know. */
+export let traceRing: usize = 0;
+
+/** Once, before there are threads. */
+export function traceInit(wanted: bool): void {
+  if (!wanted) return;
+  traceRing = ToroAllocMem(traceRingBytes());
+  if (traceRing == 0) print("trace: no memory for the thread switches\n");
+  publishTrace(traceRing);
+}
+
+/** arch_enter, noted. It is the scheduler's: like that one it must stay above every thread. */
+export function tracedEnter(thread: Thread): bool {
+  const written = load<u32>(traceRing, TraceRing.written);
+  const place: usize = (written % TRACE_RECORDS) * TraceRecord.sizeof;
+  const record = traceRing + TraceRing.records + place;
+  store<u64>(record, clock(), TraceRecord.startNs);
+  store<u64>(record, u64.MAX_VALUE, TraceRecord.endNs);
+  store<i32>(record, thread.id, TraceRecord.thread);
+  store<u32>(traceRing, written + 1, TraceRing.written);
+  const alive = arch_enter(thread);
+  store<u64>(record, clock(), TraceRecord.endNs);
+  return alive;
+}
