@@ -3,11 +3,15 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { afterAll, describe, expect, test } from "vitest";
 import { TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
+import { Errno } from "../drivers/abi/errno.ts";
+import { FuseOpcode } from "../drivers/abi/fuse.ts";
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../drivers/abi/trace.ts";
+import type { DeviceHost } from "../host/device.ts";
 import { Machine, type MachineOptions } from "../host/machine.ts";
 import { JsonTrace, type TraceEvent } from "../host/trace.ts";
 import { compile } from "../tools/compile.mjs";
 import { Appliance, makeFolder, removeFolders, until } from "./appliance.ts";
+import { FsPuppet, HIPRIO } from "./fs-puppet.ts";
 import { collectHits, compileGuest, runGuest } from "./guest.ts";
 import { checkTrace, MACHINE, on, THREADS, TickingClock, trackOf, VCPU } from "./trace.ts";
 import { guest } from "./wat.ts";
@@ -281,6 +285,32 @@ describe("a ring that a guest filled with what it liked", () => {
     const names = events.filter(({ ph, pid }) => ph === "M" && pid === THREADS);
     expect(names).toHaveLength(18_001); // what was forgotten is named again
   });
+});
+
+test("file requests are told by name, also those that fail, have no reply or are none", () => {
+  const puppet = new FsPuppet(SITE);
+  const told: [string, number, object][] = [];
+  const trace = {
+    now: () => 7,
+    instant: () => {},
+    slice: (...one: [string, number, object]) => void told.push(one),
+  };
+  puppet.device.attach({ trace } as unknown as DeviceHost);
+  const init = new Uint8Array(64);
+  init.set([7, 0, 0, 0, 38]); // FUSE 7.38
+  puppet.request(FuseOpcode.INIT, init);
+  puppet.request(FuseOpcode.LOOKUP, new TextEncoder().encode("nothing\0"));
+  puppet.request(FuseOpcode.FORGET, new Uint8Array(8), { nodeid: 5, room: 0 });
+  puppet.request(4711, new Uint8Array(3), { queue: HIPRIO, nodeid: 2 });
+  puppet.raw(new Uint8Array(39));
+  puppet.device.dispose();
+  expect(told).toEqual([
+    ["INIT", 7, { nodeid: 1, len: 104, reply: 64, error: 0 }],
+    ["LOOKUP", 7, { nodeid: 1, len: 48, reply: 0, error: -Errno.ENOENT }],
+    ["FORGET", 7, { nodeid: 5, len: 48, reply: 0, error: 0 }],
+    ["opcode 4711", 7, { nodeid: 2, len: 43, reply: 0, error: -Errno.EINVAL }],
+    ["opcode 0", 7, { nodeid: 0, len: 39, reply: 0, error: -Errno.EINVAL }],
+  ]);
 });
 
 describe("the file", () => {
