@@ -52,7 +52,7 @@ describe("a device that keeps the rules", () => {
     expect(reads.map((r) => r.writableBytes)).toEqual([4112, 4112]);
   });
 
-  test("max_write and max_pages of 0 mean a page (D14)", async () => {
+  test("D14: max_write and max_pages of 0 mean a page", async () => {
     const script = when(FuseOpcode.INIT, { payload: init({ maxWrite: 0, maxPages: 0 }) });
     expect((await run("mor", script)).results).toEqual([0, HANDLE, 8]);
   });
@@ -85,7 +85,7 @@ describe("a device that keeps the rules", () => {
   });
 });
 
-describe("D14 configuration", () => {
+describe("D14: configuration", () => {
   test("a tag of 36 bytes has no NUL and is found", async () => {
     expect((await run("ms", { tag: "t".repeat(36) })).results).toEqual([0, 0]);
   });
@@ -97,7 +97,7 @@ describe("D14 configuration", () => {
   });
 });
 
-describe("D16 queues", () => {
+describe("D16: queues", () => {
   test.each([
     ["no high-priority queue", [0, 64]],
     ["no request queue", [64, 0]],
@@ -116,7 +116,7 @@ describe("D16 queues", () => {
   });
 });
 
-describe("D15 replies that cannot be true are -EIO, and the device goes on", () => {
+describe("D15: replies that cannot be true are -EIO, and the device goes on", () => {
   const lies: [string, number, string, Answer][] = [
     ["unique of another request", FuseOpcode.LOOKUP, "s", { unique: 1n }],
     ["unique with a wrong upper half", FuseOpcode.LOOKUP, "s", { unique: 1n << 63n }],

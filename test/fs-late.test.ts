@@ -9,7 +9,7 @@ import { entry, FILE, type Request, type ScriptedFs, type ScriptOptions } from "
 describe("a device that breaks the rings or stays silent is given up", () => {
   const given = (device: ScriptedFs) => expect(device.resets).toBe(1);
 
-  test("D2 READ longer than asked: reset, and every call from then on is -EIO", async () => {
+  test("D2: READ longer than asked: reset, and every call from then on is -EIO", async () => {
     const { results, device } = await run("mosrstlcd", when(FuseOpcode.READ, { used: 8193 + 16 }));
     expect(results).toEqual([
       0,

@@ -53,6 +53,8 @@ export class ScriptedVsock implements VirtioDevice {
   readonly config = new Uint8Array(8);
   host!: DeviceHost;
   queues: readonly (VirtQueue | null)[] = [];
+  /** Features that the driver has accepted. */
+  accepted = 0n;
   /** Packets of the guest, oldest first. */
   readonly sent: Sent[] = [];
   /** False: tx chains stay in the ring. */
@@ -71,8 +73,9 @@ export class ScriptedVsock implements VirtioDevice {
   attach(host: DeviceHost): void {
     this.host = host;
   }
-  activate(queues: readonly (VirtQueue | null)[]): void {
+  activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
     this.queues = queues;
+    this.accepted = features;
   }
   notify(): void {}
   halted(): void {
@@ -97,8 +100,8 @@ export class ScriptedVsock implements VirtioDevice {
       chain.copyFrom(0, bytes);
       const view = new DataView(bytes.buffer);
       this.sent.push({
-        srcCid: view.getUint32(VsockHdr.src_cid, true),
-        dstCid: view.getUint32(VsockHdr.dst_cid, true),
+        srcCid: Number(view.getBigUint64(VsockHdr.src_cid, true)),
+        dstCid: Number(view.getBigUint64(VsockHdr.dst_cid, true)),
         srcPort: view.getUint32(VsockHdr.src_port, true),
         dstPort: view.getUint32(VsockHdr.dst_port, true),
         type: view.getUint16(VsockHdr.type, true),

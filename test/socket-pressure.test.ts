@@ -15,28 +15,9 @@ import {
   type SocketGuest,
   socketGuests,
 } from "./socket-guest.ts";
+import { flow, stall } from "./socket-stall.ts";
 
 const boot = await socketGuests();
-
-/** Fills the tx ring and the queue before it over a connection of its own. */
-function stall(g: SocketGuest): void {
-  const socket = g.accept(g.listen(9999), 9999, 9999);
-  const at = g.allocate(1);
-  g.sent();
-  g.device.consuming = false;
-  for (let i = 0; i < 1000 && g.now("send", socket, at, 1, DONTWAIT) === 1; i++);
-}
-
-/** The device takes packets again, until it finds none. */
-function flow(g: SocketGuest): void {
-  g.device.consuming = true;
-  for (let last = -1; last !== g.device.sent.length; ) {
-    last = g.device.sent.length;
-    g.device.consume();
-    g.device.signal();
-    g.settle();
-  }
-}
 
 const to = (g: SocketGuest, port: number) => g.sent().filter((one) => one.dstPort === port);
 
@@ -108,42 +89,6 @@ describe("a device that takes nothing", () => {
     expect(g.call("unfinished")).toBe(0);
   });
 
-  test("V13, V33: a listener closes at once; all that waited for accept get RST in the end", async () => {
-    const g = await boot({ queueSize: 64 });
-    const listener = g.listen(80, 300);
-    for (let srcPort = 1; srcPort <= 200; srcPort++) {
-      g.inject({ op: VsockOp.REQUEST, srcPort, dstPort: 80 });
-    }
-    g.sent();
-    g.device.consuming = false;
-    expect(g.now("close", listener)).toBe(0);
-    expect(g.call("liveSockets")).toBeGreaterThan(50);
-    flow(g);
-    const resets = g.sent(VsockOp.RST).map((one) => one.dstPort);
-    expect(resets).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
-    expect(g.call("liveSockets")).toBe(0);
-  });
-
-  test("V16: close and shutdown do not wait, and SHUTDOWN goes out behind the data", async () => {
-    const g = await boot({ queueSize: 16 });
-    const listener = g.listen(80);
-    const a = g.accept(listener, 80, 7);
-    const b = g.accept(listener, 80, 8);
-    g.now("send", b, g.allocate(4), 4);
-    stall(g);
-    expect(g.now("shutdown", b, 1)).toBe(0);
-    expect(g.now("shutdown", b, 0)).toBe(0);
-    expect(g.now("close", a)).toBe(0);
-    flow(g);
-    const sent = g.sent();
-    expect(sent.filter((one) => one.dstPort === 7)).toMatchObject([
-      { op: VsockOp.SHUTDOWN, flags: 3 },
-    ]);
-    expect(sent.filter((one) => one.dstPort === 8)).toMatchObject([
-      { op: VsockOp.SHUTDOWN, flags: 3 },
-    ]);
-  });
-
   test("an RST that is owed outlives the application's close, and only that long", async () => {
     const g = await boot({ queueSize: 16 });
     const listener = g.listen(80);
@@ -163,21 +108,6 @@ describe("a device that takes nothing", () => {
     expect(sent.filter((one) => one.dstPort === 7)).toMatchObject([{ op: VsockOp.RST }]);
     expect(sent.filter((one) => one.dstPort === 5000)).toMatchObject([{ op: VsockOp.RST }]);
     expect(g.call("liveSockets")).toBe(live - 2);
-  });
-
-  test("what is owed is forgotten when the transport is reset (V21), and Closing ends", async () => {
-    const g = await boot({ queueSize: 16 });
-    const listener = g.listen(80);
-    const sockets = [7, 8, 9].map((srcPort) => g.accept(listener, 80, srcPort));
-    stall(g);
-    for (const socket of sockets) g.now("close", socket);
-    g.device.config[0] = 4;
-    g.device.event(0);
-    // Left: two listeners, and the connection that filled the ring.
-    expect(g.call("liveSockets")).toBe(3);
-    flow(g);
-    // V8: nothing goes out with the old CID but what the ring had.
-    expect(g.sent()).toHaveLength(16);
   });
 
   test("V5: packets that cannot be answered stop at a bound, not at the end of memory", async () => {

@@ -1,13 +1,22 @@
-// The vsock driver against a device that lies, and Toro's packet calls.
+// The vsock driver against a device that lies (D1 to D17).
 import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
-import { bytes, packet, type SocketGuest, socketGuests, text } from "./socket-guest.ts";
+import { RINGS } from "./rings.ts";
+import {
+  bytes,
+  type GuestOptions,
+  packet,
+  type SocketGuest,
+  socketGuests,
+} from "./socket-guest.ts";
 
-const boot = await socketGuests();
+const make = await socketGuests();
 
-describe("a hostile device", () => {
-  test("S16, D4, D5, D6: a packet that lies about its length or address is dropped, and its buffer posted again", async () => {
+describe.each(RINGS)("with %s", (_, withheld) => {
+  const boot = (options: GuestOptions = {}) => make({ withheld, ...options });
+
+  test("D4, D5, D6, V23, V31: a packet that lies about its length or address is dropped, and its buffer posted again (S16)", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     g.sent();
@@ -24,21 +33,16 @@ describe("a hostile device", () => {
     expect(g.now("recv", socket, g.allocate(8), 8)).toBe(4);
   });
 
-  test("D9: fwd_cnt beyond what was sent, or going back, resets the connection", async () => {
+  test("D6: a packet from CID 0 and port 0 is nobody's, and no listener's (V31)", async () => {
     const g = await boot();
     const listener = g.listen(80);
-    const at = g.allocate(8);
-    const a = g.accept(listener, 80, 7);
-    g.sent();
-    g.inject({ op: VsockOp.CREDIT_UPDATE, srcPort: 7, dstPort: 80, fwdCnt: 1 });
-    expect(g.sent()).toMatchObject([{ op: VsockOp.RST }]);
-    expect(g.now("recv", a, at, 8)).toBe(-Errno.EPROTO);
-    const b = g.accept(listener, 80, 8);
-    g.now("send", b, at, 8);
-    g.inject({ op: VsockOp.CREDIT_UPDATE, srcPort: 8, dstPort: 80, fwdCnt: 8 });
-    g.sent();
-    g.inject({ op: VsockOp.CREDIT_UPDATE, srcPort: 8, dstPort: 80, fwdCnt: 4 });
-    expect(g.sent()).toMatchObject([{ op: VsockOp.RST }]);
+    for (const op of [VsockOp.REQUEST, VsockOp.RST, VsockOp.RW]) {
+      g.device.raw(packet({ op, srcCid: 0, srcPort: 0, dstPort: 80 }, new Uint8Array(0)));
+      g.device.signal();
+    }
+    g.settle();
+    expect(g.sent()).toEqual([]);
+    expect(g.accept(listener, 80, 7)).toBeGreaterThan(0);
   });
 
   test("V9, V30, D10: unknown types and operations get RST, but an RST never does", async () => {
@@ -89,40 +93,6 @@ describe("a hostile device", () => {
     }
   });
 
-  test("V19, V20, V21, V22: after TRANSPORT_RESET the CID is new, connections are gone, listeners stay (Toro fault 25)", async () => {
-    const g = await boot();
-    const listener = g.listen(80);
-    const socket = g.accept(listener, 80, 7);
-    const reader = g.start("recv", socket, g.allocate(8), 8);
-    g.sent();
-    for (let i = 0; i < 20; i++) {
-      g.device.config[0] = 40 + i;
-      g.device.event(0);
-    }
-    expect(reader.result).toBe(-Errno.ECONNRESET);
-    g.inject({ op: VsockOp.REQUEST, srcPort: 9, dstPort: 80, dstCid: 59 });
-    expect(g.sent()).toMatchObject([{ op: VsockOp.RESPONSE, srcCid: 59 }]);
-  });
-
-  test("D13: TRANSPORT_RESET ends an attempt to connect, and a close that is going on", async () => {
-    const g = await boot();
-    const closing = g.accept(g.listen(80), 80, 7);
-    g.now("close", closing);
-    const socket = g.call("SysSocket", 1);
-    const attempt = g.start("connect", socket, 2, 5000);
-    g.sent();
-    g.device.config[0] = 50;
-    g.device.event(0);
-    expect(attempt.result).toBe(-Errno.ECONNRESET);
-    expect(g.call("liveSockets")).toBe(2); // the listener and the socket that may try again
-    const again = g.start("connect", socket, 2, 5000);
-    const [request] = g.sent();
-    expect(request).toMatchObject({ op: VsockOp.REQUEST, srcCid: 50 });
-    const dstPort = request!.srcPort;
-    g.inject({ op: VsockOp.RESPONSE, srcPort: 5000, dstPort, dstCid: 50 });
-    expect(again.result).toBe(0);
-  });
-
   test("D12: events that are unknown or too short are ignored", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
@@ -132,7 +102,7 @@ describe("a hostile device", () => {
     expect(g.now("recv", socket, g.allocate(8), 8)).toBe(5);
   });
 
-  test("S17, D17: interrupts for nothing do no harm", async () => {
+  test("D17: interrupts for nothing do no harm (S17)", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     for (let i = 0; i < 100; i++) {
@@ -143,6 +113,7 @@ describe("a hostile device", () => {
     g.inject({ op: VsockOp.RW, srcPort: 7, dstPort: 80 }, bytes("alive"));
     expect(g.now("recv", socket, g.allocate(8), 8)).toBe(5);
   });
+  //MORE
 });
 
 /** Puts an element into a used ring that the device never meant. */
@@ -155,25 +126,3 @@ function lieAboutId(g: SocketGuest, queue: number, id: number): void {
   view.setUint32(slot + 4, 0, true);
   view.setUint16(rings.used + 2, idx + 1, true);
 }
-
-describe("packets", () => {
-  test("SysNetworkSend takes a packet and the kernel frees it; SysNetworkRead gives one", async () => {
-    const g = await boot();
-    const before = g.call("inUse");
-    const p = g.call("AllocatePacket", 100) >>> 0;
-    const header = g.call("headerOf", p) >>> 0;
-    const payload = bytes("raw");
-    g.bytes(header, 44).set(packet({ op: VsockOp.RW, srcPort: 1, dstPort: 2 }, new Uint8Array(0)));
-    g.bytes(g.call("payloadOf", p) >>> 0, 3).set(payload);
-    g.machine.memory.view.setUint32(p + 16, 3, true);
-    expect(g.call("SysNetworkSend", p)).toBe(0);
-    expect(text(g.sent()[0]!.payload)).toBe("raw");
-    expect(g.call("inUse")).toBe(before);
-    expect(g.call("SysNetworkRead")).toBe(0);
-    g.inject({ op: VsockOp.RW, srcPort: 1, dstPort: 2 }, bytes("back"));
-    const read = g.call("SysNetworkRead") >>> 0;
-    expect(read).toBeGreaterThan(0);
-    expect(text(g.bytes(g.call("payloadOf", read) >>> 0, 4))).toBe("back");
-    g.call("releasePacket", read);
-  });
-});
