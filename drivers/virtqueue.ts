@@ -67,7 +67,7 @@ export class VirtQueue {
     this.index = index;
     this.size = size;
     this.eventIdx = device.has(VIRTIO_F_EVENT_IDX);
-    this.segmentsMax = device.has(VIRTIO_F_INDIRECT_DESC) ? segmentsMax : 0;
+    this.segmentsMax = device.has(VIRTIO_F_INDIRECT_DESC) ? min(segmentsMax, size) : 0;
     this.desc = ToroAllocMem(descBytes(size));
     this.avail = ToroAllocMem(availBytes(size));
     this.used = ToroAllocMem(usedBytes(size));
@@ -101,9 +101,9 @@ export class VirtQueue {
     return this.free >= (segments > 1 && segments <= this.segmentsMax ? 1 : segments);
   }
 
-  /** Segments that a chain may have at most. */
+  /** Segments that a chain may have at most, indirect or not (2.7.5.2). */
   get segments(): u32 {
-    return max(this.segmentsMax, this.size);
+    return this.size;
   }
 
   /** Begins a chain of `segments` segments, for which there is room. */

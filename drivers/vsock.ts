@@ -21,6 +21,7 @@ import { connectionsLost, NetworkInterface, registerInterface } from "../kernel/
 import { FreePacket, Packet, PacketQueue } from "../kernel/net/packet";
 import { indirect, rxRing, txRing } from "../kernel/net/settings";
 import { WaitQueue } from "../kernel/thread";
+import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../kernel/timer";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
 import { VsockDriver } from "./vsock/driver";
@@ -42,7 +43,10 @@ const IFACE: usize = EVENTS + EVENT_SIZE * VSOCK_EVENT_BYTES;
 const OUTGOING: usize = IFACE + offsetof<NetworkInterface>();
 const INCOMING: usize = OUTGOING + offsetof<PacketQueue>();
 const SPACE: usize = INCOMING + offsetof<PacketQueue>();
-const DRIVER_BYTES: usize = SPACE + offsetof<WaitQueue>();
+const END: usize = (SPACE + offsetof<WaitQueue>() + 7) & ~7;
+const DRIVER_BYTES: usize = END + offsetof<Timer>();
+/** A packet is its header and its payload, and no chain is longer than the ring (2.7.5.2). */
+const RING_MIN: u32 = 2;
 
 /**
  * Brings the device up. Returns 0 or -ENODEV, -EINVAL, -ENOMEM, -EBUSY; then the device has FAILED,
@@ -95,6 +99,9 @@ function createDriver(device: VirtioDevice): VsockDriver {
   driver.tx = changetype<VirtQueue>(address + TX);
   driver.event = changetype<VirtQueue>(address + EVENT);
   driver.events = address + EVENTS;
+  driver.end = changetype<Timer>(address + END);
+  driver.end.handler = (giveUp as (arg: usize) => void).index;
+  driver.end.arg = address;
   driver.iface = iface;
   iface.outgoing = changetype<PacketQueue>(address + OUTGOING);
   iface.incoming = changetype<PacketQueue>(address + INCOMING);
@@ -105,7 +112,7 @@ function createDriver(device: VirtioDevice): VsockDriver {
   return driver;
 }
 
-/** All that may fail; what others know of the driver comes last. */
+/** All that may fail. */
 function setUp(driver: VsockDriver): i32 {
   const device = driver.device;
   let status = device.begin(FEATURES);
@@ -115,6 +122,16 @@ function setUp(driver: VsockDriver): i32 {
   if (status == 0) status = device.addQueue(driver.tx, VSOCK_QUEUE_TX, txRing, txTable);
   if (status == 0) status = device.addQueue(driver.event, VSOCK_QUEUE_EVENT, EVENT_SIZE, 0);
   if (status < 0) return status;
+  if (min(driver.rx.size, driver.tx.size) < RING_MIN) return -Errno.ENODEV;
+  if (reserveTimer() < 0) return -Errno.ENOMEM;
+  const added = connect(driver);
+  if (added < 0) unreserveTimer();
+  return added;
+}
+
+/** Makes the driver known to others. */
+function connect(driver: VsockDriver): i32 {
+  const device = driver.device;
   const handler = (onInterrupt as (arg: usize) => void).index;
   if (!registerInterrupt(device.irq, handler, changetype<usize>(driver))) return -Errno.EBUSY;
   return registerInterface(driver.iface);
@@ -129,7 +146,9 @@ function destroyDriver(driver: VsockDriver): void {
 }
 
 /** The device has failed and is reset: what it had is ours again, and connections are gone. */
-function giveUp(driver: VsockDriver): void {
+function giveUp(arg: usize): void {
+  const driver = changetype<VsockDriver>(arg);
+  stopTimer(driver.end);
   freeAll(driver.rx);
   freeAll(driver.tx);
   connectionsLost(driver.iface, false);
@@ -177,9 +196,9 @@ function onInterrupt(arg: usize): void {
   const cause = device.acknowledge();
   if ((cause & INTERRUPT_CONFIG_CHANGE) != 0 && device.needsReset()) device.fail();
   if (!device.failed) {
+    drainEvents(driver); // first: nothing is sent with a CID that is not ours any more
     collect(driver);
-    drainEvents(driver);
     receive(driver);
   }
-  if (device.failed) giveUp(driver);
+  if (device.failed) giveUp(arg);
 }

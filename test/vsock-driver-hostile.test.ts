@@ -1,6 +1,7 @@
 // The vsock driver against a device that lies (D1 to D17).
 import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
+import { Mmio } from "../drivers/abi/virtio.ts";
 import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
 import { RINGS } from "./rings.ts";
 import {
@@ -113,7 +114,98 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     g.inject({ op: VsockOp.RW, srcPort: 7, dstPort: 80 }, bytes("alive"));
     expect(g.now("recv", socket, g.allocate(8), 8)).toBe(5);
   });
-  //MORE
+
+  test("D1, D2, D3: a lie that a send finds, and no interrupt, fails the device as well", async () => {
+    const lies: ((g: SocketGuest) => void)[] = [
+      (g) => lieAboutId(g, 1, 5000),
+      (g) => lieAboutId(g, 1, 0),
+      (g) => {
+        const { view } = g.machine.memory;
+        const { used } = g.device.queue(1).rings;
+        view.setUint16(used + 2, view.getUint16(used + 2, true) + 1000, true);
+      },
+    ];
+    for (const lie of lies) {
+      const g = await boot();
+      const listener = g.listen(80);
+      const [socket, other] = [7, 8].map((srcPort) => g.accept(listener, 80, srcPort));
+      const at = g.allocate(8);
+      const reader = g.start("recv", other!, at, 8);
+      g.settle();
+      lie(g);
+      lie(g);
+      const sent = g.start("send", socket!, at, 8);
+      g.settle();
+      g.advance(0);
+      expect(sent.result).not.toBeUndefined();
+      expect(reader.result).toBe(-Errno.ECONNRESET);
+      expect(g.now("send", socket!, at, 8)).toBe(-Errno.ECONNRESET);
+      expect(g.now("connect", g.call("SysSocket", 1), 2, 1)).toBe(-Errno.ENETDOWN);
+      for (const one of [socket, other, listener]) expect(g.now("close", one!)).toBe(0);
+      expect(g.call("liveSockets")).toBe(1);
+    }
+  });
+
+  test("D3: nor does a send go round for ever when the ring is full of what the device lies about", async () => {
+    const g = await boot({ queueSize: 16 });
+    const listener = g.listen(80);
+    const [socket, other] = [7, 8].map((srcPort) => g.accept(listener, 80, srcPort));
+    const at = g.allocate(8);
+    const reader = g.start("recv", other!, at, 8);
+    g.device.consuming = false;
+    for (let i = 0; i < 16; i++) expect(g.now("send", socket!, at, 1)).toBe(1);
+    lieAboutId(g, 1, 5000);
+    g.now("send", socket!, at, 1);
+    expect(reader.result).toBe(-Errno.ECONNRESET);
+  });
+
+  test("D12: an event of no bytes, and one of an unknown number, give their buffers back", async () => {
+    const g = await boot();
+    for (let i = 0; i < 100; i++) {
+      g.device.event(0, 0);
+      g.device.event(0xffffffff);
+    }
+    expect([...g.device.queue(2)]).toHaveLength(8);
+  });
+
+  test("D17: bits of InterruptStatus that mean nothing are neither obeyed nor acknowledged", async () => {
+    const g = await boot();
+    const socket = g.accept(g.listen(80), 80, 7);
+    const registers = g.machine.registers[0]!;
+    const read = registers.read.bind(registers);
+    const write = registers.write.bind(registers);
+    const acknowledged: number[] = [];
+    registers.read = (offset, width) =>
+      offset === Mmio.InterruptStatus ? read(offset, width) | 0xfffffffc : read(offset, width);
+    registers.write = (offset, width, value) => {
+      if (offset === Mmio.InterruptACK) acknowledged.push(value);
+      write(offset, width, value);
+    };
+    g.inject({ op: VsockOp.RW, srcPort: 7, dstPort: 80 }, bytes("alive"));
+    expect(g.now("recv", socket, g.allocate(8), 8)).toBe(5);
+    expect(acknowledged.length).toBeGreaterThan(0);
+    expect(acknowledged.every((value) => value >= 0 && value <= 3)).toBe(true);
+  });
+
+  test("D16: rings too small for a packet are refused, or packets go through them", async () => {
+    for (const queueSize of [1, 2, 4]) {
+      const g = await boot({ queueSize });
+      const listener = g.call("SysSocket", 1);
+      if (listener < 0) {
+        expect(listener).toBe(-Errno.ENETDOWN);
+        continue;
+      }
+      expect(g.call("SysSocketBind", listener, 80)).toBe(0);
+      expect(g.call("SysSocketListen", listener, 8)).toBe(0);
+      const socket = g.accept(listener, 80, 7);
+      const at = g.allocate(100_000);
+      g.inject({ op: VsockOp.RW, srcPort: 7, dstPort: 80 }, bytes("small"));
+      expect(g.now("recv", socket, at, 8)).toBe(5);
+      const call = g.start("send", socket, at, 100_000);
+      for (let i = 0; i < 20 && call.result === undefined; i++) g.device.signal();
+      expect(call.result).toBe(100_000);
+    }
+  });
 });
 
 /** Puts an element into a used ring that the device never meant. */

@@ -1,5 +1,6 @@
 // What the parts of the virtio-vsock driver share.
 import { NetworkInterface } from "../../kernel/net/interface";
+import { Timer } from "../../kernel/timer";
 import { VirtioDevice } from "../virtio";
 import { VirtQueue } from "../virtqueue";
 
@@ -11,6 +12,7 @@ export class VsockDriver {
   event: VirtQueue;
   iface: NetworkInterface;
   events: usize; // the event queue's buffers
+  end: Timer; // runs when a send has found that the device failed
   largeWanted: u32; // receive buffers of the large class that the ring should hold
   large: u32; // that it holds
   awaited: u32; // sent packets whose end somebody waits for

@@ -3,6 +3,7 @@
 // only while somebody waits for that, or much memory does.
 import { NetStats } from "../abi/stats";
 import { VsockHdr } from "../abi/vsock";
+import { nowNs } from "../../kernel/clock";
 import { freeSent, LINGER_BYTES_MAX, ringHasRoom } from "../../kernel/net/interface";
 import {
   AllocatePacket,
@@ -16,6 +17,7 @@ import {
 import { VECTOR_MAX } from "../../kernel/net/send";
 import { findSocket, NO_SOCKET, statsOf } from "../../kernel/net/socket";
 import { copyPayload, NO_STATS } from "../../kernel/net/stats";
+import { startTimer } from "../../kernel/timer";
 import { VsockDriver } from "./driver";
 
 /** The header, and what a gather send may consist of. */
@@ -25,14 +27,21 @@ function isAwaited(packet: Packet): bool {
   return packet.lending != null || packet.capacity > LINGER_BYTES_MAX || packet.sender != 0;
 }
 
-/** Gives `packet` to the device. Returns false when the ring has no room for it. */
+/**
+ * Gives `packet` to the device. Returns false when the ring has no room for it, or the device has
+ * failed: it is given up behind this, for connections are not to end under those who send on them.
+ */
 export function transmit(driver: VsockDriver, packet: Packet): bool {
   const tx = driver.tx;
   freeUsed(driver);
   const segments = segmentsOf(packet);
-  while (!tx.hasRoom(segments)) {
+  while (!driver.device.failed && !tx.hasRoom(segments)) {
     if (!tx.enableInterrupts()) return false;
     freeUsed(driver);
+  }
+  if (driver.device.failed) {
+    startTimer(driver.end, nowNs());
+    return false;
   }
   const sent = packet.bounced ? bounce(packet) : packet;
   tx.begin(segmentsOf(sent));
