@@ -26,7 +26,7 @@ export function flow(g: SocketGuest): void {
 export function books(g: SocketGuest) {
   g.advance(10_000);
   return {
-    inUse: g.call("inUse"),
+    blocks: g.call("heapBlocks"),
     sockets: g.call("liveSockets"),
     loans: g.call("loanCount"),
     threads: g.call("unfinished"),

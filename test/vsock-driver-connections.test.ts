@@ -5,13 +5,14 @@ import { VsockOp } from "../drivers/abi/vsock.ts";
 import { RINGS } from "./rings.ts";
 import {
   bytes,
+  DONTWAIT,
   type GuestOptions,
   pattern,
   SO_NONBLOCK,
   socketGuests,
   text,
 } from "./socket-guest.ts";
-import { flow, stall } from "./socket-stall.ts";
+import { balanced, flow, hangUp, stall } from "./socket-stall.ts";
 
 const make = await socketGuests();
 
@@ -258,5 +259,203 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.now("recv", socket, at, 64)).toBe(3);
     expect(text(g.bytes(at, 3))).toBe("new");
   });
-  //MORE
+
+  test.each([
+    ["RESPONSE", VsockOp.RESPONSE],
+    ["SHUTDOWN", VsockOp.SHUTDOWN],
+    ["RW", VsockOp.RW],
+    ["CREDIT_UPDATE", VsockOp.CREDIT_UPDATE],
+    ["CREDIT_REQUEST", VsockOp.CREDIT_REQUEST],
+    ["INVALID", VsockOp.INVALID],
+  ])("V30: %s for no connection is answered by RST, which says nothing else", async (_, op) => {
+    const g = await boot();
+    g.listen(80);
+    for (const type of [1, 2]) {
+      g.inject({ op, type, srcPort: 5, dstPort: 80, srcCid: 9 });
+      expect(g.sent()).toMatchObject([
+        { op: VsockOp.RST, type, srcPort: 80, dstPort: 5, dstCid: 9, flags: 0, bufAlloc: 0 },
+      ]);
+    }
+    expect(g.call("liveSockets")).toBe(1);
+  });
+
+  test("V14: RST ends an attempt, a connection nobody has accepted, and a close; each leaves nothing", async () => {
+    const g = await boot();
+    const listener = g.listen(80);
+    const { before, after } = balanced(g, () => {
+      g.inject({ op: VsockOp.REQUEST, srcPort: 7, dstPort: 80 });
+      g.inject({ op: VsockOp.RW, srcPort: 7, dstPort: 80 }, bytes("early"));
+      hangUp(g, 7, 80);
+      const closing = g.accept(listener, 80, 8);
+      g.now("close", closing);
+      hangUp(g, 8, 80);
+      const socket = g.call("SysSocket", 1);
+      const call = g.start("connect", socket, 2, 5000);
+      hangUp(g, 5000, g.sent(VsockOp.REQUEST)[0]!.srcPort);
+      expect(call.result).toBe(-Errno.ECONNRESET);
+      g.now("close", socket);
+    });
+    expect(after).toEqual(before);
+    expect(after.sockets).toBe(1);
+  });
+
+  test("V15: a bit that was set stays set, and bits without a meaning have none", async () => {
+    const g = await boot();
+    const socket = g.accept(g.listen(80), 80, 7);
+    const at = g.allocate(8);
+    g.inject({ op: VsockOp.SHUTDOWN, flags: 0xfffffffc, srcPort: 7, dstPort: 80 });
+    expect(g.now("send", socket, at, 1)).toBe(1);
+    expect(g.now("recv", socket, at, 1, DONTWAIT)).toBe(-Errno.EAGAIN);
+    g.inject({ op: VsockOp.SHUTDOWN, flags: 1, srcPort: 7, dstPort: 80 });
+    g.inject({ op: VsockOp.SHUTDOWN, flags: 0, srcPort: 7, dstPort: 80 });
+    expect(g.now("send", socket, at, 1)).toBe(-Errno.EPIPE);
+    // Our own add up as well, and each packet has them all.
+    g.sent();
+    g.now("shutdown", socket, 0);
+    g.now("shutdown", socket, 1);
+    g.now("shutdown", socket, 1);
+    expect(g.sent(VsockOp.SHUTDOWN).map((one) => one.flags)).toEqual([1, 3]);
+  });
+
+  test("V15: a sender that waits for credit learns that nobody will receive, a reader that nobody sends", async () => {
+    const g = await boot();
+    const socket = g.accept(g.listen(80), 80, 7, 10);
+    const at = g.allocate(64);
+    const sender = g.start("send", socket, at, 64);
+    const second = g.start("send", socket, at, 64);
+    const reader = g.start("recv", socket, at, 64);
+    const peer = { op: VsockOp.SHUTDOWN, srcPort: 7, dstPort: 80, bufAlloc: 10 };
+    g.inject({ ...peer, flags: 1 });
+    expect(sender.result).toBe(10);
+    expect(second.result).toBe(-Errno.EPIPE);
+    expect(reader.result).toBeUndefined();
+    g.inject({ ...peer, flags: 2 });
+    expect(reader.result).toBe(0);
+  });
+
+  test("V16: ports of a connection that closes serve no other one, in either direction", async () => {
+    const g = await boot();
+    const own = (port: number) => {
+      const socket = g.call("SysSocket", 1);
+      expect(g.call("SysSocketBind", socket, port)).toBe(0);
+      return socket;
+    };
+    const first = own(1234);
+    const call = g.start("connect", first, 2, 5000);
+    g.inject({ op: VsockOp.RESPONSE, srcPort: 5000, dstPort: 1234 });
+    expect(call.result).toBe(0);
+    g.now("close", first);
+    const second = own(1234);
+    g.sent();
+    expect(g.now("connect", second, 2, 5000)).toBe(-Errno.EADDRINUSE);
+    expect(g.sent()).toEqual([]);
+    // Another port of the peer makes other addresses.
+    const other = g.start("connect", second, 2, 5001);
+    g.inject({ op: VsockOp.RST, srcPort: 5001, dstPort: 1234 });
+    expect(other.result).toBe(-Errno.ECONNRESET);
+    g.sent();
+    g.advance(7999);
+    expect(g.now("connect", second, 2, 5000)).toBe(-Errno.EADDRINUSE);
+    g.advance(1);
+    expect(g.sent()).toMatchObject([{ op: VsockOp.RST, srcPort: 1234, dstPort: 5000 }]);
+    const again = g.start("connect", second, 2, 5000);
+    g.inject({ op: VsockOp.RESPONSE, srcPort: 5000, dstPort: 1234 });
+    expect(again.result).toBe(0);
+  });
+
+  test("V16: an RST of the peer frees the ports before the time is over", async () => {
+    const g = await boot();
+    const listener = g.listen(80);
+    for (let i = 0; i < 3; i++) {
+      const socket = g.accept(listener, 80, 7);
+      g.now("close", socket);
+      g.inject({ op: VsockOp.RST, srcPort: 7, dstPort: 80 });
+    }
+    g.sent();
+    g.advance(20_000);
+    expect(g.sent()).toEqual([]);
+  });
+
+  test("V16: both ends close at once, in every order of the packets that cross", async () => {
+    const g = await boot();
+    const listener = g.listen(80);
+    const { before, after } = balanced(g, () => {
+      const end = (op: number, flags = 0) => g.inject({ op, flags, srcPort: 7, dstPort: 80 });
+      let socket = g.accept(listener, 80, 7);
+      g.sent();
+      end(VsockOp.SHUTDOWN, 3); // theirs first: RST says that all is over
+      expect(g.sent()).toMatchObject([{ op: VsockOp.RST }]);
+      end(VsockOp.RST); // their answer to the SHUTDOWN that we did not send
+      expect(g.now("recv", socket, 0, 1)).toBe(0);
+      g.now("close", socket);
+      expect(g.sent()).toEqual([]);
+
+      socket = g.accept(listener, 80, 7);
+      g.sent();
+      g.now("close", socket); // ours first, and theirs comes in two
+      end(VsockOp.SHUTDOWN, 1);
+      end(VsockOp.SHUTDOWN, 2);
+      end(VsockOp.RST);
+      expect(g.sent().map((one) => one.op)).toEqual([VsockOp.SHUTDOWN, VsockOp.RST]);
+
+      socket = g.accept(listener, 80, 7);
+      g.sent();
+      g.now("shutdown", socket, 1); // both half, then both
+      end(VsockOp.SHUTDOWN, 2);
+      g.now("close", socket);
+      end(VsockOp.SHUTDOWN, 3);
+      expect(g.sent().map((one) => [one.op, one.flags])).toEqual([
+        [VsockOp.SHUTDOWN, 2],
+        [VsockOp.SHUTDOWN, 3],
+        [VsockOp.RST, 0],
+      ]);
+    });
+    expect(after).toEqual(before);
+  });
+
+  test("D7: a RESPONSE that nobody asked for resets what it meets, and frees a closing socket", async () => {
+    const g = await boot();
+    const listener = g.listen(80);
+    const response = (srcPort: number) => g.inject({ op: VsockOp.RESPONSE, srcPort, dstPort: 80 });
+    const open = g.accept(listener, 80, 7);
+    const closing = g.accept(listener, 80, 8);
+    g.now("close", closing);
+    g.sent();
+    for (const srcPort of [7, 8, 9]) response(srcPort);
+    expect(g.sent().map((one) => [one.op, one.dstPort])).toEqual([
+      [VsockOp.RST, 7],
+      [VsockOp.RST, 8],
+      [VsockOp.RST, 9],
+    ]);
+    expect(g.now("recv", open, g.allocate(8), 8)).toBe(-Errno.EPROTO);
+    expect(g.call("liveSockets")).toBe(2);
+  });
+
+  test("D7: a second REQUEST on a live connection ends it (K6)", async () => {
+    const g = await boot();
+    const listener = g.listen(80);
+    const socket = g.accept(listener, 80, 7);
+    g.sent();
+    g.inject({ op: VsockOp.REQUEST, srcPort: 7, dstPort: 80 });
+    expect(g.sent()).toMatchObject([{ op: VsockOp.RST, dstPort: 7 }]);
+    expect(g.now("recv", socket, g.allocate(8), 8)).toBe(-Errno.EPROTO);
+    expect(g.accept(listener, 80, 7)).toBeGreaterThan(0);
+  });
+
+  test("D11: data after SHUTDOWN(SEND) reset a closing socket and one that nobody has accepted", async () => {
+    const g = await boot();
+    const listener = g.listen(80);
+    g.now("close", g.accept(listener, 80, 7));
+    g.inject({ op: VsockOp.REQUEST, srcPort: 8, dstPort: 80 });
+    g.sent();
+    for (const srcPort of [7, 8]) {
+      g.inject({ op: VsockOp.SHUTDOWN, flags: 2, srcPort, dstPort: 80 });
+      g.inject({ op: VsockOp.RW, srcPort, dstPort: 80 }, bytes("late"));
+    }
+    expect(g.sent().map((one) => [one.op, one.dstPort])).toEqual([
+      [VsockOp.RST, 7],
+      [VsockOp.RST, 8],
+    ]);
+    expect(g.call("liveSockets")).toBe(1);
+  });
 });

@@ -16,6 +16,7 @@ import { vsockInit } from "../../drivers/vsock";
 import { thread } from "./harness";
 
 export { boot, interrupt, run, unfinished, inUse } from "./harness";
+export { heapBlocks } from "./books";
 export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 export { SysKillThread } from "../../kernel/process";
 export {
