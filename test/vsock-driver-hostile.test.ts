@@ -70,6 +70,10 @@ describe.each(RINGS)("with %s", (_, withheld) => {
       (g) => {
         g.device.queue(0).pop()!.release(1_000_000);
       },
+      (g) => lieAboutId(g, 2, 8),
+      (g) => {
+        g.device.queue(2).pop()!.release(5); // an event has four bytes
+      },
       (g) => {
         const { view } = g.machine.memory;
         const { used } = g.device.queue(0).rings;
