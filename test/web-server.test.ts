@@ -61,7 +61,7 @@ const quiet = (server: Server) =>
   until(() => count(server, "socketCount") === 1 && count(server, "threadCount") === 1);
 
 describe("what a connection holds comes back", () => {
-  test("after 2000 requests on connections of their own, heap and tables are as after the first ten", async () => {
+  test("after 2000 requests on connections of their own, heap and tables are as after the first two hundred", async () => {
     const server = await serve();
     const round = async (requests: number) => {
       for (let i = 0; i < requests; i += 10) {
@@ -70,7 +70,8 @@ describe("what a connection holds comes back", () => {
       await quiet(server);
       return [count(server, "heapInUse"), count(server, "heapBlocks")];
     };
-    const before = await round(10);
+    // By then the pool has been through the heap: a block may keep 16 bytes too small to cut off.
+    const before = await round(200);
     expect(await round(2000)).toEqual(before);
     expect(server.vsock.stats.connections).toBe(0);
   });
