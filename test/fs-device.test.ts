@@ -48,10 +48,18 @@ afterEach(() => {
 });
 
 describe("configuration", () => {
-  test("the tag is padded with NUL and one request queue is announced (F2)", () => {
+  test("F2, F3: the tag is padded with NUL, and there are four request queues, or as many as asked for", () => {
     const { config } = fs.device;
     expect(Buffer.from(config.subarray(0, 36)).toString()).toBe(`site${"\0".repeat(32)}`);
-    expect(new DataView(config.buffer).getUint32(36, true)).toBe(1);
+    expect(new DataView(config.buffer).getUint32(36, true)).toBe(4);
+    expect(fs.device.queueSizesMax).toHaveLength(5);
+    const two = new FsDevice({ directory, tag: "t", requestQueues: 2 });
+    expect(new DataView(two.config.buffer).getUint32(36, true)).toBe(2);
+    expect(two.queueNames).toEqual(["hiprio", "request 0", "request 1"]);
+    two.dispose();
+    for (const requestQueues of [0, 65, Number.NaN]) {
+      expect(() => new FsDevice({ directory, tag: "t", requestQueues })).toThrow("request queues");
+    }
     expect(fs.device.id).toBe(26);
     expect(fs.device.features).toBe(0n);
   });

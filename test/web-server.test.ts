@@ -61,18 +61,20 @@ const quiet = (server: Server) =>
   until(() => count(server, "socketCount") === 1 && count(server, "threadCount") === 1);
 
 describe("what a connection holds comes back", () => {
-  test("after 2000 requests on connections of their own, heap and tables are as after the first two hundred", async () => {
+  test("after 2000 requests on connections of their own, heap and tables are as after the first", async () => {
     const server = await serve();
     const round = async (requests: number) => {
       for (let i = 0; i < requests; i += 10) {
         await Promise.all(Array.from({ length: 10 }, () => fetchOnce(server.port)));
       }
       await quiet(server);
-      return [count(server, "heapInUse"), count(server, "heapBlocks")];
+      return { bytes: count(server, "heapInUse"), blocks: count(server, "heapBlocks") };
     };
-    // By then the pool has been through the heap: a block may keep 16 bytes too small to cut off.
-    const before = await round(200);
-    expect(await round(2000)).toEqual(before);
+    const before = await round(10);
+    const after = await round(2000);
+    expect(after.blocks).toBe(before.blocks);
+    // A block that is used again may be the rest that is too small to cut off larger: 16 bytes.
+    expect(Math.abs(after.bytes - before.bytes)).toBeLessThan(16 * before.blocks);
     expect(server.vsock.stats.connections).toBe(0);
   });
 

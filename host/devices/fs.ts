@@ -2,13 +2,7 @@
 // inside the kick: what the host has cached takes 1-2 us, less than any way of waiting for it.
 
 import { Errno } from "../../drivers/abi/errno.ts";
-import {
-  FS_QUEUE_HIPRIO,
-  FS_QUEUE_REQUEST,
-  FS_TAG_BYTES_MAX,
-  FsConfig,
-  FuseOpcode,
-} from "../../drivers/abi/fuse.ts";
+import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig, FuseOpcode } from "../../drivers/abi/fuse.ts";
 import { VIRTIO_ID_FS } from "../../drivers/abi/virtio.ts";
 import type { DeviceHost, DeviceTrace, VirtioDevice } from "../device.ts";
 import type { FileChanges, Files } from "../files.ts";
@@ -19,7 +13,8 @@ import { type FsLimits, FuseServer } from "./fs/server.ts";
 import { tellRequest } from "./fs/trace.ts";
 
 const QUEUE_SIZE_MAX = 256;
-const REQUEST_QUEUES = 1;
+const REQUEST_QUEUES = 4;
+const REQUEST_QUEUES_MAX = 64;
 
 export interface FsOptions {
   /** Directory of the host; it is held by inode from now on. */
@@ -32,6 +27,8 @@ export interface FsOptions {
   readonly files?: Files | (Files & FileChanges);
   /** How long the guest may believe names and attributes; 0: it asks every time. */
   readonly attrTimeoutMs?: number;
+  /** Queues that the guest may put its requests into (F3), 1 to 64; 4 by default. */
+  readonly requestQueues?: number;
   readonly limits?: Partial<FsLimits>;
 }
 
@@ -39,8 +36,8 @@ export class FsDevice implements VirtioDevice {
   readonly id = VIRTIO_ID_FS;
   readonly name: string;
   readonly features = 0n;
-  readonly queueSizesMax = [QUEUE_SIZE_MAX, QUEUE_SIZE_MAX];
-  readonly queueNames = ["hiprio", "request"];
+  readonly queueSizesMax: readonly number[];
+  readonly queueNames: readonly string[];
   readonly config: Uint8Array;
   readonly #server: FuseServer;
   readonly #request = new FuseRequest(() => this.#answered());
@@ -51,7 +48,11 @@ export class FsDevice implements VirtioDevice {
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
     this.name = `fs ${options.tag}`;
-    this.config = configOf(options.tag);
+    const { tag, requestQueues = REQUEST_QUEUES } = options;
+    this.config = configOf(tag, requestQueues);
+    const requests = Array.from({ length: requestQueues }, (_, i) => `request ${i}`);
+    this.queueNames = ["hiprio", ...requests];
+    this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
     this.#server = openServer(options);
   }
 
@@ -67,8 +68,8 @@ export class FsDevice implements VirtioDevice {
   notify(queue: number): void {
     const source = this.#queues[queue];
     if (source === null || source === undefined) return;
-    if (queue === FS_QUEUE_REQUEST) for (const chain of source) this.#serve(chain);
     if (queue === FS_QUEUE_HIPRIO) for (const chain of source) this.#serveHiprio(chain);
+    else for (const chain of source) this.#serve(chain);
   }
 
   halted(): void {}
@@ -123,14 +124,17 @@ export class FsDevice implements VirtioDevice {
   }
 }
 
-function configOf(tag: string): Uint8Array {
+function configOf(tag: string, requestQueues: number): Uint8Array {
   const bytes = new TextEncoder().encode(tag);
   if (bytes.length < 1 || bytes.length > FS_TAG_BYTES_MAX || bytes.includes(0)) {
     throw new Error(`fs: tag "${tag}" is not 1 to ${FS_TAG_BYTES_MAX} bytes without NUL`);
   }
+  if (!(requestQueues >= 1 && requestQueues <= REQUEST_QUEUES_MAX)) {
+    throw new Error(`fs: ${requestQueues} request queues are not 1 to ${REQUEST_QUEUES_MAX}`);
+  }
   const config = new Uint8Array(FsConfig.sizeof);
   config.set(bytes, FsConfig.tag);
-  new DataView(config.buffer).setUint32(FsConfig.num_request_queues, REQUEST_QUEUES, true);
+  new DataView(config.buffer).setUint32(FsConfig.num_request_queues, requestQueues, true);
   return config;
 }
 
