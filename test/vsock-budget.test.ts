@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
 import { Budget } from "../host/devices/vsock/budget.ts";
 import { LIMITS } from "../host/devices/vsock/hub.ts";
+import { RING_KINDS } from "./ring-kinds.ts";
 import { bootPublished, type FakeSocket, type Packet, VsockPuppet } from "./vsock-puppet.ts";
 
 const KIB = 1024;
@@ -41,11 +42,14 @@ describe("budget", () => {
   });
 });
 
-describe("windows of connections", () => {
+describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
   const limits = { connections: 8, bufAllocTotal: 40 * KIB };
 
   test("V7: the guest is told the window that its connection got, in every packet", async () => {
-    const puppet = await bootPublished({ limits: { connections: 4, bufAllocTotal: 4000 * KIB } });
+    const puppet = await bootPublished({
+      rings,
+      limits: { connections: 4, bufAllocTotal: 4000 * KIB },
+    });
     const windows: number[] = [];
     for (let i = 0; i < 2; i++) {
       puppet.network.client();
@@ -58,7 +62,7 @@ describe("windows of connections", () => {
   });
 
   test("K8, V35: a smaller window is enforced like a large one", async () => {
-    const puppet = await bootPublished({ limits });
+    const puppet = await bootPublished({ rings, limits });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(16 * KIB) });
@@ -68,7 +72,7 @@ describe("windows of connections", () => {
   });
 
   test("a client is closed at once when the budget is spent, and welcome when it is not", async () => {
-    const puppet = await bootPublished({ limits });
+    const puppet = await bootPublished({ rings, limits });
     const first = puppet.open();
     puppet.open();
     expect(puppet.network.client().calls).toEqual(["close"]);
@@ -80,7 +84,7 @@ describe("windows of connections", () => {
 
   test("K11: REQUEST of the guest is answered by RST when the budget is spent", () => {
     const connect = new Map([[7, { host: "127.0.0.1", port: 7 }]]);
-    const puppet = new VsockPuppet({ connect, limits });
+    const puppet = new VsockPuppet({ rings, connect, limits });
     puppet.boot();
     const request = (guestPort: number) => ({ op: VsockOp.REQUEST, hostPort: 7, guestPort });
     puppet.send(request(1), request(2), request(3));
@@ -89,7 +93,7 @@ describe("windows of connections", () => {
   });
 
   test("a window stays taken while a slow reader has bytes to come, though the guest left", async () => {
-    const puppet = await bootPublished({ limits });
+    const puppet = await bootPublished({ rings, limits });
     const { client, hostPort } = puppet.open();
     puppet.open();
     client.taking = false;
@@ -105,7 +109,7 @@ describe("windows of connections", () => {
   });
 
   test("a probe waits for room in the budget", async () => {
-    const puppet = await bootPublished({ limits: { ...limits, connections: 1 } });
+    const puppet = await bootPublished({ rings, limits: { ...limits, connections: 1 } });
     const { client } = puppet.open();
     let probed = false;
     void puppet.device.probe(80).then(() => {
@@ -123,10 +127,10 @@ describe("windows of connections", () => {
   });
 });
 
-describe("a client that closed both ways while its last chunk waits for credit", () => {
+describe.each(RING_KINDS)("a client that left, its last chunk behind credit ($name)", (rings) => {
   /** The client said ten bytes and left; the guest has room for four of them. */
   async function left(): Promise<{ puppet: VsockPuppet; client: FakeSocket; hostPort: number }> {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 4 });
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND, bufAlloc: 4 });
     client.say("0123456789");

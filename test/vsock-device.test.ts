@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { VsockConfig, VsockOp } from "../drivers/abi/vsock.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
+import { RING_KINDS } from "./ring-kinds.ts";
 import { bootPublished, type FakeSocket, type Packet, VsockPuppet } from "./vsock-puppet.ts";
 
 const RCV = 1;
@@ -30,9 +31,9 @@ describe("identity", () => {
   });
 });
 
-describe("connections that clients begin", () => {
+describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
   test("V13, V23: a client becomes REQUEST from a high host port, RESPONSE opens it", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     const [request] = puppet.take() as [Packet];
     expect(request).toMatchObject({ op: VsockOp.REQUEST, srcCid: 2, dstCid: 3, cidHigh: 0 });
@@ -48,12 +49,12 @@ describe("connections that clients begin", () => {
   });
 
   test("V16: two clients have different host ports", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     expect(puppet.open().hostPort).not.toBe(puppet.open().hostPort);
   });
 
   test("V13, V14, H8: RST in answer to REQUEST resets the client and frees everything", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     const [request] = puppet.take() as [Packet];
     puppet.send({ op: VsockOp.RST, hostPort: request.hostPort });
@@ -64,7 +65,7 @@ describe("connections that clients begin", () => {
   });
 
   test("H7: a guest that never answers REQUEST gets RST after two seconds", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     puppet.take();
     puppet.advance(1999);
@@ -75,7 +76,7 @@ describe("connections that clients begin", () => {
   });
 
   test("what a client says before RESPONSE waits: one chunk, then its socket is paused", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     client.say("early");
     expect(client.paused).toBe(true);
@@ -86,7 +87,7 @@ describe("connections that clients begin", () => {
   });
 
   test("H2: a client that leaves before RESPONSE is taken back by RST", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     const [request] = puppet.take() as [Packet];
     client.fail();
@@ -97,7 +98,7 @@ describe("connections that clients begin", () => {
   });
 
   test("a client that comes before the driver is announced when the driver is there", async () => {
-    const puppet = new VsockPuppet();
+    const puppet = new VsockPuppet({ rings });
     await puppet.publish();
     puppet.network.client();
     puppet.device.reset();
@@ -106,7 +107,7 @@ describe("connections that clients begin", () => {
   });
 
   test("a client that leaves before the driver came leaves nothing behind", async () => {
-    const puppet = new VsockPuppet();
+    const puppet = new VsockPuppet({ rings });
     await puppet.publish();
     puppet.network.client().fail();
     puppet.boot();
@@ -115,7 +116,7 @@ describe("connections that clients begin", () => {
   });
 
   test("more clients than the limit are closed at once, and the others go on", async () => {
-    const puppet = await bootPublished({ limits: { connections: 1 } });
+    const puppet = await bootPublished({ rings, limits: { connections: 1 } });
     const { client, hostPort } = puppet.open();
     expect(puppet.network.client().calls).toEqual(["close"]);
     expect(puppet.device.stats).toMatchObject({ connections: 1, accepted: 1, refused: 1 });
@@ -124,9 +125,9 @@ describe("connections that clients begin", () => {
   });
 });
 
-describe("connections that the guest begins", () => {
+describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) => {
   const boot = (): VsockPuppet => {
-    const puppet = new VsockPuppet({ connect: new Map([[1234, TARGET]]) });
+    const puppet = new VsockPuppet({ rings, connect: new Map([[1234, TARGET]]) });
     puppet.boot();
     return puppet;
   };
@@ -199,9 +200,9 @@ describe("connections that the guest begins", () => {
   });
 });
 
-describe("shutdown and close", () => {
+describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
   test("H4: a client's end of stream is SHUTDOWN(SEND), behind its bytes", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 2 });
     client.say("abc");
     client.events.end();
@@ -216,7 +217,7 @@ describe("shutdown and close", () => {
   });
 
   test("H4: SHUTDOWN(SEND) of the guest ends the client's stream behind queued bytes", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send(rw(hostPort, "a"));
@@ -230,7 +231,7 @@ describe("shutdown and close", () => {
   });
 
   test("V16: SHUTDOWN(both) after a response closes the socket and is answered by RST", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.say("GET /");
     puppet.take();
@@ -243,7 +244,7 @@ describe("shutdown and close", () => {
   });
 
   test("V15: SHUTDOWN flags accumulate", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: RCV });
     expect(puppet.take()).toEqual([]);
@@ -253,7 +254,7 @@ describe("shutdown and close", () => {
   });
 
   test("after SHUTDOWN(RCV) what the client says is read and dropped", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 1 });
     client.say("xyz");
     expect(client.paused).toBe(true);
@@ -267,7 +268,7 @@ describe("shutdown and close", () => {
   });
 
   test("the tail of a response to a slow reader arrives whole before RST and close", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send(rw(hostPort, "head "));
@@ -282,7 +283,7 @@ describe("shutdown and close", () => {
   });
 
   test("a guest that loses patience with the tail does not cut it off", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send(rw(hostPort, "tail"), { op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
@@ -296,7 +297,7 @@ describe("shutdown and close", () => {
   });
 
   test("a tail that nobody reads is given up after half a minute", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();
     client.taking = false;
@@ -310,7 +311,7 @@ describe("shutdown and close", () => {
   });
 
   test("a client with unread bytes is drained before close, or the kernel would reset it", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 1 });
     client.say("a long upload");
     expect(client.paused).toBe(true);
@@ -324,7 +325,7 @@ describe("shutdown and close", () => {
   });
 
   test("draining a client's upload ends after two seconds", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.say(Buffer.alloc(65536));
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
@@ -335,7 +336,7 @@ describe("shutdown and close", () => {
   });
 
   test("V16, K18: both ways ended is SHUTDOWN(both), and RST when the guest keeps silent", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
     client.events.end();
@@ -352,7 +353,7 @@ describe("shutdown and close", () => {
   });
 
   test("V16: RST in answer to SHUTDOWN(both) frees the ports without another RST", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
     client.events.end();
@@ -364,7 +365,7 @@ describe("shutdown and close", () => {
   });
 
   test("H5: a reset of the client is RST to the guest, and its chains come back", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();
     client.taking = false;
@@ -376,7 +377,7 @@ describe("shutdown and close", () => {
   });
 
   test("V14: RST of the guest resets the client and drops what was on its way", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();
     client.taking = false;

@@ -2,12 +2,13 @@
 // on.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
+import { RING_KINDS } from "./ring-kinds.ts";
 import {
   bootPublished,
   encode,
   type FakeSocket,
   type Packet,
-  type Piece,
+  type PuppetOptions,
   VsockPuppet,
 } from "./vsock-puppet.ts";
 
@@ -15,13 +16,13 @@ const BOTH = 3;
 const TARGET = { host: "127.0.0.1", port: 9 };
 
 /** A connection under attack, and a bystander that must not feel it. */
-async function attack(): Promise<{
+async function attack(options: PuppetOptions): Promise<{
   puppet: VsockPuppet;
   client: FakeSocket;
   hostPort: number;
   bystanderLives: () => void;
 }> {
-  const puppet = await bootPublished();
+  const puppet = await bootPublished(options);
   const bystander = puppet.open();
   const { client, hostPort } = puppet.open();
   puppet.tx.used();
@@ -36,18 +37,11 @@ async function attack(): Promise<{
   return { puppet, client, hostPort, bystanderLives };
 }
 
-/** Sends raw buffers in one turn. */
-function sendRaw(puppet: VsockPuppet, ...buffers: Piece[][]): void {
-  for (const pieces of buffers) puppet.tx.add(pieces);
-  puppet.device.notify();
-  puppet.halt();
-}
-
-describe("packets", () => {
+describe.each(RING_KINDS)("packets ($name)", (rings) => {
   test.each([1, 65537, 0xffffffff])(
     "K1: hdr.len %i beyond the payload resets the connection",
     async (len) => {
-      const { puppet, client, hostPort, bystanderLives } = await attack();
+      const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
       puppet.send({ op: VsockOp.RW, hostPort, len });
       expect(puppet.ops()).toEqual([VsockOp.RST]);
       expect(client.calls).toEqual(["reset"]);
@@ -58,7 +52,7 @@ describe("packets", () => {
   );
 
   test("K1: a payload of more than 64 KiB is refused even if it is there", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(65537) });
     expect(client.calls).toEqual(["reset"]);
     expect(puppet.ops()).toEqual([VsockOp.RST]);
@@ -66,16 +60,16 @@ describe("packets", () => {
   });
 
   test("K1: hdr.len beyond the payload on unknown ports is answered by RST", async () => {
-    const { puppet, bystanderLives } = await attack();
+    const { puppet, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RW, hostPort: 9, len: 4 });
     expect(puppet.take()).toMatchObject([{ op: VsockOp.RST, hostPort: 9 }]);
     bystanderLives();
   });
 
   test("K2: a header that is too short comes back, and is counted", async () => {
-    const { puppet, hostPort, bystanderLives } = await attack();
+    const { puppet, hostPort, bystanderLives } = await attack({ rings });
     const bytes = encode({ op: VsockOp.RW, hostPort });
-    sendRaw(puppet, [bytes.subarray(0, 43)], [new Uint8Array(0)], [bytes.subarray(0, 20)]);
+    puppet.sendRaw([bytes.subarray(0, 43)], [new Uint8Array(0)], [bytes.subarray(0, 20)]);
     expect(puppet.tx.used().map((chain) => chain.len)).toEqual([0, 0, 0]);
     expect(puppet.take()).toEqual([]);
     expect(puppet.device.stats.rejected).toBe(3);
@@ -83,8 +77,8 @@ describe("packets", () => {
   });
 
   test("V11: a tx buffer that the device may write is refused", async () => {
-    const { puppet, hostPort, bystanderLives } = await attack();
-    sendRaw(puppet, [encode({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH }), 64], [64]);
+    const { puppet, hostPort, bystanderLives } = await attack({ rings });
+    puppet.sendRaw([encode({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH }), 64], [64]);
     expect(puppet.tx.used().map((chain) => chain.len)).toEqual([0, 0]);
     expect(puppet.device.stats.rejected).toBe(2);
     bystanderLives();
@@ -92,7 +86,7 @@ describe("packets", () => {
 
   test("K3: an operation that is none resets the connection", async () => {
     for (const op of [8, 255, 65535]) {
-      const { puppet, client, hostPort, bystanderLives } = await attack();
+      const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
       puppet.send({ op, hostPort });
       expect(puppet.ops()).toEqual([VsockOp.RST]);
       expect(client.calls).toEqual(["reset"]);
@@ -101,7 +95,7 @@ describe("packets", () => {
   });
 
   test("V32: INVALID is ignored", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.INVALID, hostPort });
     expect(puppet.take()).toEqual([]);
     expect(client.calls).toEqual([]);
@@ -111,7 +105,7 @@ describe("packets", () => {
   test.each([0, 2, 3, 65535])(
     "V9, K3, K14: type %i is answered by RST of that type, and touches no stream",
     async (type) => {
-      const { puppet, client, hostPort, bystanderLives } = await attack();
+      const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
       puppet.send({ op: VsockOp.RW, hostPort, type, data: Buffer.from("x") });
       expect(puppet.take()).toMatchObject([{ op: VsockOp.RST, hostPort, type }]);
       expect(client.calls).toEqual([]);
@@ -124,7 +118,7 @@ describe("packets", () => {
   );
 
   test("K3: unknown SHUTDOWN flags mean nothing", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: 0xfffffffc });
     expect(puppet.take()).toEqual([]);
     expect(client.calls).toEqual([]);
@@ -136,7 +130,7 @@ describe("packets", () => {
     ["another destination", { dstCid: 3 }],
     ["upper bits", { cidHigh: 1 }],
   ])("K4, V8, V23, V31: a CID with %s drops the packet", async (_, cid) => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RST, hostPort, ...cid }, { op: VsockOp.RW, hostPort: 9, ...cid });
     expect(puppet.take()).toEqual([]);
     expect(client.calls).toEqual([]);
@@ -146,11 +140,11 @@ describe("packets", () => {
   });
 });
 
-describe("life cycle", () => {
+describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
   test.each([VsockOp.RW, VsockOp.SHUTDOWN, VsockOp.CREDIT_UPDATE, VsockOp.REQUEST])(
     "K5, V32: operation %i before RESPONSE is answered by RST",
     async (op) => {
-      const puppet = await bootPublished();
+      const puppet = await bootPublished({ rings });
       const client = puppet.network.client();
       const [request] = puppet.take() as [Packet];
       puppet.send({ op, hostPort: request.hostPort, data: Buffer.from("x"), flags: BOTH });
@@ -161,7 +155,7 @@ describe("life cycle", () => {
   );
 
   test("K5: RW after RST is answered by RST", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send(
       { op: VsockOp.RST, hostPort },
       { op: VsockOp.RW, hostPort, data: Buffer.from("x") },
@@ -172,7 +166,7 @@ describe("life cycle", () => {
   });
 
   test("K5: RW after the guest's own SHUTDOWN(SEND) resets the connection", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: 2 });
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("x") });
     expect(client.calls).toEqual(["end", "reset"]);
@@ -183,7 +177,7 @@ describe("life cycle", () => {
   test.each([VsockOp.REQUEST, VsockOp.RESPONSE])(
     "K6: operation %i on a live connection resets it",
     async (op) => {
-      const { puppet, client, hostPort, bystanderLives } = await attack();
+      const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
       puppet.send({ op, hostPort });
       expect(client.calls).toEqual(["reset"]);
       expect(puppet.ops()).toEqual([VsockOp.RST]);
@@ -192,7 +186,7 @@ describe("life cycle", () => {
   );
 
   test("K7, V30: what belongs to no connection is answered by RST, RST is not", async () => {
-    const { puppet, bystanderLives } = await attack();
+    const { puppet, bystanderLives } = await attack({ rings });
     const ops = [
       VsockOp.RESPONSE,
       VsockOp.RW,
@@ -210,7 +204,7 @@ describe("life cycle", () => {
   });
 
   test("K7: the right host port with another guest port is no connection", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RST, hostPort, guestPort: 81 });
     puppet.send({ op: VsockOp.RW, hostPort, guestPort: 81, data: Buffer.from("x") });
     expect(client.calls).toEqual([]);
@@ -220,7 +214,7 @@ describe("life cycle", () => {
 
   test("K11: a flood of REQUESTs ends at the limit, with RST", () => {
     const connect = new Map([[1234, TARGET]]);
-    const puppet = new VsockPuppet({ connect, limits: { connections: 4 } });
+    const puppet = new VsockPuppet({ rings, connect, limits: { connections: 4 } });
     puppet.boot();
     for (let i = 0; i < 20; i++) {
       puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 1000 + i });
@@ -230,7 +224,7 @@ describe("life cycle", () => {
   });
 
   test("K5: RW behind a close is RST at once; its tail has its time, and no more", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     client.taking = false;
     const data = Buffer.from("x");
     puppet.send(
@@ -249,7 +243,7 @@ describe("life cycle", () => {
   });
 
   test("K19: REQUEST on ports whose tail still leaves is RST, and the tail arrives", () => {
-    const puppet = new VsockPuppet({ connect: new Map([[1234, TARGET]]) });
+    const puppet = new VsockPuppet({ rings, connect: new Map([[1234, TARGET]]) });
     puppet.boot();
     const ports = { hostPort: 1234, guestPort: 77 };
     puppet.send({ op: VsockOp.REQUEST, ...ports });
@@ -271,9 +265,9 @@ describe("life cycle", () => {
   });
 });
 
-describe("credit", () => {
+describe.each(RING_KINDS)("credit ($name)", (rings) => {
   test("K8, V35: RW beyond the credit resets the connection", async () => {
-    const puppet = await bootPublished({ limits: { bufAlloc: 100 } });
+    const puppet = await bootPublished({ rings, limits: { bufAlloc: 100 } });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(60) });
@@ -287,7 +281,7 @@ describe("credit", () => {
     ["more than was sent", 1000],
     ["less than before", 1],
   ])("K9: fwd_cnt of %s is not believed", async (_, fwdCnt) => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     client.say("abcd");
     puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, fwdCnt: 4, bufAlloc: 4 });
     puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, fwdCnt, bufAlloc: 4 });
@@ -299,7 +293,7 @@ describe("credit", () => {
   });
 
   test.each([0, 0xffffffff])("K10, V36: buf_alloc %i holds one chunk at most", async (bufAlloc) => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, bufAlloc });
     client.say(Buffer.alloc(65536));
     expect(client.paused).toBe(bufAlloc === 0);
@@ -308,7 +302,7 @@ describe("credit", () => {
   });
 
   test("K10: a window that shrinks below what is in flight stops RW, and opens again", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     client.say("12345678");
     puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, bufAlloc: 4 });
     client.say("9");
@@ -319,19 +313,18 @@ describe("credit", () => {
   });
 
   test("K17: a flood of CREDIT_REQUESTs is answered once", async () => {
-    const { puppet, hostPort, bystanderLives } = await attack();
+    const { puppet, hostPort, bystanderLives } = await attack({ rings });
     puppet.send(...Array(100).fill({ op: VsockOp.CREDIT_REQUEST, hostPort }));
     expect(puppet.ops()).toEqual([VsockOp.CREDIT_UPDATE]);
     bystanderLives();
   });
 });
 
-describe("queues", () => {
+describe.each(RING_KINDS)("queues ($name)", (rings) => {
   test("K12, V5: while resets wait for rx buffers packets wait, and none is lost", async () => {
-    const puppet = await bootPublished({ ringSize: 512, rxBuffers: 0 });
-    for (let i = 0; i < 400; i++) puppet.tx.add([encode({ op: VsockOp.RW, hostPort: i })]);
-    puppet.device.notify();
-    puppet.halt();
+    const puppet = await bootPublished({ rings, ringSize: 512, rxBuffers: 0 });
+    const flood = Array.from({ length: 400 }, (_, i) => ({ op: VsockOp.RW, hostPort: i }));
+    puppet.send(...flood);
     expect(puppet.tx.used()).toHaveLength(256);
     puppet.post(100);
     puppet.halt();
@@ -345,7 +338,7 @@ describe("queues", () => {
   });
 
   test("K13, V34: a flood of empty RW costs nothing", async () => {
-    const { puppet, client, hostPort, bystanderLives } = await attack();
+    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     for (let i = 0; i < 10; i++) {
       puppet.send(...Array(100).fill({ op: VsockOp.RW, hostPort }));
       expect(puppet.tx.used()).toHaveLength(100);
@@ -356,7 +349,7 @@ describe("queues", () => {
   });
 
   test("K15: rx buffers that are short or readable come back empty, the next one is used", async () => {
-    const puppet = await bootPublished({ rxBuffers: 0 });
+    const puppet = await bootPublished({ rings, rxBuffers: 0 });
     puppet.post(1, [43]);
     puppet.post(1, [new Uint8Array(64), 64]);
     puppet.post(1, [44]);
@@ -366,7 +359,7 @@ describe("queues", () => {
   });
 
   test("K15: a buffer with room for a header only cannot take payload", async () => {
-    const puppet = await bootPublished({ rxBuffers: 1 });
+    const puppet = await bootPublished({ rings, rxBuffers: 1 });
     const { client } = puppet.open();
     client.say("x");
     puppet.take(false);
@@ -378,7 +371,7 @@ describe("queues", () => {
   });
 
   test("K20: the event queue is not touched", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const queues = [puppet.rx.queue, puppet.tx.queue, puppet.tx.queue];
     puppet.device.activate(queues, puppet.device.features);
     puppet.open();
@@ -386,7 +379,7 @@ describe("queues", () => {
   });
 
   test("an unused queue is no reason to fail", () => {
-    const puppet = new VsockPuppet({ connect: new Map([[1234, TARGET]]) });
+    const puppet = new VsockPuppet({ rings, connect: new Map([[1234, TARGET]]) });
     puppet.boot();
     puppet.device.activate([null, puppet.tx.queue, null], 0n);
     puppet.send({ op: VsockOp.REQUEST, hostPort: 1234 });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
 import { NodeSockets } from "../host/sockets.ts";
+import { RING_KINDS } from "./ring-kinds.ts";
 import { type FakeSocket, type Packet, type PuppetOptions, VsockPuppet } from "./vsock-puppet.ts";
 
 const PATH = "/run/guest.sock";
@@ -19,9 +20,9 @@ async function boot(options: PuppetOptions = {}): Promise<VsockPuppet> {
   return puppet;
 }
 
-describe("clients of the path", () => {
+describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
   test("V13: CONNECT becomes REQUEST, and OK with the host port is the answer to RESPONSE", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const client = puppet.network.client();
     expect(puppet.take()).toEqual([]);
     client.say("CONNECT 1024\n");
@@ -38,7 +39,7 @@ describe("clients of the path", () => {
   });
 
   test("V7: the answer is no payload: neither fwd_cnt nor the counts know it", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.taking = false;
     client.say("CONNECT 80\n");
@@ -58,14 +59,14 @@ describe("clients of the path", () => {
   test.each(["connect 80\n", "Connect  80\r\n", " CONNECT 80 \n", "CONNECT 4294967294\n"])(
     "the command %j is understood",
     async (line) => {
-      const puppet = await boot();
+      const puppet = await boot({ rings });
       puppet.network.client().say(line);
       expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
     },
   );
 
   test("a command in pieces is understood, and what follows it belongs to the stream", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const client = puppet.network.client();
     for (const piece of ["CON", "NECT", " 8", "0"]) client.say(piece);
     expect(puppet.take()).toEqual([]);
@@ -90,7 +91,7 @@ describe("clients of the path", () => {
     ["a line that is too long", `CONNECT ${" ".repeat(22)}80\n`],
     ["no end of the line", "C".repeat(32)],
   ])("%s closes the connection", async (_, line) => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.say(line);
     expect(client.calls).toEqual(["close"]);
@@ -100,13 +101,13 @@ describe("clients of the path", () => {
   });
 
   test("a line of 32 bytes with its newline is not too long", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     puppet.network.client().say(`CONNECT ${" ".repeat(21)}80\n`);
     expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
   });
 
   test("a client that says nothing is closed after two seconds", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.say("CONN");
     puppet.advance(1999);
@@ -117,7 +118,7 @@ describe("clients of the path", () => {
   });
 
   test("a client that leaves without a command leaves nothing behind", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.fail();
     const ended = puppet.network.client();
@@ -128,7 +129,7 @@ describe("clients of the path", () => {
   });
 
   test("V14: a port on which nobody listens closes the connection without an answer", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.say("CONNECT 81\n");
     const [{ hostPort }] = puppet.take() as [Packet];
@@ -138,7 +139,7 @@ describe("clients of the path", () => {
   });
 
   test("K11: more than 256 clients without a command are closed at once", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const clients = Array.from({ length: 257 }, () => puppet.network.client());
     expect(clients.map((client) => client.calls.length)).toEqual([...Array(256).fill(0), 1]);
     (clients[0] as FakeSocket).say("CONNECT 80\n");
@@ -147,7 +148,7 @@ describe("clients of the path", () => {
 
   test("drain and dispose close clients without a command", async () => {
     for (const end of ["drain", "dispose"] as const) {
-      const puppet = await boot();
+      const puppet = await boot({ rings });
       const client = puppet.network.client();
       void puppet.device[end]();
       expect(client.calls).toEqual(["close"]);
@@ -157,15 +158,15 @@ describe("clients of the path", () => {
   });
 
   test("a second path is refused", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     await expect(puppet.device.publishPath("/run/other")).rejects.toThrow(PATH);
   });
 });
 
-describe("connections of the guest", () => {
+describe.each(RING_KINDS)("connections of the guest ($name)", (rings) => {
   test("V13: a port that is not mapped leads to the path with the port behind it", async () => {
     const mapped = { host: "127.0.0.1", port: 9 };
-    const puppet = await boot({ connect: new Map([[7, mapped]]) });
+    const puppet = await boot({ rings, connect: new Map([[7, mapped]]) });
     puppet.send(
       { op: VsockOp.REQUEST, hostPort: 7, guestPort: 1000 },
       { op: VsockOp.REQUEST, hostPort: 52, guestPort: 1000 },

@@ -2,6 +2,7 @@
 // they came. The guest and its clients are the test's.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
+import { RING_KINDS } from "./ring-kinds.ts";
 import {
   bootPublished,
   type FakeSocket,
@@ -26,8 +27,8 @@ function join(packets: readonly Packet[]): Buffer {
 }
 
 /** A connection that reads in place already. */
-async function bootInPlace(options: PuppetOptions = LARGE, bufAlloc = HUGE) {
-  const puppet = await bootPublished({ receive: "in-place", ...options });
+async function bootInPlace(options: PuppetOptions, bufAlloc = HUGE) {
+  const puppet = await bootPublished({ receive: "in-place", ...LARGE, ...options });
   const { client, hostPort } = puppet.open({ bufAlloc });
   expect(client.reader).not.toBe(null);
   const credit = (fwdCnt: number, room = bufAlloc) =>
@@ -35,9 +36,9 @@ async function bootInPlace(options: PuppetOptions = LARGE, bufAlloc = HUGE) {
   return { puppet, client, hostPort, credit };
 }
 
-describe("when a connection changes over", () => {
+describe.each(RING_KINDS)("when a connection changes over ($name)", (rings) => {
   async function landings(chunks: readonly number[], options: PuppetOptions = LARGE) {
-    const puppet = await bootPublished(options);
+    const puppet = await bootPublished({ rings, ...options });
     const { client } = puppet.open({ bufAlloc: HUGE });
     for (const bytes of chunks) {
       client.say(pattern(bytes));
@@ -57,7 +58,7 @@ describe("when a connection changes over", () => {
 
   test("small requests never do it; from the seventeenth on they share one buffer", async () => {
     expect(await landings(Array(15).fill(1 * KIB))).toBe(0);
-    const puppet = await bootPublished(LARGE);
+    const puppet = await bootPublished({ ...LARGE, rings });
     const clients = [1, 2].map(() => puppet.open({ bufAlloc: HUGE }).client);
     for (let i = 0; i < 100; i++) {
       for (const [k, client] of clients.entries()) client.say(pattern(KIB, i + k));
@@ -74,7 +75,7 @@ describe("when a connection changes over", () => {
   });
 
   test("a connection that shares the buffer goes over when it comes to carry much", async () => {
-    const puppet = await bootPublished(LARGE);
+    const puppet = await bootPublished({ ...LARGE, rings });
     const { client } = puppet.open({ bufAlloc: HUGE });
     for (const bytes of [...Array(20).fill(10), 64 * KIB]) {
       client.say(pattern(bytes));
@@ -88,7 +89,7 @@ describe("when a connection changes over", () => {
   });
 
   test("K16: what has no room in the guest leaves the shared buffer to the others", async () => {
-    const puppet = await bootPublished(LARGE);
+    const puppet = await bootPublished({ ...LARGE, rings });
     const slow = puppet.open({ bufAlloc: 17_000 });
     const quick = puppet.open({ bufAlloc: HUGE });
     for (let i = 0; i < 16; i++) {
@@ -127,7 +128,7 @@ describe("when a connection changes over", () => {
   });
 
   test("a host that cannot do it goes on by chunks, and is asked again only now and then", async () => {
-    const puppet = await bootPublished(LARGE);
+    const puppet = await bootPublished({ ...LARGE, rings });
     const { client } = puppet.open({ bufAlloc: HUGE });
     client.canLand = false;
     const sent = pattern(40 * 8 * KIB);
@@ -143,7 +144,7 @@ describe("when a connection changes over", () => {
   });
 
   test("a quarter of the buffers may be out: further connections stay with chunks", async () => {
-    const puppet = await bootPublished({ ...LARGE, receive: "in-place" });
+    const puppet = await bootPublished({ rings, ...LARGE, receive: "in-place" });
     const clients = Array.from({ length: 6 }, () => puppet.open({ bufAlloc: HUGE }).client);
     expect(clients.filter((client) => client.reader !== null)).toHaveLength(4);
     for (const client of clients) client.say("as ever");
@@ -182,34 +183,36 @@ describe.each([
   });
 });
 
-test("what was copied before the change is all that is copied", async () => {
-  const puppet = await bootPublished(LARGE);
-  const { client } = puppet.open({ bufAlloc: HUGE });
-  const sent = pattern(640 * KIB);
-  const got: Packet[] = [];
-  for (let at = 0; at < sent.length; at += 64 * KIB) {
-    client.say(sent.subarray(at, at + 64 * KIB));
-    got.push(...puppet.take());
-  }
-  expect(join(got).equals(sent)).toBe(true);
-  expect(puppet.device.stats).toMatchObject({
-    copied: [0, 64 * KIB, 0, 0],
-    bytesInPlace: 576 * KIB,
+describe.each(RING_KINDS)("what is counted and told ($name)", (rings) => {
+  test("what was copied before the change is all that is copied", async () => {
+    const puppet = await bootPublished({ ...LARGE, rings });
+    const { client } = puppet.open({ bufAlloc: HUGE });
+    const sent = pattern(640 * KIB);
+    const got: Packet[] = [];
+    for (let at = 0; at < sent.length; at += 64 * KIB) {
+      client.say(sent.subarray(at, at + 64 * KIB));
+      got.push(...puppet.take());
+    }
+    expect(join(got).equals(sent)).toBe(true);
+    expect(puppet.device.stats).toMatchObject({
+      copied: [0, 64 * KIB, 0, 0],
+      bytesInPlace: 576 * KIB,
+    });
+  });
+
+  test("V7, V24: a packet that landed carries the credit of its moment, and its length", async () => {
+    const { puppet, client, hostPort } = await bootInPlace({ rings });
+    puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(1000), bufAlloc: HUGE });
+    client.say("12345");
+    expect(puppet.rx.used()).toMatchObject([{ len: 49 }]);
+    client.say("6");
+    expect(puppet.take()).toMatchObject([{ fwdCnt: 1000, len: 1, srcCid: 2, dstCid: 3, type: 1 }]);
   });
 });
 
-test("V7, V24: a packet that landed carries the credit of its moment, and its length", async () => {
-  const { puppet, client, hostPort } = await bootInPlace();
-  puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(1000), bufAlloc: HUGE });
-  client.say("12345");
-  expect(puppet.rx.used()).toMatchObject([{ len: 49 }]);
-  client.say("6");
-  expect(puppet.take()).toMatchObject([{ fwdCnt: 1000, len: 1, srcCid: 2, dstCid: 3, type: 1 }]);
-});
-
-describe("credit", () => {
+describe.each(RING_KINDS)("credit ($name)", (rings) => {
   test("V6: no read is longer than the credit; without any reading stops, and one packet asks", async () => {
-    const { puppet, client, credit } = await bootInPlace(LARGE, 10_000);
+    const { puppet, client, credit } = await bootInPlace({ rings }, 10_000);
     const sent = pattern(50_000);
     client.say(sent.subarray(0, 6000));
     expect(client.reader?.armed.length).toBe(4000);
@@ -235,7 +238,7 @@ describe("credit", () => {
   });
 
   test("the guest has its turn at once where credit gets short, and reading need not stop", async () => {
-    const { puppet, client, credit } = await bootInPlace(LARGE, 64 * KIB);
+    const { puppet, client, credit } = await bootInPlace({ rings }, 64 * KIB);
     const got: Packet[] = [];
     let consumed = 0;
     puppet.onTurn = (atOnce) => {
@@ -256,7 +259,7 @@ describe("credit", () => {
   });
 
   test("K10: a window that shrank under an armed buffer costs a copy, and no byte", async () => {
-    const { puppet, client, credit } = await bootInPlace(LARGE, 60_000);
+    const { puppet, client, credit } = await bootInPlace({ rings }, 60_000);
     expect(client.reader?.armed.length).toBe(60_000);
     credit(0, 1000);
     const sent = pattern(60_000);
@@ -276,7 +279,7 @@ describe("credit", () => {
   });
 
   test("K10: a window that is gone holds one chunk, and lets go of it when it opens", async () => {
-    const { puppet, client, credit } = await bootInPlace(LARGE, 1000);
+    const { puppet, client, credit } = await bootInPlace({ rings }, 1000);
     credit(0, 0);
     client.say(pattern(1000));
     expect(client.paused).toBe(true);
@@ -289,9 +292,9 @@ describe("credit", () => {
   });
 });
 
-describe("buffers", () => {
+describe.each(RING_KINDS)("buffers ($name)", (rings) => {
   test("K16: without any, one chunk waits in staging, and reading goes on in place later", async () => {
-    const { puppet, client } = await bootInPlace();
+    const { puppet, client } = await bootInPlace({ rings });
     puppet.rx.used();
     const sent = pattern(40 * 1000);
     for (let i = 0; i < 40; i++) client.say(sent.subarray(i * 1000, i * 1000 + 1000));
@@ -311,7 +314,12 @@ describe("buffers", () => {
   });
 
   test("one tiny buffer at a time is enough for every byte", async () => {
-    const puppet = await bootPublished({ receive: "in-place", rxBuffer: [44, 10], rxBuffers: 8 });
+    const puppet = await bootPublished({
+      rings,
+      receive: "in-place",
+      rxBuffer: [44, 10],
+      rxBuffers: 8,
+    });
     const { client } = puppet.open({ bufAlloc: HUGE });
     const sent = pattern(500);
     client.say(sent);
@@ -326,12 +334,12 @@ describe("buffers", () => {
   });
 });
 
-describe("the end", () => {
+describe.each(RING_KINDS)("the end ($name)", (rings) => {
   /** Buffers that the device holds and gives to nobody. */
   const held = (puppet: VsockPuppet) => puppet.rx.queue.inFlight;
 
   test("H4: behind a client's end of stream its buffer is free for others", async () => {
-    const { puppet, client } = await bootInPlace();
+    const { puppet, client } = await bootInPlace({ rings });
     expect(held(puppet)).toBe(1);
     client.say("last words");
     client.events.end();
@@ -343,7 +351,7 @@ describe("the end", () => {
   });
 
   test("H5: a reset of the client in mid-read is RST, and the buffer is used for it", async () => {
-    const { puppet, client } = await bootInPlace({ ...LARGE, rxBuffers: 8 });
+    const { puppet, client } = await bootInPlace({ rings, ...LARGE, rxBuffers: 8 });
     client.say("x");
     client.fail();
     expect(puppet.ops()).toEqual([VsockOp.RW, VsockOp.RST]);
@@ -351,7 +359,7 @@ describe("the end", () => {
   });
 
   test("V14: after RST of the guest its buffer comes back when the socket is closed, not before", async () => {
-    const { puppet, client, hostPort } = await bootInPlace({ ...LARGE, rxBuffers: 4 });
+    const { puppet, client, hostPort } = await bootInPlace({ rings, ...LARGE, rxBuffers: 4 });
     const armed = client.reader?.armed as Uint8Array;
     puppet.send({ op: VsockOp.RST, hostPort });
     expect(client.calls).toEqual(["reset"]);
@@ -363,7 +371,7 @@ describe("the end", () => {
   });
 
   test("C9, M3: a reset of the device in mid-read: the socket first, and no ring is touched", async () => {
-    const { puppet, client } = await bootInPlace();
+    const { puppet, client } = await bootInPlace({ rings });
     client.say("before");
     const old = puppet.rx;
     old.used();
@@ -380,7 +388,7 @@ describe("the end", () => {
   });
 
   test("after SHUTDOWN(RCV) what lands is dropped, and the buffer is free", async () => {
-    const { puppet, client, hostPort } = await bootInPlace();
+    const { puppet, client, hostPort } = await bootInPlace({ rings });
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: RCV });
     client.say(pattern(200_000));
     expect(client.unread).toHaveLength(0);
@@ -393,7 +401,7 @@ describe("the end", () => {
   });
 
   test("an upload that the guest does not want is drained before close", async () => {
-    const { puppet, client, hostPort } = await bootInPlace();
+    const { puppet, client, hostPort } = await bootInPlace({ rings });
     client.say(pattern(64 * KIB));
     puppet.take();
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("413") });
@@ -407,7 +415,7 @@ describe("the end", () => {
   });
 
   test("drain reads no more, and what lands nevertheless does not reach the guest", async () => {
-    const { puppet, client } = await bootInPlace();
+    const { puppet, client } = await bootInPlace({ rings });
     const drained = puppet.device.drain();
     expect(client.paused).toBe(true);
     expect(puppet.ops()).toEqual([VsockOp.SHUTDOWN]);

@@ -3,13 +3,15 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
 import { BothHalves } from "./both-halves.ts";
 import { compileGuest } from "./guest.ts";
-import { bootPublished, type FakeSocket, VsockPuppet } from "./vsock-puppet.ts";
+import { RING_KINDS } from "./ring-kinds.ts";
+import { bootPublished, type FakeSocket, type PuppetOptions, VsockPuppet } from "./vsock-puppet.ts";
 
 const [STREAM, SEQPACKET] = [1, 2];
 const [EOM, EOR] = [1, 2];
 const MSG_EOR = 0x80;
 const TARGET = { host: "127.0.0.1", port: 9 };
-const boot = () => bootPublished({ seqpacket: [80], rxBuffers: 64 });
+const boot = (options: PuppetOptions) =>
+  bootPublished({ seqpacket: [80], rxBuffers: 64, ...options });
 const bytes = (text: string) => new TextEncoder().encode(text);
 const pattern = (length: number) => Uint8Array.from({ length }, (_, i) => i * 31 + (i >> 8));
 
@@ -58,9 +60,9 @@ function open(puppet: VsockPuppet, bufAlloc = 65536): { client: FakeSocket; host
   return { client, hostPort };
 }
 
-describe("to the guest", () => {
+describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
   test.each([1, 2, 3, 5, 7, 100])("V18: frames in chunks of %i bytes are messages", async (cut) => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const { client } = open(puppet);
     const sent = ["one", "", "two more", "x", ""].map(bytes);
     const stream = Buffer.concat([
@@ -81,7 +83,7 @@ describe("to the guest", () => {
   });
 
   test("what comes before the guest has accepted waits, and is looked at then", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const client = puppet.network.client();
     const [request] = puppet.take();
     client.say(framed(bytes("early")));
@@ -96,7 +98,7 @@ describe("to the guest", () => {
   });
 
   test("parts are cut at the guest's buffers and at its credit, marks stand at the end", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet, 10_000);
     client.say(framed(pattern(9000)));
     client.say(framed(bytes("tail"), true));
@@ -122,7 +124,7 @@ describe("to the guest", () => {
   });
 
   test("a message larger than the guest's buffer ends the connection, on both sides", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const { client } = open(puppet, 1000);
     client.say(framed(bytes("fine")));
     client.say(framed(pattern(1001)));
@@ -133,14 +135,14 @@ describe("to the guest", () => {
 
   test("half a message at the end of a client is no message, but a reset", async () => {
     for (const cut of [1, 4, 6]) {
-      const puppet = await boot();
+      const puppet = await boot({ rings });
       const { client } = open(puppet);
       client.say(framed(bytes("whole")));
       client.say(framed(bytes("half")).subarray(0, cut));
       client.events.end();
       expect(puppet.ops().at(-1)).toBe(VsockOp.RST);
     }
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const { client } = open(puppet);
     client.say(framed(bytes("whole")));
     client.events.end();
@@ -148,7 +150,12 @@ describe("to the guest", () => {
   });
 
   test("nothing is read in place: what stands between messages is not the guest's", async () => {
-    const puppet = await bootPublished({ seqpacket: [80], receive: "in-place", rxBuffers: 64 });
+    const puppet = await bootPublished({
+      rings,
+      seqpacket: [80],
+      receive: "in-place",
+      rxBuffers: 64,
+    });
     const { client } = open(puppet);
     for (let i = 0; i < 40; i++) {
       client.say(framed(pattern(4000)));
@@ -166,9 +173,9 @@ describe("to the guest", () => {
   });
 });
 
-describe("from the guest", () => {
+describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
   test("a message stands behind its length, in whatever parts it came", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     const rw = (data: Uint8Array, flags: number) =>
       puppet.send({ op: VsockOp.RW, type: SEQPACKET, hostPort, data, flags });
@@ -192,7 +199,7 @@ describe("from the guest", () => {
   });
 
   test("messages keep their order behind a client that does not take them, within the credit", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     client.taking = false;
     const sent: Uint8Array[] = [];
@@ -211,7 +218,7 @@ describe("from the guest", () => {
   });
 
   test("tiny parts behind a client that takes nothing do not become as many buffers", async () => {
-    const puppet = await boot();
+    const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     client.taking = false;
     const packet = { op: VsockOp.RW, type: SEQPACKET, hostPort };
@@ -228,7 +235,7 @@ describe("from the guest", () => {
   });
 
   test("a message that fills the credit and does not end is a reset", async () => {
-    const puppet = await bootPublished({ seqpacket: [80], limits: { bufAlloc: 8192 } });
+    const puppet = await bootPublished({ rings, seqpacket: [80], limits: { bufAlloc: 8192 } });
     const { hostPort } = open(puppet);
     const packet = { op: VsockOp.RW, type: SEQPACKET, hostPort, data: pattern(4096) };
     puppet.send(packet);
@@ -238,9 +245,10 @@ describe("from the guest", () => {
   });
 });
 
-describe("ports", () => {
+describe.each(RING_KINDS)("ports ($name)", (rings) => {
   test("V33: a packet or a request of the other type is refused, in its own type", async () => {
     const puppet = new VsockPuppet({
+      rings,
       seqpacket: [80, 5000],
       connect: new Map([
         [5000, TARGET],

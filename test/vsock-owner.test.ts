@@ -3,6 +3,7 @@ import net from "node:net";
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
 import { NodeSockets } from "../host/sockets.ts";
+import { RING_KINDS } from "./ring-kinds.ts";
 import { bootPublished, type Packet, VsockPuppet } from "./vsock-puppet.ts";
 
 const BOTH = 3;
@@ -14,9 +15,9 @@ async function outcome(promise: Promise<unknown>): Promise<string> {
   return Promise.race([promise.then(() => "resolved"), pending]).then(String, String);
 }
 
-describe("probe", () => {
+describe.each(RING_KINDS)("probe ($name)", (rings) => {
   test("resolves when the guest accepts, and closes without a byte", async () => {
-    const puppet = new VsockPuppet();
+    const puppet = new VsockPuppet({ rings });
     const probed = puppet.device.probe(80);
     puppet.boot();
     const [request] = puppet.take() as [Packet];
@@ -33,7 +34,7 @@ describe("probe", () => {
   });
 
   test("asks again while the guest refuses", async () => {
-    const puppet = new VsockPuppet();
+    const puppet = new VsockPuppet({ rings });
     puppet.boot();
     const probed = puppet.device.probe(80);
     for (let i = 0; i < 3; i++) {
@@ -48,7 +49,7 @@ describe("probe", () => {
   });
 
   test("asks again when the guest keeps silent", () => {
-    const puppet = new VsockPuppet();
+    const puppet = new VsockPuppet({ rings });
     puppet.boot();
     void puppet.device.probe(80);
     puppet.advance(2300);
@@ -56,7 +57,7 @@ describe("probe", () => {
   });
 
   test("rejects when the machine goes away", async () => {
-    const puppet = new VsockPuppet();
+    const puppet = new VsockPuppet({ rings });
     const probed = puppet.device.probe(80);
     puppet.device.dispose();
     await expect(probed).rejects.toThrow("machine is gone");
@@ -64,16 +65,16 @@ describe("probe", () => {
   });
 });
 
-describe("drain", () => {
+describe.each(RING_KINDS)("drain ($name)", (rings) => {
   test("resolves at once without connections, and takes no clients any more", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     expect(await outcome(puppet.device.drain())).toBe("resolved");
     expect(puppet.network.closedListeners).toBe(1);
     expect(puppet.network.client().calls).toEqual(["close"]);
   });
 
   test("tells the guest that clients are done, and waits for responses to leave", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const drained = puppet.device.drain();
     expect(client.paused).toBe(true);
@@ -92,7 +93,7 @@ describe("drain", () => {
   });
 
   test("a client that was read before is delivered first", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     client.say("late");
     void puppet.device.drain();
@@ -102,9 +103,9 @@ describe("drain", () => {
   });
 });
 
-describe("reset and dispose", () => {
+describe.each(RING_KINDS)("reset and dispose ($name)", (rings) => {
   test("C9, G30: after reset clients are reset, late completions do nothing, ports work again", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("x") });
@@ -125,7 +126,7 @@ describe("reset and dispose", () => {
   });
 
   test("dispose closes listeners and sockets and stops the timer", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client } = puppet.open();
     puppet.network.client();
     const turns = puppet.turns;
@@ -137,7 +138,7 @@ describe("reset and dispose", () => {
   });
 
   test("G31: a connection of a client and its close leave no timer behind", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
     client.events.closed();
@@ -146,10 +147,11 @@ describe("reset and dispose", () => {
   });
 });
 
-describe("real TCP", () => {
+describe.each(RING_KINDS)("real TCP ($name)", (rings) => {
   /** A guest that echoes, and closes when its client does. */
   async function bootEcho(): Promise<{ puppet: VsockPuppet; port: number }> {
     const puppet = new VsockPuppet({
+      rings,
       sockets: new NodeSockets(),
       rxBuffer: [44, 16384],
       rxBuffers: 16,
@@ -269,6 +271,7 @@ describe("real TCP", () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as net.AddressInfo;
     const puppet = new VsockPuppet({
+      rings,
       sockets: new NodeSockets(),
       connect: new Map([[7, { host: "127.0.0.1", port }]]),
     });

@@ -1,11 +1,12 @@
 // The vsock device against a guest that the test plays: payload and credit, both ways.
 import { describe, expect, test } from "vitest";
 import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
+import { RING_KINDS } from "./ring-kinds.ts";
 import { bootPublished, encode, type Packet } from "./vsock-puppet.ts";
 
-describe("payload from the guest", () => {
+describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
   test("packets of one turn leave in one send, straight from guest memory", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const part = (text: string) => ({ op: VsockOp.RW, hostPort, data: Buffer.from(text) });
     puppet.send(part("one "), part("two "), part("three"));
@@ -18,7 +19,7 @@ describe("payload from the guest", () => {
   });
 
   test("V24: chains whose bytes are with the kernel come back in the same turn, len 0", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { hostPort } = puppet.open();
     puppet.tx.used();
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("x") });
@@ -26,7 +27,7 @@ describe("payload from the guest", () => {
   });
 
   test("a chain stays with the device until the kernel has its bytes", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();
     client.taking = false;
@@ -40,7 +41,7 @@ describe("payload from the guest", () => {
   });
 
   test("H3: behind a send in flight chains wait uncopied, and leave in the next send", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send(rw(hostPort, "a"));
@@ -61,7 +62,7 @@ describe("payload from the guest", () => {
   });
 
   test("H3: behind 16 waiting chains payload is copied, those chains come back, order holds", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send(rw(hostPort, "first"));
@@ -79,7 +80,7 @@ describe("payload from the guest", () => {
   });
 
   test("V39: under short credit nothing is copied, and fwd_cnt is what the kernel has", async () => {
-    const puppet = await bootPublished({ limits: { bufAlloc: 1000 } });
+    const puppet = await bootPublished({ rings, limits: { bufAlloc: 1000 } });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send(rw(hostPort, Buffer.alloc(500, "a")));
@@ -92,7 +93,7 @@ describe("payload from the guest", () => {
   });
 
   test("slow readers pin a share of the ring, then they are copied for", async () => {
-    const puppet = await bootPublished({ ringSize: 32 });
+    const puppet = await bootPublished({ rings, ringSize: 32 });
     for (let i = 0; i < 24; i++) {
       const { client, hostPort } = puppet.open();
       client.taking = false;
@@ -104,7 +105,7 @@ describe("payload from the guest", () => {
   });
 
   test("slow readers of one and the same turn pin no more than a share of the ring", async () => {
-    const puppet = await bootPublished({ ringSize: 32 });
+    const puppet = await bootPublished({ rings, ringSize: 32 });
     const slow = Array.from({ length: 30 }, () => puppet.open());
     for (const { client } of slow) client.taking = false;
     puppet.tx.used();
@@ -113,19 +114,17 @@ describe("payload from the guest", () => {
   });
 
   test("S2: a header in any number of pieces is understood", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.from("split") });
     const pieces = Array.from(bytes, (_, i) => bytes.subarray(i, i + 1));
-    puppet.tx.add(pieces);
-    puppet.tx.add([bytes.subarray(0, 20), bytes.subarray(20, 46), bytes.subarray(46)]);
-    puppet.device.notify();
-    puppet.halt();
+    const three = [bytes.subarray(0, 20), bytes.subarray(20, 46), bytes.subarray(46)];
+    puppet.sendRaw(pieces, three);
     expect(client.received.toString()).toBe("splitsplit");
   });
 
   test("a payload in hundreds of pieces is copied rather than sent in hundreds of views", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.alloc(100, "z") });
     puppet.tx.add(Array.from(bytes, (_, i) => bytes.subarray(i, i + 1)));
@@ -135,17 +134,15 @@ describe("payload from the guest", () => {
   });
 
   test("V12: a buffer may be larger than its packet", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.from("yes, and more"), len: 3 });
-    puppet.tx.add([bytes]);
-    puppet.device.notify();
-    puppet.halt();
+    puppet.sendRaw([bytes]);
     expect(client.received.toString()).toBe("yes");
   });
 
   test("V39, V7: credit comes back when the kernel has the bytes, not before", async () => {
-    const puppet = await bootPublished({ limits: { bufAlloc: 1000 } });
+    const puppet = await bootPublished({ rings, limits: { bufAlloc: 1000 } });
     const { client, hostPort } = puppet.open();
     client.taking = false;
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(600) });
@@ -160,7 +157,7 @@ describe("payload from the guest", () => {
   });
 
   test("V39: no CREDIT_UPDATE while the guest believes that a whole packet fits", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send(rw(hostPort, Buffer.alloc(65536)), rw(hostPort, Buffer.alloc(65536)));
     expect(puppet.take()).toEqual([]);
@@ -169,7 +166,7 @@ describe("payload from the guest", () => {
   });
 
   test("V7, V39: a packet that goes anyway spares the CREDIT_UPDATE", async () => {
-    const puppet = await bootPublished({ limits: { bufAlloc: 1000 }, rxBuffers: 1 });
+    const puppet = await bootPublished({ rings, limits: { bufAlloc: 1000 }, rxBuffers: 1 });
     const { client, hostPort } = puppet.open();
     client.say("fills the only buffer");
     puppet.send(rw(hostPort, Buffer.alloc(600)));
@@ -180,16 +177,16 @@ describe("payload from the guest", () => {
   });
 
   test("V17: CREDIT_REQUEST is answered by CREDIT_UPDATE", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { hostPort } = puppet.open();
     puppet.send({ op: VsockOp.CREDIT_REQUEST, hostPort });
     expect(puppet.ops()).toEqual([VsockOp.CREDIT_UPDATE]);
   });
 });
 
-describe("payload to the guest", () => {
+describe.each(RING_KINDS)("payload to the guest ($name)", (rings) => {
   test("V6: RW stops at the guest's credit, one CREDIT_REQUEST asks for more", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 6 });
     client.say("0123456789");
     expect(puppet.take()).toMatchObject([
@@ -208,7 +205,7 @@ describe("payload to the guest", () => {
   });
 
   test("a chunk is cut to the buffers that the guest posts, in order", async () => {
-    const puppet = await bootPublished({ rxBuffer: [44, 100, 28] });
+    const puppet = await bootPublished({ rings, rxBuffer: [44, 100, 28] });
     const { client } = puppet.open();
     const chunk = Buffer.from(Array.from({ length: 300 }, (_, i) => i & 255));
     client.say(chunk);
@@ -218,21 +215,21 @@ describe("payload to the guest", () => {
   });
 
   test("S2: an rx buffer in pieces of one byte is filled", async () => {
-    const puppet = await bootPublished({ rxBuffer: Array(50).fill(1), rxBuffers: 3 });
+    const puppet = await bootPublished({ rings, rxBuffer: Array(50).fill(1), rxBuffers: 3 });
     const { client } = puppet.open();
     client.say("sixsix");
     expect(Buffer.from((puppet.take()[0] as Packet).data).toString()).toBe("sixsix");
   });
 
   test("V24: used.len is the header and the payload", async () => {
-    const puppet = await bootPublished();
+    const puppet = await bootPublished({ rings });
     const { client } = puppet.open();
     client.say("12345");
     expect(puppet.rx.used()).toMatchObject([{ len: VsockHdr.sizeof + 5 }]);
   });
 
   test("connections with something to say are served in turn", async () => {
-    const puppet = await bootPublished({ rxBuffer: [45], rxBuffers: 2 });
+    const puppet = await bootPublished({ rings, rxBuffer: [45], rxBuffers: 2 });
     const one = puppet.open();
     const two = puppet.open();
     one.client.say("aaaa");
@@ -245,7 +242,7 @@ describe("payload to the guest", () => {
   });
 
   test("K16: without rx buffers one chunk waits, the socket is paused, and it goes on later", async () => {
-    const puppet = await bootPublished({ rxBuffers: 1 });
+    const puppet = await bootPublished({ rings, rxBuffers: 1 });
     const { client, hostPort } = puppet.open();
     client.say("first");
     client.say("second");

@@ -1,6 +1,5 @@
 // A guest for the vsock device, played by the test: driver half of real rings in real guest memory,
 // sockets that are plain objects, and a clock that the test turns by hand.
-import { VirtqAvail, VirtqDesc, VirtqUsed, VirtqUsedElem } from "../drivers/abi/virtio.ts";
 import { VsockHdr, VsockOp } from "../drivers/abi/vsock.ts";
 import type { DeviceHost } from "../host/device.ts";
 import type { VsockOptions } from "../host/devices/vsock/options.ts";
@@ -15,102 +14,11 @@ import type {
   Sockets,
   StreamSocket,
 } from "../host/sockets.ts";
-import { VirtQueue } from "../host/virtqueue.ts";
+import { DriverRing, type Piece } from "./driver-ring.ts";
 import { InPlaceReader } from "./in-place-reader.ts";
+import { PLAIN_RINGS, type RingKind } from "./ring-kinds.ts";
 
-/** A piece of a buffer: bytes that the device reads, or a number of bytes that it may write. */
-export type Piece = Uint8Array | number;
-
-/** Driver half of one queue. Buffers are taken from an arena of its own that wraps around. */
-class Ring {
-  readonly queue: VirtQueue;
-  interrupts = 0;
-  readonly faults: string[] = [];
-  readonly #memory: GuestMemory;
-  readonly #base: number;
-  readonly #free: number[] = [];
-  readonly #chains = new Map<number, { indexes: number[]; pieces: Uint8Array[] }>();
-  #next: number;
-  #availIdx = 0;
-  #usedIdx = 0;
-
-  constructor(memory: GuestMemory, name: string, base: number, size: number) {
-    this.#memory = memory;
-    this.#base = base;
-    this.#next = base + 0x10000;
-    for (let i = 0; i < size; i++) this.#free.push(i);
-    memory.bytes(base, 0x10000).fill(0);
-    this.queue = new VirtQueue(memory, {
-      name,
-      size,
-      desc: base,
-      avail: base + 0x8000,
-      used: base + 0xa000,
-      indirect: true,
-      eventIdx: false,
-      interrupt: () => this.interrupts++,
-      rejected: (error) => this.faults.push(error.message),
-      broken: (error) => this.faults.push(error.message),
-    });
-  }
-
-  /** Descriptors that the driver may use. */
-  get free(): number {
-    return this.#free.length;
-  }
-
-  /** Makes a buffer available; returns its head. */
-  add(pieces: readonly Piece[]): number {
-    const { view } = this.#memory;
-    const indexes = pieces.map(() => {
-      const index = this.#free.shift();
-      if (index === undefined) throw new Error("the test's ring is full");
-      return index;
-    });
-    const views = pieces.map((piece, i) => {
-      const bytes = typeof piece === "number" ? piece : piece.length;
-      if (this.#next + bytes > this.#base + 0x400000) this.#next = this.#base + 0x10000;
-      const at = this.#base + (indexes[i] as number) * VirtqDesc.sizeof;
-      view.setUint32(at + VirtqDesc.addr, this.#next, true);
-      view.setUint32(at + VirtqDesc.len, bytes, true);
-      const last = i === pieces.length - 1;
-      const flags = (last ? 0 : 1) | (typeof piece === "number" ? 2 : 0);
-      view.setUint16(at + VirtqDesc.flags, flags, true);
-      view.setUint16(at + VirtqDesc.next, last ? 0 : (indexes[i + 1] as number), true);
-      const target = this.#memory.bytes(this.#next, bytes);
-      if (typeof piece !== "number") target.set(piece);
-      this.#next += bytes;
-      return target;
-    });
-    const head = indexes[0] as number;
-    this.#chains.set(head, { indexes, pieces: views });
-    const { size } = this.queue;
-    const avail = this.#base + 0x8000;
-    view.setUint16(avail + VirtqAvail.ring + (this.#availIdx % size) * 2, head, true);
-    this.#availIdx = (this.#availIdx + 1) & 0xffff;
-    view.setUint16(avail + VirtqAvail.idx, this.#availIdx, true);
-    return head;
-  }
-
-  /** Takes back what the device has used since the last call. */
-  used(): { head: number; len: number; bytes: Uint8Array }[] {
-    const { view } = this.#memory;
-    const used = this.#base + 0xa000;
-    const out: { head: number; len: number; bytes: Uint8Array }[] = [];
-    while (this.#usedIdx !== view.getUint16(used + VirtqUsed.idx, true)) {
-      const slot = (this.#usedIdx % this.queue.size) * VirtqUsedElem.sizeof;
-      const head = view.getUint32(used + VirtqUsed.ring + slot + VirtqUsedElem.id, true);
-      const len = view.getUint32(used + VirtqUsed.ring + slot + VirtqUsedElem.len, true);
-      const chain = this.#chains.get(head);
-      if (chain === undefined) throw new Error(`head ${head} was used twice`);
-      this.#chains.delete(head);
-      this.#free.push(...chain.indexes);
-      this.#usedIdx = (this.#usedIdx + 1) & 0xffff;
-      out.push({ head, len, bytes: Uint8Array.from(Buffer.concat(chain.pieces)) });
-    }
-    return out;
-  }
-}
+export type { Piece };
 
 export interface Packet {
   op: number;
@@ -303,6 +211,8 @@ const NOBODY: SocketEvents = {
 };
 
 export interface PuppetOptions extends VsockOptions {
+  /** Without either feature by default. */
+  readonly rings?: RingKind;
   readonly ringSize?: number;
   readonly sharedMemory?: boolean;
   /** Pieces of every rx buffer. */
@@ -316,9 +226,9 @@ export class VsockPuppet {
   readonly memory: GuestMemory;
   readonly network = new FakeNetwork();
   readonly device: VsockDevice;
-  rx!: Ring;
-  tx!: Ring;
-  events!: Ring;
+  rx!: DriverRing;
+  tx!: DriverRing;
+  events!: DriverRing;
   /** Times that the device asked for the guest's turn. */
   turns = 0;
   /** Called at each of them, as the guest would be; in a machine it would be later. */
@@ -351,9 +261,10 @@ export class VsockPuppet {
   /** Brings the rings up and posts rx buffers. */
   boot(): void {
     const size = this.#options.ringSize ?? 256;
-    this.rx = new Ring(this.memory, "vsock rx", 0x100000, size);
-    this.tx = new Ring(this.memory, "vsock tx", 0x600000, size);
-    this.events = new Ring(this.memory, "vsock event", 0xb00000, 8);
+    const kind = this.#options.rings ?? PLAIN_RINGS;
+    this.rx = new DriverRing(this.memory, "vsock rx", 0x100000, size, kind);
+    this.tx = new DriverRing(this.memory, "vsock tx", 0x600000, size, kind);
+    this.events = new DriverRing(this.memory, "vsock event", 0xb00000, 8, kind);
     const { features = this.device.features } = this.#options;
     const queues = [this.rx.queue, this.tx.queue, this.events.queue];
     this.device.activate(queues, features);
@@ -361,10 +272,10 @@ export class VsockPuppet {
     this.halt();
   }
 
-  /** Makes rx buffers available and kicks. */
+  /** Makes rx buffers available, and kicks if the device asked for it. */
   post(count: number, pieces: readonly Piece[] = this.#options.rxBuffer ?? [4096]): void {
     for (let i = 0; i < count; i++) this.rx.add(pieces);
-    this.device.notify();
+    if (this.rx.kick()) this.device.notify();
   }
 
   /** The guest halts. */
@@ -376,8 +287,13 @@ export class VsockPuppet {
 
   /** The guest sends packets in one turn. */
   send(...packets: Partial<Packet>[]): void {
-    for (const packet of packets) this.tx.add([encode(packet)]);
-    this.device.notify();
+    this.sendRaw(...packets.map((packet) => [encode(packet)]));
+  }
+
+  /** The guest sends buffers, whatever is in them, in one turn. */
+  sendRaw(...buffers: Piece[][]): void {
+    for (const pieces of buffers) this.tx.add(pieces);
+    if (this.tx.kick()) this.device.notify();
     this.halt();
   }
 

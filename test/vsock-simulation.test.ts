@@ -2,6 +2,7 @@
 // happens, nothing throws, limits hold, and once all clients have left nothing is held any more.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
+import { RING_KINDS, type RingKind } from "./ring-kinds.ts";
 import { type FakeSocket, type Packet, type PuppetOptions, VsockPuppet } from "./vsock-puppet.ts";
 
 const CONNECTIONS_MAX = 8;
@@ -39,6 +40,7 @@ class Chaos {
       connect: new Map([[7, { host: "127.0.0.1", port: 9 }]]),
       limits: { connections: CONNECTIONS_MAX, bufAlloc: 4096 },
       ringSize: 64,
+      rings: RING_KINDS[seed % RING_KINDS.length] as RingKind,
       ...guest,
     });
   }
