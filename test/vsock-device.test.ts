@@ -115,7 +115,7 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("more clients than the limit are closed at once, and the others go on", async () => {
+  test("K11: more clients than the limit are closed at once, and the others go on", async () => {
     const puppet = await bootPublished({ rings, limits: { connections: 1 } });
     const { client, hostPort } = puppet.open();
     expect(puppet.network.client().calls).toEqual(["close"]);

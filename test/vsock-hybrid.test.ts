@@ -57,7 +57,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
   });
 
   test.each(["connect 80\n", "Connect  80\r\n", " CONNECT 80 \n", "CONNECT 4294967294\n"])(
-    "the command %j is understood",
+    "H1: the command %j is understood",
     async (line) => {
       const puppet = await boot({ rings });
       puppet.network.client().say(line);
@@ -65,7 +65,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     },
   );
 
-  test("a command in pieces is understood, and what follows it belongs to the stream", async () => {
+  test("H1: a command in pieces is understood, and what follows it belongs to the stream", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     for (const piece of ["CON", "NECT", " 8", "0"]) client.say(piece);
@@ -90,7 +90,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     ["an empty line", "\n"],
     ["a line that is too long", `CONNECT ${" ".repeat(22)}80\n`],
     ["no end of the line", "C".repeat(32)],
-  ])("%s closes the connection", async (_, line) => {
+  ])("H1: %s closes the connection", async (_, line) => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.say(line);
@@ -100,13 +100,13 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.device.stats).toMatchObject({ connections: 0, refused: 1 });
   });
 
-  test("a line of 32 bytes with its newline is not too long", async () => {
+  test("H1: a line of 32 bytes with its newline is not too long", async () => {
     const puppet = await boot({ rings });
     puppet.network.client().say(`CONNECT ${" ".repeat(21)}80\n`);
     expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
   });
 
-  test("a client that says nothing is closed after two seconds", async () => {
+  test("H7: a client that does not finish its line is closed after two seconds", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.say("CONN");
@@ -117,7 +117,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.timers).toBe(0);
   });
 
-  test("a client that leaves without a command leaves nothing behind", async () => {
+  test("H2: a client that leaves without a command leaves nothing behind", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.fail();
@@ -128,7 +128,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.device.stats).toMatchObject({ connections: 0, refused: 2 });
   });
 
-  test("V14: a port on which nobody listens closes the connection without an answer", async () => {
+  test("V14, H8: a port on which nobody listens closes the connection without an answer", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.say("CONNECT 81\n");

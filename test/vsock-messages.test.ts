@@ -97,7 +97,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.RST]); // now it is known to be too long
   });
 
-  test("parts are cut at the guest's buffers and at its credit, marks stand at the end", async () => {
+  test("V18: parts are cut at the guest's buffers and at its credit, marks stand at the end", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet, 10_000);
     client.say(framed(pattern(9000)));
@@ -123,7 +123,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
     expect(rest).toMatchObject([{ len: 2004, flags: EOM }]);
   });
 
-  test("a message larger than the guest's buffer ends the connection, on both sides", async () => {
+  test("V37: a message larger than the guest's buffer ends the connection, on both sides", async () => {
     const puppet = await boot({ rings });
     const { client } = open(puppet, 1000);
     client.say(framed(bytes("fine")));
@@ -174,7 +174,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
-  test("a message stands behind its length, in whatever parts it came", async () => {
+  test("V18: a message stands behind its length, in whatever parts it came", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     const rw = (data: Uint8Array, flags: number) =>
@@ -234,7 +234,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     expect(client.sends.at(-1)?.length).toBeLessThan(20);
   });
 
-  test("a message that fills the credit and does not end is a reset", async () => {
+  test("K14: a message that fills the credit and does not end is a reset", async () => {
     const puppet = await bootPublished({ rings, seqpacket: [80], limits: { bufAlloc: 8192 } });
     const { hostPort } = open(puppet);
     const packet = { op: VsockOp.RW, type: SEQPACKET, hostPort, data: pattern(4096) };
