@@ -283,6 +283,7 @@ export class VsockPuppet {
     this.device.halted();
     this.rx.queue.signal();
     this.tx.queue.signal();
+    this.events.queue.signal();
   }
 
   /** The guest sends packets in one turn. */
