@@ -193,10 +193,10 @@ export class FakeNetwork implements Sockets {
     return socket;
   }
 
-  /** A client connects to the first published port. */
-  client(): FakeSocket {
+  /** A client connects to a published port: the first one, unless told otherwise. */
+  client(published = 0): FakeSocket {
     const socket = new FakeSocket(NOBODY);
-    (this.acceptors[0] as Acceptor).accepted(socket);
+    (this.acceptors[published] as Acceptor).accepted(socket);
     return socket;
   }
 }
