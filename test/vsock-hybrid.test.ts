@@ -56,14 +56,17 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.device.stats.bytesFromGuest).toBe(5);
   });
 
-  test.each(["connect 80\n", "Connect  80\r\n", " CONNECT 80 \n", "CONNECT 4294967294\n"])(
-    "H1: the command %j is understood",
-    async (line) => {
-      const puppet = await boot({ rings });
-      puppet.network.client().say(line);
-      expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
-    },
-  );
+  test.each([
+    "connect 80\n",
+    "Connect  80\r\n",
+    " CONNECT 80 \n",
+    "CONNECT 4294967294\n",
+    "CONNECT 000000000080\n",
+  ])("H1: the command %j is understood", async (line) => {
+    const puppet = await boot({ rings });
+    puppet.network.client().say(line);
+    expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
+  });
 
   test("H1: a command in pieces is understood, and what follows it belongs to the stream", async () => {
     const puppet = await boot({ rings });
@@ -87,13 +90,15 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     ["a port and more", "CONNECT 80 81\n"],
     ["a negative port", "CONNECT -1\n"],
     ["a port out of range", "CONNECT 4294967295\n"],
+    ["a sign", "CONNECT +80\n"],
+    ["a space that is not ASCII", "CONNECT\xa080\n"],
     ["an empty line", "\n"],
     ["a line that is too long", `CONNECT ${" ".repeat(22)}80\n`],
     ["no end of the line", "C".repeat(32)],
   ])("H1: %s closes the connection", async (_, line) => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
-    client.say(line);
+    client.say(Buffer.from(line, "latin1"));
     expect(client.calls).toEqual(["close"]);
     expect(puppet.take()).toEqual([]);
     client.events.closed();

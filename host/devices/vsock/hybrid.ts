@@ -107,9 +107,9 @@ class Handshake implements SocketEvents {
   }
 }
 
-/** -1: it is no request. */
+/** As Firecracker reads it, but that nothing may follow the port. -1: it is no request. */
 function requestedPort(line: string): number {
-  const found = /^connect\s+(\d{1,10})$/i.exec(line.trim());
+  const found = /^[\t-\r ]*connect[\t-\r ]+(\d+)[\t-\r ]*$/i.exec(line);
   const port = found === null ? -1 : Number(found[1]);
   return port <= PORT_MAX ? port : -1;
 }
