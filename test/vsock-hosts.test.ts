@@ -152,7 +152,7 @@ describe.each(RING_KINDS)("clients that come all at once ($name)", (rings) => {
         expect(served.map(({ received }) => received.length)).toEqual(Array(50).fill(10));
         for (const client of clients) client.events.closed();
         expectNothingHeld(puppet);
-        expect(puppet.device.stats.refused).toBe((round + 1) * 436);
+        expect(puppet.device.stats.refused).toBe((round + 1) * 450);
       }
       expect(windowOf(puppet, puppet.open().hostPort).bufAlloc).toBe(bufAlloc);
     },

@@ -91,6 +91,7 @@ export class Connection implements SocketEvents {
   /** A sound packet of the guest. True: the connection keeps the chain until it is sent. */
   receive(packet: GuestPacket, chain: Chain): boolean {
     if (packet.op === VsockOp.RST) {
+      if (this.#state === State.Requesting && this.#peer.open) this.#hub.stats.refused++;
       // V14, V16. The client is reset too, unless the guest had closed before.
       if (this.#state < State.Tail) this.#breakOff();
       this.#forget();

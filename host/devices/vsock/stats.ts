@@ -26,8 +26,9 @@ export interface ConnectionStats extends Traffic {
 export interface VsockStats extends Traffic {
   /** Connections now, with those whose socket still drains. */
   connections: number;
-  /** Begun by clients and other guests, and those of them that the guest or a limit turned away. */
+  /** Begun by clients and other guests: the guest was asked, or will be. */
   accepted: number;
+  /** Of them, turned away by the guest; and clients that it was not asked about. */
   refused: number;
   /** Begun by the guest. */
   connected: number;
