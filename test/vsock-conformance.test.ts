@@ -1,5 +1,5 @@
 // What virtio 5.10 and the rings of 2.7 ask of the vsock device, statement by statement, where no
-// other file has it: vsock-titles.test.ts knows which there are.
+// other file has it: vsock-titles.test.ts sees to it that there is none without a test.
 import { describe, expect, test } from "vitest";
 import {
   VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,

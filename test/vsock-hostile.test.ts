@@ -128,7 +128,8 @@ describe.each(RING_KINDS)("packets ($name)", (rings) => {
   test.each([
     ["a forged source", { srcCid: 4 }],
     ["another destination", { dstCid: 3 }],
-    ["upper bits", { cidHigh: 1 }],
+    ["upper bits of the source", { cidHigh: 1 }],
+    ["upper bits of the destination", { dstCidHigh: 1 }],
   ])("K4, V8, V23, V31: a CID with %s drops the packet", async (_, cid) => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RST, hostPort, ...cid }, { op: VsockOp.RW, hostPort: 9, ...cid });
@@ -151,6 +152,23 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
       expect(puppet.ops()).toEqual([VsockOp.RST]);
       expect(client.calls).toEqual(["reset"]);
       expect(client.received).toHaveLength(0);
+    },
+  );
+
+  test.each([VsockOp.RW, VsockOp.SHUTDOWN, VsockOp.CREDIT_REQUEST, VsockOp.RESPONSE])(
+    "K5: operation %i of the guest behind its own REQUEST, before RESPONSE, is answered by RST",
+    (op) => {
+      const puppet = new VsockPuppet({ rings, connect: new Map([[7, TARGET]]) });
+      puppet.boot();
+      puppet.send(
+        { op: VsockOp.REQUEST, hostPort: 7 },
+        { op, hostPort: 7, data: Buffer.from("x") },
+      );
+      const socket = puppet.network.connects[0]?.socket as FakeSocket;
+      expect([socket.calls, socket.received.length]).toEqual([["reset"], 0]);
+      socket.events.closed();
+      expect(puppet.ops()).toEqual([VsockOp.RST]);
+      expect(puppet.device.stats.connections).toBe(0);
     },
   );
 
@@ -335,6 +353,82 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     }
     expect(ports).toEqual(Array.from({ length: 400 }, (_, i) => i));
     expect(puppet.tx.used()).toHaveLength(44);
+  });
+
+  test("K12: resets that connections owe are bounded by their number, and then packets wait", async () => {
+    const connect = new Map([[7, TARGET]]);
+    const limits = { connections: 10 };
+    const options = { rings, connect, limits, ringSize: 1024, rxBuffers: 0 };
+    const puppet = new VsockPuppet(options);
+    puppet.boot();
+    const each = (guestPort: number) => [
+      { op: VsockOp.REQUEST, hostPort: 7, guestPort },
+      { op: 99, hostPort: 7, guestPort },
+    ];
+    puppet.send(...Array.from({ length: 400 }, (_, i) => each(i)).flat());
+    // Ten that were connections, and 256 of the list; REQUEST and what follows it are one each.
+    expect(puppet.network.connects).toHaveLength(10);
+    expect(puppet.tx.used()).toHaveLength(10 * 2 + 256);
+    for (const { socket } of puppet.network.connects) {
+      expect(socket.calls).toEqual(["reset"]);
+      socket.events.closed();
+    }
+    puppet.post(1000);
+    puppet.halt();
+    for (let answers = puppet.ops(); answers.length > 0; answers = puppet.ops()) {
+      expect(new Set(answers)).toEqual(new Set([VsockOp.RST]));
+    }
+    expect(puppet.tx.queue.available + puppet.tx.queue.inFlight).toBe(0);
+    for (const { socket } of puppet.network.connects.splice(10)) socket.events.closed();
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("K12, V30: a flood of RST is answered by nothing", async () => {
+    const { puppet, bystanderLives } = await attack({ rings });
+    for (let i = 0; i < 20; i++) {
+      puppet.send(...Array.from({ length: 200 }, (_, k) => ({ op: VsockOp.RST, hostPort: k })));
+      expect(puppet.tx.used()).toHaveLength(200);
+    }
+    expect(puppet.take()).toEqual([]);
+    bystanderLives();
+  });
+
+  test("K16: a guest that gives no rx buffers back holds a chunk of each client, and no more", async () => {
+    const puppet = await bootPublished({ rings, rxBuffers: 20 });
+    const open = Array.from({ length: 10 }, () => puppet.open());
+    puppet.take(false);
+    for (const { client } of open) {
+      for (let i = 0; i < 5; i++) if (!client.paused) client.say(Buffer.alloc(65536, i));
+    }
+    expect(open.every(({ client }) => client.paused)).toBe(true);
+    const late = Array.from({ length: 5 }, () => puppet.network.client());
+    puppet.advance(2250); // the guest has not heard of them
+    expect(late.every(({ calls }) => calls[0] === "reset")).toBe(true);
+    for (const client of [...late, ...open.map((one) => one.client)]) client.fail();
+    expect(puppet.device.stats.connections).toBe(10); // it has heard of those
+    puppet.rx.used();
+    puppet.post(20);
+    puppet.halt();
+    expect(puppet.ops()).toEqual(Array(10).fill(VsockOp.RST));
+    expect(puppet.device.stats.connections).toBe(0);
+  });
+
+  test("K13, V34: a flood of empty messages becomes no message, and costs nothing", async () => {
+    const puppet = await bootPublished({ rings, seqpacket: [80] });
+    const client = puppet.network.client();
+    const [{ hostPort }] = puppet.take() as [Packet];
+    puppet.send({ op: VsockOp.RESPONSE, hostPort, type: 2 });
+    client.taking = false;
+    const packet = { op: VsockOp.RW, hostPort, type: 2 };
+    puppet.send({ ...packet, data: Buffer.from("first"), flags: 1 });
+    puppet.tx.used();
+    for (let i = 0; i < 10; i++) {
+      puppet.send(...Array.from({ length: 100 }, (_, k) => ({ ...packet, flags: k & 3 })));
+      expect(puppet.tx.used()).toHaveLength(100);
+    }
+    client.take();
+    expect(client.received.toString("latin1")).toBe("\x05\0\0\0first");
+    expect(puppet.take()).toEqual([]);
   });
 
   test("K13, V34: a flood of empty RW costs nothing", async () => {

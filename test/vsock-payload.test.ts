@@ -113,7 +113,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.tx.queue.inFlight).toBeLessThanOrEqual(16);
   });
 
-  test("S2: a header in any number of pieces is understood", async () => {
+  test("K2, S2: a header in any number of pieces is understood", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.from("split") });

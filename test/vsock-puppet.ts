@@ -29,7 +29,9 @@ export interface Packet {
   type: number;
   srcCid: number;
   dstCid: number;
+  /** Upper half of the source, when the guest sends it; of either, when it receives it. */
   cidHigh: number;
+  dstCidHigh?: number;
   bufAlloc: number;
   fwdCnt: number;
   data: Uint8Array;
@@ -43,6 +45,7 @@ export function encode(packet: Partial<Packet>): Uint8Array {
   view.setUint32(VsockHdr.src_cid, packet.srcCid ?? 3, true);
   view.setUint32(VsockHdr.src_cid + 4, packet.cidHigh ?? 0, true);
   view.setUint32(VsockHdr.dst_cid, packet.dstCid ?? 2, true);
+  view.setUint32(VsockHdr.dst_cid + 4, packet.dstCidHigh ?? 0, true);
   view.setUint32(VsockHdr.src_port, packet.guestPort ?? 80, true);
   view.setUint32(VsockHdr.dst_port, packet.hostPort ?? 0, true);
   view.setUint32(VsockHdr.len, packet.len ?? data.length, true);

@@ -20,7 +20,7 @@ function postEvents(puppet: VsockPuppet, ...sizes: number[]): void {
 }
 
 describe.each(RING_KINDS)("the device ($name)", (rings) => {
-  test("V20, V21: tells the guest, resets its clients, and answers to the new CID alone", async () => {
+  test("V20, V21, V22: tells the guest, resets its clients, and answers to the new CID alone", async () => {
     const puppet = await bootPublished({ rings });
     postEvents(puppet, 4, 4);
     const { client, hostPort } = puppet.open();
