@@ -8,6 +8,7 @@ import {
   Status,
   usedBytes,
   VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
   VIRTQ_DESC_F_INDIRECT,
   VIRTQ_DESC_F_NEXT,
   VIRTQ_DESC_F_WRITE,
@@ -24,7 +25,10 @@ import { RegisterFile } from "../host/mmio.ts";
 export interface PuppetOptions {
   /** Is EVENT_IDX offered and accepted? Default true. */
   readonly eventIdx?: boolean;
-  /** Are chains put into indirect tables? Default false. */
+  /**
+   * Are chains put into indirect tables? Not by default, and where it is false the feature is not
+   * offered, either.
+   */
   readonly indirect?: boolean;
   /** Guest memory in pages of 64 KiB. Default 64. */
   readonly pages?: number;
@@ -88,7 +92,9 @@ export class RingPuppet {
       raise: () => this.interrupts++,
       lower: () => {},
       log: (message) => this.logs.push(message),
-      withheld: options.eventIdx === false ? 1n << BigInt(VIRTIO_F_EVENT_IDX) : 0n,
+      withheld:
+        (options.eventIdx === false ? 1n << BigInt(VIRTIO_F_EVENT_IDX) : 0n) |
+        (options.indirect === false ? 1n << BigInt(VIRTIO_F_INDIRECT_DESC) : 0n),
     });
     device.attach({
       memory: this.memory,

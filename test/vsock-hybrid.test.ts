@@ -56,6 +56,23 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.device.stats.bytesFromGuest).toBe(5);
   });
 
+  test("V18: where messages are carried the answer stands in front of the first one", async () => {
+    const puppet = await boot({ rings, seqpacket: [80] });
+    const client = puppet.network.client();
+    client.say("CONNECT 80\n\x02\0\0\0hi\x03\0");
+    const [{ hostPort, type }] = puppet.take() as [Packet];
+    expect(type).toBe(2);
+    const data = Buffer.from("ho");
+    puppet.send(
+      { op: VsockOp.RESPONSE, hostPort, type },
+      { op: VsockOp.RW, hostPort, type, data, flags: 1 },
+    );
+    expect(client.received.toString("latin1")).toBe(`OK ${hostPort}\n\x02\0\0\0ho`);
+    expect(puppet.take()).toMatchObject([{ op: VsockOp.RW, len: 2, flags: 1 }]);
+    client.say("\0\0you");
+    expect(puppet.take()).toMatchObject([{ op: VsockOp.RW, len: 3, flags: 1 }]);
+  });
+
   test.each([
     "connect 80\n",
     "Connect  80\r\n",

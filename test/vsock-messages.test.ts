@@ -234,6 +234,22 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     expect(client.sends.at(-1)?.length).toBeLessThan(20);
   });
 
+  test("H3: messages of a byte behind a client that takes nothing end with the credit", async () => {
+    const puppet = await boot({ rings, limits: { bufAlloc: 2000 } });
+    const { client, hostPort } = open(puppet);
+    client.taking = false;
+    const packet = { op: VsockOp.RW, type: SEQPACKET, hostPort, data: bytes("x"), flags: EOM };
+    for (let i = 0; i < 2000; i++) {
+      puppet.send(packet);
+      puppet.tx.used();
+    }
+    expect(client.calls).toEqual([]);
+    puppet.send(packet);
+    expect(client.calls).toEqual(["reset"]);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(puppet.device.stats.copiedFromGuest).toBeLessThanOrEqual(2000);
+  });
+
   test("K14: a message that fills the credit and does not end is a reset", async () => {
     const puppet = await bootPublished({ rings, seqpacket: [80], limits: { bufAlloc: 8192 } });
     const { hostPort } = open(puppet);

@@ -1,10 +1,11 @@
 // The vsock device behind its register file, as a real driver meets it: features, rings, kicks.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { COMMAND_LINE_ADDRESS } from "../drivers/abi/boot.ts";
 import { INTERRUPT_USED_BUFFER, Mmio } from "../drivers/abi/virtio.ts";
 import { VSOCK_QUEUE_RX, VSOCK_QUEUE_TX, VsockOp } from "../drivers/abi/vsock.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
-import { type PuppetOptions, RingPuppet } from "./ring-puppet.ts";
+import { RING_KINDS, type RingKind } from "./ring-kinds.ts";
+import { RingPuppet } from "./ring-puppet.ts";
 import { decode, encode, FakeNetwork, type Packet } from "./vsock-puppet.ts";
 import { machine } from "./wat-machine.ts";
 
@@ -14,8 +15,8 @@ class Driver {
   readonly device = new VsockDevice({ sockets: this.network, cid: 5 });
   readonly rings: RingPuppet;
 
-  constructor(options: PuppetOptions) {
-    this.rings = new RingPuppet(this.device, { ...options, queueSize: 16 });
+  constructor({ eventIdx, indirect }: RingKind) {
+    this.rings = new RingPuppet(this.device, { eventIdx, indirect, queueSize: 16 });
   }
 
   send(packet: Partial<Packet>): void {
@@ -35,43 +36,41 @@ class Driver {
   }
 }
 
-test.each([
-  { eventIdx: false, indirect: false },
-  { eventIdx: true, indirect: false },
-  { eventIdx: true, indirect: true },
-])("S12, S13: streams run over rings with %o", async (options) => {
-  const driver = new Driver(options);
-  expect(driver.rings.read(Mmio.Config)).toBe(5);
-  await driver.device.publish({ port: 4000, guestPort: 80 });
-  const client = driver.network.client();
-  const [request] = driver.receive() as [Packet];
-  expect(request).toMatchObject({ op: VsockOp.REQUEST, dstCid: 5 });
-  driver.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
-  let fwdCnt = 0;
-  for (let i = 0; i < 100; i++) {
-    client.say(`to guest ${i}`);
-    const [packet] = driver.receive() as [Packet];
-    expect(Buffer.from(packet.data).toString()).toBe(`to guest ${i}`);
-    expect(driver.rings.acknowledge()).toBe(INTERRUPT_USED_BUFFER);
-    fwdCnt += packet.len;
-    const data = Buffer.from(`to client ${i} `);
-    driver.send({ op: VsockOp.RW, hostPort: request.hostPort, data, fwdCnt });
-    expect(driver.rings.used(VSOCK_QUEUE_TX).length).toBeGreaterThan(0);
-  }
-  expect(client.received.toString()).toContain("to client 98 to client 99 ");
-});
+describe.each(RING_KINDS)("a driver ($name)", (rings) => {
+  test("S12, S13: streams run over its rings", async () => {
+    const driver = new Driver(rings);
+    expect(driver.rings.read(Mmio.Config)).toBe(5);
+    await driver.device.publish({ port: 4000, guestPort: 80 });
+    const client = driver.network.client();
+    const [request] = driver.receive() as [Packet];
+    expect(request).toMatchObject({ op: VsockOp.REQUEST, dstCid: 5 });
+    driver.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
+    let fwdCnt = 0;
+    for (let i = 0; i < 100; i++) {
+      client.say(`to guest ${i}`);
+      const [packet] = driver.receive() as [Packet];
+      expect(Buffer.from(packet.data).toString()).toBe(`to guest ${i}`);
+      expect(driver.rings.acknowledge()).toBe(INTERRUPT_USED_BUFFER);
+      fwdCnt += packet.len;
+      const data = Buffer.from(`to client ${i} `);
+      driver.send({ op: VsockOp.RW, hostPort: request.hostPort, data, fwdCnt });
+      expect(driver.rings.used(VSOCK_QUEUE_TX).length).toBeGreaterThan(0);
+    }
+    expect(client.received.toString()).toContain("to client 98 to client 99 ");
+  });
 
-test("M3, C9: a reset by the driver resets clients, and the device serves the next driver", async () => {
-  const driver = new Driver({});
-  await driver.device.publish({ port: 4000, guestPort: 80 });
-  const client = driver.network.client();
-  const [request] = driver.receive() as [Packet];
-  driver.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
-  driver.rings.initialise();
-  expect(client.calls).toEqual(["reset"]);
-  client.events.closed();
-  driver.network.client();
-  expect(driver.receive()).toMatchObject([{ op: VsockOp.REQUEST }]);
+  test("M3, C9: a reset by the driver resets clients, and the device serves the next driver", async () => {
+    const driver = new Driver(rings);
+    await driver.device.publish({ port: 4000, guestPort: 80 });
+    const client = driver.network.client();
+    const [request] = driver.receive() as [Packet];
+    driver.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
+    driver.rings.initialise();
+    expect(client.calls).toEqual(["reset"]);
+    client.events.closed();
+    driver.network.client();
+    expect(driver.receive()).toMatchObject([{ op: VsockOp.REQUEST }]);
+  });
 });
 
 test("two vsock devices in one machine have windows, guests' addresses and clients of their own", async () => {
