@@ -239,6 +239,19 @@ describe.each(RING_KINDS)("both ends at once ($name)", (rings) => {
     },
   );
 
+  test("H5, G32: a tail whose reader vanishes while RST waits for an rx buffer comes back", async () => {
+    const { puppet, client, hostPort } = await boot({ rxBuffers: 1 });
+    client.taking = false;
+    puppet.send(rw(hostPort, 100), { op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
+    puppet.send(rw(hostPort, 100));
+    client.fail();
+    puppet.tx.used();
+    expect(puppet.tx.queue.inFlight).toBe(0);
+    expect(puppet.ops()).toEqual([VsockOp.RW]);
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expectNothingHeld(puppet);
+  });
+
   test("H5: a target that resets while RESPONSE waits for an rx buffer is RST, and no RESPONSE", () => {
     const puppet = new VsockPuppet({ rings, rxBuffers: 0, connect: new Map([[7, TARGET]]) });
     puppet.boot();

@@ -273,8 +273,8 @@ export class Connection implements SocketEvents {
   closed(): void {
     this.#peer.open = false;
     this.#in.end();
+    if (this.#state >= State.Resetting) this.#out.drop(); // its tail
     if (this.#state === State.Gone) {
-      this.#out.drop();
       this.#hub.gone(this);
     } else if (this.#state === State.Established && this.#peer.ended && this.#peer.endSent) {
       this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH); // behind the chunk that is left
