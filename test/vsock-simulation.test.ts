@@ -23,6 +23,7 @@ function random(seed: number): () => number {
 const GUESTS: Readonly<Record<string, PuppetOptions>> = {
   "copied to": { rxBuffer: [44, 50], rxBuffers: 4 },
   "read into": { rxBuffer: [44, 700], rxBuffers: 12, receive: "in-place" },
+  "given messages": { rxBuffer: [44, 300], rxBuffers: 8, seqpacket: [80, 7, 1000] },
   "read into, inline": { rxBuffer: [20_044], rxBuffers: 8, receive: "adaptive" },
 };
 
@@ -32,10 +33,12 @@ class Chaos {
   readonly #sockets = new Set<FakeSocket>();
   readonly #hostPorts = [7, 8, 2 ** 30];
   readonly #ended = new Set<FakeSocket>();
+  readonly #types: readonly number[];
   #connects = 0;
 
   constructor(seed: number, guest: PuppetOptions) {
     this.#random = random(seed);
+    this.#types = guest.seqpacket === undefined ? [1] : [1, 2, 2, 2, 2];
     this.puppet = new VsockPuppet({
       connect: new Map([[7, { host: "127.0.0.1", port: 9 }]]),
       limits: { connections: CONNECTIONS_MAX, bufAlloc: 4096 },
@@ -51,6 +54,8 @@ class Chaos {
     else if (pick < 0.5) this.#guestActs();
     else if (pick < 0.6) this.#guestTakes();
     else if (pick < 0.65) this.puppet.advance(this.#below(3000));
+    else if (pick < 0.652) this.#reset();
+    else if (pick < 0.654) this.puppet.device.resetTransport();
     else this.#clientActs();
     this.puppet.tx.used();
     this.#adopt();
@@ -77,13 +82,22 @@ class Chaos {
     return values[this.#below(values.length)] as T;
   }
 
+  /** The driver begins anew, in the middle of everything. */
+  #reset(): void {
+    const { rx, tx, events, device } = this.puppet;
+    for (const ring of [rx, tx, events]) ring.detach();
+    device.reset();
+    this.puppet.boot();
+  }
+
   #guestTakes(): number {
     const packets = this.puppet.take();
     for (const packet of packets) {
       if (!this.#hostPorts.includes(packet.hostPort)) this.#hostPorts.push(packet.hostPort);
       const refuses = this.#random() < 0.2 || this.puppet.tx.free === 0;
       if (packet.op !== VsockOp.REQUEST || refuses) continue;
-      this.puppet.send({ op: VsockOp.RESPONSE, hostPort: packet.hostPort });
+      const { hostPort, type } = packet;
+      this.puppet.send({ op: VsockOp.RESPONSE, hostPort, type });
     }
     return packets.length;
   }
@@ -98,6 +112,7 @@ class Chaos {
         hostPort: this.#any(this.#hostPorts.slice(-CONNECTIONS_MAX)),
         guestPort: this.#any(GUEST_PORTS),
         flags: this.#below(4),
+        type: this.#any(this.#types),
         bufAlloc: this.#any([0, 10, 1000, 0xffffffff]),
         fwdCnt: this.#any([0, 0, 50, 0xffffffff]),
         len: this.#below(50) === 0 ? 5000 : data.length,
@@ -114,7 +129,7 @@ class Chaos {
     const pick = this.#random();
     if (pick < 0.4) {
       if (!socket.paused && !this.#ended.has(socket)) {
-        socket.say(Buffer.alloc(this.#any([1, 65536])));
+        socket.say(Buffer.alloc(this.#any([1, 3, 65536]), this.#any([0, 1, 20])));
       }
       socket.canLand = this.#random() < 0.8;
       socket.deliver();
