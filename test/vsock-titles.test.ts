@@ -27,7 +27,7 @@ function named(source: string): string[] {
 }
 
 test("each has a test whose title begins with its number, on every kind of ring", () => {
-  const files = readdirSync("test").filter((name) => /^vsock-.*\.test\.ts$/.test(name));
+  const files = readdirSync("test").filter((name) => /^vsock-(?!driver).*\.test\.ts$/.test(name));
   const found = new Set(files.flatMap((name) => named(readFileSync(`test/${name}`, "utf8"))));
   expect(STATEMENTS.filter((number) => !found.has(number))).toEqual([]);
 });
