@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Mmio, Status } from "../drivers/abi/virtio.ts";
 import { Machine } from "../host/machine.ts";
 import { compileGuest } from "./guest.ts";
-import { RINGS } from "./rings.ts";
+import { RINGS } from "./ring-kinds.ts";
 import { ScriptedVsock, SocketGuest } from "./socket-guest.ts";
 
 const image = await compileGuest("test/guest/sockets.ts");

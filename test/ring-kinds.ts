@@ -29,3 +29,6 @@ export const RING_KINDS: readonly RingKind[] = [
 
 /** Rings without either feature. */
 export const PLAIN_RINGS = RING_KINDS[0] as RingKind;
+
+/** The same for a driver: its name, and GuestOptions.withheld. */
+export const RINGS = RING_KINDS.map(({ name, withheld }) => [name, withheld] as const);

@@ -5,7 +5,7 @@ import type { VirtioDevice } from "../host/device.ts";
 import { GuestPanic } from "../host/hypercall.ts";
 import type { Chain, VirtQueue } from "../host/virtqueue.ts";
 import { compileGuest, runGuest } from "./guest.ts";
-import { RINGS } from "./rings.ts";
+import { RINGS } from "./ring-kinds.ts";
 
 const image = await compileGuest("test/guest/virtqueue.ts");
 

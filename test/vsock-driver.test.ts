@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { VsockOp } from "../drivers/abi/vsock.ts";
-import { RINGS } from "./rings.ts";
+import { RINGS } from "./ring-kinds.ts";
 import { bytes, GUEST_CID, type GuestOptions, socketGuests } from "./socket-guest.ts";
 
 const make = await socketGuests();
