@@ -107,9 +107,9 @@ class Handshake implements SocketEvents {
   }
 }
 
-/** As Firecracker reads it, but that nothing may follow the port. -1: it is no request. */
+/** As Firecracker reads it: further words do not matter. -1: it is no request. */
 function requestedPort(line: string): number {
-  const found = /^[\t-\r ]*connect[\t-\r ]+(\d+)[\t-\r ]*$/i.exec(line);
+  const found = /^[\t-\r ]*connect[\t-\r ]+\+?(\d+)(?:[\t-\r ]|$)/i.exec(line);
   const port = found === null ? -1 : Number(found[1]);
   return port <= PORT_MAX ? port : -1;
 }
