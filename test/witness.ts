@@ -1,8 +1,35 @@
 // Programs that are not part of the project: CI installs them, elsewhere their absence is named.
+import { spawnSync } from "node:child_process";
 import { test } from "vitest";
-import { has } from "./appliance.ts";
+import { has, makeFolder } from "./appliance.ts";
 
 export function witness(program: string, title: string, body: () => Promise<void>): void {
   if (has(program)) test(`${title} (${program})`, body);
-  else test.skip(`${title}: ${program} is not installed`, () => {});
+  else missing(`${title}: ${program} is not installed`);
+}
+
+function missing(title: string): void {
+  test.skip(title, () => {});
+}
+
+/** With a disk of its own of that size, which only root can mount. */
+export function onSmallDisk(bytes: number, title: string, body: (folder: string) => void): void {
+  const mount = (folder: string) =>
+    spawnSync("mount", ["-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", folder]).status === 0;
+  const unmount = (folder: string) => spawnSync("umount", ["-l", folder]);
+  const probe = makeFolder();
+  if (!mount(probe)) {
+    missing(`${title}: no right to mount`);
+    return;
+  }
+  unmount(probe);
+  test(title, () => {
+    const folder = makeFolder();
+    if (!mount(folder)) throw new Error("mount: failed");
+    try {
+      body(folder);
+    } finally {
+      unmount(folder);
+    }
+  });
 }

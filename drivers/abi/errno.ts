@@ -22,10 +22,12 @@ export const enum Errno {
   EINVAL = 22,
   ENFILE = 23,
   EMFILE = 24,
+  ETXTBSY = 26,
   EFBIG = 27,
   ENOSPC = 28,
   ESPIPE = 29,
   EROFS = 30,
+  EMLINK = 31,
   EPIPE = 32,
   ERANGE = 34,
   EDEADLK = 35,
@@ -54,6 +56,7 @@ export const enum Errno {
   EALREADY = 114,
   EINPROGRESS = 115,
   ESTALE = 116,
+  EDQUOT = 122,
 }
 /** The largest number that a reply may carry; beyond it a number is nonsense. */
 export const ERRNO_MAX = 4095;

@@ -20,9 +20,11 @@ const NUMBERS = new Map<string, number>([
   ["EINVAL", Errno.EINVAL],
   ["ENFILE", Errno.ENFILE],
   ["EMFILE", Errno.EMFILE],
+  ["ETXTBSY", Errno.ETXTBSY],
   ["EFBIG", Errno.EFBIG],
   ["ENOSPC", Errno.ENOSPC],
   ["EROFS", Errno.EROFS],
+  ["EMLINK", Errno.EMLINK],
   ["ENAMETOOLONG", Errno.ENAMETOOLONG],
   ["ENOTEMPTY", Errno.ENOTEMPTY],
   ["ELOOP", Errno.ELOOP],
@@ -31,6 +33,7 @@ const NUMBERS = new Map<string, number>([
   ["ENOTSUP", Errno.EOPNOTSUPP],
   ["ETIMEDOUT", Errno.ETIMEDOUT],
   ["ESTALE", Errno.ESTALE],
+  ["EDQUOT", Errno.EDQUOT],
 ]);
 
 /** -Errno for what a file call threw; rethrows what has no code: that is a bug, not an answer. */
