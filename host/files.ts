@@ -1,6 +1,6 @@
-// The files of the host, as the file system device needs them. All but sync() is synchronous:
-// answers from the host's caches take 1-2 us, against 15 us through the thread pool. A simulation
-// replaces it.
+// The files of the host, as the file system device needs them. Calls are synchronous, for answers
+// from the host's caches take 1-2 us, against 15 us through the thread pool; those that wait for a
+// disk call back. A simulation replaces it.
 
 /** What a file system knows about an inode; node's BigIntStats is one. */
 export interface FileStat {
@@ -64,6 +64,13 @@ export interface Files {
    * at the end of the file.
    */
   read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number;
+  /** read() of one view, which is the callee's until `done`, by the thread pool. */
+  readLater(
+    descriptor: number,
+    view: Uint8Array,
+    offset: number | bigint,
+    done: (error: Error | null, bytes: number) => void,
+  ): void;
   close(descriptor: number): void;
 }
 
@@ -84,6 +91,13 @@ export interface FileChanges {
   ): { descriptor: number; inode: number; stat: FileStat };
   /** Writes the views from offset on; returns the bytes written, which may be fewer. */
   write(descriptor: number, views: readonly Uint8Array[], offset: number): number;
+  /** write() of one view, which is the callee's until `done`, by the thread pool. */
+  writeLater(
+    descriptor: number,
+    view: Uint8Array,
+    offset: number,
+    done: (error: Error | null, bytes: number) => void,
+  ): void;
   /** Cuts an open file, or fills it up with zeros, to `size` bytes. */
   truncate(descriptor: number, size: number): void;
   /** The same of an inode that is a regular file. */

@@ -7,6 +7,10 @@ import { VirtQueue } from "../host/virtqueue.ts";
 const QUEUE_SIZE = 64;
 const REQUEST_AT = 0x10000;
 const REPLY_AT = 0x200000;
+/** Memory and descriptors of requests that may be answered later. */
+const SLOTS_AT = 0x300000;
+const SLOT_BYTES = 0x4000;
+const SLOT_DESCRIPTORS = 3;
 const RINGS_AT = [0x1000, 0x4000];
 
 export const HIPRIO = 0;
@@ -41,7 +45,11 @@ export class FsPuppet {
   readonly device: FsDevice;
   readonly queues: VirtQueue[];
   unique = 0x1122334455667700n;
-  #turn = () => {};
+  /** The machine's clock. */
+  nowNs = 0;
+  readonly #waiting = new Map<number, (reply: Reply) => void>(); // by head
+  readonly #sent = new Map<number, { replyAt: number; room: number }>();
+  #late = 0; // slots of requests that may be answered later
   #avail = [0, 0];
   #used = [0, 0];
 
@@ -50,8 +58,8 @@ export class FsPuppet {
     this.queues = RINGS_AT.map((at, index) => this.#queue(at, index));
     this.device.attach({
       memory: this.memory,
-      turn: () => this.#turn(),
-      now: () => 0,
+      turn: () => this.#collect(REQUESTS),
+      now: () => this.nowNs,
       after: () => () => {},
       log: () => {},
     });
@@ -74,44 +82,55 @@ export class FsPuppet {
     return bytes;
   }
 
-  /** As request(), which the device may answer later. */
+  /** As request(), which the device may answer later; others may be asked meanwhile. */
   requestLater(opcode: number, args: Uint8Array, shape: Shape = {}): Promise<Reply> {
     const queue = shape.queue ?? REQUESTS;
-    const room = shape.room ?? FuseOutHeader.sizeof + 4096;
-    this.#post(this.#encode(opcode, args, shape), shape);
-    if (this.#isAnswered(queue)) return Promise.resolve(this.#collect(queue, room));
+    this.#post(this.#encode(opcode, args, shape), shape, ++this.#late);
     return new Promise((resolve) => {
-      this.#turn = () => resolve(this.#collect(queue, room));
+      this.#waiting.set(this.#late * SLOT_DESCRIPTORS, resolve);
+      this.#collect(queue);
     });
   }
 
   /** Sends these bytes as the readable part. */
   raw(bytes: Uint8Array, shape: Shape = {}): Reply {
-    this.#post(bytes, shape);
-    return this.#collect(shape.queue ?? REQUESTS, shape.room ?? FuseOutHeader.sizeof + 4096);
+    let reply: Reply | undefined;
+    this.#waiting.set(0, (one) => {
+      reply = one;
+    });
+    this.#post(bytes, shape, 0);
+    this.#collect(shape.queue ?? REQUESTS);
+    if (reply === undefined) throw new Error("the request did not come back at once");
+    return reply;
   }
 
-  #post(bytes: Uint8Array, shape: Shape): void {
+  /** Slot 0 is for what is answered at once; a late request has a slot, and memory, of its own. */
+  #post(bytes: Uint8Array, shape: Shape, slot: number): void {
     const queue = shape.queue ?? REQUESTS;
     const room = shape.room ?? FuseOutHeader.sizeof + 4096;
-    this.memory.u8.set(bytes, REQUEST_AT);
-    this.memory.u8.fill(0xee, REPLY_AT, REPLY_AT + room + 64);
+    const requestAt = slot === 0 ? REQUEST_AT : SLOTS_AT + slot * SLOT_BYTES;
+    const replyAt = slot === 0 ? REPLY_AT : requestAt + SLOT_BYTES / 2;
+    this.memory.u8.set(bytes, requestAt);
+    this.memory.u8.fill(0xee, replyAt, replyAt + room + 64);
     const segments = [
-      ...split(REQUEST_AT, bytes.length, shape.readable ?? [], 0),
-      ...split(REPLY_AT, room, shape.writable ?? [], 2),
+      ...split(requestAt, bytes.length, shape.readable ?? [], 0),
+      ...split(replyAt, room, shape.writable ?? [], 2),
     ];
+    const first = slot * SLOT_DESCRIPTORS;
+    this.#sent.set(first, { replyAt, room });
     const rings = RINGS_AT[queue] as number;
     const { view } = this.memory;
     segments.forEach(({ at, length, flags }, i) => {
       const last = i === segments.length - 1;
-      view.setBigUint64(rings + i * 16, BigInt(at), true);
-      view.setUint32(rings + i * 16 + 8, length, true);
-      view.setUint16(rings + i * 16 + 12, flags | (last ? 0 : 1), true);
-      view.setUint16(rings + i * 16 + 14, i + 1, true);
+      const descriptor = rings + (first + i) * 16;
+      view.setBigUint64(descriptor, BigInt(at), true);
+      view.setUint32(descriptor + 8, length, true);
+      view.setUint16(descriptor + 12, flags | (last ? 0 : 1), true);
+      view.setUint16(descriptor + 14, first + i + 1, true);
     });
     const avail = rings + 0x800;
     const index = this.#avail[queue] as number;
-    view.setUint16(avail + 4 + (index % QUEUE_SIZE) * 2, 0, true);
+    view.setUint16(avail + 4 + (index % QUEUE_SIZE) * 2, first, true);
     this.#avail[queue] = (index + 1) & 0xffff;
     view.setUint16(avail + 2, (index + 1) & 0xffff, true);
     this.device.notify(queue);
@@ -145,22 +164,26 @@ export class FsPuppet {
     });
   }
 
-  #isAnswered(queue: number): boolean {
-    const used = (RINGS_AT[queue] as number) + 0x1000;
-    return this.memory.view.getUint16(used + 2, true) !== this.#used[queue];
-  }
-
-  #collect(queue: number, room: number): Reply {
+  /** Takes what came back, each to whoever waits for it. */
+  #collect(queue: number): void {
     const { view } = this.memory;
     const used = (RINGS_AT[queue] as number) + 0x1000;
-    const index = this.#used[queue] as number;
-    if (view.getUint16(used + 2, true) !== ((index + 1) & 0xffff)) {
-      throw new Error("the request did not come back exactly once");
+    while (view.getUint16(used + 2, true) !== this.#used[queue]) {
+      const index = this.#used[queue] as number;
+      this.#used[queue] = (index + 1) & 0xffff;
+      const element = used + 4 + (index % QUEUE_SIZE) * 8;
+      const head = view.getUint32(element, true);
+      const waiting = this.#waiting.get(head);
+      if (waiting === undefined) throw new Error("a request came back twice");
+      this.#waiting.delete(head);
+      waiting(this.#reply(head, view.getUint32(element + 4, true)));
     }
-    this.#used[queue] = (index + 1) & 0xffff;
-    const length = view.getUint32(used + 4 + (index % QUEUE_SIZE) * 8 + 4, true);
-    const bytes = this.memory.u8.slice(REPLY_AT, REPLY_AT + length);
-    const rest = this.memory.u8.subarray(REPLY_AT + room, REPLY_AT + room + 64);
+  }
+
+  #reply(head: number, length: number): Reply {
+    const { replyAt, room } = this.#sent.get(head) as { replyAt: number; room: number };
+    const bytes = this.memory.u8.slice(replyAt, replyAt + length);
+    const rest = this.memory.u8.subarray(replyAt + room, replyAt + room + 64);
     if (length > room || rest.some((byte) => byte !== 0xee)) {
       throw new Error("the device wrote outside the chain");
     }

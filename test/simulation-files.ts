@@ -107,6 +107,14 @@ export class SimulatedFiles implements Files {
     }
     return Math.max(0, at - Number(offset));
   }
+  readLater(
+    descriptor: number,
+    view: Uint8Array,
+    offset: number | bigint,
+    done: (error: Error | null, bytes: number) => void,
+  ): void {
+    done(null, this.read(descriptor, [view], offset));
+  }
   close(): void {
     this.opened--;
   }

@@ -68,8 +68,14 @@ export class FsDevice implements VirtioDevice {
   notify(queue: number): void {
     const source = this.#queues[queue];
     if (source === null || source === undefined) return;
-    if (queue === FS_QUEUE_HIPRIO) for (const chain of source) this.#serveHiprio(chain);
-    else for (const chain of source) this.#serve(chain);
+    if (queue === FS_QUEUE_HIPRIO) {
+      for (const chain of source) this.#serveHiprio(chain);
+      return;
+    }
+    const sinceNs = this.#host?.now() ?? 0;
+    this.#request.sinceNs = sinceNs;
+    for (const chain of source) this.#serve(chain);
+    this.#server.background.served(sinceNs, this.#host?.now() ?? 0);
   }
 
   halted(): void {}

@@ -48,10 +48,23 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   const position = positionIn(input, FuseWriteIn.offset, size);
   if (position === null) return -Errno.EFBIG;
   disarm(changes, server, file);
-  const views = request.chain.readable(FuseInHeader.sizeof + FuseWriteIn.sizeof, size);
-  const written = size === 0 ? 0 : changes.write(file.descriptor, views, position);
-  reply.setUint32(FuseWriteOut.size, written, true);
-  reply.setUint32(FuseWriteOut.size + 4, 0, true);
+  const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
+  if (size > 0 && server.background.wanted(request.sinceNs)) {
+    const bytes = new Uint8Array(size);
+    request.chain.copyFrom(start, bytes);
+    server.background.write(changes, request, file, bytes, position, (written) => {
+      const answer = new DataView(new ArrayBuffer(FuseWriteOut.sizeof));
+      putU64(answer, FuseWriteOut.size, written);
+      return new Uint8Array(answer.buffer);
+    });
+    return 0;
+  }
+  const views = request.chain.readable(start, size);
+  putU64(
+    reply,
+    FuseWriteOut.size,
+    size === 0 ? 0 : changes.write(file.descriptor, views, position),
+  );
   return FuseWriteOut.sizeof;
 }
 

@@ -143,6 +143,10 @@ function read(server: FuseServer, request: FuseRequest, node: Node): number {
     if (offset > OFFSET_MAX - BigInt(size)) return -Errno.EINVAL;
   }
   if (size === 0) return 0;
+  if (server.background.wanted(request.sinceNs)) {
+    server.background.read(request, handle.file, size, offset);
+    return 0;
+  }
   const views = request.chain.writable(FuseOutHeader.sizeof, size);
   request.inPlace = true;
   return server.files.read(handle.file.descriptor, views, offset);

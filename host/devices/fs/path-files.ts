@@ -92,6 +92,15 @@ export class PathFiles implements Files, FileChanges {
     return readAt(descriptor, views, offset);
   }
 
+  readLater(
+    descriptor: number,
+    view: Uint8Array,
+    offset: number | bigint,
+    done: (error: Error | null, bytes: number) => void,
+  ): void {
+    fs.read(descriptor, view, 0, view.length, offset, done);
+  }
+
   close(descriptor: number): void {
     fs.closeSync(descriptor);
   }
@@ -108,6 +117,15 @@ export class PathFiles implements Files, FileChanges {
 
   write(descriptor: number, views: readonly Uint8Array[], offset: number): number {
     return writeAt(descriptor, views, offset);
+  }
+
+  writeLater(
+    descriptor: number,
+    view: Uint8Array,
+    offset: number,
+    done: (error: Error | null, bytes: number) => void,
+  ): void {
+    fs.write(descriptor, view, 0, view.length, offset, done);
   }
 
   truncate(descriptor: number, size: number): void {

@@ -12,10 +12,16 @@ export const DATA_BYTES_MAX = 1 << 20;
 /** Largest reply that is built here; READ's data do not pass through it. */
 export const REPLY_BYTES_MAX = 32768;
 
+/** Bytes of reply, which are `payload`, or -Errno. */
+export type LateAnswer = (result: number, payload?: Uint8Array) => void;
+
+const NOTHING = new Uint8Array(0);
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
 export class FuseRequest {
+  /** When the kick came that it is served in: nanoseconds of the machine's clock. */
+  sinceNs = 0;
   /** It will be answered by what detach() returned. */
   detached = false;
   opcode = 0;
@@ -108,23 +114,25 @@ export class FuseRequest {
   }
 
   /**
-   * Takes the request out of here: the function that is returned answers it, with 0 or -Errno, once
-   * and at any time. After a reset of the device it touches nothing.
+   * Takes the request out of here: what is returned answers it, once and at any time. After a reset
+   * of the device it touches nothing.
    */
-  detach(): (result: number) => void {
+  detach(): LateAnswer {
     const { chain } = this;
     const room = this.room;
     const unique = this.#inView.getBigUint64(FuseInHeader.unique, true);
     this.#chain = null;
     this.detached = true;
-    return (result) => {
+    return (result, payload = NOTHING) => {
       if (!chain.live) return;
+      const length = FuseOutHeader.sizeof + payload.length;
       const header = new DataView(new ArrayBuffer(FuseOutHeader.sizeof));
-      header.setUint32(FuseOutHeader.len, FuseOutHeader.sizeof, true);
-      header.setInt32(FuseOutHeader.error, result, true);
+      header.setUint32(FuseOutHeader.len, length, true);
+      header.setInt32(FuseOutHeader.error, Math.min(result, 0), true);
       header.setBigUint64(FuseOutHeader.unique, unique, true);
       if (room >= 0) chain.copyTo(0, new Uint8Array(header.buffer));
-      chain.release(room >= 0 ? FuseOutHeader.sizeof : 0);
+      chain.copyTo(FuseOutHeader.sizeof, payload);
+      chain.release(room >= 0 ? length : 0);
       this.#answered();
     };
   }

@@ -16,6 +16,7 @@ import {
 } from "../../../drivers/abi/fuse.ts";
 import type { FileChanges, Files } from "../../files.ts";
 import { getU64 } from "./attributes.ts";
+import { Background } from "./background.ts";
 import { errnoOf } from "./errno.ts";
 import { HandleTable } from "./handles.ts";
 import { type Node, NodeTable } from "./nodes.ts";
@@ -52,6 +53,7 @@ export class FuseServer {
   readonly changes: FileChanges | null;
   readonly nodes: NodeTable;
   readonly handles: HandleTable;
+  readonly background: Background;
   /** How long the guest may believe names and attributes. */
   readonly validMs: number;
   #started = false;
@@ -69,6 +71,7 @@ export class FuseServer {
     this.validMs = validMs;
     this.nodes = new NodeTable(files, directory, limits.nodesMax);
     this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
+    this.background = new Background(files, this.handles);
   }
 
   /** Serves a request that expects a reply: its bytes, or -Errno. */
