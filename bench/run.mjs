@@ -15,7 +15,17 @@ import { describeHost, formatTable, ratiosOf, summarise } from "./report.mjs";
  *   fail: (line: string) => void }} Run
  */
 
-const NAMES = ["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http", "switch", "boot"];
+const NAMES = [
+  "tx-copies",
+  "rx-zerocopy",
+  "rings",
+  "ping-pong",
+  "bulk",
+  "http",
+  "fs",
+  "switch",
+  "boot",
+];
 const USAGE = `npm run bench -- [NAME ...] [options]     default: all
   NAMES: ${NAMES.join(", ")}
   --rounds N    runs of each case that count, after one that does not (8)

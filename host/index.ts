@@ -2,6 +2,7 @@
 export { type Clock, ManualClock, systemClock } from "./clock.ts";
 export type { DeviceHost, DeviceTrace, VirtioDevice } from "./device.ts";
 export { hostFiles } from "./devices/fs/host-files.ts";
+export type { FsStats } from "./devices/fs/stats.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
 export { PacketCapture } from "./devices/vsock/capture.ts";
 export type { ReceiveMode, VsockLimits } from "./devices/vsock/hub.ts";
@@ -11,7 +12,7 @@ export type { ConnectionStats, Traffic, VsockStats } from "./devices/vsock/stats
 export { VsockSwitch } from "./devices/vsock/switch.ts";
 export { VsockDevice } from "./devices/vsock.ts";
 export type { Exit } from "./exit.ts";
-export type { FileStat, FileSystemStat, Files } from "./files.ts";
+export type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "./files.ts";
 export { createLog, type Log, type LoggerOptions, type LogLevel } from "./log.ts";
 export { Machine, type MachineOptions } from "./machine.ts";
 export { GuestError, GuestMemory } from "./memory.ts";

@@ -79,6 +79,7 @@ test("a read that takes long makes the next ones go to the thread pool, for a se
   const reply = await host.readLater(nodeid, fh, 3);
   expect([host.later, reply.error, Buffer.from(reply.data).toString()]).toEqual([1, 0, "tents"]);
   expect(reply.used).toBe(reply.length);
+  expect(host.puppet.device.stats).toMatchObject({ bytesRead: 29, bytesCopied: 5 });
   host.puppet.nowNs += 1000 * MS;
   expect(Buffer.from(read(host.puppet, nodeid, fh, 0, 3).data).toString()).toBe("con");
   expect(host.later).toBe(1);
@@ -109,6 +110,7 @@ test("writes wait for the disk there, too, and their data are taken before", asy
   const reply = await late;
   expect([reply.error, reply.data.length, reply.view.getUint32(0, true)]).toEqual([0, 8, 3]);
   expect(nodefs.readFileSync(join(host.directory, "file"), "utf8")).toBe("coNEWnts");
+  expect(host.puppet.device.stats).toMatchObject({ bytesWritten: 3, bytesCopied: 3 });
 });
 
 test("errors of the thread pool arrive as themselves", async () => {

@@ -10,6 +10,7 @@ import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { hostFiles } from "./fs/host-files.ts";
 import { FuseRequest } from "./fs/request.ts";
 import { type FsLimits, FuseServer } from "./fs/server.ts";
+import type { FsStats } from "./fs/stats.ts";
 import { tellRequest } from "./fs/trace.ts";
 
 const QUEUE_SIZE_MAX = 256;
@@ -39,6 +40,7 @@ export class FsDevice implements VirtioDevice {
   readonly queueSizesMax: readonly number[];
   readonly queueNames: readonly string[];
   readonly config: Uint8Array;
+  readonly stats: FsStats;
   readonly #server: FuseServer;
   readonly #request = new FuseRequest(() => this.#answered());
   #host: DeviceHost | null = null;
@@ -54,6 +56,7 @@ export class FsDevice implements VirtioDevice {
     this.queueNames = ["hiprio", ...requests];
     this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
     this.#server = openServer(options);
+    this.stats = this.#server.stats;
   }
 
   attach(host: DeviceHost): void {
@@ -93,6 +96,7 @@ export class FsDevice implements VirtioDevice {
   #serve(chain: Chain): void {
     const sinceNs = this.#trace?.now() ?? 0;
     const request = this.#request;
+    this.stats.requests++;
     let result = request.take(chain);
     const forgets = result === 0 && this.#forgets(request);
     if (result === 0 && !forgets) result = this.#server.serve(request);
@@ -111,6 +115,7 @@ export class FsDevice implements VirtioDevice {
   #serveHiprio(chain: Chain): void {
     const sinceNs = this.#trace?.now() ?? 0;
     const request = this.#request;
+    this.stats.requests++;
     let result = request.take(chain);
     // What INTERRUPT asks to stop has been answered: requests end inside the kick.
     const silent =

@@ -6,6 +6,7 @@ import type { FileChanges, Files } from "../../files.ts";
 import { errnoOf } from "./errno.ts";
 import type { HandleTable, OpenFile } from "./handles.ts";
 import type { FuseRequest } from "./request.ts";
+import type { FsStats } from "./stats.ts";
 
 /** A kick that takes longer than this was held up by the host ... */
 const SLOW_NS = 4_000_000;
@@ -17,12 +18,14 @@ const CALLS_MAX = 16;
 export class Background {
   readonly #files: Files;
   readonly #handles: HandleTable;
+  readonly #stats: FsStats;
   #slowUntilNs = Number.NEGATIVE_INFINITY;
   #calls = 0;
 
-  constructor(files: Files, handles: HandleTable) {
+  constructor(files: Files, handles: HandleTable, stats: FsStats) {
     this.#files = files;
     this.#handles = handles;
+    this.#stats = stats;
   }
 
   /** A kick has been served from `sinceNs` to `nowNs`. */
@@ -41,8 +44,10 @@ export class Background {
     this.#begin(file);
     this.#files.readLater(file.descriptor, bytes, offset, (error, got) => {
       this.#end(file);
-      if (error === null) answer(got, bytes.subarray(0, got));
-      else answer(errnoOf(error));
+      if (error !== null) return answer(errnoOf(error));
+      this.#stats.bytesRead += got;
+      this.#stats.bytesCopied += got;
+      answer(got, bytes.subarray(0, got));
     });
   }
 
@@ -60,6 +65,8 @@ export class Background {
     changes.writeLater(file.descriptor, bytes, offset, (error, written) => {
       this.#end(file);
       if (error !== null) return answer(errnoOf(error));
+      this.#stats.bytesWritten += written;
+      this.#stats.bytesCopied += written;
       const payload = reply(written);
       answer(payload.length, payload);
     });

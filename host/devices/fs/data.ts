@@ -60,11 +60,9 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
     return 0;
   }
   const views = request.chain.readable(start, size);
-  putU64(
-    reply,
-    FuseWriteOut.size,
-    size === 0 ? 0 : changes.write(file.descriptor, views, position),
-  );
+  const written = size === 0 ? 0 : changes.write(file.descriptor, views, position);
+  server.stats.bytesWritten += written;
+  putU64(reply, FuseWriteOut.size, written);
   return FuseWriteOut.sizeof;
 }
 

@@ -149,7 +149,9 @@ function read(server: FuseServer, request: FuseRequest, node: Node): number {
   }
   const views = request.chain.writable(FuseOutHeader.sizeof, size);
   request.inPlace = true;
-  return server.files.read(handle.file.descriptor, views, offset);
+  const got = server.files.read(handle.file.descriptor, views, offset);
+  server.stats.bytesRead += got;
+  return got;
 }
 
 function statfs(server: FuseServer, request: FuseRequest, node: Node): number {

@@ -22,6 +22,7 @@ import { HandleTable } from "./handles.ts";
 import { type Node, NodeTable } from "./nodes.ts";
 import { OPERATIONS } from "./operations.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
+import { noStats } from "./stats.ts";
 
 export interface FsLimits {
   /** Inodes that the guest may know at a time; each is a descriptor of the host. */
@@ -54,6 +55,7 @@ export class FuseServer {
   readonly nodes: NodeTable;
   readonly handles: HandleTable;
   readonly background: Background;
+  readonly stats = noStats();
   /** How long the guest may believe names and attributes. */
   readonly validMs: number;
   #started = false;
@@ -71,7 +73,7 @@ export class FuseServer {
     this.validMs = validMs;
     this.nodes = new NodeTable(files, directory, limits.nodesMax);
     this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
-    this.background = new Background(files, this.handles);
+    this.background = new Background(files, this.handles, this.stats);
   }
 
   /** Serves a request that expects a reply: its bytes, or -Errno. */
