@@ -15,6 +15,8 @@ export interface DeviceTrace {
 /** The machine, as a device sees it. */
 export interface DeviceHost {
   readonly memory: GuestMemory;
+  /** Addresses of the device's shared memory regions, by number. Missing: it has none. */
+  readonly sharedMemory?: readonly number[];
   /**
    * Gives the guest its turn, if interrupts are pending, as soon as the host's events of this
    * moment have been seen. A device calls it last in every event that comes from the host (socket,
@@ -45,6 +47,10 @@ export interface VirtioDevice {
   readonly queueNames: readonly string[];
   /** Device-specific configuration space; read by the driver at any time. */
   readonly config: Uint8Array;
+  /**
+   * Bytes of each shared memory region (virtio 2.10), multiples of 64 KiB; the index is its number.
+   */
+  readonly sharedMemory?: readonly number[];
   /** Once, when the device is plugged into a machine. */
   attach(host: DeviceHost): void;
   /** The driver set DRIVER_OK. queues[i] is null where the driver left queue i unused. */

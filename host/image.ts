@@ -85,7 +85,7 @@ export function writeBootInfo(memory: GuestMemory, commandLine: string, trace: b
   const u32s: [number, number][] = [
     [BootInfo.magic, BOOT_MAGIC],
     [BootInfo.version, BOOT_VERSION],
-    [BootInfo.memoryPages, memory.byteLength / PAGE_BYTES],
+    [BootInfo.memoryPages, memory.ramBytes / PAGE_BYTES],
     [BootInfo.cpuCount, 1],
     [BootInfo.commandLine, COMMAND_LINE_ADDRESS],
     [BootInfo.commandLineBytes, line.length],

@@ -8,8 +8,9 @@ import { type Exit, isTrap, panicExit } from "./exit.ts";
 import { Firmware, loadFirmware, PowerOff } from "./firmware.ts";
 import { createHypercalls, GuestPanic } from "./hypercall.ts";
 import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
+import { type Layout, layOut } from "./layout.ts";
 import { type Log, limitLog } from "./log.ts";
-import { GuestMemory, PAGE_BYTES } from "./memory.ts";
+import type { GuestMemory } from "./memory.ts";
 import { RegisterFile } from "./mmio.ts";
 import { symbolise } from "./symbols.ts";
 import { Tracer, type TraceSink } from "./trace.ts";
@@ -19,7 +20,10 @@ export interface MachineOptions {
   readonly image: BufferSource | WebAssembly.Module;
   /** Source map of the image, as text: panics then show AssemblyScript positions. */
   readonly sourceMap?: string | undefined;
-  /** RAM, a multiple of 64 KiB; it never grows. Default 64 MiB. */
+  /**
+   * RAM, a multiple of 64 KiB; it never grows. Default 64 MiB. Shared memory regions of devices lie
+   * behind it, below 4 GiB.
+   */
   readonly memoryBytes?: number;
   /** RAM in a SharedArrayBuffer. Slower copies; meant for SMP. */
   readonly sharedMemory?: boolean;
@@ -57,7 +61,6 @@ export interface MachineOptions {
 const ROUNDS_PER_TURN_MAX = 64;
 const LOG_LINES_PER_SECOND = 5;
 const MEMORY_BYTES_DEFAULT = 64 * 1024 * 1024;
-const MEMORY_BYTES_MAX = 65536 * PAGE_BYTES;
 const TWO_32 = 4294967296;
 const NO_TIMER = Number.POSITIVE_INFINITY;
 
@@ -106,7 +109,9 @@ export class Machine {
     this.#budget = options.budget ?? 10000;
     this.#presence = options.presence ?? new Int32Array(1);
     this.#clock = options.clock ?? systemClock;
-    this.memory = createMemory(options);
+    const { memoryBytes = MEMORY_BYTES_DEFAULT, devices = [], sharedMemory = false } = options;
+    const layout = layOut(memoryBytes, devices, sharedMemory);
+    this.memory = layout.memory;
     const { clock, entropy, console: print = () => {}, trace } = options;
     const presence = this.#presence;
     const aside =
@@ -137,7 +142,7 @@ export class Machine {
     this.#firmware.attach(guest.instance);
     this.#guest = this.#tracer === null ? guest : this.#tracer.guest(guest);
     const log = options.log ?? (() => {});
-    this.registers = (options.devices ?? []).map((device) => this.#plug(device, log));
+    this.registers = devices.map((device) => this.#plug(device, layout, log));
     this.exited = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -313,13 +318,15 @@ export class Machine {
     this.turn();
   };
 
-  #plug(device: VirtioDevice, log: Log): RegisterFile {
+  #plug(device: VirtioDevice, layout: Layout, log: Log): RegisterFile {
+    const regions = layout.regions.get(device) ?? [];
     const bus = this.#bus;
     const track = this.#tracer?.device(device);
     const now = () => this.#clock.now();
     const write = (message: string) => log("warn", device.name, message);
     const registers: RegisterFile = new RegisterFile(device, {
       memory: this.memory,
+      regions,
       raise: () => {
         track?.interrupted(BUS_IRQ_FIRST + slot);
         bus.raise(slot);
@@ -332,6 +339,7 @@ export class Machine {
     const slot = bus.plug(registers);
     device.attach({
       memory: this.memory,
+      sharedMemory: regions.map(({ base }) => base),
       // Behind the other sockets that are ready: one entry serves them all, and the system calls of
       // one do not make the guest's code cold for the next.
       turn: (atOnce = false) => {
@@ -370,13 +378,4 @@ export class Machine {
     if (exit !== null) this.#resolve(exit);
     else this.#reject(fault);
   }
-}
-
-function createMemory(options: MachineOptions): GuestMemory {
-  const bytes = options.memoryBytes ?? MEMORY_BYTES_DEFAULT;
-  const whole = Number.isInteger(bytes) && bytes % PAGE_BYTES === 0;
-  if (!whole || bytes < PAGE_BYTES || bytes > MEMORY_BYTES_MAX) {
-    throw new Error(`memory of ${bytes} bytes: a multiple of 64 KiB is needed, 4 GiB at most`);
-  }
-  return new GuestMemory(bytes / PAGE_BYTES, options.sharedMemory ?? false);
 }

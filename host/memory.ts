@@ -19,13 +19,16 @@ export class GuestMemory {
   /** The memory that the image imports; owned by the machine. */
   readonly wasm: WebAssembly.Memory;
   readonly byteLength: number;
+  /** What is the guest's own; behind it are the devices' shared memory regions. */
+  readonly ramBytes: number;
   /** All of it. Offsets must have been checked by `check` or `contains`. */
   readonly u8: Uint8Array;
   readonly view: DataView;
 
-  constructor(pages: number, shared = false) {
+  constructor(pages: number, shared = false, ramBytes = pages * PAGE_BYTES) {
     this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
     this.byteLength = this.wasm.buffer.byteLength;
+    this.ramBytes = ramBytes;
     this.u8 = new Uint8Array(this.wasm.buffer);
     this.view = new DataView(this.wasm.buffer);
   }

@@ -12,6 +12,7 @@ import {
   VIRTIO_F_VERSION_1,
 } from "../drivers/abi/virtio.ts";
 import type { VirtioDevice } from "./device.ts";
+import type { Region } from "./layout.ts";
 import { GuestError, type GuestMemory, u32 } from "./memory.ts";
 import { VirtQueue } from "./virtqueue.ts";
 
@@ -23,6 +24,8 @@ const EVENT_IDX = 1n << BigInt(VIRTIO_F_EVENT_IDX);
 
 export interface RegisterOptions {
   readonly memory: GuestMemory;
+  /** Shared memory regions of the device, by number. Default: none. */
+  readonly regions?: readonly Region[] | undefined;
   /** The interrupt line goes up, or is raised once more. */
   readonly raise: () => void;
   /** InterruptStatus reads 0 again. */
@@ -67,6 +70,7 @@ export class RegisterFile {
   #deviceFeaturesSel = 0;
   #driverFeaturesSel = 0;
   #queueSel = 0;
+  #shmSel = 0;
 
   constructor(device: VirtioDevice, options: RegisterOptions) {
     this.device = device;
@@ -102,10 +106,12 @@ export class RegisterFile {
       case Mmio.QueueReady:
         return (this.#queues[this.#queueSel]?.live ?? null) === null ? 0 : 1;
       case Mmio.SHMLenLow:
-      case Mmio.SHMLenHigh:
+        return this.#options.regions?.[this.#shmSel]?.length ?? ALL_ONES;
       case Mmio.SHMBaseLow:
-      case Mmio.SHMBaseHigh:
-        return ALL_ONES; // 4.2.2: no device here has shared memory regions
+        return this.#options.regions?.[this.#shmSel]?.base ?? ALL_ONES;
+      case Mmio.SHMLenHigh:
+      case Mmio.SHMBaseHigh: // 4.2.2: all ones where there is no such region
+        return this.#options.regions?.[this.#shmSel] === undefined ? ALL_ONES : 0;
       case Mmio.ConfigGeneration:
         return 0; // the configuration of a device never changes while it is plugged in
       default:
@@ -143,6 +149,7 @@ export class RegisterFile {
         this.#queueSel = value;
         break;
       case Mmio.SHMSel:
+        this.#shmSel = value;
         break;
       default:
         this.#writeQueue(offset, value);
@@ -349,7 +356,7 @@ export class RegisterFile {
     this.#status = 0;
     this.#interruptStatus = 0;
     this.#accepted = 0n;
-    this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = 0;
+    this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = this.#shmSel = 0;
     this.#options.lower();
     if (active) this.device.reset();
   }

@@ -3,6 +3,7 @@
 
 import { Errno } from "../../drivers/abi/errno.ts";
 import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig, FuseOpcode } from "../../drivers/abi/fuse.ts";
+import { FS_SHM_WINDOW } from "../../drivers/abi/fuse-window.ts";
 import { VIRTIO_ID_FS } from "../../drivers/abi/virtio.ts";
 import type { DeviceHost, DeviceTrace, VirtioDevice } from "../device.ts";
 import type { FileChanges, Files } from "../files.ts";
@@ -30,6 +31,11 @@ export interface FsOptions {
   readonly attrTimeoutMs?: number;
   /** Queues that the guest may put its requests into (F3), 1 to 64; 4 by default. */
   readonly requestQueues?: number;
+  /**
+   * Shared memory in which the guest can map files, beside its RAM: a multiple of 64 KiB. Default
+   * 0: none.
+   */
+  readonly windowBytes?: number;
   readonly limits?: Partial<FsLimits>;
 }
 
@@ -41,6 +47,7 @@ export class FsDevice implements VirtioDevice {
   readonly queueNames: readonly string[];
   readonly config: Uint8Array;
   readonly stats: FsStats;
+  readonly sharedMemory: readonly number[];
   readonly #server: FuseServer;
   readonly #request = new FuseRequest(() => this.#answered());
   #host: DeviceHost | null = null;
@@ -50,11 +57,12 @@ export class FsDevice implements VirtioDevice {
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
     this.name = `fs ${options.tag}`;
-    const { tag, requestQueues = REQUEST_QUEUES } = options;
+    const { tag, requestQueues = REQUEST_QUEUES, windowBytes = 0 } = options;
     this.config = configOf(tag, requestQueues);
     const requests = Array.from({ length: requestQueues }, (_, i) => `request ${i}`);
     this.queueNames = ["hiprio", ...requests];
     this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
+    this.sharedMemory = windowBytes === 0 ? [] : [windowBytes];
     this.#server = openServer(options);
     this.stats = this.#server.stats;
   }
@@ -62,6 +70,11 @@ export class FsDevice implements VirtioDevice {
   attach(host: DeviceHost): void {
     this.#host = host;
     this.#trace = host.trace ?? null;
+    const base = host.sharedMemory?.[FS_SHM_WINDOW];
+    const bytes = this.sharedMemory[FS_SHM_WINDOW];
+    if (base !== undefined && bytes !== undefined) {
+      this.#server.openWindow(host.memory.bytes(base, bytes));
+    }
   }
 
   activate(queues: readonly (VirtQueue | null)[]): void {

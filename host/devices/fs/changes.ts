@@ -103,6 +103,7 @@ function openExisting(changes: FileChanges, server: FuseServer, node: Node, flag
   if ((flags & FUSE_O_TRUNC) !== 0) {
     clearSetId(changes, server.files, node);
     changes.resize(node.inode, 0);
+    server.window?.changed(node, 0, Number.POSITIVE_INFINITY);
     server.nodes.stat = server.files.stat(node.inode);
   }
   return handle.id;

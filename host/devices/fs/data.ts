@@ -1,5 +1,6 @@
 // FUSE operations on what is in a file that the guest may write: WRITE, COPY_FILE_RANGE, FLUSH and
-// FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has.
+// FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has. What the guest
+// stores into the window is written before any of them (window.ts).
 import { Errno } from "../../../drivers/abi/errno.ts";
 import { FuseFlushIn, FuseFsyncIn, FuseInHeader, FuseOpcode } from "../../../drivers/abi/fuse.ts";
 import {
@@ -48,11 +49,13 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   const position = positionIn(input, FuseWriteIn.offset, size);
   if (position === null) return -Errno.EFBIG;
   disarm(changes, server, file);
+  server.window?.writeBack(node);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
   if (size > 0 && server.background.wanted(request.sinceNs)) {
     const bytes = new Uint8Array(size);
     request.chain.copyFrom(start, bytes);
     server.background.write(changes, request, file, bytes, position, (written) => {
+      server.window?.changed(node, position, position + written);
       const answer = new DataView(new ArrayBuffer(FuseWriteOut.sizeof));
       putU64(answer, FuseWriteOut.size, written);
       return new Uint8Array(answer.buffer);
@@ -62,6 +65,7 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   const views = request.chain.readable(start, size);
   const written = size === 0 ? 0 : changes.write(file.descriptor, views, position);
   server.stats.bytesWritten += written;
+  server.window?.changed(node, position, position + written);
   putU64(reply, FuseWriteOut.size, written);
   return FuseWriteOut.sizeof;
 }
@@ -94,17 +98,23 @@ function copyFileRange(
   if (source === null || position === null) return -Errno.EFBIG;
   if (from.node === to.node && Math.abs(source - position) < length) return -Errno.EINVAL;
   disarm(changes, server, to);
+  server.window?.writeBack(node);
+  server.window?.writeBack(target);
   const bytes = new Uint8Array(length);
   const got = files.read(from.descriptor, [bytes], source);
   const part = bytes.subarray(0, got);
-  putU64(reply, 0, got === 0 ? 0 : changes.write(to.descriptor, [part], position));
+  const copied = got === 0 ? 0 : changes.write(to.descriptor, [part], position);
+  server.window?.changed(target, position, position + copied);
+  putU64(reply, 0, copied);
   return COPIED;
 }
 
-/** Nothing waits here to be written: done, if there is such a handle. */
+/** What waits to be written is in the window; that is all to be done, if there is such a handle. */
 function flush(server: FuseServer, request: FuseRequest, node: Node): number {
   const fh = getU64(request.arguments, FuseFlushIn.fh);
-  return server.handles.get(fh, node.id, false) === undefined ? -Errno.EBADF : 0;
+  if (server.handles.get(fh, node.id, false) === undefined) return -Errno.EBADF;
+  server.window?.writeBack(node);
+  return 0;
 }
 
 /**
@@ -119,6 +129,7 @@ function fsync(directory: boolean): Serve {
     if (handle === undefined) return -Errno.EBADF;
     if (changes === null) return 0;
     const flags = input.getUint32(FuseFsyncIn.fsync_flags, true);
+    server.window?.writeBack(node);
     const { file } = handle;
     if (file !== null) handles.begin(file);
     const answer = request.detach();

@@ -105,9 +105,18 @@ export class HandleTable {
     this.#handles.delete(handle.id);
     this.#names -= handle.names.length;
     handle.node.opens--;
-    const { file } = handle;
-    if (file === null) return;
+    if (handle.file !== null) this.giveBack(handle.file);
+  }
+
+  /** A regular file, open for the device's own use; giveBack() ends it. */
+  borrow(node: Node, flags: number): OpenFile {
+    return this.#descriptor(node, flags & KINDS);
+  }
+
+  /** One user less; the last one leaves the file idle, or closes it. */
+  giveBack(file: OpenFile): void {
     file.handles--;
+    if (file.closed) return; // with its node, or the session
     if (file.handles > 0) return;
     if (file.flags !== FUSE_O_RDONLY) {
       this.#close(file); // a program that is being written cannot be run

@@ -28,6 +28,7 @@ import { getU64, putAttributes, putEntry, putOpen, putStatfs } from "./attribute
 import { CHANGES } from "./changes.ts";
 import { DATA } from "./data.ts";
 import { putEntries } from "./directory.ts";
+import { MAPPINGS } from "./mapping.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Operation, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, dotsIn, type FuseRequest, REPLY_BYTES_MAX } from "./request.ts";
@@ -35,6 +36,8 @@ import type { FuseServer } from "./server.ts";
 import { clearSetId } from "./set-id.ts";
 import { SETATTR } from "./setattr.ts";
 
+/** The end of every file. */
+const EVERYTHING = Number.POSITIVE_INFINITY;
 const OFFSET_MAX = 0x7fffffffffffffffn;
 /** Up to here an offset is a number; with DATA_BYTES_MAX added to it, it still is one. */
 const OFFSET_EXACT_MAX = 2 ** 52;
@@ -57,6 +60,7 @@ export const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
   SETATTR,
   ...CHANGES,
   ...DATA,
+  ...MAPPINGS,
   // Node has no call for these; who is told so stops asking (U3).
   ...[FuseOpcode.FALLOCATE, FuseOpcode.SETXATTR, FuseOpcode.REMOVEXATTR, FuseOpcode.TMPFILE].map(
     (opcode) => changing(opcode, 0, 0, () => -Errno.ENOSYS),
@@ -94,6 +98,7 @@ function getattr(server: FuseServer, request: FuseRequest, node: Node): number {
     const fh = getU64(input, FuseGetattrIn.fh);
     if (server.handles.get(fh, node.id) === undefined) return -Errno.EBADF;
   }
+  server.window?.writeBack(node);
   return putAttributes(reply, server.files.stat(node.inode), server.validMs);
 }
 
@@ -119,6 +124,7 @@ function open(server: FuseServer, request: FuseRequest, node: Node): number {
   if (changes !== null && cuts) {
     clearSetId(changes, files, node);
     changes.resize(node.inode, 0);
+    server.window?.changed(node, 0, EVERYTHING);
   }
   return putOpen(request.reply, 0, handle.id);
 }
@@ -143,6 +149,7 @@ function read(server: FuseServer, request: FuseRequest, node: Node): number {
     if (offset > OFFSET_MAX - BigInt(size)) return -Errno.EINVAL;
   }
   if (size === 0) return 0;
+  server.window?.writeBack(node);
   if (server.background.wanted(request.sinceNs)) {
     server.background.read(request, handle.file, size, offset);
     return 0;
@@ -165,9 +172,10 @@ function release(directory: boolean): Serve {
     const fh = getU64(request.arguments, FuseReleaseIn.fh);
     const handle = server.handles.get(fh, node.id, directory);
     if (handle === undefined) return -Errno.EBADF;
+    const status = directory ? 0 : server.writeBack(node);
     server.handles.release(handle);
     server.settle(node);
-    return 0;
+    return status;
   };
 }
 

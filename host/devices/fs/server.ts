@@ -14,6 +14,7 @@ import {
   FuseInitOut,
   FuseOpcode,
 } from "../../../drivers/abi/fuse.ts";
+import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../drivers/abi/fuse-window.ts";
 import type { FileChanges, Files } from "../../files.ts";
 import { getU64 } from "./attributes.ts";
 import { Background } from "./background.ts";
@@ -23,6 +24,7 @@ import { type Node, NodeTable } from "./nodes.ts";
 import { OPERATIONS } from "./operations.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import { noStats } from "./stats.ts";
+import { FileWindow } from "./window.ts";
 
 export interface FsLimits {
   /** Inodes that the guest may know at a time; each is a descriptor of the host. */
@@ -37,6 +39,7 @@ export interface FsLimits {
 const BACKGROUND_MAX = 64;
 /** Node sets times to microseconds. */
 const TIME_GRAN_NS = 1000;
+const MAP_ALIGNMENT = 1 << FuseInitFlag.MAP_ALIGNMENT;
 const INIT_FLAGS_OFFERED =
   (1 << FuseInitFlag.ASYNC_READ) |
   (1 << FuseInitFlag.ATOMIC_O_TRUNC) |
@@ -58,6 +61,8 @@ export class FuseServer {
   readonly stats = noStats();
   /** How long the guest may believe names and attributes. */
   readonly validMs: number;
+  /** null: the guest can map no files. */
+  window: FileWindow | null = null;
   #started = false;
 
   /** Throws what the host throws when the directory cannot be used. */
@@ -76,12 +81,28 @@ export class FuseServer {
     this.background = new Background(files, this.handles, this.stats);
   }
 
+  /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */
+  openWindow(memory: Uint8Array): void {
+    const settle = (node: Node) => this.settle(node);
+    this.window = new FileWindow(memory, this.files, this.changes, this.handles, settle);
+  }
+
+  /** For those who go on if it fails: 0 or -Errno. */
+  writeBack(node: Node): number {
+    try {
+      this.window?.writeBack(node);
+      return 0;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
   /** Serves a request that expects a reply: its bytes, or -Errno. */
   serve(request: FuseRequest): number {
     if (request.opcode === FUSE_INIT_BIG_ENDIAN) return -Errno.EPROTO;
     if (request.opcode === FuseOpcode.INIT) return this.#init(request);
     if (!this.#started) return -Errno.EIO; // U2
-    if (request.opcode === FuseOpcode.DESTROY) return this.#destroy();
+    if (request.opcode === FuseOpcode.DESTROY) return this.#endInOrder();
     const operation = OPERATIONS.get(request.opcode);
     if (operation === undefined) return -Errno.ENOSYS; // U3: the guest stops asking
     if (request.argumentBytes < operation.argumentBytes) return -Errno.EINVAL;
@@ -131,9 +152,13 @@ export class FuseServer {
     this.nodes.remove(node);
   }
 
-  /** The session ends: handles and node ids are void (F5). */
+  /**
+   * The session ends: handles and node ids are void (F5), and so are mappings. What the guest has
+   * stored into them and has not been written is lost, as in a crash of its own.
+   */
   end(): void {
     this.#started = false;
+    this.window?.drop();
     this.handles.clear();
     this.nodes.clear();
   }
@@ -157,7 +182,7 @@ export class FuseServer {
     const minor = input.getUint32(FuseInitIn.minor, true);
     if (major < FUSE_KERNEL_VERSION) return -Errno.EPROTO;
     if (major === FUSE_KERNEL_VERSION && minor < FUSE_MINOR_VERSION_MIN) return -Errno.EPROTO;
-    this.end();
+    this.#endInOrder();
     request.replyBytes.fill(0, 0, FuseInitOut.sizeof);
     reply.setUint32(FuseInitOut.major, FUSE_KERNEL_VERSION, true);
     if (major > FUSE_KERNEL_VERSION) {
@@ -166,7 +191,8 @@ export class FuseServer {
     }
     this.#started = true;
     const readahead = input.getUint32(FuseInitIn.max_readahead, true);
-    const flags = input.getUint32(FuseInitIn.flags, true) & INIT_FLAGS_OFFERED;
+    const offered = INIT_FLAGS_OFFERED | (this.window === null ? 0 : MAP_ALIGNMENT);
+    const flags = input.getUint32(FuseInitIn.flags, true) & offered;
     reply.setUint32(FuseInitOut.minor, Math.min(minor, FUSE_KERNEL_MINOR_VERSION), true);
     reply.setUint32(FuseInitOut.max_readahead, Math.min(readahead, DATA_BYTES_MAX), true);
     reply.setUint32(FuseInitOut.flags, flags, true);
@@ -175,11 +201,21 @@ export class FuseServer {
     reply.setUint32(FuseInitOut.max_write, DATA_BYTES_MAX, true);
     reply.setUint32(FuseInitOut.time_gran, this.changes === null ? 1 : TIME_GRAN_NS, true);
     reply.setUint16(FuseInitOut.max_pages, DATA_BYTES_MAX / FUSE_PAGE_BYTES, true);
+    if ((flags & MAP_ALIGNMENT) !== 0) {
+      reply.setUint16(FuseInitOut.map_alignment, FS_WINDOW_ALIGNMENT_LOG2, true);
+    }
     return FuseInitOut.sizeof;
   }
 
-  #destroy(): number {
+  /** The guest ends the session: what it has stored into the window is written; 0 or -Errno. */
+  #endInOrder(): number {
+    let result = 0;
+    try {
+      this.window?.end();
+    } catch (error) {
+      result = errnoOf(error);
+    }
     this.end();
-    return 0;
+    return result;
   }
 }

@@ -58,6 +58,7 @@ function setattr(
     changes.chmod(node.inode, permissionsOf(mode, node.type));
   }
   if (setsAtime || setsMtime) {
+    server.window?.writeBack(node); // or the times would be those of a later writing
     const now = (bit: FuseSetattrValid, time: FileTime) => (has(bit) ? "now" : time);
     changes.setTimes(
       node.inode,
@@ -80,10 +81,15 @@ function resize(
   if (node.type !== FuseType.REG) return -Errno.EINVAL;
   // Node's calls take sizes up to there.
   if (size > BigInt(Number.MAX_SAFE_INTEGER)) return -Errno.EFBIG;
-  clearSetId(changes, server.files, node);
+  const { files, window } = server;
+  clearSetId(changes, files, node);
+  window?.writeBack(node);
+  const before = window === null ? 0 : Number(files.stat(node.inode).size);
   const descriptor = handle?.file?.descriptor;
   if (descriptor === undefined) changes.resize(node.inode, Number(size));
   else changes.truncate(descriptor, Number(size));
+  // What was mapped beyond the end reads as zeros, and is written back no more.
+  window?.changed(node, Math.min(before, Number(size)), Number.POSITIVE_INFINITY);
   return 0;
 }
 

@@ -36,6 +36,8 @@ const NAMES: Readonly<Record<number, string>> = {
   [FuseOpcode.BATCH_FORGET]: "BATCH_FORGET",
   [FuseOpcode.READDIRPLUS]: "READDIRPLUS",
   [FuseOpcode.LSEEK]: "LSEEK",
+  [FuseOpcode.SETUPMAPPING]: "SETUPMAPPING",
+  [FuseOpcode.REMOVEMAPPING]: "REMOVEMAPPING",
 };
 
 /** A request that is about to be answered: with `result` bytes of reply, or -Errno. */
