@@ -63,7 +63,9 @@ export class FsRequest {
 // Embedded parts, by offset.
 const WAITER: usize = offsetof<FsRequest>();
 const IN: usize = (WAITER + offsetof<WaitQueue>() + 7) & ~7;
-const IN_BYTES: usize = FuseInHeader.sizeof + ((FUSE_NAME_BYTES_MAX + 8) & ~7);
+/** Room at argumentsOf(). */
+export const ARGUMENT_BYTES_MAX: u32 = (FUSE_NAME_BYTES_MAX + 8) & ~7;
+const IN_BYTES: usize = FuseInHeader.sizeof + ARGUMENT_BYTES_MAX;
 const OUT: usize = IN + IN_BYTES;
 const OUT_BYTES: usize = FuseOutHeader.sizeof + FuseEntryOut.sizeof;
 

@@ -53,6 +53,18 @@ export class VirtioDevice {
     return value;
   }
 
+  /** 4.2.2: bytes of a shared memory region; all ones where there is none. */
+  sharedMemoryBytes(region: u32): u64 {
+    this.write(Mmio.SHMSel, region);
+    return (<u64>this.read(Mmio.SHMLenHigh) << 32) | this.read(Mmio.SHMLenLow);
+  }
+
+  /** And where it begins. */
+  sharedMemoryBase(region: u32): u64 {
+    this.write(Mmio.SHMSel, region);
+    return (<u64>this.read(Mmio.SHMBaseHigh) << 32) | this.read(Mmio.SHMBaseLow);
+  }
+
   has(feature: u32): bool {
     return ((this.features >> feature) & 1) != 0;
   }

@@ -67,3 +67,4 @@ export {
   SysStatFile,
   SysStatOpenFile,
 } from "./fs/calls";
+export { SysMapFile, SysUnmapFile } from "./fs/map";

@@ -32,18 +32,25 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   checkBootInfo(bootInfo);
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
-  memoryInit(__heap_base, heapEnd()); // the heap: all that is not image
+  memoryInit(__heap_base, heapEnd(bootInfo)); // the heap: all of the RAM that is not image
   traceInit(load<u32>(bootInfo, BootInfo.trace) != 0); // for the host, if it asks
-  banner();
+  banner(bootInfo);
   settingsInit(); // how data travels
   statsInit(); // and what is counted of it
   probeDevices(); // virtio-mmio, as the command line announces them
   if (main) startApplication(main); // the first thread
 }
 
-/** The end of memory; of 4 GiB the last page goes unused, for its end is no address. */
-function heapEnd(): usize {
-  return <usize>min(memory.size(), 0xffff) << 16;
+/**
+ * The end of the RAM, behind which devices may have shared memory; of 4 GiB the last page goes
+ * unused, for its end is no address.
+ */
+function heapEnd(bootInfo: usize): usize {
+  const pages = load<u32>(bootInfo, BootInfo.memoryPages);
+  assert(pages <= <u32>memory.size(), "boot: less memory than there should be");
+  const end = <usize>min(pages, 0xffff) << 16;
+  assert(end > __heap_base + 0x1000, "boot: no memory behind the image");
+  return end;
 }
 
 function checkBootInfo(bootInfo: usize): void {
@@ -51,9 +58,9 @@ function checkBootInfo(bootInfo: usize): void {
   assert(load<u32>(bootInfo, BootInfo.version) == BOOT_VERSION, "boot: wrong version");
 }
 
-function banner(): void {
+function banner(bootInfo: usize): void {
   print("torito: ");
-  printNumber(<u64>memory.size() >> 4);
+  printNumber(load<u32>(bootInfo, BootInfo.memoryPages) >> 4);
   print(" MiB, 1 CPU\n");
 }
 

@@ -295,6 +295,11 @@ export function heapBlocks(): u32 {
   return inUseBlocks;
 }
 
+/** Is the address behind all that the kernel has? Shared memory of devices is. */
+export function isBehindHeap(address: u64): bool {
+  return address >= heapEnd;
+}
+
 export function heapBytes(): u64 {
   return <u64>(heapEnd - heapStart);
 }

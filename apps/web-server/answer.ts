@@ -11,7 +11,7 @@ import {
 import { copyStat, FileStat } from "../../kernel/fs/stat";
 import { IoVec } from "../../kernel/net/packet";
 import { SysSocketSend, SysSocketSendVector } from "../../kernel/net/send";
-import { CACHED_BYTES_MAX, Entry, loadEntry, lookUp, unuse, use } from "./cache";
+import { Entry, isCached, loadEntry, lookUp, unuse, use } from "./cache";
 import { allowsRange, isNotModified } from "./conditional";
 import { decodePath, pathEnd, pathStart, ROOT } from "./path";
 import { parseRange, Range, RangeKind } from "./range";
@@ -96,7 +96,7 @@ function serveFile(work: Work, pathBytes: u32): bool {
     const head = fileHead(work, pathBytes, status, first, length);
     return send(work, outputOf(work), <u32>(head - outputOf(work))) && request.keepAlive;
   }
-  const cached = stat.size <= CACHED_BYTES_MAX;
+  const cached = isCached(stat.size);
   let entry = cached ? lookUp(pathOf(work), pathBytes, stat) : null;
   if (entry) return sendEntry(work, entry, status, first, length);
   // Opening the file yields, and other requests use `stat` meanwhile.

@@ -1,13 +1,19 @@
 // Files in memory, with the part of their response head that does not change. An entry is used only
 // as long as the file system says that the file is the same; its bytes go to the socket as they
-// are.
+// are. They are in the window that the file system has in shared memory, or in a buffer of the heap.
 import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
 import { SysCloseFile, SysOpenFile, SysReadFile, SysStatOpenFile } from "../../kernel/fs/calls";
+import { SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
 import { FileStat } from "../../kernel/fs/stat";
+import { Errno } from "../../drivers/abi/errno";
 import { isSame } from "./text";
 
-/** Larger files are streamed. */
-export const CACHED_BYTES_MAX: u64 = 262144;
+/** Larger files are not kept in the heap. */
+const HEAP_BYTES_MAX: u64 = 262144;
+/** Smaller files are not mapped: most of the 64 KiB that they would take were for nothing. */
+const MAPPED_BYTES_MIN: u64 = 32768;
+/** Larger ones would leave no room for others; they are streamed. */
+const MAPPED_BYTES_MAX: u64 = 4194304;
 /** The head block of an entry: content type, validators, length. */
 const BLOCK_BYTES_MAX: u32 = 512;
 
@@ -18,7 +24,8 @@ export class Entry {
   older: Entry | null;
   path: usize;
   pathBytes: u32;
-  content: usize; // a page-aligned buffer of `size` bytes
+  content: usize; // `size` bytes at the start of a page
+  mapped: bool; // in the window
   block: usize;
   blockBytes: u32;
   users: u32; // responses that are being sent from it
@@ -35,7 +42,8 @@ const BUCKETS: u32 = 1024;
 const buckets: usize = memory.data(1024 * 4);
 let newest: Entry = NONE;
 let oldest: Entry = NONE;
-let cachedBytes: u64 = 0;
+let cachedBytes: u64 = 0; // in the heap
+let hasWindow = true; // until the file system says no
 
 function hash(path: usize, bytes: u32): u32 {
   let h: u32 = 0x811c_9dc5;
@@ -101,14 +109,15 @@ function drop(entry: Entry): void {
   }
   store<u32>(at, <u32>changetype<usize>(entry.nextInBucket));
   unlinkUse(entry);
-  cachedBytes -= entry.size;
+  if (!entry.mapped) cachedBytes -= entry.size;
   entry.dropped = true;
   if (entry.users == 0) free(entry);
 }
 
 function free(entry: Entry): void {
   ToroFreeMem(entry.path);
-  ToroFreeMem(entry.content);
+  if (entry.mapped) SysUnmapFile(entry.content);
+  else ToroFreeMem(entry.content);
   ToroFreeMem(entry.block);
   ToroFreeMem(changetype<usize>(entry));
 }
@@ -123,20 +132,42 @@ export function unuse(entry: Entry): void {
   if (entry.dropped && entry.users == 0) free(entry);
 }
 
+/** Is a file of that size worth an entry? */
+export function isCached(bytes: u64): bool {
+  return bytes <= HEAP_BYTES_MAX || isMapped(bytes);
+}
+
+function isMapped(bytes: u64): bool {
+  return hasWindow && bytes >= MAPPED_BYTES_MIN && bytes <= MAPPED_BYTES_MAX;
+}
+
 /** A quarter of the heap at most; the least used go first. Entries in use do not count. */
 function makeRoom(bytes: u64): void {
-  while (oldest != NONE && cachedBytes + bytes > heapBytes() >> 2) drop(oldest);
+  while (cachedBytes + bytes > heapBytes() >> 2 && dropOldest(false));
 }
 
 /**
- * Reads the file into a new entry. Yields. Null when memory is out or the file has changed
+ * Drops the entry in the window, or in the heap, that was not used for the longest time. Of those
+ * in the window only one that is not in use, for it leaves room. Returns false if there is none.
+ */
+function dropOldest(mapped: bool): bool {
+  let entry = oldest;
+  while (entry != NONE && (entry.mapped != mapped || (mapped && entry.users != 0))) {
+    entry = changetype<Entry>(changetype<usize>(entry.newer));
+  }
+  if (entry == NONE) return false;
+  drop(entry);
+  return true;
+}
+
+/**
+ * Maps or reads the file into a new entry. Yields. Null when memory is out or the file has changed
  * meanwhile; it is streamed then.
  */
 export function loadEntry(path: usize, bytes: u32, stat: FileStat): Entry | null {
-  makeRoom(stat.size);
   const entry = allocate(path, bytes, stat);
   if (!entry) return null;
-  if (!readWhole(entry)) {
+  if (!fill(entry)) {
     free(entry);
     return null;
   }
@@ -146,7 +177,7 @@ export function loadEntry(path: usize, bytes: u32, stat: FileStat): Entry | null
   entry.nextInBucket = changetype<Entry | null>(<usize>load<u32>(bucket));
   store<u32>(bucket, <u32>changetype<usize>(entry));
   linkUse(entry);
-  cachedBytes += entry.size;
+  if (!entry.mapped) cachedBytes += entry.size;
   return entry;
 }
 
@@ -155,9 +186,8 @@ function allocate(path: usize, bytes: u32, stat: FileStat): Entry | null {
   if (entry == NONE) return null;
   memory.fill(changetype<usize>(entry), 0, offsetof<Entry>());
   entry.path = ToroGetMem(bytes);
-  entry.content = ToroGetAlignedMem(<usize>stat.size, 4096);
   entry.block = ToroGetMem(BLOCK_BYTES_MAX);
-  if (entry.path == 0 || entry.content == 0 || entry.block == 0) {
+  if (entry.path == 0 || entry.block == 0) {
     free(entry);
     return null;
   }
@@ -170,19 +200,42 @@ function allocate(path: usize, bytes: u32, stat: FileStat): Entry | null {
   return entry;
 }
 
-/** Returns false when the file is not what `stat` said any more, or cannot be read. */
-function readWhole(entry: Entry): bool {
+/** Returns false when the file is not what `stat` said any more, or cannot be had. */
+function fill(entry: Entry): bool {
   const file = SysOpenFile(entry.path, entry.pathBytes, 0);
   if (file < 0) return false;
+  const filled = (isMapped(entry.size) && mapWhole(entry, file)) || readWhole(entry, file);
+  // The name may have led to another file by the time that it was opened.
+  const status = SysStatOpenFile(file, changetype<usize>(opened));
+  const same = status == 0 && isOf(entry, opened);
+  SysCloseFile(file);
+  return same && filled;
+}
+
+/** Entries that are not in use make room in the window. Returns false where the file is not mapped. */
+function mapWhole(entry: Entry, file: i32): bool {
+  let address: i64 = -Errno.ENOSPC;
+  while (address == -Errno.ENOSPC) {
+    address = SysMapFile(file, 0, <u32>entry.size, 0);
+    if (address == -Errno.ENOSPC && !dropOldest(true)) break;
+  }
+  if (address == -Errno.ENODEV) hasWindow = false;
+  if (address < 0) return false;
+  entry.content = <usize>address;
+  entry.mapped = true;
+  return true;
+}
+
+function readWhole(entry: Entry, file: i32): bool {
+  if (entry.size > HEAP_BYTES_MAX) return false;
+  makeRoom(entry.size);
+  entry.content = ToroGetAlignedMem(<usize>entry.size, 4096);
+  if (entry.content == 0) return false;
   let at: u32 = 0;
   let got: i32 = 1;
   while (at < <u32>entry.size && got > 0) {
     got = SysReadFile(file, entry.content + at, <u32>entry.size - at);
     if (got > 0) at += got;
   }
-  // The name may have led to another file by the time that it was opened.
-  const status = SysStatOpenFile(file, changetype<usize>(opened));
-  const same = status == 0 && isOf(entry, opened);
-  SysCloseFile(file);
-  return same && at == <u32>entry.size;
+  return at == <u32>entry.size;
 }

@@ -32,6 +32,8 @@ export interface Command {
   readonly tracePath: string | null;
   readonly stats: boolean;
   readonly memoryBytes: number;
+  /** Of each volume; 0: none. */
+  readonly windowBytes: number;
   readonly cid: number;
   /** null: none. */
   readonly timeoutMs: number | null;
@@ -49,6 +51,7 @@ const OPTIONS = {
   publish: { type: "string", short: "p", multiple: true },
   volume: { type: "string", short: "v", multiple: true },
   memory: { type: "string", short: "m" },
+  "fs-window": { type: "string" },
   cid: { type: "string" },
   connect: { type: "string", multiple: true },
   "vsock-uds": { type: "string" },
@@ -108,7 +111,8 @@ export function parseCommandLine(words: readonly string[]): Invocation {
     pcapPath: one("pcap") ?? null,
     tracePath: one("trace") ?? null,
     stats: values.has("stats"),
-    memoryBytes: parseMemory(one("memory") ?? "64M"),
+    memoryBytes: parseSize("--memory", one("memory") ?? "64M", PAGE_BYTES),
+    windowBytes: parseSize("--fs-window", one("fs-window") ?? (serve ? "16M" : "0"), 0),
     cid: parseInteger("--cid", one("cid") ?? "3", CID_MIN, CID_MAX),
     timeoutMs: parseSeconds("--timeout", one("timeout") ?? "0"),
     graceMs: parseSeconds("--grace", one("grace") ?? "10") ?? 0,
@@ -204,13 +208,13 @@ function checkUnique(volumes: readonly Volume[]): void {
   }
 }
 
-function parseMemory(text: string): number {
+function parseSize(name: string, text: string, least: number): number {
   const found = /^(\d+)(?:([KMG])i?)?B?$/i.exec(text);
-  if (found === null) throw new CliError(`--memory ${text}: not a size as in 64M or 1Gi`);
+  if (found === null) throw new CliError(`${name} ${text}: not a size as in 64M or 1Gi`);
   const [, digits, unit = ""] = found;
   const bytes = Number(digits) * 1024 ** ["", "K", "M", "G"].indexOf(unit.toUpperCase());
-  if (bytes < PAGE_BYTES || bytes > 65536 * PAGE_BYTES || bytes % PAGE_BYTES !== 0) {
-    throw new CliError(`--memory ${text}: a multiple of 64K is needed, 4G at most`);
+  if (bytes < least || bytes > 65536 * PAGE_BYTES || bytes % PAGE_BYTES !== 0) {
+    throw new CliError(`${name} ${text}: a multiple of 64K is needed, 4G at most`);
   }
   return bytes;
 }

@@ -43,7 +43,7 @@ export async function run(command: Command): Promise<number> {
 
 async function runMachine(command: Command, log: Log): Promise<number> {
   const { image, sourceMap } = readImage(command.app);
-  const volumes = command.volumes.map(openVolume);
+  const volumes = command.volumes.map((volume) => openVolume(volume, command.windowBytes));
   const capture = command.pcapPath === null ? null : startCapture(command.pcapPath, log);
   const trace = command.tracePath === null ? undefined : startTrace(command.tracePath, log);
   const { cid, connect, seqpacket } = command;
@@ -99,9 +99,9 @@ function readImage(app: string) {
   }
 }
 
-function openVolume(volume: Volume): FsDevice {
+function openVolume(volume: Volume, windowBytes: number): FsDevice {
   try {
-    return new FsDevice(volume);
+    return new FsDevice({ ...volume, windowBytes });
   } catch (error) {
     throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
   }

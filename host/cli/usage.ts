@@ -40,6 +40,8 @@ Machine
   -v, --volume HOSTDIR:TAG[:ro|rw]   a directory for the guest, by its tag, which it may only read
                                      unless it is told :rw; repeatable
   -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
+      --fs-window SIZE               memory beside it, of each volume, in which the guest maps
+                                     files; 0: none (serve: 16M, run: 0)
       --timeout SECONDS              give up after that time, exit code 124
       --grace SECONDS                time to finish open connections after a signal (10)
       --watchdog SECONDS             kill a guest that does not return for so long; 0: never (10)

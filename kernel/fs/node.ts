@@ -47,6 +47,7 @@ export class Session {
   root: Node;
   started: bool;
   readBytesMax: u32;
+  window: usize; // files in shared memory (window.ts); 0: none
   count: u32; // nodes, those that are in no table included
   byName: usize; // BUCKETS addresses
   byId: usize;

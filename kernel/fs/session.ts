@@ -18,6 +18,7 @@ import {
   FuseOpcode,
   FuseType,
 } from "../../drivers/abi/fuse";
+import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../drivers/abi/fuse-window";
 import { sendForgotten, waitForForgotten } from "../../drivers/forget";
 import { argumentsOf, FsRequest, replyOf, transact } from "../../drivers/fs";
 import { NEVER, nowNs, NS_PER_S } from "../clock";
@@ -39,12 +40,14 @@ import {
   statOf,
   typeOf,
 } from "./node";
+import { openWindow } from "./window";
 
 const INIT_FLAGS: u32 =
   (1 << FuseInitFlag.ASYNC_READ) |
   (1 << FuseInitFlag.BIG_WRITES) |
   (1 << FuseInitFlag.PARALLEL_DIROPS) |
-  (1 << FuseInitFlag.MAX_PAGES);
+  (1 << FuseInitFlag.MAX_PAGES) |
+  (1 << FuseInitFlag.MAP_ALIGNMENT);
 /** Data of one READ, whatever the server allows: a kill waits for no more. */
 const READ_BYTES_MAX: u32 = 1 << 20;
 /** What a server without MAX_PAGES takes, as on Linux. */
@@ -71,8 +74,11 @@ export function startSession(request: FsRequest, session: Session): i32 {
   if ((flags & (1 << FuseInitFlag.MAX_PAGES)) != 0) pages = load<u16>(reply, FuseInitOut.max_pages);
   const bytes = min(pages * FUSE_PAGE_BYTES, load<u32>(reply, FuseInitOut.max_write));
   session.readBytesMax = min(max<u32>(bytes, FUSE_PAGE_BYTES), READ_BYTES_MAX);
+  const aligns = (flags & (1 << FuseInitFlag.MAP_ALIGNMENT)) != 0;
+  const alignment: u32 = aligns ? load<u16>(reply, FuseInitOut.map_alignment) : u32.MAX_VALUE;
   const status = getAttributes(request, session.root, false, 0);
   if (status < 0) return status;
+  if (alignment <= <u32>FS_WINDOW_ALIGNMENT_LOG2) openWindow(session);
   session.started = true;
   return 0;
 }
