@@ -75,6 +75,14 @@ describe("a device that answers well", () => {
     machine.dispose();
   });
 
+  test("M16: a driver that expects no shared memory leaves its registers alone", async () => {
+    const { accesses, machine } = await boot();
+    const first: number = Mmio.SHMSel;
+    const last: number = Mmio.SHMBaseHigh;
+    expect(accesses.filter(({ offset }) => offset >= first && offset <= last)).toEqual([]);
+    machine.dispose();
+  });
+
   test("C4: nothing is notified before DRIVER_OK", async () => {
     const { accesses, machine } = await boot();
     const ok = accesses.findIndex(

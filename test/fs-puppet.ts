@@ -1,7 +1,7 @@
 // Drives an FsDevice through real rings in guest memory, as a driver would: one request at a time.
 import { FuseInHeader, FuseInitIn, FuseOpcode, FuseOutHeader } from "../drivers/abi/fuse.ts";
 import { FsDevice, type FsOptions } from "../host/devices/fs.ts";
-import { GuestMemory } from "../host/memory.ts";
+import { GuestMemory, PAGE_BYTES } from "../host/memory.ts";
 import { VirtQueue } from "../host/virtqueue.ts";
 
 const QUEUE_SIZE = 64;
@@ -11,6 +11,7 @@ const REPLY_AT = 0x200000;
 const SLOTS_AT = 0x300000;
 const SLOT_BYTES = 0x4000;
 const SLOT_DESCRIPTORS = 3;
+export const WINDOW_AT = 64 * PAGE_BYTES;
 const RINGS_AT = [0x1000, 0x4000];
 
 export const HIPRIO = 0;
@@ -41,7 +42,8 @@ export interface Shape {
 }
 
 export class FsPuppet {
-  readonly memory = new GuestMemory(64);
+  /** What RAM a guest would have; the window is behind it. */
+  readonly memory: GuestMemory;
   readonly device: FsDevice;
   readonly queues: VirtQueue[];
   unique = 0x1122334455667700n;
@@ -55,9 +57,15 @@ export class FsPuppet {
 
   constructor(directory: string, options: Partial<FsOptions> = {}) {
     this.device = new FsDevice({ directory, tag: "site", readOnly: true, ...options });
+    this.memory = new GuestMemory(
+      (WINDOW_AT + (options.windowBytes ?? 0)) / PAGE_BYTES,
+      false,
+      WINDOW_AT,
+    );
     this.queues = RINGS_AT.map((at, index) => this.#queue(at, index));
     this.device.attach({
       memory: this.memory,
+      sharedMemory: this.device.sharedMemory.map(() => WINDOW_AT),
       turn: () => this.#collect(REQUESTS),
       now: () => this.nowNs,
       after: () => () => {},

@@ -212,13 +212,30 @@ describe("accesses", () => {
     expect(read(Mmio.Status)).toBe(0);
   });
 
-  test("there is no shared memory region, whichever is selected (M16, G24)", () => {
-    const { read, write } = registerFile();
+  const shared = [Mmio.SHMLenLow, Mmio.SHMLenHigh, Mmio.SHMBaseLow, Mmio.SHMBaseHigh];
+  const none = [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff];
+
+  test("M16: without shared memory there is no region, whichever is selected (G24)", () => {
+    const { read, write, registers } = registerFile();
     for (const region of [0, 1, 0xffffffff]) {
       write(Mmio.SHMSel, region);
-      for (const half of [Mmio.SHMLenLow, Mmio.SHMLenHigh, Mmio.SHMBaseLow, Mmio.SHMBaseHigh]) {
-        expect(read(half)).toBe(0xffffffff);
-      }
+      expect(shared.map(read)).toEqual(none);
     }
+    expect(registers.illegalAccesses).toBe(0);
+  });
+
+  test("M16: a region tells its length and where it is; a reset selects the first", () => {
+    const regions = [
+      { base: 0x400000, length: 0x20000 },
+      { base: 0xfff00000, length: 0x100000 },
+    ];
+    const { read, write } = registerFile(undefined, 0n, regions);
+    expect(shared.map(read)).toEqual([0x20000, 0, 0x400000, 0]);
+    write(Mmio.SHMSel, 1);
+    expect(shared.map(read)).toEqual([0x100000, 0, 0xfff00000, 0]);
+    write(Mmio.SHMSel, 2);
+    expect(shared.map(read)).toEqual(none);
+    write(Mmio.Status, 0);
+    expect(shared.map(read)).toEqual([0x20000, 0, 0x400000, 0]);
   });
 });

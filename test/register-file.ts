@@ -1,11 +1,16 @@
 // One device's registers without rings: where the register tests begin.
 import { Mmio, Status } from "../drivers/abi/virtio.ts";
+import type { Region } from "../host/layout.ts";
 import { GuestMemory } from "../host/memory.ts";
 import { RegisterFile } from "../host/mmio.ts";
 import { type FakeDevice, fakeDevice } from "./ring-puppet.ts";
 
 /** A register file by itself, with its interrupt line and log. */
-export function registerFile(device: FakeDevice = fakeDevice(), withheld = 0n) {
+export function registerFile(
+  device: FakeDevice = fakeDevice(),
+  withheld = 0n,
+  regions: readonly Region[] = [],
+) {
   const log: string[] = [];
   const line = { raised: 0, up: false };
   const registers = new RegisterFile(device, {
@@ -19,6 +24,7 @@ export function registerFile(device: FakeDevice = fakeDevice(), withheld = 0n) {
     },
     log: (message) => log.push(message),
     withheld,
+    regions,
   });
   const read = (offset: number) => registers.read(offset, 4);
   const write = (offset: number, value: number) => registers.write(offset, 4, value);

@@ -1,6 +1,6 @@
 // Files in memory, with the part of their response head that does not change. An entry is used only
 // as long as the file system says that the file is the same; its bytes go to the socket as they
-// are. They are in the window that the file system has in shared memory, or in a buffer of the heap.
+// are, out of the window that the file system has in shared memory, or out of the heap.
 import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
 import { SysCloseFile, SysOpenFile, SysReadFile, SysStatOpenFile } from "../../kernel/fs/calls";
 import { SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
@@ -212,7 +212,7 @@ function fill(entry: Entry): bool {
   return same && filled;
 }
 
-/** Entries that are not in use make room in the window. Returns false where the file is not mapped. */
+/** Entries that are not in use make room in the window. Returns false if it is not mapped. */
 function mapWhole(entry: Entry, file: i32): bool {
   let address: i64 = -Errno.ENOSPC;
   while (address == -Errno.ENOSPC) {

@@ -1,6 +1,6 @@
 // FUSE operations on what is in a file that the guest may write: WRITE, COPY_FILE_RANGE, FLUSH and
-// FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has; what the guest
-// has stored into the window is written first.
+// FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has. Before each
+// of them, what the guest has stored into the window is written.
 import { Errno } from "../../../drivers/abi/errno.ts";
 import { FuseFlushIn, FuseFsyncIn, FuseInHeader, FuseOpcode } from "../../../drivers/abi/fuse.ts";
 import {
