@@ -123,6 +123,7 @@ describe("arguments", () => {
       publish: [{ host: "127.0.0.1", port: 4000, guestPort: 80 }],
       volumes: [{ directory: "./site", tag: "site", readOnly: true }],
       memoryBytes: 64 * 2 ** 20,
+      windowBytes: 16 * 2 ** 20,
       cid: 3,
       vsockPath: null,
       seqpacket: [],
@@ -135,9 +136,15 @@ describe("arguments", () => {
     });
   });
 
+  test("run has no window for files unless it is told, serve one where memory is left for it", () => {
+    expect(parseCommandLine(["run", "x"])).toMatchObject({ windowBytes: 0 });
+    expect(parseCommandLine(["serve", "x", "-m", "4G"])).toMatchObject({ windowBytes: 0 });
+    expect(parseCommandLine(["serve", "x", "--fs-window", "0"])).toMatchObject({ windowBytes: 0 });
+  });
+
   test("every option arrives", () => {
     const words =
-      "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e:rw -m 1Gi --cid 5 --connect 9:10 " +
+      "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e:rw -m 1Gi --fs-window 128M --cid 5 --connect 9:10 " +
       "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
       "--vsock-uds /run/x --seqpacket 80 --seqpacket 9 --pcap x.pcap --trace x.json --stats --log-level debug -- port=81 -x --help";
     expect(parseCommandLine(words.split(" "))).toEqual({
@@ -161,6 +168,7 @@ describe("arguments", () => {
       tracePath: "x.json",
       stats: true,
       memoryBytes: 2 ** 30,
+      windowBytes: 2 ** 27,
       cid: 5,
       timeoutMs: 1500,
       graceMs: 0,

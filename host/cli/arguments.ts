@@ -71,6 +71,7 @@ const OPTIONS = {
 type OptionName = keyof typeof OPTIONS;
 
 const VERBS = ["serve", "run"] as const;
+const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
 const LOCALHOST = "127.0.0.1";
 const SECONDS_MAX = 2147483;
 const PORT_MAX = 65535;
@@ -98,6 +99,11 @@ export function parseCommandLine(words: readonly string[]): Invocation {
   if (serve) volumes.unshift({ directory: target, tag: "site", readOnly: true });
   if (serve && publish.length === 0) publish.push({ host: LOCALHOST, port: 4000, guestPort: 80 });
   checkUnique(volumes);
+  const memoryBytes = parseSize("--memory", one("memory") ?? "64M", PAGE_BYTES);
+  // Of 4 GiB of RAM nothing is left for a window.
+  const fits = memoryBytes + volumes.length * WINDOW_BYTES_DEFAULT <= 65536 * PAGE_BYTES;
+  const preset = serve && fits ? WINDOW_BYTES_DEFAULT : 0;
+  const windowBytes = parseSize("--fs-window", one("fs-window") ?? `${preset}`, 0);
   return {
     kind: "run",
     app: serve ? "web-server" : target,
@@ -111,8 +117,8 @@ export function parseCommandLine(words: readonly string[]): Invocation {
     pcapPath: one("pcap") ?? null,
     tracePath: one("trace") ?? null,
     stats: values.has("stats"),
-    memoryBytes: parseSize("--memory", one("memory") ?? "64M", PAGE_BYTES),
-    windowBytes: parseSize("--fs-window", one("fs-window") ?? (serve ? "16M" : "0"), 0),
+    memoryBytes,
+    windowBytes,
     cid: parseInteger("--cid", one("cid") ?? "3", CID_MIN, CID_MAX),
     timeoutMs: parseSeconds("--timeout", one("timeout") ?? "0"),
     graceMs: parseSeconds("--grace", one("grace") ?? "10") ?? 0,
