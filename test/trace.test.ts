@@ -378,10 +378,10 @@ describe("torito --trace", () => {
     expect(vsock.find(({ name }) => name === "interrupt")?.args).toEqual({ irq: 5 });
     const site = trackOf(events, "fs site");
     expect(site.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(["kick", "INIT", "LOOKUP", "OPEN", "READ"]),
+      expect.arrayContaining(["kick", "INIT", "LOOKUP", "OPEN", "SETUPMAPPING"]),
     );
-    const read = site.find(({ name }) => name === "READ");
-    expect(read).toMatchObject({ ph: "X", args: { error: 0 } });
+    const mapped = site.find(({ name }) => name === "SETUPMAPPING");
+    expect(mapped).toMatchObject({ ph: "X", args: { error: 0 } });
     const entries = trackOf(events, "vCPU");
     expect(entries.slice(0, 3).map(({ name }) => name)).toEqual(["initialize", "boot", "run"]);
     expect(entries.find(({ name }) => name === "interrupt")?.args).toEqual({ irq: 6 });
