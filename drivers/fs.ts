@@ -1,21 +1,24 @@
 // virtio-fs driver (virtio 5.11): carries FUSE requests to the device and checks every reply before
 // anybody believes it. A request is answered inside the kick as a rule, so the used ring is looked
-// at before a thread sleeps.
+// at before a thread sleeps. Of several request queues one is for requests that may be answered
+// late.
 import { ERRNO_MAX, Errno } from "./abi/errno";
 import {
   FS_QUEUE_HIPRIO,
-  FS_QUEUE_REQUEST,
   FS_TAG_BYTES_MAX,
   FsConfig,
   FUSE_NAME_BYTES_MAX,
   FuseEntryOut,
   FuseInHeader,
   FuseOpcode,
+  FuseOpenOut,
   FuseOutHeader,
 } from "./abi/fuse";
-import { INTERRUPT_CONFIG_CHANGE, VIRTIO_F_INDIRECT_DESC } from "./abi/virtio";
+import { FuseRename2In } from "./abi/fuse-write";
+import { INTERRUPT_CONFIG_CHANGE } from "./abi/virtio";
 import { nowNs, NS_PER_S } from "../kernel/clock";
 import { registerInterrupt } from "../kernel/interrupt";
+import { IoVec } from "../kernel/iovec";
 import { ToroAllocMem } from "../kernel/memory";
 import { wait, wakeAll, wakeSome } from "../kernel/scheduler";
 import { WaitQueue } from "../kernel/thread";
@@ -27,16 +30,31 @@ import {
   freeBatch,
   sendForgotten,
 } from "./forget";
+import {
+  addRequestQueues,
+  enableInterrupts,
+  HEADERS,
+  lend,
+  queueAt,
+  queueFor,
+  QUEUES_MAX,
+  segmentAt,
+} from "./fs-queues";
+import { recycle } from "./fs-requests";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
 
 /** Requests in flight; further callers wait. */
 export const REQUESTS_MAX: u32 = 64;
-const SEGMENTS_MAX: u32 = 3; // header and arguments; header and reply of fixed size; data
 /** A device that is silent for so long is given up. */
 const TIMEOUT_NS: u64 = 5 * NS_PER_S;
+/**
+ * So long may a request take that waits for a disk, whose caches may be large: no silence tells a
+ * dead server from a busy one, but any other request does, within TIMEOUT_NS.
+ */
+const SLOW_TIMEOUT_NS: u64 = 300 * NS_PER_S;
 
-const enum RequestState {
+export const enum RequestState {
   Free, // in the pool, or held by a caller before it asks
   InFlight, // the device has it
   Detached, // the device has it, and nobody waits: back to the pool
@@ -52,22 +70,32 @@ export class FsRequest {
   state: RequestState;
   result: i32; // bytes of reply, or -Errno
   replyBytes: u32; // what the reply must have, unless it goes to a data buffer
-  dataBytes: u32; // what it may have in the data buffer
+  dataBytes: u32; // what it may have in the data buffers
+  slow: bool; // it may be answered late
   /** The kernel's: the node that the call stands at, and memory that it needs until its end. */
   node: usize;
   scratch: usize;
   /** The kernel's: the attributes of `node` came in this call. */
   fresh: bool;
+  /** The kernel's: the last name of a path, whose directory `node` is (walk.ts). */
+  name: usize;
+  nameBytes: u32;
+  last: u32;
+  slash: bool;
+  /** The kernel's: symbolic links followed in this walk. */
+  links: u32;
 }
 
 // Embedded parts, by offset.
 const WAITER: usize = offsetof<FsRequest>();
-const IN: usize = (WAITER + offsetof<WaitQueue>() + 7) & ~7;
-/** Room at argumentsOf(). */
-export const ARGUMENT_BYTES_MAX: u32 = (FUSE_NAME_BYTES_MAX + 8) & ~7;
+const BUFFER: usize = WAITER + offsetof<WaitQueue>();
+const IN: usize = (BUFFER + offsetof<IoVec>() + 7) & ~7;
+/** Room at argumentsOf(): RENAME2 has the most, two names. */
+export const ARGUMENT_BYTES_MAX: u32 = FuseRename2In.sizeof + 2 * (FUSE_NAME_BYTES_MAX + 1);
 const IN_BYTES: usize = FuseInHeader.sizeof + ARGUMENT_BYTES_MAX;
 const OUT: usize = IN + IN_BYTES;
-const OUT_BYTES: usize = FuseOutHeader.sizeof + FuseEntryOut.sizeof;
+export const REQUEST_BYTES: usize =
+  OUT + FuseOutHeader.sizeof + FuseEntryOut.sizeof + FuseOpenOut.sizeof;
 
 @unmanaged
 export class FsDriver {
@@ -75,7 +103,9 @@ export class FsDriver {
   progressNs: u64; // when the device last did anything
   device: VirtioDevice;
   hiprio: VirtQueue;
-  queue: VirtQueue;
+  queues: usize; // request queues, one behind the other
+  queueCount: u32;
+  dataSegments: u32; // buffers of data that a request may have
   nextDriver: FsDriver | null;
   /** The kernel's: the FUSE session on this device, 0 before it is mounted. */
   session: usize;
@@ -85,7 +115,9 @@ export class FsDriver {
   allocated: u32; // how many there are
   requestsMax: u32;
   firstFree: FsRequest | null;
+  slow: u32; // requests held by callers that may be answered late
   space: WaitQueue; // who waits for a request, or for a batch
+  slowSpace: WaitQueue; // who waits to be one of the slow
   firstForgotten: Forgotten | null;
   lastForgotten: Forgotten | null;
   forgotten: u32;
@@ -100,17 +132,16 @@ export function fsInit(device: VirtioDevice): i32 {
   if (changetype<usize>(driver) == 0) return -Errno.ENOMEM;
   driver.device = device;
   driver.hiprio = changetype<VirtQueue>(ToroAllocMem(offsetof<VirtQueue>()));
-  driver.queue = changetype<VirtQueue>(ToroAllocMem(offsetof<VirtQueue>()));
+  driver.queues = ToroAllocMem(QUEUES_MAX * offsetof<VirtQueue>());
   driver.space = changetype<WaitQueue>(ToroAllocMem(offsetof<WaitQueue>()));
+  driver.slowSpace = changetype<WaitQueue>(ToroAllocMem(offsetof<WaitQueue>()));
   driver.requests = ToroAllocMem(REQUESTS_MAX * sizeof<usize>());
   driver.tag = ToroAllocMem(FS_TAG_BYTES_MAX);
 
   let status = device.begin(0);
   if (status == 0) status = device.addQueue(driver.hiprio, FS_QUEUE_HIPRIO, BATCHES_MAX, 0);
-  if (status == 0) {
-    status = device.addQueue(driver.queue, FS_QUEUE_REQUEST, REQUESTS_MAX, SEGMENTS_MAX);
-  }
-  if (status == 0) status = readConfiguration(driver);
+  if (status == 0) status = readTag(driver);
+  if (status == 0) status = addRequestQueues(driver);
   if (status == 0) status = allocateBatches(driver);
   const handler = (onInterrupt as (arg: usize) => void).index;
   if (status == 0 && !registerInterrupt(device.irq, handler, changetype<usize>(driver))) {
@@ -122,26 +153,18 @@ export function fsInit(device: VirtioDevice): i32 {
   }
   driver.nextDriver = firstDriver;
   firstDriver = driver;
-  driver.hiprio.enableInterrupts();
-  driver.queue.enableInterrupts();
+  enableInterrupts(driver);
   device.driverOk();
   return 0;
 }
 
 /** 5.11.4: the tag ends at its first NUL, or at 36 bytes. */
-function readConfiguration(driver: FsDriver): i32 {
-  const device = driver.device;
-  if (device.readConfig32(FsConfig.num_request_queues) == 0) return -Errno.ENODEV;
+function readTag(driver: FsDriver): i32 {
   while (driver.tagBytes < <u32>FS_TAG_BYTES_MAX) {
-    const byte = device.readConfig8(FsConfig.tag + driver.tagBytes);
+    const byte = driver.device.readConfig8(FsConfig.tag + driver.tagBytes);
     if (byte == 0) break;
     store<u8>(driver.tag + driver.tagBytes++, byte);
   }
-  // A chain may not be longer than the queue, not even an indirect one (2.7.5.3.1).
-  const size = driver.queue.size;
-  if (size < SEGMENTS_MAX) return -Errno.ENODEV;
-  // No more requests than the ring holds, so that adding one never fails.
-  driver.requestsMax = device.has(VIRTIO_F_INDIRECT_DESC) ? size : size / SEGMENTS_MAX;
   return 0;
 }
 
@@ -173,53 +196,13 @@ export function replyOf(request: FsRequest): usize {
   return changetype<usize>(request) + OUT + FuseOutHeader.sizeof;
 }
 
-/**
- * Takes a request out of the pool, waiting for one while all are busy. Yields. Null: the device has
- * failed, or there is no memory. releaseRequest gives it back.
- */
-export function acquireRequest(driver: FsDriver): FsRequest | null {
-  while (!driver.device.failed) {
-    const free = driver.firstFree;
-    if (free) {
-      driver.firstFree = free.next;
-      return free;
-    }
-    const made = makeRequest(driver);
-    if (made || driver.allocated == 0) return made;
-    waitForProgress(driver);
-  }
-  return null;
-}
-
-function makeRequest(driver: FsDriver): FsRequest | null {
-  if (driver.allocated == driver.requestsMax) return null;
-  const request = changetype<FsRequest>(ToroAllocMem(OUT + OUT_BYTES));
-  if (changetype<usize>(request) == 0) return null;
-  request.driver = driver;
-  store<usize>(driver.requests + driver.allocated++ * sizeof<usize>(), changetype<usize>(request));
-  return request;
-}
-
 /** Waits until the device has done something; gives it up when it has not for too long. Yields. */
 export function waitForProgress(driver: FsDriver): void {
   const since = nowNs();
   if (wait(driver.space, since + TIMEOUT_NS) == 0) return;
   drain(driver);
-  if (driver.progressNs < since) giveUp(driver);
-}
-
-/** Gives a request back; one that is in flight goes to the pool when the device has answered it. */
-export function releaseRequest(request: FsRequest): void {
-  if (request.state == RequestState.InFlight) request.state = RequestState.Detached;
-  else recycle(request);
-}
-
-function recycle(request: FsRequest): void {
-  const driver = request.driver;
-  request.state = RequestState.Free;
-  request.next = driver.firstFree;
-  driver.firstFree = request;
-  wakeSome(driver.space, 1);
+  // Where all requests are in fsync, their own limit counts.
+  if (driver.progressNs < since && driver.slow < driver.allocated) giveUp(driver);
 }
 
 /**
@@ -241,6 +224,26 @@ export function transact(
   return request.result;
 }
 
+/**
+ * As transact(), with up to driver.dataSegments buffers, none of them empty: the device reads them
+ * if `sends`, or else what it has to say behind the reply goes there. The vector itself may change
+ * from then on.
+ */
+export function transactVector(
+  request: FsRequest,
+  opcode: FuseOpcode,
+  nodeid: u64,
+  argumentBytes: u32,
+  replyBytes: u32,
+  vector: usize,
+  segments: u32,
+  sends: bool,
+): i32 {
+  submit(request, opcode, nodeid, argumentBytes, replyBytes, vector, segments, sends);
+  if (request.state == RequestState.InFlight) waitForReply(request);
+  return request.result;
+}
+
 /** As transact(), without waiting: isInFlight() tells whether it was not answered at once. */
 export function post(
   request: FsRequest,
@@ -251,21 +254,46 @@ export function post(
   data: usize,
   dataBytes: u32,
 ): void {
+  const vector = bufferOf(request, data, dataBytes);
+  submit(request, opcode, nodeid, argumentBytes, replyBytes, vector, data == 0 ? 0 : 1, false);
+}
+
+/** A vector of that one buffer; the request has room for one. */
+export function bufferOf(request: FsRequest, base: usize, length: u32): usize {
+  const vector = changetype<usize>(request) + BUFFER;
+  changetype<IoVec>(vector).base = base;
+  changetype<IoVec>(vector).length = length;
+  return vector;
+}
+
+function submit(
+  request: FsRequest,
+  opcode: FuseOpcode,
+  nodeid: u64,
+  argumentBytes: u32,
+  replyBytes: u32,
+  vector: usize,
+  segments: u32,
+  sends: bool,
+): void {
   const driver = request.driver;
   request.state = RequestState.Done;
   request.result = -Errno.EIO;
   if (driver.device.failed) return;
+  let bytes: u32 = 0;
+  for (let i: u32 = 0; i < segments; i++) bytes += segmentAt(vector, i).length;
   const header = changetype<usize>(request) + IN;
-  const bytes = <u32>FuseInHeader.sizeof + argumentBytes;
+  const headerBytes = <u32>FuseInHeader.sizeof + argumentBytes;
   request.unique = ++driver.unique;
   request.replyBytes = replyBytes;
-  request.dataBytes = dataBytes;
-  putHeader(header, bytes, opcode, request.unique, nodeid);
-  const queue = driver.queue;
-  queue.begin(data == 0 ? 2 : 3);
-  queue.readable(header, bytes);
+  request.dataBytes = sends ? 0 : bytes;
+  putHeader(header, sends ? headerBytes + bytes : headerBytes, opcode, request.unique, nodeid);
+  const queue = queueFor(driver, request.slow);
+  queue.begin(HEADERS + segments);
+  queue.readable(header, headerBytes);
+  if (sends) lend(queue, vector, segments, true);
   queue.writable(changetype<usize>(request) + OUT, <u32>FuseOutHeader.sizeof + replyBytes);
-  if (data != 0) queue.writable(data, dataBytes);
+  if (!sends) lend(queue, vector, segments, false);
   request.state = RequestState.InFlight;
   queue.add(changetype<usize>(request));
   queue.kick();
@@ -289,7 +317,7 @@ export function putHeader(at: usize, bytes: u32, opcode: u32, unique: u64, nodei
 
 function waitForReply(request: FsRequest): void {
   const driver = request.driver;
-  const until = nowNs() + TIMEOUT_NS;
+  const until = nowNs() + (request.slow ? SLOW_TIMEOUT_NS : TIMEOUT_NS);
   while (request.state == RequestState.InFlight) {
     if (wait(waiterOf(request), until) == 0) continue;
     drain(driver);
@@ -297,14 +325,16 @@ function waitForReply(request: FsRequest): void {
   }
 }
 
-/** Takes what the device has used, from both queues. Does not yield. */
+/** Takes what the device has used, from all queues. Does not yield. */
 export function drain(driver: FsDriver): void {
-  const queue = driver.queue;
-  for (let token = queue.take(); token != 0; token = queue.take()) {
-    const request = changetype<FsRequest>(token);
-    driver.progressNs = nowNs();
-    request.result = checkReply(request, queue.usedBytes);
-    settle(request);
+  for (let i: u32 = 0; i < driver.queueCount; i++) {
+    const queue = queueAt(driver, i);
+    for (let token = queue.take(); token != 0; token = queue.take()) {
+      const request = changetype<FsRequest>(token);
+      driver.progressNs = nowNs();
+      request.result = checkReply(request, queue.usedBytes);
+      settle(request);
+    }
   }
   const hiprio = driver.hiprio;
   for (let batch = hiprio.take(); batch != 0; batch = hiprio.take()) {
@@ -352,6 +382,7 @@ function abandon(driver: FsDriver): void {
   }
   dropForgotten(driver);
   wakeSome(driver.space, u32.MAX_VALUE);
+  wakeSome(driver.slowSpace, u32.MAX_VALUE);
 }
 
 function onInterrupt(arg: usize): void {
@@ -363,6 +394,6 @@ function onInterrupt(arg: usize): void {
   do {
     drain(driver);
     if (device.failed) return;
-  } while (driver.queue.enableInterrupts() || driver.hiprio.enableInterrupts());
+  } while (enableInterrupts(driver));
   sendForgotten(driver);
 }

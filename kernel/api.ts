@@ -59,12 +59,39 @@ export { SysNetworkRead, SysNetworkSend } from "./net/interface";
 export {
   SysCloseFile,
   SysMount,
-  SysOpenFile,
   SysReadDirectory,
   SysReadFile,
   SysReadFileAt,
   SysSeekFile,
   SysStatFile,
+  SysStatLink,
   SysStatOpenFile,
 } from "./fs/calls";
 export { SysMapFile, SysUnmapFile } from "./fs/map";
+export { SysCreateFile, SysOpenFile } from "./fs/open";
+export {
+  SysCopyFile,
+  SysReadVector,
+  SysSyncFile,
+  SysWriteFile,
+  SysWriteFileAt,
+  SysWriteVector,
+} from "./fs/write";
+export {
+  SysCreateDir,
+  SysLink,
+  SysReadLink,
+  SysRemoveDir,
+  SysRename,
+  SysSymlink,
+  SysUnlink,
+} from "./fs/names";
+export {
+  SysAccessFile,
+  SysSetMode,
+  SysSetOwner,
+  SysSetTimes,
+  SysStatFileSystem,
+  SysTruncateFile,
+  SysTruncateOpenFile,
+} from "./fs/attributes";

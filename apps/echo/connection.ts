@@ -5,7 +5,7 @@ import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
 import { MSG_DONTWAIT, MSG_ZEROCOPY, SysSocketClose } from "../../kernel/net/calls";
 import { SO_ZEROCOPY, SysSocketSetOption } from "../../kernel/net/options";
 import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan";
-import { IoVec } from "../../kernel/net/packet";
+import { IoVec } from "../../kernel/iovec";
 import { POLLIN, SelectEntry, SysSocketSelect } from "../../kernel/net/select";
 import { Completion, SysSocketSendCompletion, SysSocketSendVector } from "../../kernel/net/send";
 

@@ -9,7 +9,7 @@ import {
   SysStatOpenFile,
 } from "../../kernel/fs/calls";
 import { copyStat, FileStat } from "../../kernel/fs/stat";
-import { IoVec } from "../../kernel/net/packet";
+import { IoVec } from "../../kernel/iovec";
 import { SysSocketSend, SysSocketSendVector } from "../../kernel/net/send";
 import { Entry, isCached, loadEntry, lookUp, unuse, use } from "./cache";
 import { allowsRange, isNotModified } from "./conditional";
@@ -28,7 +28,7 @@ const JOINED_BYTES_MAX: u64 = 4096;
 const STREAM_BYTES: u32 = 65536;
 
 // Nothing yields between filling these and their last use.
-const stat = changetype<FileStat>(memory.data(64));
+const stat = changetype<FileStat>(memory.data(96));
 const range = changetype<Range>(memory.data(16));
 
 /** Answers the request in `work`. Yields. */

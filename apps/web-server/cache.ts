@@ -37,7 +37,7 @@ export class Entry {
 }
 
 const NONE: Entry = changetype<Entry>(0);
-const opened = changetype<FileStat>(memory.data(64));
+const opened = changetype<FileStat>(memory.data(96));
 const BUCKETS: u32 = 1024;
 const buckets: usize = memory.data(1024 * 4);
 let newest: Entry = NONE;

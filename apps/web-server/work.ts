@@ -1,5 +1,5 @@
 // The buffers that serving a request needs, in one block: head, response, path.
-import { IoVec } from "../../kernel/net/packet";
+import { IoVec } from "../../kernel/iovec";
 import { HEAD_BYTES_MAX, Request } from "./request";
 import { RESPONSE_HEAD_BYTES_MAX } from "./response";
 

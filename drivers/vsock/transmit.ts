@@ -14,7 +14,7 @@ import {
   payloadOf,
   segmentOf,
 } from "../../kernel/net/packet";
-import { VECTOR_MAX } from "../../kernel/net/send";
+import { VECTOR_MAX } from "../../kernel/iovec";
 import { findSocket, NO_SOCKET, statsOf } from "../../kernel/net/socket";
 import { copyPayload, NO_STATS } from "../../kernel/net/stats";
 import { startTimer } from "../../kernel/timer";

@@ -1,52 +1,36 @@
-// Toro's file calls, read-only. A path is bytes and needs no NUL; it begins at the root whether or
-// not there is a slash in front. A handle is looked up again after every wait: another thread may
-// have closed the file. What a call does while the device is gone: -EIO.
+// Toro's file calls, those that only read. A path is bytes and needs no NUL; it begins at the root
+// whether or not there is a slash in front. A handle is looked up again after every wait: another
+// thread may have closed the file. What a call does while the device is gone: -EIO.
 import { Errno } from "../../drivers/abi/errno";
-import { FUSE_O_DIRECTORY, FuseType } from "../../drivers/abi/fuse";
 import { nowNs } from "../clock";
 import {
   beginUse,
   closeFile,
   endUse,
   fileOf,
+  isOutside,
+  isReadable,
+  LENGTH_MAX,
   NO_FILE,
   OpenFile,
-  openNode,
   readEntries,
   readInto,
+  refresh,
   sessionOf,
 } from "./file";
-import { findMount, Place } from "./mount";
-import { isDirectory, Node, NO_NODE, Session, statOf, typeOf } from "./node";
+import { Node, NO_NODE, Session, statOf } from "./node";
+import { pathError, placeOf } from "./path";
 import { beginCall, callError, endCall } from "./request";
 import { getAttributes } from "./session";
 import { copyStat, FileStat } from "./stat";
-import { findCached, PATH_BYTES_MAX, walk } from "./walk";
+import { findCached, Walk, walk } from "./walk";
 
 export { SysMount } from "./mount";
-
-/** Linux numbers of x86-64. */
-export const O_RDONLY: u32 = 0;
-export const O_DIRECTORY: u32 = FUSE_O_DIRECTORY;
-export const O_NOFOLLOW: u32 = 0x20000;
-/** What may stand beside O_RDONLY without a meaning here. */
-const O_NONBLOCK: u32 = 0x800;
-const O_LARGEFILE: u32 = 0x8000;
-const O_NOATIME: u32 = 0x40000;
-const O_CLOEXEC: u32 = 0x80000;
-const FLAGS_KNOWN: u32 =
-  O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_LARGEFILE | O_NOATIME | O_CLOEXEC;
+export { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, SysOpenFile } from "./open";
 
 export const SEEK_SET: i32 = 0;
 export const SEEK_CUR: i32 = 1;
 export const SEEK_END: i32 = 2;
-
-const LENGTH_MAX: u32 = 0x7fff_ffff;
-
-/** Where the path leads, or null with nothing mounted there. */
-function placeOf(path: usize, pathBytes: u32): Place {
-  return findMount(path, path + pathBytes);
-}
 
 /**
  * Fills the FileStat at `stat` for what is at the path, symbolic links followed. Yields, unless all
@@ -55,7 +39,7 @@ function placeOf(path: usize, pathBytes: u32): Place {
  */
 export function SysStatFile(path: usize, pathBytes: u32, stat: usize): i32 {
   const place = placeOf(path, pathBytes);
-  if (changetype<usize>(place) == 0 || pathBytes == 0) return -Errno.ENOENT;
+  if (changetype<usize>(place) == 0) return pathError();
   const session = place.session;
   if (session.driver.device.failed) return -Errno.EIO;
   const now = nowNs();
@@ -67,14 +51,20 @@ export function SysStatFile(path: usize, pathBytes: u32, stat: usize): i32 {
       return 0;
     }
   }
-  return statSlowly(session, place.rest, path + pathBytes, stat);
+  return statSlowly(session, place.rest, path + pathBytes, stat, Walk.Follow);
 }
 
-function statSlowly(session: Session, path: usize, end: usize, stat: usize): i32 {
-  if (<u32>(end - path) > PATH_BYTES_MAX) return -Errno.ENAMETOOLONG;
+/** As SysStatFile, but tells of a symbolic link itself where the path ends in one. Yields. */
+export function SysStatLink(path: usize, pathBytes: u32, stat: usize): i32 {
+  const place = placeOf(path, pathBytes);
+  if (changetype<usize>(place) == 0) return pathError();
+  return statSlowly(place.session, place.rest, path + pathBytes, stat, Walk.Stay);
+}
+
+function statSlowly(session: Session, path: usize, end: usize, stat: usize, how: Walk): i32 {
   const request = beginCall(session);
   if (!request) return callError(session);
-  let status = walk(request, session, path, end, true);
+  let status = walk(request, session, path, end, how);
   const node = changetype<Node>(request.node);
   if (status == 0 && !request.fresh && node.attrUntilNs <= nowNs()) {
     status = getAttributes(request, node, false, 0);
@@ -85,41 +75,11 @@ function statSlowly(session: Session, path: usize, end: usize, stat: usize): i32
 }
 
 /**
- * Opens a file or a directory for reading. Yields. Returns a handle for SysCloseFile; -EROFS for
- * flags that would write, -ELOOP (also: a symbolic link, with O_NOFOLLOW), -ENOTDIR (also:
- * O_DIRECTORY and not one), -EACCES (also: neither file nor directory), -ENFILE (1024 are open),
- * -EMFILE (the host's limit), or an error as of SysStatFile.
- */
-export function SysOpenFile(path: usize, pathBytes: u32, flags: u32): i32 {
-  if ((flags & ~FLAGS_KNOWN) != 0) return -Errno.EROFS;
-  const place = placeOf(path, pathBytes);
-  if (changetype<usize>(place) == 0 || pathBytes == 0) return -Errno.ENOENT;
-  if (pathBytes > PATH_BYTES_MAX) return -Errno.ENAMETOOLONG;
-  const session = place.session;
-  const rest = place.rest;
-  const request = beginCall(session);
-  if (!request) return callError(session);
-  let status = walk(request, session, rest, path + pathBytes, (flags & O_NOFOLLOW) == 0);
-  if (status == 0) {
-    const node = changetype<Node>(request.node);
-    if (typeOf(node) == FuseType.LNK) status = -Errno.ELOOP;
-    else if ((flags & O_DIRECTORY) != 0 && !isDirectory(node)) status = -Errno.ENOTDIR;
-    else status = openNode(request);
-  }
-  endCall(request);
-  return status;
-}
-
-/** May a device write there? */
-function isOutside(buffer: usize, length: u32): bool {
-  return <u64>buffer + length > <u64>memory.size() << 16;
-}
-
-/**
  * Reads at `offset`. Yields. Returns bytes or an error; `advance` moves the position behind them.
  */
 function read(file: OpenFile, buffer: usize, length: u32, offset: u64, advance: bool): i32 {
   if (file.directory) return -Errno.EISDIR;
+  if (!isReadable(file)) return -Errno.EBADF;
   if (length > LENGTH_MAX || offset > <u64>i64.MAX_VALUE - length) return -Errno.EINVAL;
   if (isOutside(buffer, length)) return -Errno.EFAULT;
   if (length == 0) return 0;
@@ -135,8 +95,9 @@ function read(file: OpenFile, buffer: usize, length: u32, offset: u64, advance: 
 
 /**
  * Reads up to `length` bytes from the file's position on, straight into `buffer`. Yields. Returns
- * bytes, fewer than asked for at the end of the file or when the rest failed; 0 at the end; -EBADF,
- * -EISDIR, -EFAULT, -EINVAL or -EIO. Threads that share a handle use SysReadFileAt.
+ * bytes, fewer than asked for at the end of the file or when the rest failed; 0 at the end; -EBADF
+ * (also: not open for reading), -EISDIR, -EFAULT, -EINVAL or -EIO. Threads that share a handle use
+ * SysReadFileAt.
  */
 export function SysReadFile(file: i32, buffer: usize, length: u32): i32 {
   const f = fileOf(file);
@@ -163,7 +124,7 @@ export function SysSeekFile(file: i32, offset: i64, whence: i32): i64 {
   } else if (whence == SEEK_CUR) {
     from = f.position;
   } else if (whence == SEEK_END) {
-    const status = refresh(f);
+    const status = believe(f);
     if (status < 0) return status;
     f = fileOf(file);
     if (f == NO_FILE) return -Errno.EBADF;
@@ -179,13 +140,13 @@ export function SysSeekFile(file: i32, offset: i64, whence: i32): i64 {
 }
 
 /** Makes sure that the attributes of an open file may be believed. Yields. */
-function refresh(f: OpenFile): i32 {
+function believe(f: OpenFile): i32 {
   const session = sessionOf(f);
   if (session.driver.device.failed) return -Errno.EIO;
   if (f.node.attrUntilNs > nowNs()) return 0;
   beginUse(f);
   const request = beginCall(session);
-  const status = request ? getAttributes(request, f.node, true, f.fh) : callError(session);
+  const status = request ? refresh(request, f) : callError(session);
   if (request) endCall(request);
   endUse(f);
   return status;
@@ -195,7 +156,7 @@ function refresh(f: OpenFile): i32 {
 export function SysStatOpenFile(file: i32, stat: usize): i32 {
   const f = fileOf(file);
   if (f == NO_FILE) return -Errno.EBADF;
-  const status = refresh(f);
+  const status = believe(f);
   if (status < 0) return status;
   if (fileOf(file) != f) return -Errno.EBADF;
   copyStat(changetype<FileStat>(stat), statOf(f.node));

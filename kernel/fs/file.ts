@@ -1,6 +1,11 @@
 // Open files as data, and the requests on them: OPEN, READ, READDIR, RELEASE.
 import { Errno } from "../../drivers/abi/errno";
 import {
+  FUSE_O_ACCMODE,
+  FUSE_O_APPEND,
+  FUSE_O_RDONLY,
+  FUSE_O_SYNC,
+  FUSE_O_WRONLY,
   FUSE_NAME_BYTES_MAX,
   FuseDirent,
   fuseDirentBytes,
@@ -11,11 +16,13 @@ import {
   FuseReleaseIn,
 } from "../../drivers/abi/fuse";
 import { argumentsOf, FsRequest, post, replyOf, transact } from "../../drivers/fs";
+import { nowNs } from "../clock";
 import { HandleTable } from "../handle";
 import { ToroAllocMem, ToroFreeMem } from "../memory";
 import { unshield } from "../scheduler";
 import { hold, isDirectory, letGo, Node, Session } from "./node";
 import { beginCall, endCall, protect } from "./request";
+import { getAttributes } from "./session";
 import { DirectoryEntry } from "./stat";
 
 /** Files open at a time, of all file systems. */
@@ -26,6 +33,7 @@ export class OpenFile {
   fh: u64; // the server's name for it
   position: u64; // of a directory: the cookie of the next entry
   node: Node; // held
+  flags: u32; // those of WIRE_FLAGS
   directory: bool;
   closed: bool; // has no handle any more: the last user releases it
   uses: u32; // calls that are working on it
@@ -38,12 +46,35 @@ export function fileOf(handle: i32): OpenFile {
   return changetype<OpenFile>(files.get(handle));
 }
 
+/** Handles given out. */
+export function openFiles(): u32 {
+  return files.count;
+}
+
 export function sessionOf(file: OpenFile): Session {
   return file.node.session;
 }
 
-/** Opens the node that the request stands on. Yields. Returns the handle or an error. */
-export function openNode(request: FsRequest): i32 {
+/** What the server needs to know of how a file was opened. */
+export const WIRE_FLAGS: u32 = FUSE_O_ACCMODE | FUSE_O_APPEND | FUSE_O_SYNC;
+
+export function isReadable(file: OpenFile): bool {
+  return (file.flags & FUSE_O_ACCMODE) != FUSE_O_WRONLY;
+}
+
+export function isWritable(file: OpenFile): bool {
+  return (file.flags & FUSE_O_ACCMODE) != FUSE_O_RDONLY;
+}
+
+export function appends(file: OpenFile): bool {
+  return (file.flags & FUSE_O_APPEND) != 0;
+}
+
+/**
+ * A handle for what is about to be opened, on that node or in that directory; settleFile() or
+ * discardFile() follows. Returns the handle, -ENFILE or -ENOMEM.
+ */
+export function newFile(node: Node, flags: u32): i32 {
   if (files.count >= OPEN_FILES_MAX) return -Errno.ENFILE;
   const file = changetype<OpenFile>(ToroAllocMem(offsetof<OpenFile>()));
   if (file == NO_FILE) return -Errno.ENOMEM;
@@ -52,21 +83,63 @@ export function openNode(request: FsRequest): i32 {
     ToroFreeMem(changetype<usize>(file));
     return handle;
   }
-  const node = changetype<Node>(request.node);
+  file.node = node;
+  file.flags = flags & WIRE_FLAGS;
+  return handle;
+}
+
+/** The server has opened it. */
+export function settleFile(file: OpenFile, node: Node, fh: u64): void {
+  hold(node);
   file.node = node;
   file.directory = isDirectory(node);
-  argumentsOf(request, FuseOpenIn.sizeof); // O_RDONLY is 0
+  file.fh = fh;
+}
+
+/** Takes a handle back that was never settled. */
+export function discardFile(handle: i32): void {
+  const file = fileOf(handle);
+  files.remove(handle);
+  ToroFreeMem(changetype<usize>(file));
+}
+
+/** Opens the node that the request stands on. Yields. Returns the handle or an error. */
+export function openNode(request: FsRequest, flags: u32): i32 {
+  const node = changetype<Node>(request.node);
+  const handle = newFile(node, flags);
+  if (handle < 0) return handle;
+  const file = fileOf(handle);
+  file.directory = isDirectory(node);
+  store<u32>(argumentsOf(request, FuseOpenIn.sizeof), file.flags, FuseOpenIn.flags);
   const opcode = file.directory ? FuseOpcode.OPENDIR : FuseOpcode.OPEN;
   const reply = <u32>FuseOpenOut.sizeof;
   const got = transact(request, opcode, node.nodeid, FuseOpenIn.sizeof, reply, 0, 0);
   if (got < 0) {
-    files.remove(handle);
-    ToroFreeMem(changetype<usize>(file));
+    discardFile(handle);
     return got;
   }
-  file.fh = load<u64>(replyOf(request), FuseOpenOut.fh);
-  hold(node);
+  settleFile(file, node, load<u64>(replyOf(request), FuseOpenOut.fh));
   return handle;
+}
+
+/** Closes what this call has opened, with its own request. Yields. */
+export function abandonFile(request: FsRequest, handle: i32): void {
+  const file = fileOf(handle);
+  const input = releaseArguments(request, file);
+  transact(request, releaseOf(file), file.node.nodeid, input, 0, 0, 0);
+  letGo(file.node);
+  discardFile(handle);
+}
+
+function releaseArguments(request: FsRequest, file: OpenFile): u32 {
+  const input = argumentsOf(request, FuseReleaseIn.sizeof);
+  store<u64>(input, file.fh, FuseReleaseIn.fh);
+  store<u32>(input, file.flags, FuseReleaseIn.flags);
+  return FuseReleaseIn.sizeof;
+}
+
+function releaseOf(file: OpenFile): FuseOpcode {
+  return file.directory ? FuseOpcode.RELEASEDIR : FuseOpcode.RELEASE;
 }
 
 /** Ends the handle. The server hears of it when nobody works on the file any more. Yields. */
@@ -97,10 +170,8 @@ function release(file: OpenFile): void {
   const node = file.node;
   const request = beginCall(node.session);
   if (request) {
-    const input = argumentsOf(request, FuseReleaseIn.sizeof);
-    store<u64>(input, file.fh, FuseReleaseIn.fh);
-    const opcode = file.directory ? FuseOpcode.RELEASEDIR : FuseOpcode.RELEASE;
-    post(request, opcode, node.nodeid, FuseReleaseIn.sizeof, 0, 0, 0);
+    const input = releaseArguments(request, file);
+    post(request, releaseOf(file), node.nodeid, input, 0, 0, 0);
     request.node = changetype<usize>(node);
     ToroFreeMem(changetype<usize>(file));
     endCall(request);
@@ -108,6 +179,20 @@ function release(file: OpenFile): void {
     letGo(node);
     ToroFreeMem(changetype<usize>(file));
   }
+}
+
+/** What one call may move. */
+export const LENGTH_MAX: u32 = 0x7fff_ffff;
+
+/** Is that no memory? A device would write there. */
+export function isOutside(buffer: usize, length: u32): bool {
+  return <u64>buffer + length > <u64>memory.size() << 16;
+}
+
+/** Makes sure that the attributes of an open file may be believed. Yields. */
+export function refresh(request: FsRequest, file: OpenFile): i32 {
+  if (file.node.attrUntilNs > nowNs()) return 0;
+  return getAttributes(request, file.node, true, file.fh);
 }
 
 /** Reads into `buffer`, in as many READs as the server's limit makes of it. Yields. */
@@ -118,7 +203,7 @@ export function readInto(
   length: u32,
   offset: u64,
 ): i32 {
-  const most = sessionOf(file).readBytesMax;
+  const most = sessionOf(file).dataBytesMax;
   let done: u32 = 0;
   while (done < length) {
     const bytes = min(length - done, most);
@@ -147,7 +232,7 @@ function sendRead(
 
 /** Reads the next entries of a directory into `buffer`. Yields. Returns their bytes or an error. */
 export function readEntries(request: FsRequest, file: OpenFile, buffer: usize, length: u32): i32 {
-  const bytes = min(length, sessionOf(file).readBytesMax);
+  const bytes = min(length, sessionOf(file).dataBytesMax);
   const cookie = file.position;
   const got = sendRead(request, FuseOpcode.READDIR, file, buffer, bytes, cookie);
   return got <= 0 ? got : pack(file, buffer, got, cookie);

@@ -27,6 +27,7 @@ export class Node extends Forgotten {
   newer: Node | null;
   older: Node | null;
   hashed: bool; // found by its name; otherwise it lives until nobody uses it
+  listed: bool; // found by its number, for as long as it lives
   referenced: bool; // found since the last eviction looked at it
   uses: u32; // open files and calls that stand on it
   children: u32;
@@ -46,7 +47,8 @@ export class Session {
   driver: FsDriver;
   root: Node;
   started: bool;
-  readBytesMax: u32;
+  dataBytesMax: u32; // of one READ or WRITE
+  version: u32; // changes that were answered
   window: usize; // files in shared memory (window.ts); 0: none
   count: u32; // nodes, those that are in no table included
   byName: usize; // BUCKETS addresses
@@ -59,7 +61,7 @@ export function statOf(node: Node): FileStat {
   return changetype<FileStat>(changetype<usize>(node) + STAT);
 }
 
-function nameOf(node: Node): usize {
+export function nameOf(node: Node): usize {
   return changetype<usize>(node) + NAME;
 }
 
@@ -188,10 +190,11 @@ export function enter(node: Node): void {
   const byId = idBucketOf(session, node.nodeid);
   node.nextById = changetype<Node>(load<usize>(byId));
   store<usize>(byId, changetype<usize>(node));
+  node.listed = true;
   pushNewest(session, node);
 }
 
-/** Takes a node out of the tables: its name means something else now, or nothing. */
+/** Its name means something else now, or nothing: the node lives on for who uses it. */
 export function remove(node: Node): void {
   const session = node.session;
   node.hashed = false;
@@ -203,16 +206,30 @@ export function remove(node: Node): void {
     while (before.nextByName != node) before = before.nextByName!;
     before.nextByName = node.nextByName;
   }
-  const byId = idBucketOf(session, node.nodeid);
-  before = changetype<Node>(load<usize>(byId));
+  unlink(session, node);
+  dropUnused(node);
+}
+
+function unlist(node: Node): void {
+  if (!node.listed) return;
+  const byId = idBucketOf(node.session, node.nodeid);
+  let before = changetype<Node>(load<usize>(byId));
   if (before == node) {
     store<usize>(byId, changetype<usize>(node.nextById));
   } else {
     while (before.nextById != node) before = before.nextById!;
     before.nextById = node.nextById;
   }
-  unlink(session, node);
-  dropUnused(node);
+}
+
+/** The attributes of a file have changed, whichever of its names they were asked for by. */
+export function expire(node: Node): void {
+  node.attrUntilNs = 0;
+  let other = findById(node.session, node.nodeid);
+  while (other != NO_NODE) {
+    if (other.nodeid == node.nodeid) other.attrUntilNs = 0;
+    other = changetype<Node>(changetype<usize>(other.nextById));
+  }
 }
 
 export function hold(node: Node): void {
@@ -230,6 +247,7 @@ export function dropUnused(node: Node): void {
   while (!node.hashed && node.uses == 0 && node.children == 0) {
     const session = node.session;
     const parent = node.parent;
+    unlist(node);
     ToroFreeMem(node.target);
     session.count--;
     if (node.lookups != 0) forget(session.driver, node);

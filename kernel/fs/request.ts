@@ -2,7 +2,8 @@
 // be killed, since the device may write to its buffers and replies carry references to be counted.
 import { Errno } from "../../drivers/abi/errno";
 import { sendForgotten } from "../../drivers/forget";
-import { acquireRequest, FsRequest, isInFlight, releaseRequest } from "../../drivers/fs";
+import { FsRequest, isInFlight } from "../../drivers/fs";
+import { acquireRequest, acquireSlowRequest, releaseRequest } from "../../drivers/fs-requests";
 import { ToroFreeMem } from "../memory";
 import { NO_THREAD } from "../thread";
 import { self, shield, unshield } from "../scheduler";
@@ -17,7 +18,16 @@ export function protect(): void {
 /** Takes a request. Yields while all are busy. Null: callError() says why. */
 export function beginCall(session: Session): FsRequest | null {
   protect();
-  const request = acquireRequest(session.driver);
+  return begun(acquireRequest(session.driver));
+}
+
+/** As beginCall, for a request that may be answered late. */
+export function beginSlowCall(session: Session): FsRequest | null {
+  protect();
+  return begun(acquireSlowRequest(session.driver));
+}
+
+function begun(request: FsRequest | null): FsRequest | null {
   if (!request) unshield();
   // Of a RELEASE that was answered after its call had ended.
   else leaveNode(request);

@@ -48,8 +48,8 @@ const INIT_FLAGS: u32 =
   (1 << FuseInitFlag.PARALLEL_DIROPS) |
   (1 << FuseInitFlag.MAX_PAGES) |
   (1 << FuseInitFlag.MAP_ALIGNMENT);
-/** Data of one READ, whatever the server allows: a kill waits for no more. */
-const READ_BYTES_MAX: u32 = 1 << 20;
+/** Data of one READ or WRITE, whatever the server allows: a kill waits for no more. */
+const DATA_BYTES_MAX: u32 = 1 << 20;
 /** What a server without MAX_PAGES takes, as on Linux. */
 const PAGES_DEFAULT: u32 = 32;
 /** Text of a symbolic link, as on Linux. */
@@ -62,7 +62,7 @@ export function startSession(request: FsRequest, session: Session): i32 {
   const input = argumentsOf(request, FuseInitIn.sizeof);
   store<u32>(input, FUSE_KERNEL_VERSION, FuseInitIn.major);
   store<u32>(input, FUSE_KERNEL_MINOR_VERSION, FuseInitIn.minor);
-  store<u32>(input, READ_BYTES_MAX, FuseInitIn.max_readahead);
+  store<u32>(input, DATA_BYTES_MAX, FuseInitIn.max_readahead);
   store<u32>(input, INIT_FLAGS, FuseInitIn.flags);
   const got = transact(request, FuseOpcode.INIT, 0, FuseInitIn.sizeof, FuseInitOut.sizeof, 0, 0);
   if (got < 0) return got;
@@ -73,7 +73,7 @@ export function startSession(request: FsRequest, session: Session): i32 {
   let pages = PAGES_DEFAULT;
   if ((flags & (1 << FuseInitFlag.MAX_PAGES)) != 0) pages = load<u16>(reply, FuseInitOut.max_pages);
   const bytes = min(pages * FUSE_PAGE_BYTES, load<u32>(reply, FuseInitOut.max_write));
-  session.readBytesMax = min(max<u32>(bytes, FUSE_PAGE_BYTES), READ_BYTES_MAX);
+  session.dataBytesMax = min(max<u32>(bytes, FUSE_PAGE_BYTES), DATA_BYTES_MAX);
   const aligns = (flags & (1 << FuseInitFlag.MAP_ALIGNMENT)) != 0;
   const alignment: u32 = aligns ? load<u16>(reply, FuseInitOut.map_alignment) : u32.MAX_VALUE;
   const status = getAttributes(request, session.root, false, 0);
@@ -107,8 +107,12 @@ function isSane(attr: usize): bool {
   }
 }
 
+/** Seconds beyond which the nanoseconds do not fit 64 bits. */
+const SECONDS_MAX: i64 = 9_223_372_035;
+
 function timeOf(seconds: i64, nanoseconds: u32): i64 {
-  return seconds * <i64>NS_PER_S + <i64>min<u64>(nanoseconds, NS_PER_S - 1);
+  const s = min(max(seconds, -SECONDS_MAX), SECONDS_MAX);
+  return s * <i64>NS_PER_S + <i64>min<u64>(nanoseconds, NS_PER_S - 1);
 }
 
 function putAttributes(node: Node, attr: usize): void {
@@ -119,6 +123,12 @@ function putAttributes(node: Node, attr: usize): void {
   s.ctimeNs = timeOf(load<i64>(attr, FuseAttr.ctime), load<u32>(attr, FuseAttr.ctimensec));
   s.mode = load<u32>(attr, FuseAttr.mode);
   s.nlink = load<u32>(attr, FuseAttr.nlink);
+  s.atimeNs = timeOf(load<i64>(attr, FuseAttr.atime), load<u32>(attr, FuseAttr.atimensec));
+  s.blocks = load<u64>(attr, FuseAttr.blocks);
+  s.uid = load<u32>(attr, FuseAttr.uid);
+  s.gid = load<u32>(attr, FuseAttr.gid);
+  s.rdev = load<u32>(attr, FuseAttr.rdev);
+  s.blockBytes = load<u32>(attr, FuseAttr.blksize);
 }
 
 /**
@@ -126,25 +136,40 @@ function putAttributes(node: Node, attr: usize): void {
  */
 export function getAttributes(request: FsRequest, node: Node, open: bool, fh: u64): i32 {
   const sentNs = nowNs();
+  const version = node.session.version;
   const input = argumentsOf(request, FuseGetattrIn.sizeof);
   if (open) store<u32>(input, FUSE_GETATTR_FH, FuseGetattrIn.getattr_flags);
   store<u64>(input, fh, FuseGetattrIn.fh);
   const bytes = <u32>FuseGetattrIn.sizeof;
   const got = transact(request, FuseOpcode.GETATTR, node.nodeid, bytes, FuseAttrOut.sizeof, 0, 0);
   if (got < 0) return got;
+  return takeAttributes(request, node, sentNs, version == node.session.version);
+}
+
+/**
+ * Takes the FuseAttrOut that the request was answered with. They count for this call alone unless
+ * they are `current`: something was changed after they were asked for. Returns 0 or an error.
+ */
+export function takeAttributes(
+  request: FsRequest,
+  node: Node,
+  sentNs: u64,
+  current: bool,
+): i32 {
   const reply = replyOf(request);
   const attr = reply + FuseAttrOut.attr;
   if (!isSane(attr)) return -Errno.EIO;
   const type = load<u32>(attr, FuseAttr.mode) >> 12;
   if (node.nodeid == FUSE_ROOT_ID && type != FuseType.DIR) return -Errno.ENOTDIR;
   if (node.nodeid != FUSE_ROOT_ID && type != typeOf(node)) return -Errno.EIO;
-  const seconds = load<u64>(reply, FuseAttrOut.attr_valid);
-  node.attrUntilNs = validUntil(sentNs, seconds, load<u32>(reply, FuseAttrOut.attr_valid_nsec));
+  const seconds = current ? load<u64>(reply, FuseAttrOut.attr_valid) : 0;
+  const rest = current ? load<u32>(reply, FuseAttrOut.attr_valid_nsec) : 0;
+  node.attrUntilNs = validUntil(sentNs, seconds, rest);
   putAttributes(node, attr);
   return 0;
 }
 
-function hasNul(name: usize, bytes: u32): bool {
+export function hasNul(name: usize, bytes: u32): bool {
   for (let i: u32 = 0; i < bytes; i++) if (load<u8>(name + i) == 0) return true;
   return false;
 }
@@ -168,20 +193,26 @@ export function lookUp(request: FsRequest, parent: Node, name: usize, bytes: u32
   const made = makeChild(parent, hash, name, bytes);
   if (made == NO_NODE) return -Errno.ENOMEM;
   const sentNs = nowNs();
+  const version = parent.session.version;
   let got = sendLookup(request, parent, name, bytes);
   if (got == -Errno.ENFILE) {
-    // The server's own table is full: it gets half of ours back.
-    evict(parent.session, NODES_MAX / 2);
-    sendForgotten(request.driver);
-    waitForForgotten(request.driver);
+    makeRoom(request);
     got = sendLookup(request, parent, name, bytes);
   }
   const before = findChild(parent, hash, name, bytes); // others may have looked it up meanwhile
   if (got == -Errno.ENOENT && before != NO_NODE) remove(before);
-  if (got >= 0) got = takeEntry(request, made, before, sentNs);
+  const current = version == parent.session.version;
+  if (got >= 0) got = takeEntry(request, made, before, sentNs, current, 0);
   // It took another node's place, or was not needed.
   if (!made.hashed) dropUnused(made);
   return got;
+}
+
+/** The server's own table is full: it gets half of ours back. Yields. */
+export function makeRoom(request: FsRequest): void {
+  evict(changetype<Session>(request.driver.session), NODES_MAX / 2);
+  sendForgotten(request.driver);
+  waitForForgotten(request.driver);
 }
 
 function stand(request: FsRequest, node: Node): i32 {
@@ -198,26 +229,36 @@ function sendLookup(request: FsRequest, parent: Node, name: usize, bytes: u32): 
 }
 
 /**
- * Makes `made`, or `before` if it is the same node, what the reply says. The reference that came
- * with it is counted first, so that it is given back whatever happens.
+ * Makes `made`, or `before` if it is the same node, what the reply says; `current` as in
+ * takeAttributes. What was made must be of that type, FuseType, unless it is 0. The reference that
+ * came with it is counted first, so that it is given back whatever happens.
  */
-function takeEntry(request: FsRequest, made: Node, before: Node, sentNs: u64): i32 {
+export function takeEntry(
+  request: FsRequest,
+  made: Node,
+  before: Node,
+  sentNs: u64,
+  current: bool,
+  type: u32,
+): i32 {
   const reply = replyOf(request);
   const attr = reply + FuseEntryOut.attr;
-  const seconds = load<u64>(reply, FuseEntryOut.entry_valid);
   const nodeid = load<u64>(reply, FuseEntryOut.nodeid);
+  let seconds = load<u64>(reply, FuseEntryOut.entry_valid);
   made.entryUntilNs = validUntil(sentNs, seconds, load<u32>(reply, FuseEntryOut.entry_valid_nsec));
   if (nodeid == 0) {
     // U17: there is no such file, and that may be believed for a while; else it were an error.
-    if (made.entryUntilNs <= sentNs) return -Errno.EIO;
+    if (made.entryUntilNs <= sentNs || type != 0) return -Errno.EIO;
     if (before != NO_NODE) remove(before);
-    enter(made);
+    if (current) enter(made);
     return -Errno.ENOENT;
   }
   if (nodeid == FUSE_ROOT_ID) return -Errno.EIO;
   made.nodeid = nodeid;
   made.lookups = 1;
   if (nodeid == made.parent.nodeid || !isSane(attr)) return -Errno.EIO;
+  if (type != 0 && load<u32>(attr, FuseAttr.mode) >> 12 != type) return -Errno.EIO;
+  if (!current) made.entryUntilNs = sentNs;
   const same = findById(made.session, nodeid);
   if (same != NO_NODE && typeOf(same) != load<u32>(attr, FuseAttr.mode) >> 12) return -Errno.EIO;
   let node = made;
@@ -231,9 +272,9 @@ function takeEntry(request: FsRequest, made: Node, before: Node, sentNs: u64): i
     if (before != NO_NODE) remove(before);
     enter(made);
   }
-  const attrSeconds = load<u64>(reply, FuseEntryOut.attr_valid);
-  const attrRest = load<u32>(reply, FuseEntryOut.attr_valid_nsec);
-  node.attrUntilNs = validUntil(sentNs, attrSeconds, attrRest);
+  seconds = current ? load<u64>(reply, FuseEntryOut.attr_valid) : 0;
+  const rest = current ? load<u32>(reply, FuseEntryOut.attr_valid_nsec) : 0;
+  node.attrUntilNs = validUntil(sentNs, seconds, rest);
   putAttributes(node, attr);
   request.fresh = true;
   return stand(request, node);

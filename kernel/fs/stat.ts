@@ -1,6 +1,9 @@
 // What the file calls fill in for their callers.
 
-/** Filled by SysStatFile and SysStatOpenFile; times are nanoseconds since 1970. */
+/**
+ * Filled by SysStatFile and its kin; times are nanoseconds since 1970, negative before it, and end
+ * where 64 bits do (1677 and 2262).
+ */
 @unmanaged
 export class FileStat {
   ino: u64;
@@ -9,6 +12,24 @@ export class FileStat {
   ctimeNs: i64;
   mode: u32; // type and permissions, as on Linux
   nlink: u32;
+  atimeNs: i64;
+  blocks: u64; // of 512 bytes
+  uid: u32;
+  gid: u32;
+  rdev: u32;
+  blockBytes: u32; // a good size for reads and writes
+}
+
+/** Filled by SysStatFileSystem. */
+@unmanaged
+export class FileSystemStat {
+  blocks: u64; // of blockBytes
+  freeBlocks: u64;
+  availableBlocks: u64; // of them for others than the host's administrator
+  files: u64;
+  freeFiles: u64;
+  blockBytes: u32;
+  nameBytesMax: u32;
 }
 
 /** An entry of SysReadDirectory. Byte offsets; the name is padded with NUL to 8 bytes. */
@@ -27,4 +48,10 @@ export function copyStat(to: FileStat, from: FileStat): void {
   to.ctimeNs = from.ctimeNs;
   to.mode = from.mode;
   to.nlink = from.nlink;
+  to.atimeNs = from.atimeNs;
+  to.blocks = from.blocks;
+  to.uid = from.uid;
+  to.gid = from.gid;
+  to.rdev = from.rdev;
+  to.blockBytes = from.blockBytes;
 }

@@ -17,7 +17,22 @@ import {
   Session,
   typeOf,
 } from "./node";
-import { lookUp, readLink } from "./session";
+import { hasNul, lookUp, readLink } from "./session";
+
+/** What a walk does with the last name of its path. */
+export const enum Walk {
+  Follow, // also where it is a symbolic link
+  Stay, // at the link, unless a slash is behind it
+  Parent, // does not look it up: the request stands on its directory
+}
+
+/** The last part of a path, where the walk ended in front of it. */
+export const enum Last {
+  Name,
+  Root, // there is none
+  Dot,
+  DotDot,
+}
 
 /** A path, and what the text of symbolic links may make of it. */
 export const PATH_BYTES_MAX: u32 = 4096;
@@ -89,23 +104,30 @@ function moveAndHold(request: FsRequest, node: Node): void {
 }
 
 /**
- * Walks [path, end) from the root of the session; a symbolic link at the end is followed if
- * `follow` or if a slash is behind it. Yields. Returns 0 or an error; either way the caller lets go
- * of request.node, where the walk ended.
+ * Walks [path, end) from the root of the session. Yields. Returns 0 or an error; either way the
+ * caller lets go of request.node, where the walk ended. With Walk.Parent request.name and .last say
+ * what is left of the path, and .slash whether slashes end it; the name is good until the request's
+ * scratch memory is used again.
  */
 export function walk(
   request: FsRequest,
   session: Session,
   path: usize,
   end: usize,
-  follow: bool,
+  how: Walk,
 ): i32 {
-  let p = path;
-  let links: u32 = 0;
   const root = session.root;
   hold(root);
   request.node = changetype<usize>(root);
+  request.links = 0;
+  return walkOn(request, root, path, end, how);
+}
+
+/** As walk, from where the request stands. */
+function walkOn(request: FsRequest, root: Node, path: usize, end: usize, how: Walk): i32 {
+  let p = path;
   request.fresh = false;
+  request.last = Last.Root;
   while (true) {
     p = skipSlashes(p, end);
     if (p == end) break;
@@ -116,6 +138,14 @@ export function walk(
     const bytes = <u32>(p - name);
     if (bytes > <u32>FUSE_NAME_BYTES_MAX) return -Errno.ENAMETOOLONG;
     const dots = dotsIn(name, bytes);
+    if (how == Walk.Parent && skipSlashes(p, end) == end) {
+      if (hasNul(name, bytes)) return -Errno.EINVAL;
+      request.last = dots == 0 ? Last.Name : dots == 1 ? Last.Dot : Last.DotDot;
+      request.name = name;
+      request.nameBytes = bytes;
+      request.slash = p != end;
+      return 0;
+    }
     if (dots == 2) moveAndHold(request, directory.parent);
     if (dots != 0) {
       request.fresh = false;
@@ -125,13 +155,9 @@ export function walk(
     const found = lookUp(request, directory, name, bytes);
     if (found < 0) return found;
     const child = changetype<Node>(request.node);
-    if (typeOf(child) == FuseType.LNK && (follow || p < end)) {
-      const length = ++links > LINKS_MAX ? -Errno.ELOOP : expand(request, child, p, end);
-      const absolute = length >= 0 && load<u8>(child.target) == SLASH;
-      letGo(child);
-      request.node = changetype<usize>(directory);
+    if (typeOf(child) == FuseType.LNK && (how != Walk.Stay || p < end)) {
+      const length = enterLink(request, directory, child, root, p, end);
       if (length < 0) return length;
-      if (absolute) moveAndHold(request, root);
       path = p = request.scratch;
       end = p + length;
     } else {
@@ -140,6 +166,39 @@ export function walk(
   }
   if (endsInSlash(path, end) && !isDirectory(changetype<Node>(request.node))) return -Errno.ENOTDIR;
   return 0;
+}
+
+/**
+ * Lets the request stand where the text of `link`, on which it stands, begins: in its directory or
+ * on the root. Returns the bytes of the path from there on, in request.scratch, or an error.
+ */
+function enterLink(
+  request: FsRequest,
+  directory: Node,
+  link: Node,
+  root: Node,
+  rest: usize,
+  end: usize,
+): i32 {
+  const length = ++request.links > LINKS_MAX ? -Errno.ELOOP : expand(request, link, rest, end);
+  const absolute = length >= 0 && load<u8>(link.target) == SLASH;
+  letGo(link);
+  request.node = changetype<usize>(directory);
+  if (absolute) moveAndHold(request, root);
+  return length;
+}
+
+/**
+ * Behind walk(Walk.Parent): goes on through the symbolic link `child` that the last name has turned
+ * out to be, on which the request stands in place of `directory`, to where its text leads; again in
+ * front of the last name. Yields. Returns as walk().
+ */
+export function walkThrough(request: FsRequest, directory: Node, child: Node): i32 {
+  const root = child.session.root;
+  const length = enterLink(request, directory, child, root, 0, 0);
+  if (length < 0) return length;
+  const path = request.scratch;
+  return walkOn(request, root, path, path + length, Walk.Parent);
 }
 
 /**

@@ -2,6 +2,7 @@
 // right behind the header, so that one descriptor covers what travels; in pages of its own; or in
 // buffers that the sender lends.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../drivers/abi/vsock";
+import { IoVec } from "../iovec";
 import { ToroFreeMem, ToroGetMem } from "../memory";
 import { firstInterface, NetworkInterface } from "./interface";
 import { Lending, returned } from "./lending";
@@ -25,13 +26,6 @@ export class Packet {
   bounced: bool; // the driver is to copy it into a buffer of the ring
   isRecords: bool; // small parts of messages, behind a word each (message.ts)
   marks: u32; // EOM and EOR of a received part
-}
-
-/** One buffer of a gather send, as the application writes it. */
-@unmanaged
-export class IoVec {
-  base: usize;
-  length: u32;
 }
 
 const HEADER: usize = offsetof<Packet>();

@@ -11,6 +11,7 @@ import {
   VsockOp,
 } from "../../drivers/abi/vsock";
 import { nowNs, NS_PER_S } from "../clock";
+import { IoVec, VECTOR_MAX } from "../iovec";
 import { isKilled, setInterruptible, shield, unshield, wait, wakeAll } from "../scheduler";
 import { MSG_DONTWAIT, MSG_EOR, MSG_ZEROCOPY } from "./calls";
 import { sendersOf } from "./interface";
@@ -28,7 +29,6 @@ import {
   AllocatePacket,
   allocateLentPacket,
   headerOf,
-  IoVec,
   Packet,
   payloadOf,
   segmentOf,
@@ -51,8 +51,6 @@ import { copyPayload, tally } from "./stats";
 import { fillHeader, reset, sendFilled, sendSoon } from "./stream";
 import { creditOf } from "./window";
 
-/** Buffers of one gather send. */
-export const VECTOR_MAX: u32 = 16;
 /** How long a killed thread waits for buffers with a peer that takes nothing. */
 const KILL_PATIENCE_NS: u64 = 8 * NS_PER_S;
 

@@ -20,7 +20,7 @@ export { boot, interrupt, run, unfinished } from "./harness";
 export const results: usize = memory.data(64 * 4);
 /** Handles, positive whatever their number, are told as this. */
 const HANDLE: i32 = 1_000_000;
-const stat: usize = memory.data(48);
+const stat: usize = memory.data(96);
 export const buffer: usize = memory.data(8192);
 const paths: usize = memory.data<u8>([
   0x2f, 0x66, 0x69, 0x6c, 0x65, // /file

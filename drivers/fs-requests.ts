@@ -1,0 +1,70 @@
+// The virtio-fs driver's requests: a pool of bounded size, and who may have one.
+import { NEVER } from "../kernel/clock";
+import { ToroAllocMem } from "../kernel/memory";
+import { wait, wakeSome } from "../kernel/scheduler";
+import { FsDriver, FsRequest, REQUEST_BYTES, RequestState, waitForProgress } from "./fs";
+
+/**
+ * Takes a request out of the pool, waiting for one while all are busy. Yields. Null: the device has
+ * failed, or there is no memory. releaseRequest gives it back.
+ */
+export function acquireRequest(driver: FsDriver): FsRequest | null {
+  while (!driver.device.failed) {
+    const free = driver.firstFree;
+    if (free) {
+      driver.firstFree = free.next;
+      return free;
+    }
+    const made = makeRequest(driver);
+    if (made || driver.allocated == 0) return made;
+    waitForProgress(driver);
+  }
+  return null;
+}
+
+/**
+ * As acquireRequest, for one that may be answered late, on a queue and with a time limit of its
+ * own. At most half of all requests are such, so that others find one. Yields.
+ */
+export function acquireSlowRequest(driver: FsDriver): FsRequest | null {
+  while (driver.slow >= max<u32>(driver.requestsMax / 2, 1) && !driver.device.failed) {
+    wait(driver.slowSpace, NEVER);
+  }
+  driver.slow++;
+  const request = acquireRequest(driver);
+  if (request) request.slow = true;
+  else endSlow(driver);
+  return request;
+}
+
+function endSlow(driver: FsDriver): void {
+  driver.slow--;
+  wakeSome(driver.slowSpace, 1);
+}
+
+function makeRequest(driver: FsDriver): FsRequest | null {
+  if (driver.allocated == driver.requestsMax) return null;
+  const request = changetype<FsRequest>(ToroAllocMem(REQUEST_BYTES));
+  if (changetype<usize>(request) == 0) return null;
+  request.driver = driver;
+  store<usize>(driver.requests + driver.allocated++ * sizeof<usize>(), changetype<usize>(request));
+  return request;
+}
+
+/** Gives a request back; one that is in flight goes to the pool when the device has answered it. */
+export function releaseRequest(request: FsRequest): void {
+  if (request.slow) {
+    request.slow = false;
+    endSlow(request.driver);
+  }
+  if (request.state == RequestState.InFlight) request.state = RequestState.Detached;
+  else recycle(request);
+}
+
+export function recycle(request: FsRequest): void {
+  const driver = request.driver;
+  request.state = RequestState.Free;
+  request.next = driver.firstFree;
+  driver.firstFree = request;
+  wakeSome(driver.space, 1);
+}
