@@ -1,6 +1,6 @@
 // A scripted virtio-fs device (fs-script.ts) that also takes changes, as a small sane server does:
 // it says yes and keeps nothing.
-import { FuseOpcode, FuseOpenOut, FuseType } from "../drivers/abi/fuse.ts";
+import { FuseOpcode, FuseOpenOut, FuseStatfsOut, FuseType } from "../drivers/abi/fuse.ts";
 import { FuseCopyFileRangeIn, FuseWriteIn } from "../drivers/abi/fuse-write.ts";
 import {
   type Answer,
@@ -40,6 +40,8 @@ function sane({ opcode, nodeid, arguments: args }: Request): Answer | undefined 
       return { payload: entry(MADE, { type: FuseType.LNK }) };
     case FuseOpcode.LINK:
       return { payload: entry(FILE) };
+    case FuseOpcode.STATFS:
+      return { payload: new Uint8Array(FuseStatfsOut.sizeof) };
     default:
       return undefined;
   }
