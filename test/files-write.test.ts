@@ -16,9 +16,12 @@ import {
   FUSE_O_TRUNC,
   FUSE_O_WRONLY,
 } from "../drivers/abi/fuse.ts";
+import { FsDevice } from "../host/devices/fs.ts";
 import { type FileGuest, fileGuests, type GuestStat } from "./file-guest.ts";
+import { compileGuest, runGuest } from "./guest.ts";
 
 const boot = await fileGuests();
+const image = await compileGuest("test/guest/files-write.ts");
 const NEW = FUSE_O_RDWR | FUSE_O_CREAT;
 let root = "";
 const host = (name: string) => join(root, name);
@@ -48,6 +51,19 @@ describe("writing", () => {
     expect(g.now("SysCloseFile", file)).toBe(0);
     g.machine.dispose();
     expect(text("hello.txt")).toBe("hello");
+  });
+
+  test("many threads wait for the host's disk at once, and others write meanwhile", async () => {
+    const g = await start();
+    const file = g.now("SysCreateFile", "/f", 0o644);
+    const directory = g.now("SysOpenFile", "/", FUSE_O_RDONLY);
+    const syncs = [];
+    for (let i = 0; i < 50; i++) {
+      expect(g.write(file, `line ${i}\n`)).toBeGreaterThan(0);
+      syncs.push(g.call("SysSyncFile", i % 3 === 0 ? directory : file, i % 2));
+    }
+    expect(await Promise.all(syncs)).toEqual(Array(50).fill(0n));
+    expect(text("f")).toBe(Array.from({ length: 50 }, (_, i) => `line ${i}\n`).join(""));
   });
 
   test("the position moves with what was written, and stays with WriteFileAt", async () => {
@@ -217,7 +233,7 @@ describe("opening for writing", () => {
     [`/${"n".repeat(256)}`, NEW, Errno.ENAMETOOLONG],
     ["/a\0b", NEW, Errno.EINVAL],
     ["", NEW, Errno.ENOENT],
-  ])("%s with flags %i is refused", async (path, flags, error) => {
+  ])("%j with flags %i is refused", async (path, flags, error) => {
     fs.mkdirSync(host("dir"));
     put("file", "f");
     fs.symlinkSync("loop", host("loop"));
@@ -266,4 +282,14 @@ describe("opening for writing", () => {
     expect(g.read(file)).toBe("content");
     expect(await g.call("SysSyncFile", file, 1)).toBe(0n);
   });
+});
+
+describe("in the guest", () => {
+  const names = WebAssembly.Module.exports(image.module).map(({ name }) => name);
+  for (const name of names.filter((one) => one.startsWith("test_"))) {
+    test(name.replace(/^test_/, "").replaceAll("_", " "), async () => {
+      const device = new FsDevice({ directory: root, tag: "site", readOnly: false });
+      await runGuest(image, name, { devices: [device] });
+    });
+  }
 });
