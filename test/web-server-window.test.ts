@@ -146,20 +146,25 @@ test("a site that is larger than the window is served from it all the same, the 
   expect(times("SETUPMAPPING")).toBe(3 * names.length);
 });
 
-test("a transfer in flight ends as it began: old bytes, though the file has changed and gone", async () => {
-  const { port, write, threads } = await serve(128 * SLOT, 0);
-  const bytes = 4096 * KIB;
+test("a transfer in flight ends as it began: old bytes, though the file has changed", async () => {
+  const { port, write, times, threads } = await serve(64 * SLOT, 0);
+  const bytes = 4096 * KIB; // all of the window
   write("file", "a", bytes);
   const slow = ask(port, "/file");
   const old = bodyOf(slow);
   await new Promise((resolve) => slow.once("data", resolve));
   slow.pause();
   write("file", "b", bytes);
+  write("other", "o", 256 * KIB);
   expect(summary(await fetchBody(port, "/file"))).toBe(`b ${bytes}`);
+  expect(summary(await fetchBody(port, "/other"))).toBe(`o ${256 * KIB}`);
   await until(() => threads() === 2); // the listener's, and the one that still sends
+  expect(times("SETUPMAPPING")).toBe(1);
   slow.resume();
   expect(summary(await old)).toBe(`a ${bytes}`);
   await until(() => threads() === 1);
+  expect(summary(await fetchBody(port, "/file"))).toBe(`b ${bytes}`);
+  expect(times("SETUPMAPPING")).toBe(2); // what the old bytes took is free
 });
 
 test("when transfers in flight hold all of the window, other files are read as ever", async () => {
