@@ -266,7 +266,12 @@ describe("names", () => {
     expect(await g.call("SysMount", "other", "/mnt")).toBe(0n);
     expect(g.now("SysRename", "/file", "/mnt/file", 0)).toBe(-Errno.EXDEV);
     expect(g.now("SysLink", "/file", "/mnt/file")).toBe(-Errno.EXDEV);
-    expect(g.now("SysRename", "/mnt", "/x", 0)).toBe(-Errno.EXDEV);
+    expect(g.now("SysRename", "/mnt", "/x", 0)).toBe(-Errno.EBUSY);
+    expect(g.now("SysRename", "/file", "/mnt/", 0)).toBe(-Errno.EBUSY);
+    expect(g.now("SysRename", "/file", "/mnt", 1)).toBe(-Errno.EEXIST);
+    expect(g.now("SysLink", "/file", "/mnt")).toBe(-Errno.EEXIST);
+    expect(g.now("SysLink", "/mnt", "/x")).toBe(-Errno.EXDEV);
+    expect(g.now("SysUnlink", "/mnt")).toBe(-Errno.EISDIR);
     expect(g.now("SysRename", "/mnt", "/mnt/x", 0)).toBe(-Errno.EBUSY);
     expect(g.now("SysRemoveDir", "/mnt")).toBe(-Errno.EBUSY);
     expect(g.now("SysCreateDir", "/mnt", 0o755)).toBe(-Errno.EEXIST);

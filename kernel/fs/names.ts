@@ -27,7 +27,7 @@ import {
 import { beginPath, pathError, placeOf } from "./path";
 import { endCall } from "./request";
 import { hasNul, lookUp, readLink } from "./session";
-import { Last, Walk, walk } from "./walk";
+import { Last, skipSlashes, Walk, walk } from "./walk";
 
 /** For SysRename: what is there already stays. */
 export const RENAME_NOREPLACE: u32 = FUSE_RENAME_NOREPLACE;
@@ -141,7 +141,9 @@ export function SysLink(from: usize, fromBytes: u32, to: usize, toBytes: u32): i
   if (!request) return pathError();
   const source = leave(request);
   let status: i32 = -Errno.EXDEV;
-  if (source.session == session) {
+  if (isRoot(rest, to + toBytes)) {
+    status = -Errno.EEXIST;
+  } else if (source.session == session) {
     status = walk(request, session, rest, to + toBytes, Walk.Parent);
     if (status == 0) status = refusal(request, isDirectory(source));
     if (status == 0) status = isDirectory(source) ? -Errno.EPERM : sendLink(request, source);
@@ -149,6 +151,11 @@ export function SysLink(from: usize, fromBytes: u32, to: usize, toBytes: u32): i
   letGo(source);
   endCall(request);
   return status;
+}
+
+/** Is that the root of a mount? */
+function isRoot(path: usize, end: usize): bool {
+  return skipSlashes(path, end) == end;
 }
 
 /** Takes what the request stands on, held, away from it. */
@@ -244,8 +251,11 @@ export function SysRename(
   const rest = target.rest;
   const request = beginPath(from, fromBytes, Walk.Parent);
   if (!request) return pathError();
+  const occupied: i32 = flags != 0 ? -Errno.EEXIST : -Errno.EBUSY;
   let status: i32 = -Errno.EXDEV;
-  if (changetype<Node>(request.node).session == session) {
+  if (request.last == Last.Root) status = -Errno.EBUSY;
+  else if (isRoot(rest, to + toBytes)) status = occupied;
+  else if (changetype<Node>(request.node).session == session) {
     status = rename(request, session, rest, to + toBytes, flags);
   }
   endCall(request);

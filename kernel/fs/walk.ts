@@ -40,7 +40,7 @@ const LINKS_MAX: u32 = 40;
 const SLASH: u32 = 0x2f;
 const DOT: u32 = 0x2e;
 
-function skipSlashes(p: usize, end: usize): usize {
+export function skipSlashes(p: usize, end: usize): usize {
   while (p < end && load<u8>(p) == SLASH) p++;
   return p;
 }
