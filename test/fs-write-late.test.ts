@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { FUSE_O_RDWR, FuseOpcode } from "../drivers/abi/fuse.ts";
 import { fileGuests } from "./file-guest.ts";
-import type { Request, ScriptedFs, ScriptOptions } from "./fs-script.ts";
+import { entry, type Request, type ScriptedFs, type ScriptOptions } from "./fs-script.ts";
 import { writableFs } from "./fs-write-script.ts";
 
 const boot = await fileGuests();
@@ -206,5 +206,30 @@ describe("an answer that was overtaken by a change is not believed", () => {
     g.now("SysStatFile", "/file", 4096);
     g.now("SysStatFile", "/file", 4096);
     expect(count(device, FuseOpcode.GETATTR)).toBe(before + 1);
+  });
+});
+
+describe("U17: that there is no such file is believed until it is made", () => {
+  test.each([
+    ["SysCreateFile", ["/new", 0o644]],
+    ["SysCreateDir", ["/new", 0o755]],
+    ["SysSymlink", ["text", "/new"]],
+    ["SysLink", ["/file", "/new"]],
+    ["SysRename", ["/file", "/new", 0]],
+    ["SysRename", ["/file", "/new", 1]],
+  ] as const)("by %s(%j)", async (call, args) => {
+    let made = false;
+    const device = writableFs(({ opcode, arguments: name }) => {
+      if (opcode !== FuseOpcode.LOOKUP || name.toString() !== "new\0") return undefined;
+      return { error: 0, payload: entry(made ? 9 : 0) };
+    });
+    const g = await boot({ device });
+    expect(g.stat("/new")).toBe(-Errno.ENOENT);
+    const before = count(device, FuseOpcode.LOOKUP);
+    expect(g.stat("/new")).toBe(-Errno.ENOENT);
+    expect(count(device, FuseOpcode.LOOKUP)).toBe(before);
+    expect(g.now(call, ...args)).toBeGreaterThanOrEqual(0);
+    made = true;
+    expect(typeof g.stat("/new", "SysStatLink")).toBe("object");
   });
 });
