@@ -210,7 +210,8 @@ function written(f: OpenFile, result: i32): i32 {
 /**
  * Returns when the host's disk has what was written to the file by anybody, or the entries of the
  * directory; `dataOnly` leaves out what reading it again does not need. Yields; the host may take
- * minutes, and other calls go on meanwhile. Returns 0, -EBADF, -ENOSPC or -EIO.
+ * minutes, and other calls go on meanwhile. A thread that is killed in it ends when the host has
+ * answered. Returns 0, -EBADF, -ENOSPC or -EIO: also when there was no answer for 5 minutes.
  */
 export function SysSyncFile(file: i32, dataOnly: bool): i32 {
   const f = fileOf(file);
