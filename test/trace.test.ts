@@ -295,7 +295,7 @@ test("file requests are told by name, also those that fail, have no reply or are
     instant: () => {},
     slice: (...one: [string, number, object]) => void told.push(one),
   };
-  puppet.device.attach({ trace } as unknown as DeviceHost);
+  puppet.device.attach({ trace, now: () => 0 } as unknown as DeviceHost);
   const init = new Uint8Array(64);
   init.set([7, 0, 0, 0, 38]); // FUSE 7.38
   puppet.request(FuseOpcode.INIT, init);

@@ -29,7 +29,11 @@ async function serve(parameters = "", memoryBytes = 64 * 1024 * 1024): Promise<S
   writeFileSync(`${site}/index.html`, "<h1>hello</h1>");
   writeFileSync(`${site}/large.bin`, Buffer.alloc(8 * 1024 * 1024, 0x41));
   const vsock = new VsockDevice({ cid: 3 });
-  const fs = new FsDevice({ directory: site, tag: "site", readOnly: true });
+  const fs = new FsDevice({
+    directory: site,
+    tag: "site",
+    limits: { slowMs: Number.POSITIVE_INFINITY },
+  });
   const machine = await Machine.create({ image, devices: [vsock, fs], parameters, memoryBytes });
   machines.push(machine);
   machine.boot();

@@ -113,7 +113,7 @@ export class FsDevice implements VirtioDevice {
     let result = request.take(chain);
     const forgets = result === 0 && this.#forgets(request);
     if (result === 0 && !forgets) result = this.#server.serve(request);
-    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
+    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, chain, result);
     if (forgets) request.finishEmpty();
     else if (!request.detached) request.finish(result);
   }
@@ -134,7 +134,7 @@ export class FsDevice implements VirtioDevice {
     const silent =
       result === 0 && (this.#forgets(request) || request.opcode === FuseOpcode.INTERRUPT);
     if (result === 0 && !silent) result = -Errno.EINVAL;
-    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
+    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, chain, result);
     if (silent) request.finishEmpty();
     else request.finish(result);
   }
@@ -170,6 +170,7 @@ function openServer(options: FsOptions): FuseServer {
     nodesMax: Math.min(4096, share),
     handlesMax: Math.min(1024, Math.floor(share / 2)),
     idleFilesMax: Math.min(64, Math.floor(share / 4)),
+    slowMs: 4,
     ...limits,
   };
   const changes = readOnly ? null : changesOf(files);

@@ -8,9 +8,7 @@ import type { HandleTable, OpenFile } from "./handles.ts";
 import type { FuseRequest } from "./request.ts";
 import type { FsStats } from "./stats.ts";
 
-/** A kick that takes longer than this was held up by the host ... */
-const SLOW_NS = 4_000_000;
-/** ... which is not waited for during this time from then on. */
+/** The time during which a slow host is not waited for. */
 const SLOW_FOR_NS = 1_000_000_000;
 /** Calls in the thread pool; more are made in the kick. */
 const CALLS_MAX = 16;
@@ -19,18 +17,21 @@ export class Background {
   readonly #files: Files;
   readonly #handles: HandleTable;
   readonly #stats: FsStats;
+  readonly #slowNs: number;
   #slowUntilNs = Number.NEGATIVE_INFINITY;
   #calls = 0;
 
-  constructor(files: Files, handles: HandleTable, stats: FsStats) {
+  /** A kick that takes longer than `slowNs` was held up by the host. */
+  constructor(files: Files, handles: HandleTable, stats: FsStats, slowNs: number) {
     this.#files = files;
+    this.#slowNs = slowNs;
     this.#handles = handles;
     this.#stats = stats;
   }
 
   /** A kick has been served from `sinceNs` to `nowNs`. */
   served(sinceNs: number, nowNs: number): void {
-    if (nowNs - sinceNs > SLOW_NS) this.#slowUntilNs = nowNs + SLOW_FOR_NS;
+    if (nowNs - sinceNs > this.#slowNs) this.#slowUntilNs = nowNs + SLOW_FOR_NS;
   }
 
   /** Is a call that begins with the kick at `nowNs` to be left to the thread pool? */

@@ -33,6 +33,11 @@ export interface FsLimits {
   readonly handlesMax: number;
   /** Descriptors that stay open for the next OPEN of the same file. */
   readonly idleFilesMax: number;
+  /**
+   * A kick that the host holds up for longer makes reads and writes go to the thread pool for a
+   * second. Infinity: they never do.
+   */
+  readonly slowMs: number;
 }
 
 /** Requests that a driver should have in flight for data it does not wait for. */
@@ -78,7 +83,7 @@ export class FuseServer {
     this.validMs = validMs;
     this.nodes = new NodeTable(files, directory, limits.nodesMax);
     this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
-    this.background = new Background(files, this.handles, this.stats);
+    this.background = new Background(files, this.handles, this.stats, limits.slowMs * 1e6);
   }
 
   /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */

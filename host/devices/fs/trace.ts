@@ -1,6 +1,7 @@
 // The requests of a virtio-fs device, each as a slice on its track of the machine's trace.
 import { FuseOpcode } from "../../../drivers/abi/fuse.ts";
 import type { DeviceTrace } from "../../device.ts";
+import type { Chain } from "../../virtqueue.ts";
 import type { FuseRequest } from "./request.ts";
 
 /** What the server answers, or refuses by name. */
@@ -44,10 +45,10 @@ const NAMES: Readonly<Record<number, string>> = {
 export function tellRequest(
   trace: DeviceTrace,
   sinceNs: number,
-  request: FuseRequest,
+  { opcode, nodeid }: FuseRequest,
+  chain: Chain,
   result: number,
 ): void {
-  const { opcode, nodeid, chain } = request;
   trace.slice(NAMES[opcode] ?? `opcode ${opcode}`, sinceNs, {
     nodeid,
     len: chain.readableBytes,
