@@ -72,7 +72,7 @@ export function begin(what: i32, bytes: u32, inFile: u32, random: i32, number: u
   BeginThread(measure, 0, 0);
 }
 
-function measure(): void {
+function measure(_: usize): void {
   const started = clock();
   if (kind == Kind.OpenStatClose) openAll();
   else if (kind == Kind.ReadDirectory) listAll();
