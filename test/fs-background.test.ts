@@ -19,6 +19,8 @@ class SlowHost {
   readonly directory = makeFolder();
   /** Of each synchronous read. */
   readMs = 0;
+  /** Of each one in the thread pool. */
+  laterMs = 0;
   later = 0;
   /** What the thread pool has not answered yet. */
   readonly waiting: (() => void)[] = [];
@@ -35,6 +37,7 @@ class SlowHost {
       },
       readLater: (...[descriptor, view, offset, done]: Parameters<typeof host.readLater>) => {
         this.later++;
+        this.puppet.nowNs += this.laterMs * MS;
         const begin = () => host.readLater(descriptor, view, offset, done);
         if (this.held) this.waiting.push(begin);
         else begin();
@@ -68,7 +71,7 @@ afterEach(() => {
   removeFolders();
 });
 
-test("a read that takes long makes the next ones go to the thread pool, for a second", async () => {
+test("a read that takes long makes the next ones go to the thread pool, until it is quick again", async () => {
   const { nodeid, fh } = host.open();
   host.readMs = 3;
   read(host.puppet, nodeid, fh, 0, 100);
@@ -80,9 +83,14 @@ test("a read that takes long makes the next ones go to the thread pool, for a se
   expect([host.later, reply.error, Buffer.from(reply.data).toString()]).toEqual([1, 0, "tents"]);
   expect(reply.used).toBe(reply.length);
   expect(host.puppet.device.stats).toMatchObject({ bytesRead: 29, bytesCopied: 5 });
-  host.puppet.nowNs += 1000 * MS;
+  for (let i = 0; i < 6; i++) await host.readLater(nodeid, fh);
+  host.laterMs = 2; // in the pool, so it begins again
+  await host.readLater(nodeid, fh);
+  host.laterMs = 0;
+  for (let i = 0; i < 8; i++) await host.readLater(nodeid, fh);
+  expect(host.later).toBe(16);
   expect(Buffer.from(read(host.puppet, nodeid, fh, 0, 3).data).toString()).toBe("con");
-  expect(host.later).toBe(1);
+  expect(host.later).toBe(16);
 });
 
 test("F6: other requests, and those of high priority, are answered meanwhile", async () => {

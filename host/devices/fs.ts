@@ -63,7 +63,7 @@ export class FsDevice implements VirtioDevice {
     this.queueNames = ["hiprio", ...requests];
     this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
     this.sharedMemory = windowBytes === 0 ? [] : [windowBytes];
-    this.#server = openServer(options);
+    this.#server = openServer(options, this.#now);
     this.stats = this.#server.stats;
   }
 
@@ -88,10 +88,9 @@ export class FsDevice implements VirtioDevice {
       for (const chain of source) this.#serveHiprio(chain);
       return;
     }
-    const sinceNs = this.#host?.now() ?? 0;
-    this.#request.sinceNs = sinceNs;
+    const sinceNs = this.#now();
     for (const chain of source) this.#serve(chain);
-    this.#server.background.served(sinceNs, this.#host?.now() ?? 0);
+    this.#server.background.served(sinceNs);
   }
 
   halted(): void {}
@@ -105,6 +104,8 @@ export class FsDevice implements VirtioDevice {
     this.#queues = [];
     this.#server.dispose();
   }
+
+  readonly #now = (): number => this.#host?.now() ?? 0;
 
   #serve(chain: Chain): void {
     const sinceNs = this.#trace?.now() ?? 0;
@@ -162,7 +163,7 @@ function configOf(tag: string, requestQueues: number): Uint8Array {
   return config;
 }
 
-function openServer(options: FsOptions): FuseServer {
+function openServer(options: FsOptions, now: () => number): FuseServer {
   const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
   // Sockets need descriptors too: whatever the guest looks up and opens, half of them is left.
   const share = Math.floor(files.descriptorsMax() / 4);
@@ -175,7 +176,7 @@ function openServer(options: FsOptions): FuseServer {
   };
   const changes = readOnly ? null : changesOf(files);
   try {
-    return new FuseServer(files, changes, directory, attrTimeoutMs, bounded);
+    return new FuseServer(files, changes, directory, attrTimeoutMs, bounded, now);
   } catch (error) {
     throw new Error(`fs: cannot share ${directory}: ${(error as Error).message}`);
   }

@@ -1,15 +1,17 @@
 // Reads and writes while the host is slow, as with a cold disk or a share of the network: by the
-// thread pool, so that nobody else waits. Data are copied once more: the guest's memory may only be
-// touched as long as the request is the device's. A host that answers from its caches is asked in
-// the kick.
+// thread pool, so that nobody else waits, until its answers are quick again. Data are copied once
+// more: the guest's memory may only be touched as long as the request is the device's. A host that
+// answers from its caches is asked in the kick.
 import type { FileChanges, Files } from "../../files.ts";
 import { errnoOf } from "./errno.ts";
 import type { HandleTable, OpenFile } from "./handles.ts";
 import type { FuseRequest } from "./request.ts";
 import type { FsStats } from "./stats.ts";
 
-/** The time during which a slow host is not waited for. */
-const SLOW_FOR_NS = 1_000_000_000;
+/** An answer of the thread pool within this time is quick ... */
+const QUICK_NS = 1_000_000;
+/** ... and after so many in a row the host is not slow, or not any more. */
+const QUICK_ANSWERS = 8;
 /** Calls in the thread pool; more are made in the kick. */
 const CALLS_MAX = 16;
 
@@ -18,33 +20,44 @@ export class Background {
   readonly #handles: HandleTable;
   readonly #stats: FsStats;
   readonly #slowNs: number;
-  #slowUntilNs = Number.NEGATIVE_INFINITY;
+  readonly #now: () => number;
+  #slow = false;
+  #quick = 0; // answers in a row
   #calls = 0;
 
-  /** A kick that takes longer than `slowNs` was held up by the host. */
-  constructor(files: Files, handles: HandleTable, stats: FsStats, slowNs: number) {
+  /** A kick that takes longer than `slowNs` was held up by the host; `now` in nanoseconds. */
+  constructor(
+    files: Files,
+    handles: HandleTable,
+    stats: FsStats,
+    slowNs: number,
+    now: () => number,
+  ) {
+    this.#now = now;
     this.#files = files;
     this.#slowNs = slowNs;
     this.#handles = handles;
     this.#stats = stats;
   }
 
-  /** A kick has been served from `sinceNs` to `nowNs`. */
-  served(sinceNs: number, nowNs: number): void {
-    if (nowNs - sinceNs > this.#slowNs) this.#slowUntilNs = nowNs + SLOW_FOR_NS;
+  /** A kick has been served since then. */
+  served(sinceNs: number): void {
+    if (this.#now() - sinceNs <= this.#slowNs) return;
+    this.#slow = true;
+    this.#quick = 0;
   }
 
-  /** Is a call that begins with the kick at `nowNs` to be left to the thread pool? */
-  wanted(nowNs: number): boolean {
-    return nowNs < this.#slowUntilNs && this.#calls < CALLS_MAX;
+  /** Is the next call to be left to the thread pool? */
+  get wanted(): boolean {
+    return this.#slow && this.#calls < CALLS_MAX;
   }
 
   read(request: FuseRequest, file: OpenFile, size: number, offset: number | bigint): void {
     const bytes = new Uint8Array(size);
     const answer = request.detach();
-    this.#begin(file);
+    const sinceNs = this.#begin(file);
     this.#files.readLater(file.descriptor, bytes, offset, (error, got) => {
-      this.#end(file);
+      this.#end(file, sinceNs);
       if (error !== null) return answer(errnoOf(error));
       this.#stats.bytesRead += got;
       this.#stats.bytesCopied += got;
@@ -62,9 +75,9 @@ export class Background {
     reply: (written: number) => Uint8Array,
   ): void {
     const answer = request.detach();
-    this.#begin(file);
+    const sinceNs = this.#begin(file);
     changes.writeLater(file.descriptor, bytes, offset, (error, written) => {
-      this.#end(file);
+      this.#end(file, sinceNs);
       if (error !== null) return answer(errnoOf(error));
       this.#stats.bytesWritten += written;
       this.#stats.bytesCopied += written;
@@ -73,13 +86,16 @@ export class Background {
     });
   }
 
-  #begin(file: OpenFile): void {
+  #begin(file: OpenFile): number {
     this.#calls++;
     this.#handles.begin(file);
+    return this.#now();
   }
 
-  #end(file: OpenFile): void {
+  #end(file: OpenFile, sinceNs: number): void {
     this.#calls--;
     this.#handles.end(file);
+    this.#quick = this.#now() - sinceNs < QUICK_NS ? this.#quick + 1 : 0;
+    if (this.#quick >= QUICK_ANSWERS) this.#slow = false;
   }
 }

@@ -51,7 +51,7 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   disarm(changes, server, file);
   server.window?.writeBack(node);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
-  if (size > 0 && server.background.wanted(request.sinceNs)) {
+  if (size > 0 && server.background.wanted) {
     const bytes = new Uint8Array(size);
     request.chain.copyFrom(start, bytes);
     server.background.write(changes, request, file, bytes, position, (written) => {

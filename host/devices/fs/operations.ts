@@ -150,7 +150,7 @@ function read(server: FuseServer, request: FuseRequest, node: Node): number {
   }
   if (size === 0) return 0;
   server.window?.writeBack(node);
-  if (server.background.wanted(request.sinceNs)) {
+  if (server.background.wanted) {
     server.background.read(request, handle.file, size, offset);
     return 0;
   }

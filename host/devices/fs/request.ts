@@ -20,8 +20,6 @@ const SLASH = 0x2f;
 const DOT = 0x2e;
 
 export class FuseRequest {
-  /** When the kick came that it is served in: nanoseconds of the machine's clock. */
-  sinceNs = 0;
   /** It will be answered by what detach() returned. */
   detached = false;
   opcode = 0;

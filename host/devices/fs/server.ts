@@ -34,8 +34,8 @@ export interface FsLimits {
   /** Descriptors that stay open for the next OPEN of the same file. */
   readonly idleFilesMax: number;
   /**
-   * A kick that the host holds up for longer makes reads and writes go to the thread pool for a
-   * second. Infinity: they never do.
+   * A kick that the host holds up for longer makes reads and writes go to the thread pool until it
+   * is quick again. Infinity: they never do.
    */
   readonly slowMs: number;
 }
@@ -77,13 +77,14 @@ export class FuseServer {
     directory: string,
     validMs: number,
     limits: FsLimits,
+    now: () => number,
   ) {
     this.files = files;
     this.changes = changes;
     this.validMs = validMs;
     this.nodes = new NodeTable(files, directory, limits.nodesMax);
     this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
-    this.background = new Background(files, this.handles, this.stats, limits.slowMs * 1e6);
+    this.background = new Background(files, this.handles, this.stats, limits.slowMs * 1e6, now);
   }
 
   /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */
