@@ -1,0 +1,38 @@
+// Writes numbered records to a file of the host, and says after every eighth that the disk has it:
+// for tests that kill the machine meanwhile.
+import { print, printNumber } from "../../kernel/console";
+import { SysMount } from "../../kernel/fs/mount";
+import { SysCreateFile } from "../../kernel/fs/open";
+import { SysSyncFile, SysWriteFileAt } from "../../kernel/fs/write";
+import { kernelMain } from "../../kernel/main";
+import { ToroGetMem } from "../../kernel/memory";
+
+export { interrupt, run } from "../../kernel/main";
+
+const RECORD_BYTES: u32 = 4096;
+const SYNCED: u32 = 8;
+const RECORDS_MAX: u32 = 100_000;
+const TAG = memory.data<u8>([0x64, 0x69, 0x72]); // dir
+const ROOT = memory.data<u8>([0x2f]);
+const NAME = memory.data<u8>([0x2f, 0x6c, 0x6f, 0x67]); // /log
+
+export function boot(bootInfo: usize): void {
+  kernelMain(bootInfo, main);
+}
+
+function main(): i32 {
+  if (SysMount(TAG, 3, ROOT, 1) < 0) return 1;
+  const file = SysCreateFile(NAME, 4, 0o644);
+  const record = ToroGetMem(RECORD_BYTES);
+  for (let i: u32 = 0; i < RECORDS_MAX; i++) {
+    for (let at: u32 = 0; at < RECORD_BYTES; at += 4) store<u32>(record + at, i);
+    const written = SysWriteFileAt(file, record, RECORD_BYTES, <u64>i * RECORD_BYTES);
+    if (written != RECORD_BYTES) return 2;
+    if (i % SYNCED != SYNCED - 1) continue;
+    if (SysSyncFile(file, false) < 0) return 3;
+    print("synced ");
+    printNumber(i + 1);
+    print("\n");
+  }
+  return 0;
+}
