@@ -10,6 +10,7 @@ import {
   FuseType,
 } from "../../../drivers/abi/fuse.ts";
 import type { Files } from "../../files.ts";
+import { errnoOf } from "./errno.ts";
 import type { Node } from "./nodes.ts";
 
 export interface Handle {
@@ -48,6 +49,7 @@ export class HandleTable {
   readonly #open = new Map<Node, OpenFile[]>(); // one for each kind of access
   readonly #idle = new Set<OpenFile>(); // the one that waits longest comes first
   #names = 0;
+  #lingering = 0; // closed files whose descriptors wait for a call in the background
   #nextId = 1;
 
   constructor(files: Files, max: number, idleMax: number) {
@@ -72,7 +74,7 @@ export class HandleTable {
 
   /** Can nothing be opened any more? */
   get full(): boolean {
-    return this.size >= this.#max;
+    return this.size + this.#lingering >= this.#max;
   }
 
   /** A handle for a file that has just been made, with its descriptor. */
@@ -137,7 +139,9 @@ export class HandleTable {
 
   end(file: OpenFile): void {
     file.busy--;
-    if (file.closed && file.busy === 0) this.#files.close(file.descriptor);
+    if (!file.closed || file.busy > 0) return;
+    this.#lingering--;
+    this.#shut(file);
   }
 
   /** Closes the idle descriptor of a node that goes away. */
@@ -188,7 +192,17 @@ export class HandleTable {
     files.splice(files.indexOf(file), 1);
     if (files.length === 0) this.#open.delete(file.node);
     file.closed = true;
-    if (file.busy === 0) this.#files.close(file.descriptor);
+    if (file.busy === 0) this.#shut(file);
+    else this.#lingering++;
+  }
+
+  /** Whatever the host says, the descriptor is gone; what was written is asked for by FSYNC. */
+  #shut(file: OpenFile): void {
+    try {
+      this.#files.close(file.descriptor);
+    } catch (error) {
+      errnoOf(error);
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 import { Errno } from "../../../drivers/abi/errno.ts";
 import { FUSE_ROOT_ID, FuseType } from "../../../drivers/abi/fuse.ts";
 import type { FileStat, Files } from "../../files.ts";
+import { errnoOf } from "./errno.ts";
 
 export interface Node {
   readonly id: number;
@@ -79,9 +80,13 @@ export class NodeTable {
 
   /** What is at `name` was moved or made there. */
   moved(parent: Node, name: Uint8Array): void {
-    const stat = this.#files.peek(parent.inode, name);
-    const node = stat === null ? undefined : this.#byKey.get(keyOf(stat));
-    if (node !== undefined) place(node, parent, name);
+    try {
+      const stat = this.#files.peek(parent.inode, name);
+      const node = stat === null ? undefined : this.#byKey.get(keyOf(stat));
+      if (node !== undefined) place(node, parent, name);
+    } catch (error) {
+      errnoOf(error); // it was moved all the same
+    }
   }
 
   /** One reference on what is at `name`, with its attributes in `stat`; or -Errno. */
@@ -115,8 +120,18 @@ export class NodeTable {
 
   remove(node: Node): void {
     this.#byId.delete(node.id);
-    this.#byKey.delete(node.key);
-    this.#files.drop(node.inode);
+    if (this.#byKey.get(node.key) === node) this.#byKey.delete(node.key);
+    node.place = null; // or it would keep its parent, and that one its own, for ever
+    this.drop(node.inode);
+  }
+
+  /** Whatever the host says, the inode is held no longer. */
+  drop(inode: number): void {
+    try {
+      this.#files.drop(inode);
+    } catch (error) {
+      errnoOf(error);
+    }
   }
 
   /** The session is over: the root alone stays. */
@@ -145,7 +160,7 @@ export class NodeTable {
       kept = true;
       return node;
     } finally {
-      if (!kept) this.#files.drop(inode);
+      if (!kept) this.drop(inode);
     }
   }
 
@@ -175,6 +190,12 @@ export function typeOf(stat: FileStat): number {
   return Number(stat.mode) >> 12;
 }
 
+/** The number of its inode on the host. */
+export function inoOf(node: Node): bigint {
+  return node.key & 0xffffffffffffffffn;
+}
+
+/** With the type: where an inode is not held open, its number may become another file's. */
 function keyOf(stat: FileStat): bigint {
-  return (stat.dev << 64n) | stat.ino;
+  return (stat.dev << 68n) | (BigInt(typeOf(stat)) << 64n) | stat.ino;
 }
