@@ -53,6 +53,7 @@ export class FsDevice implements VirtioDevice {
   #host: DeviceHost | null = null;
   #queues: readonly (VirtQueue | null)[] = [];
   #trace: DeviceTrace | null = null;
+  #kicked = false;
 
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
@@ -89,7 +90,9 @@ export class FsDevice implements VirtioDevice {
       return;
     }
     const sinceNs = this.#now();
+    this.#kicked = true;
     for (const chain of source) this.#serve(chain);
+    this.#kicked = false;
     this.#server.background.served(sinceNs);
   }
 
@@ -101,6 +104,7 @@ export class FsDevice implements VirtioDevice {
   }
 
   dispose(): void {
+    for (const queue of this.#queues) queue?.detach(); // late answers touch nothing
     this.#queues = [];
     this.#server.dispose();
   }
@@ -114,13 +118,14 @@ export class FsDevice implements VirtioDevice {
     let result = request.take(chain);
     const forgets = result === 0 && this.#forgets(request);
     if (result === 0 && !forgets) result = this.#server.serve(request);
-    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, chain, result);
+    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
     if (forgets) request.finishEmpty();
     else if (!request.detached) request.finish(result);
   }
 
-  /** A request was answered by an event of the host. */
+  /** A request was answered by an event of the host, or in the kick, whose caller signals. */
   #answered(): void {
+    if (this.#kicked) return;
     for (const queue of this.#queues) queue?.signal();
     this.#host?.turn();
   }
@@ -135,7 +140,7 @@ export class FsDevice implements VirtioDevice {
     const silent =
       result === 0 && (this.#forgets(request) || request.opcode === FuseOpcode.INTERRUPT);
     if (result === 0 && !silent) result = -Errno.EINVAL;
-    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, chain, result);
+    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
     if (silent) request.finishEmpty();
     else request.finish(result);
   }

@@ -55,14 +55,19 @@ export class Background {
   read(request: FuseRequest, file: OpenFile, size: number, offset: number | bigint): void {
     const bytes = new Uint8Array(size);
     const answer = request.detach();
-    const sinceNs = this.#begin(file);
-    this.#files.readLater(file.descriptor, bytes, offset, (error, got) => {
+    const done = (error: Error | null, got: number) => {
       this.#end(file, sinceNs);
       if (error !== null) return answer(errnoOf(error));
       this.#stats.bytesRead += got;
       this.#stats.bytesCopied += got;
       answer(got, bytes.subarray(0, got));
-    });
+    };
+    const sinceNs = this.#begin(file);
+    try {
+      this.#files.readLater(file.descriptor, bytes, offset, done);
+    } catch (error) {
+      done(error as Error, 0);
+    }
   }
 
   /** `reply` makes the reply out of the bytes that were written. */
@@ -75,15 +80,25 @@ export class Background {
     reply: (written: number) => Uint8Array,
   ): void {
     const answer = request.detach();
-    const sinceNs = this.#begin(file);
-    changes.writeLater(file.descriptor, bytes, offset, (error, written) => {
+    const done = (error: Error | null, written: number) => {
       this.#end(file, sinceNs);
       if (error !== null) return answer(errnoOf(error));
       this.#stats.bytesWritten += written;
       this.#stats.bytesCopied += written;
-      const payload = reply(written);
+      let payload: Uint8Array;
+      try {
+        payload = reply(written);
+      } catch (fault) {
+        return answer(errnoOf(fault)); // nobody else would catch it here
+      }
       answer(payload.length, payload);
-    });
+    };
+    const sinceNs = this.#begin(file);
+    try {
+      changes.writeLater(file.descriptor, bytes, offset, done);
+    } catch (error) {
+      done(error as Error, 0);
+    }
   }
 
   #begin(file: OpenFile): number {

@@ -133,12 +133,21 @@ function fsync(directory: boolean): Serve {
     const { file } = handle;
     if (file !== null) handles.begin(file);
     const answer = request.detach();
-    const done = (error: Error | null) => {
-      if (file !== null) handles.end(file);
-      answer(error === null ? 0 : errnoOf(error));
-    };
-    if (file === null) changes.syncDirectory(node.inode, done);
-    else changes.sync(file.descriptor, (flags & FUSE_FSYNC_FDATASYNC) !== 0, done);
+    server.syncs.add({
+      begin(done) {
+        if (file !== null) {
+          changes.sync(file.descriptor, (flags & FUSE_FSYNC_FDATASYNC) !== 0, done);
+        } else if (server.nodes.get(node.id) === node) {
+          changes.syncDirectory(node.inode, done);
+        } else {
+          throw Object.assign(new Error("forgotten"), { code: "EBADF" }); // its number is another's
+        }
+      },
+      end(error) {
+        if (file !== null) handles.end(file);
+        answer(error === null ? 0 : errnoOf(error));
+      },
+    });
     return 0;
   };
 }

@@ -25,6 +25,8 @@ export class FuseRequest {
   opcode = 0;
   /** Exact up to 2^53; node ids beyond do not exist. */
   nodeid = 0;
+  /** Of the readable part. */
+  bytes = 0;
   /** Bytes after in_header. */
   argumentBytes = 0;
   /** Bytes of reply for which the guest left room. */
@@ -67,6 +69,7 @@ export class FuseRequest {
     this.inPlace = this.detached = false;
     this.room = chain.writableBytes - FuseOutHeader.sizeof;
     const bytes = chain.readableBytes;
+    this.bytes = bytes;
     if (bytes < FuseInHeader.sizeof) {
       this.room = -1; // there is no request to answer
       this.opcode = this.nodeid = this.argumentBytes = 0;

@@ -24,6 +24,7 @@ import { type Node, NodeTable } from "./nodes.ts";
 import { OPERATIONS } from "./operations.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import { noStats } from "./stats.ts";
+import { Syncs } from "./syncs.ts";
 import { FileWindow } from "./window.ts";
 
 export interface FsLimits {
@@ -63,6 +64,7 @@ export class FuseServer {
   readonly nodes: NodeTable;
   readonly handles: HandleTable;
   readonly background: Background;
+  readonly syncs = new Syncs();
   readonly stats = noStats();
   /** How long the guest may believe names and attributes. */
   readonly validMs: number;
@@ -164,6 +166,7 @@ export class FuseServer {
    */
   end(): void {
     this.#started = false;
+    this.syncs.clear();
     this.window?.drop();
     this.handles.clear();
     this.nodes.clear();
@@ -171,7 +174,7 @@ export class FuseServer {
 
   dispose(): void {
     this.end();
-    this.nodes.remove(this.nodes.root);
+    if (this.nodes.size > 0) this.nodes.remove(this.nodes.root);
   }
 
   #forgetNode(nodeid: number, count: number): void {

@@ -1,7 +1,6 @@
 // The requests of a virtio-fs device, each as a slice on its track of the machine's trace.
 import { FuseOpcode } from "../../../drivers/abi/fuse.ts";
 import type { DeviceTrace } from "../../device.ts";
-import type { Chain } from "../../virtqueue.ts";
 import type { FuseRequest } from "./request.ts";
 
 /** What the server answers, or refuses by name. */
@@ -37,6 +36,9 @@ const NAMES: Readonly<Record<number, string>> = {
   [FuseOpcode.BATCH_FORGET]: "BATCH_FORGET",
   [FuseOpcode.READDIRPLUS]: "READDIRPLUS",
   [FuseOpcode.LSEEK]: "LSEEK",
+  [FuseOpcode.RENAME2]: "RENAME2",
+  [FuseOpcode.COPY_FILE_RANGE]: "COPY_FILE_RANGE",
+  [FuseOpcode.COPY_FILE_RANGE_64]: "COPY_FILE_RANGE_64",
   [FuseOpcode.SETUPMAPPING]: "SETUPMAPPING",
   [FuseOpcode.REMOVEMAPPING]: "REMOVEMAPPING",
 };
@@ -45,13 +47,13 @@ const NAMES: Readonly<Record<number, string>> = {
 export function tellRequest(
   trace: DeviceTrace,
   sinceNs: number,
-  { opcode, nodeid }: FuseRequest,
-  chain: Chain,
+  request: FuseRequest,
   result: number,
 ): void {
+  const { opcode, nodeid, bytes } = request;
   trace.slice(NAMES[opcode] ?? `opcode ${opcode}`, sinceNs, {
     nodeid,
-    len: chain.readableBytes,
+    len: bytes,
     reply: Math.max(result, 0),
     error: Math.min(result, 0),
   });
