@@ -2,19 +2,22 @@
 // the identity, but between the check and the use a program of the host may swap a directory above
 // for a symbolic link, so this is safe against the guest alone. Linux has ProcFiles.
 import * as fs from "node:fs";
+import { FUSE_O_WRONLY } from "../../../drivers/abi/fuse.ts";
 import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
 import { hostFlags } from "./host-flags.ts";
 import { readAt } from "./read-at.ts";
-import { timesOf, writeAt } from "./write-at.ts";
+import { removeMade, timesOf, writeAt } from "./write-at.ts";
 
 const BIGINT = { bigint: true } as const;
 const STAT = { bigint: true, throwIfNoEntry: false } as const;
+const S_IFLNK = 0o12n;
 const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY } = fs.constants;
 
 interface Held {
   path: Buffer;
   readonly dev: bigint;
   readonly ino: bigint;
+  readonly mode: bigint; // when it was held; its type stays
 }
 
 export class PathFiles implements Files, FileChanges {
@@ -58,16 +61,19 @@ export class PathFiles implements Files, FileChanges {
   stat(inode: number): FileStat {
     const held = this.#get(inode);
     const stat = fs.lstatSync(held.path, BIGINT);
-    if (stat.ino !== held.ino || stat.dev !== held.dev) throw fault("ESTALE", `inode ${inode}`);
+    if (identity(stat) !== identity(held)) throw fault("ESTALE", `inode ${inode}`);
     return stat;
   }
 
   access(inode: number, mask: number): void {
-    fs.accessSync(this.#current(inode), mask);
+    const path = this.#current(inode);
+    if (!this.#isLink(inode)) fs.accessSync(path, mask); // a link lets everyone
   }
 
   statfs(inode: number): FileSystemStat {
-    return fs.statfsSync(this.#current(inode), BIGINT);
+    const path = this.#current(inode);
+    const end = this.#isLink(inode) ? path.lastIndexOf("/") : path.length;
+    return fs.statfsSync(path.subarray(0, end), BIGINT);
   }
 
   readlink(directory: number, name: Uint8Array): Uint8Array {
@@ -82,10 +88,15 @@ export class PathFiles implements Files, FileChanges {
     const held = this.#get(inode);
     const how = hostFlags(flags) | O_NOFOLLOW | O_NONBLOCK;
     const descriptor = fs.openSync(this.#current(inode), how);
-    const stat = fs.fstatSync(descriptor, BIGINT);
-    if (stat.ino === held.ino && stat.dev === held.dev) return descriptor;
-    fs.closeSync(descriptor);
-    throw fault("ESTALE", `inode ${inode}`);
+    let kept = false;
+    try {
+      const stat = fs.fstatSync(descriptor, BIGINT);
+      kept = identity(stat) === identity(held);
+    } finally {
+      if (!kept) fs.closeSync(descriptor);
+    }
+    if (!kept) throw fault("ESTALE", `inode ${inode}`);
+    return descriptor;
   }
 
   read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number {
@@ -111,8 +122,13 @@ export class PathFiles implements Files, FileChanges {
     const path = this.#child(directory, name);
     const how = hostFlags(flags) | O_CREAT | O_EXCL | O_NOFOLLOW;
     const descriptor = fs.openSync(path, how, mode);
-    const stat = fs.fstatSync(descriptor, BIGINT);
-    return { descriptor, inode: this.#add(path, stat), stat };
+    try {
+      const stat = fs.fstatSync(descriptor, BIGINT);
+      return { descriptor, inode: this.#add(path, stat), stat };
+    } catch (error) {
+      removeMade(descriptor, path);
+      throw error;
+    }
   }
 
   write(descriptor: number, views: readonly Uint8Array[], offset: number): number {
@@ -133,12 +149,18 @@ export class PathFiles implements Files, FileChanges {
   }
 
   resize(inode: number, size: number): void {
-    fs.truncateSync(this.#current(inode), size);
+    const descriptor = this.open(inode, FUSE_O_WRONLY);
+    try {
+      fs.ftruncateSync(descriptor, size);
+    } finally {
+      fs.closeSync(descriptor);
+    }
   }
 
   chmod(inode: number, mode: number): void {
-    if (fs.lstatSync(this.#current(inode)).isSymbolicLink()) throw fault("ENOTSUP", "chmod");
-    fs.chmodSync(this.#current(inode), mode);
+    const path = this.#current(inode);
+    if (this.#isLink(inode)) throw fault("ENOTSUP", "chmod");
+    fs.chmodSync(path, mode);
   }
 
   chown(inode: number, uid: number, gid: number): void {
@@ -154,11 +176,15 @@ export class PathFiles implements Files, FileChanges {
   }
 
   symlink(directory: number, name: Uint8Array, target: Uint8Array): void {
-    fs.symlinkSync(Buffer.from(target), this.#child(directory, name));
+    // Without a type, Node looks on Windows what the target is, wherever that may be.
+    fs.symlinkSync(Buffer.from(target), this.#child(directory, name), "file");
   }
 
   link(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
-    fs.linkSync(this.#child(from, name), this.#child(to, newName));
+    const path = this.#child(from, name);
+    // Some hosts follow a symbolic link here, and would bring in what is outside.
+    if (fs.lstatSync(path).isSymbolicLink()) throw fault("EPERM", "link of a symbolic link");
+    fs.linkSync(path, this.#child(to, newName));
   }
 
   unlink(directory: number, name: Uint8Array): void {
@@ -170,8 +196,13 @@ export class PathFiles implements Files, FileChanges {
   }
 
   rename(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
-    fs.renameSync(this.#child(from, name), this.#child(to, newName));
-    this.peek(to, newName); // it is found there from now on
+    const path = this.#child(from, name);
+    const newPath = this.#child(to, newName);
+    const stat = fs.lstatSync(path, STAT);
+    fs.renameSync(path, newPath);
+    const held = stat && this.#held.get(this.#numbers.get(identity(stat)) ?? 0);
+    if (held !== undefined) held.path = newPath; // it is found there from now on
+    if (stat?.isDirectory()) this.#movedBelow(path, newPath);
   }
 
   sync(descriptor: number, dataOnly: boolean, done: (error: Error | null) => void): void {
@@ -181,17 +212,39 @@ export class PathFiles implements Files, FileChanges {
 
   syncDirectory(inode: number, done: (error: Error | null) => void): void {
     const descriptor = fs.openSync(this.#current(inode), O_RDONLY);
-    fs.fsync(descriptor, (error) => {
-      fs.closeSync(descriptor);
+    const end = (error: Error | null) => {
+      try {
+        fs.closeSync(descriptor);
+      } catch (fault) {
+        return done(error ?? (fault as Error));
+      }
       done(error);
-    });
+    };
+    try {
+      fs.fsync(descriptor, end);
+    } catch (error) {
+      end(error as Error);
+    }
   }
 
   #add(path: Buffer, stat: FileStat): number {
     const inode = this.#next++;
-    this.#held.set(inode, { path, dev: stat.dev, ino: stat.ino });
-    this.#numbers.set(identity(stat), inode);
+    this.#held.set(inode, { path, dev: stat.dev, ino: stat.ino, mode: stat.mode });
+    if (!this.#numbers.has(identity(stat))) this.#numbers.set(identity(stat), inode);
     return inode;
+  }
+
+  #isLink(inode: number): boolean {
+    return typeOf(this.#get(inode)) === S_IFLNK;
+  }
+
+  /** A directory was moved, and with it what is held in it. */
+  #movedBelow(path: Buffer, newPath: Buffer): void {
+    const prefix = Buffer.concat([path, Buffer.from("/")]);
+    for (const held of this.#held.values()) {
+      if (Buffer.compare(held.path.subarray(0, prefix.length), prefix) !== 0) continue;
+      held.path = Buffer.concat([newPath, held.path.subarray(path.length)]);
+    }
   }
 
   #get(inode: number): Held {
@@ -215,8 +268,13 @@ export class PathFiles implements Files, FileChanges {
   }
 }
 
-function identity({ dev, ino }: { dev: bigint; ino: bigint }): string {
-  return `${dev}:${ino}`;
+/** With the type: the number of a file that was removed may become another's. */
+function identity(stat: { dev: bigint; ino: bigint; mode: bigint }): string {
+  return `${stat.dev}:${stat.ino}:${typeOf(stat)}`;
+}
+
+function typeOf({ mode }: { mode: bigint }): bigint {
+  return mode >> 12n;
 }
 
 function fault(code: string, subject: string): Error {

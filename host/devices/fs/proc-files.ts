@@ -4,10 +4,11 @@ import * as fs from "node:fs";
 import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
 import { hostFlags } from "./host-flags.ts";
 import { readAt } from "./read-at.ts";
-import { timesOf, writeAt } from "./write-at.ts";
+import { removeMade, timesOf, writeAt } from "./write-at.ts";
 
 const O_PATH = 0o10000000;
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } =
+  fs.constants;
 const STAT = { bigint: true, throwIfNoEntry: false } as const;
 
 export class ProcFiles implements Files, FileChanges {
@@ -88,11 +89,13 @@ export class ProcFiles implements Files, FileChanges {
   create(directory: number, name: Uint8Array, flags: number, mode: number) {
     const how = hostFlags(flags) | O_CREAT | O_EXCL | O_NOFOLLOW;
     const descriptor = fs.openSync(this.#child(directory, name), how, mode);
+    let inode = -1;
     try {
-      const inode = fs.openSync(this.#self(descriptor), O_PATH);
+      inode = fs.openSync(this.#self(descriptor), O_PATH);
       return { descriptor, inode, stat: this.stat(inode) };
     } catch (error) {
-      fs.closeSync(descriptor);
+      if (inode >= 0) fs.closeSync(inode);
+      removeMade(descriptor, this.#child(directory, name));
       throw error;
     }
   }
@@ -115,7 +118,13 @@ export class ProcFiles implements Files, FileChanges {
   }
 
   resize(inode: number, size: number): void {
-    fs.truncateSync(this.#self(inode), size);
+    // Whoever has a lease on the file is not waited for.
+    const descriptor = fs.openSync(this.#self(inode), O_WRONLY | O_NONBLOCK | O_NOCTTY);
+    try {
+      fs.ftruncateSync(descriptor, size);
+    } finally {
+      fs.closeSync(descriptor);
+    }
   }
 
   chmod(inode: number, mode: number): void {
@@ -162,10 +171,19 @@ export class ProcFiles implements Files, FileChanges {
 
   syncDirectory(inode: number, done: (error: Error | null) => void): void {
     const descriptor = fs.openSync(this.#self(inode), O_RDONLY | O_DIRECTORY);
-    fs.fsync(descriptor, (error) => {
-      fs.closeSync(descriptor);
+    const end = (error: Error | null) => {
+      try {
+        fs.closeSync(descriptor);
+      } catch (fault) {
+        return done(error ?? (fault as Error));
+      }
       done(error);
-    });
+    };
+    try {
+      fs.fsync(descriptor, end);
+    } catch (error) {
+      end(error as Error);
+    }
   }
 
   #self(inode: number): string {

@@ -9,6 +9,17 @@ export function writeAt(descriptor: number, views: readonly Uint8Array[], offset
   return view === undefined ? 0 : fs.writeSync(descriptor, view, 0, view.length, offset);
 }
 
+/** Closes and removes a file that has just been made, if it still is what the path leads to. */
+export function removeMade(descriptor: number, path: Buffer): void {
+  try {
+    const made = fs.fstatSync(descriptor, { bigint: true });
+    const now = fs.lstatSync(path, { bigint: true });
+    if (made.dev === now.dev && made.ino === now.ino) fs.unlinkSync(path);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
 /** Both times for utimes: what is to stay is said again, for Node has no way to leave it out. */
 export function timesOf(
   atime: FileTime,
