@@ -20,11 +20,12 @@ import {
 } from "../../../drivers/abi/fuse-write.ts";
 import type { FileChanges } from "../../files.ts";
 import { getU64, putEntry, putOpen } from "./attributes.ts";
-import { type Node, typeOf } from "./nodes.ts";
+import { inoOf, type Node, typeOf } from "./nodes.ts";
 import { type Change, changing, type Entry } from "./operation.ts";
 import { type FuseRequest, nameFault } from "./request.ts";
 import type { FuseServer } from "./server.ts";
 import { clearSetId, permissionsOf } from "./set-id.ts";
+import { orUndo, quietly, unmake } from "./undo.ts";
 
 export const CHANGES: readonly Entry[] = [
   changing(
@@ -69,12 +70,13 @@ function create(
   }
   const node = server.nodes.lookup(parent, name);
   if (typeof node === "number") return node;
-  const opened = openExisting(changes, server, node, flags);
-  if (opened < 0) {
-    server.giveBack(node, 1);
-    return opened;
+  let opened: number = -Errno.EIO;
+  try {
+    opened = openExisting(changes, server, node, flags);
+  } finally {
+    if (opened < 0) server.giveBack(node, 1);
   }
-  return putCreated(server, request, node, opened);
+  return opened < 0 ? opened : putCreated(server, request, node, opened);
 }
 
 function createNew(
@@ -90,23 +92,36 @@ function createNew(
   if (nodes.full) return -Errno.ENFILE;
   if (handles.full) return -Errno.EMFILE;
   const permissions = permissionsOf(mode, FuseType.REG);
-  const { descriptor, inode } = changes.create(parent.inode, name, flags, permissions);
-  setPermissions(changes, server, inode, permissions);
-  const node = nodes.adopt(inode, files.stat(inode), parent, name);
-  return { node, fh: handles.adopt(node, descriptor, flags).id };
+  const { descriptor, inode, stat } = changes.create(parent.inode, name, flags, permissions);
+  return orUndo(
+    () => {
+      setPermissions(changes, server, inode, permissions);
+      const node = nodes.adopt(inode, files.stat(inode), parent, name);
+      return { node, fh: handles.adopt(node, descriptor, flags).id };
+    },
+    () => {
+      nodes.drop(inode);
+      quietly(() => files.close(descriptor));
+      unmake(changes, server, parent, name, stat);
+    },
+  );
 }
 
 /** A handle on a file that was there before; or -Errno. */
 function openExisting(changes: FileChanges, server: FuseServer, node: Node, flags: number): number {
   const handle = server.handles.open(node, false, flags);
   if (typeof handle === "number") return handle;
-  if ((flags & FUSE_O_TRUNC) !== 0) {
-    clearSetId(changes, server.files, node);
-    changes.resize(node.inode, 0);
-    server.window?.changed(node, 0, Number.POSITIVE_INFINITY);
-    server.nodes.stat = server.files.stat(node.inode);
-  }
-  return handle.id;
+  if ((flags & FUSE_O_TRUNC) === 0) return handle.id;
+  return orUndo(
+    () => {
+      clearSetId(changes, server.files, node);
+      changes.resize(node.inode, 0);
+      server.window?.changed(node, 0, Number.POSITIVE_INFINITY);
+      server.nodes.stat = server.files.stat(node.inode);
+      return handle.id;
+    },
+    () => server.handles.release(handle),
+  );
 }
 
 function putCreated(server: FuseServer, request: FuseRequest, node: Node, fh: number): number {
@@ -159,11 +174,21 @@ function mkdir(
   const mode = request.arguments.getUint32(FuseMkdirIn.mode, true);
   const permissions = permissionsOf(mode, FuseType.DIR);
   changes.makeDirectory(parent.inode, name, permissions);
-  const node = server.nodes.lookup(parent, name);
-  if (typeof node === "number") return node;
-  if (node.type === FuseType.DIR) setPermissions(changes, server, node.inode, permissions);
-  putEntry(request.reply, 0, node.id, server.files.stat(node.inode), server.validMs);
-  return FuseEntryOut.sizeof;
+  return orUndo(
+    () => {
+      const node = server.nodes.lookup(parent, name);
+      if (typeof node === "number") return node;
+      return orUndo(
+        () => {
+          if (node.type === FuseType.DIR) setPermissions(changes, server, node.inode, permissions);
+          putEntry(request.reply, 0, node.id, server.files.stat(node.inode), server.validMs);
+          return FuseEntryOut.sizeof;
+        },
+        () => server.giveBack(node, 1),
+      );
+    },
+    () => quietly(() => changes.removeDirectory(parent.inode, name)), // only an empty one goes
+  );
 }
 
 function symlink(
@@ -180,7 +205,14 @@ function symlink(
   if (parent.type !== FuseType.DIR) return -Errno.ENOTDIR;
   if (server.nodes.full) return -Errno.ENFILE;
   changes.symlink(parent.inode, name, target);
-  return putNamed(server, request, parent, name);
+  return orUndo(
+    () => putNamed(server, request, parent, name),
+    () =>
+      quietly(() => {
+        const text = server.files.readlink(parent.inode, name);
+        if (Buffer.compare(text, target) === 0) changes.unlink(parent.inode, name);
+      }),
+  );
 }
 
 /** By name, for an inode alone cannot be linked: where it was seen last it must still be. */
@@ -199,7 +231,10 @@ function link(
   const place = nodes.placeOf(source);
   if (place === null) return -Errno.ENOENT;
   changes.link(place.parent.inode, place.name, parent.inode, name);
-  const made = nodes.lookup(parent, name);
+  const made = orUndo(
+    () => nodes.lookup(parent, name),
+    () => unmake(changes, server, parent, name, { dev: source.key >> 68n, ino: inoOf(source) }),
+  );
   if (typeof made === "number") return made;
   if (made !== source) {
     server.giveBack(made, 1); // a program of the host was faster
@@ -280,7 +315,10 @@ function rename2(
   if (files.peek(move.to.inode, move.newName) !== null) return -Errno.EEXIST;
   if (typeOf(source) === FuseType.DIR) return -Errno.EINVAL;
   changes.link(parent.inode, move.name, move.to.inode, move.newName);
-  changes.unlink(parent.inode, move.name);
+  orUndo(
+    () => changes.unlink(parent.inode, move.name),
+    () => unmake(changes, server, move.to, move.newName, source),
+  );
   nodes.moved(move.to, move.newName);
   return 0;
 }

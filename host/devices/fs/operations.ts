@@ -35,6 +35,7 @@ import { DATA_BYTES_MAX, dotsIn, type FuseRequest, REPLY_BYTES_MAX } from "./req
 import type { FuseServer } from "./server.ts";
 import { clearSetId } from "./set-id.ts";
 import { SETATTR } from "./setattr.ts";
+import { orUndo } from "./undo.ts";
 
 /** The end of every file. */
 const EVERYTHING = Number.POSITIVE_INFINITY;
@@ -122,9 +123,14 @@ function open(server: FuseServer, request: FuseRequest, node: Node): number {
   const handle = server.handles.open(node, false, flags);
   if (typeof handle === "number") return handle;
   if (changes !== null && cuts) {
-    clearSetId(changes, files, node);
-    changes.resize(node.inode, 0);
-    server.window?.changed(node, 0, EVERYTHING);
+    orUndo(
+      () => {
+        clearSetId(changes, files, node);
+        changes.resize(node.inode, 0);
+        server.window?.changed(node, 0, EVERYTHING);
+      },
+      () => server.handles.release(handle),
+    );
   }
   return putOpen(request.reply, 0, handle.id);
 }

@@ -1,0 +1,41 @@
+// What is half made when a file call fails is taken back, as far as the host lets us: the guest was
+// told that there is nothing.
+import type { FileChanges, FileStat } from "../../files.ts";
+import { errnoOf } from "./errno.ts";
+import type { Node } from "./nodes.ts";
+import type { FuseServer } from "./server.ts";
+
+/** What body returns; when it throws, `undo` comes first. */
+export function orUndo<T>(body: () => T, undo: () => void): T {
+  try {
+    return body();
+  } catch (error) {
+    undo();
+    throw error;
+  }
+}
+
+/** Does what may fail, and then cannot be helped. */
+export function quietly(body: () => void): void {
+  try {
+    body();
+  } catch (error) {
+    errnoOf(error);
+  }
+}
+
+/** Removes an entry that has just been made, if it still is what was made. */
+export function unmake(
+  changes: FileChanges,
+  { files }: FuseServer,
+  parent: Node,
+  name: Uint8Array,
+  made: Pick<FileStat, "dev" | "ino">,
+): void {
+  quietly(() => {
+    const now = files.peek(parent.inode, name);
+    if (now !== null && now.dev === made.dev && now.ino === made.ino) {
+      changes.unlink(parent.inode, name);
+    }
+  });
+}
