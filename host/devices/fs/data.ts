@@ -12,7 +12,6 @@ import {
 import type { FileChanges } from "../../files.ts";
 import { getU64, putU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
-import type { OpenFile } from "./handles.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Entry, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
@@ -48,7 +47,7 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   }
   const position = positionIn(input, FuseWriteIn.offset, size);
   if (position === null) return -Errno.EFBIG;
-  disarm(changes, server, file);
+  clearSetId(changes, server.files, node);
   server.window?.writeBack(node);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
   if (size > 0 && server.background.wanted) {
@@ -68,13 +67,6 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   server.window?.changed(node, position, position + written);
   putU64(reply, FuseWriteOut.size, written);
   return FuseWriteOut.sizeof;
-}
-
-/** Once for each time that the file is open: the guest itself cannot arm it again. */
-function disarm(changes: FileChanges, server: FuseServer, file: OpenFile): void {
-  if (file.harmless) return;
-  clearSetId(changes, server.files, file.node);
-  file.harmless = true;
 }
 
 /** As much as one request may move, by a read and a write: fewer bytes than asked for are legal. */
@@ -97,7 +89,7 @@ function copyFileRange(
   const position = positionIn(input, FuseCopyFileRangeIn.off_out, length);
   if (source === null || position === null) return -Errno.EFBIG;
   if (from.node === to.node && Math.abs(source - position) < length) return -Errno.EINVAL;
-  disarm(changes, server, to);
+  clearSetId(changes, server.files, target);
   server.window?.writeBack(node);
   server.window?.writeBack(target);
   const bytes = new Uint8Array(length);

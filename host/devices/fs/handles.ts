@@ -28,8 +28,6 @@ export interface OpenFile {
   /** Those of KINDS. */
   readonly flags: number;
   handles: number;
-  /** Has it been seen that writing lends nobody's rights (U21)? */
-  harmless: boolean;
   /** File calls that are going on in the background; the last one closes what is to be closed. */
   busy: number;
   closed: boolean;
@@ -170,7 +168,7 @@ export class HandleTable {
   }
 
   #opened(node: Node, descriptor: number, flags: number): OpenFile {
-    const state = { handles: 0, harmless: false, busy: 0, closed: false };
+    const state = { handles: 0, busy: 0, closed: false };
     const file = { descriptor, node, flags, ...state };
     this.#filesOf(node).push(file);
     return file;
