@@ -48,9 +48,12 @@ function setattr(
   if (has(FuseSetattrValid.KILL_SUIDGID)) clearSetId(changes, server.files, node);
   if (has(FuseSetattrValid.UID) || has(FuseSetattrValid.GID)) {
     clearSetId(changes, server.files, node);
-    const uid = has(FuseSetattrValid.UID) ? input.getInt32(FuseSetattrIn.uid, true) : -1;
-    const gid = has(FuseSetattrValid.GID) ? input.getInt32(FuseSetattrIn.gid, true) : -1;
-    if (uid < -1 || gid < -1) return -Errno.EINVAL;
+    const ownerAt = (at: number) => {
+      const id = input.getUint32(at, true);
+      return id === 0xffffffff ? -1 : id;
+    };
+    const uid = has(FuseSetattrValid.UID) ? ownerAt(FuseSetattrIn.uid) : -1;
+    const gid = has(FuseSetattrValid.GID) ? ownerAt(FuseSetattrIn.gid) : -1;
     changes.chown(node.inode, uid, gid);
   }
   if (has(FuseSetattrValid.MODE)) {
