@@ -5,13 +5,24 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { FuseOpcode } from "../drivers/abi/fuse.ts";
+import { FuseSetattrValid as Valid } from "../drivers/abi/fuse-write.ts";
 import type { DeviceTrace } from "../host/device.ts";
 import { hostFiles } from "../host/devices/fs/host-files.ts";
 import { NodeTable } from "../host/devices/fs/nodes.ts";
 import { PathFiles } from "../host/devices/fs/path-files.ts";
 import type { FileChanges, Files } from "../host/files.ts";
 import { makeFolder, removeFolders } from "./appliance.ts";
-import { forget, getattr, lookup, open, opendir, ROOT, release, words } from "./fs-calls.ts";
+import {
+  batchForget,
+  forget,
+  getattr,
+  lookup,
+  open,
+  opendir,
+  ROOT,
+  release,
+  words,
+} from "./fs-calls.ts";
 import * as change from "./fs-change-calls.ts";
 import { callsOf, descriptors } from "./fs-faulty-host.ts";
 import { FsPuppet } from "./fs-puppet.ts";
@@ -141,6 +152,44 @@ test("W15: a node that is forgotten keeps no other: places are no chain", () => 
   expect(dir.place).toBe(null);
   nodes.clear();
   nodes.remove(nodes.root);
+});
+
+test("W8: BATCH_FORGET of the same memory over and over ends after a megabyte", () => {
+  const fs = new FsPuppet(directory);
+  fs.init();
+  const { nodeid } = lookup(fs, ROOT, "file");
+  const pairs = Array.from({ length: 65537 }, (): [number, bigint] => [9999, 1n]);
+  pairs[65536] = [nodeid, 1n];
+  batchForget(fs, pairs);
+  expect(getattr(fs, nodeid).error).toBe(0);
+  batchForget(fs, pairs.slice(1));
+  expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
+  fs.device.dispose();
+});
+
+describe("U21", () => {
+  test("set-id bits go at every WRITE, whoever set them in between", () => {
+    const fs = new FsPuppet(directory, { readOnly: false });
+    fs.init();
+    const { nodeid } = lookup(fs, ROOT, "file");
+    const fh = open(fs, nodeid, O_RDWR);
+    change.write(fs, nodeid, fh, 0, "x");
+    nodefs.chmodSync(at("file"), 0o6755);
+    change.write(fs, nodeid, fh, 0, "y");
+    expect(nodefs.statSync(at("file")).mode & 0o7777).toBe(0o755);
+    fs.device.dispose();
+  });
+
+  test.runIf(process.geteuid?.() === 0)("owners have 32 bits without a sign", () => {
+    const fs = new FsPuppet(directory, { readOnly: false });
+    fs.init();
+    const { nodeid } = lookup(fs, ROOT, "file");
+    const valid = 1 << Valid.UID;
+    expect(change.setattr(fs, nodeid, { valid, uid: 0xfffffffe }).error).toBe(0);
+    expect(nodefs.statSync(at("file")).uid).toBe(0xfffffffe);
+    expect(change.setattr(fs, nodeid, { valid, uid: 0xffffffff }).error).toBe(0);
+    fs.device.dispose();
+  });
 });
 
 describe("files by paths", () => {

@@ -142,7 +142,9 @@ export class FuseServer {
   batchForget(request: FuseRequest): void {
     if (request.argumentBytes < 8) return;
     const announced = request.arguments.getUint32(0, true);
-    const came = Math.floor((request.argumentBytes - 8) / FuseForgetOne.sizeof);
+    // Segments may be the same memory again and again; no driver has more nodes than this.
+    const bytes = Math.min(request.argumentBytes - 8, DATA_BYTES_MAX);
+    const came = Math.floor(bytes / FuseForgetOne.sizeof);
     const { batch } = request;
     const perBatch = batch.byteLength / FuseForgetOne.sizeof;
     for (let i = 0; i < Math.min(announced, came); i++) {
