@@ -82,6 +82,8 @@ export type FileTime = bigint | "now" | null;
  * new files are the user's that runs this process.
  */
 export interface FileChanges {
+  /** Does a write of this process leave set-id bits as they are? The kernel lets root's do so. */
+  keepsSetId(): boolean;
   /** Makes a regular file that is not there yet (EEXIST), and opens it as `flags` say. */
   create(
     directory: number,

@@ -16,7 +16,9 @@ import {
   FUSE_O_TRUNC,
   FUSE_O_WRONLY,
 } from "../drivers/abi/fuse.ts";
+import { Mmio } from "../drivers/abi/virtio.ts";
 import { FsDevice } from "../host/devices/fs.ts";
+import type { RegisterFile } from "../host/mmio.ts";
 import { type FileGuest, fileGuests, type GuestStat } from "./file-guest.ts";
 import { compileGuest, runGuest } from "./guest.ts";
 
@@ -53,7 +55,19 @@ describe("writing", () => {
     expect(text("hello.txt")).toBe("hello");
   });
 
-  test("many threads wait for the host's disk at once, and others write meanwhile", async () => {
+  test("F1: the driver writes nothing to the configuration, nor anything else that it must not", async () => {
+    const g = await start();
+    const file = g.now("SysCreateFile", "/f", 0o644);
+    g.write(file, "x");
+    g.stat("/f");
+    await g.call("SysSyncFile", file, 0);
+    const [registers] = g.machine.registers as [RegisterFile];
+    expect([registers.illegalAccesses, registers.rejectedChains]).toEqual([0, 0]);
+    registers.write(Mmio.Config, 4, 1); // that would count
+    expect(registers.illegalAccesses).toBe(1);
+  });
+
+  test("F8: many threads wait for the host's disk at once, and others write meanwhile", async () => {
     const g = await start();
     const file = g.now("SysCreateFile", "/f", 0o644);
     const directory = g.now("SysOpenFile", "/", FUSE_O_RDONLY);

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { FuseAttr, FuseAttrOut, FuseInitOut, FuseOpcode } from "../drivers/abi/fuse.ts";
 import { hostFiles } from "../host/devices/fs/host-files.ts";
+import { isWindowsName } from "../host/devices/fs/path-files.ts";
 import { FsDevice } from "../host/devices/fs.ts";
 import type { FileStat } from "../host/files.ts";
 import { makeFolder, removeFolders } from "./appliance.ts";
@@ -162,4 +163,11 @@ test("files that can only be read are refused where the guest may write", () => 
   const files = new SimulatedFiles(new Map());
   const make = () => new FsDevice({ directory, tag: "t", readOnly: false, files });
   expect(make).toThrow("these files can only be read");
+});
+
+test("W3: on Windows no name leads to a device, a stream or a file of another name", () => {
+  const elsewhere = ["a\\b", "a:b", "NUL", "con", "Com1.txt", "lpt9 ", "aux .x", "..", ".. ", "x."];
+  expect(elsewhere.filter(isWindowsName)).toEqual([]);
+  const fine = ["console", "com", "nul1", "a.b", ".hidden", "com10", "x y"];
+  expect(fine.filter(isWindowsName)).toEqual(fine);
 });

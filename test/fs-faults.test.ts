@@ -1,6 +1,6 @@
-// virtio-fs device on a host whose file calls fail: each request is made again and again, the first,
-// the second, the third ... call of the host failing, until none fails any more. Whatever happened,
-// nothing is left behind that the guest does not know of.
+// virtio-fs device on a host whose file calls fail: each request is made again and again, the
+// first, the second, the third ... call of the host failing, until none fails any more. Whatever
+// happened, nothing is left behind that the guest does not know of.
 import * as nodefs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";

@@ -47,7 +47,7 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   }
   const position = positionIn(input, FuseWriteIn.offset, size);
   if (position === null) return -Errno.EFBIG;
-  clearSetId(changes, server.files, node);
+  if (changes.keepsSetId()) clearSetId(changes, server.files, node); // else the host's kernel does
   server.window?.writeBack(node);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
   if (size > 0 && server.background.wanted) {

@@ -25,6 +25,8 @@ export class PathFiles implements Files, FileChanges {
   readonly #numbers = new Map<string, number>(); // by identity: one number for each inode
   #next = 1;
 
+  readonly #isRoot = process.geteuid?.() === 0;
+
   descriptorsMax(): number {
     return 1024;
   }
@@ -129,6 +131,10 @@ export class PathFiles implements Files, FileChanges {
       removeMade(descriptor, path);
       throw error;
     }
+  }
+
+  keepsSetId(): boolean {
+    return this.#isRoot;
   }
 
   write(descriptor: number, views: readonly Uint8Array[], offset: number): number {
@@ -260,12 +266,17 @@ export class PathFiles implements Files, FileChanges {
   }
 
   #child(directory: number, name: Uint8Array): Buffer {
-    // On Windows these two lead to other places; no entry has them in its name there.
-    if (process.platform === "win32" && (name.includes(0x5c) || name.includes(0x3a))) {
+    if (process.platform === "win32" && !isWindowsName(Buffer.from(name).toString("latin1"))) {
       throw fault("ENOENT", Buffer.from(name).toString());
     }
     return Buffer.concat([this.#current(directory), Buffer.from("/"), name]);
   }
+}
+
+/** On Windows other names lead elsewhere: to devices, streams, and what is called otherwise. */
+export function isWindowsName(name: string): boolean {
+  const device = /^(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$) *(\.|$)/i;
+  return !/[\\:]|[. ]$/.test(name) && !device.test(name);
 }
 
 /** With the type: the number of a file that was removed may become another's. */

@@ -15,6 +15,8 @@ export class ProcFiles implements Files, FileChanges {
   /** What /proc/self is, read once: following the link costs a fifth of a lookup. */
   readonly #descriptors = `/proc/${fs.readlinkSync("/proc/self")}/fd/`;
 
+  readonly #isRoot = process.geteuid?.() === 0;
+
   descriptorsMax(): number {
     const match = /^Max open files +(\d+)/m.exec(fs.readFileSync("/proc/self/limits", "utf8"));
     return match === null ? 1024 : Number(match[1]);
@@ -98,6 +100,10 @@ export class ProcFiles implements Files, FileChanges {
       removeMade(descriptor, this.#child(directory, name));
       throw error;
     }
+  }
+
+  keepsSetId(): boolean {
+    return this.#isRoot;
   }
 
   write(descriptor: number, views: readonly Uint8Array[], offset: number): number {
