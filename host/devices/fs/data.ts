@@ -12,6 +12,7 @@ import {
 import type { FileChanges } from "../../files.ts";
 import { getU64, putU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
+import type { OpenFile } from "./handles.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Entry, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
@@ -47,7 +48,7 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   }
   const position = positionIn(input, FuseWriteIn.offset, size);
   if (position === null) return -Errno.EFBIG;
-  if (changes.keepsSetId()) clearSetId(changes, server.files, node); // else the host's kernel does
+  disarm(changes, server, file);
   server.window?.writeBack(node);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
   if (size > 0 && server.background.wanted) {
@@ -67,6 +68,18 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   server.window?.changed(node, position, position + written);
   putU64(reply, FuseWriteOut.size, written);
   return FuseWriteOut.sizeof;
+}
+
+/**
+ * Set-id bits go when a file is written. Where the host's kernel leaves that to us they are looked
+ * for as often as attributes are: only programs of the host can have set them meanwhile.
+ */
+function disarm(changes: FileChanges, server: FuseServer, file: OpenFile): void {
+  if (!changes.keepsSetId()) return;
+  const nowNs = server.now();
+  if (nowNs - file.harmlessNs < server.validMs * 1e6) return;
+  clearSetId(changes, server.files, file.node);
+  file.harmlessNs = nowNs;
 }
 
 /** As much as one request may move, by a read and a write: fewer bytes than asked for are legal. */
@@ -89,7 +102,7 @@ function copyFileRange(
   const position = positionIn(input, FuseCopyFileRangeIn.off_out, length);
   if (source === null || position === null) return -Errno.EFBIG;
   if (from.node === to.node && Math.abs(source - position) < length) return -Errno.EINVAL;
-  clearSetId(changes, server.files, target);
+  disarm(changes, server, to);
   server.window?.writeBack(node);
   server.window?.writeBack(target);
   const bytes = new Uint8Array(length);

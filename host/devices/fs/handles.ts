@@ -28,6 +28,8 @@ export interface OpenFile {
   /** Those of KINDS. */
   readonly flags: number;
   handles: number;
+  /** When it was last seen that writing lends nobody's rights (U21). */
+  harmlessNs: number;
   /** File calls that are going on in the background; the last one closes what is to be closed. */
   busy: number;
   closed: boolean;
@@ -168,7 +170,7 @@ export class HandleTable {
   }
 
   #opened(node: Node, descriptor: number, flags: number): OpenFile {
-    const state = { handles: 0, busy: 0, closed: false };
+    const state = { handles: 0, harmlessNs: Number.NEGATIVE_INFINITY, busy: 0, closed: false };
     const file = { descriptor, node, flags, ...state };
     this.#filesOf(node).push(file);
     return file;

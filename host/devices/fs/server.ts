@@ -66,6 +66,8 @@ export class FuseServer {
   readonly background: Background;
   readonly syncs = new Syncs();
   readonly stats = noStats();
+  /** Nanoseconds of the machine's clock. */
+  readonly now: () => number;
   /** How long the guest may believe names and attributes. */
   readonly validMs: number;
   /** null: the guest can map no files. */
@@ -86,6 +88,7 @@ export class FuseServer {
     this.validMs = validMs;
     this.nodes = new NodeTable(files, directory, limits.nodesMax);
     this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
+    this.now = now;
     this.background = new Background(files, this.handles, this.stats, limits.slowMs * 1e6, now);
   }
 
