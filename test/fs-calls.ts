@@ -1,4 +1,5 @@
 // FUSE requests as functions, for tests that care about the file system and not about the bytes.
+import { Errno } from "../drivers/abi/errno.ts";
 import {
   FuseAttr,
   FuseAttrOut,
@@ -36,7 +37,9 @@ export function lookup(fs: FsPuppet, parent: number, name: string | Uint8Array):
   if (reply.error !== 0) return { error: reply.error, nodeid: 0, ino: 0n, size: 0n, mode: 0 };
   const { view } = reply;
   const nodeid = Number(view.getBigUint64(FuseEntryOut.nodeid, true));
-  return { error: 0, nodeid, ...attributes(view, FuseEntryOut.attr) };
+  // A negative entry (U17) says the same.
+  const error = nodeid === 0 ? -Errno.ENOENT : 0;
+  return { error, nodeid, ...attributes(view, FuseEntryOut.attr) };
 }
 
 export function getattr(fs: FsPuppet, nodeid: number | bigint): Entry {

@@ -4,13 +4,29 @@ import * as nodefs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
-import { FuseAttr, FuseAttrOut, FuseInitOut, FuseOpcode } from "../drivers/abi/fuse.ts";
+import {
+  FuseAttr,
+  FuseAttrOut,
+  FuseEntryOut,
+  FuseInitOut,
+  FuseOpcode,
+} from "../drivers/abi/fuse.ts";
 import { hostFiles } from "../host/devices/fs/host-files.ts";
 import { isWindowsName } from "../host/devices/fs/path-files.ts";
 import { FsDevice } from "../host/devices/fs.ts";
 import type { FileStat } from "../host/files.ts";
 import { makeFolder, removeFolders } from "./appliance.ts";
-import { type Dirent, forget, getattr, lookup, open, opendir, ROOT, readdir } from "./fs-calls.ts";
+import {
+  type Dirent,
+  forget,
+  getattr,
+  lookup,
+  named,
+  open,
+  opendir,
+  ROOT,
+  readdir,
+} from "./fs-calls.ts";
 import { create, mkdir, write } from "./fs-change-calls.ts";
 import { FsPuppet } from "./fs-puppet.ts";
 import { SimulatedFiles } from "./simulation-files.ts";
@@ -58,6 +74,22 @@ describe("rules of the protocol", () => {
     const { view } = fs.init();
     const WRITEBACK_CACHE = 1 << 16;
     expect(view.getUint32(FuseInitOut.flags, true) & WRITEBACK_CACHE).toBe(0);
+  });
+
+  test("U17: that a name is missing may be believed where that was asked for, and else not", () => {
+    const believing = new FsPuppet(directory, { readOnly: false, limits: { missingMs: 1500 } });
+    believing.init();
+    const ask = (puppet: FsPuppet) => puppet.request(FuseOpcode.LOOKUP, named("missing"));
+    const { error, view } = ask(believing);
+    expect([error, view.byteLength]).toEqual([0, FuseEntryOut.sizeof]);
+    expect(view.getBigUint64(FuseEntryOut.nodeid, true)).toBe(0n);
+    expect(view.getBigUint64(FuseEntryOut.entry_valid, true)).toBe(1n);
+    expect(view.getUint32(FuseEntryOut.entry_valid_nsec, true)).toBe(500_000_000);
+    create(believing, ROOT, "missing", O_RDWR, 0o600);
+    expect(ask(believing).view.getBigUint64(FuseEntryOut.nodeid, true)).toBeGreaterThan(1n);
+    nodefs.unlinkSync(join(directory, "missing"));
+    expect([ask(fs).error, ask(fs).data.length]).toEqual([-Errno.ENOENT, 0]);
+    believing.device.dispose();
   });
 
   test("U22: new files are this process's, whoever the guest says it is", () => {

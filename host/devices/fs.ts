@@ -176,6 +176,7 @@ function openServer(options: FsOptions, now: () => number): FuseServer {
     nodesMax: Math.min(4096, share),
     handlesMax: Math.min(1024, Math.floor(share / 2)),
     idleFilesMax: Math.min(64, Math.floor(share / 4)),
+    missingMs: 0,
     slowMs: 4,
     ...limits,
   };

@@ -24,7 +24,7 @@ import {
   FuseStatfsOut,
   FuseType,
 } from "../../../drivers/abi/fuse.ts";
-import { getU64, putAttributes, putEntry, putOpen, putStatfs } from "./attributes.ts";
+import { getU64, putAttributes, putEntry, putOpen, putStatfs, putValid } from "./attributes.ts";
 import { CHANGES } from "./changes.ts";
 import { DATA } from "./data.ts";
 import { putEntries } from "./directory.ts";
@@ -79,6 +79,7 @@ function lookup(server: FuseServer, request: FuseRequest, parent: Node): number 
   const dots = dotsIn(name);
   if (dots === 0) {
     const found = nodes.lookup(parent, name);
+    if (found === -Errno.ENOENT && server.missingMs > 0) return putNobody(server, request);
     if (typeof found === "number") return found;
     node = found;
     stat = nodes.stat;
@@ -89,6 +90,14 @@ function lookup(server: FuseServer, request: FuseRequest, parent: Node): number 
     node = nodes.reference(parent);
   }
   putEntry(request.reply, 0, node.id, stat, server.validMs);
+  return FuseEntryOut.sizeof;
+}
+
+/** U17: there is no such name, and that may be believed for a while. */
+function putNobody(server: FuseServer, request: FuseRequest): number {
+  const { reply, replyBytes } = request;
+  replyBytes.fill(0, 0, FuseEntryOut.sizeof);
+  putValid(reply, FuseEntryOut.entry_valid, FuseEntryOut.entry_valid_nsec, server.missingMs);
   return FuseEntryOut.sizeof;
 }
 

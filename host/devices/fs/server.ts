@@ -35,6 +35,11 @@ export interface FsLimits {
   /** Descriptors that stay open for the next OPEN of the same file. */
   readonly idleFilesMax: number;
   /**
+   * How long the guest may believe that there is no such name (U17). It sees what the host makes
+   * that much later; 0: at once.
+   */
+  readonly missingMs: number;
+  /**
    * A kick that the host holds up for longer makes reads and writes go to the thread pool until it
    * is quick again. Infinity: they never do.
    */
@@ -70,6 +75,8 @@ export class FuseServer {
   readonly now: () => number;
   /** How long the guest may believe names and attributes. */
   readonly validMs: number;
+  /** How long that a name is missing; 0: it asks again. */
+  readonly missingMs: number;
   /** null: the guest can map no files. */
   window: FileWindow | null = null;
   #started = false;
@@ -86,6 +93,7 @@ export class FuseServer {
     this.files = files;
     this.changes = changes;
     this.validMs = validMs;
+    this.missingMs = limits.missingMs;
     this.nodes = new NodeTable(files, directory, limits.nodesMax);
     this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
     this.now = now;
