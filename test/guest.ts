@@ -63,6 +63,11 @@ export async function runGuest(
     }
     if (machine.call("unfinished") !== 0) throw new Error(`${name}: a thread never ended`);
     return { machine, clock, lines };
+  } catch (error) {
+    // A panic between two calls is seen by the next one, which knows nothing of it.
+    const exit = await Promise.race([machine.exited, null]);
+    if (exit?.kind !== "panic" || exit.message === (error as Error).message) throw error;
+    throw new Error(`${name}: ${exit.message}\n${exit.stack}`, { cause: error });
   } finally {
     collectHits(image, machine);
     machine.dispose();
