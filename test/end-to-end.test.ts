@@ -1,7 +1,14 @@
 // The appliance as a user meets it: started, fetched from, loaded, and ended by signals.
 import { execFile } from "node:child_process";
 import { createCipheriv, createHash } from "node:crypto";
-import { cpSync, createWriteStream, readdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  createWriteStream,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { promisify } from "node:util";
@@ -100,6 +107,25 @@ describe("starting and ending", () => {
     const appliance = new Appliance(["run", "apps/hello-world"]);
     expect(await appliance.exited).toBe(0);
     expect(appliance.stdout).toMatch(/\nHello World, I am torito!\n$/);
+  });
+
+  test("hello-file leaves hello in a file of the host, byte for byte, in place of what was there", async () => {
+    const folder = makeFolder();
+    for (const before of [null, "something longer"]) {
+      if (before !== null) writeFileSync(`${folder}/hello`, before);
+      const appliance = new Appliance(["run", "apps/hello-file", "-v", `${folder}:site:rw`]);
+      expect(await appliance.exited).toBe(0);
+      expect(appliance.stdout).toMatch(/\nHelloFile: the disk has it\n$/);
+      expect(readFileSync(`${folder}/hello`, "latin1")).toBe("hello");
+    }
+  });
+
+  test("hello-file says what it cannot do in a directory that is read-only, and ends with 1", async () => {
+    const folder = makeFolder();
+    const appliance = new Appliance(["run", "apps/hello-file", "-v", `${folder}:site`]);
+    expect(await appliance.exited).toBe(1);
+    expect(appliance.stdout).toContain("HelloFile: open failed with error 30\n");
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   test("a panic exits with 70 and names message, file and line, and the frames that led there", async () => {

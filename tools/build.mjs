@@ -6,6 +6,7 @@ import { root } from "./compile.mjs";
 const images = {
   "web-server": "apps/web-server/main.ts",
   "hello-world": "apps/hello-world/main.ts",
+  "hello-file": "apps/hello-file/main.ts",
   echo: "apps/echo/main.ts",
   "hash-table-server": "apps/hash-table-server/main.ts",
   "ping-pong": "apps/ping-pong/main.ts",
