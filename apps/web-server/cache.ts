@@ -30,6 +30,7 @@ export class Entry {
   blockBytes: u32;
   users: u32; // responses that are being sent from it
   dropped: bool; // out of the cache: freed by its last user
+  heapBytes: u64; // what it takes there, its own account included
   ino: u64;
   size: u64;
   mtimeNs: i64;
@@ -42,7 +43,7 @@ const BUCKETS: u32 = 1024;
 const buckets: usize = memory.data(1024 * 4);
 let newest: Entry = NONE;
 let oldest: Entry = NONE;
-let cachedBytes: u64 = 0; // in the heap
+let cachedBytes: u64 = 0; // of the heap, by all entries
 let hasWindow = true; // until the file system says no
 
 function hash(path: usize, bytes: u32): u32 {
@@ -109,7 +110,7 @@ function drop(entry: Entry): void {
   }
   store<u32>(at, <u32>changetype<usize>(entry.nextInBucket));
   unlinkUse(entry);
-  if (!entry.mapped) cachedBytes -= entry.size;
+  cachedBytes -= entry.heapBytes;
   entry.dropped = true;
   if (entry.users == 0) free(entry);
 }
@@ -141,18 +142,21 @@ function isMapped(bytes: u64): bool {
   return hasWindow && bytes >= MAPPED_BYTES_MIN && bytes <= MAPPED_BYTES_MAX;
 }
 
-/** A quarter of the heap at most; the least used go first. Entries in use do not count. */
+/**
+ * A quarter of the heap at most; the least used go first. Entries out of the cache do not count. A
+ * file has as many entries as clients find names for it, so none is free, whatever its size.
+ */
 function makeRoom(bytes: u64): void {
-  while (cachedBytes + bytes > heapBytes() >> 2 && dropOldest(false));
+  while (oldest != NONE && cachedBytes + bytes > heapBytes() >> 2) drop(oldest);
 }
 
 /**
- * Drops the entry in the window, or in the heap, that was not used for the longest time. Of those
- * in the window only one that is not in use, for it leaves room. Returns false if there is none.
+ * Drops the entry in the window that was not used for the longest time and is not in use, for that
+ * leaves room. Returns false if there is none.
  */
-function dropOldest(mapped: bool): bool {
+function dropMapped(): bool {
   let entry = oldest;
-  while (entry != NONE && (entry.mapped != mapped || (mapped && entry.users != 0))) {
+  while (entry != NONE && (!entry.mapped || entry.users != 0)) {
     entry = changetype<Entry>(changetype<usize>(entry.newer));
   }
   if (entry == NONE) return false;
@@ -173,11 +177,12 @@ export function loadEntry(path: usize, bytes: u32, stat: FileStat): Entry | null
   }
   const other = find(path, bytes);
   if (other != NONE) drop(other); // another thread has loaded it meanwhile
+  makeRoom(entry.heapBytes);
   const bucket = bucketOf(path, bytes);
   entry.nextInBucket = changetype<Entry | null>(<usize>load<u32>(bucket));
   store<u32>(bucket, <u32>changetype<usize>(entry));
   linkUse(entry);
-  if (!entry.mapped) cachedBytes += entry.size;
+  cachedBytes += entry.heapBytes;
   return entry;
 }
 
@@ -193,6 +198,7 @@ function allocate(path: usize, bytes: u32, stat: FileStat): Entry | null {
   }
   memory.copy(entry.path, path, bytes);
   entry.pathBytes = bytes;
+  entry.heapBytes = offsetof<Entry>() + BLOCK_BYTES_MAX + bytes;
   entry.ino = stat.ino;
   entry.size = stat.size;
   entry.mtimeNs = stat.mtimeNs;
@@ -217,7 +223,7 @@ function mapWhole(entry: Entry, file: i32): bool {
   let address: i64 = -Errno.ENOSPC;
   while (address == -Errno.ENOSPC) {
     address = SysMapFile(file, 0, <u32>entry.size, 0);
-    if (address == -Errno.ENOSPC && !dropOldest(true)) break;
+    if (address == -Errno.ENOSPC && !dropMapped()) break;
   }
   if (address == -Errno.ENODEV) hasWindow = false;
   if (address < 0) return false;
@@ -228,7 +234,8 @@ function mapWhole(entry: Entry, file: i32): bool {
 
 function readWhole(entry: Entry, file: i32): bool {
   if (entry.size > HEAP_BYTES_MAX) return false;
-  makeRoom(entry.size);
+  entry.heapBytes += entry.size;
+  makeRoom(entry.heapBytes);
   entry.content = ToroGetAlignedMem(<usize>entry.size, 4096);
   if (entry.content == 0) return false;
   let at: u32 = 0;
