@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { FuseInitFlag, FuseInitOut, FuseOpcode } from "../drivers/abi/fuse.ts";
-import { FuseSetattrValid } from "../drivers/abi/fuse-write.ts";
+import { FuseSetattrValid, FuseWriteIn } from "../drivers/abi/fuse-write.ts";
 import { hostFiles } from "../host/devices/fs/host-files.ts";
 import { forget, getattr, lookup, open, opendir, ROOT, read, release } from "./fs-calls.ts";
 import { copyFileRange, create, fsync, setattr, write } from "./fs-change-calls.ts";
@@ -335,6 +335,84 @@ describe("what the guest has stored", () => {
     expect(unmap([[0, 4 * SLOT]])).toBe(0);
     expect(stored()).toBe("XXYY");
   });
+});
+
+describe("stores that could be lost", () => {
+  const at = (offset: number, bytes: number) =>
+    content("a").toString("latin1", offset, offset + bytes);
+  const writeLater = (puppet: FsPuppet, nodeid: number, fh: number, text: string) => {
+    const head = new DataView(new ArrayBuffer(FuseWriteIn.sizeof));
+    head.setBigUint64(FuseWriteIn.fh, BigInt(fh), true);
+    head.setUint32(FuseWriteIn.size, text.length, true);
+    const args = Buffer.concat([new Uint8Array(head.buffer), Buffer.from(text)]);
+    return puppet.requestLater(FuseOpcode.WRITE, args, { nodeid });
+  };
+
+  test("both of two mappings of one page reach the file, and both show it", () => {
+    const nodeid = node("a");
+    expect(map(nodeid, { flags: READ | WRITE })).toBe(0);
+    expect(map(nodeid, { flags: READ | WRITE, at: 2 * SLOT, bytes: 2 * SLOT })).toBe(0);
+    window(10, 3).write("one");
+    window(2 * SLOT + 20, 3).write("two");
+    window(3 * SLOT + 20, 3).write("six"); // of another part
+    expect(getattr(fs, nodeid).error).toBe(0);
+    expect([at(10, 3), at(20, 3), at(SLOT + 20, 3)]).toEqual(["one", "two", "six"]);
+    expect(same(window(), part("a", 0))).toBe(true);
+    expect(same(window(2 * SLOT, 2 * SLOT), part("a", 0, 2 * SLOT))).toBe(true);
+  });
+
+  test.each([
+    ["before", 0],
+    ["while", 1],
+  ])("beside a WRITE that is left to the thread pool, mapped %s it goes on", async (_, late) => {
+    const limits = { slowMs: -1 }; // no kick is quick enough
+    fs.device.dispose();
+    fs = new FsPuppet(directory, { readOnly: false, windowBytes: WINDOW, limits });
+    fs.init();
+    const nodeid = node("a");
+    const fh = open(fs, nodeid, O_RDWR);
+    const mapped = () => expect(map(nodeid, { flags: READ | WRITE })).toBe(0);
+    if (!late) mapped();
+    const written = writeLater(fs, nodeid, fh, "WRITE");
+    if (late) mapped();
+    window(8192, 5).write("store");
+    window(100, 4).write("page");
+    expect((await written).error).toBe(0);
+    expect(window(8192, 5).toString()).toBe("store");
+    expect(unmap([[0, SLOT]])).toBe(0);
+    expect([at(0, 5), at(100, 4), at(8192, 5)]).toEqual(["WRITE", "page", "store"]);
+  });
+});
+
+test.runIf(process.geteuid?.() === 0)(
+  "U21: set-id bits that the host set after the mapping go when it is written back",
+  () => {
+    expect(map(node("a"), { flags: READ | WRITE })).toBe(0);
+    nodefs.chmodSync(path("a"), 0o6755);
+    window(0, 4).write("code");
+    expect(unmap([[0, SLOT]])).toBe(0);
+    expect(content("a").toString("latin1", 0, 4)).toBe("code");
+    expect(nodefs.statSync(path("a")).mode & 0o7777).toBe(0o755);
+  },
+);
+
+test("W15: files that are mapped for writing count as open ones", () => {
+  fs.device.dispose();
+  const limits = { handlesMax: 3 };
+  fs = new FsPuppet(directory, { readOnly: false, windowBytes: WINDOW, limits });
+  fs.init();
+  const [a, b] = [node("a"), node("b")];
+  expect(map(a, { flags: READ | WRITE, bytes: 2 * SLOT })).toBe(0);
+  expect(map(b, { flags: READ | WRITE, at: 2 * SLOT })).toBe(0);
+  const fh = open(fs, a);
+  expect(open(fs, b)).toBe(-Errno.EMFILE);
+  expect(map(a, { flags: READ | WRITE, at: 3 * SLOT })).toBe(-Errno.EMFILE);
+  expect(map(b, { at: 3 * SLOT })).toBe(0); // that one keeps nothing open
+  expect(release(fs, a, fh)).toBe(0);
+  expect(map(a, { flags: READ | WRITE, at: 4 * SLOT })).toBe(0);
+  expect(unmap([[0, WINDOW]])).toBe(0);
+  for (let i = 0; i < 3; i++) expect(open(fs, b)).toBeGreaterThan(0);
+  expect(open(fs, b)).toBe(-Errno.EMFILE);
 });
 
 describe("W17: a guest that breaks the rules", () => {

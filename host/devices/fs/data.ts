@@ -12,12 +12,11 @@ import {
 import type { FileChanges } from "../../files.ts";
 import { getU64, putU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
-import type { OpenFile } from "./handles.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Entry, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import type { FuseServer } from "./server.ts";
-import { clearSetId } from "./set-id.ts";
+import { disarm } from "./set-id.ts";
 
 const COPIED = FuseWriteOut.sizeof;
 const COPY_IN = FuseCopyFileRangeIn.sizeof;
@@ -51,7 +50,9 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   disarm(changes, server, file);
   server.window?.writeBack(node);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
-  if (size > 0 && server.background.wanted) {
+  // Where the guest can store into the file, too, it would do so between the copy and the write.
+  const waits = server.background.wanted && server.window?.isWritable(node) !== true;
+  if (size > 0 && waits) {
     const bytes = new Uint8Array(size);
     request.chain.copyFrom(start, bytes);
     server.background.write(changes, request, file, bytes, position, (written) => {
@@ -68,18 +69,6 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   server.window?.changed(node, position, position + written);
   putU64(reply, FuseWriteOut.size, written);
   return FuseWriteOut.sizeof;
-}
-
-/**
- * Set-id bits go when a file is written. Where the host's kernel leaves that to us they are looked
- * for as often as attributes are: only programs of the host can have set them meanwhile.
- */
-function disarm(changes: FileChanges, server: FuseServer, file: OpenFile): void {
-  if (!changes.keepsSetId()) return;
-  const nowNs = server.now();
-  if (nowNs - file.harmlessNs < server.validMs * 1e6) return;
-  clearSetId(changes, server.files, file.node);
-  file.harmlessNs = nowNs;
 }
 
 /** As much as one request may move, by a read and a write: fewer bytes than asked for are legal. */

@@ -49,6 +49,7 @@ export class HandleTable {
   readonly #open = new Map<Node, OpenFile[]>(); // one for each kind of access
   readonly #idle = new Set<OpenFile>(); // the one that waits longest comes first
   #names = 0;
+  #lent = 0; // to the window
   #lingering = 0; // closed files whose descriptors wait for a call in the background
   #nextId = 1;
 
@@ -74,7 +75,7 @@ export class HandleTable {
 
   /** Can nothing be opened any more? */
   get full(): boolean {
-    return this.size + this.#lingering >= this.#max;
+    return this.size + this.#lent + this.#lingering >= this.#max;
   }
 
   /** A handle for a file that has just been made, with its descriptor. */
@@ -113,6 +114,19 @@ export class HandleTable {
   /** A regular file, open for the device's own use; giveBack() ends it. */
   borrow(node: Node, flags: number): OpenFile {
     return this.#descriptor(node, flags & KINDS);
+  }
+
+  /** borrow() for long, which counts as a handle until takeBack(). Throws EMFILE, too. */
+  lend(node: Node, flags: number): OpenFile {
+    if (this.full) throw Object.assign(new Error("no more open files"), { code: "EMFILE" });
+    const file = this.borrow(node, flags);
+    this.#lent++;
+    return file;
+  }
+
+  takeBack(file: OpenFile): void {
+    this.#lent--;
+    this.giveBack(file);
   }
 
   /** One user less; the last one leaves the file idle, or closes it. */

@@ -19,10 +19,11 @@ import type { FileChanges, Files } from "../../files.ts";
 import { getU64 } from "./attributes.ts";
 import { Background } from "./background.ts";
 import { errnoOf } from "./errno.ts";
-import { HandleTable } from "./handles.ts";
+import { HandleTable, type OpenFile } from "./handles.ts";
 import { type Node, NodeTable } from "./nodes.ts";
 import { OPERATIONS } from "./operations.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
+import { disarm } from "./set-id.ts";
 import { noStats } from "./stats.ts";
 import { Syncs } from "./syncs.ts";
 import { FileWindow } from "./window.ts";
@@ -103,7 +104,9 @@ export class FuseServer {
   /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */
   openWindow(memory: Uint8Array): void {
     const settle = (node: Node) => this.settle(node);
-    this.window = new FileWindow(memory, this.files, this.changes, this.handles, settle);
+    const { files, changes, handles } = this;
+    const disarmed = (file: OpenFile) => changes !== null && disarm(changes, this, file);
+    this.window = new FileWindow(memory, files, changes, handles, settle, disarmed);
   }
 
   /** For those who go on if it fails: 0 or -Errno. */

@@ -13,7 +13,9 @@ import type { Node } from "./nodes.ts";
 export const SLOT_BYTES = 1 << FS_WINDOW_ALIGNMENT_LOG2;
 /** What is compared and written back in one piece. */
 const PAGE_BYTES = 4096;
-const NO_SLOTS: ReadonlySet<number> = new Set();
+/** Slots by the place in the file where they begin: those with the same part of it together. */
+type Parts = Map<number, Set<number>>;
+const NO_PARTS: Parts = new Map();
 
 interface Slot {
   readonly node: Node;
@@ -39,9 +41,11 @@ export class FileWindow {
   readonly #handles: HandleTable;
   /** Called when a node has one user less. */
   readonly #settle: (node: Node) => void;
+  /** Called before a file is written (U21). */
+  readonly #disarm: (file: OpenFile) => void;
   readonly #slots: (Slot | null)[];
   /** The slots of each node that has some. */
-  readonly #slotsOf = new Map<Node, Set<number>>();
+  readonly #partsOf = new Map<Node, Parts>();
   #writable = 0;
 
   constructor(
@@ -50,12 +54,14 @@ export class FileWindow {
     changes: FileChanges | null,
     handles: HandleTable,
     settle: (node: Node) => void,
+    disarm: (file: OpenFile) => void,
   ) {
     this.#memory = memory;
     this.#files = files;
     this.#changes = changes;
     this.#handles = handles;
     this.#settle = settle;
+    this.#disarm = disarm;
     this.#slots = new Array(memory.length / SLOT_BYTES).fill(null);
   }
 
@@ -69,8 +75,8 @@ export class FileWindow {
    * (F13). Throws what file calls throw; what could not be written stays mapped.
    */
   map(node: Node, offset: number, bytes: number, at: number, forWriting: boolean): void {
-    const flags = forWriting ? FUSE_O_RDWR : FUSE_O_RDONLY;
-    const file = this.#handles.borrow(node, flags);
+    const handles = this.#handles;
+    const file = forWriting ? handles.lend(node, FUSE_O_RDWR) : handles.borrow(node, FUSE_O_RDONLY);
     const writing = forWriting ? { file, slots: 0 } : null;
     node.opens++; // it may have been forgotten, and be in no other slot
     try {
@@ -83,7 +89,8 @@ export class FileWindow {
         this.#put(index, node, offset + done, writing);
       }
     } finally {
-      if (writing === null || writing.slots === 0) this.#handles.giveBack(file);
+      if (writing === null) handles.giveBack(file);
+      else if (writing.slots === 0) handles.takeBack(file);
       node.opens--;
       this.#settle(node);
     }
@@ -101,23 +108,32 @@ export class FileWindow {
   /** Writes what the guest has stored into the node's slots. Throws what file calls throw. */
   writeBack(node: Node): void {
     if (this.#writable === 0) return;
-    for (const i of this.#slotsOf.get(node) ?? NO_SLOTS) this.#writeSlot(i);
+    for (const part of (this.#partsOf.get(node) ?? NO_PARTS).values()) {
+      for (const i of part) this.#writeSlot(i);
+    }
+  }
+
+  /** Can the guest store into the file? */
+  isWritable(node: Node): boolean {
+    if (this.#writable === 0) return false;
+    for (const part of (this.#partsOf.get(node) ?? NO_PARTS).values()) {
+      for (const i of part) if (this.#slots[i]?.writing) return true;
+    }
+    return false;
   }
 
   /**
    * The bytes of the file from `from` to `to` have changed, or its end has moved there: reads them
-   * in again, so that all slots show them.
+   * in again, so that all slots show them. Beside them what the guest has stored stays.
    */
   changed(node: Node, from: number, to: number): void {
-    const slots = this.#slotsOf.get(node);
-    if (slots === undefined || from >= to) return;
+    const parts = this.#partsOf.get(node);
+    if (parts === undefined || from >= to) return;
     const file = this.#handles.borrow(node, FUSE_O_RDONLY);
     try {
-      for (const i of slots) {
-        const slot = this.#slots[i] as Slot;
-        if (slot.offset >= to || slot.offset + SLOT_BYTES <= from) continue;
-        this.#fill(file, i, slot.offset);
-        slot.before?.set(this.#view(i));
+      for (const [offset, part] of parts) {
+        if (offset >= to || offset + SLOT_BYTES <= from) continue;
+        for (const i of part) this.#refill(file, i, from, to);
       }
     } finally {
       this.#handles.giveBack(file);
@@ -130,7 +146,7 @@ export class FileWindow {
    */
   end(): void {
     const errors: unknown[] = [];
-    for (const node of this.#slotsOf.keys()) {
+    for (const node of this.#partsOf.keys()) {
       try {
         this.writeBack(node);
       } catch (error) {
@@ -143,7 +159,7 @@ export class FileWindow {
 
   /** Unmaps everything; what the guest has stored since it was last written back is lost. */
   drop(): void {
-    for (const slots of [...this.#slotsOf.values()]) for (const i of [...slots]) this.#drop(i);
+    for (let i = 0; i < this.#slots.length; i++) this.#drop(i);
   }
 
   #view(index: number): Uint8Array {
@@ -152,7 +168,22 @@ export class FileWindow {
 
   /** The file's bytes, and zeros behind its end. */
   #fill(file: OpenFile, index: number, offset: number): void {
+    this.#readIn(file, this.#view(index), offset);
+  }
+
+  /** Of a slot that the guest has stored into no more than what has changed. */
+  #refill(file: OpenFile, index: number, from: number, to: number): void {
+    const { offset, before } = this.#slots[index] as Slot;
     const view = this.#view(index);
+    const isStored = before !== null && Buffer.compare(view, before) !== 0;
+    const start = isStored ? Math.max(from - offset, 0) : 0;
+    const end = isStored ? Math.min(to - offset, SLOT_BYTES) : SLOT_BYTES;
+    const changed = view.subarray(start, end);
+    this.#readIn(file, changed, offset + start);
+    before?.set(changed, start);
+  }
+
+  #readIn(file: OpenFile, view: Uint8Array, offset: number): void {
     let done = 0;
     for (let got = 1; done < view.length && got > 0; done += got) {
       got = this.#files.read(file.descriptor, [view.subarray(done)], offset + done);
@@ -163,8 +194,8 @@ export class FileWindow {
   #put(index: number, node: Node, offset: number, writing: Writing | null): void {
     const before = writing === null ? null : this.#view(index).slice();
     this.#slots[index] = { node, offset, writing, before };
-    const slots = this.#slotsOf.get(node) ?? new Set();
-    this.#slotsOf.set(node, slots.add(index));
+    const parts = this.#partsOf.get(node) ?? new Map<number, Set<number>>();
+    this.#partsOf.set(node, parts.set(offset, (parts.get(offset) ?? new Set()).add(index)));
     node.opens++;
     if (writing === null) return;
     writing.slots++;
@@ -174,15 +205,17 @@ export class FileWindow {
   #drop(index: number): void {
     const slot = this.#slots[index] ?? null;
     if (slot === null) return;
-    const { node, writing } = slot;
+    const { node, offset, writing } = slot;
     this.#slots[index] = null;
-    const slots = this.#slotsOf.get(node);
-    slots?.delete(index);
-    if (slots?.size === 0) this.#slotsOf.delete(node);
+    const parts = this.#partsOf.get(node);
+    const part = parts?.get(offset);
+    part?.delete(index);
+    if (part?.size === 0) parts?.delete(offset);
+    if (parts?.size === 0) this.#partsOf.delete(node);
     if (writing !== null) {
       this.#writable--;
       writing.slots--;
-      if (writing.slots === 0) this.#handles.giveBack(writing.file);
+      if (writing.slots === 0) this.#handles.takeBack(writing.file);
     }
     node.opens--;
     this.#settle(node);
@@ -198,32 +231,45 @@ export class FileWindow {
     const bytes = Math.max(0, Math.min(size - offset, SLOT_BYTES));
     for (let at = 0; at < bytes; at += PAGE_BYTES) {
       const end = Math.min(at + PAGE_BYTES, bytes);
-      const page = view.subarray(at, end);
-      const old = before.subarray(at, end);
-      if (Buffer.compare(page, old) === 0) continue;
-      this.#writeAll(writing.file, page, offset + at);
-      old.set(page);
-      this.#show(index, node, offset + at, page);
+      if (Buffer.compare(view.subarray(at, end), before.subarray(at, end)) === 0) continue;
+      this.#writePage(index, writing.file, at, end);
+    }
+    view.fill(0, bytes);
+    before.fill(0, bytes);
+  }
+
+  /** The same part of the file may be in other slots, too: stored to as well, and to be shown. */
+  #writePage(index: number, file: OpenFile, at: number, end: number): void {
+    const { node, offset } = this.#slots[index] as Slot;
+    const page = this.#view(index).subarray(at, end);
+    const part = this.#partsOf.get(node)?.get(offset) ?? [];
+    for (const i of part) if (i !== index) this.#gather(i, at, page);
+    this.#writeAll(file, page, offset + at);
+    for (const i of part) {
+      if (i !== index) this.#view(i).set(page, at);
+      this.#slots[i]?.before?.set(page, at);
+    }
+  }
+
+  /** Puts what the guest has stored into another slot into the page as well. */
+  #gather(index: number, at: number, page: Uint8Array): void {
+    const old = this.#slots[index]?.before?.subarray(at, at + page.length);
+    if (old === undefined) return;
+    const other = this.#view(index).subarray(at, at + page.length);
+    if (Buffer.compare(other, old) === 0) return;
+    for (let i = 0; i < page.length; i++) {
+      const byte = other[i] as number;
+      if (byte !== old[i]) page[i] = byte;
     }
   }
 
   #writeAll(file: OpenFile, bytes: Uint8Array, offset: number): void {
     const changes = this.#changes as FileChanges;
+    this.#disarm(file);
     for (let done = 0; done < bytes.length; ) {
       const put = changes.write(file.descriptor, [bytes.subarray(done)], offset + done);
       if (put === 0) throw Object.assign(new Error("nothing was written"), { code: "EIO" });
       done += put;
-    }
-  }
-
-  /** The same part of the file may be in other slots, too. */
-  #show(source: number, node: Node, offset: number, page: Uint8Array): void {
-    for (const i of this.#slotsOf.get(node) ?? NO_SLOTS) {
-      const other = this.#slots[i] as Slot;
-      const at = offset - other.offset;
-      if (i === source || at < 0 || at >= SLOT_BYTES) continue;
-      this.#view(i).set(page, at);
-      other.before?.set(page, at);
     }
   }
 }
