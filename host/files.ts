@@ -52,8 +52,8 @@ export interface Files {
   statfs(inode: number): FileSystemStat;
   /** Text of the symbolic link at `name`. */
   readlink(directory: number, name: Uint8Array): Uint8Array;
-  /** Names in the directory, without "." and "..". */
-  list(directory: number): Uint8Array[];
+  /** Names in the directory, without "." and ".."; ENOMEM when there are more than `max`. */
+  list(directory: number, max: number): Uint8Array[];
   /**
    * Opens a regular file; the caller has made sure that it is one. `flags` are FUSE_O_*: how it is
    * accessed, APPEND, SYNC and DSYNC. Without FileChanges it is FUSE_O_RDONLY.

@@ -4,11 +4,13 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import * as nodefs from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { FuseOpcode, FuseType } from "../drivers/abi/fuse.ts";
 import { FuseSetattrValid } from "../drivers/abi/fuse-write.ts";
 import { hostFiles } from "../host/devices/fs/host-files.ts";
+import { PathFiles } from "../host/devices/fs/path-files.ts";
+import { ProcFiles } from "../host/devices/fs/proc-files.ts";
 import { makeFolder, removeFolders } from "./appliance.ts";
 import {
   forget,
@@ -240,6 +242,19 @@ describe("faults of the host", () => {
       puppet.device.dispose();
     },
   );
+});
+
+test.each([
+  ["descriptors", new ProcFiles()],
+  ["paths", new PathFiles()],
+])("W15: a directory of millions is not read to its end, by %s", (_, files) => {
+  for (let i = 0; i < 5000; i++) nodefs.writeFileSync(join(directory, "dir", `f${i}`), "");
+  const root = files.root(join(directory, "dir"));
+  const readSync = vi.spyOn(nodefs.Dir.prototype, "readSync");
+  expect(() => files.list(root, 10)).toThrow(expect.objectContaining({ code: "ENOMEM" }));
+  expect(readSync).toHaveBeenCalledTimes(11);
+  readSync.mockRestore();
+  expect(files.list(root, 5001)).toHaveLength(5001);
 });
 
 test("W15: floods of names, handles and files leave descriptors and memory as they were", () => {

@@ -93,15 +93,12 @@ export class HandleTable {
     return handle;
   }
 
-  /** Reads the names of an open directory afresh; 0 or -Errno. */
-  list(handle: Handle): number {
+  /** Reads the names of an open directory afresh. Throws ENOMEM when there are too many. */
+  list(handle: Handle): void {
     this.#names -= handle.names.length;
     handle.names = [];
-    const names = this.#files.list(handle.node.inode);
-    if (this.#names + names.length > NAMES_MAX) return -Errno.ENOMEM;
-    this.#names += names.length;
-    handle.names = names;
-    return 0;
+    handle.names = this.#files.list(handle.node.inode, NAMES_MAX - this.#names);
+    this.#names += handle.names.length;
   }
 
   release(handle: Handle): void {

@@ -202,10 +202,7 @@ function readdir(plus: boolean): Serve {
     const size = input.getUint32(FuseReadIn.size, true);
     if (size > request.room) return -Errno.EINVAL;
     const cookie = getU64(input, FuseReadIn.offset);
-    if (cookie === 0) {
-      const listed = server.handles.list(handle);
-      if (listed < 0) return listed;
-    }
+    if (cookie === 0) server.handles.list(handle);
     const reply = { bytes, view, capacity: Math.min(size, REPLY_BYTES_MAX) };
     const validMs = plus ? server.validMs : null;
     return putEntries(reply, handle, cookie, server.files, server.nodes, validMs);

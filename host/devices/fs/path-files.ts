@@ -5,6 +5,7 @@ import * as fs from "node:fs";
 import { FUSE_O_WRONLY } from "../../../drivers/abi/fuse.ts";
 import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
 import { hostFlags } from "./host-flags.ts";
+import { listNames } from "./list-names.ts";
 import { readAt } from "./read-at.ts";
 import { removeMade, timesOf, writeAt } from "./write-at.ts";
 
@@ -82,8 +83,8 @@ export class PathFiles implements Files, FileChanges {
     return fs.readlinkSync(this.#child(directory, name), "buffer");
   }
 
-  list(directory: number): Uint8Array[] {
-    return fs.readdirSync(this.#current(directory), "buffer");
+  list(directory: number, max: number): Uint8Array[] {
+    return listNames(this.#current(directory), max);
   }
 
   open(inode: number, flags: number): number {

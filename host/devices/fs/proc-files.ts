@@ -3,6 +3,7 @@
 import * as fs from "node:fs";
 import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
 import { hostFlags } from "./host-flags.ts";
+import { listNames } from "./list-names.ts";
 import { readAt } from "./read-at.ts";
 import { removeMade, timesOf, writeAt } from "./write-at.ts";
 
@@ -61,8 +62,8 @@ export class ProcFiles implements Files, FileChanges {
     return fs.readlinkSync(this.#child(directory, name), "buffer");
   }
 
-  list(directory: number): Uint8Array[] {
-    return fs.readdirSync(this.#self(directory), "buffer");
+  list(directory: number, max: number): Uint8Array[] {
+    return listNames(this.#self(directory), max);
   }
 
   open(inode: number, flags: number): number {
