@@ -61,6 +61,7 @@ async function run(ops: string, device: FsDevice | ScriptedFs, options: Run = {}
       while (clock.settle() > 0);
       if (ms === 500) options.meanwhile?.();
       clock.advance(1);
+      await new Promise((resolve) => setImmediate(resolve)); // for the host's thread pool
     }
     expect(machine.call("unfinished")).toBe(0);
     const at = machine.global("results");
@@ -142,6 +143,27 @@ describe("the real device", () => {
     const changed = Buffer.from("new!").readUInt32LE();
     expect(results).toEqual([0, 0, RAM, 0, 0, RAM + SLOT, changed, word("A")]);
     expect(times("SETUPMAPPING")).toBe(2);
+  });
+
+  test("a file that was mapped to store to it is mapped anew as well, once nobody uses that", async () => {
+    const meanwhile = () => nodefs.writeFileSync(`${site}/A`, "new!".repeat(SLOT));
+    const writable = { readOnly: false };
+    const changed = Buffer.from("new!").readUInt32LE();
+    const free = await run("mAhsuw1r", real(4, writable), { meanwhile });
+    expect(free.results.slice(-1)).toEqual([changed]);
+    expect(free.times("SETUPMAPPING")).toBe(2);
+    const again = await run("mAhsuwsr", real(4, writable)); // nothing has changed
+    expect([again.results.slice(-2), again.times("SETUPMAPPING")]).toEqual([[RAM, changed], 1]);
+  });
+
+  test("F18: what is stored is on the host when SysSyncFile returns, and behind SysCloseFile", async () => {
+    for (const last of ["y", "c", "u1"]) {
+      const { results } = await run(`mBhst${last}`, real(4, { readOnly: false }));
+      expect(results.every((result) => result >= 0)).toBe(true);
+      const stored = nodefs.readFileSync(`${site}/B`, "latin1").slice(0, 5);
+      expect(stored).toBe(last === "u1" ? "BBBBB" : "yes!B");
+      nodefs.writeFileSync(`${site}/B`, "B".repeat(5 * SLOT));
+    }
   });
 
   test("U16 with a time-out of 0 it asks every time, and everything works", async () => {

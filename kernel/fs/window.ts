@@ -121,7 +121,7 @@ export function findRange(
   while (range) {
     const older = range.older;
     if (range.nodeid == nodeid && range.state != RangeState.Leaving) {
-      if (!range.writable && !isOf(range, stat)) {
+      if ((!range.writable || range.pins == 0) && !isOf(range, stat)) {
         range.nodeid = 0;
         unlink(window, range);
         pushOldest(window, range);
@@ -138,7 +138,10 @@ export function findRange(
   return NO_RANGE;
 }
 
-/** What is stored into a writable range changes the times, but the device keeps it up to date. */
+/**
+ * What is stored into a writable range changes the times, too: as long as it is in use they tell
+ * nothing of the host. Behind that the worst is that the file's own part is mapped once more.
+ */
 function isOf(range: Range, stat: FileStat): bool {
   return (
     range.size == stat.size && range.mtimeNs == stat.mtimeNs && range.ctimeNs == stat.ctimeNs

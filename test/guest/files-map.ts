@@ -1,8 +1,10 @@
 // Maps files as test/fs-map.test.ts asks for by letters, and leaves what the calls return in
 // `results`, 64 bits each.
+import { FUSE_O_RDWR } from "../../drivers/abi/fuse";
 import { kernelParameter, parameterBytes } from "../../kernel/commandline";
 import { SysCloseFile, SysMount, SysOpenFile } from "../../kernel/fs/calls";
 import { MAP_WRITE, SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
+import { SysSyncFile } from "../../kernel/fs/write";
 import { ToroGetMem } from "../../kernel/memory";
 import { Sleep } from "../../kernel/process";
 import { thread } from "./harness";
@@ -53,6 +55,14 @@ function step(letter: u32): i64 {
       return map(SLOT + 4, 8, 0);
     case 0x73: // s: map the first slot to store to it
       return map(0, SLOT, MAP_WRITE);
+    case 0x68: // h: open the file of the last letter to write it, too
+      file = SysOpenFile(name, 2, FUSE_O_RDWR);
+      return file > 0 ? 0 : file;
+    case 0x74: // t: store a word there
+      store<u32>(<usize>last, 0x21736579);
+      return 0;
+    case 0x79: // y: wait for the disk
+      return SysSyncFile(file, false);
     case 0x6e: // n: map nothing
       return SysMapFile(file, 0, 0, 0);
     case 0x6f: // o: map what no file has
