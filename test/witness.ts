@@ -13,7 +13,11 @@ function missing(title: string): void {
 }
 
 /** With a disk of its own of that size, which only root can mount. */
-export function onSmallDisk(bytes: number, title: string, body: (folder: string) => void): void {
+export function onSmallDisk(
+  bytes: number,
+  title: string,
+  body: (folder: string) => void | Promise<void>,
+): void {
   const mount = (folder: string) =>
     spawnSync("mount", ["-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", folder]).status === 0;
   const unmount = (folder: string) => spawnSync("umount", ["-l", folder]);
@@ -23,11 +27,11 @@ export function onSmallDisk(bytes: number, title: string, body: (folder: string)
     return;
   }
   unmount(probe);
-  test(title, () => {
+  test(title, async () => {
     const folder = makeFolder();
     if (!mount(folder)) throw new Error("mount: failed");
     try {
-      body(folder);
+      await body(folder);
     } finally {
       unmount(folder);
     }
