@@ -1,4 +1,4 @@
-// A machine that is killed while it writes: what it was told is on the disk is there, and what is
+// A machine that is killed while it writes: what it was told is written is there, and what is
 // behind it is whole records in their order.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterEach(removeFolders);
 
 test.each([1, 2, 3, 4, 5, 6])(
-  "after SIGKILL at any moment the file has all that was synced, and no more than was written: %i",
+  "after SIGKILL at any moment the file has all that WRITE and FSYNC have answered: %i",
   async (seed) => {
     const [folder, directory] = [makeFolder(), makeFolder()];
     const path = join(folder, "crash.wasm");
@@ -26,7 +26,7 @@ test.each([1, 2, 3, 4, 5, 6])(
     const args = [CLI, "run", path, "-v", `${directory}:dir:rw`];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "ignore"] });
     const exited = once(child, "exit");
-    const lines = new Random(seed).between(1, 40);
+    const lines = new Random(seed).between(8, 360);
     let said = "";
     for await (const chunk of child.stdout) {
       said += chunk;
@@ -34,10 +34,12 @@ test.each([1, 2, 3, 4, 5, 6])(
     }
     await exited;
     expect(child.signalCode).toBe("SIGKILL");
-    const synced = Number(/synced (\d+)\n(?!.*synced \d+\n)/s.exec(said)?.[1]);
+    const told = [...said.matchAll(/^(?:written|synced) (\d+)\n/gm)].map((line) => Number(line[1]));
+    const least = Math.max(...told);
+    expect(told.length).toBeGreaterThan(0);
     expect(readdirSync(directory)).toEqual(["log"]);
     const log = readFileSync(join(directory, "log"));
-    expect(log.length).toBeGreaterThanOrEqual(synced * RECORD_BYTES);
+    expect(log.length).toBeGreaterThanOrEqual(least * RECORD_BYTES);
     for (let at = 0; at + 4 <= log.length; at += 4) {
       if (log.readUInt32LE(at) !== Math.floor(at / RECORD_BYTES)) {
         expect([at, log.readUInt32LE(at)]).toEqual([at, Math.floor(at / RECORD_BYTES)]);

@@ -127,6 +127,54 @@ test("W11, W13: links to the outside lead nowhere for any operation", () => {
   expect(nodefs.lstatSync(join(directory, "out2")).isSymbolicLink()).toBe(true);
 });
 
+describe("what a program of the host does to the shared directory itself", () => {
+  const filesOf = { descriptors: () => new ProcFiles(), paths: () => new PathFiles() };
+  test.each([
+    ["descriptors", 0],
+    ["paths", -Errno.ESTALE],
+  ] as const)(
+    "W10: a decoy where it was before what is above was renamed is not entered, by %s",
+    (way, error) => {
+      const above = makeFolder();
+      nodefs.mkdirSync(join(above, "up/share"), { recursive: true });
+      nodefs.writeFileSync(join(above, "up/share/file"), "real");
+      const share = join(above, "up/share");
+      const puppet = new FsPuppet(share, { readOnly: false, files: filesOf[way]() });
+      puppet.init();
+      const held = lookup(puppet, ROOT, "file").nodeid;
+      nodefs.renameSync(join(above, "up"), join(above, "moved"));
+      nodefs.mkdirSync(share, { recursive: true });
+      nodefs.writeFileSync(join(share, "file"), SECRET);
+      expect(lookup(puppet, ROOT, "file").error).toBe(error);
+      expect(create(puppet, ROOT, "new", O_RDWR, 0o600).error).toBe(error);
+      expect(remove(puppet, ROOT, "file", FuseOpcode.UNLINK)).toBe(error);
+      expect(getattr(puppet, held).error).toBe(error);
+      expect(nodefs.readdirSync(share)).toEqual(["file"]);
+      expect(nodefs.readFileSync(join(share, "file"), "utf8")).toBe(SECRET);
+      expect(nodefs.existsSync(join(above, "moved/share/new"))).toBe(way === "descriptors");
+      puppet.device.dispose();
+    },
+  );
+
+  test("a directory that is moved out while the guest holds it stays open; its '..' is not given", () => {
+    const { nodeid } = lookup(fs, ROOT, "dir");
+    nodefs.renameSync(join(directory, "dir"), join(outside, "dir"));
+    expect(lookup(fs, ROOT, "dir").error).toBe(-Errno.ENOENT);
+    expect(lookup(fs, nodeid, "inside").error).toBe(0);
+    for (const name of ["..", "../secret"]) {
+      expect(lookup(fs, nodeid, name).error).toBe(-Errno.EINVAL);
+    }
+    expect(lookup(fs, nodeid, "secret").error).toBe(-Errno.ENOENT);
+  });
+
+  test("a file with a second name outside is a file of the directory", () => {
+    nodefs.linkSync(join(outside, "secret"), join(directory, "shared"));
+    const { nodeid } = lookup(fs, ROOT, "shared");
+    expect(write(fs, nodeid, open(fs, nodeid, O_RDWR), 0, "known")).toBe(5);
+    expect(nodefs.readFileSync(join(outside, "secret"), "utf8").slice(0, 5)).toBe("known");
+  });
+});
+
 describe("what is no file", () => {
   const makeFifo = (name: string) => spawnSync("mkfifo", [join(directory, name)]).status === 0;
 

@@ -1,5 +1,5 @@
-// Writes numbered records to a file of the host, and says after every eighth that the disk has it:
-// for tests that kill the machine meanwhile.
+// Writes numbered records to a file of the host, says so of each, and after every eighth that the
+// disk has them: for tests that kill the machine meanwhile.
 import { print, printNumber } from "../../kernel/console";
 import { SysMount } from "../../kernel/fs/mount";
 import { SysCreateFile } from "../../kernel/fs/open";
@@ -28,11 +28,16 @@ function main(): i32 {
     for (let at: u32 = 0; at < RECORD_BYTES; at += 4) store<u32>(record + at, i);
     const written = SysWriteFileAt(file, record, RECORD_BYTES, <u64>i * RECORD_BYTES);
     if (written != RECORD_BYTES) return 2;
+    tell("written ", i + 1);
     if (i % SYNCED != SYNCED - 1) continue;
     if (SysSyncFile(file, false) < 0) return 3;
-    print("synced ");
-    printNumber(i + 1);
-    print("\n");
+    tell("synced ", i + 1);
   }
   return 0;
+}
+
+function tell(what: string, records: u32): void {
+  print(what);
+  printNumber(records);
+  print("\n");
 }
