@@ -9,6 +9,7 @@ import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../drivers/abi/fuse-window.ts";
 import type { FileChanges, Files } from "../../files.ts";
 import type { HandleTable, OpenFile } from "./handles.ts";
 import type { Node } from "./nodes.ts";
+import { quietly } from "./undo.ts";
 
 export const SLOT_BYTES = 1 << FS_WINDOW_ALIGNMENT_LOG2;
 /** What is compared and written back in one piece. */
@@ -124,19 +125,15 @@ export class FileWindow {
 
   /**
    * The bytes of the file from `from` to `to` have changed, or its end has moved there: reads them
-   * in again, so that all slots show them. Beside them what the guest has stored stays.
+   * in again, so that all slots show them. Beside them what the guest has stored stays. A slot that
+   * the host does not let us read stays as it was: the change has been made all the same.
    */
   changed(node: Node, from: number, to: number): void {
     const parts = this.#partsOf.get(node);
     if (parts === undefined || from >= to) return;
-    const file = this.#handles.borrow(node, FUSE_O_RDONLY);
-    try {
-      for (const [offset, part] of parts) {
-        if (offset >= to || offset + SLOT_BYTES <= from) continue;
-        for (const i of part) this.#refill(file, i, from, to);
-      }
-    } finally {
-      this.#handles.giveBack(file);
+    for (const [offset, part] of parts) {
+      if (offset >= to || offset + SLOT_BYTES <= from) continue;
+      for (const i of part) quietly(() => this.#refill(i, from, to));
     }
   }
 
@@ -172,14 +169,19 @@ export class FileWindow {
   }
 
   /** Of a slot that the guest has stored into no more than what has changed. */
-  #refill(file: OpenFile, index: number, from: number, to: number): void {
-    const { offset, before } = this.#slots[index] as Slot;
+  #refill(index: number, from: number, to: number): void {
+    const { node, offset, writing, before } = this.#slots[index] as Slot;
     const view = this.#view(index);
     const isStored = before !== null && Buffer.compare(view, before) !== 0;
     const start = isStored ? Math.max(from - offset, 0) : 0;
     const end = isStored ? Math.min(to - offset, SLOT_BYTES) : SLOT_BYTES;
     const changed = view.subarray(start, end);
-    this.#readIn(file, changed, offset + start);
+    const file = writing?.file ?? this.#handles.borrow(node, FUSE_O_RDONLY);
+    try {
+      this.#readIn(file, changed, offset + start);
+    } finally {
+      if (writing === null) this.#handles.giveBack(file);
+    }
     before?.set(changed, start);
   }
 
