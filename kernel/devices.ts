@@ -16,7 +16,7 @@ class Window {
   irq: u32;
 }
 
-const window = changetype<Window>(memory.data(16));
+const window = changetype<Window>(memory.data(offsetof<Window>()));
 let at: usize = 0;
 let end: usize = 0;
 

@@ -63,7 +63,7 @@ const GUARD_BYTES: u32 = 512;
 
 export const NO_THREAD: Thread = changetype<Thread>(0);
 
-const threads = changetype<HandleTable>(memory.data(32));
+const threads = changetype<HandleTable>(memory.data(offsetof<HandleTable>()));
 
 export function timerOf(thread: Thread): Timer {
   return changetype<Timer>(changetype<usize>(thread) + TIMER);

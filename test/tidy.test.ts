@@ -78,6 +78,11 @@ describe("the architecture", () => {
     ]);
   });
 
+  test("what lies over static memory has all of it: who wrote behind it would change another's", () => {
+    const sized = /changetype<(\w+)>\(memory\.data\((?!offsetof<\1>\(\)\))/;
+    expect(code.filter((name) => isGuest(name) && sized.test(read(name)))).toEqual([]);
+  });
+
   test("arch_* names belong to the file that knows how threads switch", () => {
     expect([
       ...new Set(lines(code.filter(isGuest), /function arch_/).map((l) => l.split(":")[0])),

@@ -47,7 +47,7 @@ const TABLE: usize = TOKENS + PACKETS_MAX * 4;
 
 const NO_AREA: Area = changetype<Area>(0);
 const areas: usize = memory.data(16 * 4);
-const loan = changetype<Loan>(memory.data(16));
+const loan = changetype<Loan>(memory.data(offsetof<Loan>()));
 
 /** Where the area that begins at `address` is listed; of 0: a free place. 0: nowhere. */
 function placeOf(address: usize): usize {

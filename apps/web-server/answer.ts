@@ -28,8 +28,8 @@ const JOINED_BYTES_MAX: u64 = 4096;
 const STREAM_BYTES: u32 = 65536;
 
 // Nothing yields between filling these and their last use.
-const stat = changetype<FileStat>(memory.data(96));
-const range = changetype<Range>(memory.data(16));
+const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
+const range = changetype<Range>(memory.data(offsetof<Range>()));
 
 /** Answers the request in `work`. Yields. */
 export function answer(work: Work): bool {

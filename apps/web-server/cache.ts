@@ -38,7 +38,7 @@ export class Entry {
 }
 
 const NONE: Entry = changetype<Entry>(0);
-const opened = changetype<FileStat>(memory.data(96));
+const opened = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 const BUCKETS: u32 = 1024;
 const buckets: usize = memory.data(1024 * 4);
 let newest: Entry = NONE;

@@ -40,7 +40,7 @@ export class OpenFile {
 }
 
 export const NO_FILE: OpenFile = changetype<OpenFile>(0);
-const files = changetype<HandleTable>(memory.data(32));
+const files = changetype<HandleTable>(memory.data(offsetof<HandleTable>()));
 
 export function fileOf(handle: i32): OpenFile {
   return changetype<OpenFile>(files.get(handle));

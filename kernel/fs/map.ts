@@ -43,7 +43,7 @@ const REMOVED_MAX: u32 =
   (ARGUMENT_BYTES_MAX - <u32>FuseRemovemappingIn.sizeof) / <u32>FuseRemovemappingOne.sizeof;
 const SLOT_MASK: u64 = (1 << SLOT_SHIFT) - 1;
 
-const stat = changetype<FileStat>(memory.data(48));
+const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 
 /**
  * Maps `length` bytes of an open file from `offset` on, and returns their address. They stay as

@@ -32,7 +32,7 @@ export class Place {
   rest: usize;
 }
 
-const place = changetype<Place>(memory.data(8));
+const place = changetype<Place>(memory.data(offsetof<Place>()));
 const NOWHERE: Place = changetype<Place>(0);
 
 /** The mount that a path leads to, or null. Good until the next call. Does not yield. */

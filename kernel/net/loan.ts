@@ -42,7 +42,7 @@ export class Loan {
   flags: u32;
 }
 
-const loans = changetype<HandleTable>(memory.data(32));
+const loans = changetype<HandleTable>(memory.data(offsetof<HandleTable>()));
 
 /** Packets that are lent, by all sockets. */
 export function loanCount(): u32 {

@@ -106,7 +106,7 @@ const CONNECT_TIMEOUT_NS: u64 = 2_000_000_000;
 
 export const BUCKETS: u32 = 4096;
 const buckets: usize = memory.data(4096 * 4);
-const sockets = changetype<HandleTable>(memory.data(32));
+const sockets = changetype<HandleTable>(memory.data(offsetof<HandleTable>()));
 let socketsAlive: u32 = 0;
 
 /** Received data that the application has not read. */
