@@ -305,6 +305,22 @@ test.each([
   expect(files.list(root, 5001)).toHaveLength(5001);
 });
 
+test("W15: a device holds no more descriptors than it was given, whatever the guest opens", () => {
+  const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
+  for (let i = 0; i < 100; i++) nodefs.writeFileSync(join(directory, `f${i}`), "");
+  const before = descriptors();
+  const puppet = new FsPuppet(directory, { readOnly: false, descriptorsMax: 64 });
+  puppet.init();
+  const found = [];
+  for (let i = 0; i < 100; i++) found.push(lookup(puppet, ROOT, `f${i}`));
+  expect(found.filter((one) => one.error === 0)).toHaveLength(31); // and the root
+  for (const { nodeid } of found) if (nodeid !== 0) open(puppet, nodeid, O_RDWR);
+  expect(descriptors() - before).toBeGreaterThan(40);
+  expect(descriptors() - before).toBeLessThanOrEqual(64);
+  puppet.device.dispose();
+  expect(descriptors()).toBe(before);
+});
+
 test("W15: floods of names, handles and files leave descriptors and memory as they were", () => {
   const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
   for (let i = 0; i < 300; i++) nodefs.writeFileSync(join(directory, `f${i}`), "");

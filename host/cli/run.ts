@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { hostFiles } from "../devices/fs/host-files.ts";
 import { FsDevice } from "../devices/fs.ts";
 import { PacketCapture } from "../devices/vsock/capture.ts";
 import { VsockDevice } from "../devices/vsock.ts";
@@ -43,7 +44,7 @@ export async function run(command: Command): Promise<number> {
 
 async function runMachine(command: Command, log: Log): Promise<number> {
   const { image, sourceMap } = readImage(command.app);
-  const volumes = command.volumes.map((volume) => openVolume(volume, command.windowBytes));
+  const volumes = command.volumes.map((volume) => openVolume(volume, command));
   const capture = command.pcapPath === null ? null : startCapture(command.pcapPath, log);
   const trace = command.tracePath === null ? undefined : startTrace(command.tracePath, log);
   const { cid, connect, seqpacket } = command;
@@ -99,9 +100,12 @@ function readImage(app: string) {
   }
 }
 
-function openVolume(volume: Volume, windowBytes: number): FsDevice {
+/** All volumes together hold no more than half of the descriptors: sockets need some, too. */
+function openVolume(volume: Volume, { volumes, windowBytes }: Command): FsDevice {
   try {
-    return new FsDevice({ ...volume, windowBytes });
+    const files = hostFiles();
+    const descriptorsMax = files.descriptorsMax() / 2 / volumes.length;
+    return new FsDevice({ ...volume, files, descriptorsMax, windowBytes });
   } catch (error) {
     throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
   }

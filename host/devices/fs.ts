@@ -36,6 +36,8 @@ export interface FsOptions {
    * 0: none.
    */
   readonly windowBytes?: number;
+  /** Descriptors of the host that it may hold. Default: half of what this process may. */
+  readonly descriptorsMax?: number;
   readonly limits?: Partial<FsLimits>;
 }
 
@@ -136,7 +138,8 @@ export class FsDevice implements VirtioDevice {
     const request = this.#request;
     this.stats.requests++;
     let result = request.take(chain);
-    // What INTERRUPT asks to stop has been answered: requests end inside the kick.
+    // What INTERRUPT asks to stop has been answered inside its kick, or ends when the host's call
+    // does, which nothing can stop.
     const silent =
       result === 0 && (this.#forgets(request) || request.opcode === FuseOpcode.INTERRUPT);
     if (result === 0 && !silent) result = -Errno.EINVAL;
@@ -170,12 +173,12 @@ function configOf(tag: string, requestQueues: number): Uint8Array {
 
 function openServer(options: FsOptions, now: () => number): FuseServer {
   const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
-  // Sockets need descriptors too: whatever the guest looks up and opens, half of them is left.
-  const share = Math.floor(files.descriptorsMax() / 4);
+  // Sockets need descriptors too.
+  const { descriptorsMax = files.descriptorsMax() / 2 } = options;
   const bounded = {
-    nodesMax: Math.min(4096, share),
-    handlesMax: Math.min(1024, Math.floor(share / 2)),
-    idleFilesMax: Math.min(64, Math.floor(share / 4)),
+    nodesMax: Math.min(4096, Math.floor(descriptorsMax / 2)),
+    handlesMax: Math.min(1024, Math.floor(descriptorsMax / 4)),
+    idleFilesMax: Math.min(64, Math.floor(descriptorsMax / 8)),
     missingMs: 0,
     slowMs: 4,
     ...limits,
