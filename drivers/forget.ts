@@ -4,7 +4,8 @@
 import { Errno } from "./abi/errno";
 import { FuseBatchForgetIn, FuseForgetOne, FuseInHeader, FuseOpcode } from "./abi/fuse";
 import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
-import { drain, FsDriver, putHeader, waitForProgress } from "./fs";
+import { drain, FsDriver, putHeader } from "./fs";
+import { waitForProgress } from "./fs-requests";
 
 /** BATCH_FORGETs in flight, and what each of them can carry. */
 export const BATCHES_MAX: u32 = 4;

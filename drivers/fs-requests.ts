@@ -1,8 +1,16 @@
 // The virtio-fs driver's requests: a pool of bounded size, and who may have one.
-import { NEVER } from "../kernel/clock";
+import { NEVER, nowNs } from "../kernel/clock";
 import { ToroAllocMem } from "../kernel/memory";
 import { wait, wakeSome } from "../kernel/scheduler";
-import { FsDriver, FsRequest, REQUEST_BYTES, RequestState, waitForProgress } from "./fs";
+import {
+  drain,
+  FsDriver,
+  FsRequest,
+  giveUp,
+  REQUEST_BYTES,
+  RequestState,
+  TIMEOUT_NS,
+} from "./fs";
 
 /**
  * Takes a request out of the pool, waiting for one while all are busy. Yields. Null: the device has
@@ -35,6 +43,35 @@ export function acquireSlowRequest(driver: FsDriver): FsRequest | null {
   if (request) request.slow = true;
   else endSlow(driver);
   return request;
+}
+
+/** Waits until the device has done something; gives it up when it has not for too long. Yields. */
+export function waitForProgress(driver: FsDriver): void {
+  const since = nowNs();
+  if (wait(driver.space, since + TIMEOUT_NS) == 0) return;
+  drain(driver);
+  if (driver.progressNs < since && isOverdue(driver)) giveUp(driver);
+}
+
+/**
+ * Does the device owe an answer that does not take long? Of fsync the own limit counts; and a
+ * thread that is suspended keeps its request for as long as it likes.
+ */
+function isOverdue(driver: FsDriver): bool {
+  for (let i: u32 = 0; i < driver.allocated; i++) {
+    const request = requestAt(driver, i);
+    if (isOwed(request) && !request.slow) return true;
+  }
+  return driver.hiprio.inFlight != 0;
+}
+
+export function requestAt(driver: FsDriver, i: u32): FsRequest {
+  return changetype<FsRequest>(load<usize>(driver.requests + i * sizeof<usize>()));
+}
+
+/** Has the device got it, whether or not somebody waits? */
+export function isOwed(request: FsRequest): bool {
+  return request.state == RequestState.InFlight || request.state == RequestState.Detached;
 }
 
 function endSlow(driver: FsDriver): void {

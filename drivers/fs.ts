@@ -40,14 +40,14 @@ import {
   QUEUES_MAX,
   segmentAt,
 } from "./fs-queues";
-import { recycle } from "./fs-requests";
+import { isOwed, recycle, requestAt } from "./fs-requests";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
 
 /** Requests in flight; further callers wait. */
 export const REQUESTS_MAX: u32 = 64;
 /** A device that is silent for so long is given up. */
-const TIMEOUT_NS: u64 = 5 * NS_PER_S;
+export const TIMEOUT_NS: u64 = 5 * NS_PER_S;
 /**
  * So long may a request take that waits for a disk, whose caches may be large: no silence tells a
  * dead server from a busy one, but any other request does, within TIMEOUT_NS.
@@ -194,15 +194,6 @@ export function argumentsOf(request: FsRequest, bytes: u32): usize {
 /** Where a reply of fixed size is. */
 export function replyOf(request: FsRequest): usize {
   return changetype<usize>(request) + OUT + FuseOutHeader.sizeof;
-}
-
-/** Waits until the device has done something; gives it up when it has not for too long. Yields. */
-export function waitForProgress(driver: FsDriver): void {
-  const since = nowNs();
-  if (wait(driver.space, since + TIMEOUT_NS) == 0) return;
-  drain(driver);
-  // Where all requests are in fsync, their own limit counts.
-  if (driver.progressNs < since && driver.slow < driver.allocated) giveUp(driver);
 }
 
 /**
@@ -367,7 +358,7 @@ function settle(request: FsRequest): void {
 }
 
 /** The device answers no more. After its reset it touches no buffer. */
-function giveUp(driver: FsDriver): void {
+export function giveUp(driver: FsDriver): void {
   driver.device.fail();
   abandon(driver);
 }
@@ -375,8 +366,8 @@ function giveUp(driver: FsDriver): void {
 /** Ends all that a failed device had. */
 function abandon(driver: FsDriver): void {
   for (let i: u32 = 0; i < driver.allocated; i++) {
-    const request = changetype<FsRequest>(load<usize>(driver.requests + i * sizeof<usize>()));
-    if (request.state != RequestState.InFlight && request.state != RequestState.Detached) continue;
+    const request = requestAt(driver, i);
+    if (!isOwed(request)) continue;
     request.result = -Errno.EIO;
     settle(request);
   }

@@ -5,7 +5,7 @@ import { Errno } from "../drivers/abi/errno.ts";
 import { FUSE_O_RDWR, FuseOpcode } from "../drivers/abi/fuse.ts";
 import { fileGuests } from "./file-guest.ts";
 import { entry, type Request, type ScriptedFs, type ScriptOptions } from "./fs-script.ts";
-import { writableFs } from "./fs-write-script.ts";
+import { writableFs, wrote } from "./fs-write-script.ts";
 
 const boot = await fileGuests();
 const MINUTE = 60_000;
@@ -231,5 +231,39 @@ describe("U17: that there is no such file is believed until it is made", () => {
     expect(g.now(call, ...args)).toBeGreaterThanOrEqual(0);
     made = true;
     expect(typeof g.stat("/new", "SysStatLink")).toBe("object");
+  });
+});
+
+describe("in a ring with room for one request", () => {
+  test("a suspended thread with the only request holds up others, but the device is not to blame", async () => {
+    const device = writableFs(
+      ({ opcode }) =>
+        opcode === FuseOpcode.WRITE ? { afterMs: 10, payload: wrote(4) } : undefined,
+      queues(1, 4),
+    );
+    const g = await boot({ device, withheld: 1n << 28n });
+    const file = g.now("SysOpenFile", "/file", FUSE_O_RDWR);
+    const write = g.start("SysWriteFile", file, "text");
+    g.machine.call("SysSuspendThread", write.thread);
+    const stat = g.start("SysStatFile", "/sub", 4096);
+    g.advance(60_000);
+    expect([write.result, stat.result]).toEqual([undefined, undefined]);
+    g.machine.call("SysResumeThread", write.thread);
+    g.settle();
+    expect([write.result, stat.result]).toEqual([4n, 0n]);
+    expect(device.resets).toBe(0);
+  });
+
+  test("fsync that waits for a RELEASE without an answer ends with the device", async () => {
+    const device = writableFs(late(FuseOpcode.RELEASE, -1), queues(1, 4));
+    const g = await boot({ device, withheld: 1n << 28n });
+    const file = g.now("SysOpenFile", "/file", FUSE_O_RDWR);
+    const other = g.now("SysOpenFile", "/file", FUSE_O_RDWR);
+    expect(g.now("SysCloseFile", other)).toBe(0);
+    const sync = g.start("SysSyncFile", file, 0);
+    g.advance(5000);
+    g.advance(5000);
+    expect(sync.result).toBe(BigInt(-Errno.EIO));
+    expect(device.resets).toBe(1);
   });
 });

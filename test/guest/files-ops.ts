@@ -46,7 +46,7 @@ export { boot, interrupt, run, unfinished, inUse } from "./harness";
 export { heapBlocks } from "./books";
 export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 export { openFiles } from "../../kernel/fs/file";
-export { SysKillThread } from "../../kernel/process";
+export { SysKillThread, SysResumeThread, SysSuspendThread } from "../../kernel/process";
 
 /** In the order of CALLS in test/file-guest.ts. */
 const enum Op {
