@@ -144,9 +144,10 @@ function releaseOf(file: OpenFile): FuseOpcode {
 
 /** Ends the handle. The server hears of it when nobody works on the file any more. Yields. */
 export function closeFile(handle: i32, file: OpenFile): void {
+  beginUse(file);
   files.remove(handle);
   file.closed = true;
-  if (file.uses == 0) release(file);
+  endUse(file);
 }
 
 /** From here to endUse() the file stays, closed or not, and the thread cannot be killed. */

@@ -3,7 +3,8 @@ import { Errno } from "../../drivers/abi/errno";
 import { FS_TAG_BYTES_MAX } from "../../drivers/abi/fuse";
 import { findFsDriver, FsDriver } from "../../drivers/fs";
 import { ToroFreeMem, ToroGetMem } from "../memory";
-import { beginCall, endCall } from "./request";
+import { unshield } from "../scheduler";
+import { beginCall, endCall, protect } from "./request";
 import { createSession, destroySession, Session } from "./node";
 import { startSession } from "./session";
 
@@ -112,16 +113,23 @@ export function SysMount(tag: usize, tagBytes: u32, path: usize, pathBytes: u32)
   const copy = ToroGetMem(pathBytes);
   if (copy == 0) return -Errno.ENOMEM;
   memory.copy(copy, path + 1, pathBytes - 1);
+  protect();
+  const status = addMount(driver, copy, pathBytes - 1);
+  if (status < 0) ToroFreeMem(copy);
+  unshield();
+  return status;
+}
+
+/** Keeps `path`, unless it returns an error. Yields. */
+function addMount(driver: FsDriver, path: usize, pathBytes: u32): i32 {
   const status = provideSession(driver);
+  if (status < 0) return status;
   // Another thread may have mounted something meanwhile.
-  if (status < 0 || isTaken(copy, pathBytes - 1) || count == MOUNTS_MAX) {
-    ToroFreeMem(copy);
-    return status < 0 ? status : -Errno.EBUSY;
-  }
+  if (isTaken(path, pathBytes) || count == MOUNTS_MAX) return -Errno.EBUSY;
   const mount = mountAt(count++);
   mount.session = changetype<Session>(driver.session);
-  mount.path = copy;
-  mount.pathBytes = pathBytes - 1;
+  mount.path = path;
+  mount.pathBytes = pathBytes;
   return 0;
 }
 

@@ -20,6 +20,7 @@ import {
 } from "../../drivers/abi/fuse";
 import { FuseCreateIn } from "../../drivers/abi/fuse-write";
 import { FsRequest, replyOf } from "../../drivers/fs";
+import { isKilled } from "../scheduler";
 import {
   abandonFile,
   discardFile,
@@ -90,6 +91,8 @@ function open(path: usize, pathBytes: u32, flags: u32, mode: u32): i32 {
   const request = beginPath(path, pathBytes, how);
   if (!request) return pathError();
   const handle = creates ? openOrCreate(request, flags, mode) : openFound(request, flags);
+  // Nobody would ever close it: the thread does not return from endCall().
+  if (handle >= 0 && isKilled()) abandonFile(request, handle);
   endCall(request);
   return handle;
 }
