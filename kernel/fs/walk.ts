@@ -184,6 +184,7 @@ function enterLink(
   const absolute = length >= 0 && load<u8>(link.target) == SLASH;
   letGo(link);
   request.node = changetype<usize>(directory);
+  request.fresh = false; // those of the link were
   if (absolute) moveAndHold(request, root);
   return length;
 }
