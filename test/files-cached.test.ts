@@ -1,12 +1,14 @@
 // What the guest believes after changes of its own, against a scripted device: nothing that it
 // could know better.
 import { expect, test } from "vitest";
+import { Errno } from "../drivers/abi/errno.ts";
 import { FuseAttr, FuseAttrOut, FuseOpcode } from "../drivers/abi/fuse.ts";
 import { fileGuests } from "./file-guest.ts";
-import { attributes } from "./fs-script.ts";
+import { attributes, type Request } from "./fs-script.ts";
 import { writableFs } from "./fs-write-script.ts";
 
 const boot = await fileGuests();
+const nameIn = ({ arguments: args }: Request) => args.subarray(0, -1).toString();
 
 test("through a symbolic link to the root, attributes are the root's of now", async () => {
   let size = 0n;
@@ -22,4 +24,52 @@ test("through a symbolic link to the root, attributes are the root's of now", as
   g.advance(1000);
   expect(g.stat("/link")).toMatchObject({ size: 2n });
   expect(g.stat("/link/")).toMatchObject({ size: 2n });
+});
+
+test("a name that came back while it was being removed is looked up again", async () => {
+  let there = true;
+  const device = writableFs((request) => {
+    if (request.opcode === FuseOpcode.UNLINK) return { afterMs: 10 };
+    if (request.opcode !== FuseOpcode.LOOKUP || nameIn(request) !== "file") return undefined;
+    return there ? undefined : { error: -Errno.ENOENT };
+  });
+  const g = await boot({ device });
+  const unlink = g.start("SysUnlink", "/file");
+  expect(g.now("SysRename", "/file", "/other", 0)).toBe(0);
+  expect(typeof g.stat("/file")).toBe("object"); // the other one was moved back on the host
+  there = false;
+  g.advance(10);
+  expect(unlink.result).toBe(0n);
+  expect(g.stat("/file")).toBe(-Errno.ENOENT);
+});
+
+test("a name that came back while it was being moved is looked up again", async () => {
+  let there = true;
+  const device = writableFs((request) => {
+    if (request.opcode === FuseOpcode.RENAME2) return { afterMs: 10 };
+    if (request.opcode !== FuseOpcode.LOOKUP || nameIn(request) !== "file") return undefined;
+    return there ? undefined : { error: -Errno.ENOENT };
+  });
+  const g = await boot({ device });
+  const move = g.start("SysRename", "/file", "/new", 1);
+  expect(g.now("SysRename", "/file", "/other", 0)).toBe(0);
+  expect(typeof g.stat("/file")).toBe("object");
+  there = false;
+  g.advance(10);
+  expect(move.result).toBe(0n);
+  expect(g.stat("/file")).toBe(-Errno.ENOENT);
+});
+
+test("what the host says is not there to be moved is looked up again", async () => {
+  let there = true;
+  const device = writableFs((request) => {
+    if (there) return undefined;
+    if (request.opcode === FuseOpcode.RENAME) return { error: -Errno.ENOENT };
+    return request.opcode === FuseOpcode.LOOKUP ? { error: -Errno.ENOENT } : undefined;
+  });
+  const g = await boot({ device });
+  expect(typeof g.stat("/file")).toBe("object");
+  there = false;
+  expect(g.now("SysRename", "/file", "/new", 0)).toBe(-Errno.ENOENT);
+  expect(g.stat("/file")).toBe(-Errno.ENOENT);
 });

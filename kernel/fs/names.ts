@@ -218,16 +218,23 @@ function removeName(request: FsRequest, opcode: FuseOpcode): i32 {
     status = transact(request, opcode, parent.nodeid, request.nameBytes + 1, 0, 0, 0);
     parent.session.version++;
     expire(parent);
-    endName(child);
+    expire(child);
+    endName(parent, request.name, request.nameBytes, status == 0);
   }
   letGo(child);
   return status;
 }
 
-/** The name has gone, or leads elsewhere, or at least has to be looked at again. */
-function endName(node: Node): void {
-  expire(node);
-  if (node.hashed) remove(node);
+/**
+ * What is known under the name by now ends with it; where it has not `gone`, as far as the server
+ * says, it is to be looked at again.
+ */
+function endName(parent: Node, name: usize, bytes: u32, gone: bool): void {
+  const known = findChild(parent, hashName(parent, name, bytes), name, bytes);
+  if (known == NO_NODE) return;
+  expire(known);
+  known.entryUntilNs = 0;
+  if (gone) remove(known);
 }
 
 /**
@@ -302,15 +309,11 @@ function move(
   else if (victim != NO_NODE && flags != 0) status = -Errno.EEXIST;
   else if ((slash || request.slash) && !isDirectory(source)) status = -Errno.ENOTDIR;
   else status = sendRename(request, from, name, bytes, flags);
-  if (status == 0) {
-    endName(source);
-    const target = changetype<Node>(request.node);
-    const hash = hashName(target, request.name, request.nameBytes);
-    const known = findChild(target, hash, request.name, request.nameBytes);
-    if (known != NO_NODE) endName(known); // also: that there was none
-    if (victim != NO_NODE) endName(victim);
+  expire(source);
+  if (victim != NO_NODE) {
+    expire(victim);
+    letGo(victim);
   }
-  if (victim != NO_NODE) letGo(victim);
   letGo(source);
   return status;
 }
@@ -329,5 +332,7 @@ function sendRename(request: FsRequest, from: Node, name: usize, bytes: u32, fla
   from.session.version++;
   expire(from);
   expire(to);
+  endName(from, name, bytes, status == 0);
+  endName(to, request.name, request.nameBytes, status == 0); // also: that there was none
   return status;
 }
