@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { FuseAttr, FuseAttrOut, FuseOpcode } from "../drivers/abi/fuse.ts";
 import { fileGuests } from "./file-guest.ts";
-import { attributes, type Request } from "./fs-script.ts";
+import { attributes, entry, FILE, type Request } from "./fs-script.ts";
 import { writableFs } from "./fs-write-script.ts";
 
 const boot = await fileGuests();
@@ -72,4 +72,18 @@ test("what the host says is not there to be moved is looked up again", async () 
   there = false;
   expect(g.now("SysRename", "/file", "/new", 0)).toBe(-Errno.ENOENT);
   expect(g.stat("/file")).toBe(-Errno.ENOENT);
+});
+
+test("a name that was believed to be missing is looked up again behind a lie about it", async () => {
+  let there = false;
+  const device = writableFs((request) => {
+    if (request.opcode === FuseOpcode.MKDIR) return { payload: entry(FILE) };
+    if (request.opcode !== FuseOpcode.LOOKUP || nameIn(request) !== "new") return undefined;
+    return { error: 0, payload: entry(there ? 9 : 0) };
+  });
+  const g = await boot({ device });
+  expect(g.stat("/new")).toBe(-Errno.ENOENT);
+  expect(g.now("SysCreateDir", "/new", 0o755)).toBe(-Errno.EIO);
+  there = true;
+  expect(typeof g.stat("/new")).toBe("object");
 });

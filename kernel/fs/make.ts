@@ -66,10 +66,9 @@ export function makeEntry(
     const other = findById(session, load<u64>(replyOf(request), FuseEntryOut.nodeid));
     if (other != NO_NODE) expire(other);
     got = takeEntry(request, made, before, sentNs, current, type);
-    if (got == 0) letGo(parent);
-  } else if (before != NO_NODE) {
-    before.entryUntilNs = 0; // what it said was not so
   }
+  if (got == 0) letGo(parent);
+  else if (before != NO_NODE) before.entryUntilNs = 0; // what it said was not so
   if (!made.hashed) dropUnused(made);
   return got;
 }
