@@ -1,8 +1,14 @@
 // What the guest believes after changes of its own, against a scripted device: nothing that it
 // could know better.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
-import { FuseAttr, FuseAttrOut, FuseOpcode } from "../drivers/abi/fuse.ts";
+import {
+  FUSE_O_APPEND,
+  FUSE_O_RDWR,
+  FuseAttr,
+  FuseAttrOut,
+  FuseOpcode,
+} from "../drivers/abi/fuse.ts";
 import { fileGuests } from "./file-guest.ts";
 import { attributes, entry, FILE, type Request } from "./fs-script.ts";
 import { writableFs } from "./fs-write-script.ts";
@@ -86,4 +92,28 @@ test("a name that was believed to be missing is looked up again behind a lie abo
   expect(g.now("SysCreateDir", "/new", 0o755)).toBe(-Errno.EIO);
   there = true;
   expect(typeof g.stat("/new")).toBe("object");
+});
+
+describe("O_APPEND", () => {
+  test("at the end of what a file can be writes nothing", async () => {
+    const size = (1n << 63n) - 3n;
+    const device = writableFs(({ opcode }) => {
+      if (opcode !== FuseOpcode.LOOKUP) return undefined;
+      return { payload: entry(FILE, { size }) };
+    });
+    const g = await boot({ device });
+    const file = g.now("SysOpenFile", "/file", FUSE_O_RDWR | FUSE_O_APPEND);
+    expect(g.write(file, "text")).toBe(-Errno.EFBIG);
+    expect(g.now("SysSeekFile", file, 0, 1)).toBe(0);
+  });
+
+  test("does not care where the position is", async () => {
+    const device = writableFs();
+    const g = await boot({ device });
+    const file = g.now("SysOpenFile", "/file", FUSE_O_RDWR | FUSE_O_APPEND);
+    const last = (1n << 63n) - 1n;
+    expect(g.start("SysSeekFile", file, last, 0).result).toBe(last);
+    expect(g.write(file, "text")).toBe(4);
+    expect(g.now("SysSeekFile", file, 0, 1)).toBe(8 + 4);
+  });
 });

@@ -103,7 +103,8 @@ function move(
 ): i32 {
   if (!(writes ? isWritable(f) : isReadable(f))) return -Errno.EBADF;
   if (length > LENGTH_MAX || <i64>offset < 0) return -Errno.EINVAL;
-  if (offset > <u64>i64.MAX_VALUE - length) return writes ? -Errno.EFBIG : -Errno.EINVAL;
+  const appending = writes && appends(f);
+  if (!appending && isTooFar(offset, length)) return writes ? -Errno.EFBIG : -Errno.EINVAL;
   if (vector == 0 && isOutside(base, length)) return -Errno.EFAULT;
   if (length == 0) return 0;
   beginUse(f);
@@ -111,9 +112,10 @@ function move(
   const request = beginCall(session);
   let got = request ? 0 : callError(session);
   if (request) {
-    if (writes && appends(f)) {
+    if (appending) {
       got = refresh(request, f);
       offset = statOf(f.node).size;
+      if (got == 0 && isTooFar(offset, length)) got = -Errno.EFBIG;
     }
     const from = vector == 0 ? bufferOf(request, base, length) : vector;
     const entries = vector == 0 ? 1 : <u32>base;
@@ -123,6 +125,11 @@ function move(
   }
   endUse(f);
   return got;
+}
+
+/** Does that end behind the end of what a file can be? */
+function isTooFar(offset: u64, length: u32): bool {
+  return offset > <u64>i64.MAX_VALUE - length;
 }
 
 /** In as many requests as the server's limits make of it. Yields. Returns bytes or an error. */
