@@ -17,8 +17,8 @@ import { inUse, mark, marks, thread } from "./harness";
 
 export { boot, interrupt, run, unfinished } from "./harness";
 
-const queue = changetype<WaitQueue>(memory.data(8));
-const other = changetype<WaitQueue>(memory.data(8));
+const queue = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
+const other = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
 let victim: i32 = 0;
 
 export function test_suspend_stops_a_ready_thread_until_resume(): void {

@@ -14,7 +14,7 @@ import { DirectoryEntry, FileStat } from "../../kernel/fs/stat";
 import { mark, thread } from "./harness";
 
 export const buffer: usize = memory.data(4096);
-export const stat = changetype<FileStat>(memory.data(96));
+export const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 const paths: usize = memory.data(8 * 512);
 let nextPath: u32 = 0;
 let pathBytes: u32 = 0;

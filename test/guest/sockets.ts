@@ -44,7 +44,7 @@ export function liveSockets(): u32 {
   return socketCount();
 }
 
-const second = changetype<VirtioDevice>(memory.data(64));
+const second = changetype<VirtioDevice>(memory.data(offsetof<VirtioDevice>()));
 
 /** Starts the driver of the first slot once more. */
 export function startDriver(): i32 {

@@ -16,7 +16,7 @@ import { inUse, mark, marks, thread } from "./harness";
 
 export { boot, interrupt, run, unfinished } from "./harness";
 
-const queue = changetype<WaitQueue>(memory.data(8));
+const queue = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
 let counter: u32 = 0;
 let victim: i32 = 0;
 const naps: StaticArray<u32> = [30, 10, 20, 40, 10];
