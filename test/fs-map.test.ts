@@ -3,14 +3,14 @@
 import * as nodefs from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
-import { FuseInitFlag, FuseInitOut, FuseOpcode } from "../drivers/abi/fuse.ts";
+import { FuseEntryOut, FuseInitFlag, FuseInitOut, FuseOpcode } from "../drivers/abi/fuse.ts";
 import { FuseRemovemappingIn, FuseSetupmappingIn } from "../drivers/abi/fuse-window.ts";
 import { Mmio } from "../drivers/abi/virtio.ts";
 import { ManualClock } from "../host/clock.ts";
 import { FsDevice, type FsOptions } from "../host/devices/fs.ts";
 import { Machine } from "../host/machine.ts";
 import { makeFolder, removeFolders } from "./appliance.ts";
-import { type Answer, init, type Request, ScriptedFs } from "./fs-script.ts";
+import { type Answer, entry, init, type Request, ScriptedFs } from "./fs-script.ts";
 import { collectHits, compileGuest } from "./guest.ts";
 
 const image = await compileGuest("test/guest/files-map.ts");
@@ -211,6 +211,22 @@ describe("what the guest asks", () => {
     expect(u64(FuseSetupmappingIn.len)).toBe(2 * SLOT);
     expect(u64(FuseSetupmappingIn.flags)).toBe(2);
     expect(u64(FuseSetupmappingIn.moffset)).toBe(0);
+  });
+
+  test("a nodeid that the server has given to another file finds none of the first one's ranges", async () => {
+    let generation = 0;
+    const device = scripted(({ opcode, arguments: args }) => {
+      if (opcode !== FuseOpcode.LOOKUP) return undefined;
+      const again = args.toString("latin1") === "file\0" && generation++ > 0;
+      const payload = entry(again ? 5 : 2);
+      new DataView(payload.buffer).setBigUint64(FuseEntryOut.generation, BigInt(generation), true);
+      return { error: 0, payload };
+    });
+    const { results } = await run("mfsucwfcAsc", device);
+    expect(results).toEqual([0, 0, RAM, 0, 0, 0, 0, 0, 0, RAM + SLOT, 0]);
+    const nodes = asked(device, FuseOpcode.SETUPMAPPING).map(({ nodeid }) => nodeid);
+    expect(nodes).toEqual([2, 2]);
+    expect(asked(device, FuseOpcode.BATCH_FORGET)).toHaveLength(1);
   });
 
   test("F17: a part that the device did not map is not handed out, and its slots are used again", async () => {

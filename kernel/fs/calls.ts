@@ -5,6 +5,7 @@ import { Errno } from "../../drivers/abi/errno";
 import { nowNs } from "../clock";
 import {
   beginUse,
+  believe,
   closeFile,
   endUse,
   fileOf,
@@ -15,7 +16,6 @@ import {
   OpenFile,
   readEntries,
   readInto,
-  refresh,
   sessionOf,
 } from "./file";
 import { Node, NO_NODE, Session, statOf } from "./node";
@@ -137,19 +137,6 @@ export function SysSeekFile(file: i32, offset: i64, whence: i32): i64 {
   if (<i64>position < 0) return -Errno.EINVAL;
   f.position = position;
   return position;
-}
-
-/** Makes sure that the attributes of an open file may be believed. Yields. */
-function believe(f: OpenFile): i32 {
-  const session = sessionOf(f);
-  if (session.driver.device.failed) return -Errno.EIO;
-  if (f.node.attrUntilNs > nowNs()) return 0;
-  beginUse(f);
-  const request = beginCall(session);
-  const status = request ? refresh(request, f) : callError(session);
-  if (request) endCall(request);
-  endUse(f);
-  return status;
 }
 
 /** As SysStatFile for an open file, whatever its name leads to by now. -EBADF for none. Yields. */

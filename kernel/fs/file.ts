@@ -21,7 +21,7 @@ import { HandleTable } from "../handle";
 import { ToroAllocMem, ToroFreeMem } from "../memory";
 import { unshield } from "../scheduler";
 import { hold, isDirectory, letGo, Node, Session } from "./node";
-import { beginCall, endCall, protect } from "./request";
+import { beginCall, callError, endCall, protect } from "./request";
 import { getAttributes } from "./session";
 import { DirectoryEntry } from "./stat";
 
@@ -194,6 +194,19 @@ export function isOutside(buffer: usize, length: u32): bool {
 export function refresh(request: FsRequest, file: OpenFile): i32 {
   if (file.node.attrUntilNs > nowNs()) return 0;
   return getAttributes(request, file.node, true, file.fh);
+}
+
+/** As refresh(), as a call of its own. The file may be closed behind it. Yields. */
+export function believe(f: OpenFile): i32 {
+  const session = sessionOf(f);
+  if (session.driver.device.failed) return -Errno.EIO;
+  if (f.node.attrUntilNs > nowNs()) return 0;
+  beginUse(f);
+  const request = beginCall(session);
+  const status = request ? refresh(request, f) : callError(session);
+  if (request) endCall(request);
+  endUse(f);
+  return status;
 }
 
 /** Reads into `buffer`, in as many READs as the server's limit makes of it. Yields. */

@@ -11,12 +11,10 @@ import { FUSE_ROOT_ID, FuseOpcode } from "../../drivers/abi/fuse";
 import { ARGUMENT_BYTES_MAX, argumentsOf, FsRequest, transact } from "../../drivers/fs";
 import { NEVER } from "../clock";
 import { wait, wakeAll } from "../scheduler";
-import { SysStatOpenFile } from "./calls";
-import { beginUse, endUse, fileOf, OpenFile, sessionOf } from "./file";
+import { beginUse, believe, endUse, fileOf, NO_FILE, OpenFile, sessionOf } from "./file";
 import { statOf } from "./node";
 import { beginCall, callError, endCall } from "./request";
 import { getAttributes } from "./session";
-import { FileStat } from "./stat";
 import {
   addressOf,
   findRange,
@@ -43,8 +41,6 @@ const REMOVED_MAX: u32 =
   (ARGUMENT_BYTES_MAX - <u32>FuseRemovemappingIn.sizeof) / <u32>FuseRemovemappingOne.sizeof;
 const SLOT_MASK: u64 = (1 << SLOT_SHIFT) - 1;
 
-const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
-
 /**
  * Maps `length` bytes of an open file from `offset` on, and returns their address. They stay as
  * they are, whatever happens to the file on the host, until SysUnmapFile(address); behind the end
@@ -61,14 +57,16 @@ export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64
   const slots = <u32>((offset - from + length + SLOT_MASK) >> SLOT_SHIFT);
   const writable = (flags & MAP_WRITE) != 0;
   for (let tries: u32 = 0; tries <= TRIES_MAX; ) {
-    const known = SysStatOpenFile(file, changetype<usize>(stat));
-    if (known < 0) return known;
     const f = fileOf(file);
+    if (f == NO_FILE) return -Errno.EBADF;
+    const known = believe(f);
+    if (known < 0) return known;
+    if (fileOf(file) != f) return -Errno.EBADF;
     if (f.directory) return -Errno.EISDIR;
     const window = changetype<Window>(sessionOf(f).window);
     if (window == NO_WINDOW) return -Errno.ENODEV;
     if (slots > window.slots) return -Errno.EFBIG;
-    const range = findRange(window, f.node.nodeid, from, slots, writable, stat);
+    const range = findRange(window, f.node, from, slots, writable);
     if (range == NO_RANGE) {
       const mapped = tries++ < TRIES_MAX ? map(f, window, from, slots, writable) : -Errno.EAGAIN;
       if (mapped < 0) return mapped;
@@ -119,10 +117,11 @@ function setUp(
   const node = f.node;
   const known = statOf(node);
   // Others may have mapped it meanwhile.
-  if (findRange(window, node.nodeid, offset, slots, writable, known) != NO_RANGE) return 0;
+  if (findRange(window, node, offset, slots, writable) != NO_RANGE) return 0;
   const range = makeRange(window, first, slots);
   if (range == NO_RANGE) return -Errno.ENOMEM;
   range.nodeid = node.nodeid;
+  range.generation = node.generation;
   range.offset = offset;
   range.size = known.size;
   range.mtimeNs = known.mtimeNs;

@@ -16,6 +16,7 @@ const BUCKETS: u32 = 1024;
 
 @unmanaged
 export class Node extends Forgotten {
+  generation: u64; // of nodeid, which the server uses again once it was forgotten
   entryUntilNs: u64; // the name may be believed until then
   attrUntilNs: u64; // and the attributes
   session: Session;

@@ -255,6 +255,7 @@ export function takeEntry(
   }
   if (nodeid == FUSE_ROOT_ID) return -Errno.EIO;
   made.nodeid = nodeid;
+  made.generation = load<u64>(reply, FuseEntryOut.generation);
   made.lookups = 1;
   if (nodeid == made.parent.nodeid || !isSane(attr)) return -Errno.EIO;
   if (type != 0 && load<u32>(attr, FuseAttr.mode) >> 12 != type) return -Errno.EIO;

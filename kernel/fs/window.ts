@@ -4,8 +4,7 @@ import { Errno } from "../../drivers/abi/errno";
 import { FS_SHM_WINDOW, FS_WINDOW_ALIGNMENT_LOG2 } from "../../drivers/abi/fuse-window";
 import { isBehindHeap, ToroAllocMem, ToroFreeMem } from "../memory";
 import { WaitQueue } from "../thread";
-import { Session } from "./node";
-import { FileStat } from "./stat";
+import { Node, Session, statOf } from "./node";
 
 export const SLOT_SHIFT: u32 = FS_WINDOW_ALIGNMENT_LOG2;
 /** Of a larger window the rest goes unused. */
@@ -21,6 +20,7 @@ export const enum RangeState {
 @unmanaged
 export class Range {
   nodeid: u64; // 0: found no more, since the file has changed
+  generation: u64; // and of that number
   offset: u64; // in the file
   size: u64; // of the file when it was mapped, with its times
   mtimeNs: i64;
@@ -105,23 +105,22 @@ export function addressOf(window: Window, range: Range): usize {
 }
 
 /**
- * A range that holds `slots` slots of the file from `offset` on, as `stat` describes it; or null.
+ * A range that holds `slots` slots of the file from `offset` on, as its attributes are; or null.
  * One of an older state of the file is found no more. What is being mapped is found, too.
  */
 export function findRange(
   window: Window,
-  nodeid: u64,
+  node: Node,
   offset: u64,
   slots: u32,
   writable: bool,
-  stat: FileStat,
 ): Range {
   const end = offset + (<u64>slots << SLOT_SHIFT);
   let range = window.newest;
   while (range) {
     const older = range.older;
-    if (range.nodeid == nodeid && range.state != RangeState.Leaving) {
-      if ((!range.writable || range.pins == 0) && !isOf(range, stat)) {
+    if (range.nodeid == node.nodeid && range.state != RangeState.Leaving) {
+      if (range.generation != node.generation || !isCurrent(range, node)) {
         range.nodeid = 0;
         unlink(window, range);
         pushOldest(window, range);
@@ -139,10 +138,13 @@ export function findRange(
 }
 
 /**
- * What is stored into a writable range changes the times, too: as long as it is in use they tell
- * nothing of the host. Behind that the worst is that the file's own part is mapped once more.
+ * Does the range hold the file as it is known to be? What is stored into a writable one changes the
+ * times, too: as long as it is in use they tell nothing of the host. Behind that the worst is that
+ * the file's own part is mapped once more.
  */
-function isOf(range: Range, stat: FileStat): bool {
+function isCurrent(range: Range, node: Node): bool {
+  if (range.writable && range.pins != 0) return true;
+  const stat = statOf(node);
   return (
     range.size == stat.size && range.mtimeNs == stat.mtimeNs && range.ctimeNs == stat.ctimeNs
   );
