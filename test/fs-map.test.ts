@@ -118,6 +118,16 @@ describe("the real device", () => {
     expect((await run("mAs1", writable)).results).toEqual([0, 0, -Errno.EACCES, RAM]);
   });
 
+  test("what was stored is in the file's times as soon as it is closed", async () => {
+    const before = new Date(2000, 1, 1);
+    nodefs.utimesSync(`${site}/file`, before, before);
+    const { results } = await run("mjseiuci", real(4, { readOnly: false }));
+    const [old, now] = [results[4], results.at(-1)];
+    expect(old).toBe(before.getTime() * 1e6);
+    expect(now).toBeGreaterThan(old!);
+    expect(nodefs.readFileSync(`${site}/file`, "utf8")).toBe("eile");
+  });
+
   test("ranges in use are never given away: -ENOSPC, until one is let go", async () => {
     const { results, times } = await run("mA2B2C1B2uuC1rA2r", real(4));
     const full = [0, 0, RAM, 0, RAM + 2 * SLOT, 0, -Errno.ENOSPC, 0, RAM + 2 * SLOT, 0, 0];
@@ -211,6 +221,12 @@ describe("what the guest asks", () => {
     expect(u64(FuseSetupmappingIn.len)).toBe(2 * SLOT);
     expect(u64(FuseSetupmappingIn.flags)).toBe(2);
     expect(u64(FuseSetupmappingIn.moffset)).toBe(0);
+  });
+
+  test("attributes are asked for again behind fsync, which may have written what was stored", async () => {
+    const device = scripted();
+    await run("mjiiyi", device);
+    expect(device.opcodes().slice(-2)).toEqual([FuseOpcode.FSYNC, FuseOpcode.GETATTR]);
   });
 
   test("a nodeid that the server has given to another file finds none of the first one's ranges", async () => {

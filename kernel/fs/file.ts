@@ -20,7 +20,7 @@ import { nowNs } from "../clock";
 import { HandleTable } from "../handle";
 import { ToroAllocMem, ToroFreeMem } from "../memory";
 import { unshield } from "../scheduler";
-import { hold, isDirectory, letGo, Node, Session } from "./node";
+import { expire, hold, isDirectory, letGo, Node, Session } from "./node";
 import { beginCall, callError, endCall, protect } from "./request";
 import { getAttributes } from "./session";
 import { DirectoryEntry } from "./stat";
@@ -163,6 +163,17 @@ export function endUse(file: OpenFile): void {
   unshield();
 }
 
+/** The file has changed, as far as anybody knows. */
+export function markChanged(file: OpenFile): void {
+  sessionOf(file).version++;
+  expire(file.node);
+}
+
+/** What was stored into parts of the file that are mapped may have reached it now (window.ts). */
+export function takeStored(file: OpenFile): void {
+  if (sessionOf(file).window != 0 && isWritable(file)) markChanged(file);
+}
+
 /**
  * Tells the server, and does not wait for its answer. The node is let go behind that answer, so
  * that it is not forgotten before. Yields while all requests are busy.
@@ -173,6 +184,7 @@ function release(file: OpenFile): void {
   if (request) {
     const input = releaseArguments(request, file);
     post(request, releaseOf(file), node.nodeid, input, 0, 0, 0);
+    takeStored(file);
     request.node = changetype<usize>(node);
     ToroFreeMem(changetype<usize>(file));
     endCall(request);

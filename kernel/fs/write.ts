@@ -26,12 +26,14 @@ import {
   isReadable,
   isWritable,
   LENGTH_MAX,
+  markChanged,
   NO_FILE,
   OpenFile,
   refresh,
   sessionOf,
+  takeStored,
 } from "./file";
-import { expire, statOf } from "./node";
+import { statOf } from "./node";
 import { beginCall, beginSlowCall, callError, endCall } from "./request";
 
 /** The buffers of one request. */
@@ -207,10 +209,8 @@ function moved(request: FsRequest, most: u32): i32 {
   return size == 0 || size > most ? -Errno.EIO : size;
 }
 
-/** The file has changed, as far as anybody knows. */
 function written(f: OpenFile, result: i32): i32 {
-  sessionOf(f).version++;
-  expire(f.node);
+  markChanged(f);
   return result;
 }
 
@@ -233,6 +233,7 @@ export function SysSyncFile(file: i32, dataOnly: bool): i32 {
     if (dataOnly) store<u32>(input, FUSE_FSYNC_FDATASYNC, FuseFsyncIn.fsync_flags);
     const opcode = f.directory ? FuseOpcode.FSYNCDIR : FuseOpcode.FSYNC;
     status = transact(request, opcode, f.node.nodeid, FuseFsyncIn.sizeof, 0, 0, 0);
+    takeStored(f);
     endCall(request);
   }
   endUse(f);

@@ -1,9 +1,10 @@
 // Maps files as test/fs-map.test.ts asks for by letters, and leaves what the calls return in
 // `results`, 64 bits each.
-import { FUSE_O_RDWR } from "../../drivers/abi/fuse";
 import { kernelParameter, parameterBytes } from "../../kernel/commandline";
-import { SysCloseFile, SysMount, SysOpenFile } from "../../kernel/fs/calls";
+import { SysCloseFile, SysMount, SysOpenFile, SysStatFile } from "../../kernel/fs/calls";
 import { MAP_WRITE, SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
+import { O_RDWR } from "../../kernel/fs/open";
+import { FileStat } from "../../kernel/fs/stat";
 import { SysSyncFile } from "../../kernel/fs/write";
 import { ToroGetMem } from "../../kernel/memory";
 import { Sleep } from "../../kernel/process";
@@ -14,6 +15,7 @@ export { boot, interrupt, run, unfinished } from "./harness";
 export const results: usize = memory.data(64 * 8);
 const SLOT: u32 = 65536;
 const paths: usize = memory.data<u8>([0x2f, 0x66, 0x69, 0x6c, 0x65, 0x2f, 0x73, 0x75, 0x62]);
+const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 const name: usize = memory.data(2);
 let count: u32 = 0;
 let file: i32 = 0;
@@ -56,7 +58,7 @@ function step(letter: u32): i64 {
     case 0x73: // s: map the first slot to store to it
       return map(0, SLOT, MAP_WRITE);
     case 0x68: // h: open the file of the last letter to write it, too
-      file = SysOpenFile(name, 2, FUSE_O_RDWR);
+      file = SysOpenFile(name, 2, O_RDWR);
       return file > 0 ? 0 : file;
     case 0x74: // t: store a word there
       store<u32>(<usize>last, 0x21736579);
@@ -82,6 +84,14 @@ function step(letter: u32): i64 {
       return SysUnmapFile(ToroGetMem(16)) + SysUnmapFile(0) + SysUnmapFile(usize.MAX_VALUE);
     case 0x63: // c: close
       return SysCloseFile(file);
+    case 0x6a: // j: open /file for writing
+      file = SysOpenFile(paths, 5, O_RDWR);
+      return file > 0 ? 0 : file;
+    case 0x69: // i: when /file was written last
+      return SysStatFile(paths, 5, changetype<usize>(stat)) == 0 ? stat.mtimeNs : -1;
+    case 0x65: // e: store 'e' to what is mapped
+      store<u8>(<usize>last, 0x65);
+      return 0;
     case 0x77: // w: let 1100 ms go by, more than attributes may be believed
       Sleep(1100);
       return 0;
