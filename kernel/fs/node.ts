@@ -188,11 +188,15 @@ export function enter(node: Node): void {
   const byName = bucketOf(session.byName, node.hash);
   node.nextByName = changetype<Node>(load<usize>(byName));
   store<usize>(byName, changetype<usize>(node));
-  const byId = idBucketOf(session, node.nodeid);
+  if (node.nodeid != 0) list(node); // names without a file would all be in one chain
+  pushNewest(session, node);
+}
+
+function list(node: Node): void {
+  const byId = idBucketOf(node.session, node.nodeid);
   node.nextById = changetype<Node>(load<usize>(byId));
   store<usize>(byId, changetype<usize>(node));
   node.listed = true;
-  pushNewest(session, node);
 }
 
 /** Its name means something else now, or nothing: the node lives on for who uses it. */
