@@ -9,7 +9,7 @@ import {
   FuseAttrOut,
   FuseOpcode,
 } from "../drivers/abi/fuse.ts";
-import { fileGuests } from "./file-guest.ts";
+import { type FileCall, fileGuests } from "./file-guest.ts";
 import { attributes, entry, FILE, type Request } from "./fs-script.ts";
 import { writableFs } from "./fs-write-script.ts";
 
@@ -92,6 +92,39 @@ test("a name that was believed to be missing is looked up again behind a lie abo
   expect(g.now("SysCreateDir", "/new", 0o755)).toBe(-Errno.EIO);
   there = true;
   expect(typeof g.stat("/new")).toBe("object");
+});
+
+describe("of a directory that", () => {
+  const missing = (request: Request) =>
+    request.opcode === FuseOpcode.LOOKUP && nameIn(request) === "missing"
+      ? { error: 0, payload: entry(0, { validS: 60 }) }
+      : undefined;
+  test.each<[string, FileCall, (string | number)[]]>([
+    ["is removed", "SysRemoveDir", ["/sub"]],
+    ["is moved", "SysRename", ["/sub", "/new", 0]],
+    ["is replaced", "SysRename", ["/file", "/sub", 0]],
+  ])("%s no missing names are kept", async (_, call, args) => {
+    const g = await boot({ device: writableFs(missing) });
+    expect(typeof g.stat("/file")).toBe("object");
+    expect(typeof g.stat("/sub")).toBe("object");
+    const before = Number(g.machine.call("knownNodes"));
+    expect(g.stat("/sub/missing")).toBe(-Errno.ENOENT);
+    expect(g.machine.call("knownNodes")).toBe(before + 1);
+    expect(g.now(call, ...args)).toBe(0);
+    expect(g.machine.call("knownNodes")).toBeLessThan(before);
+  });
+
+  test("could not be removed they are", async () => {
+    const device = writableFs((request) =>
+      request.opcode === FuseOpcode.RMDIR ? { error: -Errno.ENOTEMPTY } : missing(request),
+    );
+    const g = await boot({ device });
+    expect(g.stat("/sub/missing")).toBe(-Errno.ENOENT);
+    const before = g.machine.call("knownNodes");
+    expect(g.now("SysRemoveDir", "/sub")).toBe(-Errno.ENOTEMPTY);
+    expect(g.stat("/sub/missing")).toBe(-Errno.ENOENT);
+    expect(g.machine.call("knownNodes")).toBe(before);
+  });
 });
 
 describe("O_APPEND", () => {

@@ -21,6 +21,7 @@ import {
   Node,
   NO_NODE,
   remove,
+  removeChildren,
   Session,
   typeOf,
 } from "./node";
@@ -234,7 +235,9 @@ function endName(parent: Node, name: usize, bytes: u32, gone: bool): void {
   if (known == NO_NODE) return;
   expire(known);
   known.entryUntilNs = 0;
-  if (gone) remove(known);
+  if (!gone) return;
+  removeChildren(known);
+  remove(known);
 }
 
 /**

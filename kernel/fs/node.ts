@@ -215,6 +215,16 @@ export function remove(node: Node): void {
   dropUnused(node);
 }
 
+/** Removes the names in a directory that no name finds any more. */
+export function removeChildren(directory: Node): void {
+  if (directory.children == 0) return;
+  for (let node = directory.session.oldest; node; ) {
+    const newer = node.newer;
+    if (node.parent == directory) remove(node);
+    node = newer;
+  }
+}
+
 function unlist(node: Node): void {
   if (!node.listed) return;
   const byId = idBucketOf(node.session, node.nodeid);
