@@ -10,7 +10,8 @@ import type { FileChanges, Files } from "../files.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { hostFiles } from "./fs/host-files.ts";
 import { FuseRequest } from "./fs/request.ts";
-import { type FsLimits, FuseServer } from "./fs/server.ts";
+import { FuseServer } from "./fs/server.ts";
+import { type FsLimits, Share } from "./fs/share.ts";
 import type { FsStats } from "./fs/stats.ts";
 import { tellRequest } from "./fs/trace.ts";
 
@@ -50,6 +51,7 @@ export class FsDevice implements VirtioDevice {
   readonly config: Uint8Array;
   readonly stats: FsStats;
   readonly sharedMemory: readonly number[];
+  readonly #share: Share;
   readonly #server: FuseServer;
   readonly #request = new FuseRequest(() => this.#answered());
   #host: DeviceHost | null = null;
@@ -66,8 +68,9 @@ export class FsDevice implements VirtioDevice {
     this.queueNames = ["hiprio", ...requests];
     this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
     this.sharedMemory = windowBytes === 0 ? [] : [windowBytes];
-    this.#server = openServer(options, this.#now);
-    this.stats = this.#server.stats;
+    this.#share = openShare(options, this.#now);
+    this.#server = new FuseServer(this.#share);
+    this.stats = this.#share.stats;
   }
 
   attach(host: DeviceHost): void {
@@ -76,7 +79,7 @@ export class FsDevice implements VirtioDevice {
     const base = host.sharedMemory?.[FS_SHM_WINDOW];
     const bytes = this.sharedMemory[FS_SHM_WINDOW];
     if (base !== undefined && bytes !== undefined) {
-      this.#server.openWindow(host.memory.bytes(base, bytes));
+      this.#share.openWindow(host.memory.bytes(base, bytes));
     }
   }
 
@@ -95,7 +98,7 @@ export class FsDevice implements VirtioDevice {
     this.#kicked = true;
     for (const chain of source) this.#serve(chain);
     this.#kicked = false;
-    this.#server.background.served(sinceNs);
+    this.#share.background.served(sinceNs);
   }
 
   halted(): void {}
@@ -108,7 +111,7 @@ export class FsDevice implements VirtioDevice {
   dispose(): void {
     for (const queue of this.#queues) queue?.detach(); // late answers touch nothing
     this.#queues = [];
-    this.#server.dispose();
+    this.#share.dispose();
   }
 
   readonly #now = (): number => this.#host?.now() ?? 0;
@@ -171,7 +174,7 @@ function configOf(tag: string, requestQueues: number): Uint8Array {
   return config;
 }
 
-function openServer(options: FsOptions, now: () => number): FuseServer {
+function openShare(options: FsOptions, now: () => number): Share {
   const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
   // Sockets need descriptors too.
   const { descriptorsMax = files.descriptorsMax() / 2 } = options;
@@ -185,7 +188,7 @@ function openServer(options: FsOptions, now: () => number): FuseServer {
   };
   const changes = readOnly ? null : changesOf(files);
   try {
-    return new FuseServer(files, changes, directory, attrTimeoutMs, bounded, now);
+    return new Share(files, changes, directory, attrTimeoutMs, bounded, now);
   } catch (error) {
     throw new Error(`fs: cannot share ${directory}: ${(error as Error).message}`);
   }

@@ -23,8 +23,8 @@ import { getU64, putEntry, putOpen } from "./attributes.ts";
 import { inoOf, type Node, typeOf } from "./nodes.ts";
 import { type Change, changing, type Entry } from "./operation.ts";
 import { type FuseRequest, nameFault } from "./request.ts";
-import type { FuseServer } from "./server.ts";
 import { clearSetId, permissionsOf } from "./set-id.ts";
+import type { Share } from "./share.ts";
 import { orUndo, quietly, unmake } from "./undo.ts";
 
 export const CHANGES: readonly Entry[] = [
@@ -54,40 +54,35 @@ function entryName(request: FuseRequest, at: number, parent: Node): Uint8Array |
 }
 
 /** U10: the file is made if it is not there, and opened in any case. */
-function create(
-  changes: FileChanges,
-  server: FuseServer,
-  request: FuseRequest,
-  parent: Node,
-): number {
+function create(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const name = entryName(request, FuseCreateIn.sizeof, parent);
   if (typeof name === "number") return name;
   const flags = request.arguments.getUint32(FuseCreateIn.flags, true);
   const mode = request.arguments.getUint32(FuseCreateIn.mode, true);
-  const made = createNew(changes, server, parent, name, flags, mode);
+  const made = createNew(changes, share, parent, name, flags, mode);
   if (made !== -Errno.EEXIST || (flags & FUSE_O_EXCL) !== 0) {
-    return typeof made === "number" ? made : putCreated(server, request, made.node, made.fh);
+    return typeof made === "number" ? made : putCreated(share, request, made.node, made.fh);
   }
-  const node = server.nodes.lookup(parent, name);
+  const node = share.nodes.lookup(parent, name);
   if (typeof node === "number") return node;
   let opened: number = -Errno.EIO;
   try {
-    opened = openExisting(changes, server, node, flags);
+    opened = openExisting(changes, share, node, flags);
   } finally {
-    if (opened < 0) server.giveBack(node, 1);
+    if (opened < 0) share.giveBack(node, 1);
   }
-  return opened < 0 ? opened : putCreated(server, request, node, opened);
+  return opened < 0 ? opened : putCreated(share, request, node, opened);
 }
 
 function createNew(
   changes: FileChanges,
-  server: FuseServer,
+  share: Share,
   parent: Node,
   name: Uint8Array,
   flags: number,
   mode: number,
 ): { node: Node; fh: number } | number {
-  const { files, nodes, handles } = server;
+  const { files, nodes, handles } = share;
   if (files.peek(parent.inode, name) !== null) return -Errno.EEXIST;
   if (nodes.full) return -Errno.ENFILE;
   if (handles.full) return -Errno.EMFILE;
@@ -95,44 +90,44 @@ function createNew(
   const { descriptor, inode, stat } = changes.create(parent.inode, name, flags, permissions);
   return orUndo(
     () => {
-      setPermissions(changes, server, inode, permissions);
+      setPermissions(changes, share, inode, permissions);
       const node = nodes.adopt(inode, files.stat(inode), parent, name);
       return { node, fh: handles.adopt(node, descriptor, flags).id };
     },
     () => {
       nodes.drop(inode);
       quietly(() => files.close(descriptor));
-      unmake(changes, server, parent, name, stat);
+      unmake(changes, share.files, parent, name, stat);
     },
   );
 }
 
 /** A handle on a file that was there before; or -Errno. */
-function openExisting(changes: FileChanges, server: FuseServer, node: Node, flags: number): number {
-  const handle = server.handles.open(node, false, flags);
+function openExisting(changes: FileChanges, share: Share, node: Node, flags: number): number {
+  const handle = share.handles.open(node, false, flags);
   if (typeof handle === "number") return handle;
   if ((flags & FUSE_O_TRUNC) === 0) return handle.id;
   return orUndo(
     () => {
-      clearSetId(changes, server.files, node);
+      clearSetId(changes, share.files, node);
       changes.resize(node.inode, 0);
-      server.window?.changed(node, 0, Number.POSITIVE_INFINITY);
-      server.nodes.stat = server.files.stat(node.inode);
+      share.window?.changed(node, 0, Number.POSITIVE_INFINITY);
+      share.nodes.stat = share.files.stat(node.inode);
       return handle.id;
     },
-    () => server.handles.release(handle),
+    () => share.handles.release(handle),
   );
 }
 
-function putCreated(server: FuseServer, request: FuseRequest, node: Node, fh: number): number {
-  putEntry(request.reply, 0, node.id, server.nodes.stat, server.validMs);
+function putCreated(share: Share, request: FuseRequest, node: Node, fh: number): number {
+  putEntry(request.reply, 0, node.id, share.nodes.stat, share.validMs);
   return FuseEntryOut.sizeof + putOpen(request.reply, FuseEntryOut.sizeof, fh);
 }
 
 /** The mode was the guest's to choose: what this process masks out is put back. */
 function setPermissions(
   changes: FileChanges,
-  { files }: FuseServer,
+  { files }: Share,
   inode: number,
   permissions: number,
 ): void {
@@ -143,88 +138,68 @@ function setPermissions(
 }
 
 /** Regular files only: there is nothing on this host that a guest should have others of. */
-function mknod(
-  changes: FileChanges,
-  server: FuseServer,
-  request: FuseRequest,
-  parent: Node,
-): number {
+function mknod(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const name = entryName(request, FuseMknodIn.sizeof, parent);
   if (typeof name === "number") return name;
   const mode = request.arguments.getUint32(FuseMknodIn.mode, true);
   const type = mode >> 12;
   if (type !== 0 && type !== FuseType.REG) return -Errno.EPERM;
-  const made = createNew(changes, server, parent, name, 0, mode);
+  const made = createNew(changes, share, parent, name, 0, mode);
   if (typeof made === "number") return made;
-  const handle = server.handles.get(made.fh, made.node.id);
-  if (handle !== undefined) server.handles.release(handle);
-  putEntry(request.reply, 0, made.node.id, server.nodes.stat, server.validMs);
+  const handle = share.handles.get(made.fh, made.node.id);
+  if (handle !== undefined) share.handles.release(handle);
+  putEntry(request.reply, 0, made.node.id, share.nodes.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 
-function mkdir(
-  changes: FileChanges,
-  server: FuseServer,
-  request: FuseRequest,
-  parent: Node,
-): number {
+function mkdir(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const name = entryName(request, FuseMkdirIn.sizeof, parent);
   if (typeof name === "number") return name;
-  if (server.nodes.full) return -Errno.ENFILE;
+  if (share.nodes.full) return -Errno.ENFILE;
   const mode = request.arguments.getUint32(FuseMkdirIn.mode, true);
   const permissions = permissionsOf(mode, FuseType.DIR);
   changes.makeDirectory(parent.inode, name, permissions);
   return orUndo(
     () => {
-      const node = server.nodes.lookup(parent, name);
+      const node = share.nodes.lookup(parent, name);
       if (typeof node === "number") return node;
       return orUndo(
         () => {
-          if (node.type === FuseType.DIR) setPermissions(changes, server, node.inode, permissions);
-          putEntry(request.reply, 0, node.id, server.files.stat(node.inode), server.validMs);
+          if (node.type === FuseType.DIR) setPermissions(changes, share, node.inode, permissions);
+          putEntry(request.reply, 0, node.id, share.files.stat(node.inode), share.validMs);
           return FuseEntryOut.sizeof;
         },
-        () => server.giveBack(node, 1),
+        () => share.giveBack(node, 1),
       );
     },
     () => quietly(() => changes.removeDirectory(parent.inode, name)), // only an empty one goes
   );
 }
 
-function symlink(
-  changes: FileChanges,
-  server: FuseServer,
-  request: FuseRequest,
-  parent: Node,
-): number {
+function symlink(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const strings = request.twoStrings(0);
   if (typeof strings === "number") return strings;
   const [name, target] = strings;
   const fault = nameFault(name);
   if (fault < 0) return fault;
   if (parent.type !== FuseType.DIR) return -Errno.ENOTDIR;
-  if (server.nodes.full) return -Errno.ENFILE;
+  if (share.nodes.full) return -Errno.ENFILE;
   changes.symlink(parent.inode, name, target);
   return orUndo(
-    () => putNamed(server, request, parent, name),
+    () => putNamed(share, request, parent, name),
     () =>
       quietly(() => {
-        const text = server.files.readlink(parent.inode, name);
+        const text = share.files.readlink(parent.inode, name);
         if (Buffer.compare(text, target) === 0) changes.unlink(parent.inode, name);
       }),
   );
 }
 
 /** By name, for an inode alone cannot be linked: where it was seen last it must still be. */
-function link(
-  changes: FileChanges,
-  server: FuseServer,
-  request: FuseRequest,
-  parent: Node,
-): number {
+function link(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const name = entryName(request, FuseLinkIn.sizeof, parent);
   if (typeof name === "number") return name;
-  const { nodes } = server;
+  const { nodes } = share;
   const source = nodes.get(getU64(request.arguments, FuseLinkIn.oldnodeid));
   if (source === undefined) return -Errno.EBADF;
   if (source.type === FuseType.DIR) return -Errno.EPERM;
@@ -233,32 +208,28 @@ function link(
   changes.link(place.parent.inode, place.name, parent.inode, name);
   const made = orUndo(
     () => nodes.lookup(parent, name),
-    () => unmake(changes, server, parent, name, { dev: source.key >> 68n, ino: inoOf(source) }),
+    () =>
+      unmake(changes, share.files, parent, name, { dev: source.key >> 68n, ino: inoOf(source) }),
   );
   if (typeof made === "number") return made;
   if (made !== source) {
-    server.giveBack(made, 1); // a program of the host was faster
+    share.giveBack(made, 1); // a program of the host was faster
     return -Errno.ESTALE;
   }
-  putEntry(request.reply, 0, made.id, nodes.stat, server.validMs);
+  putEntry(request.reply, 0, made.id, nodes.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 
 /** The entry of what has just been made, with a reference for the guest. */
-function putNamed(
-  server: FuseServer,
-  request: FuseRequest,
-  parent: Node,
-  name: Uint8Array,
-): number {
-  const node = server.nodes.lookup(parent, name);
+function putNamed(share: Share, request: FuseRequest, parent: Node, name: Uint8Array): number {
+  const node = share.nodes.lookup(parent, name);
   if (typeof node === "number") return node;
-  putEntry(request.reply, 0, node.id, server.nodes.stat, server.validMs);
+  putEntry(request.reply, 0, node.id, share.nodes.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 
 function remove(how: "unlink" | "removeDirectory"): Change {
-  return (changes, _server, request, parent) => {
+  return (changes, _share, request, parent) => {
     const name = entryName(request, 0, parent);
     if (typeof name === "number") return name;
     changes[how](parent.inode, name);
@@ -267,11 +238,11 @@ function remove(how: "unlink" | "removeDirectory"): Change {
 }
 
 function rename(at: number): Change {
-  return (changes, server, request, parent) => {
-    const move = moveOf(server, request, parent, at);
+  return (changes, share, request, parent) => {
+    const move = moveOf(share, request, parent, at);
     if (typeof move === "number") return move;
     changes.rename(parent.inode, move.name, move.to.inode, move.newName);
-    server.nodes.moved(move.to, move.newName);
+    share.nodes.moved(move.to, move.newName);
     return 0;
   };
 }
@@ -282,13 +253,13 @@ interface Move {
   readonly newName: Uint8Array;
 }
 
-function moveOf(server: FuseServer, request: FuseRequest, parent: Node, at: number): Move | number {
+function moveOf(share: Share, request: FuseRequest, parent: Node, at: number): Move | number {
   const strings = request.twoStrings(at);
   if (typeof strings === "number") return strings;
   const [name, newName] = strings;
   const fault = nameFault(name) || nameFault(newName);
   if (fault < 0) return fault;
-  const to = server.nodes.get(getU64(request.arguments, FuseRenameIn.newdir));
+  const to = share.nodes.get(getU64(request.arguments, FuseRenameIn.newdir));
   if (to === undefined) return -Errno.EBADF;
   if (parent.type !== FuseType.DIR || to.type !== FuseType.DIR) return -Errno.ENOTDIR;
   return { name, to, newName };
@@ -298,18 +269,13 @@ function moveOf(server: FuseServer, request: FuseRequest, parent: Node, at: numb
  * U20. Without renameat2 there is no exchange, and not to replace is a link and an unlink: for
  * files that is as good, since a link never replaces; a directory cannot have two names.
  */
-function rename2(
-  changes: FileChanges,
-  server: FuseServer,
-  request: FuseRequest,
-  parent: Node,
-): number {
+function rename2(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const flags = request.arguments.getUint32(FuseRename2In.flags, true);
-  if (flags === 0) return rename(FuseRename2In.sizeof)(changes, server, request, parent);
+  if (flags === 0) return rename(FuseRename2In.sizeof)(changes, share, request, parent);
   if (flags !== FUSE_RENAME_NOREPLACE) return -Errno.EINVAL;
-  const move = moveOf(server, request, parent, FuseRename2In.sizeof);
+  const move = moveOf(share, request, parent, FuseRename2In.sizeof);
   if (typeof move === "number") return move;
-  const { files, nodes } = server;
+  const { files, nodes } = share;
   const source = files.peek(parent.inode, move.name);
   if (source === null) return -Errno.ENOENT;
   if (files.peek(move.to.inode, move.newName) !== null) return -Errno.EEXIST;
@@ -317,7 +283,7 @@ function rename2(
   changes.link(parent.inode, move.name, move.to.inode, move.newName);
   orUndo(
     () => changes.unlink(parent.inode, move.name),
-    () => unmake(changes, server, move.to, move.newName, source),
+    () => unmake(changes, share.files, move.to, move.newName, source),
   );
   nodes.moved(move.to, move.newName);
   return 0;

@@ -15,8 +15,7 @@ import { errnoOf } from "./errno.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Entry, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
-import type { FuseServer } from "./server.ts";
-import { disarm } from "./set-id.ts";
+import type { Share } from "./share.ts";
 
 const COPIED = FuseWriteOut.sizeof;
 const COPY_IN = FuseCopyFileRangeIn.sizeof;
@@ -37,9 +36,9 @@ function positionIn(input: DataView, at: number, bytes: number): number | null {
 }
 
 /** The host writes straight from the guest's pages. */
-function write(changes: FileChanges, server: FuseServer, request: FuseRequest, node: Node): number {
+function write(changes: FileChanges, share: Share, request: FuseRequest, node: Node): number {
   const { arguments: input, reply } = request;
-  const file = server.handles.get(getU64(input, FuseWriteIn.fh), node.id, false)?.file;
+  const file = share.handles.get(getU64(input, FuseWriteIn.fh), node.id, false)?.file;
   if (file === null || file === undefined) return -Errno.EBADF;
   const size = input.getUint32(FuseWriteIn.size, true);
   if (size > DATA_BYTES_MAX || request.argumentBytes !== FuseWriteIn.sizeof + size) {
@@ -47,16 +46,16 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   }
   const position = positionIn(input, FuseWriteIn.offset, size);
   if (position === null) return -Errno.EFBIG;
-  disarm(changes, server, file);
-  server.window?.writeBack(node);
+  share.disarm(file);
+  share.window?.writeBack(node);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
   // Where the guest can store into the file, too, it would do so between the copy and the write.
-  const waits = server.background.wanted && server.window?.isWritable(node) !== true;
+  const waits = share.background.wanted && share.window?.isWritable(node) !== true;
   if (size > 0 && waits) {
     const bytes = new Uint8Array(size);
     request.chain.copyFrom(start, bytes);
-    server.background.write(changes, request, file, bytes, position, (written) => {
-      server.window?.changed(node, position, position + written);
+    share.background.write(changes, request, file, bytes, position, (written) => {
+      share.window?.changed(node, position, position + written);
       const answer = new DataView(new ArrayBuffer(FuseWriteOut.sizeof));
       putU64(answer, FuseWriteOut.size, written);
       return new Uint8Array(answer.buffer);
@@ -65,8 +64,8 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
   }
   const views = request.chain.readable(start, size);
   const written = size === 0 ? 0 : changes.write(file.descriptor, views, position);
-  server.stats.bytesWritten += written;
-  server.window?.changed(node, position, position + written);
+  share.stats.bytesWritten += written;
+  share.window?.changed(node, position, position + written);
   putU64(reply, FuseWriteOut.size, written);
   return FuseWriteOut.sizeof;
 }
@@ -74,14 +73,14 @@ function write(changes: FileChanges, server: FuseServer, request: FuseRequest, n
 /** As much as one request may move, by a read and a write: fewer bytes than asked for are legal. */
 function copyFileRange(
   changes: FileChanges,
-  server: FuseServer,
+  share: Share,
   request: FuseRequest,
   node: Node,
 ): number {
   const { arguments: input, reply } = request;
-  const target = server.nodes.get(getU64(input, FuseCopyFileRangeIn.nodeid_out));
+  const target = share.nodes.get(getU64(input, FuseCopyFileRangeIn.nodeid_out));
   if (target === undefined) return -Errno.EBADF;
-  const { handles, files } = server;
+  const { handles, files } = share;
   const from = handles.get(getU64(input, FuseCopyFileRangeIn.fh_in), node.id, false)?.file;
   const to = handles.get(getU64(input, FuseCopyFileRangeIn.fh_out), target.id, false)?.file;
   if (!from || !to) return -Errno.EBADF;
@@ -91,23 +90,23 @@ function copyFileRange(
   const position = positionIn(input, FuseCopyFileRangeIn.off_out, length);
   if (source === null || position === null) return -Errno.EFBIG;
   if (from.node === to.node && Math.abs(source - position) < length) return -Errno.EINVAL;
-  disarm(changes, server, to);
-  server.window?.writeBack(node);
-  server.window?.writeBack(target);
+  share.disarm(to);
+  share.window?.writeBack(node);
+  share.window?.writeBack(target);
   const bytes = new Uint8Array(length);
   const got = files.read(from.descriptor, [bytes], source);
   const part = bytes.subarray(0, got);
   const copied = got === 0 ? 0 : changes.write(to.descriptor, [part], position);
-  server.window?.changed(target, position, position + copied);
+  share.window?.changed(target, position, position + copied);
   putU64(reply, 0, copied);
   return COPIED;
 }
 
 /** What waits to be written is in the window; that is all to be done, if there is such a handle. */
-function flush(server: FuseServer, request: FuseRequest, node: Node): number {
+function flush(share: Share, request: FuseRequest, node: Node): number {
   const fh = getU64(request.arguments, FuseFlushIn.fh);
-  if (server.handles.get(fh, node.id, false) === undefined) return -Errno.EBADF;
-  server.window?.writeBack(node);
+  if (share.handles.get(fh, node.id, false) === undefined) return -Errno.EBADF;
+  share.window?.writeBack(node);
   return 0;
 }
 
@@ -116,22 +115,22 @@ function flush(server: FuseServer, request: FuseRequest, node: Node): number {
  * nothing is ever written there is nothing to wait for.
  */
 function fsync(directory: boolean): Serve {
-  return (server, request, node) => {
+  return (share, request, node) => {
     const { arguments: input } = request;
-    const { changes, handles } = server;
+    const { changes, handles } = share;
     const handle = handles.get(getU64(input, FuseFsyncIn.fh), node.id, directory);
     if (handle === undefined) return -Errno.EBADF;
     if (changes === null) return 0;
     const flags = input.getUint32(FuseFsyncIn.fsync_flags, true);
-    server.window?.writeBack(node);
+    share.window?.writeBack(node);
     const { file } = handle;
     if (file !== null) handles.begin(file);
     const answer = request.detach();
-    server.syncs.add({
+    share.syncs.add({
       begin(done) {
         if (file !== null) {
           changes.sync(file.descriptor, (flags & FUSE_FSYNC_FDATASYNC) !== 0, done);
-        } else if (server.nodes.get(node.id) === node) {
+        } else if (share.nodes.get(node.id) === node) {
           changes.syncDirectory(node.inode, done);
         } else {
           throw Object.assign(new Error("forgotten"), { code: "EBADF" }); // its number is another's

@@ -18,8 +18,8 @@ import { getU64 } from "./attributes.ts";
 import type { Node } from "./nodes.ts";
 import { type Entry, reading } from "./operation.ts";
 import type { FuseRequest } from "./request.ts";
-import type { FuseServer } from "./server.ts";
 import { clearSetId } from "./set-id.ts";
+import type { Share } from "./share.ts";
 import { SLOT_BYTES } from "./window.ts";
 
 export const MAPPINGS: readonly Entry[] = [
@@ -33,8 +33,8 @@ const WRITE = 1n << BigInt(FuseSetupmappingFlag.WRITE);
 /** Up to here Node's calls take offsets as numbers. */
 const OFFSET_MAX = 2 ** 52;
 
-function setupMapping(server: FuseServer, request: FuseRequest, node: Node): number {
-  const { window, changes, files } = server;
+function setupMapping(share: Share, request: FuseRequest, node: Node): number {
+  const { window, changes, files } = share;
   const { arguments: input } = request;
   if (window === null) return -Errno.ENOSYS;
   const flags = input.getBigUint64(FuseSetupmappingIn.flags, true);
@@ -52,7 +52,7 @@ function setupMapping(server: FuseServer, request: FuseRequest, node: Node): num
   // Without a handle the host's permissions decide, as they do for Linux, which never has one here.
   if (input.getBigUint64(FuseSetupmappingIn.fh, true) !== ALL_ONES) {
     const fh = getU64(input, FuseSetupmappingIn.fh);
-    const file = server.handles.get(fh, node.id, false)?.file;
+    const file = share.handles.get(fh, node.id, false)?.file;
     if (file === null || file === undefined) return -Errno.EBADF;
     const access = file.flags & FUSE_O_ACCMODE;
     if (access === FUSE_O_WRONLY) return -Errno.EACCES; // a mapping is read in
@@ -64,8 +64,8 @@ function setupMapping(server: FuseServer, request: FuseRequest, node: Node): num
 }
 
 /** All ranges are looked at before the first is removed. The node does not matter. */
-function removeMapping(server: FuseServer, request: FuseRequest): number {
-  const { window } = server;
+function removeMapping(share: Share, request: FuseRequest): number {
+  const { window } = share;
   const { arguments: input } = request;
   if (window === null) return -Errno.ENOSYS;
   const count = input.getUint32(FuseRemovemappingIn.count, true);

@@ -5,15 +5,15 @@ import { Errno } from "../../../drivers/abi/errno.ts";
 import type { FileChanges } from "../../files.ts";
 import type { Node } from "./nodes.ts";
 import type { FuseRequest } from "./request.ts";
-import type { FuseServer } from "./server.ts";
+import type { Share } from "./share.ts";
 
 /** Returns bytes of reply or -Errno; may throw what file calls throw. */
-export type Serve = (server: FuseServer, request: FuseRequest, node: Node) => number;
+export type Serve = (share: Share, request: FuseRequest, node: Node) => number;
 
 /** The same of an operation that changes something, where the guest may. */
 export type Change = (
   changes: FileChanges,
-  server: FuseServer,
+  share: Share,
   request: FuseRequest,
   node: Node,
 ) => number;
@@ -45,8 +45,8 @@ export function changing(
   replyBytes: number,
   change: Change,
 ): Entry {
-  return reading(opcode, argumentBytes, replyBytes, (server, request, node) => {
-    const { changes } = server;
-    return changes === null ? -Errno.EROFS : change(changes, server, request, node);
+  return reading(opcode, argumentBytes, replyBytes, (share, request, node) => {
+    const { changes } = share;
+    return changes === null ? -Errno.EROFS : change(changes, share, request, node);
   });
 }

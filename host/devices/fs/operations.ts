@@ -32,9 +32,9 @@ import { MAPPINGS } from "./mapping.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Operation, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, dotsIn, type FuseRequest, REPLY_BYTES_MAX } from "./request.ts";
-import type { FuseServer } from "./server.ts";
 import { clearSetId } from "./set-id.ts";
 import { SETATTR } from "./setattr.ts";
+import type { Share } from "./share.ts";
 import { orUndo } from "./undo.ts";
 
 /** The end of every file. */
@@ -69,90 +69,90 @@ export const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
 ]);
 
 /** U8: "." and the root's ".." are the node itself; above the root there is nothing. */
-function lookup(server: FuseServer, request: FuseRequest, parent: Node): number {
+function lookup(share: Share, request: FuseRequest, parent: Node): number {
   const name = request.name(0);
   if (typeof name === "number") return name;
   if (parent.type !== FuseType.DIR) return -Errno.ENOTDIR;
-  const { nodes } = server;
+  const { nodes } = share;
   let node: Node;
   let stat = nodes.stat;
   const dots = dotsIn(name);
   if (dots === 0) {
     const found = nodes.lookup(parent, name);
-    if (found === -Errno.ENOENT && server.missingMs > 0) return putNobody(server, request);
+    if (found === -Errno.ENOENT && share.missingMs > 0) return putNobody(share, request);
     if (typeof found === "number") return found;
     node = found;
     stat = nodes.stat;
   } else {
     // Nothing that we know of a directory tells its parent, and no driver of ours is promised one.
     if (dots === 2 && parent.id !== FUSE_ROOT_ID) return -Errno.EINVAL;
-    stat = server.files.stat(parent.inode);
+    stat = share.files.stat(parent.inode);
     node = nodes.reference(parent);
   }
-  putEntry(request.reply, 0, node.id, stat, server.validMs);
+  putEntry(request.reply, 0, node.id, stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 
 /** U17: there is no such name, and that may be believed for a while. */
-function putNobody(server: FuseServer, request: FuseRequest): number {
+function putNobody(share: Share, request: FuseRequest): number {
   const { reply, replyBytes } = request;
   replyBytes.fill(0, 0, FuseEntryOut.sizeof);
-  putValid(reply, FuseEntryOut.entry_valid, FuseEntryOut.entry_valid_nsec, server.missingMs);
+  putValid(reply, FuseEntryOut.entry_valid, FuseEntryOut.entry_valid_nsec, share.missingMs);
   return FuseEntryOut.sizeof;
 }
 
-function getattr(server: FuseServer, request: FuseRequest, node: Node): number {
+function getattr(share: Share, request: FuseRequest, node: Node): number {
   const { arguments: input, reply } = request;
   const flags = input.getUint32(FuseGetattrIn.getattr_flags, true);
   if ((flags & FUSE_GETATTR_FH) !== 0) {
     const fh = getU64(input, FuseGetattrIn.fh);
-    if (server.handles.get(fh, node.id) === undefined) return -Errno.EBADF;
+    if (share.handles.get(fh, node.id) === undefined) return -Errno.EBADF;
   }
-  server.window?.writeBack(node);
-  return putAttributes(reply, server.files.stat(node.inode), server.validMs);
+  share.window?.writeBack(node);
+  return putAttributes(reply, share.files.stat(node.inode), share.validMs);
 }
 
 /**
  * The guest gets the text and resolves it by itself, inside the share; the server never does (W11).
  */
-function readlink(_server: FuseServer, request: FuseRequest, node: Node): number {
+function readlink(_share: Share, request: FuseRequest, node: Node): number {
   if (node.type !== FuseType.LNK) return -Errno.EINVAL;
   if (node.target.length > request.room) return -Errno.EINVAL;
   request.replyBytes.set(node.target);
   return node.target.length;
 }
 
-function open(server: FuseServer, request: FuseRequest, node: Node): number {
-  const { changes, files } = server;
+function open(share: Share, request: FuseRequest, node: Node): number {
+  const { changes, files } = share;
   const flags = request.arguments.getUint32(FuseOpenIn.flags, true);
   const cuts = (flags & FUSE_O_TRUNC) !== 0;
   if (changes === null && (cuts || (flags & FUSE_O_ACCMODE) !== FUSE_O_RDONLY)) {
     return -Errno.EROFS;
   }
-  const handle = server.handles.open(node, false, flags);
+  const handle = share.handles.open(node, false, flags);
   if (typeof handle === "number") return handle;
   if (changes !== null && cuts) {
     orUndo(
       () => {
         clearSetId(changes, files, node);
         changes.resize(node.inode, 0);
-        server.window?.changed(node, 0, EVERYTHING);
+        share.window?.changed(node, 0, EVERYTHING);
       },
-      () => server.handles.release(handle),
+      () => share.handles.release(handle),
     );
   }
   return putOpen(request.reply, 0, handle.id);
 }
 
-function opendir(server: FuseServer, request: FuseRequest, node: Node): number {
-  const handle = server.handles.open(node, true);
+function opendir(share: Share, request: FuseRequest, node: Node): number {
+  const handle = share.handles.open(node, true);
   return typeof handle === "number" ? handle : putOpen(request.reply, 0, handle.id);
 }
 
 /** The host reads straight into the guest's pages, behind the header. */
-function read(server: FuseServer, request: FuseRequest, node: Node): number {
+function read(share: Share, request: FuseRequest, node: Node): number {
   const { arguments: input } = request;
-  const handle = server.handles.get(getU64(input, FuseReadIn.fh), node.id);
+  const handle = share.handles.get(getU64(input, FuseReadIn.fh), node.id);
   if (handle === undefined) return -Errno.EBADF;
   if (handle.file === null) return -Errno.EISDIR;
   const size = input.getUint32(FuseReadIn.size, true);
@@ -164,68 +164,68 @@ function read(server: FuseServer, request: FuseRequest, node: Node): number {
     if (offset > OFFSET_MAX - BigInt(size)) return -Errno.EINVAL;
   }
   if (size === 0) return 0;
-  server.window?.writeBack(node);
-  if (server.background.wanted) {
-    server.background.read(request, handle.file, size, offset);
+  share.window?.writeBack(node);
+  if (share.background.wanted) {
+    share.background.read(request, handle.file, size, offset);
     return 0;
   }
   const views = request.chain.writable(FuseOutHeader.sizeof, size);
   request.inPlace = true;
-  const got = server.files.read(handle.file.descriptor, views, offset);
-  server.stats.bytesRead += got;
+  const got = share.files.read(handle.file.descriptor, views, offset);
+  share.stats.bytesRead += got;
   return got;
 }
 
-function statfs(server: FuseServer, request: FuseRequest, node: Node): number {
+function statfs(share: Share, request: FuseRequest, node: Node): number {
   request.replyBytes.fill(0, 0, FuseStatfsOut.sizeof);
-  putStatfs(request.reply, 0, server.files.statfs(node.inode));
+  putStatfs(request.reply, 0, share.files.statfs(node.inode));
   return FuseStatfsOut.sizeof;
 }
 
 function release(directory: boolean): Serve {
-  return (server, request, node) => {
+  return (share, request, node) => {
     const fh = getU64(request.arguments, FuseReleaseIn.fh);
-    const handle = server.handles.get(fh, node.id, directory);
+    const handle = share.handles.get(fh, node.id, directory);
     if (handle === undefined) return -Errno.EBADF;
-    const status = directory ? 0 : server.writeBack(node);
-    server.handles.release(handle);
-    server.settle(node);
+    const status = directory ? 0 : share.writeBack(node);
+    share.handles.release(handle);
+    share.settle(node);
     return status;
   };
 }
 
 function readdir(plus: boolean): Serve {
-  return (server, request, node) => {
+  return (share, request, node) => {
     const { arguments: input, reply: view, replyBytes: bytes } = request;
-    const handle = server.handles.get(getU64(input, FuseReadIn.fh), node.id, true);
+    const handle = share.handles.get(getU64(input, FuseReadIn.fh), node.id, true);
     if (handle === undefined) return -Errno.EBADF;
     const size = input.getUint32(FuseReadIn.size, true);
     if (size > request.room) return -Errno.EINVAL;
     const cookie = getU64(input, FuseReadIn.offset);
-    if (cookie === 0) server.handles.list(handle);
+    if (cookie === 0) share.handles.list(handle);
     const reply = { bytes, view, capacity: Math.min(size, REPLY_BYTES_MAX) };
-    const validMs = plus ? server.validMs : null;
-    return putEntries(reply, handle, cookie, server.files, server.nodes, validMs);
+    const validMs = plus ? share.validMs : null;
+    return putEntries(reply, handle, cookie, share.files, share.nodes, validMs);
   };
 }
 
-function access(server: FuseServer, request: FuseRequest, node: Node): number {
+function access(share: Share, request: FuseRequest, node: Node): number {
   const mask = request.arguments.getUint32(FuseAccessIn.mask, true);
   if (mask > 7) return -Errno.EINVAL;
-  if ((mask & FUSE_W_OK) !== 0 && server.changes === null) return -Errno.EROFS;
-  server.files.access(node.inode, mask);
+  if ((mask & FUSE_W_OK) !== 0 && share.changes === null) return -Errno.EROFS;
+  share.files.access(node.inode, mask);
   return 0;
 }
 
 /** Holes cannot be seen from here: all is data up to the end, which is a legal answer. */
-function lseek(server: FuseServer, request: FuseRequest, node: Node): number {
+function lseek(share: Share, request: FuseRequest, node: Node): number {
   const { arguments: input, reply } = request;
-  const handle = server.handles.get(getU64(input, FuseLseekIn.fh), node.id, false);
+  const handle = share.handles.get(getU64(input, FuseLseekIn.fh), node.id, false);
   if (handle === undefined) return -Errno.EBADF;
   const whence = input.getUint32(FuseLseekIn.whence, true);
   if (whence !== FUSE_SEEK_DATA && whence !== FUSE_SEEK_HOLE) return -Errno.EINVAL;
   const offset = input.getBigUint64(FuseLseekIn.offset, true);
-  const { size } = server.files.stat(node.inode);
+  const { size } = share.files.stat(node.inode);
   if (offset >= size) return -Errno.ENXIO;
   reply.setBigUint64(FuseLseekOut.offset, whence === FUSE_SEEK_DATA ? offset : size, true);
   return FuseLseekOut.sizeof;

@@ -2,12 +2,11 @@
 // the identity, but between the check and the use a program of the host may swap a directory above
 // for a symbolic link, so this is safe against the guest alone. Linux has ProcFiles.
 import * as fs from "node:fs";
-import { FUSE_O_WRONLY } from "../../../drivers/abi/fuse.ts";
 import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
 import { hostFlags } from "./host-flags.ts";
 import { listNames } from "./list-names.ts";
-import { readAt } from "./read-at.ts";
-import { removeMade, timesOf, writeAt } from "./write-at.ts";
+import { OpenFiles } from "./open-files.ts";
+import { removeMade, timesOf } from "./write-at.ts";
 
 const BIGINT = { bigint: true } as const;
 const STAT = { bigint: true, throwIfNoEntry: false } as const;
@@ -21,12 +20,10 @@ interface Held {
   readonly mode: bigint; // when it was held; its type stays
 }
 
-export class PathFiles implements Files, FileChanges {
+export class PathFiles extends OpenFiles implements Files, FileChanges {
   readonly #held = new Map<number, Held>();
   readonly #numbers = new Map<string, number>(); // by identity: one number for each inode
   #next = 1;
-
-  readonly #isRoot = process.geteuid?.() === 0;
 
   descriptorsMax(): number {
     return 1024;
@@ -102,23 +99,6 @@ export class PathFiles implements Files, FileChanges {
     return descriptor;
   }
 
-  read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number {
-    return readAt(descriptor, views, offset);
-  }
-
-  readLater(
-    descriptor: number,
-    view: Uint8Array,
-    offset: number | bigint,
-    done: (error: Error | null, bytes: number) => void,
-  ): void {
-    fs.read(descriptor, view, 0, view.length, offset, done);
-  }
-
-  close(descriptor: number): void {
-    fs.closeSync(descriptor);
-  }
-
   // ---- changes
 
   create(directory: number, name: Uint8Array, flags: number, mode: number) {
@@ -131,36 +111,6 @@ export class PathFiles implements Files, FileChanges {
     } catch (error) {
       removeMade(descriptor, path);
       throw error;
-    }
-  }
-
-  keepsSetId(): boolean {
-    return this.#isRoot;
-  }
-
-  write(descriptor: number, views: readonly Uint8Array[], offset: number): number {
-    return writeAt(descriptor, views, offset);
-  }
-
-  writeLater(
-    descriptor: number,
-    view: Uint8Array,
-    offset: number,
-    done: (error: Error | null, bytes: number) => void,
-  ): void {
-    fs.write(descriptor, view, 0, view.length, offset, done);
-  }
-
-  truncate(descriptor: number, size: number): void {
-    fs.ftruncateSync(descriptor, size);
-  }
-
-  resize(inode: number, size: number): void {
-    const descriptor = this.open(inode, FUSE_O_WRONLY);
-    try {
-      fs.ftruncateSync(descriptor, size);
-    } finally {
-      fs.closeSync(descriptor);
     }
   }
 
@@ -212,26 +162,8 @@ export class PathFiles implements Files, FileChanges {
     if (stat?.isDirectory()) this.#movedBelow(path, newPath);
   }
 
-  sync(descriptor: number, dataOnly: boolean, done: (error: Error | null) => void): void {
-    if (dataOnly) fs.fdatasync(descriptor, done);
-    else fs.fsync(descriptor, done);
-  }
-
-  syncDirectory(inode: number, done: (error: Error | null) => void): void {
-    const descriptor = fs.openSync(this.#current(inode), O_RDONLY);
-    const end = (error: Error | null) => {
-      try {
-        fs.closeSync(descriptor);
-      } catch (fault) {
-        return done(error ?? (fault as Error));
-      }
-      done(error);
-    };
-    try {
-      fs.fsync(descriptor, end);
-    } catch (error) {
-      end(error as Error);
-    }
+  protected openDirectory(inode: number): number {
+    return fs.openSync(this.#current(inode), O_RDONLY);
   }
 
   #add(path: Buffer, stat: FileStat): number {

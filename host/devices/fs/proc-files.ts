@@ -4,19 +4,16 @@ import * as fs from "node:fs";
 import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
 import { hostFlags } from "./host-flags.ts";
 import { listNames } from "./list-names.ts";
-import { readAt } from "./read-at.ts";
-import { removeMade, timesOf, writeAt } from "./write-at.ts";
+import { OpenFiles } from "./open-files.ts";
+import { removeMade, timesOf } from "./write-at.ts";
 
 const O_PATH = 0o10000000;
-const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } =
-  fs.constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
 const STAT = { bigint: true, throwIfNoEntry: false } as const;
 
-export class ProcFiles implements Files, FileChanges {
+export class ProcFiles extends OpenFiles implements Files, FileChanges {
   /** What /proc/self is, read once: following the link costs a fifth of a lookup. */
   readonly #descriptors = `/proc/${fs.readlinkSync("/proc/self")}/fd/`;
-
-  readonly #isRoot = process.geteuid?.() === 0;
 
   descriptorsMax(): number {
     const match = /^Max open files +(\d+)/m.exec(fs.readFileSync("/proc/self/limits", "utf8"));
@@ -67,24 +64,8 @@ export class ProcFiles implements Files, FileChanges {
   }
 
   open(inode: number, flags: number): number {
+    // Not to wait: whoever has a lease on the file would be asked for it first.
     return fs.openSync(this.#self(inode), hostFlags(flags) | O_NONBLOCK | O_NOCTTY);
-  }
-
-  read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number {
-    return readAt(descriptor, views, offset);
-  }
-
-  readLater(
-    descriptor: number,
-    view: Uint8Array,
-    offset: number | bigint,
-    done: (error: Error | null, bytes: number) => void,
-  ): void {
-    fs.read(descriptor, view, 0, view.length, offset, done);
-  }
-
-  close(descriptor: number): void {
-    fs.closeSync(descriptor);
   }
 
   // ---- changes
@@ -100,37 +81,6 @@ export class ProcFiles implements Files, FileChanges {
       if (inode >= 0) fs.closeSync(inode);
       removeMade(descriptor, this.#child(directory, name));
       throw error;
-    }
-  }
-
-  keepsSetId(): boolean {
-    return this.#isRoot;
-  }
-
-  write(descriptor: number, views: readonly Uint8Array[], offset: number): number {
-    return writeAt(descriptor, views, offset);
-  }
-
-  writeLater(
-    descriptor: number,
-    view: Uint8Array,
-    offset: number,
-    done: (error: Error | null, bytes: number) => void,
-  ): void {
-    fs.write(descriptor, view, 0, view.length, offset, done);
-  }
-
-  truncate(descriptor: number, size: number): void {
-    fs.ftruncateSync(descriptor, size);
-  }
-
-  resize(inode: number, size: number): void {
-    // Whoever has a lease on the file is not waited for.
-    const descriptor = fs.openSync(this.#self(inode), O_WRONLY | O_NONBLOCK | O_NOCTTY);
-    try {
-      fs.ftruncateSync(descriptor, size);
-    } finally {
-      fs.closeSync(descriptor);
     }
   }
 
@@ -171,26 +121,8 @@ export class ProcFiles implements Files, FileChanges {
     fs.renameSync(this.#child(from, name), this.#child(to, newName));
   }
 
-  sync(descriptor: number, dataOnly: boolean, done: (error: Error | null) => void): void {
-    if (dataOnly) fs.fdatasync(descriptor, done);
-    else fs.fsync(descriptor, done);
-  }
-
-  syncDirectory(inode: number, done: (error: Error | null) => void): void {
-    const descriptor = fs.openSync(this.#self(inode), O_RDONLY | O_DIRECTORY);
-    const end = (error: Error | null) => {
-      try {
-        fs.closeSync(descriptor);
-      } catch (fault) {
-        return done(error ?? (fault as Error));
-      }
-      done(error);
-    };
-    try {
-      fs.fsync(descriptor, end);
-    } catch (error) {
-      end(error as Error);
-    }
+  protected openDirectory(inode: number): number {
+    return fs.openSync(this.#self(inode), O_RDONLY | O_DIRECTORY);
   }
 
   #self(inode: number): string {

@@ -3,9 +3,7 @@
 import { FuseType } from "../../../drivers/abi/fuse.ts";
 import { S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP } from "../../../drivers/abi/fuse-write.ts";
 import type { FileChanges, Files } from "../../files.ts";
-import type { OpenFile } from "./handles.ts";
 import type { Node } from "./nodes.ts";
-import type { FuseServer } from "./server.ts";
 
 /** Permission bits that a guest may ask for. */
 export function permissionsOf(mode: number, type: number): number {
@@ -19,16 +17,4 @@ export function clearSetId(changes: FileChanges, files: Files, node: Node): void
   const mode = Number(files.stat(node.inode).mode) & S_IALLUGO;
   const lent = (mode & S_ISUID) | ((mode & S_IXGRP) !== 0 ? mode & S_ISGID : 0);
   if (lent !== 0) changes.chmod(node.inode, mode & ~lent);
-}
-
-/**
- * Set-id bits go when a file is written. Where the host's kernel leaves that to us they are looked
- * for as often as attributes are: only programs of the host can have set them meanwhile.
- */
-export function disarm(changes: FileChanges, server: FuseServer, file: OpenFile): void {
-  if (!changes.keepsSetId()) return;
-  const nowNs = server.now();
-  if (nowNs - file.harmlessNs < server.validMs * 1e6) return;
-  clearSetId(changes, server.files, file.node);
-  file.harmlessNs = nowNs;
 }

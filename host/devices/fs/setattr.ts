@@ -9,8 +9,8 @@ import type { Handle } from "./handles.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Entry } from "./operation.ts";
 import type { FuseRequest } from "./request.ts";
-import type { FuseServer } from "./server.ts";
 import { clearSetId, permissionsOf } from "./set-id.ts";
+import type { Share } from "./share.ts";
 
 export const SETATTR: Entry = changing(
   FuseOpcode.SETATTR,
@@ -21,18 +21,13 @@ export const SETATTR: Entry = changing(
 
 const NS_PER_S = 1_000_000_000n;
 
-function setattr(
-  changes: FileChanges,
-  server: FuseServer,
-  request: FuseRequest,
-  node: Node,
-): number {
+function setattr(changes: FileChanges, share: Share, request: FuseRequest, node: Node): number {
   const input = request.arguments;
   const valid = input.getUint32(FuseSetattrIn.valid, true);
   const has = (bit: FuseSetattrValid) => ((valid >>> bit) & 1) === 1;
   let handle: Handle | undefined;
   if (has(FuseSetattrValid.FH)) {
-    handle = server.handles.get(getU64(input, FuseSetattrIn.fh), node.id);
+    handle = share.handles.get(getU64(input, FuseSetattrIn.fh), node.id);
     if (handle === undefined) return -Errno.EBADF;
   }
   const atime = timeIn(input, FuseSetattrIn.atime, FuseSetattrIn.atimensec);
@@ -42,12 +37,12 @@ function setattr(
   if ((setsAtime && atime === null) || (setsMtime && mtime === null)) return -Errno.EINVAL;
   const size = input.getBigUint64(FuseSetattrIn.size, true);
   if (has(FuseSetattrValid.SIZE)) {
-    const fault = resize(changes, server, node, handle, size);
+    const fault = resize(changes, share, node, handle, size);
     if (fault < 0) return fault;
   }
-  if (has(FuseSetattrValid.KILL_SUIDGID)) clearSetId(changes, server.files, node);
+  if (has(FuseSetattrValid.KILL_SUIDGID)) clearSetId(changes, share.files, node);
   if (has(FuseSetattrValid.UID) || has(FuseSetattrValid.GID)) {
-    clearSetId(changes, server.files, node);
+    clearSetId(changes, share.files, node);
     const ownerAt = (at: number) => {
       const id = input.getUint32(at, true);
       return id === 0xffffffff ? -1 : id;
@@ -61,7 +56,7 @@ function setattr(
     changes.chmod(node.inode, permissionsOf(mode, node.type));
   }
   if (setsAtime || setsMtime) {
-    server.window?.writeBack(node); // or the times would be those of a later writing
+    share.window?.writeBack(node); // or the times would be those of a later writing
     const now = (bit: FuseSetattrValid, time: FileTime) => (has(bit) ? "now" : time);
     changes.setTimes(
       node.inode,
@@ -69,13 +64,13 @@ function setattr(
       setsMtime ? now(FuseSetattrValid.MTIME_NOW, mtime) : null,
     );
   }
-  return putAttributes(request.reply, server.files.stat(node.inode), server.validMs);
+  return putAttributes(request.reply, share.files.stat(node.inode), share.validMs);
 }
 
 /** By the open file where there is one: it may have no name any more (U19). */
 function resize(
   changes: FileChanges,
-  server: FuseServer,
+  share: Share,
   node: Node,
   handle: Handle | undefined,
   size: bigint,
@@ -84,7 +79,7 @@ function resize(
   if (node.type !== FuseType.REG) return -Errno.EINVAL;
   // Node's calls take sizes up to there.
   if (size > BigInt(Number.MAX_SAFE_INTEGER)) return -Errno.EFBIG;
-  const { files, window } = server;
+  const { files, window } = share;
   clearSetId(changes, files, node);
   window?.writeBack(node);
   const before = window === null ? 0 : Number(files.stat(node.inode).size);

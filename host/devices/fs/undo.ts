@@ -1,9 +1,8 @@
 // What is half made when a file call fails is taken back, as far as the host lets us: the guest was
 // told that there is nothing.
-import type { FileChanges, FileStat } from "../../files.ts";
+import type { FileChanges, FileStat, Files } from "../../files.ts";
 import { errnoOf } from "./errno.ts";
 import type { Node } from "./nodes.ts";
-import type { FuseServer } from "./server.ts";
 
 /** What body returns; when it throws, `undo` comes first. */
 export function orUndo<T>(body: () => T, undo: () => void): T {
@@ -27,7 +26,7 @@ export function quietly(body: () => void): void {
 /** Removes an entry that has just been made, if it still is what was made. */
 export function unmake(
   changes: FileChanges,
-  { files }: FuseServer,
+  files: Files,
   parent: Node,
   name: Uint8Array,
   made: Pick<FileStat, "dev" | "ino">,
