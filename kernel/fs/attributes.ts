@@ -2,7 +2,8 @@
 import { Errno } from "../../drivers/abi/errno";
 import { FuseAccessIn, FuseOpcode, FuseStatfsOut } from "../../drivers/abi/fuse";
 import { FuseSetattrIn, FuseSetattrValid } from "../../drivers/abi/fuse-write";
-import { argumentsOf, replyOf, transact } from "../../drivers/fs";
+import { argumentsOf, replyOf } from "../../drivers/fs/driver";
+import { transact } from "../../drivers/fs/transact";
 import { NS_PER_S } from "../clock";
 import { beginUse, endUse, fileOf, isWritable, NO_FILE, sessionOf } from "./file";
 import { Node } from "./node";

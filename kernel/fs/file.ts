@@ -15,7 +15,8 @@ import {
   FuseReadIn,
   FuseReleaseIn,
 } from "../../drivers/abi/fuse";
-import { argumentsOf, FsRequest, post, replyOf, transact } from "../../drivers/fs";
+import { argumentsOf, FsRequest, replyOf } from "../../drivers/fs/driver";
+import { post, transact } from "../../drivers/fs/transact";
 import { nowNs } from "../clock";
 import { HandleTable } from "../handle";
 import { ToroAllocMem, ToroFreeMem } from "../memory";

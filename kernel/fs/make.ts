@@ -1,8 +1,9 @@
 // Making entries of directories, and what the cache of nodes learns from it.
 import { Errno } from "../../drivers/abi/errno";
 import { FuseEntryOut, FuseOpcode } from "../../drivers/abi/fuse";
-import { waitForForgotten } from "../../drivers/forget";
-import { argumentsOf, bufferOf, FsRequest, replyOf, transactVector } from "../../drivers/fs";
+import { argumentsOf, bufferOf, FsRequest, replyOf } from "../../drivers/fs/driver";
+import { waitForForgotten } from "../../drivers/fs/forget";
+import { transactVector } from "../../drivers/fs/transact";
 import { nowNs } from "../clock";
 import {
   dropUnused,

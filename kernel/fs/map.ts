@@ -8,7 +8,8 @@ import {
   FuseSetupmappingIn,
 } from "../../drivers/abi/fuse-window";
 import { FUSE_ROOT_ID, FuseOpcode } from "../../drivers/abi/fuse";
-import { ARGUMENT_BYTES_MAX, argumentsOf, FsRequest, transact } from "../../drivers/fs";
+import { ARGUMENT_BYTES_MAX, argumentsOf, FsRequest } from "../../drivers/fs/driver";
+import { transact } from "../../drivers/fs/transact";
 import { NEVER } from "../clock";
 import { wait, wakeAll } from "../scheduler";
 import { beginUse, believe, endUse, fileOf, NO_FILE, OpenFile, sessionOf } from "./file";

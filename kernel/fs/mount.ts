@@ -1,7 +1,8 @@
 // Where file systems are mounted: at "/" and below it; the longest prefix of a path wins.
 import { Errno } from "../../drivers/abi/errno";
 import { FS_TAG_BYTES_MAX } from "../../drivers/abi/fuse";
-import { findFsDriver, FsDriver } from "../../drivers/fs";
+import { findFsDriver } from "../../drivers/fs";
+import { FsDriver } from "../../drivers/fs/driver";
 import { ToroFreeMem, ToroGetMem } from "../memory";
 import { unshield } from "../scheduler";
 import { beginCall, endCall, protect } from "./request";

@@ -9,7 +9,8 @@ import {
   FuseRename2In,
   FuseRenameIn,
 } from "../../drivers/abi/fuse-write";
-import { argumentsOf, FsRequest, transact } from "../../drivers/fs";
+import { argumentsOf, FsRequest } from "../../drivers/fs/driver";
+import { transact } from "../../drivers/fs/transact";
 import { ToroFreeMem, ToroGetMem } from "../memory";
 import { makeEntry, putName } from "./make";
 import {

@@ -2,8 +2,8 @@
 // bounded size. What was not used for the longest time is forgotten, on the server too. A name
 // without a file is a node with nodeid 0.
 import { FUSE_ROOT_ID, FuseType } from "../../drivers/abi/fuse";
-import { forget, Forgotten } from "../../drivers/forget";
-import { FsDriver } from "../../drivers/fs";
+import { Forgotten, FsDriver } from "../../drivers/fs/driver";
+import { forget } from "../../drivers/fs/forgotten";
 import { NEVER } from "../clock";
 import { ToroAllocMem, ToroFreeMem } from "../memory";
 import { FileStat } from "./stat";

@@ -19,7 +19,7 @@ import {
   FuseType,
 } from "../../drivers/abi/fuse";
 import { FuseCreateIn } from "../../drivers/abi/fuse-write";
-import { FsRequest, replyOf } from "../../drivers/fs";
+import { FsRequest, replyOf } from "../../drivers/fs/driver";
 import { isKilled } from "../scheduler";
 import {
   abandonFile,

@@ -1,6 +1,6 @@
 // How a call on a path begins: from the mounts to where its node, or its last name, is.
 import { Errno } from "../../drivers/abi/errno";
-import { FsRequest } from "../../drivers/fs";
+import { FsRequest } from "../../drivers/fs/driver";
 import { findMount, Place } from "./mount";
 import { beginCall, callError, endCall } from "./request";
 import { PATH_BYTES_MAX, Walk, walk } from "./walk";

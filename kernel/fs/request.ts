@@ -1,9 +1,10 @@
 // A call that has to ask the server: from beginCall to endCall its thread has a request, and cannot
 // be killed, since the device may write to its buffers and replies carry references to be counted.
 import { Errno } from "../../drivers/abi/errno";
-import { sendForgotten } from "../../drivers/forget";
-import { FsRequest, isInFlight } from "../../drivers/fs";
-import { acquireRequest, acquireSlowRequest, releaseRequest } from "../../drivers/fs-requests";
+import { FsRequest } from "../../drivers/fs/driver";
+import { sendForgotten } from "../../drivers/fs/forget";
+import { acquireRequest, acquireSlowRequest, releaseRequest } from "../../drivers/fs/requests";
+import { isInFlight } from "../../drivers/fs/transact";
 import { ToroFreeMem } from "../memory";
 import { NO_THREAD } from "../thread";
 import { self, shield, unshield } from "../scheduler";

@@ -19,8 +19,9 @@ import {
   FuseType,
 } from "../../drivers/abi/fuse";
 import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../drivers/abi/fuse-window";
-import { sendForgotten, waitForForgotten } from "../../drivers/forget";
-import { argumentsOf, FsRequest, replyOf, transact } from "../../drivers/fs";
+import { argumentsOf, FsRequest, replyOf } from "../../drivers/fs/driver";
+import { sendForgotten, waitForForgotten } from "../../drivers/fs/forget";
+import { transact } from "../../drivers/fs/transact";
 import { NEVER, nowNs, NS_PER_S } from "../clock";
 import { ToroFreeMem, ToroGetMem } from "../memory";
 import {

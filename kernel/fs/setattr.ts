@@ -2,7 +2,8 @@
 import { Errno } from "../../drivers/abi/errno";
 import { FuseAttrOut, FuseOpcode, FuseType } from "../../drivers/abi/fuse";
 import { FuseSetattrIn, FuseSetattrValid } from "../../drivers/abi/fuse-write";
-import { argumentsOf, FsRequest, transact } from "../../drivers/fs";
+import { argumentsOf, FsRequest } from "../../drivers/fs/driver";
+import { transact } from "../../drivers/fs/transact";
 import { nowNs } from "../clock";
 import { expire, isDirectory, Node, typeOf } from "./node";
 import { takeAttributes } from "./session";

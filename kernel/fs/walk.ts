@@ -3,7 +3,7 @@
 // server.
 import { Errno } from "../../drivers/abi/errno";
 import { FUSE_NAME_BYTES_MAX, FuseType } from "../../drivers/abi/fuse";
-import { FsRequest } from "../../drivers/fs";
+import { FsRequest } from "../../drivers/fs/driver";
 import { ToroGetMem } from "../memory";
 import {
   findChild,

@@ -8,14 +8,8 @@ import {
   FuseWriteIn,
   FuseWriteOut,
 } from "../../drivers/abi/fuse-write";
-import {
-  argumentsOf,
-  bufferOf,
-  FsRequest,
-  replyOf,
-  transact,
-  transactVector,
-} from "../../drivers/fs";
+import { argumentsOf, bufferOf, FsRequest, replyOf } from "../../drivers/fs/driver";
+import { transact, transactVector } from "../../drivers/fs/transact";
 import { IoVec, VECTOR_MAX } from "../iovec";
 import {
   appends,

@@ -1,7 +1,8 @@
 // What the tests of the file calls stand on: names as bytes, the calls by name, and patterns. The
 // directory that they expect is made by test/files.test.ts.
 import { FuseType } from "../../drivers/abi/fuse";
-import { findFsDriver, FsDriver } from "../../drivers/fs";
+import { findFsDriver } from "../../drivers/fs";
+import { FsDriver } from "../../drivers/fs/driver";
 import {
   SEEK_SET,
   SysMount,

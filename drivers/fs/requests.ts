@@ -1,16 +1,9 @@
-// The virtio-fs driver's requests: a pool of bounded size, and who may have one.
-import { NEVER, nowNs } from "../kernel/clock";
-import { ToroAllocMem } from "../kernel/memory";
-import { wait, wakeSome } from "../kernel/scheduler";
-import {
-  drain,
-  FsDriver,
-  FsRequest,
-  giveUp,
-  REQUEST_BYTES,
-  RequestState,
-  TIMEOUT_NS,
-} from "./fs";
+// Who may have a request of the virtio-fs driver, and who waits for one.
+import { NEVER, nowNs } from "../../kernel/clock";
+import { wait, wakeSome } from "../../kernel/scheduler";
+import { FsDriver, FsRequest, RequestState, TIMEOUT_NS } from "./driver";
+import { isOwed, makeRequest, recycle, requestAt } from "./pool";
+import { drain, giveUp } from "./replies";
 
 /**
  * Takes a request out of the pool, waiting for one while all are busy. Yields. Null: the device has
@@ -65,27 +58,9 @@ function isOverdue(driver: FsDriver): bool {
   return driver.hiprio.inFlight != 0;
 }
 
-export function requestAt(driver: FsDriver, i: u32): FsRequest {
-  return changetype<FsRequest>(load<usize>(driver.requests + i * sizeof<usize>()));
-}
-
-/** Has the device got it, whether or not somebody waits? */
-export function isOwed(request: FsRequest): bool {
-  return request.state == RequestState.InFlight || request.state == RequestState.Detached;
-}
-
 function endSlow(driver: FsDriver): void {
   driver.slow--;
   wakeSome(driver.slowSpace, 1);
-}
-
-function makeRequest(driver: FsDriver): FsRequest | null {
-  if (driver.allocated == driver.requestsMax) return null;
-  const request = changetype<FsRequest>(ToroAllocMem(REQUEST_BYTES));
-  if (changetype<usize>(request) == 0) return null;
-  request.driver = driver;
-  store<usize>(driver.requests + driver.allocated++ * sizeof<usize>(), changetype<usize>(request));
-  return request;
 }
 
 /** Gives a request back; one that is in flight goes to the pool when the device has answered it. */
@@ -96,12 +71,4 @@ export function releaseRequest(request: FsRequest): void {
   }
   if (request.state == RequestState.InFlight) request.state = RequestState.Detached;
   else recycle(request);
-}
-
-export function recycle(request: FsRequest): void {
-  const driver = request.driver;
-  request.state = RequestState.Free;
-  request.next = driver.firstFree;
-  driver.firstFree = request;
-  wakeSome(driver.space, 1);
 }

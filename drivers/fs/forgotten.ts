@@ -1,25 +1,12 @@
-// FORGET, the virtio-fs driver's other half: nodes that the server may forget go out in batches on
-// the high-priority queue, which carries nothing else (F7). What finds no room there waits in a
-// list.
-import { Errno } from "./abi/errno";
-import { FuseBatchForgetIn, FuseForgetOne, FuseInHeader, FuseOpcode } from "./abi/fuse";
-import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
-import { drain, FsDriver, putHeader } from "./fs";
-import { waitForProgress } from "./fs-requests";
+// Nodes that the server may forget: a list of them, and the buffers in which they are told.
+import { Errno } from "../abi/errno";
+import { FuseBatchForgetIn, FuseForgetOne, FuseInHeader, FuseOpcode } from "../abi/fuse";
+import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
+import { Forgotten, FsDriver, putHeader } from "./driver";
 
 /** BATCH_FORGETs in flight, and what each of them can carry. */
 export const BATCHES_MAX: u32 = 4;
 const BATCH_RECORDS: u32 = 64;
-/** Forgotten nodes that may wait for a batch; whoever would make more waits. */
-const FORGOTTEN_MAX: u32 = 256;
-
-/** A node that the server may forget: the head of the kernel's own record of it. */
-@unmanaged
-export class Forgotten {
-  nextForgotten: Forgotten | null;
-  nodeid: u64;
-  lookups: u64; // references to give back
-}
 
 export function allocateBatches(driver: FsDriver): i32 {
   const bytes: usize =
@@ -59,24 +46,8 @@ export function dropForgotten(driver: FsDriver): void {
   while (driver.forgotten != 0) ToroFreeMem(changetype<usize>(popForgotten(driver)));
 }
 
-/** Sends what was forgotten, as far as the queue has room; the rest follows. Does not yield. */
-export function sendForgotten(driver: FsDriver): void {
-  while (driver.forgotten != 0 && !driver.device.failed && driver.freeBatches != 0) {
-    const batch = driver.freeBatches;
-    driver.freeBatches = load<usize>(batch);
-    const bytes = fillBatch(driver, batch);
-    const hiprio = driver.hiprio;
-    hiprio.begin(1);
-    hiprio.readable(batch, bytes);
-    hiprio.add(batch);
-    hiprio.kick();
-    drain(driver);
-    if (hiprio.inFlight != 0 && hiprio.enableInterrupts()) drain(driver);
-  }
-}
-
 /** Moves forgotten nodes into a request; returns its bytes. */
-function fillBatch(driver: FsDriver, batch: usize): u32 {
+export function fillBatch(driver: FsDriver, batch: usize): u32 {
   const count = min(driver.forgotten, BATCH_RECORDS);
   const bytes =
     <u32>FuseInHeader.sizeof + FuseBatchForgetIn.sizeof + count * FuseForgetOne.sizeof;
@@ -96,12 +67,4 @@ function fillBatch(driver: FsDriver, batch: usize): u32 {
 export function freeBatch(driver: FsDriver, batch: usize): void {
   store<usize>(batch, driver.freeBatches);
   driver.freeBatches = batch;
-}
-
-/** Waits while too many nodes wait to be forgotten. Yields. */
-export function waitForForgotten(driver: FsDriver): void {
-  while (driver.forgotten > FORGOTTEN_MAX && !driver.device.failed) {
-    sendForgotten(driver);
-    if (driver.forgotten > FORGOTTEN_MAX) waitForProgress(driver);
-  }
 }

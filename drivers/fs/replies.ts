@@ -1,0 +1,70 @@
+// What the virtio-fs device has answered, which is checked before anybody believes it, and the end
+// of one that answers nonsense or nothing.
+import { ERRNO_MAX, Errno } from "../abi/errno";
+import { FuseOutHeader } from "../abi/fuse";
+import { nowNs } from "../../kernel/clock";
+import { wakeAll, wakeSome } from "../../kernel/scheduler";
+import { FsDriver, FsRequest, replyHeaderOf, RequestState, waiterOf } from "./driver";
+import { dropForgotten, freeBatch } from "./forgotten";
+import { isOwed, recycle, requestAt } from "./pool";
+import { queueAt } from "./queues";
+
+/** Takes what the device has used, from all queues. Does not yield. */
+export function drain(driver: FsDriver): void {
+  for (let i: u32 = 0; i < driver.queueCount; i++) {
+    const queue = queueAt(driver, i);
+    for (let token = queue.take(); token != 0; token = queue.take()) {
+      const request = changetype<FsRequest>(token);
+      driver.progressNs = nowNs();
+      request.result = checkReply(request, queue.usedBytes);
+      settle(request);
+    }
+  }
+  const hiprio = driver.hiprio;
+  for (let batch = hiprio.take(); batch != 0; batch = hiprio.take()) {
+    driver.progressNs = nowNs();
+    freeBatch(driver, batch);
+    wakeSome(driver.space, u32.MAX_VALUE);
+  }
+  if (driver.device.failed) abandon(driver);
+}
+
+/** The reply's bytes behind its header, or -Errno. What it says about itself must be the truth. */
+function checkReply(request: FsRequest, usedBytes: u32): i32 {
+  const header = replyHeaderOf(request);
+  if (usedBytes < <u32>FuseOutHeader.sizeof) return -Errno.EIO;
+  if (load<u32>(header, FuseOutHeader.len) != usedBytes) return -Errno.EIO;
+  if (load<u64>(header, FuseOutHeader.unique) != request.unique) return -Errno.EIO;
+  const bytes = usedBytes - <u32>FuseOutHeader.sizeof;
+  const error = load<i32>(header, FuseOutHeader.error);
+  if (error != 0) return error > 0 || error < -ERRNO_MAX || bytes != 0 ? -Errno.EIO : error;
+  if (request.dataBytes != 0 ? bytes > request.dataBytes : bytes != request.replyBytes) {
+    return -Errno.EIO;
+  }
+  return bytes;
+}
+
+function settle(request: FsRequest): void {
+  if (request.state == RequestState.Detached) return recycle(request);
+  request.state = RequestState.Done;
+  wakeAll(waiterOf(request));
+}
+
+/** The device answers no more. After its reset it touches no buffer. */
+export function giveUp(driver: FsDriver): void {
+  driver.device.fail();
+  abandon(driver);
+}
+
+/** Ends all that a failed device had. */
+function abandon(driver: FsDriver): void {
+  for (let i: u32 = 0; i < driver.allocated; i++) {
+    const request = requestAt(driver, i);
+    if (!isOwed(request)) continue;
+    request.result = -Errno.EIO;
+    settle(request);
+  }
+  dropForgotten(driver);
+  wakeSome(driver.space, u32.MAX_VALUE);
+  wakeSome(driver.slowSpace, u32.MAX_VALUE);
+}
