@@ -1,5 +1,5 @@
-// virtio-fs driver (virtio 5.11): carries FUSE requests to the device, on several queues, and checks
-// every reply before anybody believes it. Here devices are brought up, found and listened to.
+// virtio-fs driver (virtio 5.11): carries FUSE requests to the device by several queues, and checks
+// every reply before it is believed. Here devices are brought up, found and listened to.
 import { Errno } from "./abi/errno";
 import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig } from "./abi/fuse";
 import { INTERRUPT_CONFIG_CHANGE } from "./abi/virtio";

@@ -16,8 +16,8 @@ import { pattern } from "./socket-guest.ts";
 const MB = 1_000_000;
 /** The device copies so much of a connection until it reads in place. */
 const SWITCH_BYTES = 65536;
-/** rx-zerocopy looks at the first byte, to know a client from a probe. */
-const PEEKED = 1;
+/** rx-zerocopy looks at the first byte, if it is there by then, to know a client from a probe. */
+const PEEKED = [0, 1];
 
 const machines: Machine[] = [];
 afterEach(() => {
@@ -91,7 +91,7 @@ async function receive(setup: Omit<Setup, "app" | "guestPort">, bytes: number) {
 test("loans with in-place receive copy nothing, neither in the guest nor on the host", async () => {
   const parameters = "mode=rx zerocopy=1 vsock.rx_copybreak=0";
   const { guest, host } = await receive({ parameters, receive: "in-place" }, 8 * MB);
-  expect(guestCopies(guest)).toBe(PEEKED);
+  expect(PEEKED).toContain(guestCopies(guest));
   expect(guest.loaned).toBe(8 * MB);
   expect(host.copiedToGuest).toBe(0);
   expect(host.bytesInPlace).toBe(8 * MB);
@@ -101,14 +101,14 @@ test("the area of the RFC shows what the device has put into its own pages, unco
   const parameters = "mode=rx zerocopy=area vsock.rx_buffers=large vsock.rx_copybreak=0";
   const { guest, host } = await receive({ parameters, receive: "in-place" }, 8 * MB);
   expect(guest.loaned).toBe(8 * MB);
-  expect(guestCopies(guest)).toBe(PEEKED);
+  expect(PEEKED).toContain(guestCopies(guest));
   expect(host.copiedToGuest).toBe(0);
 });
 
 test("of an adaptive connection the bytes before the switch are copied once, on the host", async () => {
   const parameters = "mode=rx zerocopy=1 vsock.rx_copybreak=0";
   const { guest, host } = await receive({ parameters }, 8 * MB);
-  expect(guestCopies(guest)).toBe(PEEKED);
+  expect(PEEKED).toContain(guestCopies(guest));
   expect(host.copiedToGuest).toBeGreaterThan(0);
   expect(host.copiedToGuest).toBeLessThanOrEqual(2 * SWITCH_BYTES);
   expect(host.bytesInPlace).toBe(8 * MB - host.copiedToGuest);
@@ -116,7 +116,7 @@ test("of an adaptive connection the bytes before the switch are copied once, on 
 
 test("receiving by copies is one copy a byte in the guest, and one on the host with chunks", async () => {
   const { guest, host } = await receive({ parameters: "mode=rx", receive: "data" }, 4 * MB);
-  expect(guest.socketToUser).toBe(4 * MB + PEEKED);
+  expect(PEEKED).toContain(guest.socketToUser - 4 * MB);
   expect(guest.loaned).toBe(0);
   expect(host.copiedToGuest).toBe(4 * MB);
   expect(host.bytesInPlace).toBe(0);
