@@ -197,6 +197,8 @@ describe("exit codes", () => {
   test("an image that is missing or none: 2 and one line", async () => {
     const missing = await start("run", image("missing")).end;
     expect(missing).toMatchObject({ code: 2, err: expect.stringContaining("no such file") });
+    const unbuilt = await start("run", "apps/missing").end;
+    expect(unbuilt).toMatchObject({ code: 2, err: expect.stringContaining("npm run build") });
     const text = await start("run", image("text")).end;
     expect(text.code).toBe(2);
     expect(text.err).toMatch(/^torito: image: not a WebAssembly module.*\n$/);

@@ -86,8 +86,8 @@ async function runMachine(command: Command, log: Log): Promise<number> {
 function readImage(app: string) {
   const path = app.endsWith(".wasm") ? app : `${ROOT}build/${basename(resolve(app))}.wasm`;
   if (!existsSync(path)) {
-    const reason = path === app ? "no such file" : `there is no image ${path}; is it built?`;
-    throw new CliError(`${app}: ${reason}`);
+    const unbuilt = `there is no image ${path}; "npm run build" makes all that are here`;
+    throw new CliError(`${app}: ${path === app ? "no such file" : unbuilt}`);
   }
   const map = `${path}.map`;
   try {
