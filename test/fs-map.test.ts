@@ -10,6 +10,7 @@ import { ManualClock } from "../host/clock.ts";
 import { FsDevice, type FsOptions } from "../host/devices/fs.ts";
 import { Machine } from "../host/machine.ts";
 import { makeFolder, removeFolders } from "./appliance.ts";
+import { frozenFiles } from "./fs-frozen-files.ts";
 import { type Answer, entry, init, type Request, ScriptedFs } from "./fs-script.ts";
 import { collectHits, compileGuest } from "./guest.ts";
 
@@ -29,13 +30,15 @@ interface Run {
   /** Does something on the host while the guest is asleep (the letter w). */
   meanwhile?: () => void;
   other?: string;
+  /** What the clock shows at boot, both of them. */
+  startNs?: number;
   /** In place of what a register of the device says. */
   lie?: (offset: number, value: number) => number;
 }
 
 /** Runs the calls `ops` of the guest; returns their results and the device's requests by name. */
 async function run(ops: string, device: FsDevice | ScriptedFs, options: Run = {}) {
-  const clock = new ManualClock();
+  const clock = new ManualClock(options.startNs);
   const requests: string[] = [];
   const machine = await Machine.create({
     image: image.module,
@@ -153,6 +156,24 @@ describe("the real device", () => {
     const changed = Buffer.from("new!").readUInt32LE();
     expect(results).toEqual([0, 0, RAM, 0, 0, RAM + SLOT, changed, word("A")]);
     expect(times("SETUPMAPPING")).toBe(2);
+  });
+
+  test.each([
+    ["just now", 0, 2],
+    ["99 ms ago", -99, 2],
+    ["in a moment, by a clock that goes before", 99, 2],
+    ["100 ms ago", -100, 1],
+    ["in the future, by a clock that is wrong", 10_000, 1],
+  ])("a file whose ctime is %s", async (_, ms, mapped) => {
+    // All changes leave the same times: only those in the tick of the ctime do so on a host.
+    const files = frozenFiles(BigInt(10_000 + ms) * 1_000_000n);
+    const { results, times } = await run("mA1rw1rw1r", real(4, { files }), {
+      startNs: 10e9,
+      meanwhile: () => nodefs.writeFileSync(`${site}/A`, "new!".repeat((5 * SLOT) / 4)),
+    });
+    const seen = mapped === 1 ? word("A") : Buffer.from("new!").readUInt32LE();
+    expect([results[3], results[6], results[9]]).toEqual([word("A"), seen, seen]);
+    expect(times("SETUPMAPPING")).toBe(mapped);
   });
 
   test("a file that was mapped to store to it is mapped anew as well, once nobody uses that", async () => {

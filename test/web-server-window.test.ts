@@ -2,11 +2,13 @@
 import { writeFileSync } from "node:fs";
 import net from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { FsDevice } from "../host/devices/fs.ts";
+import { type Clock, systemClock } from "../host/clock.ts";
+import { FsDevice, type FsOptions } from "../host/devices/fs.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
 import { Machine } from "../host/machine.ts";
 import { compile } from "../tools/compile.mjs";
 import { makeFolder, removeFolders, until } from "./appliance.ts";
+import { frozenFiles } from "./fs-frozen-files.ts";
 
 const { wasm } = await compile("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
@@ -19,14 +21,22 @@ afterEach(() => {
   removeFolders();
 });
 
-async function serve(windowBytes: number, attrTimeoutMs = 1000) {
+interface Options extends Partial<FsOptions> {
+  clock?: Clock;
+}
+
+/** Files are older than a moment, if the guest is asked: their times can be told apart. */
+const later: Clock = { ...systemClock, realtime: () => systemClock.realtime() + 1_000_000_000n };
+
+async function serve(windowBytes: number, { clock = later, ...options }: Options = {}) {
   const site = makeFolder();
   const requests: string[] = [];
   const vsock = new VsockDevice({ cid: 3 });
-  const fs = new FsDevice({ directory: site, tag: "site", windowBytes, attrTimeoutMs });
+  const fs = new FsDevice({ directory: site, tag: "site", windowBytes, ...options });
   const machine = await Machine.create({
     image,
     devices: [vsock, fs],
+    clock,
     trace: ({ name, args }) => {
       if (args?.nodeid !== undefined) requests.push(name);
     },
@@ -102,7 +112,7 @@ test("small files are read into the heap, large ones are streamed, and without a
 });
 
 test("a change on the host shows when the attributes may be believed no more, and is mapped anew", async () => {
-  const { port, write, times } = await serve(64 * SLOT, 50);
+  const { port, write, times } = await serve(64 * SLOT, { attrTimeoutMs: 50 });
   write("file", "a", 133_000);
   expect(summary(await fetchBody(port, "/file"))).toBe("a 133000");
   write("file", "b", 140_000);
@@ -114,7 +124,7 @@ test("a change on the host shows when the attributes may be believed no more, an
   });
   expect(times("SETUPMAPPING")).toBe(2);
   expect(times("READ")).toBe(0);
-  const eager = await serve(64 * SLOT, 0);
+  const eager = await serve(64 * SLOT, { attrTimeoutMs: 0 });
   for (const [letter, bytes] of [
     ["x", 70_000],
     ["y", 69_999],
@@ -124,6 +134,31 @@ test("a change on the host shows when the attributes may be believed no more, an
     expect(summary(await fetchBody(eager.port, "/file"))).toBe(`${letter} ${bytes}`);
   }
 });
+
+test.each([
+  ["heap", 1000],
+  ["window", 133_000],
+])(
+  "a file in the %s that has changed in the tick of its ctime is served anew, once",
+  async (_, bytes) => {
+    let ms = 0;
+    const now = () => ms * 1e6;
+    const clock = { ...systemClock, now, realtime: () => BigInt(now()) };
+    const files = frozenFiles(0n); // whatever is written, they look the same
+    const { port, write, times } = await serve(64 * SLOT, { attrTimeoutMs: 0, clock, files });
+    const get = async () => (await fetchBody(port, "/file"))[0];
+    const loads = () => times("READ") + times("SETUPMAPPING");
+    write("file", "a", bytes);
+    expect([await get(), loads()]).toEqual(["a", 1]);
+    write("file", "b", bytes);
+    ms = 99;
+    expect([await get(), loads()]).toEqual(["a", 1]);
+    ms = 100;
+    expect([await get(), await get(), loads()]).toEqual(["b", "b", 2]);
+    ms = 100_000;
+    expect([await get(), loads()]).toEqual(["b", 2]);
+  },
+);
 
 test("a site that is larger than the window is served from it all the same, the newest files", async () => {
   const { port, write, times, blocks } = await serve(4 * SLOT);
@@ -147,7 +182,7 @@ test("a site that is larger than the window is served from it all the same, the 
 });
 
 test("a transfer in flight ends as it began: old bytes, though the file has changed", async () => {
-  const { port, write, times, threads } = await serve(64 * SLOT, 0);
+  const { port, write, times, threads } = await serve(64 * SLOT, { attrTimeoutMs: 0 });
   const bytes = 4096 * KIB; // all of the window
   write("file", "a", bytes);
   const slow = ask(port, "/file");
@@ -168,7 +203,7 @@ test("a transfer in flight ends as it began: old bytes, though the file has chan
 });
 
 test("when transfers in flight hold all of the window, other files are read as ever", async () => {
-  const { port, write, times, threads } = await serve(64 * SLOT, 0);
+  const { port, write, times, threads } = await serve(64 * SLOT, { attrTimeoutMs: 0 });
   const bytes = 4096 * KIB;
   write("large", "a", bytes);
   write("other", "o", 133_000);

@@ -1,10 +1,11 @@
 // Files in memory, with the part of their response head that does not change. An entry is used only
 // as long as the file system says that the file is the same; its bytes go to the socket as they
 // are, out of the window that the file system has in shared memory, or out of the heap.
+import { nowNs } from "../../kernel/clock";
 import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
 import { SysCloseFile, SysOpenFile, SysReadFile, SysStatOpenFile } from "../../kernel/fs/calls";
 import { SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
-import { FileStat } from "../../kernel/fs/stat";
+import { believedUntil, FileStat } from "../../kernel/fs/stat";
 import { Errno } from "../../drivers/abi/errno";
 import { isSame } from "./text";
 
@@ -35,6 +36,7 @@ export class Entry {
   size: u64;
   mtimeNs: i64;
   ctimeNs: i64;
+  believedUntilNs: u64; // see believedUntil()
 }
 
 const NONE: Entry = changetype<Entry>(0);
@@ -88,11 +90,13 @@ function isOf(entry: Entry, stat: FileStat): bool {
   );
 }
 
-/** The entry of `path` if it still is the file that `stat` describes; null otherwise. */
+/**
+ * The entry of `path` if it is known to be the file that `stat` describes still; null otherwise.
+ */
 export function lookUp(path: usize, bytes: u32, stat: FileStat): Entry | null {
   const entry = find(path, bytes);
   if (entry == NONE) return null;
-  if (!isOf(entry, stat)) {
+  if (!isOf(entry, stat) || entry.believedUntilNs <= nowNs()) {
     drop(entry);
     return null;
   }
@@ -203,6 +207,7 @@ function allocate(path: usize, bytes: u32, stat: FileStat): Entry | null {
   entry.size = stat.size;
   entry.mtimeNs = stat.mtimeNs;
   entry.ctimeNs = stat.ctimeNs;
+  entry.believedUntilNs = believedUntil(stat.ctimeNs);
   return entry;
 }
 

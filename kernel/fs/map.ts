@@ -16,6 +16,7 @@ import { beginUse, believe, endUse, fileOf, NO_FILE, OpenFile, sessionOf } from 
 import { statOf } from "./node";
 import { beginCall, callError, endCall } from "./request";
 import { getAttributes } from "./session";
+import { believedUntil } from "./stat";
 import {
   addressOf,
   findRange,
@@ -127,6 +128,7 @@ function setUp(
   range.size = known.size;
   range.mtimeNs = known.mtimeNs;
   range.ctimeNs = known.ctimeNs;
+  range.believedUntilNs = believedUntil(known.ctimeNs);
   range.writable = writable;
   window.busy++;
   let status = sendSetUp(request, f, window, range);

@@ -1,4 +1,5 @@
-// What the file calls fill in for their callers.
+// What the file calls fill in for their callers, and how long it can be relied on.
+import { NEVER, NS_PER_MS, nowNs, realtimeNs } from "../clock";
 
 /**
  * Filled by SysStatFile and its kin; times are nanoseconds since 1970, negative before it, and end
@@ -38,6 +39,21 @@ export const enum DirectoryEntry {
   type = 8, // u32, FuseType
   nameBytes = 12, // u32
   name = 16,
+}
+
+/** Many ticks of any host, and more than its clock and the guest's differ by. */
+const RACY_NS: i64 = 100 * <i64>NS_PER_MS;
+
+/**
+ * Until when content may be believed that is about to be read from a file of that ctime, as long as
+ * size and times stay. The host keeps the times of files by ticks of up to 10 ms: what changes a
+ * second time in the tick of its ctime looks as it did before. So content that is read so soon is
+ * believed only until the ctime is long past, and what is read then is believed for ever. A ctime
+ * in the future is a clock that is wrong, unless it is near: the guest's stands still as it runs.
+ */
+export function believedUntil(ctimeNs: i64): u64 {
+  const ageNs = <i64>realtimeNs() - ctimeNs;
+  return ageNs > -RACY_NS && ageNs < RACY_NS ? nowNs() + <u64>(RACY_NS - ageNs) : NEVER;
 }
 
 /** Field by field: for so few words a bulk copy costs more than they do. */

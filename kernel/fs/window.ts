@@ -2,6 +2,7 @@
 // ranges of them with parts of files. Ranges that nobody uses stay, until others need their slots.
 import { Errno } from "../../drivers/abi/errno";
 import { FS_SHM_WINDOW, FS_WINDOW_ALIGNMENT_LOG2 } from "../../drivers/abi/fuse-window";
+import { nowNs } from "../clock";
 import { isBehindHeap, ToroAllocMem, ToroFreeMem } from "../memory";
 import { WaitQueue } from "../thread";
 import { Node, Session, statOf } from "./node";
@@ -25,6 +26,7 @@ export class Range {
   size: u64; // of the file when it was mapped, with its times
   mtimeNs: i64;
   ctimeNs: i64;
+  believedUntilNs: u64; // see believedUntil()
   first: u32; // slot
   slots: u32;
   pins: u32; // users that were given its address
@@ -146,7 +148,8 @@ function isCurrent(range: Range, node: Node): bool {
   if (range.writable && range.pins != 0) return true;
   const stat = statOf(node);
   return (
-    range.size == stat.size && range.mtimeNs == stat.mtimeNs && range.ctimeNs == stat.ctimeNs
+    range.size == stat.size && range.mtimeNs == stat.mtimeNs && range.ctimeNs == stat.ctimeNs &&
+    range.believedUntilNs > nowNs()
   );
 }
 
