@@ -274,6 +274,9 @@ describe("names", () => {
     expect(g.now("SysUnlink", "/mnt")).toBe(-Errno.EISDIR);
     expect(g.now("SysRename", "/mnt", "/mnt/x", 0)).toBe(-Errno.EBUSY);
     expect(g.now("SysRemoveDir", "/mnt")).toBe(-Errno.EBUSY);
+    expect(g.now("SysRemoveDir", "/.//mnt")).toBe(-Errno.EBUSY);
+    expect(g.now("SysSymlink", "/mnt/file", "/to-mnt")).toBe(0);
+    expect(g.stat("/to-mnt")).toBe(-Errno.ENOENT); // there is none at "/"
     expect(g.now("SysCreateDir", "/mnt", 0o755)).toBe(-Errno.EEXIST);
     const from = g.now("SysOpenFile", "/file", FUSE_O_RDONLY);
     const to = g.now("SysOpenFile", "/mnt/file", NEW);

@@ -12,6 +12,7 @@ import { startSession } from "./session";
 const MOUNTS_MAX: u32 = 8;
 const PATH_BYTES_MAX: u32 = 255;
 const SLASH: u32 = 0x2f;
+const DOT: u32 = 0x2e;
 
 @unmanaged
 class Mount {
@@ -52,20 +53,25 @@ export function findMount(path: usize, end: usize): Place {
   return longest < 0 ? NOWHERE : place;
 }
 
-/** Where the path goes on behind the mount's, or 0. Runs of slashes count as one. */
+/** Where the path goes on behind the mount's, or 0. Empty components and "." do not count. */
 function restBehind(mount: Mount, path: usize, end: usize): usize {
-  let p = skipSlashes(path, end);
-  if (mount.pathBytes == 0) return p;
+  if (mount.pathBytes == 0) return path;
+  let p = skipEmpty(path, end);
   for (let i: u32 = 0; i < mount.pathBytes; i++) {
     const byte: u32 = load<u8>(mount.path + i);
     if (p == end || <u32>load<u8>(p) != byte) return 0;
-    p = byte == SLASH ? skipSlashes(p, end) : p + 1;
+    p = byte == SLASH ? skipEmpty(p, end) : p + 1;
   }
   return p == end || <u32>load<u8>(p) == SLASH ? p : 0;
 }
 
-function skipSlashes(p: usize, end: usize): usize {
-  while (p < end && <u32>load<u8>(p) == SLASH) p++;
+/** To the first name: over slashes, and dots between them. */
+function skipEmpty(p: usize, end: usize): usize {
+  for (; p < end; p++) {
+    const byte: u32 = load<u8>(p);
+    const dot = byte == DOT && (p + 1 == end || <u32>load<u8>(p, 1) == SLASH);
+    if (byte != SLASH && !dot) break;
+  }
   return p;
 }
 
@@ -79,7 +85,7 @@ function isMountPath(path: usize, bytes: u32): bool {
     const byte = i == bytes ? SLASH : <u32>load<u8>(path + i);
     if (byte != SLASH) {
       length++;
-      dots = dots && byte == 0x2e;
+      dots = dots && byte == DOT;
       if (byte == 0) return false;
     } else {
       if (length == 0 || (dots && length <= 2)) return false;
@@ -100,9 +106,11 @@ function isTaken(path: usize, bytes: u32): bool {
 
 /**
  * Mounts the virtio-fs device called `tag` at `path`: "/", or "/name" and so on; nothing needs to
- * be there. A device may be mounted at several places. Yields. Returns 0, -EINVAL (no such path, or
- * tag), -ENODEV (no such device), -EBUSY (the path is taken, or the device is being mounted),
- * -ENOMEM (also: 8 mounts), -EPROTO, -ENOTDIR or -EIO.
+ * be there. A path leads there if it begins with the mount's as it is written, but for "." and
+ * empty components: ".." and symbolic links are resolved inside the file system where the path
+ * began, and never lead into another. A device may be mounted at several places. Yields. Returns 0,
+ * -EINVAL (no such path, or tag), -ENODEV (no such device), -EBUSY (the path is taken, or the
+ * device is being mounted), -ENOMEM (also: 8 mounts), -EPROTO, -ENOTDIR or -EIO.
  */
 export function SysMount(tag: usize, tagBytes: u32, path: usize, pathBytes: u32): i32 {
   if (tagBytes == 0 || tagBytes > <u32>FS_TAG_BYTES_MAX) return -Errno.EINVAL;

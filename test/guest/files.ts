@@ -78,6 +78,32 @@ export function test_the_longest_mount_wins_and_each_device_is_found_by_its_tag(
   });
 }
 
+export function test_dots_and_runs_of_slashes_lead_to_a_mount_as_its_plain_path_does(): void {
+  thread((_: usize): void => {
+    assert(mountAt("site", "/") == 0);
+    assert(mountAt("other", "/data") == 0);
+    assert(mountAt("other", "/data/.again") == 0);
+    assert(look("/./data/only-here") == 0 && stat.size == 4);
+    assert(look("//data") == 0 && stat.mode >> 12 == FuseType.DIR);
+    assert(look(".//././/data/./only-here") == 0);
+    assert(look("./data/.") == 0 && look("/./data//") == 0 && look("/./data/./") == 0);
+    assert(look("/data/./.again/only-here") == 0);
+    assert(look("/.//data//.//.again/./only-here") == 0);
+    const file = open("/./data/only-here");
+    assert(file > 0 && SysCloseFile(file) == 0);
+    // Names that begin with a dot, and what is no mount.
+    assert(look("/.data/only-here") == -Errno.ENOENT);
+    assert(look("/data/..again/only-here") == -Errno.ENOENT);
+    assert(look("/./datax/only-here") == -Errno.ENOENT);
+    assert(look("/.") == 0 && look(".") == 0 && look("/./hello.txt") == 0 && stat.size == 13);
+    assert(look("./") == 0 && look("/./only-here") == -Errno.ENOENT);
+    // The path has begun at "/", and does not leave its file system.
+    assert(look("/dir/../data/only-here") == -Errno.ENOENT);
+    assert(look("/../data/only-here") == -Errno.ENOENT);
+    assert(look("/data/../hello.txt") == -Errno.ENOENT);
+  });
+}
+
 export function test_stat_tells_what_the_host_has(): void {
   mounted((_: usize): void => {
     assert(look("/hello.txt") == 0);
