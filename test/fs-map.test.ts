@@ -7,6 +7,7 @@ import { FuseEntryOut, FuseInitFlag, FuseInitOut, FuseOpcode } from "../drivers/
 import { FuseRemovemappingIn, FuseSetupmappingIn } from "../drivers/abi/fuse-window.ts";
 import { Mmio } from "../drivers/abi/virtio.ts";
 import { ManualClock } from "../host/clock.ts";
+import { hostFiles } from "../host/devices/fs/host-files.ts";
 import { FsDevice, type FsOptions } from "../host/devices/fs.ts";
 import { Machine } from "../host/machine.ts";
 import { makeFolder, removeFolders } from "./appliance.ts";
@@ -197,6 +198,61 @@ describe("the real device", () => {
     }
   });
 
+  describe("on a disk that is full", () => {
+    const full = () => {
+      const disk = { isFull: true };
+      const files = new Proxy(hostFiles(), {
+        get(target, key) {
+          if (key !== "write") return Reflect.get(target, key).bind(target);
+          return (...args: Parameters<typeof target.write>) => {
+            if (!disk.isFull) return target.write(...args);
+            throw Object.assign(new Error("full"), { code: "ENOSPC" });
+          };
+        },
+      });
+      return { disk, device: real(4, { readOnly: false, files }) };
+    };
+    const content = () => nodefs.readFileSync(`${site}/A`, "latin1").slice(0, 5);
+
+    test("F15: what was stored stays in memory, and is in the file when there is space again", async () => {
+      const { disk, device } = full();
+      const { results } = await run("mAhstuB443ruw4r", device, {
+        meanwhile: () => {
+          expect(content()).toBe("AAAAA");
+          disk.isFull = false;
+        },
+      });
+      expect(results.slice(0, 7)).toEqual([0, 0, 0, RAM, 0, 0, 0]);
+      expect(results.slice(7, 9)).toEqual([-Errno.ENOSPC, -Errno.ENOSPC]);
+      expect(results.slice(9, 13)).toEqual([RAM + SLOT, word("B"), 0, 0]);
+      expect(results.slice(13)).toEqual([RAM, word("B")]);
+      expect(content()).toBe("yes!A");
+    });
+
+    test("F18: it can be synced, and read, where it stays", async () => {
+      const { disk, device } = full();
+      const { results } = await run("mAhstuB4Ahywys1r", device, {
+        meanwhile: () => {
+          disk.isFull = false;
+        },
+      });
+      const stored = Buffer.from("yes!").readUInt32LE();
+      expect(results.slice(7)).toEqual([
+        ...[-Errno.ENOSPC, 0, 0, -Errno.ENOSPC, 0, 0],
+        ...[RAM + SLOT, RAM + SLOT, stored],
+      ]);
+      expect(content()).toBe("yes!A");
+    });
+
+    test("what else nobody uses makes room all the same, also if it was asked for in one request", async () => {
+      const { device } = full();
+      const { results, times } = await run("mAhstuB1uC1uD1uE3r", device);
+      expect(results.slice(-2)).toEqual([RAM + SLOT, word("E")]);
+      expect(times("REMOVEMAPPING")).toBe(5); // A, B and C; then D, A, B, C
+      expect(content()).toBe("AAAAA");
+    });
+  });
+
   test("U16 with a time-out of 0 it asks every time, and everything works", async () => {
     const { results } = await run("mA1rB1rA1r", real(4, { attrTimeoutMs: 0 }));
     expect(results.filter((_, i) => i % 3 === 0).slice(1)).toEqual([
@@ -291,17 +347,31 @@ describe("what the guest asks", () => {
     expect(failed.results).toEqual([0, 0, 0, -Errno.ENOMEM, -Errno.ENOMEM]);
   });
 
-  test("F15: a device without resources gets ranges back, and what it refuses is still let go", async () => {
+  test("F15: a device without resources gets ranges back; what it refuses stays, and is asked for again", async () => {
+    let times = 0;
     const device = scripted(({ opcode }) =>
-      opcode === FuseOpcode.REMOVEMAPPING ? { error: -Errno.EINVAL } : undefined,
+      opcode === FuseOpcode.REMOVEMAPPING && ++times <= 3 ? { error: -Errno.EINVAL } : undefined,
     );
-    const { results } = await run("mf1ubu4u", device);
-    expect(results.every((result) => result >= 0)).toBe(true);
-    const removed = asked(device, FuseOpcode.REMOVEMAPPING);
-    expect(removed).toHaveLength(1);
-    const { nodeid, arguments: args } = removed[0]!;
-    const count = args.readUInt32LE(FuseRemovemappingIn.count);
-    expect([nodeid, args.length]).toEqual([1, FuseRemovemappingIn.sizeof + count * 16]);
+    const { results } = await run("mf1ubu41u4u", device);
+    expect(results.slice(2, 6)).toEqual([RAM, 0, RAM + SLOT + 4, 0]);
+    // What the device may have removed is not handed out again.
+    expect(results.slice(6)).toEqual([-Errno.EINVAL, RAM + 2 * SLOT, 0, RAM, 0]);
+    const removed = asked(device, FuseOpcode.REMOVEMAPPING).map(({ nodeid, arguments: args }) => {
+      const count = args.readUInt32LE(FuseRemovemappingIn.count);
+      expect([nodeid, args.length]).toEqual([1, FuseRemovemappingIn.sizeof + count * 16]);
+      return count;
+    });
+    expect(removed).toEqual([2, 1, 1, 3]);
+    expect(asked(device, FuseOpcode.SETUPMAPPING)).toHaveLength(4);
+  });
+
+  test("F15: who waits for room that the device then refuses is told why, too", async () => {
+    const device = scripted(({ opcode }) =>
+      opcode === FuseOpcode.REMOVEMAPPING ? { afterMs: 20, error: -Errno.EDQUOT } : undefined,
+    );
+    const { results } = await run("mf1u>4", device, { other: "4" });
+    expect(results).toEqual([0, 0, RAM, 0, 0, -Errno.EDQUOT, -Errno.EDQUOT]);
+    expect(asked(device, FuseOpcode.REMOVEMAPPING)).toHaveLength(1);
   });
 });
 

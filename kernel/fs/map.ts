@@ -24,6 +24,7 @@ import {
   findRun,
   findUnused,
   freeRange,
+  keepRange,
   makeRange,
   NO_RANGE,
   NO_WINDOW,
@@ -48,9 +49,10 @@ const SLOT_MASK: u64 = (1 << SLOT_SHIFT) - 1;
  * they are, whatever happens to the file on the host, until SysUnmapFile(address); behind the end
  * of the file are zeros. Users of the same part share it, and it may be there after the last has
  * gone; a file that has changed is mapped anew. With MAP_WRITE stores reach the file when it is
- * closed or synced, or its memory is needed. Yields unless it is there. -ENODEV: the device has no
- * window; -EBADF, -EISDIR, -EINVAL, -EACCES, -EROFS; -EFBIG: more than the window; -ENOSPC: all of
- * it is in use; -ENOMEM; -EAGAIN: the file does not stop changing; or an error of the host.
+ * closed or synced, or its memory is needed: if they cannot be written then, it is not given away.
+ * Yields unless it is there. -ENODEV: the device has no window; -EBADF, -EISDIR, -EINVAL, -EACCES,
+ * -EROFS; -EFBIG: more than the window; -ENOSPC: all of it is in use; -ENOMEM; -EAGAIN: the file
+ * does not stop changing; or an error of the host, which may be that of another file's stores.
  */
 export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64 {
   if ((flags & ~MAP_WRITE) != 0 || length == 0) return -Errno.EINVAL;
@@ -159,29 +161,42 @@ function sendSetUp(request: FsRequest, f: OpenFile, window: Window, range: Range
 
 /**
  * Finds so many free slots in a row, for which ranges that nobody uses have to go. Yields. Returns
- * the first of them or -ENOSPC.
+ * the first of them, -ENOSPC, or why the device did not remove them.
  */
 function makeRoom(request: FsRequest, window: Window, slots: u32): i32 {
+  const refusals = window.refusals; // what is refused from here on is not asked for again
+  let most = REMOVED_MAX;
   while (true) {
     const first = findRun(window, slots, false);
     if (first >= 0) return first;
-    if (evict(request, window, slots)) continue;
-    if (window.busy == 0) return -Errno.ENOSPC;
-    wait(window.changes, NEVER);
+    const evicted = evict(request, window, slots, most, refusals);
+    if (evicted < 0) {
+      most = 1; // of several, one may be to blame
+    } else if (evicted == 0) {
+      if (window.busy != 0) wait(window.changes, NEVER);
+      else return window.refusals == refusals ? -Errno.ENOSPC : window.error;
+    }
   }
 }
 
 /**
  * Removes the ranges that were not used for the longest time, in one request: as many as it takes,
- * and then an eighth of the window, for those that come next. Yields. Returns false for none.
+ * and then an eighth of the window, for those that come next; but `most`, and none that was refused
+ * behind `refusals`. Yields. Returns how many, or an error: then they stay.
  */
-function evict(request: FsRequest, window: Window, slots: u32): bool {
+function evict(
+  request: FsRequest,
+  window: Window,
+  slots: u32,
+  most: u32,
+  refusals: u64,
+): i32 {
   const input = argumentsOf(request, ARGUMENT_BYTES_MAX);
   let count: u32 = 0;
   let freed: u32 = 0;
-  while (count < REMOVED_MAX) {
+  while (count < most) {
     if (freed >= window.slots >> 3 && findRun(window, slots, true) >= 0) break;
-    const range = findUnused(window);
+    const range = findUnused(window, refusals);
     if (range == NO_RANGE) break;
     range.state = RangeState.Leaving;
     const one = input + FuseRemovemappingIn.sizeof + count * FuseRemovemappingOne.sizeof;
@@ -190,18 +205,24 @@ function evict(request: FsRequest, window: Window, slots: u32): bool {
     freed += range.slots;
     count++;
   }
-  if (count == 0) return false;
+  if (count == 0) return 0;
   store<u32>(input, count, FuseRemovemappingIn.count);
   const bytes = <u32>FuseRemovemappingIn.sizeof + count * <u32>FuseRemovemappingOne.sizeof;
   window.busy += count;
-  // If the device refuses, the next to be mapped there replaces them (F13).
-  transact(request, FuseOpcode.REMOVEMAPPING, FUSE_ROOT_ID, bytes, 0, 0, 0);
+  const status = transact(request, FuseOpcode.REMOVEMAPPING, FUSE_ROOT_ID, bytes, 0, 0, 0);
   window.busy -= count;
   for (let i: u32 = 0; i < count; i++) {
     const one = input + FuseRemovemappingIn.sizeof + i * FuseRemovemappingOne.sizeof;
     const at = window.base + <usize>load<u64>(one, FuseRemovemappingOne.moffset);
-    freeRange(window, findRangeAt(at));
+    const range = findRangeAt(at);
+    if (status >= 0) {
+      freeRange(window, range);
+    } else {
+      keepRange(window, range);
+      if (count == 1) range.refusal = ++window.refusals;
+    }
   }
+  if (status < 0) window.error = status;
   wakeAll(window.changes);
-  return true;
+  return status < 0 ? status : <i32>count;
 }

@@ -30,6 +30,7 @@ export class Range {
   first: u32; // slot
   slots: u32;
   pins: u32; // users that were given its address
+  refusal: u64; // the last time that the device did not remove it, by `refusals`; 0: none
   writable: bool;
   state: RangeState;
   newer: Range | null; // by use
@@ -45,6 +46,8 @@ export class Window {
   session: Session;
   owners: usize; // of each slot the address of its range, or 0
   busy: u32; // ranges that the device is being asked about
+  refusals: u64; // times that the device has not removed a range
+  error: i32; // why, the last time
   changes: WaitQueue; // who waits for them
   newest: Range | null;
   oldest: Range | null;
@@ -192,11 +195,29 @@ export function findRun(window: Window, slots: u32, leavingToo: bool): i32 {
   return -Errno.ENOSPC;
 }
 
-/** The range that nobody has used for the longest time, of those that nobody uses; or null. */
-export function findUnused(window: Window): Range {
+/**
+ * The range that nobody has used for the longest time, of those that nobody uses and that the
+ * device has not refused to remove behind the first `refusals` ones; or null.
+ */
+export function findUnused(window: Window, refusals: u64): Range {
   let range = window.oldest;
-  while (range && (range.pins != 0 || range.state != RangeState.Mapped)) range = range.newer;
+  while (
+    range && (range.pins != 0 || range.state != RangeState.Mapped || range.refusal > refusals)
+  ) {
+    range = range.newer;
+  }
   return changetype<Range>(changetype<usize>(range));
+}
+
+/**
+ * For a range that the device did not remove: what was stored into it may be nowhere else. It stays
+ * until it is asked for again, which others are before it; found no more, for the device may have
+ * removed it all the same.
+ */
+export function keepRange(window: Window, range: Range): void {
+  range.state = RangeState.Mapped;
+  range.nodeid = 0;
+  touch(window, range);
 }
 
 function pushNewest(window: Window, range: Range): void {
