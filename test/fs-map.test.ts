@@ -120,6 +120,8 @@ describe("the real device", () => {
     expect((await run("mAs", real(4))).results).toEqual([0, 0, -Errno.EROFS]);
     const writable = real(4, { readOnly: false });
     expect((await run("mAs1", writable)).results).toEqual([0, 0, -Errno.EACCES, RAM]);
+    const another = await run("mAhsAs1", real(4, { readOnly: false })); // was there first
+    expect(another.results.slice(-3)).toEqual([0, -Errno.EACCES, RAM]);
   });
 
   test("what was stored is in the file's times as soon as it is closed", async () => {
@@ -315,8 +317,8 @@ describe("what the guest asks", () => {
       new DataView(payload.buffer).setBigUint64(FuseEntryOut.generation, BigInt(generation), true);
       return { error: 0, payload };
     });
-    const { results } = await run("mfsucwfcAsc", device);
-    expect(results).toEqual([0, 0, RAM, 0, 0, 0, 0, 0, 0, RAM + SLOT, 0]);
+    const { results } = await run("mjsucwjcAchsc", device);
+    expect(results).toEqual([0, 0, RAM, 0, 0, 0, 0, 0, 0, 0, 0, RAM + SLOT, 0]);
     const nodes = asked(device, FuseOpcode.SETUPMAPPING).map(({ nodeid }) => nodeid);
     expect(nodes).toEqual([2, 2]);
     expect(asked(device, FuseOpcode.BATCH_FORGET)).toHaveLength(1);

@@ -12,7 +12,17 @@ import { ARGUMENT_BYTES_MAX, argumentsOf, FsRequest } from "../../drivers/fs/dri
 import { transact } from "../../drivers/fs/transact";
 import { NEVER } from "../clock";
 import { wait, wakeAll } from "../scheduler";
-import { beginUse, believe, endUse, fileOf, NO_FILE, OpenFile, sessionOf } from "./file";
+import {
+  beginUse,
+  believe,
+  endUse,
+  fileOf,
+  isReadable,
+  isWritable,
+  NO_FILE,
+  OpenFile,
+  sessionOf,
+} from "./file";
 import { statOf } from "./node";
 import { beginCall, callError, endCall } from "./request";
 import { getAttributes } from "./session";
@@ -74,6 +84,8 @@ export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64
     if (range == NO_RANGE) {
       const mapped = tries++ < TRIES_MAX ? map(f, window, from, slots, writable) : -Errno.EAGAIN;
       if (mapped < 0) return mapped;
+    } else if (!isReadable(f) || (writable && !isWritable(f))) {
+      return -Errno.EACCES; // as the device says of what another handle has not mapped before
     } else if (range.state != RangeState.Mapped) {
       wait(window.changes, NEVER); // for another thread
     } else {
