@@ -168,6 +168,17 @@ describe("names", () => {
     expect(statOf(g, "/dir/second").nlink).toBe(1);
   });
 
+  test("a file is linked by any of its names, when the one that was made last has gone", async () => {
+    const g = await start();
+    expect(g.now("SysLink", "/file", "/second")).toBe(0);
+    expect(g.now("SysUnlink", "/second")).toBe(0);
+    expect(g.now("SysLink", "/file", "/dir/third")).toBe(0);
+    expect(statOf(g, "/dir/third").nlink).toBe(2);
+    fs.unlinkSync(host("file"));
+    fs.unlinkSync(host("dir/third"));
+    expect(g.now("SysLink", "/file", "/fourth")).toBe(-Errno.ENOENT);
+  });
+
   test("what is changed by one name is seen by the other at once", async () => {
     const g = await start();
     expect(g.now("SysLink", "/file", "/second")).toBe(0);

@@ -135,6 +135,13 @@ export function SysReadLink(path: usize, pathBytes: u32, buffer: usize, length: 
  * an error as of SysStatFile.
  */
 export function SysLink(from: usize, fromBytes: u32, to: usize, toBytes: u32): i32 {
+  const status = linkOnce(from, fromBytes, to, toBytes);
+  // The server links by the name that it saw last, which may be another one of the file, and gone.
+  return status == -Errno.ENOENT ? linkOnce(from, fromBytes, to, toBytes) : status;
+}
+
+/** Behind -ENOENT the source will be looked up again. Yields. */
+function linkOnce(from: usize, fromBytes: u32, to: usize, toBytes: u32): i32 {
   const target = placeOf(to, toBytes);
   if (changetype<usize>(target) == 0) return pathError();
   const session = target.session;
@@ -171,6 +178,7 @@ function sendLink(request: FsRequest, source: Node): i32 {
   const head = <u32>FuseLinkIn.sizeof;
   store<u64>(putName(request, head), source.nodeid, FuseLinkIn.oldnodeid);
   const status = makeEntry(request, FuseOpcode.LINK, head, ENTRY, typeOf(source), 0, 0);
+  if (status == -Errno.ENOENT) source.entryUntilNs = 0;
   if (status < 0) return status;
   const made = changetype<Node>(request.node);
   if (made.nodeid == source.nodeid) return 0;
