@@ -82,6 +82,7 @@ export class Background {
     const answer = request.detach();
     const done = (error: Error | null, written: number) => {
       this.#end(file, sinceNs);
+      file.node.writes--;
       if (error !== null) return answer(errnoOf(error));
       this.#stats.bytesWritten += written;
       this.#stats.bytesCopied += written;
@@ -94,6 +95,7 @@ export class Background {
       answer(payload.length, payload);
     };
     const sinceNs = this.#begin(file);
+    file.node.writes++;
     try {
       changes.writeLater(file.descriptor, bytes, offset, done);
     } catch (error) {

@@ -15,6 +15,8 @@ export interface Node {
   references: number;
   /** Open handles; the inode stays held for them, forgotten or not. */
   opens: number;
+  /** WRITEs in the thread pool: how much of them the file has, nobody knows. */
+  writes: number;
   /** Where it was seen last; the root has none. For LINK, which is by name (placeOf). */
   place: Place | null;
 }
@@ -172,7 +174,7 @@ export class NodeTable {
     target: Uint8Array,
     seen: Place | null,
   ): Node {
-    const node = { id, inode, key, type, target, references: 1, opens: 0, place: seen };
+    const node = { id, inode, key, type, target, references: 1, opens: 0, writes: 0, place: seen };
     this.#byId.set(id, node);
     this.#byKey.set(key, node);
     return node;

@@ -242,14 +242,25 @@ export class FileWindow {
 
   /** The same part of the file may be in other slots, too: stored to as well, and to be shown. */
   #writePage(index: number, file: OpenFile, at: number, end: number): void {
-    const { node, offset } = this.#slots[index] as Slot;
+    const { node, offset, before } = this.#slots[index] as Slot;
+    if (before === null) return;
     const page = this.#view(index).subarray(at, end);
     const part = this.#partsOf.get(node)?.get(offset) ?? [];
     for (const i of part) if (i !== index) this.#gather(i, at, page);
-    this.#writeAll(file, page, offset + at);
+    if (node.writes === 0) this.#writeAll(file, page, offset + at);
+    else this.#writeStored(file, page, before.subarray(at, end), offset + at);
     for (const i of part) {
       if (i !== index) this.#view(i).set(page, at);
       this.#slots[i]?.before?.set(page, at);
+    }
+  }
+
+  /** Nothing between: a WRITE that is going on may have changed it in the file already. */
+  #writeStored(file: OpenFile, page: Uint8Array, old: Uint8Array, offset: number): void {
+    for (let i = 0; i < page.length; i++) {
+      const start = i;
+      while (i < page.length && page[i] !== old[i]) i++;
+      if (i > start) this.#writeAll(file, page.subarray(start, i), offset + start);
     }
   }
 
