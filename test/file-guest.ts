@@ -40,6 +40,8 @@ const CALLS = [
   "SysSetOwner",
   "SysSetTimes",
   "SysAccessFile",
+  "SysMapFile",
+  "SysUnmapFile",
 ] as const;
 export type FileCall = (typeof CALLS)[number];
 /** Text stands for its bytes in guest memory and their number: two arguments. */

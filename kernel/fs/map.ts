@@ -58,11 +58,12 @@ const SLOT_MASK: u64 = (1 << SLOT_SHIFT) - 1;
  * Maps `length` bytes of an open file from `offset` on, and returns their address. They stay as
  * they are, whatever happens to the file on the host, until SysUnmapFile(address); behind the end
  * of the file are zeros. Users of the same part share it, and it may be there after the last has
- * gone; a file that has changed is mapped anew. With MAP_WRITE stores reach the file when it is
- * closed or synced, or its memory is needed: if they cannot be written then, it is not given away.
- * Yields unless it is there. -ENODEV: the device has no window; -EBADF, -EISDIR, -EINVAL, -EACCES,
- * -EROFS; -EFBIG: more than the window; -ENOSPC: all of it is in use; -ENOMEM; -EAGAIN: the file
- * does not stop changing; or an error of the host, which may be that of another file's stores.
+ * gone; a file that has changed is mapped anew, but for a part that was mapped with MAP_WRITE,
+ * while in use. With it stores reach the file when it is closed or synced, or its memory is needed
+ * (if they cannot be written then, it is not given away); then other mappings show them. Yields
+ * unless it is there. -ENODEV: the device has no window; -EBADF, -EISDIR, -EINVAL, -EACCES, -EROFS;
+ * -EFBIG: more than the window; -ENOSPC: all of it is in use; -ENOMEM; -EAGAIN: the file does not
+ * stop changing; or an error of the host, which may be that of another file's stores.
  */
 export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64 {
   if ((flags & ~MAP_WRITE) != 0 || length == 0) return -Errno.EINVAL;

@@ -29,6 +29,7 @@ import {
   SysSymlink,
   SysUnlink,
 } from "../../kernel/fs/names";
+import { SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
 import { SysCreateFile, SysOpenFile } from "../../kernel/fs/open";
 import {
   SysCopyFile,
@@ -81,6 +82,8 @@ const enum Op {
   SetOwner,
   SetTimes,
   AccessFile,
+  MapFile,
+  UnmapFile,
 }
 
 @unmanaged
@@ -194,6 +197,10 @@ function dispatch(call: Call): i64 {
       return SysSetTimes(a, b, call.c, call.d);
     case Op.AccessFile:
       return SysAccessFile(a, b, c);
+    case Op.MapFile:
+      return SysMapFile(a, call.b, c, d);
+    case Op.UnmapFile:
+      return SysUnmapFile(a);
     default:
       assert(false, "files: no such call");
       return 0;
