@@ -361,6 +361,15 @@ describe("stores that could be lost", () => {
     expect(same(window(2 * SLOT, 2 * SLOT), part("a", 0, 2 * SLOT))).toBe(true);
   });
 
+  test("beside what the host has written into the same page meanwhile, both stay", () => {
+    const nodeid = node("a");
+    expect(map(nodeid, { flags: READ | WRITE })).toBe(0);
+    nodefs.writeFileSync(join(directory, "a"), "host", { flag: "r+" });
+    window(10, 5).write("guest");
+    expect(unmap([[0, SLOT]])).toBe(0);
+    expect([at(0, 4), at(10, 5)]).toEqual(["host", "guest"]);
+  });
+
   test.each([
     ["before", 0],
     ["while", 1],

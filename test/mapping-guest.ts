@@ -132,7 +132,21 @@ export class MappingGuest {
     }
     const allowed = canRead(open) && (!writable || canWrite(open));
     this.expect(Math.min(got, 0), allowed ? 0 : -Errno.EACCES);
-    if (got > 0) this.look(this.note(got, open.file, offset, length, writable));
+    if (got < 0) return;
+    const mapping = this.note(got, open.file, offset, length, writable);
+    this.look(mapping);
+    if (writable && random.chance(0.4)) await this.mapLonger(open, mapping);
+  }
+
+  /** What is longer needs a range of its own: the same pages are in two, and both are stored to. */
+  protected async mapLonger(open: Open, { file, offset, length }: Mapping): Promise<void> {
+    this.what = `map ${file.name} ${offset} once more, longer`;
+    const got = await this.mapAt(open, offset, length + SLOT, true);
+    const full = got === -Errno.ENOSPC || got === -Errno.EFBIG;
+    if (got < 0) return this.expect(full ? 0 : got, 0);
+    const longer = this.note(got, file, offset, length + SLOT, true);
+    this.look(longer);
+    await this.storeTwice(longer, offset + this.random.below(length), 1);
   }
 
   protected mapAt(open: Open, offset: number, length: number, writable: boolean): Promise<number> {

@@ -48,6 +48,7 @@ export class FileWindow {
   /** The slots of each node that has some. */
   readonly #partsOf = new Map<Node, Parts>();
   #writable = 0;
+  readonly #page = new Uint8Array(PAGE_BYTES);
 
   constructor(
     memory: Uint8Array,
@@ -247,12 +248,25 @@ export class FileWindow {
     const page = this.#view(index).subarray(at, end);
     const part = this.#partsOf.get(node)?.get(offset) ?? [];
     for (const i of part) if (i !== index) this.#gather(i, at, page);
-    if (node.writes === 0) this.#writeAll(file, page, offset + at);
-    else this.#writeStored(file, page, before.subarray(at, end), offset + at);
+    const old = before.subarray(at, end);
+    if (node.writes === 0) this.#writeMerged(file, page, old, offset + at);
+    else this.#writeStored(file, page, old, offset + at);
     for (const i of part) {
       if (i !== index) this.#view(i).set(page, at);
       this.#slots[i]?.before?.set(page, at);
     }
+  }
+
+  /** With what programs of the host have changed between what the guest has stored. */
+  #writeMerged(file: OpenFile, page: Uint8Array, old: Uint8Array, offset: number): void {
+    const now = this.#page.subarray(0, page.length);
+    this.#readIn(file, now, offset);
+    if (Buffer.compare(now, old) !== 0) {
+      for (let i = 0; i < page.length; i++) {
+        if (page[i] === old[i]) page[i] = old[i] = now[i] as number;
+      }
+    }
+    this.#writeAll(file, page, offset);
   }
 
   /** Nothing between: a WRITE that is going on may have changed it in the file already. */
