@@ -2,7 +2,7 @@
 // socat.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import type { VsockOptions } from "../host/devices/vsock/options.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
@@ -115,8 +115,15 @@ async function pingPong(listen: (path: string) => ChildProcess, type: string) {
   const { device, machine, lines } = await boot("ping-pong", `type=${type} count=20`, options);
   const path = `${makeFolder()}/vsock`;
   await device.publishPath(path);
-  children.push(listen(`${path}_7`));
-  await until(() => existsSync(`${path}_7`));
+  const peer = listen(`${path}_7`);
+  children.push(peer);
+  let said = "";
+  for (const output of [peer.stdout, peer.stderr]) {
+    output?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+  }
+  await until(() => said.includes("listening on")); // the path alone is there a moment before
   machine.boot();
   expect(await machine.exited).toEqual({ kind: "power-off", code: 0 });
   expect(lines.join("")).toContain("ping-pong: 20 round trips of 64 bytes");
@@ -127,7 +134,7 @@ test.each(["stream", "seqpacket"])("ping-pong has a peer on the host, for type=%
 );
 
 witness("socat", "ping-pong has a peer that is not ours", () =>
-  pingPong((path) => spawn("socat", [`UNIX-LISTEN:${path}`, "PIPE"]), "stream"),
+  pingPong((path) => spawn("socat", ["-d", "-d", `UNIX-LISTEN:${path}`, "PIPE"]), "stream"),
 );
 
 witness("socat", "echo has a client that is not ours", async () => {
