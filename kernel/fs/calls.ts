@@ -10,14 +10,12 @@ import {
   endUse,
   fileOf,
   isOutside,
-  isReadable,
-  LENGTH_MAX,
   NO_FILE,
   OpenFile,
   readEntries,
-  readInto,
   sessionOf,
 } from "./file";
+import { move } from "./move";
 import { Node, NO_NODE, Session, statOf } from "./node";
 import { pathError, placeOf } from "./path";
 import { beginCall, callError, endCall } from "./request";
@@ -74,23 +72,8 @@ function statSlowly(session: Session, path: usize, end: usize, stat: usize, how:
   return status;
 }
 
-/**
- * Reads at `offset`. Yields. Returns bytes or an error; `advance` moves the position behind them.
- */
 function read(file: OpenFile, buffer: usize, length: u32, offset: u64, advance: bool): i32 {
-  if (file.directory) return -Errno.EISDIR;
-  if (!isReadable(file)) return -Errno.EBADF;
-  if (length > LENGTH_MAX || offset > <u64>i64.MAX_VALUE - length) return -Errno.EINVAL;
-  if (isOutside(buffer, length)) return -Errno.EFAULT;
-  if (length == 0) return 0;
-  beginUse(file);
-  const session = sessionOf(file);
-  const request = beginCall(session);
-  const got = request ? readInto(request, file, buffer, length, offset) : callError(session);
-  if (got > 0 && advance) file.position = offset + got;
-  if (request) endCall(request);
-  endUse(file);
-  return got;
+  return file.directory ? -Errno.EISDIR : move(file, 0, buffer, length, offset, advance, false);
 }
 
 /**

@@ -195,9 +195,6 @@ function release(file: OpenFile): void {
   }
 }
 
-/** What one call may move. */
-export const LENGTH_MAX: u32 = 0x7fff_ffff;
-
 /** Is that no memory? A device would write there. */
 export function isOutside(buffer: usize, length: u32): bool {
   return <u64>buffer + length > <u64>memory.size() << 16;
@@ -222,46 +219,17 @@ export function believe(f: OpenFile): i32 {
   return status;
 }
 
-/** Reads into `buffer`, in as many READs as the server's limit makes of it. Yields. */
-export function readInto(
-  request: FsRequest,
-  file: OpenFile,
-  buffer: usize,
-  length: u32,
-  offset: u64,
-): i32 {
-  const most = sessionOf(file).dataBytesMax;
-  let done: u32 = 0;
-  while (done < length) {
-    const bytes = min(length - done, most);
-    const got = sendRead(request, FuseOpcode.READ, file, buffer + done, bytes, offset + done);
-    if (got < 0) return done == 0 ? got : <i32>done;
-    done += got;
-    if (<u32>got < bytes) break; // the end of the file
-  }
-  return done;
-}
-
-function sendRead(
-  request: FsRequest,
-  opcode: FuseOpcode,
-  file: OpenFile,
-  buffer: usize,
-  bytes: u32,
-  offset: u64,
-): i32 {
-  const input = argumentsOf(request, FuseReadIn.sizeof);
-  store<u64>(input, file.fh, FuseReadIn.fh);
-  store<u64>(input, offset, FuseReadIn.offset);
-  store<u32>(input, bytes, FuseReadIn.size);
-  return transact(request, opcode, file.node.nodeid, FuseReadIn.sizeof, 0, buffer, bytes);
-}
-
 /** Reads the next entries of a directory into `buffer`. Yields. Returns their bytes or an error. */
 export function readEntries(request: FsRequest, file: OpenFile, buffer: usize, length: u32): i32 {
   const bytes = min(length, sessionOf(file).dataBytesMax);
   const cookie = file.position;
-  const got = sendRead(request, FuseOpcode.READDIR, file, buffer, bytes, cookie);
+  const input = argumentsOf(request, FuseReadIn.sizeof);
+  store<u64>(input, file.fh, FuseReadIn.fh);
+  store<u64>(input, cookie, FuseReadIn.offset);
+  store<u32>(input, bytes, FuseReadIn.size);
+  const nodeid = file.node.nodeid;
+  const head = <u32>FuseReadIn.sizeof;
+  const got = transact(request, FuseOpcode.READDIR, nodeid, head, 0, buffer, bytes);
   return got <= 0 ? got : pack(file, buffer, got, cookie);
 }
 
