@@ -4,7 +4,7 @@ import { NEVER, NS_PER_MS } from "../clock";
 import { SOCK_SEQPACKET, SOCK_STREAM } from "./calls";
 import { interfaceAt, NO_INTERFACE } from "./interface";
 import { SendMode } from "./settings";
-import { UNBOUNDED } from "./send-buffer";
+import { sendSpaceOf, UNBOUNDED } from "./send-buffer";
 import { isSeqpacket, NO_SOCKET, Socket, socketOf, SocketState } from "./socket";
 import { setWindow } from "./window";
 
@@ -42,6 +42,11 @@ export const SO_ACCEPTCONN: i32 = 30;
 /** Bytes that wait to be read, and bytes that were sent and the peer has not consumed. */
 export const SIOCINQ: i32 = 0x541b;
 export const SIOCOUTQ: i32 = 0x5411;
+/**
+ * Bytes that a send takes without waiting (number and meaning are FreeBSD's); 0 also on a socket
+ * that nothing can be sent on. Sent bytes less SIOCOUTQ are those that the peer has consumed.
+ */
+export const FIONSPACE: i32 = 0x4004_6676;
 
 const BUFFER_LEAST: u32 = 4096;
 const BUFFER_MOST: u32 = 1 << 28;
@@ -152,6 +157,8 @@ export function SysSocketGetOption(socket: i32, option: i32): i32 {
       return s.unread;
     case SIOCOUTQ:
       return s.txCnt - s.peerFwdCnt;
+    case FIONSPACE:
+      return min<u32>(sendSpaceOf(s), i32.MAX_VALUE);
     default:
       return -Errno.EINVAL;
   }

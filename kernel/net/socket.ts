@@ -64,6 +64,7 @@ export class Socket {
   sendMode: SendMode;
   sendBuffer: u32; // SO_SNDBUF
   unsent: u32; // bytes of copies that count in it
+  sendLeast: u32; // bytes of the message that found no room; 1: none is known
   sendsMessage: bool; // a thread sends one: its parts must not be mixed with others
   zeroCopy: bool; // SO_ZEROCOPY: MSG_ZEROCOPY is obeyed
   txCnt: u32; // running total of payload bytes
@@ -157,6 +158,7 @@ export function createSocket(type: u32): Socket {
   s.sendTimeoutNs = NEVER;
   s.connectTimeoutNs = CONNECT_TIMEOUT_NS;
   s.receiveLeast = 1;
+  s.sendLeast = 1;
   s.sendMode = sendMode;
   s.sendBuffer = UNBOUNDED;
   // What is larger than the window can never be sent: no message waits for it to grow.

@@ -44,6 +44,7 @@ import {
   timerOf,
   writersOf,
 } from "./socket";
+import { leastToSend } from "./send-buffer";
 import { creditOf, openWindow } from "./window";
 
 /**
@@ -136,6 +137,13 @@ export function sendSoon(s: Socket, op: u32): bool {
   }
   paid(s, op); // or nobody is there to be told
   return true;
+}
+
+/** Whoever waits for credit asks for it, once: the peer need not tell by itself (5.10.6.3). */
+export function askForCredit(s: Socket): void {
+  if (s.creditAsked) return;
+  s.creditAsked = true;
+  sendSoon(s, VsockOp.CREDIT_REQUEST);
 }
 
 /** Sends what is owed, as far as there is room. */
@@ -250,7 +258,7 @@ function takeCredit(s: Socket, header: usize): bool {
   s.peerFwdCnt = fwdCnt;
   s.peerBufAlloc = load<u32>(header, VsockHdr.buf_alloc);
   // An answer without credit is an answer too: asking again at once would go round for ever.
-  if (creditOf(s) != 0) s.creditAsked = false;
+  if (creditOf(s) >= leastToSend(s)) s.creditAsked = false;
   wakeAll(writersOf(s));
   return true;
 }

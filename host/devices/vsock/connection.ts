@@ -116,7 +116,7 @@ export class Connection implements SocketEvents {
       case VsockOp.CREDIT_UPDATE:
       case VsockOp.CREDIT_REQUEST:
         if (this.#state < State.Established) this.#violated();
-        else if (packet.op === VsockOp.CREDIT_REQUEST) this.#want(VsockOp.CREDIT_UPDATE);
+        else if (this.#credit.asked(packet.op)) this.#want(VsockOp.CREDIT_UPDATE);
         return false;
       default: // a second REQUEST (K6), and numbers that are no operation (K3)
         this.#violated();

@@ -1,5 +1,5 @@
 // Credit of one connection, both ways (virtio 5.10.6.3). All counters are u32 and wrap.
-import { VSOCK_PACKET_BYTES_MAX, vsockCredit } from "../../../drivers/abi/vsock.ts";
+import { VSOCK_PACKET_BYTES_MAX, VsockOp, vsockCredit } from "../../../drivers/abi/vsock.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
 
 export class Credit {
@@ -10,6 +10,8 @@ export class Credit {
   #rxCnt = 0; // payload bytes taken from the guest
   #fwdCnt = 0; // of these, with the kernel
   #fwdCntTold = 0;
+  /** The guest waits for more than it was told: it hears of every step, until it has all. */
+  #asked = false;
 
   constructor(bufAlloc: number) {
     this.#bufAlloc = bufAlloc;
@@ -42,6 +44,7 @@ export class Credit {
   take(length: number): boolean {
     if (length > vsockCredit(this.#bufAlloc, this.#rxCnt, this.#fwdCnt)) return false;
     this.#rxCnt = (this.#rxCnt + length) >>> 0;
+    this.#asked = false;
     return true;
   }
 
@@ -49,9 +52,18 @@ export class Credit {
     this.#fwdCnt = (this.#fwdCnt + length) >>> 0;
   }
 
-  /** Does the guest believe that less than a packet fits, and is wrong? (V39) */
+  /** Is it CREDIT_REQUEST, which the next packet answers? */
+  asked(op: VsockOp): boolean {
+    this.#asked ||= op === VsockOp.CREDIT_REQUEST;
+    return op === VsockOp.CREDIT_REQUEST;
+  }
+
+  /**
+   * Does the guest believe that less than a packet fits, or than it asked for, and is wrong? (V39)
+   */
   get updateDue(): boolean {
     if (this.#fwdCnt === this.#fwdCntTold) return false;
+    if (this.#asked) return true;
     const believed = vsockCredit(this.#bufAlloc, this.#rxCnt, this.#fwdCntTold);
     return believed < Math.min(VSOCK_PACKET_BYTES_MAX, this.#bufAlloc);
   }
@@ -60,5 +72,6 @@ export class Credit {
   stamp(packet: HostPacket): void {
     packet.bufAlloc = this.#bufAlloc;
     packet.fwdCnt = this.#fwdCntTold = this.#fwdCnt;
+    if (this.#fwdCnt === this.#rxCnt) this.#asked = false;
   }
 }
