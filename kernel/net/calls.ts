@@ -249,6 +249,19 @@ export function SysSocketShutdown(socket: i32, how: i32): i32 {
   return 0;
 }
 
+/**
+ * Ends a connection at once: the peer gets RST, what it has not got yet is lost, and calls of other
+ * threads end in -ECONNABORTED, as later ones do. The handle stays, to be closed. Does not yield.
+ * Returns 0, -EBADF, -ENOTCONN or the error that had ended the connection.
+ */
+export function SysSocketReset(socket: i32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  const error = connectionError(s);
+  if (error == 0) reset(s, Errno.ECONNABORTED);
+  return error;
+}
+
 /** Copies the socket's statistics, a NetStats, to `block`. Returns 0 or -EBADF. */
 export function SysSocketStat(socket: i32, block: usize): i32 {
   const s = socketOf(socket);

@@ -25,6 +25,8 @@ export const SO_SNDBUF: i32 = 7;
  * does not wait, or not any longer, gets what there is.
  */
 export const SO_RCVLOWAT: i32 = 18;
+/** Bytes of a stream that select waits for room for, if so many can ever be sent at once. */
+export const SO_SNDLOWAT: i32 = 19;
 /** Milliseconds that close waits for the peer to have taken all; 0: it does not wait. */
 export const SO_LINGER: i32 = 13;
 /** The index of the device, before bind or connect: no other one is listened on or used. */
@@ -89,6 +91,10 @@ export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
     case SO_RCVLOWAT:
       s.receiveLeast = max<u32>(value, 1);
       return 0;
+    case SO_SNDLOWAT:
+      if (isSeqpacket(s)) return -Errno.EINVAL; // its next message says how much room it needs
+      s.sendLeast = max<u32>(value, 1);
+      return 0;
     case SO_LINGER:
       s.lingerNs = <u64>value * NS_PER_MS;
       return 0;
@@ -147,6 +153,8 @@ export function SysSocketGetOption(socket: i32, option: i32): i32 {
       return s.sendBuffer == UNBOUNDED ? 0 : s.sendBuffer;
     case SO_RCVLOWAT:
       return s.receiveLeast;
+    case SO_SNDLOWAT:
+      return s.sendLeast;
     case SO_TYPE:
       return isSeqpacket(s) ? SOCK_SEQPACKET : SOCK_STREAM;
     case SO_ERROR:

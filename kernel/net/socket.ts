@@ -64,7 +64,7 @@ export class Socket {
   sendMode: SendMode;
   sendBuffer: u32; // SO_SNDBUF
   unsent: u32; // bytes of copies that count in it
-  sendLeast: u32; // bytes of the message that found no room; 1: none is known
+  sendLeast: u32; // SO_SNDLOWAT; of messages, the bytes of one that found no room, or 1
   sendsMessage: bool; // a thread sends one: its parts must not be mixed with others
   zeroCopy: bool; // SO_ZEROCOPY: MSG_ZEROCOPY is obeyed
   txCnt: u32; // running total of payload bytes
