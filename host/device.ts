@@ -56,10 +56,16 @@ export interface VirtioDevice {
   /** The driver set DRIVER_OK. queues[i] is null where the driver left queue i unused. */
   activate(queues: readonly (VirtQueue | null)[], features: bigint): void;
   /**
-   * The driver kicked live queue `queue`. Runs inside a hypercall: it may release chains; the
+   * The driver kicked live queue `queue`, or a turn has begun behind one in which the device was
+   * not granted all of its chains. Runs inside a hypercall: it may release chains; the
    * register file signals the queue afterwards. It never runs the guest.
    */
   notify(queue: number): void;
+  /**
+   * The driver has stopped live queue `queue` (4.2.2.2), which is detached: its chains are not the
+   * device's any more, nor is their memory. Missing: that it looks empty is all there is to know.
+   */
+  stopped?(queue: number): void;
   /** The guest has halted: work that was left to gather is done now. Queues are signalled after. */
   halted(): void;
   /**

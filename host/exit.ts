@@ -1,5 +1,6 @@
 // How a machine ends, and how a trap or a panic of its guest is told.
 import { GuestPanic } from "./hypercall.ts";
+import { MemoryDetached } from "./memory.ts";
 import { innermost, symbolise } from "./symbols.ts";
 
 /** Why the machine is no more. */
@@ -18,15 +19,33 @@ export type Exit =
     }
   | { readonly kind: "disposed" };
 
+/** Did the guest give up, or break off? */
+export function isPanic(error: unknown): boolean {
+  return error instanceof GuestPanic || error instanceof MemoryDetached || isTrap(error);
+}
+
 /** Did V8 stop the guest? The guest's stack is V8's, so a deep recursion ends as a RangeError. */
-export function isTrap(error: unknown): error is Error {
-  if (error instanceof WebAssembly.RuntimeError) return true;
+function isTrap(error: unknown): boolean {
+  if (error instanceof WebAssembly.RuntimeError || error instanceof WebAssembly.Exception) {
+    return true;
+  }
   return error instanceof RangeError && /call stack/.test(error.message);
 }
 
-export function panicExit(error: Error, sourceMap: string | undefined): Exit {
-  const stack = symbolise(error.stack ?? "", sourceMap);
+export function panicExit(error: unknown, sourceMap: string | undefined): Exit {
+  // What a guest throws and nobody catches is no Error: it has no message, and no stack.
+  const { message, stack: frames = "" } =
+    error instanceof Error ? error : { message: "an exception that nobody caught" };
+  const stack = symbolise(frames, sourceMap);
   const place = error instanceof GuestPanic && error.file !== "" ? error : innermost(stack);
   const { file = "", line = 0, column = 0 } = place ?? {};
-  return { kind: "panic", message: error.message, file, line, column, stack, code: 70 };
+  return { kind: "panic", message, file, line, column, stack, code: 70 };
+}
+
+/** What is told of a machine whose host failed, alone or while the guest ended. */
+export function endWithFaults(exit: Exit | null, faults: readonly unknown[]): unknown {
+  if (faults.length === 1 && exit?.kind !== "panic") return faults[0];
+  const told = faults.map((fault) => (fault instanceof Error ? fault.message : String(fault)));
+  if (exit?.kind === "panic") told.unshift(`panic: ${exit.message}`);
+  return new AggregateError(faults, told.join("; "), { cause: exit });
 }

@@ -1,8 +1,11 @@
 // The guest's firmware: WASI by @wasmer/wasi for console, real-time clock, entropy and power-off.
-// Only the four calls below are the machine's business; the others work on an empty file system.
+// The library works on a page of its own, one for all machines of the process. Given a guest's
+// memory it would never let go of it, and it would believe what the guest says: arguments are
+// checked here, and bytes go through that page. Other calls of WASI there are not.
 import { createRequire } from "node:module";
 import type * as WasmerWasi from "@wasmer/wasi";
 import type { Clock } from "./clock.ts";
+import type { Console } from "./console.ts";
 import type { GuestMemory } from "./memory.ts";
 
 // An import would have Node search half a megabyte for the names of its exports.
@@ -10,12 +13,18 @@ const { init, WASI } = createRequire(import.meta.url)("@wasmer/wasi") as typeof 
 
 const FIRMWARE_MODULE = "wasi_snapshot_preview1";
 
-/** An unfinished console line is shown when it has grown to this many characters. */
-const CONSOLE_LINE_MAX = 4096;
-
 const ERRNO_SUCCESS = 0;
+const ERRNO_AGAIN = 6;
+const ERRNO_BADF = 8;
 const ERRNO_FAULT = 21;
+const ERRNO_INVAL = 28;
 const CLOCK_REALTIME = 0;
+const CLOCK_MONOTONIC = 1;
+const STDOUT = 1;
+const STDERR = 2;
+/** Buffers of one fd_write; as many as Linux takes. */
+const IOVECS_MAX = 1024;
+const IOVEC_BYTES = 8;
 
 /** The guest asked for power-off; thrown through the guest. */
 export class PowerOff extends Error {
@@ -28,92 +37,163 @@ export class PowerOff extends Error {
   }
 }
 
-export interface FirmwareOptions {
-  readonly memory: GuestMemory;
-  /** Takes whole lines, newline included; at the end also an unfinished one. */
-  readonly console: (text: string) => void;
-  /** In place of the system's clock. */
-  readonly clock?: Clock | undefined;
-  /** In place of the system's entropy. */
-  readonly entropy?: ((into: Uint8Array) => void) | undefined;
+/** Where things are in the library's page. */
+const IOVEC_AT = 0;
+const RESULT_AT = 16;
+const DATA_AT = 32;
+const DATA_BYTES = 65536 - DATA_AT;
+
+/**
+ * The guest that the library knows, in bytes:
+ * `(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+ *   (memory (export "memory") 1))`
+ */
+const PAGE_MODULE = Uint8Array.from([
+  ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+  ...[1, 9, 1, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f],
+  ...[2, 35, 1, 22, ...ascii(FIRMWARE_MODULE), 8, ...ascii("fd_write"), 0, 0],
+  ...[5, 3, 1, 0, 1],
+  ...[7, 10, 1, 6, ...ascii("memory"), 2, 0],
+]);
+
+function ascii(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
 }
 
-let loading: Promise<void> | null = null;
+interface Wasi {
+  fd_write(fd: number, iovs: number, count: number, written: number): number;
+  clock_time_get(id: number, precision: bigint, at: number): number;
+  random_get(at: number, bytes: number): number;
+}
+
+/** The library, and the page that it works on. */
+class Library {
+  readonly #wasi = new WASI({ args: ["torito"], env: {} });
+  readonly #calls: Wasi;
+  readonly #page: Uint8Array;
+  readonly #view: DataView;
+
+  constructor() {
+    const module = new WebAssembly.Module(PAGE_MODULE);
+    const imports = this.#wasi.getImports(module) as WebAssembly.Imports;
+    const instance = new WebAssembly.Instance(module, imports);
+    this.#wasi.instantiate(instance, {});
+    this.#calls = imports[FIRMWARE_MODULE] as unknown as Wasi;
+    const { buffer } = instance.exports.memory as WebAssembly.Memory;
+    this.#page = new Uint8Array(buffer);
+    this.#view = new DataView(buffer);
+    this.write(STDOUT, new Uint8Array(0)); // V8 compiles what is called first, 2 ms of a console
+  }
+
+  /** What the library makes of at most DATA_BYTES of output. */
+  write(fd: number, bytes: Uint8Array): Uint8Array {
+    this.#page.set(bytes, DATA_AT);
+    this.#view.setUint32(IOVEC_AT, DATA_AT, true);
+    this.#view.setUint32(IOVEC_AT + 4, bytes.length, true);
+    this.#calls.fd_write(fd, IOVEC_AT, 1, RESULT_AT);
+    return fd === STDOUT ? this.#wasi.getStdoutBuffer() : this.#wasi.getStderrBuffer();
+  }
+
+  time(id: number): bigint {
+    this.#calls.clock_time_get(id, 1n, RESULT_AT);
+    return this.#view.getBigUint64(RESULT_AT, true);
+  }
+
+  random(into: Uint8Array): void {
+    for (let at = 0; at < into.length; at += DATA_BYTES) {
+      const bytes = Math.min(into.length - at, DATA_BYTES);
+      this.#calls.random_get(DATA_AT, bytes);
+      into.set(this.#page.subarray(DATA_AT, DATA_AT + bytes), at);
+    }
+  }
+}
+
+let loading: Promise<Library> | null = null;
 
 /** Loads @wasmer/wasi: some 30 ms, once per process. Machine.create() waits for it. */
-export function loadFirmware(): Promise<void> {
+export function loadFirmware(): Promise<Library> {
   loading ??= load(); // init() called again before it is done would load again
   return loading;
 }
 
-async function load(): Promise<void> {
+async function load(): Promise<Library> {
   await init();
-  // V8 compiles what is called first, 2 ms of a console. Now the image is being compiled as well.
-  new WASI({}).getStdoutString();
+  return new Library();
 }
 
-export class Firmware {
-  readonly imports: WebAssembly.Imports;
-  readonly #options: FirmwareOptions;
-  readonly #wasi: WasmerWasi.WASI | null;
-  #line = "";
+export type FirmwareLibrary = Library;
 
-  /** loadFirmware() has resolved before. */
-  constructor(module: WebAssembly.Module, options: FirmwareOptions) {
-    this.#options = options;
-    const wanted = WebAssembly.Module.imports(module).some((one) => one.module === FIRMWARE_MODULE);
-    this.#wasi = wanted ? new WASI({ args: ["torito"], env: {} }) : null;
-    // getImports() refuses a module that imports nothing of WASI.
-    this.imports = this.#wasi === null ? {} : this.#replace(this.#wasi, module);
-  }
+export interface FirmwareOptions {
+  readonly memory: GuestMemory;
+  readonly console: Console;
+  /** In place of the system's clock. */
+  readonly clock?: Clock | undefined;
+  /** In place of the system's entropy. */
+  readonly entropy?: ((into: Uint8Array) => void) | undefined;
+  /** Throws through the guest. */
+  readonly powerOff: (code: number) => never;
+}
 
-  /** Binds the memory that the instance exports. */
-  attach(instance: WebAssembly.Instance): void {
-    this.#wasi?.instantiate(instance, {});
-  }
+/** The imports of one machine's image. */
+export function createFirmware(library: Library, options: FirmwareOptions): WebAssembly.Imports {
+  const { memory, console, clock, powerOff } = options;
+  const entropy = options.entropy ?? ((into: Uint8Array) => library.random(into));
 
-  /** Shows what is left of the last line. */
-  flush(): void {
-    if (this.#line !== "") this.#options.console(this.#line);
-    this.#line = "";
-  }
-
-  #replace(wasi: WasmerWasi.WASI, module: WebAssembly.Module): WebAssembly.Imports {
-    const all = wasi.getImports(module) as WebAssembly.Imports;
-    const calls = all[FIRMWARE_MODULE] as Record<string, (...args: never[]) => unknown>;
-    const { clock, entropy, memory } = this.#options;
-    const write = calls.fd_write as (...args: number[]) => number;
-    calls.fd_write = (...args: number[]) => {
-      const errno = write(...args);
-      this.#print(wasi.getStdoutString() + wasi.getStderrString());
-      return errno;
-    };
-    // The library's own throws an object without a readable code.
-    calls.proc_exit = (code: number) => {
-      throw new PowerOff(code);
-    };
-    if (clock !== undefined) {
-      calls.clock_time_get = (id: number, _precision: bigint, address: number) => {
-        if (!memory.contains(address, 8)) return ERRNO_FAULT;
-        const ns = id === CLOCK_REALTIME ? clock.realtime() : BigInt(Math.floor(clock.now()));
-        memory.view.setBigUint64(memory.check(address, 8), ns, true);
-        return ERRNO_SUCCESS;
-      };
+  /** Takes what there is room for: less than all is a short write, nothing at all AGAIN. */
+  function fd_write(fd: number, iovs: number, count: number, written: number): number {
+    memory.assertAttached();
+    if (fd !== STDOUT && fd !== STDERR) return ERRNO_BADF;
+    if (count < 0 || count > IOVECS_MAX) return ERRNO_INVAL;
+    if (!memory.contains(iovs, count * IOVEC_BYTES)) return ERRNO_FAULT;
+    if (!memory.contains(written, 4)) return ERRNO_FAULT;
+    const list = memory.bytes(iovs, count * IOVEC_BYTES).slice(); // what is checked is what is used
+    const iovecs = new DataView(list.buffer);
+    let asked = 0;
+    for (let at = 0; at < list.length; at += IOVEC_BYTES) {
+      const bytes = iovecs.getUint32(at + 4, true);
+      if (!memory.contains(iovecs.getUint32(at, true), bytes)) return ERRNO_FAULT;
+      asked += bytes;
     }
-    if (entropy !== undefined) {
-      calls.random_get = (address: number, length: number) => {
-        if (!memory.contains(address, length)) return ERRNO_FAULT;
-        entropy(memory.bytes(address, length));
-        return ERRNO_SUCCESS;
-      };
+    let taken = 0;
+    for (let at = 0; at < list.length && console.room > 0; at += IOVEC_BYTES) {
+      const [address, bytes] = [iovecs.getUint32(at, true), iovecs.getUint32(at + 4, true)];
+      taken += take(fd, memory.bytes(address, bytes));
     }
-    return { [FIRMWARE_MODULE]: calls as WebAssembly.ModuleImports };
+    memory.view.setUint32(memory.check(written, 4), taken, true);
+    return taken === 0 && asked > 0 ? ERRNO_AGAIN : ERRNO_SUCCESS;
   }
 
-  #print(text: string): void {
-    const all = this.#line + text;
-    const end = all.length > CONSOLE_LINE_MAX ? all.length : all.lastIndexOf("\n") + 1;
-    this.#line = all.slice(end);
-    if (end > 0) this.#options.console(all.slice(0, end));
+  function take(fd: number, bytes: Uint8Array): number {
+    let at = 0;
+    while (at < bytes.length && console.room > 0) {
+      const part = bytes.subarray(at, at + Math.min(DATA_BYTES, console.room));
+      console.add(library.write(fd, part));
+      console.deliver();
+      at += part.length;
+    }
+    return at;
   }
+
+  function clock_time_get(id: number, _precision: bigint, address: number): number {
+    memory.assertAttached();
+    if (id !== CLOCK_REALTIME && id !== CLOCK_MONOTONIC) return ERRNO_INVAL;
+    if (!memory.contains(address, 8)) return ERRNO_FAULT;
+    memory.view.setBigUint64(memory.check(address, 8), timeOf(id), true);
+    return ERRNO_SUCCESS;
+  }
+
+  function timeOf(id: number): bigint {
+    if (clock === undefined) return library.time(id);
+    return id === CLOCK_REALTIME ? clock.realtime() : BigInt(Math.floor(clock.now()));
+  }
+
+  function random_get(address: number, length: number): number {
+    memory.assertAttached();
+    if (!memory.contains(address, length)) return ERRNO_FAULT;
+    entropy(memory.bytes(address, length));
+    return ERRNO_SUCCESS;
+  }
+
+  const calls = { fd_write, clock_time_get, random_get, proc_exit: powerOff };
+  return { [FIRMWARE_MODULE]: calls };
 }

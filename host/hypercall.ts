@@ -29,14 +29,21 @@ const PANIC_FRAMES_MAX = 50;
 /** A panic message is cut here: it is the guest's, and it may be nonsense. */
 const PANIC_TEXT_MAX = 4096;
 
-export function createHypercalls(bus: Bus, memory: GuestMemory, clock: Clock): typeof Hypercall {
+/** `end` throws a panic through the guest. */
+export function createHypercalls(
+  bus: Bus,
+  memory: GuestMemory,
+  clock: Clock,
+  end: (panic: GuestPanic) => never,
+): typeof Hypercall {
   const text = (address: number) => memory.string(address).slice(0, PANIC_TEXT_MAX);
   return {
     mmioRead: (address, bytes) => bus.read(u32(address), bytes),
     mmioWrite: (address, bytes, value) => bus.write(u32(address), bytes, u32(value)),
     clock: () => BigInt(Math.floor(clock.now())),
     panic(message, file, line, column): never {
-      throw new GuestPanic(text(message) || "panic", text(file), u32(line), u32(column));
+      memory.assertAttached();
+      end(new GuestPanic(text(message) || "panic", text(file), u32(line), u32(column)));
     },
   };
 }

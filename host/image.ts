@@ -10,36 +10,56 @@ import {
   TimePage,
 } from "../drivers/abi/boot.ts";
 import { type GuestMemory, PAGE_BYTES } from "./memory.ts";
+import { checkSections } from "./sections.ts";
 
-/** The guest's entry points, and the instance that they belong to. */
+/** The guest's entry points, and all that the image exports. */
 export interface GuestExports {
-  readonly instance: WebAssembly.Instance;
+  readonly exports: WebAssembly.Exports;
   readonly initialize: () => void;
   readonly boot: (bootInfo: number) => void;
   readonly interrupt: (irq: number) => void;
   readonly run: (budget: number) => number;
 }
 
-const ENTRY_POINTS = ["_initialize", "boot", "interrupt", "run"] as const;
+/** WebAssembly's binary form. */
+const I32 = 0x7f;
+const FUNCTION = 0x60;
+
+interface Signature {
+  readonly parameters: readonly number[];
+  readonly results: readonly number[];
+}
+
+const ENTRY_POINTS: Readonly<Record<string, Signature>> = {
+  _initialize: { parameters: [], results: [] },
+  boot: { parameters: [I32], results: [] },
+  interrupt: { parameters: [I32], results: [] },
+  run: { parameters: [I32], results: [I32] },
+};
+
+const GROWN = "image: its start function grows the memory, which has a fixed size";
 
 /** Compiles and checks an image. Throws an Error that says what is wrong with it. */
 export async function compileImage(
   image: BufferSource | WebAssembly.Module,
 ): Promise<WebAssembly.Module> {
-  const module = image instanceof WebAssembly.Module ? image : await compile(image);
+  // What is checked is what is compiled, whatever becomes of the caller's bytes meanwhile.
+  const bytes = image instanceof WebAssembly.Module ? null : bytesOf(image).slice();
+  const module = bytes === null ? (image as WebAssembly.Module) : await compile(bytes);
   const exported = new Map(WebAssembly.Module.exports(module).map((one) => [one.name, one.kind]));
   if (exported.get("memory") !== "memory") throw new Error("image: it exports no memory");
-  for (const name of ENTRY_POINTS) {
+  for (const name of Object.keys(ENTRY_POINTS)) {
     if (exported.get(name) !== "function") throw new Error(`image: it exports no ${name}()`);
   }
   const imports = WebAssembly.Module.imports(module);
   if (!imports.some((one) => one.module === "env" && one.name === "memory")) {
     throw new Error("image: it does not import its memory as env.memory");
   }
+  if (bytes !== null) checkSections(bytes);
   return module;
 }
 
-async function compile(bytes: BufferSource): Promise<WebAssembly.Module> {
+async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(bytes);
   } catch (error) {
@@ -47,7 +67,15 @@ async function compile(bytes: BufferSource): Promise<WebAssembly.Module> {
   }
 }
 
-/** `imports` holds everything but the memory. */
+function bytesOf(image: BufferSource): Uint8Array<ArrayBuffer> {
+  if (!ArrayBuffer.isView(image)) return new Uint8Array(image);
+  return new Uint8Array(image.buffer as ArrayBuffer, image.byteOffset, image.byteLength);
+}
+
+/**
+ * `imports` holds everything but the memory. The image's start function runs now: should it end the
+ * guest, initialize() tells that.
+ */
 export function instantiateImage(
   module: WebAssembly.Module,
   memory: GuestMemory,
@@ -59,16 +87,49 @@ export function instantiateImage(
       throw new Error(`image: it imports ${from}.${name}, which this machine does not have`);
     }
   }
+  let instance: WebAssembly.Instance;
   try {
-    const instance = new WebAssembly.Instance(module, all);
-    const { _initialize, boot, interrupt, run } = instance.exports as unknown as {
-      _initialize: GuestExports["initialize"];
-    } & Omit<GuestExports, "initialize" | "instance">;
-    return { instance, initialize: _initialize, boot, interrupt, run };
+    instance = new WebAssembly.Instance(module, all);
   } catch (error) {
+    const unfit = /^WebAssembly\.Instance\(\): (.*)$/s.exec((error as Error)?.message ?? "");
+    if (!memory.attached) throw new Error(GROWN);
+    if (unfit === null) return endedInStart(error);
     // Mostly: the image declares more memory than the machine has, or memory of the other kind.
-    const reason = (error as Error).message.replace(/^WebAssembly\.Instance\(\): /, "");
-    throw new Error(`image: it does not fit ${memory.byteLength} bytes of memory: ${reason}`);
+    throw new Error(`image: it does not fit ${memory.byteLength} bytes of memory: ${unfit[1]}`);
+  }
+  if (!memory.attached) throw new Error(GROWN);
+  for (const [name, signature] of Object.entries(ENTRY_POINTS)) {
+    checkSignature(name, instance.exports[name] as () => void, signature);
+  }
+  const { _initialize, boot, interrupt, run } = instance.exports as unknown as {
+    _initialize: GuestExports["initialize"];
+  } & Omit<GuestExports, "initialize" | "exports">;
+  return { exports: instance.exports, initialize: _initialize, boot, interrupt, run };
+}
+
+function endedInStart(error: unknown): GuestExports {
+  const initialize = () => {
+    throw error;
+  };
+  return { exports: {}, initialize, boot: () => {}, interrupt: () => {}, run: () => 0 };
+}
+
+/** Links a module that imports a function of the wanted type: that is what a type is good for. */
+function checkSignature(name: string, entry: () => void, { parameters, results }: Signature): void {
+  const module = new WebAssembly.Module(
+    Uint8Array.from([
+      ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+      ...[1, 4 + parameters.length + results.length, 1, FUNCTION],
+      ...[parameters.length, ...parameters, results.length, ...results],
+      ...[2, 5, 1, 0, 0, 0, 0], // one import: no module name, no name, a function, type 0
+    ]),
+  );
+  try {
+    new WebAssembly.Instance(module, { "": { "": entry } });
+  } catch {
+    const list = (types: readonly number[]) => `(${types.map(() => "i32").join(", ")})`;
+    const type = `${list(parameters)} -> ${list(results)}`;
+    throw new Error(`image: its ${name}() is not of the type ${type}`);
   }
 }
 

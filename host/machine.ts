@@ -1,68 +1,30 @@
 // Machine: one guest on the host's event-loop thread. The guest is entered from host events and
 // halts by returning; interrupts wait until it has returned. Nothing here is shared by machines.
-import { BOOT_INFO_ADDRESS, RunResult, TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
+import { BOOT_INFO_ADDRESS, RunResult } from "../drivers/abi/boot.ts";
+import { Alarm } from "./alarm.ts";
 import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { VirtioDevice } from "./device.ts";
-import { type Exit, isTrap, panicExit } from "./exit.ts";
-import { Firmware, loadFirmware, PowerOff } from "./firmware.ts";
-import { createHypercalls, GuestPanic } from "./hypercall.ts";
+import { Console } from "./console.ts";
+import { type Exit, endWithFaults, isPanic, panicExit } from "./exit.ts";
+import { type FirmwareLibrary, loadFirmware, PowerOff } from "./firmware.ts";
 import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
-import { type Layout, layOut } from "./layout.ts";
-import { type Log, limitLog } from "./log.ts";
+import { createImports } from "./imports.ts";
+import { layOut } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
-import { RegisterFile } from "./mmio.ts";
+import type { RegisterFile } from "./mmio.ts";
+import type { MachineOptions } from "./options.ts";
+import { plugAll } from "./plug.ts";
+import { Presence } from "./presence.ts";
 import { symbolise } from "./symbols.ts";
-import { Tracer, type TraceSink } from "./trace.ts";
+import { HostTimePage } from "./time-page.ts";
+import { Tracer } from "./trace.ts";
 
-export interface MachineOptions {
-  /** The guest: its bytes, or the module if several machines share it. */
-  readonly image: BufferSource | WebAssembly.Module;
-  /** Source map of the image, as text: panics then show AssemblyScript positions. */
-  readonly sourceMap?: string | undefined;
-  /**
-   * RAM, a multiple of 64 KiB; it never grows. Default 64 MiB. Shared memory regions of devices lie
-   * behind it, below 4 GiB.
-   */
-  readonly memoryBytes?: number;
-  /** RAM in a SharedArrayBuffer. Slower copies; meant for SMP. */
-  readonly sharedMemory?: boolean;
-  /** Kernel and application parameters, separated by spaces. The devices are announced before. */
-  readonly parameters?: string;
-  /** Plugged in this order. A device belongs to one machine. */
-  readonly devices?: readonly VirtioDevice[];
-  /** Default: the system's. With one of its own a machine's RTC follows it, too. */
-  readonly clock?: Clock;
-  /** Fills the array with random bytes. Default: the system's entropy. */
-  readonly entropy?: (into: Uint8Array) => void;
-  /**
-   * Feature bits that no device offers: rings without INDIRECT_DESC or EVENT_IDX. Default: none.
-   */
-  readonly withheldFeatures?: bigint;
-  /** Takes the guest's console, by whole lines. Default: dropped. */
-  readonly console?: (text: string) => void;
-  readonly log?: Log;
-  /** Thread switches before the guest must return to the event loop. Default 10000. */
-  readonly budget?: number;
-  /**
-   * Word 0 tells a watchdog which entry into the guest is going on; 0: none, or the host is at work
-   * inside it. A reader of the console or a disk may be slow, which is not the guest's fault.
-   */
-  readonly presence?: Int32Array;
-  /**
-   * Takes what the machine does, event by event: runs of threads, entries into the guest, kicks,
-   * interrupts, packets, file requests. JsonTrace writes them for Perfetto. Default: nobody, and
-   * then the guest notes nothing either.
-   */
-  readonly trace?: TraceSink | undefined;
-}
+export type { MachineOptions } from "./options.ts";
 
 /** Entries into the guest in one turn; then the host looks at its sockets first. */
 const ROUNDS_PER_TURN_MAX = 64;
-const LOG_LINES_PER_SECOND = 5;
 const MEMORY_BYTES_DEFAULT = 64 * 1024 * 1024;
-const TWO_32 = 4294967296;
-const NO_TIMER = Number.POSITIVE_INFINITY;
+const BUDGET_DEFAULT = 10000;
 
 const enum State {
   Created, // by create()
@@ -75,17 +37,20 @@ export class Machine {
   /** Register files in the order of the devices; their counters tell what the guest did wrong. */
   readonly registers: readonly RegisterFile[];
   /**
-   * Resolves once, when the machine has ended; its devices are disposed by then. Rejects when the
-   * host's own code failed, which is never the guest's doing.
+   * Resolves once, when the machine has ended; its devices are disposed by then, and the console
+   * has all that the guest printed, unless dispose() was called. Rejects when code of the host
+   * failed, which is never the guest's doing: of a device or the console, also while it ended.
    */
   readonly exited: Promise<Exit>;
   readonly #bus = new Bus();
   readonly #clock: Clock;
-  readonly #firmware: Firmware;
+  readonly #console: Console;
+  readonly #time: HostTimePage;
+  readonly #alarm: Alarm;
   readonly #guest: GuestExports;
   readonly #options: MachineOptions;
   readonly #budget: number;
-  readonly #presence: Int32Array;
+  readonly #presence: Presence;
   readonly #tracer: Tracer | null;
   #resolve: (exit: Exit) => void = () => {};
   #reject: (error: unknown) => void = () => {};
@@ -93,65 +58,106 @@ export class Machine {
   #inside = false;
   #again = false;
   #leaving = false; // dispose() was called inside
+  readonly #faults: unknown[] = []; // of the host
+  #thrown: { readonly error: unknown } | null = null; // through the guest, which may have caught it
   #deferred = false;
-  #entries = 0;
-  #timerNs = NO_TIMER; // when the host's timer fires; the guest may want it later by now
-  #cancelTimer: () => void = () => {};
 
-  /** Compiles the image and plugs the devices in. Throws an Error that says what does not fit. */
+  /**
+   * Compiles the image and plugs the devices in. Throws an Error that says what does not fit; the
+   * devices are as they were then, or disposed where one of them cannot be attached. The image's
+   * start function runs, if it has one.
+   */
   static async create(options: MachineOptions): Promise<Machine> {
-    const [module] = await Promise.all([compileImage(options.image), loadFirmware()]);
-    return new Machine(module, options);
+    const [module, library] = await Promise.all([compileImage(options.image), loadFirmware()]);
+    return new Machine(module, library, options);
   }
 
-  private constructor(module: WebAssembly.Module, options: MachineOptions) {
-    this.#options = options;
-    this.#budget = options.budget ?? 10000;
-    this.#presence = options.presence ?? new Int32Array(1);
-    this.#clock = options.clock ?? systemClock;
+  private constructor(
+    module: WebAssembly.Module,
+    library: FirmwareLibrary,
+    options: MachineOptions,
+  ) {
     const { memoryBytes = MEMORY_BYTES_DEFAULT, devices = [], sharedMemory = false } = options;
+    const { budget = BUDGET_DEFAULT, trace } = options;
+    if (!(Number.isInteger(budget) && budget > 0)) throw new Error(`budget: ${budget} switches`);
+    this.#options = options;
+    this.#budget = budget;
+    this.#presence = new Presence(options.presence ?? new Int32Array(1));
+    this.#clock = options.clock ?? systemClock;
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;
-    const { clock, entropy, console: print = () => {}, trace } = options;
-    const presence = this.#presence;
-    const aside =
-      <T>(work: (it: T) => void) =>
-      (it: T) => {
-        const entry = presence[0] as number;
-        presence[0] = 0;
-        work(it);
-        presence[0] = entry;
-      };
-    const console = aside(print);
-    const { memory } = this;
-    this.#tracer = trace === undefined ? null : new Tracer(aside(trace), this.#clock, memory);
-    this.#firmware = new Firmware(module, { memory: this.memory, console, clock, entropy });
-    const hypercall = createHypercalls(this.#bus, this.memory, this.#clock);
-    const guest = instantiateImage(module, this.memory, {
-      ...this.#firmware.imports,
-      hypercall: {
-        ...hypercall,
-        mmioWrite: (address: number, bytes: number, value: number) => {
-          const entry = presence[0] as number;
-          presence[0] = 0;
-          hypercall.mmioWrite(address, bytes, value);
-          presence[0] = entry;
-        },
-      },
+    this.#time = new HostTimePage(this.memory, this.#clock);
+    this.#alarm = new Alarm(this.#clock, this.#time, () => this.turn());
+    this.#console = new Console({
+      print: this.#aside(options.console ?? (() => {})),
+      full: this.#onConsole,
+      failed: (error) => this.#end(null, error),
     });
-    this.#firmware.attach(guest.instance);
-    this.#guest = this.#tracer === null ? guest : this.#tracer.guest(guest);
-    const log = options.log ?? (() => {});
-    this.registers = devices.map((device) => this.#plug(device, layout, log));
+    this.#tracer =
+      trace === undefined ? null : new Tracer(this.#aside(trace), this.#clock, this.memory);
+    this.#presence.enter();
+    try {
+      const imports = createImports(library, {
+        memory: this.memory,
+        bus: this.#bus,
+        console: this.#console,
+        clock: options.clock,
+        entropy: options.entropy === undefined ? undefined : this.#aside(options.entropy),
+        presence: this.#presence,
+        end: this.#throw,
+      });
+      const guest = instantiateImage(module, this.memory, imports);
+      this.#guest = this.#tracer === null ? guest : this.#tracer.guest(guest);
+    } finally {
+      this.#presence.leave();
+    }
+    this.registers = plugAll(devices, {
+      bus: this.#bus,
+      layout,
+      clock: this.#clock,
+      tracer: this.#tracer,
+      log: options.log ?? (() => {}),
+      withheldFeatures: options.withheldFeatures ?? 0n,
+      turn: this.#onDevice,
+      exhausted: () => this.#defer(),
+    });
     this.exited = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    this.exited.catch(() => {}); // nobody has to listen: other machines go on
+  }
+
+  /** Work of the host inside an entry, which the watchdog does not count. */
+  #aside<T, Result>(work: (it: T) => Result): (it: T) => Result {
+    return (it) => {
+      const entry = this.#presence.pause();
+      try {
+        return work(it);
+      } catch (error) {
+        return this.#throw(error);
+      } finally {
+        this.#presence.resume(entry);
+      }
+    };
+  }
+
+  /** Ends the entry: a guest that can catch what goes through it is stopped when it returns. */
+  readonly #throw = (error: unknown): never => {
+    this.#thrown ??= { error };
+    throw error;
+  };
+
+  /** Whenever the guest has returned, before anybody looks at its memory. */
+  #returned(): void {
+    this.memory.assertAttached();
+    if (this.#thrown !== null) throw this.#thrown.error;
   }
 
   /** Starts the guest and gives it its first turn. Once. Returns when the guest has halted. */
   boot(): void {
-    if (this.#state !== State.Created) throw new Error("a machine boots once");
+    if (this.#state === State.Ended) throw new Error("the machine has ended");
+    if (this.#state === State.Running) throw new Error("a machine boots once");
     const parameters = [this.#bus.announcement(), this.#options.parameters ?? ""];
     const commandLine = parameters.filter((part) => part !== "").join(" ");
     writeBootInfo(this.memory, commandLine, this.#tracer !== null);
@@ -161,10 +167,11 @@ export class Machine {
       this.#prepare();
       this.#guest.initialize();
       this.#guest.boot(BOOT_INFO_ADDRESS);
+      this.#returned();
     } catch (error) {
       this.#fail(error);
     }
-    this.#presence[0] = 0;
+    this.#presence.leave();
     this.#inside = false;
     this.turn();
   }
@@ -180,11 +187,13 @@ export class Machine {
       return;
     }
     if (this.#state !== State.Running) return;
+    if (this.#console.stuffed && !this.#leaving) return;
     this.#inside = true;
     // A line that stayed up without acknowledgement is delivered once a turn, not in a circle.
     this.#bus.pending |= this.#bus.asserted;
     let halted = false;
     try {
+      for (let i = 0; i < this.registers.length; i++) (this.registers[i] as RegisterFile).begin();
       for (let round = 0; round < ROUNDS_PER_TURN_MAX && !halted; round++) {
         if (this.#leaving) break;
         this.#again = false;
@@ -193,12 +202,12 @@ export class Machine {
           (this.registers[i] as RegisterFile).halted();
         }
         if (result !== RunResult.Halted) break;
-        halted = this.#bus.pending === 0 && !this.#again && !this.#timerIsDue();
+        halted = this.#bus.pending === 0 && !this.#again && !this.#alarm.isDue();
       }
     } catch (error) {
       this.#fail(error);
     }
-    this.#presence[0] = 0;
+    this.#presence.leave();
     this.#inside = false;
     if (this.#leaving) this.dispose();
     else if (!halted) this.#defer();
@@ -210,19 +219,21 @@ export class Machine {
    * ends the machine and is thrown, its stack in AssemblyScript terms.
    */
   call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
-    const exported = this.#guest.instance.exports[name];
+    const exported = this.#guest.exports[name];
     if (typeof exported !== "function") throw new Error(`image: it exports no ${name}()`);
     if (this.#state !== State.Running || this.#inside) throw new Error("the machine is not idle");
     this.#inside = true;
     try {
       this.#prepare();
       const call = exported as (...args: unknown[]) => number | bigint | undefined;
-      return (this.#tracer?.entry(name, call) ?? call)(...args);
+      const result = (this.#tracer?.entry(name, call) ?? call)(...args);
+      this.#returned();
+      return result;
     } catch (error) {
       this.#fail(error);
       throw this.#symbolised(error);
     } finally {
-      this.#presence[0] = 0;
+      this.#presence.leave();
       this.#inside = false;
       this.turn();
     }
@@ -230,7 +241,7 @@ export class Machine {
 
   /** The value of an exported global: of a constant, or the address of static memory. */
   global(name: string): number {
-    const exported = this.#guest.instance.exports[name];
+    const exported = this.#guest.exports[name];
     if (!(exported instanceof WebAssembly.Global)) throw new Error(`image: no global ${name}`);
     return Number(exported.value);
   }
@@ -243,10 +254,17 @@ export class Machine {
     return error;
   }
 
-  /** Ends the machine, at once or when the guest has returned. More than once does nothing. */
+  /**
+   * Ends the machine, at once or when the guest has returned. Of one that has ended it takes what a
+   * slow console has still to come. More than once does nothing.
+   */
   dispose(): void {
-    if (this.#inside) this.#leaving = true;
-    else this.#end({ kind: "disposed" });
+    if (this.#inside) {
+      this.#leaving = true;
+    } else {
+      this.#end({ kind: "disposed" });
+      this.#console.abandon(); // of a machine that had ended before, too
+    }
   }
 
   /** One entry: the time, the pending interrupts, the threads. */
@@ -258,54 +276,16 @@ export class Machine {
       bus.pending &= ~(1 << slot);
       this.#guest.interrupt(BUS_IRQ_FIRST + slot);
     }
-    return this.#guest.run(this.#budget);
+    const result = this.#guest.run(this.#budget);
+    this.#returned();
+    return result;
   }
 
   /** Before each entry: the heartbeat and the time page. */
   #prepare(): void {
-    this.#entries = (this.#entries % 0x7fffffff) + 1;
-    this.#presence[0] = this.#entries;
-    const ns = this.#clock.now();
-    // Storing a double as u32 keeps its low 32 bits.
-    const at = TIME_PAGE_ADDRESS + TimePage.monotonicNs;
-    this.memory.view.setUint32(at, ns, true);
-    this.memory.view.setUint32(at + 4, ns / TWO_32, true);
+    this.#presence.enter();
+    this.#time.write();
   }
-
-  /** When the guest wants to be woken, in nanoseconds of the clock. */
-  #nextTimerNs(): number {
-    const at = TIME_PAGE_ADDRESS + TimePage.nextTimerNs;
-    const high = this.memory.view.getUint32(at + 4, true);
-    if (high === 0xffffffff) return NO_TIMER;
-    return high * TWO_32 + this.memory.view.getUint32(at, true);
-  }
-
-  /** Has the guest halted past its own timer? Arms the host's timer if not. */
-  #timerIsDue(): boolean {
-    const wantedNs = this.#nextTimerNs();
-    // A timer that fires too early costs one look; arming one in every turn would cost more.
-    if (wantedNs >= this.#timerNs) return false;
-    const nowNs = this.#clock.now();
-    if (wantedNs <= nowNs) return true;
-    this.#arm(wantedNs, nowNs);
-    return false;
-  }
-
-  #arm(wantedNs: number, nowNs: number): void {
-    this.#cancelTimer();
-    this.#timerNs = wantedNs;
-    this.#cancelTimer = this.#clock.after(Math.ceil((wantedNs - nowNs) / 1e6), this.#onTimer);
-  }
-
-  readonly #onTimer = (): void => {
-    this.#timerNs = NO_TIMER;
-    this.#cancelTimer = () => {};
-    if (this.#state !== State.Running) return;
-    const wantedNs = this.#nextTimerNs();
-    const nowNs = this.#clock.now();
-    if (wantedNs <= nowNs) this.turn();
-    else if (wantedNs !== NO_TIMER) this.#arm(wantedNs, nowNs);
-  };
 
   #defer(): void {
     if (this.#deferred || this.#state !== State.Running) return;
@@ -318,64 +298,58 @@ export class Machine {
     this.turn();
   };
 
-  #plug(device: VirtioDevice, layout: Layout, log: Log): RegisterFile {
-    const regions = layout.regions.get(device) ?? [];
-    const bus = this.#bus;
-    const track = this.#tracer?.device(device);
-    const now = () => this.#clock.now();
-    const write = (message: string) => log("warn", device.name, message);
-    const registers: RegisterFile = new RegisterFile(device, {
-      memory: this.memory,
-      regions,
-      raise: () => {
-        track?.interrupted(BUS_IRQ_FIRST + slot);
-        bus.raise(slot);
-      },
-      lower: () => bus.lower(slot),
-      log: limitLog(write, now, LOG_LINES_PER_SECOND),
-      withheld: this.#options.withheldFeatures ?? 0n,
-      kicked: track?.kicked,
-    });
-    const slot = bus.plug(registers);
-    device.attach({
-      memory: this.memory,
-      sharedMemory: regions.map(({ base }) => base),
-      // Behind the other sockets that are ready: one entry serves them all, and the system calls of
-      // one do not make the guest's code cold for the next.
-      turn: (atOnce = false) => {
-        if (bus.pending === 0 || this.#inside) return;
-        if (atOnce) this.turn();
-        else this.#defer();
-      },
-      now,
-      after: (ms, callback) => this.#clock.after(ms, callback),
-      log: (message) => log("info", device.name, message),
-      trace: track?.told,
-    });
-    return registers;
-  }
+  /** Those who print wait, or wait no more. */
+  readonly #onConsole = (full: boolean): void => {
+    if (this.#state === State.Ended) return;
+    this.#time.consoleFull = full;
+    if (!full) this.#defer();
+  };
+
+  /**
+   * A device has something for the guest: behind the other sockets that are ready, since one entry
+   * serves them all, and the system calls of one do not make the guest's code cold for the next.
+   */
+  readonly #onDevice = (atOnce = false): void => {
+    if (this.#bus.pending === 0 || this.#inside) return;
+    if (atOnce) this.turn();
+    else this.#defer();
+  };
 
   #fail(error: unknown): void {
     if (error instanceof PowerOff) {
       this.#end({ kind: "power-off", code: error.code });
-    } else if (error instanceof GuestPanic || isTrap(error)) {
+    } else if (isPanic(error)) {
       this.#end(panicExit(error, this.#options.sourceMap));
     } else {
       this.#end(null, error);
     }
   }
 
+  /** What fails on the way is told at the end of it. */
   #end(exit: Exit | null, fault?: unknown): void {
+    if (exit === null) this.#faults.push(fault);
     if (this.#state === State.Ended) return;
     this.#state = State.Ended;
-    this.#cancelTimer();
-    this.#firmware.flush();
+    const attempt = <Result>(work: () => Result): Result | null => {
+      try {
+        return work();
+      } catch (error) {
+        this.#faults.push(error);
+        return null;
+      }
+    };
+    attempt(() => this.#alarm.cancel());
+    const printing = attempt(() => this.#console.finish());
     if (exit?.kind === "power-off") {
       // What the guest had handed over before it went is still sent.
-      for (const registers of this.registers) registers.halted();
+      for (const registers of this.registers) attempt(() => registers.halted());
     }
-    for (const { device } of this.registers) device.dispose();
-    if (exit !== null) this.#resolve(exit);
-    else this.#reject(fault);
+    for (const { device } of this.registers) attempt(() => device.dispose());
+    const settle = () => {
+      if (this.#faults.length > 0) this.#reject(endWithFaults(exit, this.#faults));
+      else this.#resolve(exit as Exit);
+    };
+    if (printing === null) settle();
+    else printing.then(settle, settle);
   }
 }

@@ -1,11 +1,20 @@
-// The only door to guest memory. Its size is fixed for the life of a machine, so views stay valid;
-// addresses from the guest arrive signed and are made unsigned here and nowhere else.
+// The only door to guest memory. Its size is fixed for the life of a machine, so views stay valid
+// as long as the guest leaves `memory.grow` alone; addresses from the guest arrive signed and are
+// made unsigned here and nowhere else.
 
 /**
  * What the guest did against the rules. Answered at the device boundary, never fatal to the host.
  */
 export class GuestError extends Error {
   override name = "GuestError";
+}
+
+/**
+ * The guest has executed `memory.grow`. Even by 0 pages that takes the memory away from every view
+ * that the host has of it: it is the end of the guest.
+ */
+export class MemoryDetached extends Error {
+  override name = "MemoryDetached";
 }
 
 export const PAGE_BYTES = 65536;
@@ -25,12 +34,27 @@ export class GuestMemory {
   readonly u8: Uint8Array;
   readonly view: DataView;
 
+  /** Throws when this process has no room for it: V8 gives each some 10 GiB of addresses. */
   constructor(pages: number, shared = false, ramBytes = pages * PAGE_BYTES) {
-    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+    try {
+      this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+    } catch (error) {
+      const { message } = error as Error;
+      throw new Error(`memory of ${pages * PAGE_BYTES} bytes: no room in this process: ${message}`);
+    }
     this.byteLength = this.wasm.buffer.byteLength;
     this.ramBytes = ramBytes;
     this.u8 = new Uint8Array(this.wasm.buffer);
     this.view = new DataView(this.wasm.buffer);
+  }
+
+  /** Are the views still good? Asked whenever the guest has run, before the host looks at them. */
+  get attached(): boolean {
+    return this.u8.length !== 0;
+  }
+
+  assertAttached(): void {
+    if (!this.attached) throw new MemoryDetached("memory.grow, in a memory of fixed size");
   }
 
   /** Is [address, address + length) inside the memory? Exact for every pair of u32 values. */

@@ -11,10 +11,12 @@ import {
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
 } from "../drivers/abi/virtio.ts";
+import { Allowance } from "./allowance.ts";
 import type { VirtioDevice } from "./device.ts";
 import type { Region } from "./layout.ts";
 import { GuestError, type GuestMemory, u32 } from "./memory.ts";
-import { VirtQueue } from "./virtqueue.ts";
+import { type QueueContext, QueueRegisters } from "./queue-registers.ts";
+import type { VirtQueue } from "./virtqueue.ts";
 
 const VENDOR_ID = 0x4f524f54; // "TORO"
 const ALL_ONES = 0xffffffff;
@@ -32,22 +34,15 @@ export interface RegisterOptions {
   readonly lower: () => void;
   /** What the guest did wrong; the receiver limits it. */
   readonly log: (message: string) => void;
+  /**
+   * The driver asks for more than it is granted in a turn: there has to be another one, which
+   * begin() begins. Missing: there are no turns, and it is granted everything.
+   */
+  readonly exhausted?: (() => void) | undefined;
   /** A live queue is being kicked. */
   readonly kicked?: ((queue: number) => void) | undefined;
   /** Ring features that are not offered, for tests of drivers and devices. */
   readonly withheld?: bigint;
-}
-
-/** What the driver wrote for one queue before QueueReady; addresses in halves. */
-class QueueRegisters {
-  size = 0;
-  descLow = 0;
-  descHigh = 0;
-  driverLow = 0;
-  driverHigh = 0;
-  deviceLow = 0;
-  deviceHigh = 0;
-  live: VirtQueue | null = null;
 }
 
 export class RegisterFile {
@@ -59,6 +54,7 @@ export class RegisterFile {
   /** Rings that contradicted themselves: each time the device asked for a reset. */
   brokenQueues = 0;
   readonly #options: RegisterOptions;
+  readonly #allowance: Allowance | null;
   readonly #offered: bigint;
   readonly #config: DataView;
   #queues: QueueRegisters[] = [];
@@ -75,6 +71,8 @@ export class RegisterFile {
   constructor(device: VirtioDevice, options: RegisterOptions) {
     this.device = device;
     this.#options = options;
+    const { exhausted } = options;
+    this.#allowance = exhausted === undefined ? null : new Allowance(exhausted);
     const ring = VERSION_1 | INDIRECT_DESC | EVENT_IDX;
     this.#offered = (device.features | ring) & ~(options.withheld ?? 0n);
     const { buffer, byteOffset, byteLength } = device.config;
@@ -156,6 +154,17 @@ export class RegisterFile {
     }
   }
 
+  /** A turn begins: what was not granted in the last one goes on, as behind a kick. */
+  begin(): void {
+    const goesOn = this.#allowance?.exhausted === true;
+    this.#allowance?.renew();
+    if (!goesOn || (this.#status & Status.DRIVER_OK) === 0) return;
+    for (let i = 0; i < this.#queues.length; i++) {
+      if ((this.#queues[i]?.live?.available ?? 0) > 0) this.#kick(i);
+    }
+    this.#signal();
+  }
+
   /** The guest has returned: the device does the work that it had left to gather. */
   halted(): void {
     if ((this.#status & Status.DRIVER_OK) === 0) return;
@@ -175,12 +184,16 @@ export class RegisterFile {
       return;
     }
     this.#options.kicked?.(index);
+    this.#kick(index);
+    this.#signal();
+  }
+
+  #kick(index: number): void {
     try {
       this.device.notify(index);
     } catch (error) {
       this.#fault(error);
     }
-    this.#signal();
   }
 
   #signal(): void {
@@ -237,78 +250,58 @@ export class RegisterFile {
 
   #writeQueue(offset: number, value: number): void {
     const queue = this.#queues[this.#queueSel];
-    const settable = Status.FEATURES_OK | Status.DRIVER_OK | Status.FAILED;
-    if (queue === undefined || (this.#status & settable) !== Status.FEATURES_OK) {
+    const stage = this.#status & (Status.FEATURES_OK | Status.DRIVER_OK | Status.FAILED);
+    if (queue === undefined) {
+      this.#illegal();
+    } else if (stage === (Status.FEATURES_OK | Status.DRIVER_OK)) {
+      const stops = offset === Mmio.QueueReady && value === 0 && queue.live !== null;
+      if (stops) this.#stop(queue);
+      else this.#illegal();
+    } else if (stage !== Status.FEATURES_OK) {
       this.#illegal();
     } else if (offset === Mmio.QueueReady) {
       this.#writeReady(queue, value);
     } else if (queue.live !== null) {
       this.#illegal(); // M13
-    } else {
-      this.#writeRings(queue, offset, value);
-    }
-  }
-
-  #writeRings(queue: QueueRegisters, offset: number, value: number): void {
-    switch (offset) {
-      case Mmio.QueueSize:
-        queue.size = value;
-        break;
-      case Mmio.QueueDescLow:
-        queue.descLow = value;
-        break;
-      case Mmio.QueueDescHigh:
-        queue.descHigh = value;
-        break;
-      case Mmio.QueueDriverLow:
-        queue.driverLow = value;
-        break;
-      case Mmio.QueueDriverHigh:
-        queue.driverHigh = value;
-        break;
-      case Mmio.QueueDeviceLow:
-        queue.deviceLow = value;
-        break;
-      case Mmio.QueueDeviceHigh:
-        queue.deviceHigh = value;
-        break;
-      default:
-        this.#illegal();
-    }
-  }
-
-  #writeReady(queue: QueueRegisters, value: number): void {
-    if (value === 0 && queue.live !== null) {
-      queue.live.detach(); // M14
-      queue.live = null;
-    } else if (value === 1 && queue.live === null) {
-      try {
-        queue.live = this.#createQueue(queue);
-      } catch (error) {
-        if (!(error instanceof GuestError)) throw error;
-        this.#log(error.message); // QueueReady stays 0: the driver sees it
-      }
-    } else if (value !== 0) {
+    } else if (!queue.write(offset, value)) {
       this.#illegal();
     }
   }
 
-  #createQueue(queue: QueueRegisters): VirtQueue {
-    const name = `${this.device.name} ${this.device.queueNames[this.#queueSel]}`;
-    if (queue.size > (this.device.queueSizesMax[this.#queueSel] as number)) {
-      throw new GuestError(`${name}: queue size ${queue.size}`);
+  #writeReady(queue: QueueRegisters, value: number): void {
+    if (value === 0) {
+      queue.stop(); // M14
+    } else if (value === 1 && queue.live === null) {
+      try {
+        const sizeMax = this.device.queueSizesMax[this.#queueSel] as number;
+        queue.start(this.#options.memory, sizeMax, this.#context());
+      } catch (error) {
+        if (!(error instanceof GuestError)) throw error;
+        this.#log(error.message); // QueueReady stays 0: the driver sees it
+      }
+    } else {
+      this.#illegal();
     }
-    if ((queue.descHigh | queue.driverHigh | queue.deviceHigh) !== 0) {
-      throw new GuestError(`${name}: rings above 4 GiB`);
+  }
+
+  /** M14. From here on the device touches neither the rings nor a buffer of it. */
+  #stop(queue: QueueRegisters): void {
+    this.#live = this.#live.filter((live) => live !== queue.live);
+    queue.stop();
+    try {
+      this.device.stopped?.(this.#queueSel);
+    } catch (error) {
+      this.#fault(error);
     }
-    return new VirtQueue(this.#options.memory, {
-      name,
-      size: queue.size,
-      desc: queue.descLow,
-      avail: queue.driverLow,
-      used: queue.deviceLow,
+    this.#signal();
+  }
+
+  #context(): QueueContext {
+    return {
+      name: `${this.device.name} ${this.device.queueNames[this.#queueSel]}`,
       indirect: (this.#accepted & INDIRECT_DESC) !== 0n,
       eventIdx: (this.#accepted & EVENT_IDX) !== 0n,
+      allowance: this.#allowance,
       interrupt: () => this.#interrupt(INTERRUPT_USED_BUFFER),
       rejected: (error) => {
         this.rejectedChains++;
@@ -318,7 +311,7 @@ export class RegisterFile {
         this.brokenQueues++;
         this.#needReset(error.message);
       },
-    });
+    };
   }
 
   #readConfig(offset: number, bytes: number): number {
@@ -350,7 +343,7 @@ export class RegisterFile {
   /** C9, M3. */
   #reset(): void {
     const active = (this.#status & Status.DRIVER_OK) !== 0;
-    for (const queue of this.#queues) queue.live?.detach();
+    for (const queue of this.#queues) queue.stop();
     this.#queues = this.#queues.map(() => new QueueRegisters());
     this.#live = [];
     this.#status = 0;

@@ -84,7 +84,7 @@ export class Tracer {
   /** The guest's entry points, as slices. */
   guest(guest: GuestExports): GuestExports {
     return {
-      instance: guest.instance,
+      exports: guest.exports,
       initialize: this.entry("initialize", guest.initialize),
       boot: this.entry("boot", guest.boot),
       interrupt: this.entry("interrupt", guest.interrupt, (irq) => ({ irq })),
@@ -112,7 +112,8 @@ export class Tracer {
 
   /** The runs of threads that the guest noted between two moments. */
   #switches(sinceNs: number, untilNs: number): void {
-    const { view } = this.#memory;
+    const { attached, view } = this.#memory;
+    if (!attached) return; // the guest has ended itself
     const ring = view.getUint32(TIME_PAGE_ADDRESS + TimePage.trace, true);
     if (ring === 0 || !this.#memory.contains(ring, traceRingBytes())) return;
     const written = view.getUint32(ring + TraceRing.written, true);

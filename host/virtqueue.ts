@@ -15,6 +15,7 @@ import {
   VirtqUsed,
   VirtqUsedElem,
 } from "../drivers/abi/virtio.ts";
+import type { Allowance } from "./allowance.ts";
 import { GuestError, type GuestMemory } from "./memory.ts";
 
 export interface QueueOptions {
@@ -26,6 +27,8 @@ export interface QueueOptions {
   readonly used: number;
   readonly indirect: boolean;
   readonly eventIdx: boolean;
+  /** What the device may take in this turn, of all its queues. null: as much as there is. */
+  readonly allowance?: Allowance | null;
   /** The driver wants to know that buffers were used. Called by signal() only. */
   readonly interrupt: () => void;
   /** A chain was malformed and has been returned empty. */
@@ -207,10 +210,13 @@ export class VirtQueue {
     return this.#dead ? 0 : Math.min((idx - this.#lastAvail) & 0xffff, this.size);
   }
 
-  /** The next request, or null: then the driver's next kick is asked for. Never throws. */
+  /**
+   * The next request, or null: then the driver's next kick is asked for, or, where the allowance of
+   * this turn is used up, the device hears of a kick in the next one. Never throws.
+   */
   pop(): Chain | null {
+    const { avail, used, eventIdx, allowance } = this.#options;
     while (!this.#dead) {
-      const { avail, used, eventIdx } = this.#options;
       const pending =
         (this.#view.getUint16(avail + VirtqAvail.idx, true) - this.#lastAvail) & 0xffff;
       if (pending === 0) {
@@ -220,6 +226,7 @@ export class VirtQueue {
         }
         return null;
       }
+      if (allowance?.grants() === false) return null;
       if (pending > this.size) return this.#break(`available index runs ${pending} ahead`);
       const slot = avail + VirtqAvail.ring + (this.#lastAvail & (this.size - 1)) * 2;
       const head = this.#view.getUint16(slot, true);
@@ -232,6 +239,7 @@ export class VirtQueue {
       this.#held[head] = 1;
       this.inFlight++;
       const fault = this.#parse(chain);
+      allowance?.charge(chain.count, chain.readableBytes + chain.writableBytes);
       if (fault === "") return chain;
       this.push(chain, 0);
       this.#options.rejected(new GuestError(`${this.#options.name}: head ${head}: ${fault}`));
@@ -279,7 +287,7 @@ export class VirtQueue {
     if (wanted) this.#options.interrupt();
   }
 
-  /** The device was reset: late releases do nothing, and no ring is touched again. */
+  /** The queue was stopped: late releases do nothing, and no ring is touched again. */
   detach(): void {
     this.#epoch++;
     this.#dead = true;

@@ -1,8 +1,7 @@
-// Time. The host leaves the monotonic clock in the time page on every entry into the guest, so that
-// reading it is a load; it stands still until the guest halts or its budget is spent.
+// Time. The host leaves the monotonic clock in the time page on every entry into the guest, and how
+// far the wall clock is from it, so that reading either is a load; both stand still until the guest
+// halts or its budget is spent. The monotonic one never steps; the wall clock follows the host's.
 import { TimePage } from "../drivers/abi/boot";
-import { clock } from "./hypercall";
-import { clock_time_get } from "./wasi_snapshot_preview1";
 
 export const NS_PER_MS: u64 = 1_000_000;
 export const NS_PER_S: u64 = 1_000_000_000;
@@ -13,15 +12,9 @@ export const NEVER: u64 = u64.MAX_VALUE;
 const TIMEOUT_MS_MAX: u64 = (<u64>1 << 62) / NS_PER_MS;
 
 let timePage: usize = 0;
-let realtimeOffsetNs: u64 = 0;
-const scratch: usize = memory.data(8);
 
 export function clockInit(page: usize): void {
   timePage = page;
-  // The firmware's clock is read once: it is slow, and its monotonic clock steps with the wall
-  // clock.
-  clock_time_get(0, 1, scratch);
-  realtimeOffsetNs = load<u64>(scratch) - clock();
 }
 
 /** Monotonic nanoseconds at the last entry into the guest. */
@@ -31,7 +24,7 @@ export function nowNs(): u64 {
 
 /** Nanoseconds since 1970, as of the last entry into the guest. */
 export function realtimeNs(): u64 {
-  return realtimeOffsetNs + nowNs();
+  return nowNs() + load<u64>(timePage, TimePage.realtimeOffsetNs);
 }
 
 /** The moment `ms` milliseconds from now; negative, or more than 146 years, means never. */
@@ -41,6 +34,11 @@ export function deadlineAfterMs(ms: i64): u64 {
 
 export function setNextTimer(deadlineNs: u64): void {
   store<u64>(timePage, deadlineNs, TimePage.nextTimerNs);
+}
+
+/** Does nobody take what the console prints? */
+export function consoleIsFull(): bool {
+  return load<u32>(timePage, TimePage.consoleFull) != 0;
 }
 
 /** The host's watchdog sees this word stand still when a thread never calls the kernel. */

@@ -1,26 +1,57 @@
-// The console: text gathered into lines, since a call of the firmware costs microseconds.
+// The console: text gathered into lines, since a call of the firmware costs microseconds. While
+// nobody takes what is printed the threads that print wait. Where nobody can wait, at boot and in
+// interrupts, the host keeps the text; when it has no more room, what is missing is counted.
+import { consoleIsFull, NEVER } from "./clock";
+import { self, wait, wakeAll } from "./scheduler";
+import { NO_THREAD, WaitQueue } from "./thread";
 import { fd_write } from "./wasi_snapshot_preview1";
 
+const STDOUT: u32 = 1;
 const LINE_BYTES: u32 = 256;
 const line: usize = memory.data(256);
 const iov: usize = memory.data(16);
+const writers = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
 let used: u32 = 0;
+let lostBytes: u64 = 0; // and nobody has been told
 
-/** Writes one byte of UTF-8; a newline or a full line goes out. */
+/** Writes a byte of UTF-8; a newline or a full line goes out. Yields while the console is full. */
 export function putByte(byte: u32): void {
   store<u8>(line + used++, byte);
   if (byte == 10 || used == LINE_BYTES) flushConsole();
 }
 
+/** Hands over what has been gathered. Yields while the console is full; not outside a thread. */
 export function flushConsole(): void {
-  if (used == 0) return;
-  store<u32>(iov, <u32>line);
-  store<u32>(iov, used, 4);
+  const bytes = used;
   used = 0;
-  fd_write(1, iov, 1, iov + 8);
+  if (bytes != 0) lostBytes += bytes - send(bytes);
+  if (lostBytes != 0 && !consoleIsFull()) tellLost();
+  while (consoleIsFull() && self() != NO_THREAD) wait(writers, NEVER);
 }
 
-/** Writes a static string. */
+/** The guest is entered: those who wait to print may find that they can. */
+export function consoleEntered(): void {
+  if (!consoleIsFull()) wakeAll(writers);
+}
+
+/** Returns how many of the bytes in `line` the host has taken. */
+function send(bytes: u32): u32 {
+  const written = iov + 8;
+  store<u32>(iov, <u32>line);
+  store<u32>(iov, bytes, 4);
+  store<u32>(written, 0);
+  return fd_write(STDOUT, iov, 1, written) == 0 ? load<u32>(written) : 0;
+}
+
+function tellLost(): void {
+  const bytes = lostBytes;
+  lostBytes = 0;
+  print("console: bytes left out: ");
+  printNumber(bytes);
+  print("\n");
+}
+
+/** Writes a static string. Yields while the console is full. */
 export function print(text: string): void {
   const end = changetype<usize>(text) + (<usize>text.length << 1);
   for (let p = changetype<usize>(text); p < end; p += 2) {

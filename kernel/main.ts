@@ -8,7 +8,7 @@ import {
 } from "../drivers/abi/boot";
 import { clockInit, nowNs, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
-import { flushConsole, print, printNumber } from "./console";
+import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { memoryInit } from "./memory";
 import { settingsInit } from "./net/settings";
@@ -81,6 +81,7 @@ export function powerOff(code: i32): void {
 
 /** The host's entry: runs threads until none is ready or `budget` of them have run. */
 export function run(budget: u32): u32 {
+  consoleEntered();
   runTimers(nowNs());
   schedule(budget);
   if (!isIdle()) return RunResult.BudgetSpent;

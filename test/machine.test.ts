@@ -5,22 +5,10 @@ import { ManualClock } from "../host/clock.ts";
 import { Machine } from "../host/machine.ts";
 import { fakeDevice } from "./ring-puppet.ts";
 import { print } from "./wat.ts";
-import { count, MIB, machine, u32 } from "./wat-machine.ts";
+import { count, HANDSHAKE, MIB, machine, u32, write } from "./wat-machine.ts";
 
 const BOOT_INFO = 0x1000;
 const TIME_PAGE = 0x2000;
-
-const write = (offset: number, value: number) =>
-  `(call $mmioWrite (i32.const ${0x10000000 + offset}) (i32.const 4) (i32.const ${value}))`;
-/** Activates the first device without queues, as a driver does that wants VERSION_1 alone. */
-const HANDSHAKE = [
-  write(Mmio.Status, 1),
-  write(Mmio.Status, 3),
-  write(Mmio.DriverFeaturesSel, 1),
-  write(Mmio.DriverFeatures, 1),
-  write(Mmio.Status, 11),
-  write(Mmio.Status, 15),
-].join("\n");
 
 /** A UTF-16 string as AssemblyScript lays it out; its address is `address`. */
 function utf16(address: number, text: string): string {

@@ -7,6 +7,7 @@ export const FEATURES = {
   mutable_globals: true,
   sign_extension: true,
   sat_float_to_int: true,
+  exceptions: true,
 };
 
 const wabt = wabtInit();

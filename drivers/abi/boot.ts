@@ -33,7 +33,9 @@ export const enum TimePage {
   heartbeat = 16, // u32, guest increments at every thread switch
   stats = 20, // u32, guest writes once: address of its NetStats block; 0: none
   trace = 24, // u32, guest writes once: address of its TraceRing; 0: none
-  sizeof = 28,
+  consoleFull = 28, // u32, host writes; 1: nobody takes what is printed, who can wait should
+  realtimeOffsetNs = 32, // i64, host writes on entry: nanoseconds since 1970 less monotonicNs
+  sizeof = 40,
 }
 
 /** Why run() returned. */

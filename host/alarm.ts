@@ -1,0 +1,49 @@
+// The host's timer behind the guest's: wakes the machine when the guest wanted to be woken.
+import type { Clock } from "./clock.ts";
+import { type HostTimePage, NO_TIMER } from "./time-page.ts";
+
+export class Alarm {
+  readonly #clock: Clock;
+  readonly #time: HostTimePage;
+  readonly #wake: () => void;
+  #firesNs = NO_TIMER; // the guest may want it later by now
+  #cancel: () => void = () => {};
+
+  constructor(clock: Clock, time: HostTimePage, wake: () => void) {
+    this.#clock = clock;
+    this.#time = time;
+    this.#wake = wake;
+  }
+
+  /** Is the guest to be woken at once? Arms the host's timer if not. */
+  isDue(): boolean {
+    const wantedNs = this.#time.nextTimerNs;
+    // A timer that fires too early costs one look; arming one in every turn would cost more.
+    if (wantedNs >= this.#firesNs) return false;
+    const nowNs = this.#clock.now();
+    if (wantedNs <= nowNs) return true;
+    this.#arm(wantedNs, nowNs);
+    return false;
+  }
+
+  cancel(): void {
+    this.#firesNs = NO_TIMER;
+    this.#cancel();
+    this.#cancel = () => {};
+  }
+
+  #arm(wantedNs: number, nowNs: number): void {
+    this.#cancel();
+    this.#firesNs = wantedNs;
+    this.#cancel = this.#clock.after(Math.ceil((wantedNs - nowNs) / 1e6), this.#fired);
+  }
+
+  readonly #fired = (): void => {
+    this.#firesNs = NO_TIMER;
+    this.#cancel = () => {};
+    const wantedNs = this.#time.nextTimerNs;
+    const nowNs = this.#clock.now();
+    if (wantedNs <= nowNs) this.#wake();
+    else if (wantedNs !== NO_TIMER) this.#arm(wantedNs, nowNs);
+  };
+}

@@ -1,0 +1,42 @@
+// How much of a guest's requests is worked on in one turn, for each device. Each chain may be legal
+// by itself and all of them together still take minutes: what goes beyond waits for the next turn,
+// when the host has seen its other events.
+
+/** In descriptors, each some 10 to 100 ns of work: taking 65536 of them is a few milliseconds. */
+const WORK_PER_TURN = 65536;
+/** What a chain costs beside its descriptors. */
+const CHAIN_WORK = 16;
+/** So many bytes take as long as a descriptor; a turn moves no more than 64 MiB. */
+const BYTES_PER_WORK = 1024;
+
+export class Allowance {
+  #left = WORK_PER_TURN;
+  /** Something has to wait for renew(). */
+  exhausted = false;
+  readonly #ranOut: () => void;
+
+  /** `ranOut` is called once a turn, at most: there has to be a next one. */
+  constructor(ranOut: () => void) {
+    this.#ranOut = ranOut;
+  }
+
+  /** May one more chain be taken? */
+  grants(): boolean {
+    if (this.#left > 0) return true;
+    if (!this.exhausted) {
+      this.exhausted = true;
+      this.#ranOut();
+    }
+    return false;
+  }
+
+  charge(descriptors: number, bytes: number): void {
+    this.#left -= CHAIN_WORK + descriptors + bytes / BYTES_PER_WORK;
+  }
+
+  /** A new turn begins. */
+  renew(): void {
+    this.#left = WORK_PER_TURN;
+    this.exhausted = false;
+  }
+}

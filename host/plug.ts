@@ -1,0 +1,76 @@
+// How devices come into a machine: each gets a register file on the bus, and sees of the machine
+// what DeviceHost says.
+import { BUS_IRQ_FIRST, BUS_SLOTS_MAX, type Bus } from "./bus.ts";
+import type { Clock } from "./clock.ts";
+import type { VirtioDevice } from "./device.ts";
+import type { Layout } from "./layout.ts";
+import { type Log, limitLog } from "./log.ts";
+import { RegisterFile } from "./mmio.ts";
+import type { Tracer } from "./trace.ts";
+
+const LOG_LINES_PER_SECOND = 5;
+
+export interface Slots {
+  readonly bus: Bus;
+  readonly layout: Layout;
+  readonly clock: Clock;
+  readonly tracer: Tracer | null;
+  readonly log: Log;
+  readonly withheldFeatures: bigint;
+  /** DeviceHost.turn */
+  readonly turn: (atOnce?: boolean) => void;
+  /** A device has work for another turn. */
+  readonly exhausted: () => void;
+}
+
+/** All that is plugged in, of all machines. */
+const plugged = new WeakSet<VirtioDevice>();
+
+/** Plugs the devices in, all or none. Those that had been attached by then are disposed. */
+export function plugAll(devices: readonly VirtioDevice[], slots: Slots): readonly RegisterFile[] {
+  if (devices.length > BUS_SLOTS_MAX) {
+    throw new Error(`the bus has ${BUS_SLOTS_MAX} slots for ${devices.length} devices`);
+  }
+  const taken = devices.find((one, i) => plugged.has(one) || devices.indexOf(one) !== i);
+  if (taken !== undefined) throw new Error(`${taken.name}: it is plugged in already`);
+  try {
+    return devices.map((device) => plug(device, slots));
+  } catch (error) {
+    for (const device of devices) if (plugged.has(device)) device.dispose();
+    throw error;
+  }
+}
+
+function plug(device: VirtioDevice, slots: Slots): RegisterFile {
+  const { bus, layout, clock, log } = slots;
+  const { memory } = layout;
+  plugged.add(device);
+  const regions = layout.regions.get(device) ?? [];
+  const track = slots.tracer?.device(device);
+  const now = () => clock.now();
+  const write = (message: string) => log("warn", device.name, message);
+  const registers: RegisterFile = new RegisterFile(device, {
+    memory,
+    regions,
+    raise: () => {
+      track?.interrupted(BUS_IRQ_FIRST + slot);
+      bus.raise(slot);
+    },
+    lower: () => bus.lower(slot),
+    log: limitLog(write, now, LOG_LINES_PER_SECOND),
+    withheld: slots.withheldFeatures,
+    exhausted: slots.exhausted,
+    kicked: track?.kicked,
+  });
+  const slot = bus.plug(registers);
+  device.attach({
+    memory,
+    sharedMemory: regions.map(({ base }) => base),
+    turn: slots.turn,
+    now,
+    after: (ms, callback) => clock.after(ms, callback),
+    log: (message) => log("info", device.name, message),
+    trace: track?.told,
+  });
+  return registers;
+}

@@ -1,0 +1,69 @@
+// The registers of one queue, as the driver writes them before QueueReady (virtio 4.2.2).
+import { Mmio } from "../drivers/abi/virtio.ts";
+import { GuestError, type GuestMemory } from "./memory.ts";
+import { type QueueOptions, VirtQueue } from "./virtqueue.ts";
+
+/** What the queue needs beside its registers. */
+export type QueueContext = Omit<QueueOptions, "size" | "desc" | "avail" | "used">;
+
+export class QueueRegisters {
+  live: VirtQueue | null = null;
+  #size = 0;
+  #descLow = 0;
+  #descHigh = 0;
+  #driverLow = 0;
+  #driverHigh = 0;
+  #deviceLow = 0;
+  #deviceHigh = 0;
+
+  /** False: there is no such register. */
+  write(offset: number, value: number): boolean {
+    switch (offset) {
+      case Mmio.QueueSize:
+        this.#size = value;
+        break;
+      case Mmio.QueueDescLow:
+        this.#descLow = value;
+        break;
+      case Mmio.QueueDescHigh:
+        this.#descHigh = value;
+        break;
+      case Mmio.QueueDriverLow:
+        this.#driverLow = value;
+        break;
+      case Mmio.QueueDriverHigh:
+        this.#driverHigh = value;
+        break;
+      case Mmio.QueueDeviceLow:
+        this.#deviceLow = value;
+        break;
+      case Mmio.QueueDeviceHigh:
+        this.#deviceHigh = value;
+        break;
+      default:
+        return false;
+    }
+    return true;
+  }
+
+  /** The queue goes live. Throws GuestError when what was written is none. */
+  start(memory: GuestMemory, sizeMax: number, context: QueueContext): void {
+    if (this.#size > sizeMax) throw new GuestError(`${context.name}: queue size ${this.#size}`);
+    if ((this.#descHigh | this.#driverHigh | this.#deviceHigh) !== 0) {
+      throw new GuestError(`${context.name}: rings above 4 GiB`);
+    }
+    this.live = new VirtQueue(memory, {
+      ...context,
+      size: this.#size,
+      desc: this.#descLow,
+      avail: this.#driverLow,
+      used: this.#deviceLow,
+    });
+  }
+
+  /** The driver has it back (M14): nothing of it is touched any more. */
+  stop(): void {
+    this.live?.detach();
+    this.live = null;
+  }
+}

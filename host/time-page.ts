@@ -1,0 +1,61 @@
+// The host's side of the time page, which is written before each entry into the guest. Wall time is
+// an offset in it, so that it follows the host: one that slept, or whose clock was set.
+import { TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
+import type { Clock } from "./clock.ts";
+import type { GuestMemory } from "./memory.ts";
+
+const TWO_32 = 4294967296;
+export const NO_TIMER = Number.POSITIVE_INFINITY;
+
+/** Reading the wall clock costs more than the rest of an entry: it is read no more often. */
+const WALL_CLOCK_NS = 100e6;
+/** The system's wall clock counts whole milliseconds; what differs by less is the same time. */
+const WALL_STEP_NS = 2_000_000n;
+
+export class HostTimePage {
+  readonly #memory: GuestMemory;
+  readonly #clock: Clock;
+  #offsetNs = 0n; // of the wall clock, from the monotonic one
+  #offsetDueNs = Number.NEGATIVE_INFINITY; // when it is looked at again
+
+  constructor(memory: GuestMemory, clock: Clock) {
+    this.#memory = memory;
+    this.#clock = clock;
+  }
+
+  /** Before each entry. */
+  write(): void {
+    const { view } = this.#memory;
+    const ns = this.#clock.now();
+    // Storing a double as u32 keeps its low 32 bits.
+    const at = TIME_PAGE_ADDRESS + TimePage.monotonicNs;
+    view.setUint32(at, ns, true);
+    view.setUint32(at + 4, ns / TWO_32, true);
+    if (ns >= this.#offsetDueNs) this.#readWallClock(ns);
+  }
+
+  /** Should threads wait before they print? */
+  set consoleFull(full: boolean) {
+    const at = TIME_PAGE_ADDRESS + TimePage.consoleFull;
+    this.#memory.view.setUint32(at, full ? 1 : 0, true);
+  }
+
+  /** When the guest wants to be woken, in nanoseconds of the clock. */
+  get nextTimerNs(): number {
+    const at = TIME_PAGE_ADDRESS + TimePage.nextTimerNs;
+    const high = this.#memory.view.getUint32(at + 4, true);
+    if (high === 0xffffffff) return NO_TIMER;
+    return high * TWO_32 + this.#memory.view.getUint32(at, true);
+  }
+
+  #readWallClock(ns: number): void {
+    const first = this.#offsetDueNs === Number.NEGATIVE_INFINITY;
+    this.#offsetDueNs = ns + WALL_CLOCK_NS;
+    const offsetNs = this.#clock.realtime() - BigInt(Math.floor(ns));
+    const changeNs = offsetNs - this.#offsetNs;
+    if (!first && changeNs < WALL_STEP_NS && changeNs > -WALL_STEP_NS) return;
+    this.#offsetNs = offsetNs;
+    const at = TIME_PAGE_ADDRESS + TimePage.realtimeOffsetNs;
+    this.#memory.view.setBigInt64(at, offsetNs, true);
+  }
+}
