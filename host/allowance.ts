@@ -6,8 +6,8 @@
 const WORK_PER_TURN = 65536;
 /** What a chain costs beside its descriptors. */
 const CHAIN_WORK = 16;
-/** So many bytes take as long as a descriptor; a turn moves no more than 64 MiB. */
-const BYTES_PER_WORK = 1024;
+/** So many bytes take as long as a descriptor; a turn moves no more than 2 MiB. */
+const BYTES_PER_WORK = 32;
 
 export class Allowance {
   #left = WORK_PER_TURN;

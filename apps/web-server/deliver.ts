@@ -14,13 +14,13 @@ import {
 import { POLLOUT, SelectEntry, SysSocketSelect } from "../../kernel/net/select";
 import { SysSocketSend, SysSocketSendVector } from "../../kernel/net/send";
 import { Sleep } from "../../kernel/process";
-import { giveBuffer, pieceBytesMax, takeBuffer } from "./buffers";
 import { Connection, pollOf, vectorOf } from "./connections";
 import { closeWork } from "./hold";
 import { beginPace, endPace } from "./pace";
+import { giveTurn, pieceBytesMax, takeTurn } from "./turns";
 import { outputOf } from "./work";
 
-/** More is lent to the device, for as long as the client takes to have it. */
+/** More may be lent to the device, for as long as the client takes to have it. */
 const HELD_BYTES_MAX: u64 = 65535;
 /** No piece is smaller but the last one, for the sake of those who take a little now and then. */
 const PIECE_BYTES_MIN: u64 = 8192;
@@ -28,8 +28,8 @@ const PIECE_BYTES_MIN: u64 = 8192;
 const PAUSE_MS: u32 = 10;
 
 /**
- * Sends the first `bytes` of the output, for which there is room, and what of the file follows
- * them. Yields. The connection has its work no more if that took time. False: the client has gone.
+ * Sends the first `bytes` of the output, for which there is room, and what of the file follows them.
+ * Yields. The connection has its work no more if that took time. False: the client has gone.
  */
 export function deliver(c: Connection, bytes: u32): bool {
   const output = outputOf(c.work);
@@ -41,7 +41,7 @@ export function deliver(c: Connection, bytes: u32): bool {
     return SysSocketSendVector(c.socket, vector, 2, 0) == <i32>(bytes + body);
   }
   beginPace(c);
-  const sent = content == 0 ? deliverPieces(c, bytes) : deliverContent(c, bytes);
+  const sent = deliverHead(c, bytes) && deliverBody(c);
   endPace(c);
   return sent;
 }
@@ -61,51 +61,55 @@ function fillVector(c: Connection, head: usize, bytes: u32, body: usize, length:
   return vector;
 }
 
-/** Of a file in memory: in one call, with its head in a place of its own. */
-function deliverContent(c: Connection, bytes: u32): bool {
-  const body = c.entry.content + <usize>c.at;
-  const length = <u32>(c.end - c.at);
-  const head = ToroGetMem(bytes);
-  if (head != 0) memory.copy(head, outputOf(c.work), bytes);
-  else if (SysSocketSend(c.socket, outputOf(c.work), bytes, 0) != <i32>bytes) return false;
-  closeWork(c);
-  let left = length;
-  if (head != 0) {
-    const vector = fillVector(c, head, bytes, body, length);
-    const sent = SysSocketSendVector(c.socket, vector, 2, 0);
-    ToroFreeMem(head);
-    if (sent < <i32>bytes) return false;
-    left -= <u32>sent - bytes;
+/** The head, and with it what there is room for of a file in memory. */
+function deliverHead(c: Connection, bytes: u32): bool {
+  const content = c.entry.content;
+  const head: usize = content == 0 ? 0 : ToroGetMem(bytes);
+  if (head == 0) {
+    const sent = SysSocketSend(c.socket, outputOf(c.work), bytes, 0);
+    closeWork(c);
+    return sent == <i32>bytes;
   }
-  while (left != 0) {
-    const sent = SysSocketSend(c.socket, body + length - left, left, 0);
-    if (sent > 0) left -= sent;
-    else if (sent != -Errno.ENOMEM) return false;
-    else Sleep(PAUSE_MS);
+  memory.copy(head, outputOf(c.work), bytes);
+  closeWork(c);
+  takeTurn();
+  const room = roomOf(c);
+  const length = <u32>min<u64>(c.end - c.at, room > bytes ? room - bytes : 0);
+  const vector = fillVector(c, head, bytes, content + <usize>c.at, length);
+  const sent = SysSocketSendVector(c.socket, vector, 2, 0);
+  giveTurn();
+  ToroFreeMem(head);
+  if (sent < <i32>bytes) return false;
+  c.at += <u32>sent - bytes;
+  return true;
+}
+
+/** The rest, as the client takes it. */
+function deliverBody(c: Connection): bool {
+  while (c.at < c.end) {
+    if (!awaitSpace(c, <u32>min(c.end - c.at, PIECE_BYTES_MIN))) return false;
+    takeTurn();
+    const bytes = <u32>min<u64>(c.end - c.at, roomOf(c));
+    const sent = c.entry.content == 0
+      ? sendRead(c, min(bytes, pieceBytesMax()))
+      : SysSocketSend(c.socket, c.entry.content + <usize>c.at, bytes, 0);
+    giveTurn();
+    if (sent >= 0) c.at += sent;
+    else if (sent == -Errno.ENOMEM) Sleep(PAUSE_MS);
+    else return false;
   }
   return true;
 }
 
-/** Of a file that is read as its client takes it. */
-function deliverPieces(c: Connection, bytes: u32): bool {
-  if (SysSocketSend(c.socket, outputOf(c.work), bytes, 0) != <i32>bytes) return false;
-  closeWork(c);
-  while (c.at < c.end) {
-    const wanted = min<u64>(c.end - c.at, pieceBytesMax());
-    if (!awaitSpace(c, <u32>min(wanted, PIECE_BYTES_MIN))) return false;
-    const piece = <u32>min<u64>(wanted, roomOf(c));
-    if (piece == 0) continue; // the device's room went to others
-    const buffer = takeBuffer(piece);
-    if (buffer == 0) return false;
-    const got = SysReadFileAt(c.entry.file, buffer, piece, c.at);
-    const sent = got > 0 ? SysSocketSend(c.socket, buffer, got, 0) : 0;
-    giveBuffer(buffer, piece);
-    if (sent > 0) c.at += sent;
-    // A file that has become shorter cannot be sent as announced: the connection ends instead.
-    else if (got <= 0 || sent != -Errno.ENOMEM) return false;
-    else Sleep(PAUSE_MS);
-  }
-  return true;
+/** Sends a piece of a file that is read for it. Returns its bytes, or an error. */
+function sendRead(c: Connection, bytes: u32): i32 {
+  const piece = ToroGetMem(bytes);
+  if (piece == 0) return -Errno.ENOMEM;
+  const got = SysReadFileAt(c.entry.file, piece, bytes, c.at);
+  const sent = got > 0 ? SysSocketSend(c.socket, piece, got, 0) : got;
+  ToroFreeMem(piece);
+  // A file that has become shorter cannot be sent as announced: the connection ends instead.
+  return got == 0 && bytes != 0 ? -Errno.EIO : sent;
 }
 
 /**
