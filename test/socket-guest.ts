@@ -399,6 +399,7 @@ export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
 export const SO_NONBLOCK = 0x800;
 export const SO_SENDMODE = 0x801;
+export const SO_PROGRESS = 0x803;
 export const SO_RCVLOAN = 0x802;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;

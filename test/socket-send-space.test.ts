@@ -2,12 +2,13 @@
 // says, and what a send that may not wait then does must be one and the same.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
-import { VsockOp } from "../drivers/abi/vsock.ts";
+import { VSOCK_PROGRESS_BYTES, VsockOp } from "../drivers/abi/vsock.ts";
 import {
   DONTWAIT,
   FIONSPACE,
   POLLOUT,
   SO_NONBLOCK,
+  SO_PROGRESS,
   SO_SNDBUF,
   type SocketGuest,
   socketGuests,
@@ -94,6 +95,49 @@ describe("a stream", () => {
     expect(g.now("send", socket, buffer, 10)).toBe(10);
     expect(g.now("send", socket, buffer, 1)).toBe(-Errno.EAGAIN);
     expect(asked(g)).toBe(1);
+  });
+});
+
+describe("progress", () => {
+  const progress = (g: SocketGuest, socket: number) =>
+    g.call("SysSocketGetOption", socket, SO_PROGRESS);
+
+  test("is what the peer has consumed, and what it tells of without giving credit", async () => {
+    const { g, socket, buffer, peer } = await open(1000);
+    const update = (fwdCnt: number, bufAlloc = 1000) =>
+      g.inject({ ...peer, op: VsockOp.CREDIT_UPDATE, bufAlloc, fwdCnt });
+    expect(g.now("send", socket, buffer, 1000)).toBe(1000);
+    expect(progress(g, socket)).toBe(0);
+    update(300);
+    expect(progress(g, socket)).toBe(300);
+    update(300);
+    update(300);
+    expect(progress(g, socket)).toBe(300 + 2 * VSOCK_PROGRESS_BYTES);
+    update(300, 500); // news, though no credit
+    g.inject({ ...peer, op: VsockOp.RW, bufAlloc: 500, fwdCnt: 300 }, Uint8Array.of(1));
+    expect(progress(g, socket)).toBe(300 + 2 * VSOCK_PROGRESS_BYTES);
+  });
+
+  test("is not the answer to a question for credit", async () => {
+    const { g, socket, buffer, peer } = await open(10);
+    const update = () => g.inject({ ...peer, op: VsockOp.CREDIT_UPDATE, bufAlloc: 10 });
+    expect(g.now("send", socket, buffer, 20, DONTWAIT)).toBe(10);
+    expect(g.now("send", socket, buffer, 20, DONTWAIT)).toBe(-Errno.EAGAIN);
+    expect(asked(g)).toBe(1);
+    update();
+    expect(progress(g, socket)).toBe(0);
+    update();
+    expect(progress(g, socket)).toBe(VSOCK_PROGRESS_BYTES);
+  });
+
+  test("wraps within 31 bits, so that a number below 0 is an error only", async () => {
+    const { g, socket, buffer, peer } = await open(0xffffffff);
+    g.call("preset", socket, 0x7fffffff);
+    expect(g.now("send", socket, buffer, 10)).toBe(10);
+    expect(progress(g, socket)).toBe(0x7fffffff);
+    g.inject({ ...peer, op: VsockOp.CREDIT_UPDATE, fwdCnt: 0x80000004 });
+    expect(progress(g, socket)).toBe(4);
+    expect(progress(g, 12345)).toBe(-Errno.EBADF);
   });
 });
 

@@ -29,7 +29,7 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     const client = puppet.network.client();
     const [request] = puppet.take() as [Packet];
     expect(request).toMatchObject({ op: VsockOp.REQUEST, srcCid: 2, dstCid: 3, cidHigh: 0 });
-    expect(request).toMatchObject({ guestPort: 80, type: 1, len: 0, bufAlloc: 262144 });
+    expect(request).toMatchObject({ guestPort: 80, type: 1, len: 0, bufAlloc: 65536 });
     expect(request.hostPort).toBeGreaterThanOrEqual(2 ** 30);
     expect(request.hostPort).toBeLessThan(2 ** 31);
     puppet.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });

@@ -33,6 +33,7 @@ import type { GuestPacket } from "./vsock/packet.ts";
 import { Probes } from "./vsock/probes.ts";
 import { type Route, Routes } from "./vsock/routes.ts";
 import { FEATURES, SocketTypes } from "./vsock/socket-types.ts";
+import { Stalls } from "./vsock/stalls.ts";
 import { State } from "./vsock/state.ts";
 import { type ConnectionStats, countFrom, type VsockStats } from "./vsock/stats.ts";
 import type { SwitchMember, VsockSwitch } from "./vsock/switch.ts";
@@ -57,13 +58,14 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   readonly #switch: VsockSwitch | null;
   readonly #routes: Routes;
   readonly #types: SocketTypes;
-  readonly #budget: Budget;
+  readonly budget: Budget;
   readonly #table: Table;
-  readonly #deadlines: Deadlines;
+  readonly deadlines: Deadlines;
+  readonly stalls: Stalls;
   readonly #fromGuest: FromGuest;
   readonly toGuest: ToGuest;
   readonly #events: Events;
-  readonly #flushing = new Flushing();
+  readonly flushing = new Flushing();
   readonly #listeners: Listeners;
   readonly #handshakes = new Handshakes(this);
   readonly #probes: Probes;
@@ -84,10 +86,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#switch = network;
     this.#types = new SocketTypes(options.seqpacket);
     this.#routes = new Routes(sockets, connect, network);
-    this.#budget = new Budget({ ...LIMITS, ...limits });
+    this.budget = new Budget({ ...LIMITS, ...limits });
     this.#listeners = new Listeners(sockets, this);
     this.#table = new Table(connect.keys());
-    this.#deadlines = new Deadlines(this.#table, () => this.settle());
+    this.deadlines = new Deadlines(this.#table, () => this.settle());
+    this.stalls = new Stalls(sockets, this);
     this.#fromGuest = new FromGuest(this.stats, capture, this.#receive);
     this.toGuest = new ToGuest(this.stats, capture);
     this.#events = new Events(this.stats);
@@ -166,7 +169,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   attach(host: DeviceHost): void {
     this.#host = host;
-    this.#deadlines.attach(host);
+    this.deadlines.attach(host);
     if (host.trace === undefined) return;
     const tap = new PacketTrace(host.trace, this.toGuest.tap);
     this.toGuest.tap = this.#fromGuest.tap = tap;
@@ -194,7 +197,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#events.deliver();
     let more: boolean;
     do {
-      more = this.#fromGuest.take(this.#flushing, this.toGuest);
+      more = this.#fromGuest.take(this.flushing, this.toGuest);
       if (more) this.#marked = true;
       this.pump();
       // Without rx buffers for the resets that are due, packets of the guest have to wait (V5).
@@ -212,7 +215,8 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#switch?.leave(this.#cid);
     this.#listeners.close();
     this.#handshakes.close();
-    this.#deadlines.stop();
+    this.deadlines.stop();
+    this.stalls.stop();
     this.#probes.dispose();
     this.#leaveGuest();
     this.#checkDrained();
@@ -224,21 +228,13 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.toGuest.ready(connection);
   }
 
-  flushLater(connection: Connection): void {
-    this.#flushing.add(connection);
-  }
-
-  deadline(connection: Connection, ms: number): void {
-    this.#deadlines.set(connection, ms);
-  }
-
   freePorts(connection: Connection): void {
     this.#table.freePorts(connection);
   }
 
   gone(connection: Connection): void {
     this.#table.all.delete(connection);
-    this.#budget.give(connection.bufAlloc);
+    this.budget.give(connection.sender.charged);
     this.stats.connections--;
     this.#checkDrained();
   }
@@ -302,7 +298,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     for (const connection of this.#table.all) connection.cut();
     this.toGuest.end();
     this.#events.end();
-    this.#flushing.clear();
+    this.flushing.clear();
     this.#fromGuest.queue = null;
   }
 
@@ -321,7 +317,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   /** Asks the guest for a connection; null: it cannot be. A probe has no socket. */
   #request(route: Route, opened: Opened | null, socket?: StreamSocket): Connection | null {
     const possible = !this.#draining && this.#types.has(route.type);
-    const window = possible ? this.#budget.take() : 0;
+    const window = possible ? this.budget.take(route.type) : 0;
     if (socket !== undefined && window === 0) this.stats.refused++;
     if (window === 0) return null;
     if (socket !== undefined) this.stats.accepted++;
@@ -376,11 +372,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     const { dstCid: peerCid, dstPort: hostPort, srcPort: guestPort, type } = packet;
     const isMapped = peerCid !== VMADDR_CID_HOST || type === this.#types.ofPort(hostPort);
     if (this.#draining || !isMapped || !this.#types.has(type)) return false;
-    const window = this.#budget.take();
+    const window = this.budget.take(type);
     if (window === 0) return false;
     const socket = this.#routes.connect(this.#cid, packet);
     if (socket === null) {
-      this.#budget.give(window);
+      this.budget.give(window);
       return false;
     }
     this.stats.connected++;

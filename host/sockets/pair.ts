@@ -106,6 +106,10 @@ export class PairSocket implements StreamSocket {
     return this.#out.put(parts);
   }
 
+  get unsent(): number {
+    return this.#out.lentBytes;
+  }
+
   end(): void {
     if (this.#finished) return;
     this.#finished = true;

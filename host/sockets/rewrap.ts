@@ -1,11 +1,12 @@
-// Hands a connected socket over to one that reads into buffers of ours. Node has `onread` for
-// sockets that connect, and nothing for sockets that a server accepted. What is used here instead,
-// `_handle` and the constructor's `handle`, is not documented; it works alike on Node 20 to 26.
-// So it is looked for before it is used, and who does not find it reads chunks and copies them.
+// What Node does not document. A connected socket is handed over to one that reads into buffers of
+// ours: Node has `onread` for sockets that connect, and nothing for those that a server accepted.
+// `_handle` and the constructor's `handle`, which are used here instead, work alike on Node 20 to
+// 26. So they are looked for before they are used, and who does not find them reads chunks and
+// copies them.
 import net from "node:net";
 
 interface Internals {
-  _handle: { useUserBuffer?: unknown } | null;
+  _handle: { useUserBuffer?: unknown; writeQueueSize?: unknown } | null;
   readonly _readableState?: { readonly ended?: boolean };
 }
 
@@ -33,4 +34,10 @@ export function rewrap(socket: net.Socket, onread: net.OnReadOpts): net.Socket {
   const heir = new net.Socket(options as net.SocketConstructorOpts);
   heir.resume();
   return heir;
+}
+
+/** Bytes of the writes under way that the kernel has not taken; undefined: Node does not say. */
+export function writeQueueSize(socket: net.Socket): number | undefined {
+  const size = (socket as unknown as Internals)._handle?.writeQueueSize;
+  return typeof size === "number" ? size : undefined;
 }

@@ -2,7 +2,8 @@
 // in place, on another socket of Node that owns the same connection.
 import type net from "node:net";
 import type { ReadSource, SocketEvents, StreamSocket } from "../sockets.ts";
-import { rewrap } from "./rewrap.ts";
+import type { AddressPair } from "./acknowledged.ts";
+import { rewrap, writeQueueSize } from "./rewrap.ts";
 
 /** Listeners are shared by all sockets and find their stream here: no closure per connection. */
 interface OwnedSocket extends net.Socket {
@@ -80,6 +81,22 @@ export class NodeStream implements StreamSocket {
     if (last > 0) socket.uncork();
     this.#sending = socket.writableLength > 0;
     return !this.#sending;
+  }
+
+  get unsent(): number | undefined {
+    return writeQueueSize(this.#socket);
+  }
+
+  /** Its addresses, for the kernel's table of connections; null: it is none of TCP. */
+  get pair(): AddressPair | null {
+    const { localAddress, localPort, remoteAddress, remotePort } = this.#socket;
+    if (!this.#tcp || localAddress === undefined || remoteAddress === undefined) return null;
+    return {
+      localAddress,
+      localPort: Number(localPort),
+      remoteAddress,
+      remotePort: Number(remotePort),
+    };
   }
 
   end(): void {

@@ -224,7 +224,9 @@ function recycle(s: Socket): void {
   s.localShutdown = s.peerShutdown = 0;
   s.received = s.fwdCnt = s.fwdTold = 0;
   s.txCnt = s.peerFwdCnt = s.peerBufAlloc = 0;
-  s.creditAsked = false;
+  s.creditAsked = s.answerDue = false;
+  s.noted = 0;
+  s.sendLeast = 1;
   if (findSocket(s.iface, s.localPort, 0, 0) == NO_SOCKET) {
     s.state = SocketState.Bound;
     hash(s);

@@ -50,6 +50,13 @@ export const SIOCOUTQ: i32 = 0x5411;
  */
 export const FIONSPACE: i32 = 0x4004_6676;
 
+/**
+ * A running total of bytes that the peer is known to have taken, of 31 bits, which wraps: what it
+ * has consumed, and what it has told of beyond (VSOCK_PROGRESS_BYTES). A slow one that gives no
+ * credit for minutes is told from a dead one by it.
+ */
+export const SO_PROGRESS: i32 = 0x803;
+
 const BUFFER_LEAST: u32 = 4096;
 const BUFFER_MOST: u32 = 1 << 28;
 
@@ -165,6 +172,8 @@ export function SysSocketGetOption(socket: i32, option: i32): i32 {
       return s.unread;
     case SIOCOUTQ:
       return s.txCnt - s.peerFwdCnt;
+    case SO_PROGRESS:
+      return (s.peerFwdCnt + s.noted) & i32.MAX_VALUE;
     case FIONSPACE:
       return min<u32>(sendSpaceOf(s), i32.MAX_VALUE);
     default:

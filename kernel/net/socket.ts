@@ -71,6 +71,8 @@ export class Socket {
   peerBufAlloc: u32;
   peerFwdCnt: u32;
   creditAsked: bool; // one CREDIT_REQUEST per wait
+  answerDue: bool; // and nothing has come since
+  noted: u32; // bytes that the peer has taken without giving credit (VSOCK_PROGRESS_BYTES)
   // Sends with MSG_ZEROCOPY (lending.ts).
   lendings: Lending | null; // that the device has
   completions: Lending | null; // ranges of those that are done, in order

@@ -127,6 +127,7 @@ export class Deadlines {
     this.#host = host;
   }
 
+  /** Its expired() is called after `ms`, unless another deadline is set before. */
   set(connection: Connection, ms: number): void {
     const host = this.#host;
     if (host === null) return;
