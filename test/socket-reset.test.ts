@@ -1,5 +1,5 @@
-// SysSocketReset, and how much room a stream waits for: what a server needs to give a client up, and
-// to hold nothing while it waits for one.
+// SysSocketReset, and how much room a stream waits for: what a server needs to give a client up,
+// and to hold nothing while it waits for one.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { VsockOp } from "../drivers/abi/vsock.ts";

@@ -5,6 +5,7 @@ import { FsDevice, type FsOptions } from "../host/devices/fs.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
 import { Machine } from "../host/machine.ts";
 import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../host/sockets.ts";
+import type { TraceSink } from "../host/trace.ts";
 import { compile } from "../tools/compile.mjs";
 
 const { wasm } = await compile("test/guest/web-server.ts", "release");
@@ -54,10 +55,13 @@ export interface Options extends Partial<FsOptions> {
   readonly parameters?: string;
   /** The most bytes that the device takes for a client. */
   readonly bufAlloc?: number;
+  /** Is told of every request to the file device, by its name. */
+  readonly onRequest?: (name: string) => void;
 }
 
 export async function serve(site: string, options: Options = {}) {
-  const { memoryBytes = 64 * MIB, parameters = "", bufAlloc = 65536, ...files } = options;
+  const { memoryBytes = 64 * MIB, parameters = "", bufAlloc = 65536 } = options;
+  const { onRequest, ...files } = options;
   const clock = new ManualClock();
   let acceptor: Acceptor | undefined;
   const sockets: Sockets = {
@@ -82,8 +86,20 @@ export async function serve(site: string, options: Options = {}) {
   const console = (text: string) => {
     log += text;
   };
-  const devices = [vsock, fs];
-  const machine = await Machine.create({ image, devices, clock, memoryBytes, parameters, console });
+  const trace: TraceSink | undefined =
+    onRequest &&
+    (({ name, args }) => {
+      if (args?.nodeid !== undefined) onRequest(name);
+    });
+  const machine = await Machine.create({
+    image,
+    devices: [vsock, fs],
+    clock,
+    memoryBytes,
+    parameters,
+    console,
+    trace,
+  });
   await vsock.publish({ port: 80, guestPort: 80 });
   machine.boot();
   const settle = () => {

@@ -22,7 +22,7 @@ export const enum Phase {
 export class Connection {
   socket: i32;
   phase: Phase;
-  sinceNs: u64; // in this phase; of Sending: the last progress that was seen
+  sinceNs: u64; // in this phase; of Sending: without progress
   newer: Connection | null;
   older: Connection | null;
   work: Work; // NO_WORK: while it waits for its client
@@ -35,8 +35,8 @@ export class Connection {
   // Its pace (pace.ts).
   grace: bool; // in the first interval
   paceNs: u64; // when the present interval began
-  paceTaken: u64; // bytes that the client had taken by then
-  taken: u64; // and at the last look
+  paceTaken: u32; // what the client had taken by then
+  waiting: u32; // SIOCOUTQ at the last look
 }
 
 export const NO_CONNECTION: Connection = changetype<Connection>(0);

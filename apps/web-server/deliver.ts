@@ -28,8 +28,8 @@ const PIECE_BYTES_MIN: u64 = 8192;
 const PAUSE_MS: u32 = 10;
 
 /**
- * Sends the first `bytes` of the output, for which there is room, and what of the file follows them.
- * Yields. The connection has its work no more if that took time. False: the client has gone.
+ * Sends the first `bytes` of the output, for which there is room, and what of the file follows
+ * them. Yields. The connection has its work no more if that took time. False: the client has gone.
  */
 export function deliver(c: Connection, bytes: u32): bool {
   const output = outputOf(c.work);

@@ -1,10 +1,8 @@
 // Responses that wait for their clients must move, or they are given up: on average LEAST_RATE over
-// each interval, but for the first one, which is grace. Progress is whatever the peer has consumed,
-// be it a byte. The thread that looks at it sleeps while no response waits.
-import { NetStats } from "../../drivers/abi/stats";
+// each interval, but for the first one, which is grace. Progress is whatever the client is known to
+// take, be it a byte. The thread that looks at it sleeps while no response waits.
 import { nowNs, NS_PER_S } from "../../kernel/clock";
-import { SysSocketStat } from "../../kernel/net/calls";
-import { SIOCOUTQ, SysSocketGetOption } from "../../kernel/net/options";
+import { SIOCOUTQ, SO_PROGRESS, SysSocketGetOption } from "../../kernel/net/options";
 import { BeginThread, Sleep, SysResumeThread, SysSuspendThread } from "../../kernel/process";
 import {
   Connection,
@@ -17,11 +15,15 @@ import {
 } from "./connections";
 import { Event } from "./events";
 
-const LEAST_RATE: u64 = 240; // bytes a second
-const INTERVAL_S: u64 = 10;
+const LEAST_RATE: u32 = 240; // bytes a second
+const INTERVAL_S: u32 = 10;
 const LOOK_MS: u32 = 1000;
+/** What was taken in the last second may not be known yet. */
+const LEAST_BYTES: u32 = LEAST_RATE * (INTERVAL_S - 1);
 
-const stats: usize = memory.data(NetStats.sizeof);
+/** SO_PROGRESS wraps at 31 bits. */
+const PROGRESS_MASK: u32 = 0x7fff_ffff;
+
 let looker: i32 = 0;
 let paced: u32 = 0; // responses that wait
 
@@ -36,7 +38,7 @@ export function beginPace(c: Connection): void {
   enter(c, Phase.Sending);
   c.paceNs = c.sinceNs;
   c.paceTaken = takenBy(c);
-  c.taken = c.paceTaken;
+  c.waiting = waitingOf(c);
   c.grace = true;
   if (paced++ == 0) SysResumeThread(looker);
 }
@@ -46,10 +48,14 @@ export function endPace(c: Connection): void {
   enter(c, Phase.Answering);
 }
 
-/** Bytes that the peer has consumed since it connected. */
-function takenBy(c: Connection): u64 {
-  SysSocketStat(c.socket, stats);
-  return load<u64>(stats, NetStats.sent) - SysSocketGetOption(c.socket, SIOCOUTQ);
+/** Bytes that the client is known to take, a total that wraps. */
+function takenBy(c: Connection): u32 {
+  return SysSocketGetOption(c.socket, SO_PROGRESS);
+}
+
+/** Bytes that the client's side has not taken off our hands: another number is another stall. */
+function waitingOf(c: Connection): u32 {
+  return SysSocketGetOption(c.socket, SIOCOUTQ);
 }
 
 function look(_: usize): void {
@@ -64,11 +70,12 @@ function look(_: usize): void {
 
 function check(c: Connection): void {
   const now = nowNs();
+  const waiting = waitingOf(c);
+  if (waiting != c.waiting) c.sinceNs = now;
+  c.waiting = waiting;
+  if (now - c.paceNs < <u64>INTERVAL_S * NS_PER_S) return;
   const taken = takenBy(c);
-  if (taken != c.taken) c.sinceNs = now;
-  c.taken = taken;
-  if (now - c.paceNs < INTERVAL_S * NS_PER_S) return;
-  if (!c.grace && taken - c.paceTaken < LEAST_RATE * INTERVAL_S) {
+  if (!c.grace && ((taken - c.paceTaken) & PROGRESS_MASK) < LEAST_BYTES) {
     cut(c, Event.CutSlow);
     return;
   }

@@ -1,5 +1,5 @@
-// Large responses go out in pieces, and some of them at a time, each in its turn: so the device's ring
-// has room for what is short, and the memory for pieces is bounded.
+// Large responses go out in pieces, and some of them at a time, each in its turn: so the device's
+// ring has room for what is short, and the memory for pieces is bounded.
 import { NEVER } from "../../kernel/clock";
 import { heapBytes } from "../../kernel/memory";
 import { wait, wakeSome } from "../../kernel/scheduler";
