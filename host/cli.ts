@@ -2,18 +2,20 @@
 // The command `torito`: a thin user of Machine.
 import { readFileSync } from "node:fs";
 import { parseCommandLine } from "./cli/arguments.ts";
+import { exit, stderr, stdout } from "./cli/streams.ts";
 import { CliError, EXIT_SOFTWARE, HELP } from "./cli/usage.ts";
 
-async function main(words: readonly string[]): Promise<number> {
+/** Resolves to the exit code, and whether whoever waits for it has no more time. */
+async function main(words: readonly string[]): Promise<{ code: number; hurried: boolean }> {
   const invocation = parseCommandLine(words);
   if (invocation.kind === "help") {
-    process.stdout.write(HELP);
-    return 0;
+    stdout.write(HELP);
+    return { code: 0, hurried: false };
   }
   if (invocation.kind === "version") {
     const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-    process.stdout.write(`torito ${(JSON.parse(manifest) as { version: string }).version}\n`);
-    return 0;
+    stdout.write(`torito ${(JSON.parse(manifest) as { version: string }).version}\n`);
+    return { code: 0, hurried: false };
   }
   // Loaded only when it is needed. The firmware takes longest: the rest is loaded meanwhile.
   const firmware = import("./firmware.ts").then(({ loadFirmware }) => loadFirmware());
@@ -21,18 +23,15 @@ async function main(words: readonly string[]): Promise<number> {
   return run(invocation);
 }
 
-function report(error: unknown): number {
+function report(error: unknown): { code: number; hurried: boolean } {
   if (error instanceof CliError) {
-    process.stderr.write(`torito: ${error.message}\n`);
-    return error.code;
+    stderr.line(`torito: ${error.message}\n`);
+    return { code: error.code, hurried: false };
   }
   const fault = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`torito: a fault of the host: ${fault}\n`);
-  return EXIT_SOFTWARE;
+  stderr.line(`torito: a fault of the host: ${fault}\n`);
+  return { code: EXIT_SOFTWARE, hurried: false };
 }
 
-// Whoever reads our output may leave before us.
-process.stdout.on("error", () => {});
-process.stderr.on("error", () => {});
-
-process.exit(await main(process.argv.slice(2)).catch(report));
+const { code, hurried } = await main(process.argv.slice(2)).catch(report);
+await exit(code, hurried);

@@ -126,6 +126,8 @@ export type FirmwareLibrary = Library;
 export interface FirmwareOptions {
   readonly memory: GuestMemory;
   readonly console: Console;
+  /** The console had no room for all of a write: a guest that does not try again loses the rest. */
+  readonly refused: () => void;
   /** In place of the system's clock. */
   readonly clock?: Clock | undefined;
   /** In place of the system's entropy. */
@@ -136,7 +138,7 @@ export interface FirmwareOptions {
 
 /** The imports of one machine's image. */
 export function createFirmware(library: Library, options: FirmwareOptions): WebAssembly.Imports {
-  const { memory, console, clock, powerOff } = options;
+  const { memory, console, clock, powerOff, refused } = options;
   const entropy = options.entropy ?? ((into: Uint8Array) => library.random(into));
 
   /** Takes what there is room for: less than all is a short write, nothing at all AGAIN. */
@@ -159,6 +161,7 @@ export function createFirmware(library: Library, options: FirmwareOptions): WebA
       const [address, bytes] = [iovecs.getUint32(at, true), iovecs.getUint32(at + 4, true)];
       taken += take(fd, memory.bytes(address, bytes));
     }
+    if (taken < asked) refused();
     memory.view.setUint32(memory.check(written, 4), taken, true);
     return taken === 0 && asked > 0 ? ERRNO_AGAIN : ERRNO_SUCCESS;
   }

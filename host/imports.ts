@@ -12,6 +12,8 @@ export interface ImportOptions {
   readonly memory: GuestMemory;
   readonly bus: Bus;
   readonly console: Console;
+  /** FirmwareOptions.refused */
+  readonly refused: () => void;
   readonly presence: Presence;
   /** In place of the system's clock. */
   readonly clock: Clock | undefined;

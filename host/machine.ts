@@ -10,6 +10,7 @@ import { type FirmwareLibrary, loadFirmware, PowerOff } from "./firmware.ts";
 import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
 import { layOut } from "./layout.ts";
+import { limitLog } from "./log.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { RegisterFile } from "./mmio.ts";
 import type { MachineOptions } from "./options.ts";
@@ -78,7 +79,7 @@ export class Machine {
     options: MachineOptions,
   ) {
     const { memoryBytes = MEMORY_BYTES_DEFAULT, devices = [], sharedMemory = false } = options;
-    const { budget = BUDGET_DEFAULT, trace } = options;
+    const { budget = BUDGET_DEFAULT, trace, log = () => {} } = options;
     if (!(Number.isInteger(budget) && budget > 0)) throw new Error(`budget: ${budget} switches`);
     this.#options = options;
     this.#budget = budget;
@@ -95,12 +96,15 @@ export class Machine {
     });
     this.#tracer =
       trace === undefined ? null : new Tracer(this.#aside(trace), this.#clock, this.memory);
+    const warn = (message: string) => log("warn", "console", message);
+    const full = limitLog(warn, () => this.#clock.now(), 1);
     this.#presence.enter();
     try {
       const imports = createImports(library, {
         memory: this.memory,
         bus: this.#bus,
         console: this.#console,
+        refused: () => full("nobody reads: the guest has to wait, or loses what it prints"),
         clock: options.clock,
         entropy: options.entropy === undefined ? undefined : this.#aside(options.entropy),
         presence: this.#presence,
@@ -116,7 +120,7 @@ export class Machine {
       layout,
       clock: this.#clock,
       tracer: this.#tracer,
-      log: options.log ?? (() => {}),
+      log,
       withheldFeatures: options.withheldFeatures ?? 0n,
       turn: this.#onDevice,
       exhausted: () => this.#defer(),

@@ -3,24 +3,20 @@
 import { TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
 import type { Clock } from "./clock.ts";
 import type { GuestMemory } from "./memory.ts";
+import { WallClock } from "./wall-clock.ts";
 
 const TWO_32 = 4294967296;
 export const NO_TIMER = Number.POSITIVE_INFINITY;
 
-/** Reading the wall clock costs more than the rest of an entry: it is read no more often. */
-const WALL_CLOCK_NS = 100e6;
-/** The system's wall clock counts whole milliseconds; what differs by less is the same time. */
-const WALL_STEP_NS = 2_000_000n;
-
 export class HostTimePage {
   readonly #memory: GuestMemory;
   readonly #clock: Clock;
-  #offsetNs = 0n; // of the wall clock, from the monotonic one
-  #offsetDueNs = Number.NEGATIVE_INFINITY; // when it is looked at again
+  readonly #wall: WallClock;
 
   constructor(memory: GuestMemory, clock: Clock) {
     this.#memory = memory;
     this.#clock = clock;
+    this.#wall = new WallClock(clock);
   }
 
   /** Before each entry. */
@@ -31,7 +27,8 @@ export class HostTimePage {
     const at = TIME_PAGE_ADDRESS + TimePage.monotonicNs;
     view.setUint32(at, ns, true);
     view.setUint32(at + 4, ns / TWO_32, true);
-    if (ns >= this.#offsetDueNs) this.#readWallClock(ns);
+    if (!this.#wall.look(ns)) return;
+    view.setBigInt64(TIME_PAGE_ADDRESS + TimePage.realtimeOffsetNs, this.#wall.offsetNs, true);
   }
 
   /** Should threads wait before they print? */
@@ -46,16 +43,5 @@ export class HostTimePage {
     const high = this.#memory.view.getUint32(at + 4, true);
     if (high === 0xffffffff) return NO_TIMER;
     return high * TWO_32 + this.#memory.view.getUint32(at, true);
-  }
-
-  #readWallClock(ns: number): void {
-    const first = this.#offsetDueNs === Number.NEGATIVE_INFINITY;
-    this.#offsetDueNs = ns + WALL_CLOCK_NS;
-    const offsetNs = this.#clock.realtime() - BigInt(Math.floor(ns));
-    const changeNs = offsetNs - this.#offsetNs;
-    if (!first && changeNs < WALL_STEP_NS && changeNs > -WALL_STEP_NS) return;
-    this.#offsetNs = offsetNs;
-    const at = TIME_PAGE_ADDRESS + TimePage.realtimeOffsetNs;
-    this.#memory.view.setBigInt64(at, offsetNs, true);
   }
 }

@@ -2,7 +2,7 @@
 // when the guest stays in one entry. It counts looks, not time: a process that was stopped or a
 // computer that slept is no reason to bark.
 import { writeSync } from "node:fs";
-import { workerData } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 
 const { presence, limitMs } = workerData as { presence: Int32Array; limitMs: number };
 
@@ -22,3 +22,5 @@ setInterval(() => {
   writeSync(2, `error: watchdog: the guest has not returned for ${seconds} s: process killed\n`);
   process.kill(process.pid, "SIGKILL");
 }, limitMs / LOOKS_PER_LIMIT);
+
+parentPort?.postMessage("watching");

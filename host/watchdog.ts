@@ -9,13 +9,28 @@ export function createPresence(): Int32Array {
 
 /**
  * Kills the process with SIGKILL, after a line on stderr, when the guest stays in one entry for
- * longer than `limitMs`. Does not keep the process alive. Returns what stops it.
+ * longer than `limitMs`. Resolves when it watches, so that it needs nothing more of the system, to
+ * what stops it; rejects when the system has no thread for it. `lost` is told should it break off
+ * later. Does not keep the process alive.
  */
-export function startWatchdog(presence: Int32Array, limitMs: number): () => void {
+export function startWatchdog(
+  presence: Int32Array,
+  limitMs: number,
+  lost: (error: Error) => void,
+): Promise<() => void> {
   const worker = new Worker(new URL("./watchdog-worker.js", import.meta.url), {
     workerData: { presence, limitMs },
     resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
   });
-  worker.unref();
-  return () => void worker.terminate();
+  return new Promise((resolve, reject) => {
+    worker.once("message", () => {
+      worker.unref();
+      resolve(() => void worker.terminate());
+    });
+    // Before the message it rejects, behind it the promise is settled.
+    worker.on("error", (error: Error) => {
+      reject(error);
+      lost(error);
+    });
+  });
 }

@@ -1,65 +1,18 @@
 // The built command as its users start it: arguments, exit codes, signals.
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseCommandLine } from "../host/cli/arguments.ts";
-import { guest, print } from "./wat.ts";
+import { buildCommand, killCommands, start } from "./command.ts";
+import { assemble, guest, print } from "./wat.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const CLI = join(ROOT, "dist/host/cli.js");
 const folder = mkdtempSync(join(tmpdir(), "torito-cli-"));
 const image = (name: string) => join(folder, `${name}.wasm`);
-const running = new Set<ChildProcess>();
-
-interface Result {
-  readonly code: number | null;
-  readonly signal: string | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Starts torito; `until` resolves once stderr holds the text, `end` when the process is gone. */
-function start(...words: string[]) {
-  const child = spawn(process.execPath, [CLI, ...words], { stdio: ["ignore", "pipe", "pipe"] });
-  running.add(child);
-  const text = { out: "", err: "" };
-  const waiting: { wanted: RegExp; found: (match: RegExpExecArray) => void }[] = [];
-  const look = () => {
-    for (const { wanted, found } of waiting) {
-      const match = wanted.exec(text.err);
-      if (match !== null) found(match);
-    }
-  };
-  child.stdout.setEncoding("utf8").on("data", (part: string) => {
-    text.out += part;
-  });
-  child.stderr.setEncoding("utf8").on("data", (part: string) => {
-    text.err += part;
-    look();
-  });
-  const end = new Promise<Result>((resolve) => {
-    child.on("close", (code, signal) => {
-      running.delete(child);
-      resolve({ code, signal, ...text });
-    });
-  });
-  const until = (wanted: RegExp) =>
-    new Promise<RegExpExecArray>((found) => {
-      waiting.push({ wanted, found });
-      look();
-    });
-  return { child, until, end };
-}
 
 beforeAll(async () => {
-  if (!existsSync(CLI)) {
-    const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
-    execFileSync(process.execPath, [tsc, "-p", join(ROOT, "tsconfig.build.json")]);
-  }
+  buildCommand();
   const images = {
     halt: guest({}),
     spin: guest({ run: "(loop $forever (br $forever)) i32.const 0" }),
@@ -68,6 +21,17 @@ beforeAll(async () => {
       boot: `${print(0x4000, 4)} (call $proc_exit (i32.const 7))`,
     }),
     coarse: guest({ boot: "(call $proc_exit (i32.const 256))" }),
+    typed: assemble(
+      "typed.wat",
+      `(module (import "env" "memory" (memory 1 65536)) (export "memory" (memory 0))
+        (func (export "_initialize")) (func (export "boot") (param i64))
+        (func (export "interrupt") (param i32)) (func (export "run") (param i32) (result i32)
+        i32.const 0))`,
+    ),
+    loops: guest({ fields: "(func $go (loop $for (br $for))) (start $go)" }),
+    leaves: guest({ fields: "(func $go (call $proc_exit (i32.const 9))) (start $go)" }),
+    fails: guest({ fields: "(func $go unreachable) (start $go)" }),
+    grows: guest({ run: "(memory.grow (i32.const 0))" }),
     trap: guest({ fields: "(func $divide unreachable)", boot: "(call $divide)" }),
     parameters: guest({ boot: `${print(0x1040, 60)} (call $proc_exit (i32.const 0))` }),
   };
@@ -77,7 +41,7 @@ beforeAll(async () => {
 });
 
 afterAll(() => {
-  for (const child of running) child.kill("SIGKILL");
+  killCommands();
   rmSync(folder, { recursive: true });
 });
 
@@ -258,6 +222,31 @@ describe("exit codes", () => {
   test("parameters after -- reach the guest", async () => {
     const { out } = await start("run", image("parameters"), "--", "a=1", "--b").end;
     expect(out).toContain("virtio_mmio.device=512@0x10000000:5 a=1 --b");
+  });
+
+  test("an entry point of another type: 2 and one line", async () => {
+    const { code, err } = await start("run", image("typed")).end;
+    expect(code).toBe(2);
+    expect(err).toBe("torito: image: its boot() is not of the type (i32) -> ()\n");
+  });
+
+  test("a start function that powers off or traps ends like a boot() that does", async () => {
+    expect(await start("run", image("leaves")).end).toMatchObject({ code: 9 });
+    const { code, err } = await start("run", image("fails")).end;
+    expect(code).toBe(70);
+    expect(err).toMatch(/panic: unreachable\n {4}at go /);
+  });
+
+  test("a start function that never returns is killed by the watchdog", async () => {
+    const { signal, err } = await start("run", image("loops"), "--watchdog", "0.2").end;
+    expect(signal).toBe("SIGKILL");
+    expect(err).toContain("watchdog: the guest has not returned for 0.2 s");
+  });
+
+  test("a guest that takes the memory from the host's views: 70", async () => {
+    const { code, err } = await start("run", image("grows")).end;
+    expect(code).toBe(70);
+    expect(err).toMatch(/^ready.*\n|panic: memory\.grow, in a memory of fixed size/);
   });
 
   test("a guest that never returns is killed by the watchdog", async () => {

@@ -6,6 +6,7 @@ import {
   Status,
 } from "../drivers/abi/virtio.ts";
 import { GuestError } from "../host/memory.ts";
+import type { VirtQueue } from "../host/virtqueue.ts";
 import { negotiated, registerFile, setUpQueue } from "./register-file.ts";
 import { fakeDevice, RingPuppet } from "./ring-puppet.ts";
 
@@ -83,6 +84,55 @@ describe("queue registers", () => {
     file.write(Mmio.Status, 15);
     expect(device.queues[0]).toBe(null);
     expect(file.registers.illegalAccesses).toBe(0);
+  });
+
+  test("writing 0 to QueueReady stops a live queue, and no other one (M14)", () => {
+    const stopped: number[] = [];
+    const device = fakeDevice({ stopped: (queue) => stopped.push(queue) });
+    const file = negotiated(device);
+    setUpQueue(file, 0);
+    setUpQueue(file, 1, { desc: 0x2000, avail: 0x2100, used: 0x2200 });
+    file.write(Mmio.Status, 15);
+    const [queue, other] = device.queues as [VirtQueue, VirtQueue];
+    const { view } = queue.memory;
+    for (const avail of [0x1100, 0x2100]) view.setUint16(avail + 2, 2, true);
+    const held = queue.pop()!;
+    file.write(Mmio.QueueSel, 0);
+    file.write(Mmio.QueueReady, 0);
+    expect(file.read(Mmio.QueueReady)).toBe(0);
+    expect(stopped).toEqual([0]);
+    // The device has nothing of it any more: what it held is not its own, and it gets nothing else.
+    expect(held.live).toBe(false);
+    held.release(8);
+    expect(queue.pop()).toBe(null);
+    expect(queue.available).toBe(0);
+    expect(view.getUint32(0x1200, true)).toBe(0);
+    expect(file.registers.illegalAccesses).toBe(0);
+    // Kicks, another stop and a new start are illegal until a reset.
+    for (const value of [0, 1]) file.write(Mmio.QueueReady, value);
+    file.write(Mmio.QueueNotify, 0);
+    expect(file.read(Mmio.QueueReady)).toBe(0);
+    expect(file.registers.illegalAccesses).toBe(3);
+    expect(file.read(Mmio.Status)).toBe(15);
+    other.pop()!.release(0);
+    file.write(Mmio.QueueNotify, 1);
+    expect(view.getUint16(0x2202, true)).toBe(1);
+    expect(device.calls.at(-1)).toBe("notify 1");
+  });
+
+  test("a device that throws as its queue is stopped needs a reset, or ends its machine", () => {
+    const stop = (error: Error) => {
+      const stopped = () => {
+        throw error;
+      };
+      const file = negotiated(fakeDevice({ stopped }));
+      setUpQueue(file, 0);
+      file.write(Mmio.Status, 15);
+      file.write(Mmio.QueueReady, 0);
+      return file.read(Mmio.Status) & Status.DEVICE_NEEDS_RESET;
+    };
+    expect(stop(new GuestError("half a packet"))).toBe(Status.DEVICE_NEEDS_RESET);
+    expect(() => stop(new TypeError("broken"))).toThrow("broken");
   });
 
   test("size and addresses are fixed while a queue is live (M13)", () => {

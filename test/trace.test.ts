@@ -426,14 +426,14 @@ describe("torito --trace", () => {
   });
 
   test.runIf(process.platform === "linux")(
-    "a full disk costs the trace and a warning, not the machine",
+    "a full disk costs the trace, not the machine; it is told at once, and by the exit code",
     async () => {
       const appliance = await serve("/dev/full");
       for (let i = 0; i < 3; i++) {
         expect(await appliance.raw(PICTURE)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
       }
-      expect(await appliance.stop()).toBe(0);
-      expect(appliance.stderr.match(/warn: the trace \/dev\/full ends here/g)).toHaveLength(1);
+      expect(await appliance.stop()).toBe(69);
+      expect(appliance.stderr.match(/error: the trace \/dev\/full ends here/g)).toHaveLength(1);
     },
   );
 });

@@ -285,7 +285,7 @@ describe("torito --pcap", () => {
   });
 
   test.runIf(process.platform === "linux")(
-    "a full disk costs the capture and a warning, not the machine",
+    "a full disk costs the capture, not the machine; it is told at once, and by the exit code",
     async () => {
       const appliance = await Appliance.serve(SITE, "--pcap", "/dev/full");
       running.push(appliance);
@@ -293,8 +293,8 @@ describe("torito --pcap", () => {
         const head = "GET /img/torito.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         expect(await appliance.raw(head)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
       }
-      expect(await appliance.stop()).toBe(0);
-      expect(appliance.stderr.match(/warn: the capture \/dev\/full ends here/g)).toHaveLength(1);
+      expect(await appliance.stop()).toBe(69);
+      expect(appliance.stderr.match(/error: the capture \/dev\/full ends here/g)).toHaveLength(1);
     },
   );
 

@@ -4,7 +4,7 @@ import { COMMAND_LINE_ADDRESS } from "../drivers/abi/boot.ts";
 import { INTERRUPT_USED_BUFFER, Mmio } from "../drivers/abi/virtio.ts";
 import { VSOCK_QUEUE_RX, VSOCK_QUEUE_TX, VsockOp } from "../drivers/abi/vsock.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
-import { RING_KINDS, type RingKind } from "./ring-kinds.ts";
+import { PLAIN_RINGS, RING_KINDS, type RingKind } from "./ring-kinds.ts";
 import { RingPuppet } from "./ring-puppet.ts";
 import { decode, encode, FakeNetwork, type Packet } from "./vsock-puppet.ts";
 import { machine } from "./wat-machine.ts";
@@ -70,6 +70,50 @@ describe.each(RING_KINDS)("a driver ($name)", (rings) => {
     client.events.closed();
     driver.network.client();
     expect(driver.receive()).toMatchObject([{ op: VsockOp.REQUEST }]);
+  });
+});
+
+describe("a queue that the driver has stopped (M14)", () => {
+  test.each([
+    ["rx", VSOCK_QUEUE_RX],
+    ["tx", VSOCK_QUEUE_TX],
+  ])("%s: clients are reset, and no byte of the guest changes any more", async (_, queue) => {
+    const driver = new Driver({ ...PLAIN_RINGS, eventIdx: false });
+    await driver.device.publish({ port: 4000, guestPort: 80 });
+    const client = driver.network.client();
+    const [request] = driver.receive() as [Packet];
+    driver.send({ op: VsockOp.RESPONSE, hostPort: request.hostPort });
+    for (let i = 0; i < 8; i++) driver.rings.add(VSOCK_QUEUE_RX, [], [44, 1000]);
+    driver.rings.kick(VSOCK_QUEUE_RX);
+    driver.rings.halted();
+    driver.rings.write(Mmio.QueueSel, queue);
+    driver.rings.write(Mmio.QueueReady, 0);
+    expect(driver.rings.read(Mmio.QueueReady)).toBe(0);
+    expect(client.calls).toEqual(["reset"]);
+    const { u8 } = driver.rings.memory;
+    const before = u8.slice();
+    client.events.closed();
+    const late = driver.network.client();
+    late.say("hello?");
+    driver.device.resetTransport();
+    driver.rings.halted();
+    if (queue === VSOCK_QUEUE_TX) driver.rings.kick(VSOCK_QUEUE_RX);
+    driver.rings.halted();
+    expect(Buffer.compare(u8, before)).toBe(0);
+    driver.rings.initialise();
+    driver.network.client();
+    expect(driver.receive()).toMatchObject([{ op: VsockOp.REQUEST }]);
+  });
+
+  test("event: streams go on, and a move to another CID is not told", async () => {
+    const driver = new Driver({ ...PLAIN_RINGS, eventIdx: false });
+    await driver.device.publish({ port: 4000, guestPort: 80 });
+    driver.rings.write(Mmio.QueueSel, 2);
+    driver.rings.write(Mmio.QueueReady, 0);
+    driver.network.client();
+    expect(driver.receive()).toMatchObject([{ op: VsockOp.REQUEST }]);
+    driver.device.resetTransport(6);
+    expect(driver.rings.read(Mmio.Config)).toBe(6);
   });
 });
 

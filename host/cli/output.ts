@@ -14,6 +14,7 @@ export class OutputFile {
   #fd: number; // -1: closed
   #used = 0;
   #timer: NodeJS.Timeout | null = null;
+  #incomplete = false;
 
   /**
    * `what` it is, for messages. Throws if the file cannot be created. `failed` is told once if it
@@ -24,6 +25,11 @@ export class OutputFile {
     this.#path = path;
     this.#failed = failed;
     this.#fd = openSync(path, "w");
+  }
+
+  /** Was something lost? */
+  get incomplete(): boolean {
+    return this.#incomplete;
   }
 
   /** After close(), or a failure: does nothing. */
@@ -73,6 +79,7 @@ export class OutputFile {
       failure ??= error as Error;
     }
     if (failure === null) return;
+    this.#incomplete = true;
     this.#failed(`the ${this.#what} ${this.#path} ends here: ${failure.message}`);
   }
 }

@@ -4,18 +4,17 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hostFiles } from "../devices/fs/host-files.ts";
 import { FsDevice } from "../devices/fs.ts";
-import { PacketCapture } from "../devices/vsock/capture.ts";
 import { VsockDevice } from "../devices/vsock.ts";
 import type { Exit } from "../exit.ts";
 import { createLog, type Log } from "../log.ts";
 import { Machine } from "../machine.ts";
 import { u32 } from "../memory.ts";
 import { readGuestStats } from "../stats.ts";
-import { JsonTrace, type TraceSink } from "../trace.ts";
 import { createPresence, startWatchdog } from "../watchdog.ts";
 import type { Command, Publish, Volume } from "./arguments.ts";
-import { OutputFile } from "./output.ts";
+import { Recording } from "./recording.ts";
 import { statsText } from "./stats.ts";
+import { stderr, stdout, tellFailures } from "./streams.ts";
 import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
 
 /** Of the package: above dist/host/cli. */
@@ -25,31 +24,43 @@ const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 type Signal = keyof typeof SIGNAL_CODES;
 
-/** Runs until the guest or the user ends it; resolves to the exit code of the process. */
-export async function run(command: Command): Promise<number> {
+/** How the process ends. Hurried: somebody has said that it must not wait any longer. */
+export interface End {
+  readonly code: number;
+  readonly hurried: boolean;
+}
+
+/** Runs until the guest or the user ends it. */
+export async function run(command: Command): Promise<End> {
   const log = createLog({
     format: command.logFormat,
     level: command.logLevel,
-    write: (line) => process.stderr.write(line),
+    write: stderr.line,
     fields: { cid: command.cid },
   });
+  tellFailures((message) => log("error", "torito", message));
   try {
     return await runMachine(command, log);
   } catch (error) {
     if (!(error instanceof CliError) || command.logFormat !== "json") throw error;
     log("error", "torito", error.message);
-    return error.code;
+    return { code: error.code, hurried: false };
   }
 }
 
-async function runMachine(command: Command, log: Log): Promise<number> {
+async function runMachine(command: Command, log: Log): Promise<End> {
+  const timeout = startTimeout(command.timeoutMs, log);
+  const presence = createPresence();
+  const watching = watch(presence, command.watchdogMs, log);
+  watching.catch(() => {}); // whoever fails first is told
   const { image, sourceMap } = readImage(command.app);
   const volumes = command.volumes.map((volume) => openVolume(volume, command));
-  const capture = command.pcapPath === null ? null : startCapture(command.pcapPath, log);
-  const trace = command.tracePath === null ? undefined : startTrace(command.tracePath, log);
+  const recording = new Recording(log);
+  const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
+  const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
   const { cid, connect, seqpacket } = command;
   const vsock = new VsockDevice({ cid, connect, seqpacket, capture });
-  const presence = createPresence();
+  await watching; // the image's start function is the guest's code, too
   const machine = await usable(
     Machine.create({
       image,
@@ -57,13 +68,13 @@ async function runMachine(command: Command, log: Log): Promise<number> {
       memoryBytes: command.memoryBytes,
       parameters: command.parameters,
       devices: [vsock, ...volumes],
-      console: (text) => process.stdout.write(text),
+      console: stdout.write,
       log,
       presence,
       trace,
     }),
   );
-  const ended = untilEnd(machine, vsock, command, log);
+  const ended = untilEnd(machine, vsock, command, timeout, log);
   const bound = [];
   for (const wanted of command.publish) {
     const address = await available(vsock.publish(wanted));
@@ -71,16 +82,44 @@ async function runMachine(command: Command, log: Log): Promise<number> {
     bound.push({ ...wanted, ...address });
   }
   if (command.vsockPath !== null) await available(vsock.publishPath(command.vsockPath));
-  if (command.watchdogMs !== null) startWatchdog(presence, command.watchdogMs);
   boot(machine);
   announce(vsock, bound, log);
-  const code = await ended;
+  const { code, hurried } = await ended;
   machine.dispose();
   if (command.stats) {
     const guest = readGuestStats(machine.memory);
-    process.stderr.write(statsText(vsock.stats, guest, command.logFormat));
+    stderr.line(statsText(vsock.stats, guest, command.logFormat));
   }
-  return code;
+  const complete = recording.end();
+  return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, hurried };
+}
+
+/** The watchdog watches before there is anything to see: later it might not be had any more. */
+async function watch(presence: Int32Array, limitMs: number | null, log: Log): Promise<void> {
+  if (limitMs === null) return;
+  let watching = false;
+  const lost = ({ message }: Error) => {
+    if (watching) log("error", "torito", `the watchdog is gone: ${message}`);
+  };
+  try {
+    await startWatchdog(presence, limitMs, lost);
+    watching = true;
+  } catch (error) {
+    const reason = (error as Error).message;
+    const way = "--watchdog 0 does without it";
+    throw new CliError(`the watchdog cannot be started: ${reason}; ${way}`, EXIT_UNAVAILABLE);
+  }
+}
+
+/** Resolves when the user's time is over. */
+function startTimeout(timeoutMs: number | null, log: Log): Promise<End> {
+  return new Promise((resolve) => {
+    if (timeoutMs === null) return;
+    setTimeout(() => {
+      log("error", "torito", `timeout after ${timeoutMs / 1000} s`);
+      resolve({ code: EXIT_TIMEOUT, hurried: true });
+    }, timeoutMs);
+  });
 }
 
 function readImage(app: string) {
@@ -108,30 +147,6 @@ function openVolume(volume: Volume, { volumes, windowBytes }: Command): FsDevice
     return new FsDevice({ ...volume, files, descriptorsMax, windowBytes });
   } catch (error) {
     throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
-  }
-}
-
-function startCapture(path: string, log: Log): PacketCapture {
-  const file = createOutput("pcap", "capture", path, log);
-  process.on("exit", file.close); // however it ends
-  return new PacketCapture(file.write);
-}
-
-function startTrace(path: string, log: Log): TraceSink {
-  const file = createOutput("trace", "trace", path, log);
-  const trace = new JsonTrace(file.write);
-  process.on("exit", () => {
-    trace.end();
-    file.close();
-  });
-  return trace.sink;
-}
-
-function createOutput(option: string, what: string, path: string, log: Log): OutputFile {
-  try {
-    return new OutputFile(what, path, (message) => log("warn", "torito", message));
-  } catch (error) {
-    throw new CliError(`--${option} ${path}: ${(error as Error).message}`, EXIT_UNAVAILABLE);
   }
 }
 
@@ -177,33 +192,29 @@ function announce(vsock: VsockDevice, bound: readonly Publish[], log: Log): void
   );
 }
 
-/** Resolves to an exit code: the guest's end, a signal, or the time that the user gave. */
+/** The guest's end, a signal, or the time that the user gave. */
 function untilEnd(
   machine: Machine,
   vsock: VsockDevice,
   command: Command,
+  timeout: Promise<End>,
   log: Log,
-): Promise<number> {
+): Promise<End> {
   return new Promise((resolve, reject) => {
-    machine.exited.then((exit) => resolve(exitCode(exit, log)), reject);
+    const end = (code: number, hurried: boolean) => resolve({ code, hurried });
+    machine.exited.then((exit) => end(exitCode(exit, log), false), reject);
+    timeout.then(resolve);
     // A halted guest without a socket or a timer is alive, too.
     setInterval(() => {}, 0x7fffffff);
-    if (command.timeoutMs !== null) {
-      const seconds = command.timeoutMs / 1000;
-      setTimeout(() => {
-        log("error", "torito", `timeout after ${seconds} s`);
-        resolve(EXIT_TIMEOUT);
-      }, command.timeoutMs);
-    }
     let signals = 0;
     const onSignal = (signal: Signal) => {
       signals++;
-      if (signals > 1) return resolve(SIGNAL_CODES[signal]);
+      if (signals > 1) return end(SIGNAL_CODES[signal], true);
       log("info", "torito", `${signal}: finishing open connections`);
-      vsock.drain().then(() => resolve(0), reject);
+      vsock.drain().then(() => end(0, false), reject);
       setTimeout(() => {
         log("warn", "torito", `connections are still open after ${command.graceMs / 1000} s`);
-        resolve(SIGNAL_CODES[signal]);
+        end(SIGNAL_CODES[signal], true);
       }, command.graceMs);
     };
     process.on("SIGINT", onSignal);

@@ -206,9 +206,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /** Clients that the guest has not heard of outlive the reset that every driver begins with. */
   reset(): void {
-    if (this.toGuest.ring === null && this.#fromGuest.queue === null) return;
-    this.#leaveGuest();
+    if (this.toGuest.ring !== null || this.#fromGuest.queue !== null) this.#leaveGuest();
   }
+
+  readonly stopped = (queue: number): void =>
+    queue === VSOCK_QUEUE_EVENT ? this.#events.end() : this.#leaveGuest(); // M14
 
   dispose(): void {
     this.#disposed = true;
@@ -251,7 +253,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     if (!this.#disposed) this.#host?.turn(atOnce);
   }
 
-  // ---- for listeners
+  // ---- for listeners and the switch
 
   accepted(socket: StreamSocket, guestPort: number): void {
     this.#admit(socket, guestPort);
@@ -274,8 +276,6 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   lost(): void {
     this.stats.refused++;
   }
-
-  // ---- for the switch
 
   called(from: Route, socket: PairSocket): boolean {
     if (this.#table.find(from.peerCid, from.hostPort, from.guestPort) !== undefined) return false;

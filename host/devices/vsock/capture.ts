@@ -5,6 +5,7 @@
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
 import { type Clock, systemClock } from "../../clock.ts";
 import type { Chain } from "../../virtqueue.ts";
+import { WallClock } from "../../wall-clock.ts";
 
 const PCAP_MAGIC_MICROSECONDS = 0xa1b2c3d4;
 const PCAP_VERSION_MAJOR = 2;
@@ -79,7 +80,8 @@ export interface PacketTap {
 export class PacketCapture implements PacketTap {
   readonly #write: (bytes: Uint8Array) => void;
   readonly #clock: Clock;
-  readonly #originUs: number; // of the clock, since 1970
+  readonly #wall: WallClock;
+  #originUs = 0; // of the clock, since 1970
   readonly #record = new Uint8Array(PACKET_AT + PACKET_BYTES_MAX);
   readonly #view = new DataView(this.#record.buffer);
 
@@ -90,7 +92,7 @@ export class PacketCapture implements PacketTap {
   constructor(write: (bytes: Uint8Array) => void, clock: Clock = systemClock) {
     this.#write = write;
     this.#clock = clock;
-    this.#originUs = Number(clock.realtime() / 1000n) - clock.now() / 1000;
+    this.#wall = new WallClock(clock);
     write(front());
   }
 
@@ -121,7 +123,9 @@ export class PacketCapture implements PacketTap {
   #finish(bytes: number): void {
     const view = this.#view;
     const kept = Math.min(bytes, PACKET_BYTES_MAX);
-    const us = Math.floor(this.#originUs + this.#clock.now() / 1000);
+    const ns = this.#clock.now();
+    if (this.#wall.look(ns)) this.#originUs = Number(this.#wall.offsetNs) / 1000;
+    const us = Math.floor(this.#originUs + ns / 1000);
     view.setUint32(PcapRecord.ts_sec, Math.floor(us / 1e6), true);
     view.setUint32(PcapRecord.ts_usec, us % 1e6, true);
     view.setUint32(PcapRecord.incl_len, VsockMon.sizeof + kept, true);

@@ -1,0 +1,32 @@
+// The process's two streams, and how it ends without losing what it has written to them.
+import { OutputStream, type Tell } from "./output-stream.ts";
+import { EXIT_UNAVAILABLE } from "./usage.ts";
+
+/** Who is told to end at once still gives the readers so long. */
+const HURRY_MS = 1000;
+
+const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+const tellPlainly: Tell = (message) => stderr.line(`error: ${message}\n`);
+
+export const stdout = new OutputStream("stdout", process.stdout, tellPlainly);
+export const stderr = new OutputStream("stderr", process.stderr, tellPlainly);
+
+/** Both streams tell of their failures so from now on. */
+export function tellFailures(tell: Tell): void {
+  stdout.tell = stderr.tell = tell;
+}
+
+/**
+ * Ends the process when the readers have all, which a slow one may put off as long as it likes,
+ * unless there is a signal, or `hurried` says not to wait. Output that was lost is no success.
+ */
+export async function exit(code: number, hurried: boolean): Promise<never> {
+  for (const [signal, its] of Object.entries(SIGNAL_CODES)) {
+    process.on(signal, () => process.exit(its));
+  }
+  if (hurried) setTimeout(() => process.exit(code), HURRY_MS);
+  await stdout.flushed();
+  await stderr.flushed(); // behind what stdout's failure had to say
+  process.exit(code === 0 && (stdout.failed || stderr.failed) ? EXIT_UNAVAILABLE : code);
+}
