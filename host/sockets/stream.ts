@@ -119,8 +119,11 @@ export class NodeStream implements StreamSocket {
 
   reset(): void {
     const socket = this.#socket;
-    // AF_UNIX knows no reset.
-    if (!this.#tcp || socket.connecting || socket.destroyed) socket.destroy();
+    // AF_UNIX knows no reset. While the end of sending is on its way to the kernel, which has all
+    // bytes then, libuv refuses it, and Node would never close the socket.
+    const isEnding = socket.writableEnded && !socket.writableFinished;
+    const refused = isEnding && socket.writableLength === 0;
+    if (!this.#tcp || refused || socket.connecting || socket.destroyed) socket.destroy();
     else socket.resetAndDestroy();
   }
 
