@@ -3,7 +3,7 @@
 import type net from "node:net";
 import type { ReadSource, SocketEvents, StreamSocket } from "../sockets.ts";
 import type { AddressPair } from "./acknowledged.ts";
-import { rewrap, writeQueueSize } from "./rewrap.ts";
+import { readError, rewrap, writeQueueSize } from "./rewrap.ts";
 
 /** Listeners are shared by all sockets and find their stream here: no closure per connection. */
 interface OwnedSocket extends net.Socket {
@@ -17,7 +17,9 @@ function onData(this: OwnedSocket, chunk: Uint8Array): void {
   this.stream.events.data(chunk);
 }
 function onEnd(this: OwnedSocket): void {
-  this.stream.events.end();
+  const error = readError(this);
+  if (error === null) this.stream.events.end();
+  else this.destroy(error);
 }
 function onError(this: OwnedSocket, error: Error): void {
   this.stream.events.failed(error);
