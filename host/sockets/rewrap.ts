@@ -3,10 +3,11 @@
 // `_handle` and the constructor's `handle`, which are used here instead, work alike on Node 20 to
 // 26. So they are looked for before they are used, and who does not find them reads chunks and
 // copies them.
+import { readSync } from "node:fs";
 import net from "node:net";
 
 interface Internals {
-  _handle: { useUserBuffer?: unknown; writeQueueSize?: unknown } | null;
+  _handle: { fd?: unknown; useUserBuffer?: unknown; writeQueueSize?: unknown } | null;
   readonly _readableState?: { readonly ended?: boolean };
 }
 
@@ -40,4 +41,23 @@ export function rewrap(socket: net.Socket, onread: net.OnReadOpts): net.Socket {
 export function writeQueueSize(socket: net.Socket): number | undefined {
   const size = (socket as unknown as Internals)._handle?.writeQueueSize;
   return typeof size === "number" ? size : undefined;
+}
+
+const UNREAD = new Uint8Array(1);
+
+/**
+ * Why nothing is to be read any more: null, the peer has ended, or the error that broke the
+ * connection. Once libuv has read a part of its buffer and finds that the peer is gone it tells of
+ * an end without asking (uv__stream_io), also when it was a reset. Where the descriptor is not to
+ * be had, its word is taken.
+ */
+export function readError(socket: net.Socket): Error | null {
+  const fd = (socket as unknown as Internals)._handle?.fd;
+  if (typeof fd !== "number" || fd < 0) return null;
+  try {
+    readSync(fd, UNREAD);
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EAGAIN" ? null : (error as Error);
+  }
 }

@@ -3,7 +3,7 @@
 import type net from "node:net";
 import type { ReadSource, SocketEvents, StreamSocket } from "../sockets.ts";
 import type { AddressPair } from "./acknowledged.ts";
-import { rewrap, writeQueueSize } from "./rewrap.ts";
+import { readError, rewrap, writeQueueSize } from "./rewrap.ts";
 
 /** Listeners are shared by all sockets and find their stream here: no closure per connection. */
 interface OwnedSocket extends net.Socket {
@@ -17,7 +17,9 @@ function onData(this: OwnedSocket, chunk: Uint8Array): void {
   this.stream.events.data(chunk);
 }
 function onEnd(this: OwnedSocket): void {
-  this.stream.events.end();
+  const error = readError(this);
+  if (error === null) this.stream.events.end();
+  else this.destroy(error);
 }
 function onError(this: OwnedSocket, error: Error): void {
   this.stream.events.failed(error);
@@ -119,8 +121,11 @@ export class NodeStream implements StreamSocket {
 
   reset(): void {
     const socket = this.#socket;
-    // AF_UNIX knows no reset.
-    if (!this.#tcp || socket.connecting || socket.destroyed) socket.destroy();
+    // AF_UNIX knows no reset. While the end of sending is on its way to the kernel, which has all
+    // bytes then, libuv refuses it, and Node would never close the socket.
+    const isEnding = socket.writableEnded && !socket.writableFinished;
+    const refused = isEnding && socket.writableLength === 0;
+    if (!this.#tcp || refused || socket.connecting || socket.destroyed) socket.destroy();
     else socket.resetAndDestroy();
   }
 
