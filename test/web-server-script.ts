@@ -50,19 +50,35 @@ export class Client implements StreamSocket {
   }
 }
 
+/** Its time of day can be set; time goes on from there. */
+class SetClock extends ManualClock {
+  #offsetNs = 0n;
+
+  override realtime(): bigint {
+    return super.realtime() + this.#offsetNs;
+  }
+
+  setRealtime(ns: bigint): void {
+    this.#offsetNs = ns - super.realtime();
+  }
+}
+
 export interface Options extends Partial<FsOptions> {
   readonly memoryBytes?: number;
   readonly parameters?: string;
   /** The most bytes that the device takes for a client. */
   readonly bufAlloc?: number;
+  /** Nanoseconds since 1970 when it boots. */
+  readonly realtimeNs?: bigint;
   /** Is told of every request to the file device, by its name. */
   readonly onRequest?: (name: string) => void;
 }
 
 export async function serve(site: string, options: Options = {}) {
   const { memoryBytes = 64 * MIB, parameters = "", bufAlloc = 65536 } = options;
-  const { onRequest, ...files } = options;
-  const clock = new ManualClock();
+  const { onRequest, realtimeNs = 0n, ...files } = options;
+  const clock = new SetClock();
+  clock.setRealtime(realtimeNs);
   let acceptor: Acceptor | undefined;
   const sockets: Sockets = {
     listen: async (address, _backlog, one) => {
