@@ -1,5 +1,5 @@
-// What WebServer does with requests that have not all come: it refuses what can be none at its first
-// wrong byte, and waits for the rest of what may be one.
+// What WebServer does with requests that have not all come: it refuses what can be none at its
+// first wrong byte, and waits for the rest of what may be one.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { hostFiles } from "../host/devices/fs/host-files.ts";
