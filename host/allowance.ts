@@ -2,12 +2,12 @@
 // by itself and all of them together still take minutes: what goes beyond waits for the next turn,
 // when the host has seen its other events.
 
-/** In descriptors, each some 10 to 100 ns of work: taking 65536 of them is a few milliseconds. */
-const WORK_PER_TURN = 65536;
+/** In descriptors, each some 8 ns of work: a turn is held up by some 10 ms. */
+const WORK_PER_TURN = 1 << 20;
 /** What a chain costs beside its descriptors. */
-const CHAIN_WORK = 16;
-/** So many bytes take as long as a descriptor; a turn moves no more than 2 MiB. */
-const BYTES_PER_WORK = 32;
+const CHAIN_WORK = 8;
+/** So many bytes go to a socket of the host while a descriptor is read: a turn moves 4 MiB. */
+const BYTES_PER_WORK = 4;
 
 export class Allowance {
   #left = WORK_PER_TURN;

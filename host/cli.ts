@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { parseCommandLine } from "./cli/arguments.ts";
 import { exit, stderr, stdout } from "./cli/streams.ts";
 import { CliError, EXIT_SOFTWARE, HELP } from "./cli/usage.ts";
+import { Watchdog } from "./watchdog.ts";
 
 /** Resolves to the exit code, and whether whoever waits for it has no more time. */
 async function main(words: readonly string[]): Promise<{ code: number; hurried: boolean }> {
@@ -17,10 +18,18 @@ async function main(words: readonly string[]): Promise<{ code: number; hurried: 
     stdout.write(`torito ${(JSON.parse(manifest) as { version: string }).version}\n`);
     return { code: 0, hurried: false };
   }
-  // Loaded only when it is needed. The firmware takes longest: the rest is loaded meanwhile.
+  // Its thread starts while the rest is loaded.
+  const { watchdogMs } = invocation;
+  const watchdog = watchdogMs === null ? null : new Watchdog(watchdogMs);
+  // Loaded only when it is needed. The firmware takes longest: the rest is loaded meanwhile, one
+  // part behind the other, since Node opens all files that a module needs at once.
   const firmware = import("./firmware.ts").then(({ loadFirmware }) => loadFirmware());
+  firmware.catch(() => {}); // told below
+  await import("./machine.ts");
+  await import("./devices/vsock.ts");
+  await import("./devices/fs.ts");
   const [{ run }] = await Promise.all([import("./cli/run.ts"), firmware]);
-  return run(invocation);
+  return run(invocation, watchdog);
 }
 
 function report(error: unknown): { code: number; hurried: boolean } {

@@ -124,6 +124,7 @@ export class Machine {
       withheldFeatures: options.withheldFeatures ?? 0n,
       turn: this.#onDevice,
       exhausted: () => this.#defer(),
+      failed: (error) => this.#end(null, error),
     });
     this.exited = new Promise((resolve, reject) => {
       this.#resolve = resolve;

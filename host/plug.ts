@@ -21,6 +21,8 @@ export interface Slots {
   readonly turn: (atOnce?: boolean) => void;
   /** A device has work for another turn. */
   readonly exhausted: () => void;
+  /** A device's timer threw: that is the end of its machine, and of no other one. */
+  readonly failed: (error: unknown) => void;
 }
 
 /** All that is plugged in, of all machines. */
@@ -68,7 +70,14 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
     sharedMemory: regions.map(({ base }) => base),
     turn: slots.turn,
     now,
-    after: (ms, callback) => clock.after(ms, callback),
+    after: (ms, callback) =>
+      clock.after(ms, () => {
+        try {
+          callback();
+        } catch (error) {
+          slots.failed(error);
+        }
+      }),
     log: (message) => log("info", device.name, message),
     trace: track?.told,
   });

@@ -1,8 +1,10 @@
 // What torito writes arrives, or it says that it did not: on slow readers, on none, on full disks.
+import { spawnSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Watchdog } from "../host/watchdog.ts";
 import { buildCommand, killCommands, type Result, start, startWith } from "./command.ts";
 import { guest, print } from "./wat.ts";
 
@@ -76,6 +78,11 @@ describe("a reader that is slow", () => {
   });
 });
 
+test("a watchdog that has no thread says so before anything runs", async () => {
+  // Beside the sources there is no compiled worker to start.
+  await expect(new Watchdog(1000).watching).rejects.toThrow("watchdog-worker.js");
+});
+
 test("a reader that goes away is no error", async () => {
   const { child, until, end } = startWith({ late: true }, "run", image("mebibyte"));
   child.stdout!.destroy();
@@ -102,6 +109,17 @@ describe.runIf(process.platform === "linux")("a full disk", () => {
       expect(err).toMatch(/^error: stdout ends here: ENOSPC.*$/m);
     },
   );
+
+  test("that takes a part of what is printed is as full", async () => {
+    // RLIMIT_FSIZE cuts a write as a disk does that is nearly full; in blocks of 512 bytes.
+    const path = join(folder, "part");
+    const words = [process.execPath, "dist/host/cli.js", "run", image("mebibyte")].join(" ");
+    const command = `trap '' XFSZ; ulimit -f 100; exec ${words} > ${path}`;
+    const { status, stderr } = spawnSync("sh", ["-c", command], { encoding: "utf8" });
+    expect(stderr).toMatch(/^error: stdout ends here: EFBIG.*$/m);
+    expect(status).toBe(69);
+    expect(readFileSync(path, "utf8")).toBe(text(16 * 1024).slice(0, 51200));
+  });
 
   test("is told in JSON where that is asked for", async () => {
     const { err } = await onFullDisk(1, "run", image("mebibyte"), "--log-format", "json");

@@ -129,6 +129,18 @@ describe("a device that throws", () => {
     await expect(m.exited).rejects.toThrow("panic: unreachable; dispose is broken");
   });
 
+  test("in a timer is told by its own machine", async () => {
+    const device = fakeDevice();
+    const { machine: m, clock } = await machine({}, { devices: [device] });
+    m.boot();
+    device.host!.after(5, () => {
+      throw new Error("timer is broken");
+    });
+    clock.advance(10);
+    await expect(m.exited).rejects.toThrow("timer is broken");
+    expect(device.calls).toEqual(["dispose"]);
+  });
+
   test("ends its own machine and no other, whether somebody listens or not", async () => {
     const unhandled: unknown[] = [];
     const listen = (reason: unknown) => unhandled.push(reason);

@@ -1,5 +1,6 @@
 // stdout and stderr: what is written to them arrives, or it is said that it did not. A reader that
 // is slow is waited for, one that has gone is no error, and a full disk is one.
+import { fstatSync, writeSync } from "node:fs";
 import type { Writable } from "node:stream";
 
 /** Lines for people are left out when so much waits to be read. */
@@ -15,21 +16,24 @@ export class OutputStream {
   failed = false;
   readonly #name: string;
   readonly #stream: Writable;
+  readonly #file: number | null; // descriptor; null: no file on a disk
   #gone = false;
   #pending = 0; // calls that the stream has not called back for
   #leftOut = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(name: string, stream: Writable, tell: Tell) {
+  constructor(name: string, stream: Writable & { readonly fd: number }, tell: Tell) {
     this.tell = tell;
     this.#name = name;
     this.#stream = stream;
+    this.#file = fstatSync(stream.fd).isFile() ? stream.fd : null;
     stream.on("error", this.#onError);
   }
 
   /** A promise: there is more than the system takes, and it resolves when all of it is taken. */
   readonly write = (text: string): Promise<void> | undefined => {
     if (this.#gone) return undefined;
+    if (this.#file !== null) return this.#append(this.#file, Buffer.from(text));
     this.#pending++;
     this.#stream.write(text, this.#done);
     return this.#stream.writableLength === 0 ? undefined : this.flushed();
@@ -45,6 +49,15 @@ export class OutputStream {
   flushed(): Promise<void> {
     if (this.#gone || this.#pending === 0) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Node's stream takes it for success when only a part had room on the disk. */
+  #append(file: number, bytes: Buffer): undefined {
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    } catch (error) {
+      this.#onError(error as NodeJS.ErrnoException);
+    }
   }
 
   // One function for all calls: Node keeps a record for each that differs.

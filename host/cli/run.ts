@@ -10,7 +10,7 @@ import { createLog, type Log } from "../log.ts";
 import { Machine } from "../machine.ts";
 import { u32 } from "../memory.ts";
 import { readGuestStats } from "../stats.ts";
-import { createPresence, startWatchdog } from "../watchdog.ts";
+import type { Watchdog } from "../watchdog.ts";
 import type { Command, Publish, Volume } from "./arguments.ts";
 import { Recording } from "./recording.ts";
 import { statsText } from "./stats.ts";
@@ -30,8 +30,8 @@ export interface End {
   readonly hurried: boolean;
 }
 
-/** Runs until the guest or the user ends it. */
-export async function run(command: Command): Promise<End> {
+/** Runs until the guest or the user ends it. The watchdog may not watch yet. */
+export async function run(command: Command, watchdog: Watchdog | null): Promise<End> {
   const log = createLog({
     format: command.logFormat,
     level: command.logLevel,
@@ -40,7 +40,7 @@ export async function run(command: Command): Promise<End> {
   });
   tellFailures((message) => log("error", "torito", message));
   try {
-    return await runMachine(command, log);
+    return await runMachine(command, watchdog, log);
   } catch (error) {
     if (!(error instanceof CliError) || command.logFormat !== "json") throw error;
     log("error", "torito", error.message);
@@ -48,11 +48,8 @@ export async function run(command: Command): Promise<End> {
   }
 }
 
-async function runMachine(command: Command, log: Log): Promise<End> {
+async function runMachine(command: Command, watchdog: Watchdog | null, log: Log): Promise<End> {
   const timeout = startTimeout(command.timeoutMs, log);
-  const presence = createPresence();
-  const watching = watch(presence, command.watchdogMs, log);
-  watching.catch(() => {}); // whoever fails first is told
   const { image, sourceMap } = readImage(command.app);
   const volumes = command.volumes.map((volume) => openVolume(volume, command));
   const recording = new Recording(log);
@@ -60,7 +57,7 @@ async function runMachine(command: Command, log: Log): Promise<End> {
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
   const { cid, connect, seqpacket } = command;
   const vsock = new VsockDevice({ cid, connect, seqpacket, capture });
-  await watching; // the image's start function is the guest's code, too
+  await watches(watchdog, log); // the image's start function is the guest's code, too
   const machine = await usable(
     Machine.create({
       image,
@@ -70,7 +67,7 @@ async function runMachine(command: Command, log: Log): Promise<End> {
       devices: [vsock, ...volumes],
       console: stdout.write,
       log,
-      presence,
+      ...(watchdog === null ? {} : { presence: watchdog.presence }),
       trace,
     }),
   );
@@ -94,16 +91,12 @@ async function runMachine(command: Command, log: Log): Promise<End> {
   return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, hurried };
 }
 
-/** The watchdog watches before there is anything to see: later it might not be had any more. */
-async function watch(presence: Int32Array, limitMs: number | null, log: Log): Promise<void> {
-  if (limitMs === null) return;
-  let watching = false;
-  const lost = ({ message }: Error) => {
-    if (watching) log("error", "torito", `the watchdog is gone: ${message}`);
-  };
+/** It watches before there is anything to see: later there might be no thread for it any more. */
+async function watches(watchdog: Watchdog | null, log: Log): Promise<void> {
+  if (watchdog === null) return;
+  watchdog.lost = ({ message }) => log("error", "torito", `the watchdog is gone: ${message}`);
   try {
-    await startWatchdog(presence, limitMs, lost);
-    watching = true;
+    await watchdog.watching;
   } catch (error) {
     const reason = (error as Error).message;
     const way = "--watchdog 0 does without it";
