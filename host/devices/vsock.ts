@@ -178,7 +178,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
     this.#types.negotiated(features);
     for (const connection of this.#table.all) {
-      if (!this.#types.has(connection.type)) connection.cut();
+      if (!this.#types.has(connection.route.type)) connection.cut();
     }
     this.#events.queue = queues[VSOCK_QUEUE_EVENT] ?? null;
     this.toGuest.begin(queues[VSOCK_QUEUE_RX] ?? null);
@@ -261,7 +261,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   requested(socket: StreamSocket, guestPort: number, rest: Uint8Array): void {
     const connection = this.#admit(socket, guestPort);
     if (connection !== null) {
-      connection.greeting = okLine(connection.hostPort);
+      connection.greeting = okLine(connection.route.hostPort);
       if (rest.length > 0) connection.data(rest);
     }
     this.settle();
@@ -350,7 +350,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.stats.packetsFromGuest++;
     const found = this.#table.find(packet.dstCid, packet.dstPort, packet.srcPort);
     // V9, V33: another type is another socket, even with these ports.
-    const connection = found?.type === packet.type ? found : undefined;
+    const connection = found?.route.type === packet.type ? found : undefined;
     if (!packet.fits(chain)) {
       this.stats.rejected++;
       if (connection !== undefined) connection.abort();
