@@ -7,6 +7,7 @@ import type { VirtioDevice } from "./device.ts";
 import { type Exit, isTrap, panicExit } from "./exit.ts";
 import { Firmware, loadFirmware, PowerOff } from "./firmware.ts";
 import { createHypercalls, GuestPanic } from "./hypercall.ts";
+import { assertDistinct } from "./identity.ts";
 import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { type Layout, layOut } from "./layout.ts";
 import { type Log, limitLog } from "./log.ts";
@@ -110,6 +111,7 @@ export class Machine {
     this.#presence = options.presence ?? new Int32Array(1);
     this.#clock = options.clock ?? systemClock;
     const { memoryBytes = MEMORY_BYTES_DEFAULT, devices = [], sharedMemory = false } = options;
+    assertDistinct(devices);
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;
     const { clock, entropy, console: print = () => {}, trace } = options;
