@@ -40,6 +40,8 @@ export interface VirtioDevice {
   readonly id: number;
   /** Names the device in errors and logs. */
   readonly name: string;
+  /** By what the guest tells it from others of its kind; no two devices of a machine share it. */
+  readonly identity?: string;
   /** Device-specific feature bits; the register file adds those of the rings. */
   readonly features: bigint;
   /** Largest size of each queue; the index is the queue's number. */

@@ -63,6 +63,11 @@ export interface StreamSocket {
   send(parts: readonly Uint8Array[]): boolean;
   /** Bytes of the send in flight that the kernel has not taken; without it nobody knows. */
   readonly unsent?: number;
+  /**
+   * Once the peer has ended: is it gone for good, and would not read either? Without it, or when
+   * undefined, nobody knows.
+   */
+  peerGone?(): boolean | undefined;
   /** No more sends: the peer reads end of stream behind what was sent. */
   end(): void;
   pause(): void;

@@ -45,6 +45,7 @@ export interface FsOptions {
 export class FsDevice implements VirtioDevice {
   readonly id = VIRTIO_ID_FS;
   readonly name: string;
+  readonly identity: string;
   readonly features = 0n;
   readonly queueSizesMax: readonly number[];
   readonly queueNames: readonly string[];
@@ -62,6 +63,7 @@ export class FsDevice implements VirtioDevice {
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
     this.name = `fs ${options.tag}`;
+    this.identity = `tag ${options.tag}`;
     const { tag, requestQueues = REQUEST_QUEUES, windowBytes = 0 } = options;
     this.config = configOf(tag, requestQueues);
     const requests = Array.from({ length: requestQueues }, (_, i) => `request ${i}`);

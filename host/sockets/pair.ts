@@ -110,6 +110,10 @@ export class PairSocket implements StreamSocket {
     return this.#out.lentBytes;
   }
 
+  peerGone(): boolean {
+    return this.#peer.#left;
+  }
+
   end(): void {
     if (this.#finished) return;
     this.#finished = true;

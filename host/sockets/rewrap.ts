@@ -3,7 +3,7 @@
 // `_handle` and the constructor's `handle`, which are used here instead, work alike on Node 20 to
 // 26. So they are looked for before they are used, and who does not find them reads chunks and
 // copies them.
-import { readSync } from "node:fs";
+import { readSync, writeSync } from "node:fs";
 import net from "node:net";
 
 interface Internals {
@@ -59,5 +59,22 @@ export function readError(socket: net.Socket): Error | null {
     return null;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EAGAIN" ? null : (error as Error);
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Would a write fail, of a socket that has not ended sending? A write of no bytes is no write, but
+ * for the look at the connection that begins it. undefined: the descriptor is not to be had.
+ */
+export function isBroken(socket: net.Socket): boolean | undefined {
+  const fd = (socket as unknown as Internals)._handle?.fd;
+  if (typeof fd !== "number" || fd < 0) return undefined;
+  try {
+    writeSync(fd, NOTHING);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "EAGAIN";
   }
 }

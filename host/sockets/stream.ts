@@ -3,7 +3,7 @@
 import type net from "node:net";
 import type { ReadSource, SocketEvents, StreamSocket } from "../sockets.ts";
 import type { AddressPair } from "./acknowledged.ts";
-import { readError, rewrap, writeQueueSize } from "./rewrap.ts";
+import { isBroken, readError, rewrap, writeQueueSize } from "./rewrap.ts";
 
 /** Listeners are shared by all sockets and find their stream here: no closure per connection. */
 interface OwnedSocket extends net.Socket {
@@ -18,7 +18,7 @@ function onData(this: OwnedSocket, chunk: Uint8Array): void {
 }
 function onEnd(this: OwnedSocket): void {
   const error = readError(this);
-  if (error === null) this.stream.events.end();
+  if (error === null) this.stream.ended();
   else this.destroy(error);
 }
 function onError(this: OwnedSocket, error: Error): void {
@@ -31,6 +31,9 @@ function onClose(this: OwnedSocket): void {
 function destroy(socket: net.Socket): void {
   socket.destroy();
 }
+
+/** Its kernel remembers one that has closed for a minute: the second probe finds out. */
+const KEEP_ALIVE_MS = 45_000;
 
 export class NodeStream implements StreamSocket {
   events: SocketEvents;
@@ -101,6 +104,10 @@ export class NodeStream implements StreamSocket {
     };
   }
 
+  peerGone(): boolean | undefined {
+    return isBroken(this.#socket);
+  }
+
   end(): void {
     this.#socket.end();
   }
@@ -127,6 +134,12 @@ export class NodeStream implements StreamSocket {
     const refused = isEnding && socket.writableLength === 0;
     if (!this.#tcp || refused || socket.connecting || socket.destroyed) socket.destroy();
     else socket.resetAndDestroy();
+  }
+
+  /** A TCP peer that is gone for good answers probes by RST, and then peerGone() is true. */
+  ended(): void {
+    if (this.#tcp) this.#socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.events.end();
   }
 
   /** The connection is no more: its first socket is what a server counts. */

@@ -15,7 +15,8 @@ import type { Chain } from "../../virtqueue.ts";
 import { Ledger } from "./copy.ts";
 import { Credit } from "./credit.ts";
 import { HalfClose } from "./half-close.ts";
-import { CLOSE_MS, CONNECT_MS, type Hub, LINGER_MS, type Opened, TAIL_MS } from "./hub.ts";
+import type { Hub, Opened } from "./hub.ts";
+import { CLOSE_MS, CONNECT_MS, HALF_CLOSE_MS, LINGER_MS, TAIL_MS } from "./hub.ts";
 import { Owed } from "./owed.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
 import { Peer } from "./peer.ts";
@@ -26,11 +27,7 @@ import { assertMay, State } from "./state.ts";
 import { type ConnectionStats, traffic } from "./stats.ts";
 
 export class Connection implements SocketEvents {
-  readonly peerCid: number; // of the host, or of the guest whose port hostPort is
-  readonly hostPort: number;
-  readonly guestPort: number;
-  /** Of its packets. Messages are framed on the socket. */
-  readonly type: number;
+  readonly route: Route;
   /** Links of the device's lists. */
   nextReady: Connection | null = null;
   listed = false;
@@ -44,11 +41,10 @@ export class Connection implements SocketEvents {
   readonly #ledger: Ledger;
   readonly #credit: Credit;
   readonly #in: Receiver;
-  readonly #owed = new Owed();
+  readonly #owed: Owed;
   readonly #ends = new HalfClose();
   readonly #opened: Opened | null; // told once
   #state: State;
-  #creditAsked = false;
 
   /** Bytes of the guest go nowhere until a socket is attached. */
   constructor(
@@ -59,17 +55,14 @@ export class Connection implements SocketEvents {
     opened: Opened | null = null,
   ) {
     this.#hub = hub;
-    this.peerCid = route.peerCid;
-    this.hostPort = route.hostPort;
-    this.guestPort = route.guestPort;
-    this.type = route.type;
+    this.route = route;
     this.#state = begin;
     this.#opened = opened;
     this.#ledger = new Ledger(hub.ledger);
     this.#credit = new Credit(bufAlloc);
-    const isFramed = this.type === VIRTIO_VSOCK_TYPE_SEQPACKET;
-    this.sender = new Sender(hub, this.#credit, this.#ledger, isFramed);
+    this.sender = new Sender(hub, this.#credit, this.#ledger, route.type);
     this.#in = new Receiver(hub, this, this.#credit, this.#ledger);
+    this.#owed = new Owed(this.#credit, this.#in);
     hub.deadlines.set(this, CONNECT_MS);
     if (begin === State.Requesting) this.#want(VsockOp.REQUEST);
   }
@@ -80,7 +73,7 @@ export class Connection implements SocketEvents {
   }
 
   get stats(): ConnectionStats {
-    const { peerCid, hostPort, guestPort } = this;
+    const { peerCid, hostPort, guestPort } = this.route;
     return { peerCid, hostPort, guestPort, inPlace: this.#in.inPlace, ...traffic(this.#ledger) };
   }
 
@@ -91,11 +84,12 @@ export class Connection implements SocketEvents {
     if (packet.op === VsockOp.RST) {
       if (this.#state === State.Requesting && this.peer.open) this.#hub.stats.refused++;
       // V14, V16. The client is reset too, unless the guest had closed before.
-      if (this.#state < State.Tail) this.#breakOff();
+      if (this.#state < State.Tail || this.#state === State.Closing) this.#breakOff();
       this.#forget();
       return false;
     }
     if (this.#state === State.Resetting) return false;
+    this.#waitForGuest();
     this.learnCredit(packet);
     switch (packet.op) {
       case VsockOp.INVALID:
@@ -126,27 +120,14 @@ export class Connection implements SocketEvents {
   learnCredit(packet: GuestPacket): void {
     if (!this.#credit.learn(packet)) this.#hub.stats.rejected++;
     if (this.#credit.available === 0) return;
-    this.#creditAsked = false;
+    this.#owed.answered();
     if (this.#in.waiting > 0) this.#hub.ready(this);
     else if (this.#in.starved) this.#in.readOn();
   }
 
   /** What emit() would send now; INVALID: nothing. */
   nextOp(): VsockOp {
-    if (this.#owed.has(VsockOp.RST)) return VsockOp.RST;
-    if (this.#owed.has(VsockOp.RESPONSE)) return VsockOp.RESPONSE;
-    if (this.#owed.has(VsockOp.REQUEST)) return VsockOp.REQUEST;
-    if (this.#state !== State.Established) return VsockOp.INVALID;
-    const credit = this.#credit.available;
-    if (this.#in.waiting > 0) {
-      if (credit > 0) return VsockOp.RW;
-      if (!this.#creditAsked) return VsockOp.CREDIT_REQUEST;
-    } else if (this.#owed.has(VsockOp.SHUTDOWN)) {
-      return VsockOp.SHUTDOWN;
-    } else if (credit === 0 && this.#in.starved && !this.#creditAsked) {
-      return VsockOp.CREDIT_REQUEST;
-    }
-    return this.#owed.has(VsockOp.CREDIT_UPDATE) ? VsockOp.CREDIT_UPDATE : VsockOp.INVALID;
+    return this.#owed.next(this.#state === State.Established);
   }
 
   /** Payload bytes that the packet of nextOp() could carry. */
@@ -161,7 +142,6 @@ export class Connection implements SocketEvents {
     if (op === VsockOp.RW && length === 0) return 0;
     this.stamp(packet, op, length);
     packet.write(chain);
-    if (op === VsockOp.CREDIT_REQUEST) this.#creditAsked = true;
     if (op === VsockOp.SHUTDOWN && this.#ends.hostClosed) {
       this.#enter(State.Closing);
       this.#hub.deadlines.set(this, CLOSE_MS);
@@ -175,6 +155,11 @@ export class Connection implements SocketEvents {
     return this.#state > State.Established || this.#ends.toGuestEnded;
   }
 
+  /** They came. One that goes on sending to a guest that will receive no more is told (V15). */
+  unwanted(): void {
+    if (this.#state === State.Established && this.#ends.isUnheard) this.abort();
+  }
+
   /** May payload go to the guest now? */
   get sends(): boolean {
     return this.#state === State.Established && !this.#owed.has(VsockOp.RESPONSE);
@@ -182,8 +167,9 @@ export class Connection implements SocketEvents {
 
   /** Fills in the header of the next packet. */
   stamp(packet: HostPacket, op: VsockOp, length: number): void {
-    packet.address(this.peerCid, this.hostPort, this.guestPort);
-    packet.type = this.type;
+    const { peerCid, hostPort, guestPort, type } = this.route;
+    packet.address(peerCid, hostPort, guestPort);
+    packet.type = type;
     packet.op = op;
     packet.len = length;
     packet.flags = op === VsockOp.SHUTDOWN ? this.#ends.host : 0;
@@ -236,6 +222,12 @@ export class Connection implements SocketEvents {
 
   /** The time that was set by the last change of state is over. */
   expired(): void {
+    if (this.peer.waits && this.#state === State.Established) {
+      // A client that is still there waits for a long answer, and may.
+      if (this.peer.socket.peerGone?.() === false) this.#waitForGuest();
+      else this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
+      return;
+    }
     if (this.#state === State.Requesting && this.#owed.has(VsockOp.REQUEST)) {
       this.cut(); // the guest has not heard of it
     } else if (this.#state >= State.Resetting) this.peer.leave(!this.sender.out.idle);
@@ -261,6 +253,7 @@ export class Connection implements SocketEvents {
     if (this.#state > State.Established) return;
     if (this.#in.waiting === 0 && this.#in.torn) this.abort();
     else this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
+    this.#waitForGuest();
     this.#hub.settle();
   }
 
@@ -303,6 +296,11 @@ export class Connection implements SocketEvents {
     if (from === State.Requesting) this.#opened?.(next === State.Established);
   }
 
+  #waitForGuest(): void {
+    if (!this.peer.waits || this.#state !== State.Established) return;
+    this.#hub.deadlines.set(this, HALF_CLOSE_MS);
+  }
+
   #want(op: VsockOp): void {
     this.#owed.add(op);
     this.#hub.ready(this);
@@ -330,7 +328,7 @@ export class Connection implements SocketEvents {
       this.#violated();
       return false;
     }
-    const isStream = this.type !== VIRTIO_VSOCK_TYPE_SEQPACKET;
+    const isStream = this.route.type !== VIRTIO_VSOCK_TYPE_SEQPACKET;
     if (length === 0 && isStream) return false;
     // It crossed our SHUTDOWN on the way, and nobody is left to read it.
     if (this.#state === State.Closing) {

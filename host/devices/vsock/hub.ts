@@ -39,6 +39,11 @@ export const CONNECT_MS = 2000;
 /** SHUTDOWN of both ways without RST (V16). */
 export const CLOSE_MS = 2000;
 /**
+ * The client has ended, and the guest neither says anything nor closes. A client that is gone for
+ * good, as far as the host can tell, has no more time.
+ */
+export const HALF_CLOSE_MS = 120_000;
+/**
  * One side has closed and its last bytes wait for a slow reader on the other: time without
  * progress.
  */

@@ -1,5 +1,6 @@
 // From the guest to the socket of one connection: what the guest may send, and what becomes of that
 // with a client who takes nothing.
+import { VIRTIO_VSOCK_TYPE_SEQPACKET } from "../../../drivers/abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Ledger } from "./copy.ts";
 import type { Credit } from "./credit.ts";
@@ -12,7 +13,7 @@ export class Sender {
   readonly #hub: Hub;
   readonly #credit: Credit;
   readonly #ledger: Ledger;
-  readonly #fixed: boolean;
+  readonly #fixed: boolean; // the window stays as it is
   /** Bytes of the device's budget. */
   #charged: number;
   /** Did the last look see that the client takes its bytes? */
@@ -20,13 +21,12 @@ export class Sender {
   #slow = false;
   #patience: Patience | null = null; // of those that need it
 
-  /** `fixed`: the window stays as it is. */
-  constructor(hub: Hub, credit: Credit, ledger: Ledger, fixed: boolean) {
+  constructor(hub: Hub, credit: Credit, ledger: Ledger, type: number) {
     this.out = new Outbound(hub.share, ledger);
     this.#hub = hub;
     this.#credit = credit;
     this.#ledger = ledger;
-    this.#fixed = fixed;
+    this.#fixed = type === VIRTIO_VSOCK_TYPE_SEQPACKET;
     this.#charged = credit.bufAlloc;
   }
 
