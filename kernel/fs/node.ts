@@ -19,6 +19,8 @@ export class Node extends Forgotten {
   generation: u64; // of nodeid, which the server uses again once it was forgotten
   entryUntilNs: u64; // the name may be believed until then
   attrUntilNs: u64; // and the attributes
+  asked: u8; // rights that the server was asked for since it told the attributes, a bit for each
+  granted: u8; // and which of them this process has on the host
   session: Session;
   parent: Node; // kept in memory by its children; the root's is the root
   hash: u32;

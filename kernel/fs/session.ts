@@ -117,6 +117,7 @@ function timeOf(seconds: i64, nanoseconds: u32): i64 {
 }
 
 function putAttributes(node: Node, attr: usize): void {
+  node.asked = node.granted = 0;
   const s = statOf(node);
   s.ino = load<u64>(attr, FuseAttr.ino);
   s.size = load<u64>(attr, FuseAttr.size);
