@@ -5,7 +5,8 @@ import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../
 import { hostFlags } from "./host-flags.ts";
 import { listNames } from "./list-names.ts";
 import { OpenFiles } from "./open-files.ts";
-import { removeMade, timesOf } from "./write-at.ts";
+import { timesOf } from "./times.ts";
+import { removeMade } from "./write-at.ts";
 
 const O_PATH = 0o10000000;
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
