@@ -70,7 +70,7 @@ export class Background {
     }
   }
 
-  /** `reply` makes the reply out of the bytes that were written. */
+  /** `reply` makes the reply out of the bytes that were written; `undo` comes when none were. */
   write(
     changes: FileChanges,
     request: FuseRequest,
@@ -78,12 +78,16 @@ export class Background {
     bytes: Uint8Array,
     offset: number,
     reply: (written: number) => Uint8Array,
+    undo: () => void,
   ): void {
     const answer = request.detach();
     const done = (error: Error | null, written: number) => {
       this.#end(file, sinceNs);
       file.node.writes--;
-      if (error !== null) return answer(errnoOf(error));
+      if (error !== null) {
+        undo();
+        return answer(errnoOf(error));
+      }
       this.#stats.bytesWritten += written;
       this.#stats.bytesCopied += written;
       let payload: Uint8Array;

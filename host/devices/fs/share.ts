@@ -5,7 +5,7 @@ import { Background } from "./background.ts";
 import { errnoOf } from "./errno.ts";
 import { HandleTable, type OpenFile } from "./handles.ts";
 import { type Node, NodeTable } from "./nodes.ts";
-import { clearSetId } from "./set-id.ts";
+import { clearSetId, withoutSetId } from "./set-id.ts";
 import { noStats } from "./stats.ts";
 import { Syncs } from "./syncs.ts";
 import { FileWindow } from "./window.ts";
@@ -28,6 +28,8 @@ export interface FsLimits {
    */
   readonly slowMs: number;
 }
+
+const NOTHING = () => {};
 
 export class Share {
   readonly files: Files;
@@ -75,15 +77,25 @@ export class Share {
 
   /**
    * Takes set-id bits from a file that is going to be written (U21), where the host's kernel leaves
-   * that to us. They are looked for as often as attributes are: only programs of the host can have
-   * set them meanwhile.
+   * that to us; returns what puts them back when nothing was written. They are looked for as often
+   * as attributes are: only programs of the host can have set them meanwhile.
    */
-  disarm(file: OpenFile): void {
-    if (this.changes?.keepsSetId() !== true) return;
+  disarm(file: OpenFile): () => void {
+    if (this.changes?.keepsSetId() !== true) return NOTHING;
     const nowNs = this.now();
-    if (nowNs - file.harmlessNs < this.validMs * 1e6) return;
-    clearSetId(this.changes, this.files, file.node);
+    if (nowNs - file.harmlessNs < this.validMs * 1e6) return NOTHING;
+    const rearm = clearSetId(this.changes, this.files, file.node);
     file.harmlessNs = nowNs;
+    return () => {
+      file.harmlessNs = Number.NEGATIVE_INFINITY;
+      rearm();
+    };
+  }
+
+  /** Cuts a regular file to nothing. */
+  empty(changes: FileChanges, node: Node): void {
+    withoutSetId(changes, this.files, node, () => changes.resize(node.inode, 0));
+    this.window?.changed(node, 0, Number.POSITIVE_INFINITY);
   }
 
   /** For those who go on if it fails: 0 or -Errno. */

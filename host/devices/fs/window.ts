@@ -9,7 +9,7 @@ import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../drivers/abi/fuse-window.ts";
 import type { FileChanges, Files } from "../../files.ts";
 import type { HandleTable, OpenFile } from "./handles.ts";
 import type { Node } from "./nodes.ts";
-import { quietly } from "./undo.ts";
+import { orUndo, quietly } from "./undo.ts";
 
 export const SLOT_BYTES = 1 << FS_WINDOW_ALIGNMENT_LOG2;
 /** What is compared and written back in one piece. */
@@ -17,6 +17,7 @@ const PAGE_BYTES = 4096;
 /** Slots by the place in the file where they begin: those with the same part of it together. */
 type Parts = Map<number, Set<number>>;
 const NO_PARTS: Parts = new Map();
+const stay = () => {};
 
 interface Slot {
   readonly node: Node;
@@ -42,8 +43,8 @@ export class FileWindow {
   readonly #handles: HandleTable;
   /** Called when a node has one user less. */
   readonly #settle: (node: Node) => void;
-  /** Called before a file is written (U21). */
-  readonly #disarm: (file: OpenFile) => void;
+  /** Called before a file is written; what it returns, when it was not (U21). */
+  readonly #disarm: (file: OpenFile) => () => void;
   readonly #slots: (Slot | null)[];
   /** The slots of each node that has some. */
   readonly #partsOf = new Map<Node, Parts>();
@@ -56,7 +57,7 @@ export class FileWindow {
     changes: FileChanges | null,
     handles: HandleTable,
     settle: (node: Node) => void,
-    disarm: (file: OpenFile) => void,
+    disarm: (file: OpenFile) => () => void,
   ) {
     this.#memory = memory;
     this.#files = files;
@@ -113,6 +114,11 @@ export class FileWindow {
     for (const part of (this.#partsOf.get(node) ?? NO_PARTS).values()) {
       for (const i of part) this.#writeSlot(i);
     }
+  }
+
+  /** Does the guest see a part of the file? */
+  isMapped(node: Node): boolean {
+    return this.#partsOf.has(node);
   }
 
   /** Can the guest store into the file? */
@@ -292,9 +298,11 @@ export class FileWindow {
 
   #writeAll(file: OpenFile, bytes: Uint8Array, offset: number): void {
     const changes = this.#changes as FileChanges;
-    this.#disarm(file);
+    const rearm = this.#disarm(file);
     for (let done = 0; done < bytes.length; ) {
-      const put = changes.write(file.descriptor, [bytes.subarray(done)], offset + done);
+      const rest = [bytes.subarray(done)];
+      const at = offset + done;
+      const put = orUndo(() => changes.write(file.descriptor, rest, at), done === 0 ? rearm : stay);
       if (put === 0) throw Object.assign(new Error("nothing was written"), { code: "EIO" });
       done += put;
     }
