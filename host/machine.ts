@@ -265,12 +265,16 @@ export class Machine {
   #prepare(): void {
     this.#entries = (this.#entries % 0x7fffffff) + 1;
     this.#presence[0] = this.#entries;
+    this.#setTime();
+  }
+
+  readonly #setTime = (): void => {
     const ns = this.#clock.now();
     // Storing a double as u32 keeps its low 32 bits.
     const at = TIME_PAGE_ADDRESS + TimePage.monotonicNs;
     this.memory.view.setUint32(at, ns, true);
     this.memory.view.setUint32(at + 4, ns / TWO_32, true);
-  }
+  };
 
   /** When the guest wants to be woken, in nanoseconds of the clock. */
   #nextTimerNs(): number {
@@ -349,6 +353,7 @@ export class Machine {
       },
       now,
       after: (ms, callback) => this.#clock.after(ms, callback),
+      late: this.#setTime,
       log: (message) => log("info", device.name, message),
       trace: track?.told,
     });

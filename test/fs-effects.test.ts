@@ -120,13 +120,16 @@ describe("LINK by node", () => {
     expect(content("new")).toBe("contents");
   });
 
-  test("finds the file that a program of the host has given another name", () => {
+  test("takes none for it that is another file's by now", () => {
     start();
     const { nodeid } = lookup(fs, ROOT, "file");
-    nodefs.renameSync(at("file"), at("moved"));
+    nodefs.linkSync(at("file"), at("b"));
+    lookup(fs, ROOT, "b");
+    for (const name of ["b", "file"]) nodefs.rmSync(at(name));
     nodefs.writeFileSync(at("file"), "another");
-    expect(change.link(fs, nodeid, ROOT, "new").error).toBe(0);
-    expect(content("new")).toBe("contents");
+    nodefs.mkdirSync(at("b"));
+    expect(change.link(fs, nodeid, ROOT, "new").error).toBe(-Errno.ENOENT);
+    expect(nodefs.existsSync(at("new"))).toBe(false);
   });
 
   test("of a file without names is refused", () => {

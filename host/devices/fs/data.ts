@@ -85,7 +85,7 @@ function write(changes: FileChanges, share: Share, request: FuseRequest, node: N
       putWritten(answer, written);
       return new Uint8Array(answer.buffer);
     };
-    share.background.write(changes, request, file, bytes, position, reply, rearm);
+    share.background.write(request, file, bytes, position, reply, rearm);
     return 0;
   }
   const views = request.chain.readable(start, size);

@@ -32,8 +32,6 @@ export interface Place {
 const NO_TARGET = new Uint8Array(0);
 /** Names of one inode that are remembered beside the last. */
 const PLACES_MAX = 8;
-/** Names of a directory that are searched for an inode whose own names have gone. */
-const SEARCHED_MAX = 4096;
 /** How often a name may change hands while it is being looked up. */
 const LOOKUP_TRIES = 3;
 
@@ -83,7 +81,7 @@ export class NodeTable {
     const { place } = node;
     if (place === null) return null;
     const found = [place, ...node.places].find((seen) => this.#leadsTo(seen, node));
-    if (found === undefined) return this.#search(place.parent, node);
+    if (found === undefined) return null;
     if (found !== place) settle(node, found.parent, found.name);
     return found;
   }
@@ -93,21 +91,6 @@ export class NodeTable {
     if (this.#byId.get(parent.id) !== parent) return false;
     const stat = this.#files.peek(parent.inode, name);
     return stat !== null && keyOf(stat) === node.key;
-  }
-
-  /** A program of the host may have given it another name in the same directory. */
-  #search(parent: Node, node: Node): Place | null {
-    if (this.#byId.get(parent.id) !== parent || this.#files.stat(node.inode).nlink === 0n) {
-      return null;
-    }
-    const names = orErrno(() => this.#files.list(parent.inode, SEARCHED_MAX));
-    const name =
-      typeof names === "number"
-        ? undefined
-        : names.find((one) => this.#leadsTo({ parent, name: one }, node));
-    if (name === undefined) return null;
-    settle(node, parent, name);
-    return node.place;
   }
 
   /** What is at `name` was moved or made there. */

@@ -4,6 +4,7 @@ import type { FileChanges, Files } from "../../files.ts";
 import { Background } from "./background.ts";
 import { errnoOf } from "./errno.ts";
 import { HandleTable, type OpenFile } from "./handles.ts";
+import { HostCalls } from "./host-calls.ts";
 import { type Node, NodeTable } from "./nodes.ts";
 import { clearSetId, withoutSetId } from "./set-id.ts";
 import { noStats } from "./stats.ts";
@@ -27,12 +28,14 @@ export interface FsLimits {
    * is quick again. Infinity: they never do.
    */
   readonly slowMs: number;
+  /** The same of all other calls that may wait for a disk. */
+  readonly stallMs: number;
 }
 
 const NOTHING = () => {};
 
 export class Share {
-  readonly files: Files;
+  readonly files: HostCalls;
   /** null: the guest may only read. */
   readonly changes: FileChanges | null;
   readonly nodes: NodeTable;
@@ -57,15 +60,16 @@ export class Share {
     validMs: number,
     limits: FsLimits,
     now: () => number,
+    told: (slow: boolean) => void,
   ) {
-    this.files = files;
-    this.changes = changes;
+    this.files = new HostCalls(files, () => this.background.wantsAll);
+    this.changes = changes === null ? null : this.files;
     this.validMs = validMs;
     this.missingMs = limits.missingMs;
-    this.nodes = new NodeTable(files, directory, limits.nodesMax);
-    this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
+    this.nodes = new NodeTable(this.files, directory, limits.nodesMax);
+    this.handles = new HandleTable(this.files, limits.handlesMax, limits.idleFilesMax);
     this.now = now;
-    this.background = new Background(files, this.handles, this.stats, limits.slowMs * 1e6, now);
+    this.background = new Background(this.files, this.handles, this.stats, limits, now, told);
   }
 
   /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */
@@ -127,6 +131,7 @@ export class Share {
    * stored into them and has not been written is lost, as in a crash of its own.
    */
   end(): void {
+    this.background.clear();
     this.syncs.clear();
     this.window?.drop();
     this.handles.clear();
