@@ -28,6 +28,11 @@ export interface DeviceHost {
   now(): number;
   /** One-shot timer of the machine's clock; returns what cancels it. */
   after(ms: number, callback: () => void): () => void;
+  /**
+   * The host has held up the guest for long, inside notify(): the guest's clock, which stands still
+   * as it runs, is set, or its next deadlines would lie in the past.
+   */
+  late?(): void;
   /** One line on the machine's log. */
   log(message: string): void;
   /** Missing: nobody wants to know. */

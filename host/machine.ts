@@ -126,6 +126,7 @@ export class Machine {
       withheldFeatures: options.withheldFeatures ?? 0n,
       turn: this.#onDevice,
       exhausted: () => this.#defer(),
+      late: () => this.#time.write(),
       failed: (error) => this.#end(null, error),
     });
     this.exited = new Promise((resolve, reject) => {

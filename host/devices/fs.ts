@@ -54,7 +54,9 @@ export class FsDevice implements VirtioDevice {
   readonly sharedMemory: readonly number[];
   readonly #share: Share;
   readonly #server: FuseServer;
-  readonly #request = new FuseRequest(() => this.#answered());
+  /** For the next one. */
+  #request: FuseRequest;
+  readonly #spare: FuseRequest[] = [];
   #host: DeviceHost | null = null;
   #queues: readonly (VirtQueue | null)[] = [];
   #trace: DeviceTrace | null = null;
@@ -70,8 +72,9 @@ export class FsDevice implements VirtioDevice {
     this.queueNames = ["hiprio", ...requests];
     this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
     this.sharedMemory = windowBytes === 0 ? [] : [windowBytes];
-    this.#share = openShare(options, this.#now);
+    this.#share = openShare(options, this.#now, this.#told);
     this.#server = new FuseServer(this.#share);
+    this.#request = this.#newRequest();
     this.stats = this.#share.stats;
   }
 
@@ -98,9 +101,18 @@ export class FsDevice implements VirtioDevice {
     }
     const sinceNs = this.#now();
     this.#kicked = true;
-    for (const chain of source) this.#serve(chain);
+    this.#take(source);
     this.#kicked = false;
-    this.#share.background.served(sinceNs);
+    if (this.#share.background.served(sinceNs)) this.#host?.late?.();
+  }
+
+  /** As many as there is room for; the rest follow when others have been answered. */
+  #take(source: VirtQueue): void {
+    while (!this.#share.background.full) {
+      const chain = source.pop();
+      if (chain === null) return;
+      this.#serve(chain);
+    }
   }
 
   halted(): void {}
@@ -118,6 +130,11 @@ export class FsDevice implements VirtioDevice {
 
   readonly #now = (): number => this.#host?.now() ?? 0;
 
+  readonly #told = (slow: boolean): void => {
+    const toPool = "the host is slow: file calls go to the thread pool";
+    this.#host?.log(slow ? toPool : "the host is quick again");
+  };
+
   #serve(chain: Chain): void {
     const sinceNs = this.#trace?.now() ?? 0;
     const request = this.#request;
@@ -127,12 +144,25 @@ export class FsDevice implements VirtioDevice {
     if (result === 0 && !forgets) result = this.#server.serve(request);
     if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
     if (forgets) request.finishEmpty();
+    else if (request.parked) this.#request = this.#spare.pop() ?? this.#newRequest();
     else if (!request.detached) request.finish(result);
+  }
+
+  #newRequest(): FuseRequest {
+    return new FuseRequest(
+      () => this.#answered(),
+      (request) => this.#spare.push(request),
+    );
   }
 
   /** A request was answered by an event of the host, or in the kick, whose caller signals. */
   #answered(): void {
     if (this.#kicked) return;
+    this.#kicked = true;
+    for (const queue of this.#queues.slice(FS_QUEUE_HIPRIO + 1)) {
+      if (queue !== null) this.#take(queue);
+    }
+    this.#kicked = false;
     for (const queue of this.#queues) queue?.signal();
     this.#host?.turn();
   }
@@ -176,7 +206,7 @@ function configOf(tag: string, requestQueues: number): Uint8Array {
   return config;
 }
 
-function openShare(options: FsOptions, now: () => number): Share {
+function openShare(options: FsOptions, now: () => number, told: (slow: boolean) => void): Share {
   const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
   // Sockets need descriptors too.
   const { descriptorsMax = files.descriptorsMax() / 2 } = options;
@@ -186,11 +216,12 @@ function openShare(options: FsOptions, now: () => number): Share {
     idleFilesMax: Math.min(64, Math.floor(descriptorsMax / 8)),
     missingMs: 0,
     slowMs: 4,
+    stallMs: 10,
     ...limits,
   };
   const changes = readOnly ? null : changesOf(files);
   try {
-    return new Share(files, changes, directory, attrTimeoutMs, bounded, now);
+    return new Share(files, changes, directory, attrTimeoutMs, bounded, now, told);
   } catch (error) {
     throw new Error(`fs: cannot share ${directory}: ${(error as Error).message}`);
   }
