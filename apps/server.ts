@@ -7,15 +7,20 @@ import {
   SysSocketClose,
   SysSocketListen,
 } from "../kernel/net/calls";
-import { BeginThread, Sleep } from "../kernel/process";
+import { BeginThread, Sleep, SysThreadSwitch } from "../kernel/process";
 
 /** When memory or handles are out: connections that end give them back. */
 const PAUSE_MS: u32 = 10;
 
+function noRoom(): bool {
+  return false;
+}
+
 /**
  * Listens on a vsock port, and begins `thread` with each socket that it accepts, which is the
- * thread's to close. Says on the console that it listens. Yields. Returns only what keeps it from
- * listening: a negative error.
+ * thread's to close. When there is no memory for a thread, `makeRoom` may free some, perhaps by
+ * ending another, and says whether it has. Says on the console that it listens. Yields. Returns
+ * only what keeps it from listening: a negative error.
  */
 export function serveForever(
   name: string,
@@ -23,6 +28,7 @@ export function serveForever(
   port: u32,
   backlog: i32,
   thread: (socket: usize) => void,
+  makeRoom: () => bool = noRoom,
 ): i32 {
   const listener = SysSocket(type);
   if (listener < 0) return listener;
@@ -35,11 +41,19 @@ export function serveForever(
   print("\n");
   while (true) {
     const socket = SysSocketAccept(listener);
-    if (socket < 0 || BeginThread(thread, socket, 0) < 0) {
+    if (socket < 0 || !begin(thread, socket, makeRoom)) {
       if (socket > 0) SysSocketClose(socket);
       Sleep(PAUSE_MS);
     }
   }
+}
+
+function begin(thread: (socket: usize) => void, socket: i32, makeRoom: () => bool): bool {
+  while (BeginThread(thread, socket, 0) < 0) {
+    if (!makeRoom()) return false;
+    SysThreadSwitch(); // who was ended gives its memory back
+  }
+  return true;
 }
 
 /** Says what failed. Returns the exit code of an application that it ends. */

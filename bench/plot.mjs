@@ -1,14 +1,14 @@
-// Line plots as SVG, by hand: one panel for each figure, sizes on a logarithmic axis, readable on
-// light and dark pages.
+// Line plots as SVG, by hand: one panel for each figure, sizes on a logarithmic axis or time on a
+// linear one, readable on light and dark pages.
 
 /**
  * @typedef {{ name: string, points: { x: number, y: number, min?: number, max?: number }[] }} Line
  */
 /**
  * `x` and `y` name the axes; `labels` stand for the numbers 0, 1, 2 ... of an axis of cases, which
- * no line connects.
+ * no line connects; `time`: x goes on evenly, in many points.
  * @typedef {{ title: string, x: string, y: string, lines: Line[], labels?: readonly string[],
- *   reference?: number }} Panel
+ *   time?: boolean, reference?: number }} Panel
  */
 
 const WIDTH = 720;
@@ -39,23 +39,27 @@ function ticksOf(/** @type {number} */ least, /** @type {number} */ most) {
   return Array.from({ length: Math.ceil(most / step) - first + 1 }, (_, i) => (first + i) * step);
 }
 
-/** Of the horizontal axis: in the middle of a case's share of it, or on a logarithmic scale. */
-function placesOf(/** @type {readonly number[]} */ xs, /** @type {boolean} */ ofCases) {
+/**
+ * Of the horizontal axis: in the middle of a case's share of it, or on a scale, a logarithmic one
+ * but for time. @param {readonly number[]} xs @param {boolean} ofCases @param {boolean} ofTime
+ */
+function placesOf(xs, ofCases, ofTime) {
   const width = WIDTH - LEFT - RIGHT;
+  if (ofTime) return (/** @type {number} */ x) => LEFT + (x / (xs.at(-1) || 1)) * width;
   if (ofCases) return (/** @type {number} */ x) => LEFT + ((x + 0.5) / xs.length) * width;
   const [first = 0, last = 1] = [xs[0], xs.at(-1)].map((x) => Math.log2(x ?? 1));
   return (/** @type {number} */ x) => LEFT + ((Math.log2(x) - first) / (last - first || 1)) * width;
 }
 
 /** @param {Panel} panel @param {number} offset pixels from the top of the picture */
-function drawPanel({ title, x, y, lines, labels, reference }, offset) {
+function drawPanel({ title, x, y, lines, labels, time = false, reference }, offset) {
   const points = lines.flatMap((line) => line.points);
   const xs = [...new Set(points.map((point) => point.x))].sort((a, b) => a - b);
   const most = Math.max(...points.map((point) => point.max ?? point.y), reference ?? 0);
   const least = Math.min(...points.map((point) => point.min ?? point.y), 0);
   const ticks = ticksOf(least, most);
   const [bottom = 0, top = 1] = [ticks[0], ticks.at(-1)];
-  const at = placesOf(xs, labels !== undefined);
+  const at = placesOf(xs, labels !== undefined, time);
   const up = (/** @type {number} */ value) =>
     offset + HEIGHT - BOTTOM - ((value - bottom) / (top - bottom)) * (HEIGHT - TOP - BOTTOM);
   const parts = [`<text class="title" x="${LEFT}" y="${offset + 24}">${xml(title)}</text>`];
@@ -66,7 +70,7 @@ function drawPanel({ title, x, y, lines, labels, reference }, offset) {
       `<text x="${LEFT - 8}" y="${level}" text-anchor="end" dy="4">${short(tick)}</text>`,
     );
   }
-  for (const value of xs) {
+  for (const value of time ? ticksOf(0, xs.at(-1) ?? 1).slice(0, -1) : xs) {
     const px = at(value).toFixed(1);
     const words = labels?.[value]?.split(/ (?!kB)|(?<=\w-)/) ?? [short(value)];
     for (const [i, word] of words.entries()) {
@@ -93,7 +97,7 @@ function drawPanel({ title, x, y, lines, labels, reference }, offset) {
       const path = line.points.map((one) => `${at(one.x).toFixed(1)},${up(one.y).toFixed(1)}`);
       parts.push(`<polyline points="${path.join(" ")}" stroke="${colour}"/>`);
     }
-    for (const point of line.points) {
+    for (const point of time ? [] : line.points) {
       const beside = labels === undefined ? 0 : (i - (lines.length - 1) / 2) * 7;
       const px = (at(point.x) + beside).toFixed(1);
       const { min = point.y, max = point.y } = point;

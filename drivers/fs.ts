@@ -8,8 +8,8 @@ import { ToroAllocMem } from "../kernel/memory";
 import { WaitQueue } from "../kernel/thread";
 import { FsDriver, REQUESTS_MAX } from "./fs/driver";
 import { sendForgotten } from "./fs/forget";
-import { allocateBatches, BATCHES_MAX } from "./fs/forgotten";
-import { addRequestQueues, enableInterrupts, QUEUES_MAX } from "./fs/queues";
+import { allocateBatches, BATCHES_MAX, freeBatch } from "./fs/forgotten";
+import { addRequestQueues, enableInterrupts, QUEUES_MAX, queueAt } from "./fs/queues";
 import { drain, giveUp } from "./fs/replies";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
@@ -43,9 +43,38 @@ export function fsInit(device: VirtioDevice): i32 {
   }
   driver.nextDriver = firstDriver;
   firstDriver = driver;
-  enableInterrupts(driver);
-  device.driverOk();
+  start(driver);
   return 0;
+}
+
+function start(driver: FsDriver): void {
+  enableInterrupts(driver);
+  driver.device.driverOk();
+  driver.live = true;
+}
+
+/**
+ * Brings a device up again that was given up; nobody has a request in flight. Returns 0 or an
+ * error, and the device has FAILED again.
+ */
+export function fsRestart(driver: FsDriver): i32 {
+  const device = driver.device;
+  const hiprio = driver.hiprio;
+  for (let batch = hiprio.reclaim(); batch != 0; batch = hiprio.reclaim()) freeBatch(driver, batch);
+  hiprio.destroy();
+  for (let i: u32 = 0; i < driver.queueCount; i++) queueAt(driver, i).destroy();
+  memory.fill(changetype<usize>(hiprio), 0, offsetof<VirtQueue>());
+  memory.fill(driver.queues, 0, QUEUES_MAX * offsetof<VirtQueue>());
+  driver.queueCount = 0;
+  device.failed = false;
+  let status = device.begin(0);
+  if (status == 0) status = device.addQueue(hiprio, FS_QUEUE_HIPRIO, BATCHES_MAX, 0);
+  if (status == 0) status = addRequestQueues(driver);
+  // As many as it had before: callers hold requests.
+  if (status == 0 && driver.requestsMax < driver.allocated) status = -Errno.ENODEV;
+  if (status == 0) start(driver);
+  else device.fail();
+  return status;
 }
 
 /** 5.11.4: the tag ends at its first NUL, or at 36 bytes. */

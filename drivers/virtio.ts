@@ -156,6 +156,15 @@ export class VirtioDevice {
     return (this.read(Mmio.Status) & Status.DEVICE_NEEDS_RESET) != 0;
   }
 
+  /**
+   * Is it there, and as it was brought up? A device that was reset or has gone is not, and one that
+   * needs a reset answers no more.
+   */
+  isLive(): bool {
+    const state = this.read(Mmio.Status) & (Status.DRIVER_OK | Status.DEVICE_NEEDS_RESET);
+    return state == Status.DRIVER_OK;
+  }
+
   /** Gives the device up. After the reset it touches no memory, so buffers may be freed. */
   fail(): i32 {
     this.failed = true;

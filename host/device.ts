@@ -28,6 +28,11 @@ export interface DeviceHost {
   now(): number;
   /** One-shot timer of the machine's clock; returns what cancels it. */
   after(ms: number, callback: () => void): () => void;
+  /**
+   * The host has held up the guest for long, inside notify(): the guest's clock, which stands still
+   * as it runs, is set, or its next deadlines would lie in the past.
+   */
+  late?(): void;
   /** One line on the machine's log. */
   log(message: string): void;
   /** Missing: nobody wants to know. */
@@ -40,6 +45,8 @@ export interface VirtioDevice {
   readonly id: number;
   /** Names the device in errors and logs. */
   readonly name: string;
+  /** By what the guest tells it from others of its kind; no two devices of a machine share it. */
+  readonly identity?: string;
   /** Device-specific feature bits; the register file adds those of the rings. */
   readonly features: bigint;
   /** Largest size of each queue; the index is the queue's number. */

@@ -1,6 +1,6 @@
 // The files of the host, as the file system device needs them. Calls are synchronous, for answers
-// from the host's caches take 1-2 us, against 15 us through the thread pool; those that wait for a
-// disk call back. A simulation replaces it.
+// from the host's caches take 1-2 us, against 15 us through the thread pool; where the host has
+// proved slow they are made there. A simulation replaces it.
 
 /** What a file system knows about an inode; node's BigIntStats is one. */
 export interface FileStat {
@@ -72,7 +72,18 @@ export interface Files {
     done: (error: Error | null, bytes: number) => void,
   ): void;
   close(descriptor: number): void;
+  /**
+   * Makes one of these calls, or of FileChanges, by the thread pool; `done` gets what it returns or
+   * throws, later. What it is about stays held, and open, until then. Missing: none may wait long.
+   */
+  later?(call: LaterCall, args: readonly unknown[], done: LaterDone): void;
 }
+
+/** Calls that may have to wait for a disk. */
+export type LaterCall =
+  | Exclude<keyof Files, "descriptorsMax" | "root" | "drop" | "readLater" | "later">
+  | Exclude<keyof FileChanges, "keepsSetId" | "writeLater" | "sync" | "syncDirectory">;
+export type LaterDone = (error: Error | null, result?: unknown) => void;
 
 /** Nanoseconds since 1970, "now" by the host's clock, or null: as it is. */
 export type FileTime = bigint | "now" | null;

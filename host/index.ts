@@ -1,4 +1,6 @@
-// The library: a machine, its devices, and what a device or a test of one's own needs.
+// The library: a machine, its devices, and what a device or a test of one's own needs. Its types
+// name Node's, which not every compiler looks for by itself.
+/// <reference types="node" preserve="true" />
 export { type Clock, ManualClock, systemClock } from "./clock.ts";
 export type { DeviceHost, DeviceTrace, VirtioDevice } from "./device.ts";
 export { hostFiles } from "./devices/fs/host-files.ts";

@@ -7,6 +7,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import { Console } from "./console.ts";
 import { type Exit, endWithFaults, isPanic, panicExit } from "./exit.ts";
 import { type FirmwareLibrary, loadFirmware, PowerOff } from "./firmware.ts";
+import { assertDistinct } from "./identity.ts";
 import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
 import { layOut } from "./layout.ts";
@@ -85,6 +86,7 @@ export class Machine {
     this.#budget = budget;
     this.#presence = new Presence(options.presence ?? new Int32Array(1));
     this.#clock = options.clock ?? systemClock;
+    assertDistinct(devices);
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;
     this.#time = new HostTimePage(this.memory, this.#clock);
@@ -124,6 +126,7 @@ export class Machine {
       withheldFeatures: options.withheldFeatures ?? 0n,
       turn: this.#onDevice,
       exhausted: () => this.#defer(),
+      late: () => this.#time.write(),
       failed: (error) => this.#end(null, error),
     });
     this.exited = new Promise((resolve, reject) => {

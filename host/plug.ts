@@ -21,6 +21,8 @@ export interface Slots {
   readonly turn: (atOnce?: boolean) => void;
   /** A device has work for another turn. */
   readonly exhausted: () => void;
+  /** DeviceHost.late */
+  readonly late: () => void;
   /** A device's timer threw: that is the end of its machine, and of no other one. */
   readonly failed: (error: unknown) => void;
 }
@@ -78,6 +80,7 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
           slots.failed(error);
         }
       }),
+    late: slots.late,
     log: (message) => log("info", device.name, message),
     trace: track?.told,
   });

@@ -61,6 +61,13 @@ export interface StreamSocket {
    * False: they must not change before events.sent(), and no other send may begin.
    */
   send(parts: readonly Uint8Array[]): boolean;
+  /** Bytes of the send in flight that the kernel has not taken; without it nobody knows. */
+  readonly unsent?: number;
+  /**
+   * Once the peer has ended: is it gone for good, and would not read either? Without it, or when
+   * undefined, nobody knows.
+   */
+  peerGone?(): boolean | undefined;
   /** No more sends: the peer reads end of stream behind what was sent. */
   end(): void;
   pause(): void;
@@ -92,4 +99,9 @@ export interface Sockets {
   listen(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener>;
   /** Never throws: failure arrives as an event. */
   connect(target: SocketAddress, events: SocketEvents): StreamSocket;
+  /**
+   * How many bytes of each socket the kernel holds that the peer's has not acknowledged; -1: that
+   * cannot be told. Without it of none.
+   */
+  unacknowledged?(sockets: readonly StreamSocket[]): Promise<readonly number[]>;
 }

@@ -42,6 +42,7 @@ export {
   SysSocketLocalAddress,
   SysSocketPeerAddress,
   SysSocketReceiveCounter,
+  SysSocketReset,
   SysSocketShutdown,
   SysSocketStat,
 } from "./net/calls";

@@ -282,6 +282,11 @@ export function ToroMemLength(address: usize): u32 {
   return validate(address).length;
 }
 
+/** What the block at `address` takes of the heap: header, canary and rounding included. */
+export function allocatedBytes(address: usize): u32 {
+  return validate(address).size + HEADER;
+}
+
 /** Bytes in use, with what the blocks cost beside their contents. */
 export function heapInUse(): u64 {
   return inUseBytes;

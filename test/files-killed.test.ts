@@ -82,7 +82,7 @@ describe("a thread that is killed", () => {
     const write = g.start("SysWriteFile", file, "x");
     const close = g.start("SysCloseFile", other);
     g.machine.call("SysKillThread", close.thread);
-    g.advance(5000);
+    g.advance(300_000);
     expect(write.result).toBe(BigInt(-Errno.EIO));
     expect(g.machine.call("unfinished")).toBe(0);
     expect(Number(g.machine.call("heapBlocks"))).toBeLessThan(Number(before));

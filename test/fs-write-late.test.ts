@@ -78,19 +78,19 @@ describe("fsync", () => {
     expect(g.now("SysCloseFile", file)).toBe(0);
   });
 
-  test("any other request that stays without an answer ends it within 5 seconds", async () => {
+  test("any other request may be as late: a disk that hangs is no dead device", async () => {
     const device = writableFs(({ opcode }) =>
-      opcode === FuseOpcode.FSYNC || opcode === FuseOpcode.WRITE ? { afterMs: -1 } : undefined,
+      opcode === FuseOpcode.WRITE ? { payload: wrote(1), afterMs: 4 * MINUTE } : undefined,
     );
     const g = await boot({ device });
     const file = g.now("SysOpenFile", "/file", FUSE_O_RDWR);
-    const sync = g.start("SysSyncFile", file, 0);
-    g.advance(MINUTE);
-    expect(sync.result).toBeUndefined();
     const write = g.start("SysWriteFile", file, "x");
-    g.advance(5000);
-    expect([sync.result, write.result]).toEqual([BigInt(-Errno.EIO), BigInt(-Errno.EIO)]);
-    expect(device.resets).toBe(1);
+    g.advance(MINUTE);
+    expect(typeof g.stat("/file")).toBe("object");
+    expect(write.result).toBeUndefined();
+    g.advance(3 * MINUTE);
+    expect(write.result).toBe(1n);
+    expect(device.resets).toBe(0);
   });
 
   test("a hundred threads in it: half of the requests are theirs, others find one", async () => {
@@ -261,8 +261,8 @@ describe("in a ring with room for one request", () => {
     const other = g.now("SysOpenFile", "/file", FUSE_O_RDWR);
     expect(g.now("SysCloseFile", other)).toBe(0);
     const sync = g.start("SysSyncFile", file, 0);
-    g.advance(5000);
-    g.advance(5000);
+    g.advance(5 * MINUTE);
+    g.advance(5 * MINUTE);
     expect(sync.result).toBe(BigInt(-Errno.EIO));
     expect(device.resets).toBe(1);
   });

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import http from "node:http";
+import net from "node:net";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { VsockDevice } from "../host/devices/vsock.ts";
@@ -71,7 +72,7 @@ test("anagrams are keys of their own, and long keys are refused (Toro fault 54)"
   expect((await ask(port, `/${"k".repeat(257)}=v`))[0]).toBe(414);
   expect((await ask(port, `/x=${"v".repeat(4000)}`))[0]).toBe(200);
   expect((await ask(port, "/x"))[1]).toBe("v".repeat(4000));
-  expect((await ask(port, `/x=${"v".repeat(5000)}`))[0]).toBe(414);
+  expect((await ask(port, `/x=${"v".repeat(8192)}`))[0]).toBe(414);
   expect((await ask(port, "/x"))[1]).toBe("v".repeat(4000));
 });
 
@@ -116,4 +117,24 @@ witness("socat", "a client of the AF_UNIX path, which says CONNECT first", async
   };
   expect(await talk("/colour=red")).toMatch(/^OK \d+\nHTTP\/1.1 200 OK\r\n/);
   expect(await talk("/colour")).toMatch(/^OK \d+\nHTTP\/1.1 200 OK\r\n[\s\S]*\r\n\r\nred$/);
+});
+
+test("values take no more than half of the memory; a client that comes later is answered", async () => {
+  const port = await boot();
+  const value = "v".repeat(4000);
+  const statuses = new Set<number | undefined>();
+  for (let i = 0; i < 4000; i += 4) {
+    const keys = [i, i + 1, i + 2, i + 3];
+    const answers = await Promise.all(keys.map((key) => ask(port, `/${key}=${value}`)));
+    for (const [status] of answers) statuses.add(status);
+  }
+  expect(statuses).toEqual(new Set([200, 507]));
+  expect(await ask(port, "/0")).toEqual([200, value]);
+  // Replacing takes nothing.
+  for (let i = 0; i < 20; i++) expect((await ask(port, "/0=short"))[0]).toBe(200);
+  expect((await ask(port, `/0=${value}`))[0]).toBe(200);
+  const clients = Array.from({ length: 200 }, () => net.connect(port, "127.0.0.1"));
+  await Promise.all(clients.map((client) => once(client, "connect")));
+  expect(await ask(port, "/0")).toEqual([200, value]);
+  for (const client of clients) client.destroy();
 });

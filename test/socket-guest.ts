@@ -399,10 +399,13 @@ export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
 export const SO_NONBLOCK = 0x800;
 export const SO_SENDMODE = 0x801;
+export const SO_PROGRESS = 0x803;
 export const SO_RCVLOAN = 0x802;
+export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_BINDTODEVICE = 25;
 export const SO_ZEROCOPY = 60;
+export const FIONSPACE = 0x40046676;
 export const MSG_ZEROCOPY = 0x4000000;
 /** As in kernel/net/settings.ts. */
 export const TWO_COPY = 0;

@@ -13,6 +13,7 @@ import {
   SO_RCVLOAN,
   SO_RCVTIMEO,
   SO_SENDMODE,
+  SO_SNDBUF,
   SO_SNDTIMEO,
   SO_ZEROCOPY,
   type SocketGuest,
@@ -21,7 +22,6 @@ import {
 
 const boot = await socketGuests();
 const [SO_TYPE, SO_ERROR, SO_CONNECT_TIMEOUT, SO_LINGER, SO_RCVLOWAT] = [3, 4, 6, 13, 18];
-const SO_SNDBUF = 7;
 const [SO_ACCEPTCONN, SIOCOUTQ, SIOCINQ] = [30, 0x5411, 0x541b];
 const ANY = 0xffffffff;
 const PEER = { srcPort: 7, dstPort: 80 };

@@ -1,5 +1,6 @@
 // Credit arithmetic of one vsock connection: u32 counters that wrap (virtio 5.10.6.3).
 import { expect, test } from "vitest";
+import { VsockOp } from "../drivers/abi/vsock.ts";
 import { Credit } from "../host/devices/vsock/credit.ts";
 import { GuestPacket, HostPacket } from "../host/devices/vsock/packet.ts";
 
@@ -61,4 +62,24 @@ test("V39: an update is due once the guest believes that less than a packet fits
   expect(credit.updateDue).toBe(true);
   credit.stamp(new HostPacket());
   expect(credit.updateDue).toBe(false);
+});
+
+test("who has asked for credit hears of every step, until all is consumed or it sends", () => {
+  const credit = new Credit(256 * 1024);
+  const packet = new HostPacket();
+  const step = () => {
+    credit.consumed(1000);
+    const due = credit.updateDue;
+    if (due) credit.stamp(packet);
+    return due;
+  };
+  credit.take(3000);
+  expect(step()).toBe(false);
+  credit.asked(VsockOp.CREDIT_REQUEST);
+  expect([step(), step()]).toEqual([true, true]);
+  credit.take(2000);
+  credit.asked(VsockOp.CREDIT_REQUEST);
+  expect(step()).toBe(true);
+  credit.take(1000);
+  expect(step()).toBe(false);
 });

@@ -16,6 +16,7 @@ const images = {
 const ingredients = [
   "asconfig.json",
   "package-lock.json",
+  "tools/mime.mjs",
   "tools/transform.mjs",
   "tools/build.mjs",
 ];

@@ -1,9 +1,12 @@
 // Compiles one guest image in this process; options per target stand in asconfig.json.
 import { fileURLToPath } from "node:url";
-import asc from "assemblyscript/asc";
+import asc, { libraryFiles } from "assemblyscript/asc";
 import { coverageTransform } from "./coverage.mjs";
 import { leaves as hotLeaves } from "./leaves.mjs";
+import { mimeTable } from "./mime.mjs";
 import { kernelTransform } from "./transform.mjs";
+
+libraryFiles["mime-table"] = mimeTable();
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 

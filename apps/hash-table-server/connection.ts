@@ -1,8 +1,9 @@
-// One connection: requests one after the other, each answered in one send.
+// One connection: requests one after the other, each answered in one send. It holds no memory while
+// it has nothing to answer.
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import { SysSocketClose } from "../../kernel/net/calls";
 import { SO_RCVTIMEO, SO_SNDTIMEO, SysSocketSetOption } from "../../kernel/net/options";
-import { SysSocketRecv } from "../../kernel/net/receive";
+import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
 import { SysSocketSend } from "../../kernel/net/send";
 import {
   HEAD_BYTES_MAX,
@@ -27,34 +28,40 @@ const HEAD_BYTES: usize = 512;
 const PAGE: usize = RESPONSE + HEAD_BYTES; // where a body of our own is made
 const BLOCK_BYTES: usize = PAGE + <usize>REQUEST_LINE_BYTES_MAX; // a value comes in a request line
 
+const peeked: usize = memory.data(16);
+
 /** The thread of a connection. */
 export function serve(arg: usize): void {
   const socket = <i32>arg;
-  const block = ToroGetMem(BLOCK_BYTES);
-  if (block != 0) {
-    SysSocketSetOption(socket, SO_RCVTIMEO, PATIENCE_MS);
-    SysSocketSetOption(socket, SO_SNDTIMEO, PATIENCE_MS);
-    converse(socket, block);
+  SysSocketSetOption(socket, SO_RCVTIMEO, PATIENCE_MS);
+  SysSocketSetOption(socket, SO_SNDTIMEO, PATIENCE_MS);
+  let goesOn = true;
+  while (goesOn && SysSocketPeek(socket, peeked, 1, 0) > 0) {
+    const block = ToroGetMem(BLOCK_BYTES);
+    if (block == 0) break;
+    goesOn = converse(socket, block);
     ToroFreeMem(block);
   }
   SysSocketClose(socket);
 }
 
-function converse(socket: i32, block: usize): void {
+/** Answers what has come. Returns false when the connection is to end. Yields. */
+function converse(socket: i32, block: usize): bool {
   const request = changetype<Request>(block + REQUEST);
   let received: u32 = 0;
   while (true) {
     const head = received == 0 ? 0 : parseRequest(block, received, request);
     if (head == 0) {
       const got = SysSocketRecv(socket, block + received, HEAD_BYTES_MAX - received, 0);
-      if (got <= 0) return;
+      if (got <= 0) return false;
       received += got;
       continue;
     }
     const bytes = head < 0 ? refuse(block, -head) : answer(block, request);
-    if (SysSocketSend(socket, block + RESPONSE, bytes, 0) != bytes) return;
-    if (head < 0 || !stays(request)) return;
+    if (SysSocketSend(socket, block + RESPONSE, bytes, 0) != bytes) return false;
+    if (head < 0 || !stays(request)) return false;
     received -= head;
+    if (received == 0) return true;
     memory.copy(block, block + head, received);
   }
 }

@@ -1,7 +1,13 @@
-// The table: open addressing with linear probing. Slots are bounded, entries are blocks of the
-// kernel's heap, and nothing here yields.
+// The table: open addressing with linear probing. Slots are bounded, and so is what the entries,
+// blocks of the kernel's heap, take of it: connections need the rest. Nothing here yields.
 import { Errno } from "../../drivers/abi/errno";
-import { ToroAllocMem, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import {
+  allocatedBytes,
+  heapBytes,
+  ToroAllocMem,
+  ToroFreeMem,
+  ToroGetMem,
+} from "../../kernel/memory";
 
 /** Keys are no longer than this. */
 export const KEY_BYTES_MAX: u32 = 256;
@@ -16,6 +22,7 @@ export class Entry {
 let slots: usize = 0; // u32 each: the address of an Entry, or 0
 let slotCount: u32 = 0;
 let used: u32 = 0;
+let takenBytes: u64 = 0; // by the entries, all included
 
 /** Makes the table. Returns 0, -EINVAL (no slots) or -ENOMEM. */
 export function tableInit(count: u32): i32 {
@@ -65,12 +72,18 @@ export function find(key: usize, bytes: u32): Entry | null {
   return slot == 0 ? null : changetype<Entry | null>(<usize>load<u32>(slot));
 }
 
-/** Copies key and value; a value that was there is replaced. Returns 0, -ENOSPC or -ENOMEM. */
+/**
+ * Copies key and value; a value that was there is replaced. Returns 0, -ENOSPC (no slot is free, or
+ * half of the heap is taken) or -ENOMEM.
+ */
 export function put(key: usize, keyBytes: u32, value: usize, valueBytes: u32): i32 {
   const slot = slotOf(key, keyBytes);
   if (slot == 0) return -Errno.ENOSPC;
-  const address = ToroGetMem(offsetof<Entry>() + keyBytes + valueBytes);
+  const bytes = offsetof<Entry>() + keyBytes + valueBytes;
+  if (takenBytes + bytes > heapBytes() >> 1) return -Errno.ENOSPC;
+  const address = ToroGetMem(bytes);
   if (address == 0) return -Errno.ENOMEM;
+  takenBytes += allocatedBytes(address);
   const entry = changetype<Entry>(address);
   entry.keyBytes = keyBytes;
   entry.valueBytes = valueBytes;
@@ -78,7 +91,11 @@ export function put(key: usize, keyBytes: u32, value: usize, valueBytes: u32): i
   memory.copy(valueOf(entry), value, valueBytes);
   const old = load<u32>(slot);
   store<u32>(slot, <u32>address);
-  if (old == 0) used++;
-  else ToroFreeMem(old);
+  if (old == 0) {
+    used++;
+  } else {
+    takenBytes -= allocatedBytes(old);
+    ToroFreeMem(old);
+  }
   return 0;
 }

@@ -1,62 +1,61 @@
-// From a request to its response. Functions return false when the connection is to end.
+// From a request to its response: the head, in the output, and what of a file follows it. Nothing
+// is sent here, and nothing told of a file that could not be opened for reading.
 import { Errno } from "../../drivers/abi/errno";
-import { ToroFreeMem, ToroGetAlignedMem } from "../../kernel/memory";
-import {
-  SysCloseFile,
-  SysOpenFile,
-  SysReadFileAt,
-  SysStatFile,
-  SysStatOpenFile,
-} from "../../kernel/fs/calls";
-import { copyStat, FileStat } from "../../kernel/fs/stat";
-import { IoVec } from "../../kernel/iovec";
-import { SysSocketSend, SysSocketSendVector } from "../../kernel/net/send";
-import { Entry, isCached, loadEntry, lookUp, unuse, use } from "./cache";
+import { SysStatFile } from "../../kernel/fs/calls";
+import { FileStat } from "../../kernel/fs/stat";
+import { Entry, loadError, loadFile, lookUp, putFileHeaders, release } from "./cache";
 import { allowsRange, isNotModified } from "./conditional";
+import { Connection } from "./connections";
+import { Event, note } from "./events";
+import { typeOf } from "./mime";
 import { decodePath, pathEnd, pathStart, ROOT } from "./path";
 import { parseRange, Range, RangeKind } from "./range";
-import { Method, Request } from "./request";
-import { putEnd, putFileHeaders, putLength, putStart, putValidators, reason } from "./response";
+import { Method } from "./request";
+import { putEnd, putLength, putRange, putStart, putValidators, reason } from "./response";
 import { putBytes, putNumber, putText } from "./text";
-import { outputOf, pathOf, requestOf, vectorOf, Work } from "./work";
+import { outputOf, pathOf, requestOf } from "./work";
 
 const S_IFMT: u32 = 0o170000;
 const S_IFDIR: u32 = 0o040000;
 const S_IFREG: u32 = 0o100000;
 /** A body that small goes out in one piece with its head. */
 const JOINED_BYTES_MAX: u64 = 4096;
-const STREAM_BYTES: u32 = 65536;
+/** Seconds after which a client may ask again when memory was short. */
+const RETRY_AFTER_S: u32 = 1;
 
 // Nothing yields between filling these and their last use.
 const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 const range = changetype<Range>(memory.data(offsetof<Range>()));
 
-/** Answers the request in `work`. Yields. */
-export function answer(work: Work): bool {
-  const request = requestOf(work);
+/**
+ * Answers the request in the connection's work. Yields. Returns the bytes of the output; c.entry is
+ * the file whose bytes [c.at, c.end) follow, if any, and c.keepAlive whether another request may.
+ */
+export function answer(c: Connection): u32 {
+  const request = requestOf(c.work);
   // A body is not read, so what follows it cannot be told from it.
-  if (request.hasBody) request.keepAlive = false;
-  if (request.method == Method.Unknown) return fail(work, 501);
-  if (request.method == Method.Known) return fail(work, 405);
+  c.keepAlive = request.keepAlive && !request.hasBody;
+  if (request.method == Method.Unknown) return fail(c, 501);
+  if (request.method == Method.Known) return fail(c, 405);
   const end = request.target + request.targetBytes;
   const start = pathStart(request.target, request.targetBytes);
-  if (start == 0) return fail(work, 400);
+  if (start == 0) return fail(c, 400);
   const stop = start == ROOT ? start + 1 : pathEnd(start, end);
-  const path = pathOf(work);
+  const path = pathOf(c.work);
   const decoded = decodePath(start, stop, path);
-  if (decoded < 0) return fail(work, <u32>-decoded);
+  if (decoded < 0) return fail(c, <u32>-decoded);
   let bytes = <u32>decoded;
   const asDirectory = load<u8>(path + bytes - 1) == 0x2f;
   if (asDirectory) {
     bytes = <u32>(putText(path + bytes, "index.html") - path);
   }
   const found = SysStatFile(path, bytes, changetype<usize>(stat));
-  if (found < 0) return fail(work, statusOf(found));
+  if (found < 0) return fail(c, statusOf(found));
   const kind = stat.mode & S_IFMT;
   // An index that is a directory itself would be redirected to for ever.
-  if (kind == S_IFDIR && !asDirectory) return redirect(work, start, stop, end);
-  if (kind != S_IFREG) return fail(work, 403);
-  return serveFile(work, bytes);
+  if (kind == S_IFDIR && !asDirectory) return redirect(c, start, stop, end);
+  if (kind != S_IFREG) return fail(c, 403);
+  return serveFile(c, bytes);
 }
 
 function statusOf(error: i32): u32 {
@@ -78,151 +77,70 @@ function statusOf(error: i32): u32 {
   }
 }
 
-/** The file at pathOf(work), which `stat` describes. */
-function serveFile(work: Work, pathBytes: u32): bool {
-  const request = requestOf(work);
-  if (isNotModified(request, stat)) return notModified(work);
+/** The file at pathOf(work), which `stat` describes as far as it is known. */
+function serveFile(c: Connection, pathBytes: u32): u32 {
+  const request = requestOf(c.work);
+  const path = pathOf(c.work);
+  const type = typeOf(path, pathBytes);
+  const entry = lookUp(stat, type) || loadFile(path, pathBytes, type);
+  if (!entry) return fail(c, statusOf(loadError()));
+  const version = entry.version;
+  if (isNotModified(request, version)) return notModified(c, entry);
   let status: u32 = 200;
   range.first = 0;
-  range.last = stat.size - 1;
-  if (request.range != 0 && request.method == Method.GET && allowsRange(request, stat)) {
-    const kind = parseRange(request.range, request.rangeBytes, stat.size, range);
-    if (kind == RangeKind.Unsatisfiable) return unsatisfiable(work);
+  range.last = entry.size - 1;
+  if (request.range != 0 && request.method == Method.GET && allowsRange(request, version)) {
+    const kind = parseRange(request.range, request.rangeBytes, entry.size, range);
+    if (kind == RangeKind.Unsatisfiable) return unsatisfiable(c, entry);
     if (kind == RangeKind.Part) status = 206;
   }
+  return sendFile(c, entry, status);
+}
+
+/** The part of the file in `range`, or all of it. */
+function sendFile(c: Connection, entry: Entry, status: u32): u32 {
   const first = range.first;
-  const length = stat.size == 0 ? 0 : range.last - first + 1;
-  if (request.method == Method.HEAD) {
-    const head = fileHead(work, pathBytes, status, first, length);
-    return send(work, outputOf(work), <u32>(head - outputOf(work))) && request.keepAlive;
-  }
-  const cached = isCached(stat.size);
-  let entry = cached ? lookUp(pathOf(work), pathBytes, stat) : null;
-  if (entry) return sendEntry(work, entry, status, first, length);
-  // Opening the file yields, and other requests use `stat` meanwhile.
-  const known = knownOf(work);
-  copyStat(known, stat);
-  entry = cached ? loadEntry(pathOf(work), pathBytes, known) : null;
-  if (!entry) return stream(work, pathBytes, status, first, length);
-  describe(entry, known);
-  return sendEntry(work, entry, status, first, length);
-}
-
-/** What is known of a file that is being opened; in place of a response that has not begun. */
-function knownOf(work: Work): FileStat {
-  return changetype<FileStat>(outputOf(work));
-}
-
-/** Prepares what every response from the entry has in common. */
-function describe(entry: Entry, s: FileStat): void {
-  const end = putFileHeaders(entry.block, entry.path, entry.pathBytes, s);
-  entry.blockBytes = <u32>(end - entry.block);
-}
-
-function putRange(at: usize, first: u64, length: u64, size: u64): usize {
-  at = putText(at, "Content-Range: bytes ");
-  at = putNumber(at, first);
-  at = putText(at, "-");
-  at = putNumber(at, first + length - 1);
-  at = putText(at, "/");
-  at = putNumber(at, size);
-  return putText(at, "\r\n");
-}
-
-function sendEntry(work: Work, entry: Entry, status: u32, first: u64, length: u64): bool {
-  const request = requestOf(work);
-  const output = outputOf(work);
+  const length = entry.size == 0 ? 0 : range.last - first + 1;
+  const output = outputOf(c.work);
   let at = putStart(output, status);
-  at = putBytes(at, entry.block, entry.blockBytes);
+  at = putFileHeaders(at, entry);
   if (status == 206) at = putRange(at, first, length, entry.size);
   at = putLength(at, length);
-  at = putEnd(at, request.keepAlive);
-  if (length <= JOINED_BYTES_MAX) {
+  at = putEnd(at, c.keepAlive);
+  if (requestOf(c.work).method == Method.HEAD) {
+    release(entry);
+  } else if (entry.content != 0 && length <= JOINED_BYTES_MAX) {
     at = putBytes(at, entry.content + <usize>first, <u32>length);
-    return send(work, output, <u32>(at - output)) && request.keepAlive;
+    release(entry);
+  } else {
+    c.entry = entry;
+    c.at = first;
+    c.end = first + length;
   }
-  use(entry);
-  const body = entry.content + <usize>first;
-  const sent = sendBoth(work, output, <u32>(at - output), body, <u32>length);
-  unuse(entry);
-  return sent && request.keepAlive;
+  return <u32>(at - output);
 }
 
-function fileHead(work: Work, pathBytes: u32, status: u32, first: u64, length: u64): usize {
-  let at = putStart(outputOf(work), status);
-  at = putFileHeaders(at, pathOf(work), pathBytes, stat);
-  if (status == 206) at = putRange(at, first, length, stat.size);
-  at = putLength(at, length);
-  return putEnd(at, requestOf(work).keepAlive);
-}
-
-/** Sends a part of the file that knownOf(work) describes, piece by piece. Yields. */
-function stream(work: Work, pathBytes: u32, status: u32, first: u64, length: u64): bool {
-  const buffer = ToroGetAlignedMem(STREAM_BYTES, 4096);
-  if (buffer == 0) return fail(work, 503);
-  const file = SysOpenFile(pathOf(work), pathBytes, 0);
-  const again = file < 0
-    ? fail(work, statusOf(file))
-    : streamOpen(work, file, buffer, pathBytes, status, first, length);
-  if (file >= 0) SysCloseFile(file);
-  ToroFreeMem(buffer);
-  return again;
-}
-
-function streamOpen(
-  work: Work,
-  file: i32,
-  buffer: usize,
-  pathBytes: u32,
-  status: u32,
-  first: u64,
-  length: u64,
-): bool {
-  const found = SysStatOpenFile(file, changetype<usize>(stat));
-  if (found < 0) return fail(work, statusOf(found));
-  if (!isSameStat(stat, knownOf(work))) {
-    // The name leads to another file by now: that one is the answer, and no part was asked of it.
-    status = 200;
-    first = 0;
-    length = stat.size;
-  }
-  const end = first + length;
-  const head = <u32>(fileHead(work, pathBytes, status, first, length) - outputOf(work));
-  if (!send(work, outputOf(work), head)) return false;
-  while (first < end) {
-    const got = SysReadFileAt(file, buffer, <u32>min<u64>(end - first, STREAM_BYTES), first);
-    // A file that has become shorter cannot be sent as announced: the connection ends instead.
-    if (got <= 0 || !send(work, buffer, got)) return false;
-    first += got;
-  }
-  return requestOf(work).keepAlive;
-}
-
-function isSameStat(a: FileStat, b: FileStat): bool {
-  return a.ino == b.ino && a.size == b.size && a.mtimeNs == b.mtimeNs && a.ctimeNs == b.ctimeNs;
-}
-
-function notModified(work: Work): bool {
-  const output = outputOf(work);
+function notModified(c: Connection, entry: Entry): u32 {
+  const output = outputOf(c.work);
   let at = putStart(output, 304);
-  at = putValidators(at, stat);
-  at = putEnd(at, requestOf(work).keepAlive);
-  return send(work, output, <u32>(at - output)) && requestOf(work).keepAlive;
+  at = putValidators(at, entry.version);
+  at = putEnd(at, c.keepAlive);
+  release(entry);
+  return <u32>(at - output);
 }
 
-function unsatisfiable(work: Work): bool {
-  const output = outputOf(work);
-  let at = putStart(output, 416);
+function unsatisfiable(c: Connection, entry: Entry): u32 {
+  let at = putStart(outputOf(c.work), 416);
   at = putText(at, "Content-Range: bytes */");
-  at = putNumber(at, stat.size);
+  at = putNumber(at, entry.size);
   at = putText(at, "\r\n");
-  return sendText(work, at, 416);
+  release(entry);
+  return text(c, at, 416);
 }
 
 /** A directory without its slash: relative links in its index would lead astray. */
-function redirect(work: Work, start: usize, stop: usize, end: usize): bool {
-  const output = outputOf(work);
-  let at = putStart(output, 301);
+function redirect(c: Connection, start: usize, stop: usize, end: usize): u32 {
+  let at = putStart(outputOf(c.work), 301);
   at = putText(at, "Location: ");
   // `//host` would lead to another server.
   while (start + 1 < stop && load<u8>(start, 1) == 0x2f) start++;
@@ -230,64 +148,54 @@ function redirect(work: Work, start: usize, stop: usize, end: usize): bool {
   at = putText(at, "/");
   at = putBytes(at, stop, <u32>(end - stop)); // the query
   at = putText(at, "\r\n");
-  return sendText(work, at, 301);
+  return text(c, at, 301);
 }
 
-function fail(work: Work, status: u32): bool {
+/** An answer without a file. */
+export function fail(c: Connection, status: u32): u32 {
   // Who writes nonsense may mean anything by what follows.
-  if (status == 400) requestOf(work).keepAlive = false;
-  let at = putStart(outputOf(work), status);
+  if (status == 400) c.keepAlive = false;
+  let at = putStart(outputOf(c.work), status);
   if (status == 405) at = putText(at, "Allow: GET, HEAD\r\n");
-  return sendText(work, at, status);
+  if (status == 503) {
+    note(Event.NoMemory);
+    at = putRetryAfter(at);
+  }
+  return text(c, at, status);
 }
 
-/** Answers a head that could not be read; the connection ends. Yields. */
-export function refuse(work: Work, status: u32): void {
-  const request = requestOf(work);
-  request.keepAlive = false;
-  request.method = Method.GET;
-  fail(work, status);
+/** A head that could not be read, or not in time; the connection ends. */
+export function refuse(c: Connection, status: u32): u32 {
+  c.keepAlive = false;
+  requestOf(c.work).method = Method.GET;
+  return fail(c, status);
 }
 
-/** Ends the head at `at` and sends it with a line of text as body. */
-function sendText(work: Work, at: usize, status: u32): bool {
-  const request = requestOf(work);
-  const text = reason(status);
+function putRetryAfter(at: usize): usize {
+  at = putText(at, "Retry-After: ");
+  at = putNumber(at, RETRY_AFTER_S);
+  return putText(at, "\r\n");
+}
+
+/** Ends the head at `at`, with a line of text as body. */
+function text(c: Connection, at: usize, status: u32): u32 {
+  const line = reason(status);
   at = putText(at, "Content-Type: text/plain; charset=utf-8\r\n");
-  at = putLength(at, text.length + 5);
-  at = putEnd(at, request.keepAlive);
-  if (request.method != Method.HEAD) {
+  at = putLength(at, line.length + 5);
+  at = putEnd(at, c.keepAlive);
+  if (requestOf(c.work).method != Method.HEAD) {
     at = putNumber(at, status);
     at = putText(at, " ");
-    at = putText(at, text);
+    at = putText(at, line);
     at = putText(at, "\n");
   }
-  return send(work, outputOf(work), <u32>(at - outputOf(work))) && request.keepAlive;
+  return <u32>(at - outputOf(c.work));
 }
 
-/** Head and body in one call, so that they leave together. As send(). */
-function sendBoth(work: Work, head: usize, headBytes: u32, body: usize, bodyBytes: u32): bool {
-  const vector = vectorOf(work);
-  const first = changetype<IoVec>(vector);
-  const second = changetype<IoVec>(vector + offsetof<IoVec>());
-  first.base = head;
-  first.length = headBytes;
-  second.base = body;
-  second.length = bodyBytes;
-  const sent = SysSocketSendVector(work.socket, vector, 2, 0);
-  if (sent < <i32>headBytes) return false;
-  const done = <u32>sent - headBytes;
-  return send(work, body + done, bodyBytes - done);
-}
-
-/** Sends all of it. Yields. Returns false when the client has gone or takes nothing. */
-function send(work: Work, buffer: usize, bytes: u32): bool {
-  let sent: u32 = 0;
-  while (sent < bytes) {
-    // Less than all, for want of time: but some of it, so the time begins anew.
-    const more = SysSocketSend(work.socket, buffer + sent, bytes - sent, 0);
-    if (more <= 0) return false;
-    sent += <u32>more;
-  }
-  return true;
+/** Writes an answer for want of memory, which takes none but `at`. Returns its end. */
+export function putUnavailable(at: usize): usize {
+  at = putStart(at, 503);
+  at = putRetryAfter(at);
+  at = putLength(at, 0);
+  return putEnd(at, false);
 }

@@ -1,69 +1,65 @@
-// Files in memory, with the part of their response head that does not change. An entry is used only
-// as long as the file system says that the file is the same; its bytes go to the socket as they
-// are, out of the window that the file system has in shared memory, or out of the heap.
-import { nowNs } from "../../kernel/clock";
-import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
-import { SysCloseFile, SysOpenFile, SysReadFile, SysStatOpenFile } from "../../kernel/fs/calls";
+// Files that responses are made of, each known by what it is: its inode and its type, whatever name
+// it was asked for by. An entry is used only as long as the file system says that the file is the
+// same. Its bytes go to the socket as they are, out of the window that the file system has in
+// shared memory, or out of the heap; those of a file for which there is no room are read piece by
+// piece.
+import { allocatedBytes, heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { SysCloseFile, SysOpenFile, SysReadFileAt, SysStatOpenFile } from "../../kernel/fs/calls";
 import { SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
-import { believedUntil, FileStat } from "../../kernel/fs/stat";
+import { FileStat } from "../../kernel/fs/stat";
 import { Errno } from "../../drivers/abi/errno";
-import { isSame } from "./text";
+import { putType, TypeId } from "./mime";
+import { isDatedAhead, putValidators } from "./response";
+import { putBytes, putText } from "./text";
+import { isSameFile, isVersion, setVersion, Version, VERSION_BYTES } from "./version";
 
 /** Larger files are not kept in the heap. */
 const HEAP_BYTES_MAX: u64 = 262144;
 /** Smaller files are not mapped: most of the 64 KiB that they would take were for nothing. */
 const MAPPED_BYTES_MIN: u64 = 32768;
-/** Larger ones would leave no room for others; they are streamed. */
+/** Larger ones would leave no room for others. */
 const MAPPED_BYTES_MAX: u64 = 4194304;
-/** The head block of an entry: content type, validators, length. */
-const BLOCK_BYTES_MAX: u32 = 512;
+/** All entries take at most this fraction of the heap. */
+const HEAP_SHIFT: u64 = 2;
 
 @unmanaged
 export class Entry {
   nextInBucket: Entry | null;
   newer: Entry | null; // by use
   older: Entry | null;
-  path: usize;
-  pathBytes: u32;
-  content: usize; // `size` bytes at the start of a page
-  mapped: bool; // in the window
-  block: usize;
-  blockBytes: u32;
-  users: u32; // responses that are being sent from it
-  dropped: bool; // out of the cache: freed by its last user
-  heapBytes: u64; // what it takes there, its own account included
-  ino: u64;
-  size: u64;
-  mtimeNs: i64;
-  ctimeNs: i64;
-  believedUntilNs: u64; // see believedUntil()
-}
+  type: TypeId;
+  users: u32; // responses that need it
+  listed: bool; // to be found; one that is not is freed by its last user
+  mapped: bool; // content is in the window
+  content: usize; // all of the file; 0: read it from `file`
+  file: i32; // open; 0: no need of it
+  headers: usize; // Content-Type to validators, of a file that is not dated in the future
+  headersBytes: u32;
+  heapBytes: u64; // all that it takes there
 
-const NONE: Entry = changetype<Entry>(0);
+  get version(): Version {
+    return changetype<Version>(changetype<usize>(this) + VERSION);
+  }
+
+  get size(): u64 {
+    return this.version.stat.size;
+  }
+}
+const VERSION: usize = (offsetof<Entry>() + 7) & ~7;
+
+export const NO_ENTRY: Entry = changetype<Entry>(0);
 const opened = changetype<FileStat>(memory.data(offsetof<FileStat>()));
-const BUCKETS: u32 = 1024;
-const buckets: usize = memory.data(1024 * 4);
-let newest: Entry = NONE;
-let oldest: Entry = NONE;
-let cachedBytes: u64 = 0; // of the heap, by all entries
+const BUCKETS: u32 = 4096;
+const buckets: usize = memory.data(4096 * 4);
+let newest: Entry = NO_ENTRY;
+let oldest: Entry = NO_ENTRY;
+let takenBytes: u64 = 0; // of the heap, by all entries, in use after they were dropped or not
 let hasWindow = true; // until the file system says no
 
-function hash(path: usize, bytes: u32): u32 {
-  let h: u32 = 0x811c_9dc5;
-  for (let i: u32 = 0; i < bytes; i++) h = (h ^ load<u8>(path + i)) * 0x0100_0193;
-  return h ^ (h >> 15);
-}
-
-function bucketOf(path: usize, bytes: u32): usize {
-  return buckets + ((hash(path, bytes) & (BUCKETS - 1)) << 2);
-}
-
-function find(path: usize, bytes: u32): Entry {
-  let entry = changetype<Entry>(<usize>load<u32>(bucketOf(path, bytes)));
-  while (entry != NONE && !isSame(entry.path, entry.pathBytes, path, bytes)) {
-    entry = changetype<Entry>(changetype<usize>(entry.nextInBucket));
-  }
-  return entry;
+function bucketOf(ino: u64, type: TypeId): usize {
+  let h = <u32>(ino ^ (ino >> 32)) * 0x9e37_79b1 + type * 0x85eb_ca6b;
+  h ^= h >> 15;
+  return buckets + ((h & (BUCKETS - 1)) << 2);
 }
 
 function unlinkUse(entry: Entry): void {
@@ -77,26 +73,23 @@ function unlinkUse(entry: Entry): void {
 
 function linkUse(entry: Entry): void {
   entry.newer = null;
-  entry.older = newest == NONE ? null : newest;
-  if (newest != NONE) newest.newer = entry;
+  entry.older = newest == NO_ENTRY ? null : newest;
+  if (newest != NO_ENTRY) newest.newer = entry;
   else oldest = entry;
   newest = entry;
 }
 
-function isOf(entry: Entry, stat: FileStat): bool {
-  return (
-    entry.ino == stat.ino && entry.size == stat.size &&
-    entry.mtimeNs == stat.mtimeNs && entry.ctimeNs == stat.ctimeNs
-  );
-}
-
 /**
- * The entry of `path` if it is known to be the file that `stat` describes still; null otherwise.
+ * The entry of the file that `stat` describes, if its content is known to be the same still: the
+ * caller's until release(). Null otherwise.
  */
-export function lookUp(path: usize, bytes: u32, stat: FileStat): Entry | null {
-  const entry = find(path, bytes);
-  if (entry == NONE) return null;
-  if (!isOf(entry, stat) || entry.believedUntilNs <= nowNs()) {
+export function lookUp(stat: FileStat, type: TypeId): Entry | null {
+  let entry = changetype<Entry>(<usize>load<u32>(bucketOf(stat.ino, type)));
+  while (entry != NO_ENTRY && (entry.type != type || entry.version.stat.ino != stat.ino)) {
+    entry = changetype<Entry>(changetype<usize>(entry.nextInBucket));
+  }
+  if (entry == NO_ENTRY) return null;
+  if (!isVersion(entry.version, stat)) {
     drop(entry);
     return null;
   }
@@ -104,131 +97,182 @@ export function lookUp(path: usize, bytes: u32, stat: FileStat): Entry | null {
     unlinkUse(entry);
     linkUse(entry);
   }
+  entry.users++;
   return entry;
 }
 
+/** Finds it no more. Its users have it to their end. */
 function drop(entry: Entry): void {
-  let at = bucketOf(entry.path, entry.pathBytes);
+  let at = bucketOf(entry.version.stat.ino, entry.type);
   while (load<u32>(at) != <u32>changetype<usize>(entry)) {
     at = <usize>load<u32>(at) + offsetof<Entry>("nextInBucket");
   }
   store<u32>(at, <u32>changetype<usize>(entry.nextInBucket));
   unlinkUse(entry);
-  cachedBytes -= entry.heapBytes;
-  entry.dropped = true;
+  entry.listed = false;
   if (entry.users == 0) free(entry);
 }
 
+/** Of an entry without users, and so without an open file. */
 function free(entry: Entry): void {
-  ToroFreeMem(entry.path);
+  takenBytes -= entry.heapBytes;
   if (entry.mapped) SysUnmapFile(entry.content);
-  else ToroFreeMem(entry.content);
-  ToroFreeMem(entry.block);
+  else if (entry.content != 0) ToroFreeMem(entry.content);
+  if (entry.headers != 0) ToroFreeMem(entry.headers);
   ToroFreeMem(changetype<usize>(entry));
 }
 
-/** Keeps an entry alive while its bytes are on their way. */
-export function use(entry: Entry): void {
-  entry.users++;
+/** The caller needs it no more. Yields when it was the last one that read from the file. */
+export function release(entry: Entry): void {
+  if (--entry.users != 0) return;
+  const file = entry.file;
+  if (file != 0) {
+    if (entry.listed) drop(entry);
+    else free(entry);
+    SysCloseFile(file);
+  } else if (!entry.listed) {
+    free(entry);
+  }
 }
 
-export function unuse(entry: Entry): void {
-  entry.users--;
-  if (entry.dropped && entry.users == 0) free(entry);
+/**
+ * Frees the content that was not used for the longest time and is not in use; in the window, if
+ * that is what is wanted. Returns false if there is none.
+ */
+function evict(mapped: bool): bool {
+  let entry = oldest;
+  while (entry != NO_ENTRY && (entry.users != 0 || (mapped && !entry.mapped))) {
+    entry = changetype<Entry>(changetype<usize>(entry.newer));
+  }
+  if (entry == NO_ENTRY) return false;
+  drop(entry);
+  return true;
 }
 
-/** Is a file of that size worth an entry? */
-export function isCached(bytes: u64): bool {
-  return bytes <= HEAP_BYTES_MAX || isMapped(bytes);
+/**
+ * Gives back what is kept for requests to come, a little of it. Returns false if that is nothing.
+ */
+export function shrinkCache(): bool {
+  return evict(false);
+}
+
+/** `bytes` for what an entry keeps; 0: no room among those in use. */
+function allocate(bytes: usize): usize {
+  while (takenBytes + bytes > heapBytes() >> HEAP_SHIFT) if (!evict(false)) return 0;
+  let address = ToroGetMem(bytes);
+  while (address == 0 && evict(false)) address = ToroGetMem(bytes);
+  return address;
+}
+
+let error: i32 = 0;
+
+/** Why loadFile() found nothing, negative. */
+export function loadError(): i32 {
+  return error;
+}
+
+/**
+ * Opens the file, and maps or reads it if it is worth that and there is room. Yields. The caller's
+ * until release(). It describes what was opened: the name may lead to another file by now. Null:
+ * see loadError().
+ */
+export function loadFile(path: usize, pathBytes: u32, type: TypeId): Entry | null {
+  const file = SysOpenFile(path, pathBytes, 0);
+  error = file < 0 ? file : SysStatOpenFile(file, changetype<usize>(opened));
+  const entry = error == 0 ? create(file, type) : null;
+  if (!entry) {
+    const why = error;
+    if (file >= 0) SysCloseFile(file);
+    error = why;
+    return null;
+  }
+  if (fill(entry)) {
+    entry.file = 0;
+    enlist(entry);
+    SysCloseFile(file);
+  } else {
+    enlist(entry);
+  }
+  return entry;
+}
+
+/** An entry for the file that is open, which `opened` describes; null: no memory. */
+function create(file: i32, type: TypeId): Entry | null {
+  const bytes = VERSION + VERSION_BYTES;
+  let address = ToroGetMem(bytes);
+  while (address == 0 && evict(false)) address = ToroGetMem(bytes);
+  if (address == 0) {
+    error = -Errno.ENOMEM;
+    return null;
+  }
+  memory.fill(address, 0, bytes);
+  const entry = changetype<Entry>(address);
+  setVersion(entry.version, opened);
+  entry.type = type;
+  entry.file = file;
+  entry.users = 1;
+  charge(entry, address);
+  return entry;
+}
+
+/** Notes what a block of the entry really takes. */
+function charge(entry: Entry, block: usize): void {
+  const bytes = allocatedBytes(block);
+  entry.heapBytes += bytes;
+  takenBytes += bytes;
+}
+
+/** Lets others find the entry, in place of one that was loaded meanwhile. */
+function enlist(entry: Entry): void {
+  const bucket = bucketOf(entry.version.stat.ino, entry.type);
+  const other = lookUp(entry.version.stat, entry.type);
+  if (other) {
+    other.users--;
+    drop(other);
+  }
+  entry.nextInBucket = changetype<Entry | null>(<usize>load<u32>(bucket));
+  store<u32>(bucket, <u32>changetype<usize>(entry));
+  linkUse(entry);
+  entry.listed = true;
+}
+
+/** Is all of the file in memory now? Yields. */
+function fill(entry: Entry): bool {
+  if (!(isMapped(entry.size) && mapWhole(entry)) && !readWhole(entry)) return false;
+  // The file may have changed while it was read.
+  const status = SysStatOpenFile(entry.file, changetype<usize>(opened));
+  if (status < 0 || !isSameFile(entry.version.stat, opened)) {
+    empty(entry);
+    return false;
+  }
+  describe(entry);
+  return true;
+}
+
+/** Gives the content back. */
+function empty(entry: Entry): void {
+  if (entry.mapped) {
+    SysUnmapFile(entry.content);
+  } else {
+    const bytes = allocatedBytes(entry.content);
+    entry.heapBytes -= bytes;
+    takenBytes -= bytes;
+    ToroFreeMem(entry.content);
+  }
+  entry.mapped = false;
+  entry.content = 0;
 }
 
 function isMapped(bytes: u64): bool {
   return hasWindow && bytes >= MAPPED_BYTES_MIN && bytes <= MAPPED_BYTES_MAX;
 }
 
-/**
- * A quarter of the heap at most; the least used go first. Entries out of the cache do not count. A
- * file has as many entries as clients find names for it, so none is free, whatever its size.
- */
-function makeRoom(bytes: u64): void {
-  while (oldest != NONE && cachedBytes + bytes > heapBytes() >> 2) drop(oldest);
-}
-
-/**
- * Drops the entry in the window that was not used for the longest time and is not in use, for that
- * leaves room. Returns false if there is none.
- */
-function dropMapped(): bool {
-  let entry = oldest;
-  while (entry != NONE && (!entry.mapped || entry.users != 0)) {
-    entry = changetype<Entry>(changetype<usize>(entry.newer));
-  }
-  if (entry == NONE) return false;
-  drop(entry);
-  return true;
-}
-
-/**
- * Maps or reads the file into a new entry. Yields. Null when memory is out or the file has changed
- * meanwhile; it is streamed then.
- */
-export function loadEntry(path: usize, bytes: u32, stat: FileStat): Entry | null {
-  const entry = allocate(path, bytes, stat);
-  if (!entry) return null;
-  if (!fill(entry)) {
-    free(entry);
-    return null;
-  }
-  const other = find(path, bytes);
-  if (other != NONE) drop(other); // another thread has loaded it meanwhile
-  makeRoom(entry.heapBytes);
-  const bucket = bucketOf(path, bytes);
-  entry.nextInBucket = changetype<Entry | null>(<usize>load<u32>(bucket));
-  store<u32>(bucket, <u32>changetype<usize>(entry));
-  linkUse(entry);
-  cachedBytes += entry.heapBytes;
-  return entry;
-}
-
-function allocate(path: usize, bytes: u32, stat: FileStat): Entry | null {
-  const entry = changetype<Entry>(ToroGetMem(offsetof<Entry>()));
-  if (entry == NONE) return null;
-  memory.fill(changetype<usize>(entry), 0, offsetof<Entry>());
-  entry.path = ToroGetMem(bytes);
-  entry.block = ToroGetMem(BLOCK_BYTES_MAX);
-  if (entry.path == 0 || entry.block == 0) {
-    free(entry);
-    return null;
-  }
-  memory.copy(entry.path, path, bytes);
-  entry.pathBytes = bytes;
-  entry.heapBytes = offsetof<Entry>() + BLOCK_BYTES_MAX + bytes;
-  entry.ino = stat.ino;
-  entry.size = stat.size;
-  entry.mtimeNs = stat.mtimeNs;
-  entry.ctimeNs = stat.ctimeNs;
-  entry.believedUntilNs = believedUntil(stat.ctimeNs);
-  return entry;
-}
-
-/** Returns false when the file is not what `stat` said any more, or cannot be had. */
-function fill(entry: Entry): bool {
-  const file = SysOpenFile(entry.path, entry.pathBytes, 0);
-  if (file < 0) return false;
-  const filled = (isMapped(entry.size) && mapWhole(entry, file)) || readWhole(entry, file);
-  // The name may have led to another file by the time that it was opened.
-  const status = SysStatOpenFile(file, changetype<usize>(opened));
-  const same = status == 0 && isOf(entry, opened);
-  SysCloseFile(file);
-  return same && filled;
-}
-
 /** Entries that are not in use make room in the window. Returns false if it is not mapped. */
-function mapWhole(entry: Entry, file: i32): bool {
+function mapWhole(entry: Entry): bool {
   let address: i64 = -Errno.ENOSPC;
   while (address == -Errno.ENOSPC) {
-    address = SysMapFile(file, 0, <u32>entry.size, 0);
-    if (address == -Errno.ENOSPC && !dropMapped()) break;
+    address = SysMapFile(entry.file, 0, <u32>entry.size, 0);
+    if (address == -Errno.ENOSPC && !evict(true)) break;
   }
   if (address == -Errno.ENODEV) hasWindow = false;
   if (address < 0) return false;
@@ -237,17 +281,48 @@ function mapWhole(entry: Entry, file: i32): bool {
   return true;
 }
 
-function readWhole(entry: Entry, file: i32): bool {
+function readWhole(entry: Entry): bool {
   if (entry.size > HEAP_BYTES_MAX) return false;
-  entry.heapBytes += entry.size;
-  makeRoom(entry.heapBytes);
-  entry.content = ToroGetAlignedMem(<usize>entry.size, 4096);
-  if (entry.content == 0) return false;
+  const size = <u32>entry.size;
+  const content = allocate(size);
+  if (content == 0) return false;
+  entry.content = content;
+  charge(entry, content);
   let at: u32 = 0;
   let got: i32 = 1;
-  while (at < <u32>entry.size && got > 0) {
-    got = SysReadFile(file, entry.content + at, <u32>entry.size - at);
+  while (at < size && got > 0) {
+    got = SysReadFileAt(entry.file, content + at, size - at, at);
     if (got > 0) at += got;
   }
-  return at == <u32>entry.size;
+  if (at == size) return true;
+  empty(entry);
+  return false;
+}
+
+const scratch: usize = memory.data(512);
+
+/** Prepares what all responses from the entry have in common, unless that changes by the second. */
+function describe(entry: Entry): void {
+  if (isDatedAhead(entry.version)) return;
+  const bytes = <u32>(composeHeaders(scratch, entry) - scratch);
+  const headers = allocate(bytes);
+  if (headers == 0) return;
+  memory.copy(headers, scratch, bytes);
+  entry.headers = headers;
+  entry.headersBytes = bytes;
+  charge(entry, headers);
+}
+
+/** Content-Type, Accept-Ranges and the validators; at most 512 bytes. */
+export function putFileHeaders(at: usize, entry: Entry): usize {
+  return entry.headers == 0
+    ? composeHeaders(at, entry)
+    : putBytes(at, entry.headers, entry.headersBytes);
+}
+
+function composeHeaders(at: usize, entry: Entry): usize {
+  at = putText(at, "Content-Type: ");
+  at = putType(at, entry.type);
+  at = putText(at, "\r\nAccept-Ranges: bytes\r\n");
+  return putValidators(at, entry.version);
 }

@@ -1,45 +1,52 @@
 // Conditional requests (RFC 9110, 13). A leaf.
-import { FileStat } from "../../kernel/fs/stat";
-import { parseDate } from "./date";
+import { NO_DATE, parseDate } from "./date";
 import { Request } from "./request";
-import { modifiedSecond, putEtag } from "./response";
+import { modifiedSecond, nowSecond, putOpaqueTag } from "./response";
 import { isSame } from "./text";
+import { Version } from "./version";
 
-const etag: usize = memory.data(64);
+const tag: usize = memory.data(64);
 
-function etagBytes(stat: FileStat): u32 {
-  return <u32>(putEtag(etag, stat) - etag);
+function tagBytes(version: Version): u32 {
+  return <u32>(putOpaqueTag(tag, version) - tag);
 }
 
 /** May the answer be 304? If-None-Match is compared weakly and hides If-Modified-Since (13.2.2). */
-export function isNotModified(request: Request, stat: FileStat): bool {
+export function isNotModified(request: Request, version: Version): bool {
   if (request.ifNoneMatch != 0) {
-    return listHasEtag(request.ifNoneMatch, request.ifNoneMatchBytes, etagBytes(stat));
+    return listHasTag(request.ifNoneMatch, request.ifNoneMatchBytes, tagBytes(version));
   }
   if (request.ifModifiedSince == 0) return false;
-  const since = parseDate(request.ifModifiedSince, request.ifModifiedSinceBytes);
-  return since >= 0 && modifiedSecond(stat) <= <u64>since;
+  const now = nowSecond();
+  const since = parseDate(request.ifModifiedSince, request.ifModifiedSinceBytes, now);
+  return since != NO_DATE && modifiedSecond(version) <= since;
 }
 
 /** `*`, or a list of entity tags with or without `W/`. */
-function listHasEtag(at: usize, bytes: u32, ownBytes: u32): bool {
+function listHasTag(at: usize, bytes: u32, ownBytes: u32): bool {
   const end = at + bytes;
   if (bytes == 1 && load<u8>(at) == 0x2a) return true;
   for (let p = at; p < end; p++) {
     if (load<u8>(p) != 0x22) continue;
     const start = p++;
     while (p < end && load<u8>(p) != 0x22) p++;
-    if (p < end && isSame(start, <u32>(p + 1 - start), etag, ownBytes)) return true;
+    if (p < end && isSame(start, <u32>(p + 1 - start), tag, ownBytes)) return true;
   }
   return false;
 }
 
-/** Does If-Range allow a part? The tag must be ours and strong, a date must be exact (13.1.5). */
-export function allowsRange(request: Request, stat: FileStat): bool {
+/**
+ * Does If-Range allow a part? The tag must be ours and strong, a date exact and strong (13.1.5): a
+ * file that was modified in the second of its response may change in it once more (8.8.2.2).
+ */
+export function allowsRange(request: Request, version: Version): bool {
   const at = request.ifRange;
   const bytes = request.ifRangeBytes;
   if (at == 0) return true;
-  if (bytes > 0 && load<u8>(at) == 0x22) return isSame(at, bytes, etag, etagBytes(stat));
-  const since = parseDate(at, bytes);
-  return since >= 0 && modifiedSecond(stat) == <u64>since;
+  if (bytes > 0 && load<u8>(at) == 0x22) {
+    return !version.weak && isSame(at, bytes, tag, tagBytes(version));
+  }
+  const now = nowSecond();
+  const modified = modifiedSecond(version);
+  return modified < now && modified == parseDate(at, bytes, now);
 }

@@ -1,23 +1,24 @@
-// One connection, one thread: reads requests, answers each, until one side has had enough. While a
-// connection says nothing it holds no buffer.
+// One connection, one thread: reads requests, answers each, until one side has had enough. While it
+// waits for its client it holds no buffer.
 import { Errno } from "../../drivers/abi/errno";
 import { nowNs, NS_PER_MS } from "../../kernel/clock";
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { SysSocketClose, SysSocketShutdown } from "../../kernel/net/calls";
-import { SO_RCVTIMEO, SO_SNDTIMEO, SysSocketSetOption } from "../../kernel/net/options";
+import { SysSocketClose, SysSocketShutdown, MSG_DONTWAIT } from "../../kernel/net/calls";
+import { SO_RCVTIMEO, SysSocketSetOption } from "../../kernel/net/options";
 import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
-import { answer, refuse } from "./answer";
+import { SysSocketSend } from "../../kernel/net/send";
+import { answer, putUnavailable, refuse } from "./answer";
+import { NO_ENTRY, release } from "./cache";
+import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
+import { awaitRoom, deliver } from "./deliver";
+import { Event, note } from "./events";
+import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, parseRequest } from "./request";
-import { inputOf, requestOf, Work, WORK_BYTES } from "./work";
+import { keepRoom } from "./room";
+import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 
 /** How long a connection may stay without a request, and a request without the end of its head. */
 let idleTimeoutMs: u32 = 15_000;
 let headTimeoutMs: u32 = 10_000;
-/**
- * How long a client may show no progress: what the host is writing shows none until all of it is
- * taken, which may be a quarter of a megabyte.
- */
-const SEND_TIMEOUT_MS: u32 = 60_000;
 /** How long what a client sends on, after the answer that ends its connection, is still read. */
 const LINGER_MS: u32 = 5_000;
 const SHUTDOWN_SEND: i32 = 1;
@@ -28,79 +29,122 @@ export function setTimeouts(idleMs: u32, headMs: u32): void {
 }
 
 const peeked: usize = memory.data(16);
+/** Where bytes go that nobody wants; all connections share it. */
+const SINK_BYTES: u32 = 4096;
+const sink: usize = memory.data(4096);
+const unavailable: usize = memory.data(512);
 
 /** The thread of a connection. */
 export function serveConnection(socket: usize): void {
-  const s = <i32>socket;
-  SysSocketSetOption(s, SO_SNDTIMEO, SEND_TIMEOUT_MS);
-  while (true) {
-    SysSocketSetOption(s, SO_RCVTIMEO, idleTimeoutMs);
-    if (SysSocketPeek(s, peeked, 1, 0) <= 0) break;
-    const work = changetype<Work>(ToroGetMem(WORK_BYTES));
-    if (changetype<usize>(work) == 0) break;
-    work.socket = s;
-    work.used = 0;
-    const again = serveRequests(work);
-    ToroFreeMem(changetype<usize>(work));
-    if (!again) break;
+  keepRoom();
+  const c = openConnection(<i32>socket);
+  if (c) {
+    serve(c);
+    dropInput(c);
+    closeConnection(c);
+  } else {
+    note(Event.NoThread);
   }
-  SysSocketClose(s);
+  SysSocketClose(<i32>socket);
 }
 
-/** Serves what has arrived, pipelined requests too. Returns false when the connection is to end. */
-function serveRequests(work: Work): bool {
-  while (true) {
-    const head = readHead(work);
-    if (head == 0) return false;
-    if (head < 0) {
-      refuse(work, <u32>-head);
-      linger(work);
-      return false;
+function serve(c: Connection): void {
+  while (hasInput(c) || awaitRequest(c)) {
+    // Where there is no room for an answer, no question is taken up.
+    if (!awaitRoom(c, OUTPUT_BYTES)) return;
+    const head = readHead(c);
+    if (head == 0) return;
+    enter(c, Phase.Answering);
+    const bytes = head < 0 ? refuse(c, <u32>-head) : answer(c);
+    const more = head < 0 || requestOf(c.work).hasBody;
+    consume(c, head < 0 ? c.work.used : head);
+    const sent = deliver(c, bytes);
+    if (c.entry != NO_ENTRY) release(c.entry);
+    c.entry = NO_ENTRY;
+    c.at = c.end = 0;
+    if (!sent) return;
+    if (!c.keepAlive) {
+      if (more) linger(c);
+      return;
     }
-    if (!answer(work)) {
-      if (requestOf(work).hasBody) linger(work);
-      return false;
-    }
-    const rest = work.used - <u32>head;
-    work.used = rest;
-    if (rest == 0) return true;
-    memory.copy(inputOf(work), inputOf(work) + head, rest);
+    if (!hasInput(c)) closeWork(c);
   }
+}
+
+/** Takes a request off the input; those that follow it move up. */
+function consume(c: Connection, head: u32): void {
+  const rest = c.work.used - head;
+  if (rest != 0) memory.copy(inputOf(c.work), inputOf(c.work) + head, rest);
+  c.work.used = rest;
+}
+
+/** Waits for the first byte of a request, and holds nothing meanwhile. Yields. */
+function awaitRequest(c: Connection): bool {
+  enter(c, Phase.Idle);
+  SysSocketSetOption(c.socket, SO_RCVTIMEO, idleTimeoutMs);
+  return SysSocketPeek(c.socket, peeked, 1, 0) > 0;
 }
 
 /**
- * Reads until a whole head is in the buffer. Yields. Returns its length, 0 when the client has gone
- * or said nothing, or a negative HTTP status.
+ * Reads until a whole head is in the input. Yields. Returns its length; 0 when the client has gone,
+ * or is not to be answered from here; or a negative HTTP status.
  */
-function readHead(work: Work): i32 {
+function readHead(c: Connection): i32 {
+  enter(c, Phase.Head);
   const deadline = nowNs() + <u64>headTimeoutMs * NS_PER_MS;
+  let late = false;
   while (true) {
+    if (!openWork(c)) return sayUnavailable(c);
+    const work = c.work;
     if (work.used != 0) {
       const head = parseRequest(inputOf(work), work.used, requestOf(work));
       if (head != 0) return head;
+      if (late) return -408;
+    } else if (late) {
+      return 0;
     }
-    const got = receive(work, work.used, deadline);
-    if (got == -Errno.EAGAIN) return work.used == 0 ? 0 : -408;
-    if (got <= 0) return 0;
-    work.used += got;
+    const at = inputOf(work) + work.used;
+    const got = SysSocketRecv(c.socket, at, HEAD_BYTES_MAX - work.used, MSG_DONTWAIT);
+    if (got > 0) {
+      work.used += got;
+    } else if (got != -Errno.EAGAIN) {
+      return 0;
+    } else {
+      if (!closeWork(c)) return sayUnavailable(c);
+      const more = receive(c, peeked, 1, deadline, true);
+      late = more == -Errno.EAGAIN;
+      if (more <= 0 && !late) return 0;
+    }
   }
 }
 
-/** Receives behind the first `used` bytes of the buffer; -EAGAIN after the deadline. Yields. */
-function receive(work: Work, used: u32, deadline: u64): i32 {
+/** Receives or peeks; -EAGAIN after the deadline. Yields. */
+function receive(c: Connection, at: usize, bytes: u32, deadline: u64, peek: bool): i32 {
   const now = nowNs();
   if (now >= deadline) return -Errno.EAGAIN;
-  SysSocketSetOption(work.socket, SO_RCVTIMEO, <u32>((deadline - now) / NS_PER_MS) + 1);
-  return SysSocketRecv(work.socket, inputOf(work) + used, HEAD_BYTES_MAX - used, 0);
+  SysSocketSetOption(c.socket, SO_RCVTIMEO, <u32>((deadline - now) / NS_PER_MS) + 1);
+  if (peek) return SysSocketPeek(c.socket, at, bytes, 0);
+  return SysSocketRecv(c.socket, at, bytes, 0);
+}
+
+/** Answers that there is no memory for an answer, out of memory that is there. Returns 0. */
+function sayUnavailable(c: Connection): i32 {
+  note(Event.NoMemory);
+  const bytes = <u32>(putUnavailable(unavailable) - unavailable);
+  SysSocketSend(c.socket, unavailable, bytes, MSG_DONTWAIT);
+  linger(c);
+  return 0;
 }
 
 /**
  * Reads on behind an answer that is the last one: closing over bytes of the client would reset it,
  * and it might lose the answer's end (RFC 9112, 9.6). Yields.
  */
-function linger(work: Work): void {
-  if (SysSocketShutdown(work.socket, SHUTDOWN_SEND) < 0) return;
+function linger(c: Connection): void {
+  dropInput(c);
+  enter(c, Phase.Ending);
+  if (SysSocketShutdown(c.socket, SHUTDOWN_SEND) < 0) return;
   const deadline = nowNs() + <u64>LINGER_MS * NS_PER_MS;
   let got: i32 = 1;
-  while (got > 0) got = receive(work, 0, deadline);
+  while (got > 0) got = receive(c, sink, SINK_BYTES, deadline, false);
 }

@@ -1,40 +1,48 @@
-// HTTP dates (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`, 29 bytes. Leaves.
-import { putNumber, putText, putTwo } from "./text";
+// HTTP dates (RFC 9110, 5.6.7): written as `Sun, 06 Nov 1994 08:49:37 GMT`, 29 bytes; read in the
+// two obsolete forms as well. Seconds since 1970, negative before it. Leaves.
+import { putText, putTwo } from "./text";
 
 export const DATE_BYTES: u32 = 29;
+/** What parseDate returns for what is no date. */
+export const NO_DATE: i64 = i64.MIN_VALUE;
 
-const DAY: u64 = 86400;
-const NAMES: StaticArray<string> = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+const DAY: i64 = 86400;
+/** The longest day name, and the two obsolete forms around it. */
+const RFC850_BYTES_LEAST: u32 = 30; // Monday, 06-Nov-94 08:49:37 GMT
+const ASCTIME_BYTES: u32 = 24; // Sun Nov  6 08:49:37 1994
+
+const DAYS: StaticArray<string> = [
+  "Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday",
+];
 const MONTHS: StaticArray<string> = [
   "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/** Days from 1970-01-01 to the first day of `month` (0 to 11) of `year`. */
-function daysTo(year: u32, month: u32): u32 {
-  // Years that begin in March put the leap day last.
-  const y = month < 2 ? year - 1 : year;
+/** Days from 1970-01-01 to the first day of `month` (0 to 11) of `year`, from year 0 on. */
+function daysTo(year: i32, month: i32): i32 {
+  // Years that begin in March put the leap day last; 400 of them later all is positive.
+  const y = (month < 2 ? year - 1 : year) + 400;
   const m = (month + 10) % 12;
-  return 365 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 - 719468;
+  return 365 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 - 719468 - 146097;
 }
 
-/**
- * Writes the date of `seconds` since 1970, before the year 10000; returns the address behind it.
- */
-export function putDate(at: usize, seconds: u64): usize {
-  const days = <u32>(seconds / DAY);
-  const rest = <u32>(seconds % DAY);
-  let year = 1970 + <u32>((<u64>days * 400) / 146097);
+/** Writes the date of `seconds`, in the years 0 to 9999; returns the address behind it. */
+export function putDate(at: usize, seconds: i64): usize {
+  const days = <i32>floorDivide(seconds, DAY);
+  const rest = <u32>(seconds - <i64>days * DAY);
+  let year = 1970 + <i32>((<i64>days * 400) / 146097);
   while (daysTo(year + 1, 0) <= days) year++;
   while (daysTo(year, 0) > days) year--;
-  let month: u32 = 11;
+  let month: i32 = 11;
   while (daysTo(year, month) > days) month--;
-  at = putText(at, unchecked(NAMES[days % 7]));
+  at = putShort(at, unchecked(DAYS[((days % 7) + 7) % 7]));
   at = putText(at, ", ");
-  at = putTwo(at, days - daysTo(year, month) + 1);
+  at = putTwo(at, <u32>(days - daysTo(year, month)) + 1);
   at = putText(at, " ");
   at = putText(at, unchecked(MONTHS[month]));
   at = putText(at, " ");
-  at = putNumber(at, year);
+  at = putTwo(at, <u32>year / 100);
+  at = putTwo(at, <u32>year % 100);
   at = putText(at, " ");
   at = putTwo(at, rest / 3600);
   at = putText(at, ":");
@@ -42,6 +50,17 @@ export function putDate(at: usize, seconds: u64): usize {
   at = putText(at, ":");
   at = putTwo(at, rest % 60);
   return putText(at, " GMT");
+}
+
+export function floorDivide(value: i64, by: i64): i64 {
+  return value >= 0 ? value / by : -((by - 1 - value) / by);
+}
+
+/** The first three letters of a day. */
+function putShort(at: usize, name: string): usize {
+  const from = changetype<usize>(name);
+  for (let i: usize = 0; i < 3; i++) store<u8>(at + i, load<u16>(from + (i << 1)));
+  return at + 3;
 }
 
 const BAD: u32 = 0xffff_ffff;
@@ -56,30 +75,81 @@ function number(at: usize, digits: u32): u32 {
   return value;
 }
 
-/**
- * Seconds since 1970 of a date in the form above, or -1. The two obsolete forms are not read: a
- * client that sends one is answered in full.
- */
-export function parseDate(at: usize, bytes: u32): i64 {
-  if (bytes != DATE_BYTES || load<u8>(at, 3) != 0x2c) return -1;
-  const day = number(at + 5, 2);
-  const year = number(at + 12, 4);
-  const hour = number(at + 17, 2);
-  const minute = number(at + 20, 2);
-  const second = number(at + 23, 2);
-  let month: u32 = 0;
-  while (month < 12 && !isMonth(at + 8, month)) month++;
-  if (day - 1 > 30 || month == 12 || year == BAD || year < 1970) return -1;
-  if (hour > 23 || minute > 59 || second > 60) return -1;
-  const days = daysTo(year, month) + day - 1;
-  return <i64>days * <i64>DAY + hour * 3600 + minute * 60 + second;
+/** A number of two digits, the first of which may be a space. */
+function padded(at: usize): u32 {
+  return load<u8>(at) == 0x20 ? number(at + 1, 1) : number(at, 2);
 }
 
-function isMonth(at: usize, month: u32): bool {
-  const name = changetype<usize>(unchecked(MONTHS[month]));
-  return (
-    load<u8>(at) == <u8>load<u16>(name) &&
-    load<u8>(at, 1) == <u8>load<u16>(name, 2) &&
-    load<u8>(at, 2) == <u8>load<u16>(name, 4)
-  );
+/** The date at `at` in any of the three forms, or NO_DATE. `now` places a year of two digits. */
+export function parseDate(at: usize, bytes: u32, now: i64): i64 {
+  const end = at + bytes;
+  if (bytes == ASCTIME_BYTES) {
+    if (!isDay(at, 3) || load<u8>(at, 3) != 0x20 || load<u8>(at, 7) != 0x20) return NO_DATE;
+    if (load<u8>(at, 10) != 0x20 || load<u8>(at, 19) != 0x20) return NO_DATE;
+    return join(number(at + 20, 4), monthAt(at + 4), padded(at + 8), at + 11);
+  }
+  if (bytes < DATE_BYTES || !isText(end - 4, " GMT")) return NO_DATE;
+  if (bytes == DATE_BYTES && load<u8>(at, 3) == 0x2c) {
+    if (!isDay(at, 3) || load<u8>(at, 4) != 0x20 || load<u8>(at, 7) != 0x20) return NO_DATE;
+    if (load<u8>(at, 11) != 0x20 || load<u8>(at, 16) != 0x20) return NO_DATE;
+    return join(number(at + 12, 4), monthAt(at + 8), number(at + 5, 2), at + 17);
+  }
+  if (bytes < RFC850_BYTES_LEAST) return NO_DATE;
+  const day = end - 24; // `, 06-Nov-94 08:49:37 GMT`
+  if (!isDay(at, <u32>(day - at)) || !isText(day, ", ")) return NO_DATE;
+  if (load<u8>(day, 4) != 0x2d || load<u8>(day, 8) != 0x2d || load<u8>(day, 11) != 0x20) {
+    return NO_DATE;
+  }
+  return joinCentury(number(day + 9, 2), monthAt(day + 5), number(day + 2, 2), day + 12, now);
+}
+
+/** 50 years ahead and more is the past (RFC 9110, 5.6.7). */
+function joinCentury(short: u32, month: i32, day: u32, time: usize, now: i64): i64 {
+  if (short == BAD) return NO_DATE;
+  const limit = now + 50 * 31_556_952; // mean Gregorian years
+  for (let century: u32 = 2900; century >= 1900; century -= 100) {
+    const seconds = join(century + short, month, day, time);
+    if (seconds != NO_DATE && seconds <= limit) return seconds;
+  }
+  return NO_DATE;
+}
+
+/** Of a date and the `hh:mm:ss` at `time`; NO_DATE unless all of it is in its range. */
+function join(year: u32, month: i32, day: u32, time: usize): i64 {
+  const hour = number(time, 2);
+  const minute = number(time + 3, 2);
+  const second = number(time + 6, 2);
+  if (load<u8>(time, 2) != 0x3a || load<u8>(time, 5) != 0x3a) return NO_DATE;
+  if (year == BAD || month < 0 || hour > 23 || minute > 59 || second > 60) return NO_DATE;
+  const y = <i32>year;
+  const first = daysTo(y, month);
+  const next = month == 11 ? daysTo(y + 1, 0) : daysTo(y, month + 1);
+  if (day - 1 >= <u32>(next - first)) return NO_DATE;
+  return (<i64>first + day - 1) * DAY + hour * 3600 + minute * 60 + second;
+}
+
+function monthAt(at: usize): i32 {
+  for (let month = 0; month < 12; month++) if (isText(at, unchecked(MONTHS[month]))) return month;
+  return -1;
+}
+
+/** Is [at, at + bytes) the name of a day, whole or its first three letters? */
+function isDay(at: usize, bytes: u32): bool {
+  for (let i = 0; i < 7; i++) {
+    const name = unchecked(DAYS[i]);
+    if ((bytes == 3 || bytes == <u32>name.length) && isPrefix(at, bytes, name)) return true;
+  }
+  return false;
+}
+
+function isText(at: usize, text: string): bool {
+  return isPrefix(at, text.length, text);
+}
+
+/** Are the bytes at `at` the first ones of `text`? Names are case-sensitive. */
+function isPrefix(at: usize, bytes: u32, text: string): bool {
+  for (let i: u32 = 0; i < bytes; i++) {
+    if (<u32>load<u8>(at + i) != <u32>load<u16>(changetype<usize>(text) + (i << 1))) return false;
+  }
+  return true;
 }

@@ -7,6 +7,8 @@ import { kernelMain } from "../../kernel/main";
 import { SOCK_STREAM } from "../../kernel/net/calls";
 import { failed, serveForever } from "../server";
 import { serveConnection, setTimeouts } from "./connection";
+import { paceInit } from "./pace";
+import { makeRoom } from "./room";
 
 export { interrupt, run } from "../../kernel/main";
 
@@ -26,6 +28,9 @@ function main(): i32 {
     ? SysMount(ROOT_DEFAULT, 4, SLASH, 1)
     : SysMount(tag, parameterBytes(tag), SLASH, 1);
   if (mounted < 0) return failed(NAME, "mount", mounted);
+  const pacing = paceInit();
+  if (pacing < 0) return failed(NAME, "thread", pacing);
   const port = parameterNumber("port", 80);
-  return failed(NAME, "listen", serveForever(NAME, SOCK_STREAM, port, BACKLOG, serveConnection));
+  const ended = serveForever(NAME, SOCK_STREAM, port, BACKLOG, serveConnection, makeRoom);
+  return failed(NAME, "listen", ended);
 }

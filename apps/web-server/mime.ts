@@ -1,50 +1,44 @@
-// Content types by extension. A leaf.
-import { isText } from "./text";
+// Content types by extension, out of the table that tools/mime.mjs makes. Leaves.
+import { GROUPS, NAME_BYTES_MAX, NAMES, TYPE_OF, TYPES } from "mime-table";
+import { lower, putBytes, putText } from "./text";
 
-/** The content type of a path. */
-export function contentType(path: usize, bytes: u32): string {
-  let at = bytes;
-  while (at > 0 && load<u8>(path + at - 1) != 0x2e && load<u8>(path + at - 1) != 0x2f) at--;
-  if (at == 0 || load<u8>(path + at - 1) == 0x2f) return "application/octet-stream";
-  const e = path + at;
-  const n = bytes - at;
-  switch (n) {
-    case 2:
-      if (isText(e, n, "js")) return "text/javascript; charset=utf-8";
-      if (isText(e, n, "md")) return "text/markdown; charset=utf-8";
-      if (isText(e, n, "gz")) return "application/gzip";
-      break;
-    case 3:
-      if (isText(e, n, "htm")) return "text/html; charset=utf-8";
-      if (isText(e, n, "css")) return "text/css; charset=utf-8";
-      if (isText(e, n, "mjs")) return "text/javascript; charset=utf-8";
-      if (isText(e, n, "txt")) return "text/plain; charset=utf-8";
-      if (isText(e, n, "png")) return "image/png";
-      if (isText(e, n, "jpg")) return "image/jpeg";
-      if (isText(e, n, "gif")) return "image/gif";
-      if (isText(e, n, "svg")) return "image/svg+xml";
-      if (isText(e, n, "ico")) return "image/x-icon";
-      if (isText(e, n, "xml")) return "application/xml";
-      if (isText(e, n, "pdf")) return "application/pdf";
-      if (isText(e, n, "zip")) return "application/zip";
-      if (isText(e, n, "mp4")) return "video/mp4";
-      if (isText(e, n, "mp3")) return "audio/mpeg";
-      if (isText(e, n, "ttf")) return "font/ttf";
-      if (isText(e, n, "csv")) return "text/csv; charset=utf-8";
-      break;
-    case 4:
-      if (isText(e, n, "html")) return "text/html; charset=utf-8";
-      if (isText(e, n, "json")) return "application/json";
-      if (isText(e, n, "jpeg")) return "image/jpeg";
-      if (isText(e, n, "webp")) return "image/webp";
-      if (isText(e, n, "avif")) return "image/avif";
-      if (isText(e, n, "wasm")) return "application/wasm";
-      if (isText(e, n, "woff")) return "font/woff";
-      if (isText(e, n, "webm")) return "video/webm";
-      break;
-    case 5:
-      if (isText(e, n, "woff2")) return "font/woff2";
-      break;
+/** The type of names that say nothing; see TypeId. */
+const NO_TYPE: u32 = 0xffff_ffff;
+
+/** Which type a name has: equal numbers are equal types. */
+export type TypeId = u32;
+
+const name: usize = memory.data(NAME_BYTES_MAX);
+
+/** The type of a path, by what follows the last dot of its last component, in either case. */
+export function typeOf(path: usize, bytes: u32): TypeId {
+  let at = path + bytes;
+  while (at > path && load<u8>(at - 1) != 0x2e && load<u8>(at - 1) != 0x2f) at--;
+  const length = <u32>(path + bytes - at);
+  if (at == path || load<u8>(at - 1) == 0x2f || length > NAME_BYTES_MAX) return NO_TYPE;
+  for (let i: u32 = 0; i < length; i++) store<u8>(name + i, lower(load<u8>(at + i)));
+  return find(length);
+}
+
+/** Of the extension in `name`, among those of its length. */
+function find(length: u32): TypeId {
+  const group = GROUPS + (length << 2);
+  const before: u32 = load<u16>(group);
+  const start = NAMES + load<u16>(group, 2);
+  let low: u32 = 0;
+  let high: u32 = <u32>load<u16>(group, 4) - before;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const order = memory.compare(start + middle * length, name, length);
+    if (order == 0) return load<u16>(TYPE_OF + ((before + middle) << 1));
+    if (order < 0) low = middle + 1;
+    else high = middle;
   }
-  return "application/octet-stream";
+  return NO_TYPE;
+}
+
+/** Writes the media type; returns the address behind it. */
+export function putType(at: usize, type: TypeId): usize {
+  if (type == NO_TYPE) return putText(at, "application/octet-stream");
+  return putBytes(at, TYPES + type + 1, load<u8>(TYPES + type));
 }

@@ -30,9 +30,11 @@ export class Request {
   ifRangeBytes: u32;
 }
 
-/** A request line that has not ended by here is answered 414, a head 431. */
-export const REQUEST_LINE_BYTES_MAX: u32 = 4096;
-export const HEAD_BYTES_MAX: u32 = 8192;
+/** A longer request line is answered 414 (RFC 9112, 3: at least 8000 octets), a longer head 431. */
+export const REQUEST_LINE_BYTES_MAX: u32 = 8192;
+export const HEAD_BYTES_MAX: u32 = 16384;
+/** No method is longer; 501 needs no line to end (RFC 9112, 3). */
+const METHOD_BYTES_MAX: u32 = 32;
 
 const CR: u32 = 13;
 const LF: u32 = 10;
@@ -41,17 +43,21 @@ const COLON: u32 = 58;
 const COMMA: u32 = 44;
 
 /**
- * Parses a head out of `bytes` bytes at `at`. Returns its length; 0 when it has not all arrived; or
- * the negative status of the answer: -400, -414, -431 or -505.
+ * Parses a head out of `bytes` bytes at `at`. Returns its length; 0 when it has not all arrived and
+ * may still be one; or the negative status of the answer: -400, -414, -431, -501 or -505.
  */
 export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
   memory.fill(changetype<usize>(request), 0, offsetof<Request>());
   const end = at + bytes;
   let p = at;
-  // RFC 9112, 2.2: empty lines before the request line are ignored.
-  while (p < end && (load<u8>(p) == CR || load<u8>(p) == LF)) p++;
+  // RFC 9112, 2.2: an empty line before the request line is ignored.
+  if (p + 1 < end && load<u8>(p) == CR && load<u8>(p, 1) == LF) p += 2;
+  else if (p < end && load<u8>(p) == LF) p++;
   const lineEnd = findLineFeed(p, end);
-  if (lineEnd == 0) return bytes >= REQUEST_LINE_BYTES_MAX ? -414 : 0;
+  if (lineEnd == 0) {
+    const refused = refuseBegin(p, end);
+    return refused < 0 || end - p <= REQUEST_LINE_BYTES_MAX ? refused : -414;
+  }
   if (lineEnd - p > REQUEST_LINE_BYTES_MAX) return -414;
   const line = parseLine(p, contentEnd(p, lineEnd), request);
   if (line < 0) return line;
@@ -69,6 +75,27 @@ export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
   if (request.hosts > 1 || (request.hosts == 0 && request.minor != 0)) return -400;
   if (request.close) request.keepAlive = false;
   return <i32>(findLineFeed(p, end) + 1 - at);
+}
+
+/**
+ * Can a request line begin with [p, end), which holds no line feed? Who speaks TLS or SOCKS to this
+ * port sends none and waits for an answer: it gets one at the first byte that cannot be.
+ */
+function refuseBegin(p: usize, end: usize): i32 {
+  const start = p;
+  if (end - p == 1 && load<u8>(p) == CR) return 0; // of an empty line
+  while (p < end && isToken(load<u8>(p))) p++;
+  if (p - start > METHOD_BYTES_MAX) return -501;
+  if (p == end) return 0;
+  if (p == start || load<u8>(p) != SPACE) return -400;
+  p++;
+  // A target, a space, a version, and perhaps the CR of the line feed to come.
+  while (p < end && (load<u8>(p) == SPACE || load<u8>(p) == CR || isVisible(load<u8>(p)))) p++;
+  return p == end ? 0 : -400;
+}
+
+function isVisible(c: u32): bool {
+  return c - 0x21 < 0x5e;
 }
 
 function findLineFeed(from: usize, end: usize): usize {
@@ -99,7 +126,7 @@ function parseLine(start: usize, end: usize, request: Request): i32 {
   if (p == start || p == end || load<u8>(p) != SPACE) return -400;
   request.method = parseMethod(start, <u32>(p - start));
   const target = ++p;
-  while (p < end && <u32>load<u8>(p) - 0x21 < 0x5e) p++; // visible ASCII
+  while (p < end && isVisible(load<u8>(p))) p++;
   if (p == target || p == end || load<u8>(p) != SPACE) return -400;
   request.target = target;
   request.targetBytes = <u32>(p - target);

@@ -1,15 +1,19 @@
 // Response heads. Leaves, but for the clock nothing is looked at that is not an argument.
 import { realtimeNs, NS_PER_S } from "../../kernel/clock";
-import { FileStat } from "../../kernel/fs/stat";
-import { DATE_BYTES, putDate } from "./date";
-import { contentType } from "./mime";
+import { DATE_BYTES, floorDivide, putDate } from "./date";
 import { putBytes, putHex, putNumber, putText } from "./text";
+import { Version } from "./version";
 
-/** Every head fits into so many bytes, a Location of the longest request line included. */
-export const RESPONSE_HEAD_BYTES_MAX: u32 = 5120;
+/** Every head fits into so many bytes, but for what a Location takes in it. */
+export const RESPONSE_HEAD_BYTES_MAX: u32 = 1024;
 
 const date: usize = memory.data(32);
-let dateSecond: u64 = u64.MAX_VALUE;
+let dateSecond: i64 = i64.MIN_VALUE;
+
+/** The moment of a response in seconds since 1970. */
+export function nowSecond(): i64 {
+  return <i64>(realtimeNs() / NS_PER_S);
+}
 
 /** The start of every head: status line, Server, Date. */
 export function putStart(at: usize, status: u32): usize {
@@ -18,7 +22,7 @@ export function putStart(at: usize, status: u32): usize {
   at = putText(at, " ");
   at = putText(at, reason(status));
   at = putText(at, "\r\nServer: torito\r\nDate: ");
-  const second = realtimeNs() / NS_PER_S;
+  const second = nowSecond();
   if (second != dateSecond) {
     putDate(date, second);
     dateSecond = second;
@@ -56,36 +60,49 @@ export function reason(status: u32): string {
 }
 
 /**
- * `"ctime-size"` in hexadecimal, quotes included: a strong validator, as exact as the file system.
- * Not mtime, which tools set as they like: a build that dates all files alike would never change.
+ * `ctime-size` in hexadecimal and in quotes: as exact as the file system (RFC 9110, 8.8.3). Not
+ * mtime, which tools set as they like: a build that dates all files alike would never change.
  */
-export function putEtag(at: usize, stat: FileStat): usize {
+export function putOpaqueTag(at: usize, version: Version): usize {
+  const stat = version.stat;
   at = putText(at, '"');
   at = putHex(at, <u64>stat.ctimeNs);
   at = putText(at, "-");
   at = putHex(at, stat.size);
+  if (version.weak) {
+    at = putText(at, "-");
+    at = putHex(at, version.readNs);
+  }
   return putText(at, '"');
 }
 
-/** What a file's responses have in common, Content-Length apart. */
-export function putFileHeaders(at: usize, path: usize, pathBytes: u32, stat: FileStat): usize {
-  at = putText(at, "Content-Type: ");
-  at = putText(at, contentType(path, pathBytes));
-  at = putText(at, "\r\nAccept-Ranges: bytes\r\n");
-  return putValidators(at, stat);
-}
-
-export function putValidators(at: usize, stat: FileStat): usize {
+/** ETag and Last-Modified. */
+export function putValidators(at: usize, version: Version): usize {
   at = putText(at, "Last-Modified: ");
-  at = putDate(at, modifiedSecond(stat));
-  at = putText(at, "\r\nETag: ");
-  at = putEtag(at, stat);
+  at = putDate(at, modifiedSecond(version));
+  at = putText(at, version.weak ? "\r\nETag: W/" : "\r\nETag: ");
+  at = putOpaqueTag(at, version);
   return putText(at, "\r\n");
 }
 
-/** HTTP has no dates before 1970 here. */
-export function modifiedSecond(stat: FileStat): u64 {
-  return stat.mtimeNs < 0 ? 0 : <u64>stat.mtimeNs / NS_PER_S;
+/** Would its Last-Modified lie in the future? Then it is another one in each second. */
+export function isDatedAhead(version: Version): bool {
+  return floorDivide(version.stat.mtimeNs, <i64>NS_PER_S) > nowSecond();
+}
+
+/** Never later than the response itself: such a clock was wrong (RFC 9110, 8.8.2.1). */
+export function modifiedSecond(version: Version): i64 {
+  return min(floorDivide(version.stat.mtimeNs, <i64>NS_PER_S), nowSecond());
+}
+
+export function putRange(at: usize, first: u64, length: u64, size: u64): usize {
+  at = putText(at, "Content-Range: bytes ");
+  at = putNumber(at, first);
+  at = putText(at, "-");
+  at = putNumber(at, first + length - 1);
+  at = putText(at, "/");
+  at = putNumber(at, size);
+  return putText(at, "\r\n");
 }
 
 export function putLength(at: usize, length: u64): usize {

@@ -1,22 +1,45 @@
-// The buffers that serving a request needs, in one block: head, response, path.
-import { IoVec } from "../../kernel/iovec";
-import { HEAD_BYTES_MAX, Request } from "./request";
+// The buffers that answering a request needs, in one block: head, response, path. A connection has
+// them while it works on a request, and never while it waits for its client.
+import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { HEAD_BYTES_MAX, Request, REQUEST_LINE_BYTES_MAX } from "./request";
 import { RESPONSE_HEAD_BYTES_MAX } from "./response";
 
-/** Lent to a connection from the first byte of a request to the end of the last answer due. */
 @unmanaged
 export class Work {
-  socket: i32;
   used: u32; // bytes of requests in the buffer
 }
-const REQUEST: usize = offsetof<Work>();
+const REQUEST: usize = (offsetof<Work>() + 7) & ~7;
 const INPUT: usize = REQUEST + offsetof<Request>();
 const OUTPUT: usize = INPUT + HEAD_BYTES_MAX;
-/** Room for a decoded path and the name of an index file. */
+/**
+ * A decoded path and the name of an index file, behind where a head begins that is not a redirect.
+ */
 const PATH: usize = OUTPUT + RESPONSE_HEAD_BYTES_MAX;
-const PATH_BYTES_MAX: u32 = 4096 + 16;
-const VECTOR: usize = (PATH + PATH_BYTES_MAX + 7) & ~7;
-export const WORK_BYTES: usize = VECTOR + 2 * offsetof<IoVec>();
+const PATH_BYTES_MAX: u32 = REQUEST_LINE_BYTES_MAX + 16;
+const WORK_BYTES: usize = PATH + PATH_BYTES_MAX;
+/** What a response may have in the output: its path is not needed any more by then. */
+export const OUTPUT_BYTES: u32 = RESPONSE_HEAD_BYTES_MAX + PATH_BYTES_MAX;
+
+export const NO_WORK: Work = changetype<Work>(0);
+
+/** All of them take at most this fraction of the heap. */
+const HEAP_SHIFT: u64 = 3;
+let workBytes: u64 = 0;
+
+/** Buffers for one request, which giveWork takes back; NO_WORK: there is no memory. */
+export function takeWork(): Work {
+  if (workBytes + WORK_BYTES > heapBytes() >> HEAP_SHIFT) return NO_WORK;
+  const work = changetype<Work>(ToroGetMem(WORK_BYTES));
+  if (work == NO_WORK) return NO_WORK;
+  workBytes += WORK_BYTES;
+  work.used = 0;
+  return work;
+}
+
+export function giveWork(work: Work): void {
+  workBytes -= WORK_BYTES;
+  ToroFreeMem(changetype<usize>(work));
+}
 
 export function requestOf(work: Work): Request {
   return changetype<Request>(changetype<usize>(work) + REQUEST);
@@ -32,9 +55,4 @@ export function outputOf(work: Work): usize {
 
 export function pathOf(work: Work): usize {
   return changetype<usize>(work) + PATH;
-}
-
-/** Two buffers for a gather send. */
-export function vectorOf(work: Work): usize {
-  return changetype<usize>(work) + VECTOR;
 }

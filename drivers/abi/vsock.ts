@@ -65,6 +65,12 @@ export const VIRTIO_VSOCK_SEQ_EOR = 2;
 /** Largest payload of one packet, as in the implementations that exist. */
 export const VSOCK_PACKET_BYTES_MAX = 65536;
 
+/**
+ * What CREDIT_UPDATE without news says of its own accord: that the peer has taken so many bytes of
+ * those that were consumed before. To other devices and drivers it says nothing.
+ */
+export const VSOCK_PROGRESS_BYTES = 512;
+
 /** 5.10.6.7 struct virtio_vsock_event. */
 export const VSOCK_EVENT_BYTES: u32 = 4;
 export const VIRTIO_VSOCK_EVENT_TRANSPORT_RESET = 0;

@@ -15,8 +15,20 @@ import { VirtQueue } from "../virtqueue";
 
 /** Requests in flight; further callers wait. */
 export const REQUESTS_MAX: u32 = 64;
-/** A device that is silent for so long is given up. */
-export const TIMEOUT_NS: u64 = 5 * NS_PER_S;
+/**
+ * After so much silence the device is looked at. That it is silent says nothing: its disk may be
+ * slow, and the guest's buffers are its own until it has answered.
+ */
+export const SILENCE_NS: u64 = 5 * NS_PER_S;
+/**
+ * Looks, 5 minutes of them, behind which no disk is waited for any more: the device is reset, which
+ * gives the buffers back, and comes again. They are counted, and not the time between them, so that
+ * a host that was asleep in between is no longer away than one look.
+ */
+export const LOOKS_MAX: u32 = 60;
+
+/** The number of a node of a session that has ended: nothing is asked about it any more. */
+export const NODEID_VOID: u64 = u64.MAX_VALUE;
 
 export const enum RequestState {
   Free, // in the pool, or held by a caller before it asks
@@ -62,6 +74,10 @@ export class Forgotten {
 export class FsDriver {
   unique: u64;
   progressNs: u64; // when the device last did anything
+  toldNs: u64; // when its silence was last told
+  restartNs: u64; // a device that was given up is not brought up again before
+  restarting: bool;
+  live: bool; // between DRIVER_OK and its end
   device: VirtioDevice;
   hiprio: VirtQueue;
   queues: usize; // request queues, one behind the other

@@ -27,8 +27,9 @@ export function sendForgotten(driver: FsDriver): void {
 
 /** Waits while too many nodes wait to be forgotten. Yields. */
 export function waitForForgotten(driver: FsDriver): void {
+  let looks: u32 = 0;
   while (driver.forgotten > FORGOTTEN_MAX && !driver.device.failed) {
     sendForgotten(driver);
-    if (driver.forgotten > FORGOTTEN_MAX) waitForProgress(driver);
+    if (driver.forgotten > FORGOTTEN_MAX) looks = waitForProgress(driver, looks);
   }
 }

@@ -2,26 +2,21 @@
 // returns as a rule, so the used rings are looked at before a thread sleeps.
 import { Errno } from "../abi/errno";
 import { FuseInHeader, FuseOpcode, FuseOutHeader } from "../abi/fuse";
-import { nowNs, NS_PER_S } from "../../kernel/clock";
+import { nowNs } from "../../kernel/clock";
 import { wait } from "../../kernel/scheduler";
 import {
   bufferOf,
   FsRequest,
+  NODEID_VOID,
   putHeader,
   replyHeaderOf,
   requestHeaderOf,
   RequestState,
-  TIMEOUT_NS,
+  SILENCE_NS,
   waiterOf,
 } from "./driver";
 import { HEADERS, lend, queueFor, segmentAt } from "./queues";
-import { drain, giveUp } from "./replies";
-
-/**
- * So long may a request take that waits for a disk, whose caches may be large: no silence tells a
- * dead server from a busy one, but any other request does, within TIMEOUT_NS.
- */
-const SLOW_TIMEOUT_NS: u64 = 300 * NS_PER_S;
+import { drain, lookAt } from "./replies";
 
 /**
  * Sends a request with `argumentBytes` of arguments at argumentsOf(). The reply has exactly
@@ -88,8 +83,8 @@ function submit(
 ): void {
   const driver = request.driver;
   request.state = RequestState.Done;
-  request.result = -Errno.EIO;
-  if (driver.device.failed) return;
+  request.result = nodeid == NODEID_VOID ? -Errno.ESTALE : -Errno.EIO;
+  if (driver.device.failed || nodeid == NODEID_VOID) return;
   let bytes: u32 = 0;
   for (let i: u32 = 0; i < segments; i++) bytes += segmentAt(vector, i).length;
   const header = requestHeaderOf(request);
@@ -119,10 +114,10 @@ export function isInFlight(request: FsRequest): bool {
 
 function waitForReply(request: FsRequest): void {
   const driver = request.driver;
-  const until = nowNs() + (request.slow ? SLOW_TIMEOUT_NS : TIMEOUT_NS);
-  while (request.state == RequestState.InFlight) {
-    if (wait(waiterOf(request), until) == 0) continue;
+  for (let looks: u32 = 1; request.state == RequestState.InFlight; looks++) {
+    if (wait(waiterOf(request), nowNs() + SILENCE_NS) == 0) continue;
     drain(driver);
-    if (request.state == RequestState.InFlight) giveUp(driver);
+    if (request.state != RequestState.InFlight) return;
+    lookAt(driver, request.slow, looks);
   }
 }

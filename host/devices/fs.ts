@@ -45,6 +45,7 @@ export interface FsOptions {
 export class FsDevice implements VirtioDevice {
   readonly id = VIRTIO_ID_FS;
   readonly name: string;
+  readonly identity: string;
   readonly features = 0n;
   readonly queueSizesMax: readonly number[];
   readonly queueNames: readonly string[];
@@ -53,7 +54,9 @@ export class FsDevice implements VirtioDevice {
   readonly sharedMemory: readonly number[];
   readonly #share: Share;
   readonly #server: FuseServer;
-  readonly #request = new FuseRequest(() => this.#answered());
+  /** For the next one. */
+  #request: FuseRequest;
+  readonly #spare: FuseRequest[] = [];
   #host: DeviceHost | null = null;
   #queues: readonly (VirtQueue | null)[] = [];
   #trace: DeviceTrace | null = null;
@@ -62,14 +65,16 @@ export class FsDevice implements VirtioDevice {
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
     this.name = `fs ${options.tag}`;
+    this.identity = `tag ${options.tag}`;
     const { tag, requestQueues = REQUEST_QUEUES, windowBytes = 0 } = options;
     this.config = configOf(tag, requestQueues);
     const requests = Array.from({ length: requestQueues }, (_, i) => `request ${i}`);
     this.queueNames = ["hiprio", ...requests];
     this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
     this.sharedMemory = windowBytes === 0 ? [] : [windowBytes];
-    this.#share = openShare(options, this.#now);
+    this.#share = openShare(options, this.#now, this.#told);
     this.#server = new FuseServer(this.#share);
+    this.#request = this.#newRequest();
     this.stats = this.#share.stats;
   }
 
@@ -96,9 +101,18 @@ export class FsDevice implements VirtioDevice {
     }
     const sinceNs = this.#now();
     this.#kicked = true;
-    for (const chain of source) this.#serve(chain);
+    this.#take(source);
     this.#kicked = false;
-    this.#share.background.served(sinceNs);
+    if (this.#share.background.served(sinceNs)) this.#host?.late?.();
+  }
+
+  /** As many as there is room for; the rest follow when others have been answered. */
+  #take(source: VirtQueue): void {
+    while (!this.#share.background.full) {
+      const chain = source.pop();
+      if (chain === null) return;
+      this.#serve(chain);
+    }
   }
 
   halted(): void {}
@@ -116,6 +130,11 @@ export class FsDevice implements VirtioDevice {
 
   readonly #now = (): number => this.#host?.now() ?? 0;
 
+  readonly #told = (slow: boolean): void => {
+    const toPool = "the host is slow: file calls go to the thread pool";
+    this.#host?.log(slow ? toPool : "the host is quick again");
+  };
+
   #serve(chain: Chain): void {
     const sinceNs = this.#trace?.now() ?? 0;
     const request = this.#request;
@@ -125,12 +144,25 @@ export class FsDevice implements VirtioDevice {
     if (result === 0 && !forgets) result = this.#server.serve(request);
     if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
     if (forgets) request.finishEmpty();
+    else if (request.parked) this.#request = this.#spare.pop() ?? this.#newRequest();
     else if (!request.detached) request.finish(result);
+  }
+
+  #newRequest(): FuseRequest {
+    return new FuseRequest(
+      () => this.#answered(),
+      (request) => this.#spare.push(request),
+    );
   }
 
   /** A request was answered by an event of the host, or in the kick, whose caller signals. */
   #answered(): void {
     if (this.#kicked) return;
+    this.#kicked = true;
+    for (const queue of this.#queues.slice(FS_QUEUE_HIPRIO + 1)) {
+      if (queue !== null) this.#take(queue);
+    }
+    this.#kicked = false;
     for (const queue of this.#queues) queue?.signal();
     this.#host?.turn();
   }
@@ -174,7 +206,7 @@ function configOf(tag: string, requestQueues: number): Uint8Array {
   return config;
 }
 
-function openShare(options: FsOptions, now: () => number): Share {
+function openShare(options: FsOptions, now: () => number, told: (slow: boolean) => void): Share {
   const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
   // Sockets need descriptors too.
   const { descriptorsMax = files.descriptorsMax() / 2 } = options;
@@ -184,11 +216,12 @@ function openShare(options: FsOptions, now: () => number): Share {
     idleFilesMax: Math.min(64, Math.floor(descriptorsMax / 8)),
     missingMs: 0,
     slowMs: 4,
+    stallMs: 10,
     ...limits,
   };
   const changes = readOnly ? null : changesOf(files);
   try {
-    return new Share(files, changes, directory, attrTimeoutMs, bounded, now);
+    return new Share(files, changes, directory, attrTimeoutMs, bounded, now, told);
   } catch (error) {
     throw new Error(`fs: cannot share ${directory}: ${(error as Error).message}`);
   }

@@ -21,6 +21,7 @@ import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { Budget } from "./vsock/budget.ts";
 import { Connection } from "./vsock/connection.ts";
 import { Ledger } from "./vsock/copy.ts";
+import { Drain } from "./vsock/drain.ts";
 import { Events } from "./vsock/events.ts";
 import { Flushing } from "./vsock/flushing.ts";
 import { FromGuest } from "./vsock/from-guest.ts";
@@ -33,6 +34,7 @@ import type { GuestPacket } from "./vsock/packet.ts";
 import { Probes } from "./vsock/probes.ts";
 import { type Route, Routes } from "./vsock/routes.ts";
 import { FEATURES, SocketTypes } from "./vsock/socket-types.ts";
+import { Stalls } from "./vsock/stalls.ts";
 import { State } from "./vsock/state.ts";
 import { type ConnectionStats, countFrom, type VsockStats } from "./vsock/stats.ts";
 import type { SwitchMember, VsockSwitch } from "./vsock/switch.ts";
@@ -57,22 +59,21 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   readonly #switch: VsockSwitch | null;
   readonly #routes: Routes;
   readonly #types: SocketTypes;
-  readonly #budget: Budget;
+  readonly budget: Budget;
   readonly #table: Table;
-  readonly #deadlines: Deadlines;
+  readonly deadlines: Deadlines;
+  readonly stalls: Stalls;
   readonly #fromGuest: FromGuest;
   readonly toGuest: ToGuest;
   readonly #events: Events;
-  readonly #flushing = new Flushing();
+  readonly flushing = new Flushing();
   readonly #listeners: Listeners;
   readonly #handshakes = new Handshakes(this);
   readonly #probes: Probes;
   #cid: number;
   #host: DeviceHost | null = null;
   #marked = false;
-  #draining = false;
-  #disposed = false;
-  #drained: (() => void)[] = [];
+  readonly #drain = new Drain();
 
   /** Throws on a CID that is reserved (V10) or taken, and on mapped ports that cannot be. */
   constructor(options: VsockOptions = {}) {
@@ -84,10 +85,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#switch = network;
     this.#types = new SocketTypes(options.seqpacket);
     this.#routes = new Routes(sockets, connect, network);
-    this.#budget = new Budget({ ...LIMITS, ...limits });
+    this.budget = new Budget({ ...LIMITS, ...limits });
     this.#listeners = new Listeners(sockets, this);
     this.#table = new Table(connect.keys());
-    this.#deadlines = new Deadlines(this.#table, () => this.settle());
+    this.deadlines = new Deadlines(this.#table, () => this.settle());
+    this.stalls = new Stalls(sockets, this);
     this.#fromGuest = new FromGuest(this.stats, capture, this.#receive);
     this.toGuest = new ToGuest(this.stats, capture);
     this.#events = new Events(this.stats);
@@ -116,10 +118,12 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /**
    * Resolves once the guest accepts a connection to `guestPort`; asks again until then. The
-   * application sees a client that connects and closes. Rejects when the machine goes away.
+   * application sees a client that connects and closes. Rejects when the machine goes away, or has;
+   * and when the device is in none yet.
    */
-  probe(guestPort: number): Promise<void> {
-    return this.#probes.add(guestPort);
+  async probe(guestPort: number): Promise<void> {
+    if (this.#host === null) throw new Error("vsock: the device is in no machine");
+    await this.#probes.add(guestPort);
   }
 
   /** Receive buffers that the guest has posted and nothing is in yet. */
@@ -137,12 +141,11 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
    * done, and resolves when the last connection is. Bytes on their way to clients still arrive.
    */
   drain(): Promise<void> {
-    this.#draining = true;
+    const drained = this.#drain.begin();
     this.#listeners.close();
     this.#handshakes.close();
     for (const connection of this.#table.all) connection.drain();
-    const drained = new Promise<void>((resolve) => this.#drained.push(resolve));
-    this.#checkDrained();
+    this.#drain.check(this.#table.all.size);
     this.settle();
     return drained;
   }
@@ -164,9 +167,15 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   // ---- virtio device
 
+  /** One host knows a CID once (5.10.4). */
+  get identity(): string {
+    return `CID ${this.#cid}`;
+  }
+
   attach(host: DeviceHost): void {
+    if (this.#host !== null) throw new Error("vsock: the device is in a machine already");
     this.#host = host;
-    this.#deadlines.attach(host);
+    this.deadlines.attach(host);
     if (host.trace === undefined) return;
     const tap = new PacketTrace(host.trace, this.toGuest.tap);
     this.toGuest.tap = this.#fromGuest.tap = tap;
@@ -175,7 +184,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
     this.#types.negotiated(features);
     for (const connection of this.#table.all) {
-      if (!this.#types.has(connection.type)) connection.cut();
+      if (!this.#types.has(connection.route.type)) connection.cut();
     }
     this.#events.queue = queues[VSOCK_QUEUE_EVENT] ?? null;
     this.toGuest.begin(queues[VSOCK_QUEUE_RX] ?? null);
@@ -194,7 +203,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#events.deliver();
     let more: boolean;
     do {
-      more = this.#fromGuest.take(this.#flushing, this.toGuest);
+      more = this.#fromGuest.take(this.flushing, this.toGuest);
       if (more) this.#marked = true;
       this.pump();
       // Without rx buffers for the resets that are due, packets of the guest have to wait (V5).
@@ -210,14 +219,15 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     queue === VSOCK_QUEUE_EVENT ? this.#events.end() : this.#leaveGuest(); // M14
 
   dispose(): void {
-    this.#disposed = true;
+    this.#drain.end();
     this.#switch?.leave(this.#cid);
-    this.#listeners.close();
+    this.#listeners.dispose();
     this.#handshakes.close();
-    this.#deadlines.stop();
+    this.deadlines.stop();
+    this.stalls.stop();
     this.#probes.dispose();
     this.#leaveGuest();
-    this.#checkDrained();
+    this.#drain.check(this.#table.all.size);
   }
 
   // ---- for connections
@@ -226,23 +236,15 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.toGuest.ready(connection);
   }
 
-  flushLater(connection: Connection): void {
-    this.#flushing.add(connection);
-  }
-
-  deadline(connection: Connection, ms: number): void {
-    this.#deadlines.set(connection, ms);
-  }
-
   freePorts(connection: Connection): void {
     this.#table.freePorts(connection);
   }
 
   gone(connection: Connection): void {
     this.#table.all.delete(connection);
-    this.#budget.give(connection.bufAlloc);
+    this.budget.give(connection.sender.charged);
     this.stats.connections--;
-    this.#checkDrained();
+    this.#drain.check(this.#table.all.size);
   }
 
   pump(): void {
@@ -254,7 +256,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.toGuest.signal();
     this.#events.queue?.signal();
     this.#fromGuest.queue?.signal();
-    if (!this.#disposed) this.#host?.turn(atOnce);
+    if (!this.#drain.ended) this.#host?.turn(atOnce);
   }
 
   // ---- for listeners and the switch
@@ -267,7 +269,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   requested(socket: StreamSocket, guestPort: number, rest: Uint8Array): void {
     const connection = this.#admit(socket, guestPort);
     if (connection !== null) {
-      connection.greeting = okLine(connection.hostPort);
+      connection.greeting = okLine(connection.route.hostPort);
       if (rest.length > 0) connection.data(rest);
     }
     this.settle();
@@ -302,7 +304,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     for (const connection of this.#table.all) connection.cut();
     this.toGuest.end();
     this.#events.end();
-    this.#flushing.clear();
+    this.flushing.clear();
     this.#fromGuest.queue = null;
   }
 
@@ -320,8 +322,8 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /** Asks the guest for a connection; null: it cannot be. A probe has no socket. */
   #request(route: Route, opened: Opened | null, socket?: StreamSocket): Connection | null {
-    const possible = !this.#draining && this.#types.has(route.type);
-    const window = possible ? this.#budget.take() : 0;
+    const possible = !this.#drain.begun && this.#types.has(route.type);
+    const window = possible ? this.budget.take(route.type) : 0;
     if (socket !== undefined && window === 0) this.stats.refused++;
     if (window === 0) return null;
     if (socket !== undefined) this.stats.accepted++;
@@ -354,7 +356,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.stats.packetsFromGuest++;
     const found = this.#table.find(packet.dstCid, packet.dstPort, packet.srcPort);
     // V9, V33: another type is another socket, even with these ports.
-    const connection = found?.type === packet.type ? found : undefined;
+    const connection = found?.route.type === packet.type ? found : undefined;
     if (!packet.fits(chain)) {
       this.stats.rejected++;
       if (connection !== undefined) connection.abort();
@@ -375,12 +377,12 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   #connect(packet: GuestPacket): boolean {
     const { dstCid: peerCid, dstPort: hostPort, srcPort: guestPort, type } = packet;
     const isMapped = peerCid !== VMADDR_CID_HOST || type === this.#types.ofPort(hostPort);
-    if (this.#draining || !isMapped || !this.#types.has(type)) return false;
-    const window = this.#budget.take();
+    if (this.#drain.begun || !isMapped || !this.#types.has(type)) return false;
+    const window = this.budget.take(type);
     if (window === 0) return false;
     const socket = this.#routes.connect(this.#cid, packet);
     if (socket === null) {
-      this.#budget.give(window);
+      this.budget.give(window);
       return false;
     }
     this.stats.connected++;
@@ -389,11 +391,5 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     connection.learnCredit(packet);
     this.#add(connection, socket);
     return true;
-  }
-
-  #checkDrained(): void {
-    if (!this.#disposed && (!this.#draining || this.#table.all.size > 0)) return;
-    for (const resolve of this.#drained) resolve();
-    this.#drained = [];
   }
 }

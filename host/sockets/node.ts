@@ -9,6 +9,7 @@ import {
   type Sockets,
   type StreamSocket,
 } from "../sockets.ts";
+import { unacknowledged } from "./acknowledged.ts";
 import { canRewrap } from "./rewrap.ts";
 import { NodeStream } from "./stream.ts";
 import { pathFault, removeStale } from "./unix.ts";
@@ -60,6 +61,10 @@ export class NodeSockets implements Sockets {
     const stream = new NodeStream(socket, events, false, this.#canRewrap);
     if (fault !== "") socket.destroy(new Error(`${target.path}: ${fault}`));
     return stream;
+  }
+
+  unacknowledged(sockets: readonly StreamSocket[]): Promise<readonly number[]> {
+    return unacknowledged(sockets.map((one) => (one instanceof NodeStream ? one.pair : null)));
   }
 
   #bind(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {

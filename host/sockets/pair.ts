@@ -106,6 +106,14 @@ export class PairSocket implements StreamSocket {
     return this.#out.put(parts);
   }
 
+  get unsent(): number {
+    return this.#out.lentBytes;
+  }
+
+  peerGone(): boolean {
+    return this.#peer.#left;
+  }
+
   end(): void {
     if (this.#finished) return;
     this.#finished = true;

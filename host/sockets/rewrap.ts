@@ -1,11 +1,13 @@
-// Hands a connected socket over to one that reads into buffers of ours. Node has `onread` for
-// sockets that connect, and nothing for sockets that a server accepted. What is used here instead,
-// `_handle` and the constructor's `handle`, is not documented; it works alike on Node 20 to 26.
-// So it is looked for before it is used, and who does not find it reads chunks and copies them.
+// What Node does not document. A connected socket is handed over to one that reads into buffers of
+// ours: Node has `onread` for sockets that connect, and nothing for those that a server accepted.
+// `_handle` and the constructor's `handle`, which are used here instead, work alike on Node 20 to
+// 26. So they are looked for before they are used, and who does not find them reads chunks and
+// copies them.
+import { readSync, writeSync } from "node:fs";
 import net from "node:net";
 
 interface Internals {
-  _handle: { useUserBuffer?: unknown } | null;
+  _handle: { fd?: unknown; useUserBuffer?: unknown; writeQueueSize?: unknown } | null;
   readonly _readableState?: { readonly ended?: boolean };
 }
 
@@ -33,4 +35,46 @@ export function rewrap(socket: net.Socket, onread: net.OnReadOpts): net.Socket {
   const heir = new net.Socket(options as net.SocketConstructorOpts);
   heir.resume();
   return heir;
+}
+
+/** Bytes of the writes under way that the kernel has not taken; undefined: Node does not say. */
+export function writeQueueSize(socket: net.Socket): number | undefined {
+  const size = (socket as unknown as Internals)._handle?.writeQueueSize;
+  return typeof size === "number" ? size : undefined;
+}
+
+const UNREAD = new Uint8Array(1);
+
+/**
+ * Why nothing is to be read any more: null, the peer has ended, or the error that broke the
+ * connection. Once libuv has read a part of its buffer and finds that the peer is gone it tells of
+ * an end without asking (uv__stream_io), also when it was a reset. Where the descriptor is not to
+ * be had, its word is taken.
+ */
+export function readError(socket: net.Socket): Error | null {
+  const fd = (socket as unknown as Internals)._handle?.fd;
+  if (typeof fd !== "number" || fd < 0) return null;
+  try {
+    readSync(fd, UNREAD);
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EAGAIN" ? null : (error as Error);
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Would a write fail, of a socket that has not ended sending? A write of no bytes is no write, but
+ * for the look at the connection that begins it. undefined: the descriptor is not to be had.
+ */
+export function isBroken(socket: net.Socket): boolean | undefined {
+  const fd = (socket as unknown as Internals)._handle?.fd;
+  if (typeof fd !== "number" || fd < 0) return undefined;
+  try {
+    writeSync(fd, NOTHING);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "EAGAIN";
+  }
 }

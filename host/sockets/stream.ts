@@ -2,7 +2,8 @@
 // in place, on another socket of Node that owns the same connection.
 import type net from "node:net";
 import type { ReadSource, SocketEvents, StreamSocket } from "../sockets.ts";
-import { rewrap } from "./rewrap.ts";
+import type { AddressPair } from "./acknowledged.ts";
+import { isBroken, readError, rewrap, writeQueueSize } from "./rewrap.ts";
 
 /** Listeners are shared by all sockets and find their stream here: no closure per connection. */
 interface OwnedSocket extends net.Socket {
@@ -16,7 +17,9 @@ function onData(this: OwnedSocket, chunk: Uint8Array): void {
   this.stream.events.data(chunk);
 }
 function onEnd(this: OwnedSocket): void {
-  this.stream.events.end();
+  const error = readError(this);
+  if (error === null) this.stream.ended();
+  else this.destroy(error);
 }
 function onError(this: OwnedSocket, error: Error): void {
   this.stream.events.failed(error);
@@ -28,6 +31,9 @@ function onClose(this: OwnedSocket): void {
 function destroy(socket: net.Socket): void {
   socket.destroy();
 }
+
+/** Its kernel remembers one that has closed for a minute: the second probe finds out. */
+const KEEP_ALIVE_MS = 45_000;
 
 export class NodeStream implements StreamSocket {
   events: SocketEvents;
@@ -82,6 +88,26 @@ export class NodeStream implements StreamSocket {
     return !this.#sending;
   }
 
+  get unsent(): number | undefined {
+    return writeQueueSize(this.#socket);
+  }
+
+  /** Its addresses, for the kernel's table of connections; null: it is none of TCP. */
+  get pair(): AddressPair | null {
+    const { localAddress, localPort, remoteAddress, remotePort } = this.#socket;
+    if (!this.#tcp || localAddress === undefined || remoteAddress === undefined) return null;
+    return {
+      localAddress,
+      localPort: Number(localPort),
+      remoteAddress,
+      remotePort: Number(remotePort),
+    };
+  }
+
+  peerGone(): boolean | undefined {
+    return isBroken(this.#socket);
+  }
+
   end(): void {
     this.#socket.end();
   }
@@ -102,9 +128,18 @@ export class NodeStream implements StreamSocket {
 
   reset(): void {
     const socket = this.#socket;
-    // AF_UNIX knows no reset.
-    if (!this.#tcp || socket.connecting || socket.destroyed) socket.destroy();
+    // AF_UNIX knows no reset. While the end of sending is on its way to the kernel, which has all
+    // bytes then, libuv refuses it, and Node would never close the socket.
+    const isEnding = socket.writableEnded && !socket.writableFinished;
+    const refused = isEnding && socket.writableLength === 0;
+    if (!this.#tcp || refused || socket.connecting || socket.destroyed) socket.destroy();
     else socket.resetAndDestroy();
+  }
+
+  /** A TCP peer that is gone for good answers probes by RST, and then peerGone() is true. */
+  ended(): void {
+    if (this.#tcp) this.#socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.events.end();
   }
 
   /** The connection is no more: its first socket is what a server counts. */

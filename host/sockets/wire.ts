@@ -22,6 +22,10 @@ export class Wire {
     return this.#lent;
   }
 
+  get lentBytes(): number {
+    return this.#lent ? this.#waiting : 0;
+  }
+
   /** True: taken; false: the parts are lent until `lent` is false again. */
   put(parts: readonly Uint8Array[]): boolean {
     if (this.#lent) throw new Error("a second send began while one was in flight");

@@ -2,16 +2,16 @@
 import { Errno } from "../../drivers/abi/errno";
 import { FuseAccessIn, FuseOpcode, FuseStatfsOut } from "../../drivers/abi/fuse";
 import { FuseSetattrIn, FuseSetattrValid } from "../../drivers/abi/fuse-write";
-import { argumentsOf, replyOf } from "../../drivers/fs/driver";
+import { argumentsOf, FsRequest, replyOf } from "../../drivers/fs/driver";
 import { transact } from "../../drivers/fs/transact";
-import { NS_PER_S } from "../clock";
+import { nowNs, NS_PER_S } from "../clock";
 import { beginUse, endUse, fileOf, isWritable, NO_FILE, sessionOf } from "./file";
-import { Node } from "./node";
-import { beginPath, pathError } from "./path";
+import { Node, NO_NODE } from "./node";
+import { beginPath, pathError, placeOf } from "./path";
 import { beginCall, callError, endCall } from "./request";
 import { resize, sendSetattr, setattrArguments } from "./setattr";
 import { FileSystemStat } from "./stat";
-import { Walk } from "./walk";
+import { findCached, Walk } from "./walk";
 
 /** For SysSetTimes, in place of a time. */
 export const TIME_NOW: i64 = i64.MIN_VALUE;
@@ -133,21 +133,43 @@ function restOf(ns: i64): u32 {
 
 /**
  * May the host's process do that with what is at the path: R_OK, W_OK, X_OK together, or F_OK: is
- * it there? Symbolic links are followed. Yields. Returns 0, -EACCES, -EINVAL (no such right),
- * -EROFS or an error as of SysStatFile.
+ * it there? Symbolic links are followed. What the host has said of one right is believed as long as
+ * the attributes, and costs no request then: who asks behind SysStatFile asks the device once for
+ * each time that the attributes are fetched. Yields, unless it is known. Returns 0, -EACCES,
+ * -EINVAL (no such right), -EROFS or an error as of SysStatFile.
  */
 export function SysAccessFile(path: usize, pathBytes: u32, mask: u32): i32 {
   if (mask > (R_OK | W_OK | X_OK)) return -Errno.EINVAL;
+  const place = placeOf(path, pathBytes);
+  if (changetype<usize>(place) == 0) return pathError();
+  if (!place.session.driver.device.failed) {
+    const now = nowNs();
+    const known = findCached(place.session, place.rest, path + pathBytes, now);
+    if (known != NO_NODE && known.nodeid != 0 && known.attrUntilNs > now) {
+      if ((known.granted & mask) == mask) return 0;
+      if ((known.asked & ~known.granted & mask) != 0) return -Errno.EACCES;
+    }
+  }
   const request = beginPath(path, pathBytes, Walk.Follow);
   if (!request) return pathError();
-  let status = 0;
-  if (mask != F_OK) {
-    const node = changetype<Node>(request.node);
-    store<u32>(argumentsOf(request, FuseAccessIn.sizeof), mask, FuseAccessIn.mask);
-    status = transact(request, FuseOpcode.ACCESS, node.nodeid, FuseAccessIn.sizeof, 0, 0, 0);
-    if (status == -Errno.ENOSYS) status = 0; // a server without rights
-  }
+  const status = mask == F_OK ? 0 : askForRights(request, mask);
   endCall(request);
+  return status;
+}
+
+/** Of the node on which the request stands. Yields. */
+function askForRights(request: FsRequest, mask: u32): i32 {
+  const node = changetype<Node>(request.node);
+  const version = node.session.version;
+  const untilNs = node.attrUntilNs;
+  store<u32>(argumentsOf(request, FuseAccessIn.sizeof), mask, FuseAccessIn.mask);
+  let status = transact(request, FuseOpcode.ACCESS, node.nodeid, FuseAccessIn.sizeof, 0, 0, 0);
+  if (status == -Errno.ENOSYS) status = 0; // a server without rights
+  // With newer attributes the answer may be another one.
+  if (version != node.session.version || untilNs != node.attrUntilNs) return status;
+  if (status == 0) node.granted |= <u8>mask;
+  // Of several rights nobody knows which one is missing.
+  if (status == 0 || (status == -Errno.EACCES && popcnt(mask) == 1)) node.asked |= <u8>mask;
   return status;
 }
 

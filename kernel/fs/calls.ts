@@ -39,9 +39,9 @@ export function SysStatFile(path: usize, pathBytes: u32, stat: usize): i32 {
   const place = placeOf(path, pathBytes);
   if (changetype<usize>(place) == 0) return pathError();
   const session = place.session;
-  if (session.driver.device.failed) return -Errno.EIO;
   const now = nowNs();
-  const known = findCached(session, place.rest, path + pathBytes, now);
+  const failed = session.driver.device.failed;
+  const known = failed ? NO_NODE : findCached(session, place.rest, path + pathBytes, now);
   if (known != NO_NODE) {
     if (known.nodeid == 0) return -Errno.ENOENT;
     if (known.attrUntilNs > now) {

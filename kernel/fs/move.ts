@@ -59,6 +59,10 @@ export function move(
     const from = vector == 0 ? bufferOf(request, base, length) : vector;
     const entries = vector == 0 ? 1 : <u32>base;
     if (got == 0) got = transfer(request, f, from, entries, offset, writes);
+    // The host appends where its end is by then, which may be further on than was known here.
+    if (got > 0 && appending && advance && refresh(request, f) == 0) {
+      offset = max(offset, statOf(f.node).size - got);
+    }
     if (got > 0 && advance) f.position = offset + got;
     endCall(request);
   }

@@ -2,7 +2,7 @@
 // bounded size. What was not used for the longest time is forgotten, on the server too. A name
 // without a file is a node with nodeid 0.
 import { FUSE_ROOT_ID, FuseType } from "../../drivers/abi/fuse";
-import { Forgotten, FsDriver } from "../../drivers/fs/driver";
+import { Forgotten, FsDriver, NODEID_VOID } from "../../drivers/fs/driver";
 import { forget } from "../../drivers/fs/forgotten";
 import { NEVER } from "../clock";
 import { ToroAllocMem, ToroFreeMem } from "../memory";
@@ -19,6 +19,8 @@ export class Node extends Forgotten {
   generation: u64; // of nodeid, which the server uses again once it was forgotten
   entryUntilNs: u64; // the name may be believed until then
   attrUntilNs: u64; // and the attributes
+  asked: u8; // rights that the server was asked for since it told the attributes, a bit for each
+  granted: u8; // and which of them this process has on the host
   session: Session;
   parent: Node; // kept in memory by its children; the root's is the root
   hash: u32;
@@ -87,11 +89,51 @@ export function createSession(driver: FsDriver): Session | null {
     destroySession(session);
     return null;
   }
+  putRoot(session, root);
+  return session;
+}
+
+/**
+ * The server has forgotten all that it has told (F5): the session is as new, with another root. The
+ * nodes that are still in use live on for who uses them, and are found no more. Returns false when
+ * there is no memory; then nothing has changed.
+ */
+export function renewSession(session: Session): bool {
+  const root = allocate(session, 0);
+  if (root == NO_NODE) return false;
+  for (let i: u32 = 0; i < BUCKETS; i++) {
+    const bucket = session.byId + i * sizeof<usize>();
+    let node = changetype<Node>(load<usize>(bucket));
+    store<usize>(bucket, 0);
+    while (node != NO_NODE) {
+      const next = changetype<Node>(changetype<usize>(node.nextById));
+      makeVoid(node);
+      node = next;
+    }
+  }
+  for (let node = session.oldest; node; node = session.oldest) remove(node);
+  const old = session.root;
+  makeVoid(old);
+  old.hashed = false;
+  putRoot(session, root);
+  session.version++;
+  dropUnused(old);
+  return true;
+}
+
+function makeVoid(node: Node): void {
+  node.nodeid = NODEID_VOID;
+  node.lookups = 0;
+  node.listed = false;
+  node.attrUntilNs = 0;
+}
+
+function putRoot(session: Session, root: Node): void {
+  session.root = root;
   root.nodeid = FUSE_ROOT_ID;
   root.parent = root;
   root.hashed = true; // it has no name, and does not go
   root.entryUntilNs = NEVER;
-  return session;
 }
 
 /** Frees a session that nobody has used yet. */
@@ -267,6 +309,7 @@ export function dropUnused(node: Node): void {
     session.count--;
     if (node.lookups != 0) forget(session.driver, node);
     else ToroFreeMem(changetype<usize>(node));
+    if (parent == node) return; // the root of a session that was renewed
     parent.children--;
     node = parent;
   }

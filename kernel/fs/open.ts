@@ -61,6 +61,8 @@ const MEANINGLESS: u32 = O_NOCTTY | O_NONBLOCK | O_LARGEFILE | O_NOATIME | O_CLO
 const FLAGS_KNOWN: u32 =
   WIRE_FLAGS | O_CREAT | O_EXCL | O_TRUNC | O_DIRECTORY | O_NOFOLLOW | MEANINGLESS;
 const MODE_NEW: u32 = 0o666;
+/** How often the host may put a symbolic link where a file is to be made. */
+const TRIES_MAX: u32 = 8;
 const MODE_BITS: u32 = 0o7777;
 
 /**
@@ -117,13 +119,19 @@ function openFound(request: FsRequest, flags: u32): i32 {
 
 /** The request stands in front of the last name. Yields. */
 function openOrCreate(request: FsRequest, flags: u32, mode: u32): i32 {
+  let tries: u32 = 0;
   while (true) {
     const excludes = (flags & O_EXCL) != 0;
     if (request.last != Last.Name) return excludes ? -Errno.EEXIST : -Errno.EISDIR;
     if (request.slash) return -Errno.EISDIR;
     const directory = changetype<Node>(request.node);
     const found = lookUp(request, directory, request.name, request.nameBytes);
-    if (found == -Errno.ENOENT) return create(request, flags, mode);
+    if (found == -Errno.ENOENT) {
+      const made = create(request, flags, mode);
+      // On the host a symbolic link has come there meanwhile; the server follows none.
+      if (made != -Errno.ELOOP || (flags & O_NOFOLLOW) != 0 || ++tries > TRIES_MAX) return made;
+      continue;
+    }
     if (found < 0) return found;
     const child = changetype<Node>(request.node);
     if (typeOf(child) != FuseType.LNK || (flags & (O_EXCL | O_NOFOLLOW)) != 0) {

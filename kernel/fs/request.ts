@@ -9,6 +9,7 @@ import { ToroFreeMem } from "../memory";
 import { NO_THREAD } from "../thread";
 import { self, shield, unshield } from "../scheduler";
 import { letGo, Node, Session } from "./node";
+import { reviveDevice } from "./restart";
 
 /** From here to unshield() the thread cannot be killed. */
 export function protect(): void {
@@ -19,6 +20,7 @@ export function protect(): void {
 /** Takes a request. Yields while all are busy. Null: callError() says why. */
 export function beginCall(session: Session): FsRequest | null {
   protect();
+  if (session.driver.device.failed || session.driver.restarting) reviveDevice(session);
   return begun(acquireRequest(session.driver));
 }
 

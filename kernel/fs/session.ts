@@ -79,7 +79,7 @@ export function startSession(request: FsRequest, session: Session): i32 {
   const alignment: u32 = aligns ? load<u16>(reply, FuseInitOut.map_alignment) : u32.MAX_VALUE;
   const status = getAttributes(request, session.root, false, 0);
   if (status < 0) return status;
-  if (alignment <= <u32>FS_WINDOW_ALIGNMENT_LOG2) openWindow(session);
+  if (alignment <= <u32>FS_WINDOW_ALIGNMENT_LOG2 && session.window == 0) openWindow(session);
   session.started = true;
   return 0;
 }
@@ -117,6 +117,7 @@ function timeOf(seconds: i64, nanoseconds: u32): i64 {
 }
 
 function putAttributes(node: Node, attr: usize): void {
+  node.asked = node.granted = 0;
   const s = statOf(node);
   s.ino = load<u64>(attr, FuseAttr.ino);
   s.size = load<u64>(attr, FuseAttr.size);

@@ -88,6 +88,19 @@ export function openWindow(session: Session): void {
   session.window = changetype<usize>(window);
 }
 
+/**
+ * The device has forgotten what it has mapped. Who was given an address keeps it, with the bytes
+ * that are there; nobody else finds it.
+ */
+export function renewWindow(window: Window): void {
+  for (let range = window.oldest; range; ) {
+    const newer = range.newer;
+    range.nodeid = 0;
+    if (range.pins == 0 && range.state == RangeState.Mapped) freeRange(window, range);
+    range = newer;
+  }
+}
+
 function ownerOf(window: Window, slot: u32): usize {
   return window.owners + slot * sizeof<usize>();
 }

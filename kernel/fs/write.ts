@@ -112,8 +112,8 @@ export function SysCopyFile(
   const request = beginCall(session);
   let got = callError(session);
   if (request) {
-    const bytes = min(length, session.dataBytesMax);
-    got = sendCopy(request, source, fromOffset, target, toOffset, bytes);
+    // All of it: what overlaps is for the server to see, and how much it moves at a time.
+    got = sendCopy(request, source, fromOffset, target, toOffset, length);
     endCall(request);
   }
   endUse(target);
@@ -143,5 +143,5 @@ function sendCopy(
   markChanged(target);
   if (got < 0) return got;
   const size = load<u32>(replyOf(request), FuseWriteOut.size);
-  return size > length ? -Errno.EIO : size;
+  return size > length || size > <u32>i32.MAX_VALUE ? -Errno.EIO : size;
 }

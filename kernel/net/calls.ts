@@ -224,7 +224,9 @@ function recycle(s: Socket): void {
   s.localShutdown = s.peerShutdown = 0;
   s.received = s.fwdCnt = s.fwdTold = 0;
   s.txCnt = s.peerFwdCnt = s.peerBufAlloc = 0;
-  s.creditAsked = false;
+  s.creditAsked = s.answerDue = false;
+  s.noted = 0;
+  s.sendLeast = 1;
   if (findSocket(s.iface, s.localPort, 0, 0) == NO_SOCKET) {
     s.state = SocketState.Bound;
     hash(s);
@@ -247,6 +249,19 @@ export function SysSocketShutdown(socket: i32, how: i32): i32 {
   if (how == 2) shutdown(s, VIRTIO_VSOCK_SHUTDOWN_BOTH);
   else shutdown(s, how == 0 ? VIRTIO_VSOCK_SHUTDOWN_RCV : VIRTIO_VSOCK_SHUTDOWN_SEND);
   return 0;
+}
+
+/**
+ * Ends a connection at once: the peer gets RST, what it has not got yet is lost, and calls of other
+ * threads end in -ECONNABORTED, as later ones do. The handle stays, to be closed. Does not yield.
+ * Returns 0, -EBADF, -ENOTCONN or the error that had ended the connection.
+ */
+export function SysSocketReset(socket: i32): i32 {
+  const s = socketOf(socket);
+  if (s == NO_SOCKET) return -Errno.EBADF;
+  const error = connectionError(s);
+  if (error == 0) reset(s, Errno.ECONNABORTED);
+  return error;
 }
 
 /** Copies the socket's statistics, a NetStats, to `block`. Returns 0 or -EBADF. */

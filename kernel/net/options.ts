@@ -4,7 +4,7 @@ import { NEVER, NS_PER_MS } from "../clock";
 import { SOCK_SEQPACKET, SOCK_STREAM } from "./calls";
 import { interfaceAt, NO_INTERFACE } from "./interface";
 import { SendMode } from "./settings";
-import { UNBOUNDED } from "./send-buffer";
+import { sendSpaceOf, UNBOUNDED } from "./send-buffer";
 import { isSeqpacket, NO_SOCKET, Socket, socketOf, SocketState } from "./socket";
 import { setWindow } from "./window";
 
@@ -25,6 +25,8 @@ export const SO_SNDBUF: i32 = 7;
  * does not wait, or not any longer, gets what there is.
  */
 export const SO_RCVLOWAT: i32 = 18;
+/** Bytes of a stream that select waits for room for, if so many can ever be sent at once. */
+export const SO_SNDLOWAT: i32 = 19;
 /** Milliseconds that close waits for the peer to have taken all; 0: it does not wait. */
 export const SO_LINGER: i32 = 13;
 /** The index of the device, before bind or connect: no other one is listened on or used. */
@@ -42,6 +44,18 @@ export const SO_ACCEPTCONN: i32 = 30;
 /** Bytes that wait to be read, and bytes that were sent and the peer has not consumed. */
 export const SIOCINQ: i32 = 0x541b;
 export const SIOCOUTQ: i32 = 0x5411;
+/**
+ * Bytes that a send takes without waiting (number and meaning are FreeBSD's); 0 also on a socket
+ * that nothing can be sent on. Sent bytes less SIOCOUTQ are those that the peer has consumed.
+ */
+export const FIONSPACE: i32 = 0x4004_6676;
+
+/**
+ * A running total of bytes that the peer is known to have taken, of 31 bits, which wraps: what it
+ * has consumed, and what it has told of beyond (VSOCK_PROGRESS_BYTES). A slow one that gives no
+ * credit for minutes is told from a dead one by it.
+ */
+export const SO_PROGRESS: i32 = 0x803;
 
 const BUFFER_LEAST: u32 = 4096;
 const BUFFER_MOST: u32 = 1 << 28;
@@ -83,6 +97,10 @@ export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
       return setSendBuffer(s, value);
     case SO_RCVLOWAT:
       s.receiveLeast = max<u32>(value, 1);
+      return 0;
+    case SO_SNDLOWAT:
+      if (isSeqpacket(s)) return -Errno.EINVAL; // its next message says how much room it needs
+      s.sendLeast = max<u32>(value, 1);
       return 0;
     case SO_LINGER:
       s.lingerNs = <u64>value * NS_PER_MS;
@@ -142,6 +160,8 @@ export function SysSocketGetOption(socket: i32, option: i32): i32 {
       return s.sendBuffer == UNBOUNDED ? 0 : s.sendBuffer;
     case SO_RCVLOWAT:
       return s.receiveLeast;
+    case SO_SNDLOWAT:
+      return s.sendLeast;
     case SO_TYPE:
       return isSeqpacket(s) ? SOCK_SEQPACKET : SOCK_STREAM;
     case SO_ERROR:
@@ -152,6 +172,10 @@ export function SysSocketGetOption(socket: i32, option: i32): i32 {
       return s.unread;
     case SIOCOUTQ:
       return s.txCnt - s.peerFwdCnt;
+    case SO_PROGRESS:
+      return (s.peerFwdCnt + s.noted) & i32.MAX_VALUE;
+    case FIONSPACE:
+      return min<u32>(sendSpaceOf(s), i32.MAX_VALUE);
     default:
       return -Errno.EINVAL;
   }

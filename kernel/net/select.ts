@@ -15,7 +15,8 @@ import {
 import { sendersOf } from "./interface";
 import { atEnd } from "./end";
 import { isReadable } from "./receive";
-import { sendRoomOf } from "./send-buffer";
+import { leastToSend, sendRoomOf, sendSpaceOf } from "./send-buffer";
+import { askForCredit } from "./stream";
 import { creditOf } from "./window";
 
 /** Events of SysSocketSelect, Linux poll numbers. */
@@ -42,8 +43,7 @@ function readiness(handle: i32, events: u32): u32 {
   let found: u32 = 0;
   const readable = isReadable(s, i32.MAX_VALUE) || atEnd(s);
   if (readable || s.nextPending) found |= POLLIN;
-  const open = s.state == SocketState.Connected && !sendIsShut(s);
-  if (open && creditOf(s) != 0 && sendRoomOf(s) != 0) found |= POLLOUT;
+  if (sendSpaceOf(s) >= leastToSend(s)) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {
     found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
   } else if (receiveIsShut(s) && sendIsShut(s)) {
@@ -85,9 +85,11 @@ function waitForAny(entries: usize, count: u32, until: u64): i32 {
     const s = socketOf(entry.socket);
     joinQueue(thread, i * 3, readersOf(s));
     joinQueue(thread, i * 3 + 1, writersOf(s));
-    const connected = s.state == SocketState.Connected;
-    if ((entry.events & POLLOUT) == 0 || !connected || sendRoomOf(s) != 0) continue;
-    joinQueue(thread, i * 3 + 2, sendersOf(s.iface));
+    const open = s.state == SocketState.Connected && !sendIsShut(s);
+    if ((entry.events & POLLOUT) == 0 || !open) continue;
+    const least = leastToSend(s);
+    if (creditOf(s) < least) askForCredit(s);
+    if (sendRoomOf(s) < least) joinQueue(thread, i * 3 + 2, sendersOf(s.iface));
   }
   const waited = block(until);
   releaseNodes(thread);

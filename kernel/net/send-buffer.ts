@@ -2,7 +2,8 @@
 // is another matter (window.ts): these come back as soon as the device has taken them.
 import { hasPayloadRoom } from "./interface";
 import { Packet } from "./packet";
-import { NO_SOCKET, Socket, socketOf } from "./socket";
+import { NO_SOCKET, sendIsShut, Socket, socketOf, SocketState } from "./socket";
+import { creditOf } from "./window";
 
 /** Of a socket that was not told otherwise: the memory of all of them is bounded anyhow. */
 export const UNBOUNDED: u32 = u32.MAX_VALUE;
@@ -11,6 +12,17 @@ export const UNBOUNDED: u32 = u32.MAX_VALUE;
 export function sendRoomOf(s: Socket): u32 {
   if (!hasPayloadRoom(s.iface) || s.unsent >= s.sendBuffer) return 0;
   return s.sendBuffer - s.unsent;
+}
+
+/** Bytes that POLLOUT promises room for: no more than there can ever be. */
+export function leastToSend(s: Socket): u32 {
+  return max(min(s.sendLeast, min(s.peerBufAlloc, s.sendBuffer)), 1);
+}
+
+/** Bytes that a send which does not wait would take now; 0 also when there can be no more. */
+export function sendSpaceOf(s: Socket): u32 {
+  if (s.state != SocketState.Connected || sendIsShut(s) || s.sendsMessage) return 0;
+  return min(creditOf(s), sendRoomOf(s));
 }
 
 /**

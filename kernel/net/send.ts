@@ -33,7 +33,7 @@ import {
   payloadOf,
   segmentOf,
 } from "./packet";
-import { countUnsent, sendRoomOf } from "./send-buffer";
+import { countUnsent, sendRoomOf, sendSpaceOf } from "./send-buffer";
 import { SendMode, txCopybreak } from "./settings";
 import {
   connectionError,
@@ -48,7 +48,7 @@ import {
   writersOf,
 } from "./socket";
 import { copyPayload, tally } from "./stats";
-import { fillHeader, reset, sendFilled, sendSoon } from "./stream";
+import { askForCredit, fillHeader, reset, sendFilled } from "./stream";
 import { creditOf } from "./window";
 
 /** How long a killed thread waits for buffers with a peer that takes nothing. */
@@ -153,7 +153,12 @@ function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flag
   }
   const isOpen = s.state == SocketState.Connected;
   if (isOpen && length > min(s.peerBufAlloc, s.sendBuffer)) return -Errno.EMSGSIZE; // V37
-  if (isOpen && !waits && length > min(creditOf(s), sendRoomOf(s))) return -Errno.EAGAIN;
+  if (isOpen && !waits && length > sendSpaceOf(s) && !sendIsShut(s)) {
+    s.sendLeast = length;
+    if (length > creditOf(s)) askForCredit(s);
+    return -Errno.EAGAIN;
+  }
+  s.sendLeast = 1;
   const end: u32 = VIRTIO_VSOCK_SEQ_EOM | ((flags & MSG_EOR) != 0 ? VIRTIO_VSOCK_SEQ_EOR : 0);
   shield(); // the next message must learn that this one is over
   setInterruptible(true);
@@ -332,11 +337,8 @@ function waitForCredit(socket: i32, until: u64): i32 {
     if (error < 0) return error;
     const hasCredit = creditOf(s) != 0;
     if (hasCredit && sendRoomOf(s) != 0) return 0;
+    if (!hasCredit) askForCredit(s);
     if (until == 0) return -Errno.EAGAIN;
-    if (!hasCredit && !s.creditAsked) {
-      s.creditAsked = true;
-      sendSoon(s, VsockOp.CREDIT_REQUEST);
-    }
     const waited = wait(hasCredit ? sendersOf(s.iface) : writersOf(s), until);
     if (waited < 0) return waited == -Errno.EINTR ? waited : -Errno.EAGAIN;
   }

@@ -64,12 +64,15 @@ export class Socket {
   sendMode: SendMode;
   sendBuffer: u32; // SO_SNDBUF
   unsent: u32; // bytes of copies that count in it
+  sendLeast: u32; // SO_SNDLOWAT; of messages, the bytes of one that found no room, or 1
   sendsMessage: bool; // a thread sends one: its parts must not be mixed with others
   zeroCopy: bool; // SO_ZEROCOPY: MSG_ZEROCOPY is obeyed
   txCnt: u32; // running total of payload bytes
   peerBufAlloc: u32;
   peerFwdCnt: u32;
   creditAsked: bool; // one CREDIT_REQUEST per wait
+  answerDue: bool; // and nothing has come since
+  noted: u32; // bytes that the peer has taken without giving credit (VSOCK_PROGRESS_BYTES)
   // Sends with MSG_ZEROCOPY (lending.ts).
   lendings: Lending | null; // that the device has
   completions: Lending | null; // ranges of those that are done, in order
@@ -157,6 +160,7 @@ export function createSocket(type: u32): Socket {
   s.sendTimeoutNs = NEVER;
   s.connectTimeoutNs = CONNECT_TIMEOUT_NS;
   s.receiveLeast = 1;
+  s.sendLeast = 1;
   s.sendMode = sendMode;
   s.sendBuffer = UNBOUNDED;
   // What is larger than the window can never be sent: no message waits for it to grow.

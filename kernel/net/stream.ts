@@ -9,6 +9,7 @@ import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_TYPE_SEQPACKET,
   VIRTIO_VSOCK_TYPE_STREAM,
+  VSOCK_PROGRESS_BYTES,
   VsockHdr,
   VsockOp,
 } from "../../drivers/abi/vsock";
@@ -44,6 +45,7 @@ import {
   timerOf,
   writersOf,
 } from "./socket";
+import { leastToSend } from "./send-buffer";
 import { creditOf, openWindow } from "./window";
 
 /**
@@ -138,6 +140,13 @@ export function sendSoon(s: Socket, op: u32): bool {
   return true;
 }
 
+/** Whoever waits for credit asks for it, once: the peer need not tell by itself (5.10.6.3). */
+export function askForCredit(s: Socket): void {
+  if (s.creditAsked) return;
+  s.creditAsked = s.answerDue = true;
+  sendSoon(s, VsockOp.CREDIT_REQUEST);
+}
+
 /** Sends what is owed, as far as there is room. */
 function payOwed(iface: NetworkInterface): void {
   for (let s = firstOwing(iface); s && hasSendRoom(iface); s = firstOwing(iface)) {
@@ -222,6 +231,7 @@ function receive(packet: Packet): bool {
     lost(s, sendIsShut(s) && receiveIsShut(s) ? 0 : Errno.ECONNRESET);
     return false;
   }
+  if (op == VsockOp.CREDIT_UPDATE) noteProgress(s, header);
   if (!takeCredit(s, header)) {
     reset(s, Errno.EPROTO);
     return false;
@@ -243,14 +253,23 @@ function receive(packet: Packet): bool {
   }
 }
 
+/** CREDIT_UPDATE without news that was not asked for: the peer takes what it has. */
+function noteProgress(s: Socket, header: usize): void {
+  const isNews =
+    load<u32>(header, VsockHdr.fwd_cnt) != s.peerFwdCnt ||
+    load<u32>(header, VsockHdr.buf_alloc) != s.peerBufAlloc;
+  if (!isNews && !s.answerDue) s.noted += VSOCK_PROGRESS_BYTES;
+}
+
 /** Believes the credit in a header. Returns false when it contradicts what was sent (D9). */
 function takeCredit(s: Socket, header: usize): bool {
   const fwdCnt = load<u32>(header, VsockHdr.fwd_cnt);
   if (s.txCnt - fwdCnt > s.txCnt - s.peerFwdCnt) return false; // beyond what we sent, or going back
   s.peerFwdCnt = fwdCnt;
+  s.answerDue = false;
   s.peerBufAlloc = load<u32>(header, VsockHdr.buf_alloc);
   // An answer without credit is an answer too: asking again at once would go round for ever.
-  if (creditOf(s) != 0) s.creditAsked = false;
+  if (creditOf(s) >= leastToSend(s)) s.creditAsked = false;
   wakeAll(writersOf(s));
   return true;
 }

@@ -29,6 +29,7 @@ export {
   SysSocketLocalAddress,
   SysSocketPeerAddress,
   SysSocketReceiveCounter,
+  SysSocketReset,
   SysSocketShutdown,
   SysSocketStat,
 } from "../../kernel/net/calls";

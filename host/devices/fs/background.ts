@@ -1,118 +1,259 @@
-// Reads and writes while the host is slow, as with a cold disk or a share of the network: by the
-// thread pool, so that nobody else waits, until its answers are quick again. Data are copied once
-// more: the guest's memory may only be touched as long as the request is the device's. A host that
-// answers from its caches is asked in the kick.
-import type { FileChanges, Files } from "../../files.ts";
+// Requests while the host is slow, as with a cold disk or a share of the network: what has to be
+// asked of the host goes to the thread pool, so that nobody else waits, until its answers are quick
+// again. Data are copied once more: the guest's memory may only be touched as long as the request
+// is the device's. A host that answers from its caches is asked in the kick.
+import type { LaterCall } from "../../files.ts";
 import { errnoOf } from "./errno.ts";
 import type { HandleTable, OpenFile } from "./handles.ts";
+import type { HostCalls } from "./host-calls.ts";
+import type { Replay } from "./replay.ts";
 import type { FuseRequest } from "./request.ts";
 import type { FsStats } from "./stats.ts";
+
+/** What is left to the thread pool. */
+const enum Slow {
+  Nothing,
+  Data, // reads and writes: what they are about was not in the host's caches; names may well be
+  All,
+}
 
 /** An answer of the thread pool within this time is quick ... */
 const QUICK_NS = 1_000_000;
 /** ... and after so many in a row the host is not slow, or not any more. */
 const QUICK_ANSWERS = 8;
-/** Calls in the thread pool; more are made in the kick. */
+/** Calls that the host is asked at a time; the others wait here, and their chains bound them. */
 const CALLS_MAX = 16;
+/** Requests that are kept whole while they wait; more stay in the ring. */
+const PARKED_MAX = 64;
+
+/** What waits for its turn. */
+interface Waiting {
+  /** Makes the call, and calls `end` when it is answered. */
+  begin(end: () => void): void;
+  /** The session has ended: the call is not made. */
+  cancel(): void;
+}
 
 export class Background {
-  readonly #files: Files;
+  readonly #calls: HostCalls;
   readonly #handles: HandleTable;
   readonly #stats: FsStats;
   readonly #slowNs: number;
+  readonly #stallNs: number;
   readonly #now: () => number;
-  #slow = false;
+  /** Told when the host turns out to be slow with all, and when it is so no more. */
+  readonly #told: (slow: boolean) => void;
+  readonly #waiting: Waiting[] = [];
+  #slow = Slow.Nothing;
   #quick = 0; // answers in a row
-  #calls = 0;
+  #running = 0;
+  #parked = 0;
 
-  /** A kick that takes longer than `slowNs` was held up by the host; `now` in nanoseconds. */
+  /**
+   * A kick that takes longer than `slowMs` was held up by data, one of more than `stallMs` by a
+   * host that is slow with everything; `now` in nanoseconds.
+   */
   constructor(
-    files: Files,
+    calls: HostCalls,
     handles: HandleTable,
     stats: FsStats,
-    slowNs: number,
+    { slowMs, stallMs }: { readonly slowMs: number; readonly stallMs: number },
     now: () => number,
+    told: (slow: boolean) => void,
   ) {
-    this.#now = now;
-    this.#files = files;
-    this.#slowNs = slowNs;
+    this.#calls = calls;
     this.#handles = handles;
     this.#stats = stats;
+    this.#slowNs = slowMs * 1e6;
+    this.#stallNs = stallMs * 1e6;
+    this.#now = now;
+    this.#told = told;
   }
 
-  /** A kick has been served since then. */
-  served(sinceNs: number): void {
-    if (this.#now() - sinceNs <= this.#slowNs) return;
-    this.#slow = true;
+  /** A kick has been served since then. Has it held up the guest for long? */
+  served(sinceNs: number): boolean {
+    const tookNs = this.#now() - sinceNs;
+    const stalled = tookNs > this.#stallNs;
+    if (tookNs <= this.#slowNs && !stalled) return false;
     this.#quick = 0;
+    if (stalled) this.#become(Slow.All);
+    else if (this.#slow === Slow.Nothing) this.#become(Slow.Data);
+    return stalled;
   }
 
-  /** Is the next call to be left to the thread pool? */
+  /** Are reads and writes to be left to the thread pool? */
   get wanted(): boolean {
-    return this.#slow && this.#calls < CALLS_MAX;
+    return this.#slow !== Slow.Nothing;
+  }
+
+  /** And all other calls that the host may have to look at its disk for? */
+  get wantsAll(): boolean {
+    return this.#slow === Slow.All;
+  }
+
+  /** Are there so many requests that the next ones stay in the ring? */
+  get full(): boolean {
+    return this.#parked >= PARKED_MAX;
+  }
+
+  /**
+   * Runs `attempt`, which serves the request, and runs it again whenever the host has answered what
+   * it waits for. Returns as it does; or 0, and the request is parked, and finished later.
+   */
+  serve(request: FuseRequest, attempt: () => number): number {
+    const replay = this.#calls.newReplay();
+    const result = this.#calls.run(replay, attempt);
+    if (result !== null) return result;
+    request.parked = true;
+    this.#parked++;
+    this.#ask(request, replay, attempt);
+    return 0;
   }
 
   read(request: FuseRequest, file: OpenFile, size: number, offset: number | bigint): void {
-    const bytes = new Uint8Array(size);
     const answer = request.detach();
-    const done = (error: Error | null, got: number) => {
-      this.#end(file, sinceNs);
-      if (error !== null) return answer(errnoOf(error));
-      this.#stats.bytesRead += got;
-      this.#stats.bytesCopied += got;
-      answer(got, bytes.subarray(0, got));
-    };
-    const sinceNs = this.#begin(file);
-    try {
-      this.#files.readLater(file.descriptor, bytes, offset, done);
-    } catch (error) {
-      done(error as Error, 0);
-    }
+    this.#addOf(file, {
+      begin: (end) => {
+        const bytes = new Uint8Array(size);
+        const done = (error: Error | null, got: number) => {
+          end();
+          if (error !== null) return answer(errnoOf(error));
+          this.#stats.bytesRead += got;
+          this.#stats.bytesCopied += got;
+          answer(got, bytes.subarray(0, got));
+        };
+        orDone(done, () => this.#calls.readLater(file.descriptor, bytes, offset, done));
+      },
+      cancel: () => answer(errnoOf(ended())),
+    });
   }
 
-  /** `reply` makes the reply out of the bytes that were written. */
+  /** `reply` makes the reply out of the bytes that were written; `undo` comes when none were. */
   write(
-    changes: FileChanges,
     request: FuseRequest,
     file: OpenFile,
     bytes: Uint8Array,
     offset: number,
     reply: (written: number) => Uint8Array,
+    undo: () => void,
   ): void {
     const answer = request.detach();
-    const done = (error: Error | null, written: number) => {
-      this.#end(file, sinceNs);
-      file.node.writes--;
-      if (error !== null) return answer(errnoOf(error));
-      this.#stats.bytesWritten += written;
-      this.#stats.bytesCopied += written;
-      let payload: Uint8Array;
-      try {
-        payload = reply(written);
-      } catch (fault) {
-        return answer(errnoOf(fault)); // nobody else would catch it here
-      }
-      answer(payload.length, payload);
-    };
-    const sinceNs = this.#begin(file);
     file.node.writes++;
-    try {
-      changes.writeLater(file.descriptor, bytes, offset, done);
-    } catch (error) {
-      done(error as Error, 0);
+    const failed = (error: Error) => {
+      file.node.writes--;
+      undo();
+      answer(errnoOf(error));
+    };
+    this.#addOf(file, {
+      begin: (end) => {
+        const done = (error: Error | null, written: number) => {
+          end();
+          if (error !== null) return failed(error);
+          file.node.writes--;
+          this.#stats.bytesWritten += written;
+          this.#stats.bytesCopied += written;
+          let payload: Uint8Array;
+          try {
+            payload = reply(written);
+          } catch (fault) {
+            return answer(errnoOf(fault)); // nobody else would catch it here
+          }
+          answer(payload.length, payload);
+        };
+        orDone(done, () => this.#calls.writeLater(file.descriptor, bytes, offset, done));
+      },
+      cancel: () => failed(ended()),
+    });
+  }
+
+  /** The session is over: what has not begun does not begin any more. */
+  clear(): void {
+    for (const one of this.#waiting.splice(0)) one.cancel();
+  }
+
+  #ask(request: FuseRequest, replay: Replay, attempt: () => number): void {
+    const { call, args } = replay.wanted as { call: LaterCall; args: readonly unknown[] };
+    const unpin = this.#calls.pin(call, args);
+    const end = () => {
+      this.#parked--;
+      request.unpark();
+    };
+    this.#add({
+      begin: (answered) => {
+        this.#calls.later(call, args, (error, result) => {
+          answered();
+          unpin();
+          replay.answered(error, result);
+          const sinceNs = this.#now();
+          const outcome = request.chain.live ? this.#calls.run(replay, attempt) : undefined;
+          this.served(sinceNs);
+          if (outcome === null) return this.#ask(request, replay, attempt);
+          if (outcome === undefined) replay.abandon();
+          else if (!request.detached) request.finish(outcome);
+          end();
+        });
+      },
+      cancel: () => {
+        unpin();
+        replay.abandon();
+        if (request.chain.live) request.finish(errnoOf(ended()));
+        end();
+      },
+    });
+  }
+
+  /** Until its end the file's descriptor is nobody else's. */
+  #addOf(file: OpenFile, { begin, cancel }: Waiting): void {
+    this.#handles.begin(file);
+    this.#add({
+      begin: (end) =>
+        begin(() => {
+          end();
+          this.#handles.end(file);
+        }),
+      cancel: () => {
+        this.#handles.end(file);
+        cancel();
+      },
+    });
+  }
+
+  #add(one: Waiting): void {
+    this.#waiting.push(one);
+    this.#calls.outside(() => this.#go());
+  }
+
+  #go(): void {
+    while (this.#running < CALLS_MAX) {
+      const one = this.#waiting.shift();
+      if (one === undefined) return;
+      this.#running++;
+      const sinceNs = this.#now();
+      one.begin(() => {
+        this.#running--;
+        this.#quick = this.#now() - sinceNs < QUICK_NS ? this.#quick + 1 : 0;
+        if (this.#quick >= QUICK_ANSWERS) this.#become(Slow.Nothing);
+        this.#go();
+      });
     }
   }
 
-  #begin(file: OpenFile): number {
-    this.#calls++;
-    this.#handles.begin(file);
-    return this.#now();
+  #become(slow: Slow): void {
+    const before = this.#slow;
+    this.#slow = slow;
+    if ((before === Slow.All) !== (slow === Slow.All)) this.#told(slow === Slow.All);
   }
+}
 
-  #end(file: OpenFile, sinceNs: number): void {
-    this.#calls--;
-    this.#handles.end(file);
-    this.#quick = this.#now() - sinceNs < QUICK_NS ? this.#quick + 1 : 0;
-    if (this.#quick >= QUICK_ANSWERS) this.#slow = false;
+function ended(): Error {
+  return Object.assign(new Error("the session has ended"), { code: "EIO" });
+}
+
+/** What is refused at once is answered like everything else. */
+function orDone(done: (error: Error, bytes: number) => void, body: () => void): void {
+  try {
+    body();
+  } catch (error) {
+    done(error as Error, 0);
   }
 }

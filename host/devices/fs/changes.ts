@@ -20,12 +20,13 @@ import {
 } from "../../../drivers/abi/fuse-write.ts";
 import type { FileChanges } from "../../files.ts";
 import { getU64, putEntry, putOpen } from "./attributes.ts";
+import { orThrow, refusal } from "./errno.ts";
 import { inoOf, type Node, typeOf } from "./nodes.ts";
 import { type Change, changing, type Entry } from "./operation.ts";
 import { type FuseRequest, nameFault } from "./request.ts";
-import { clearSetId, permissionsOf } from "./set-id.ts";
+import { permissionsOf } from "./set-id.ts";
 import type { Share } from "./share.ts";
-import { orUndo, quietly, unmake } from "./undo.ts";
+import { orErrno, orUndo, quietly, unmake } from "./undo.ts";
 
 export const CHANGES: readonly Entry[] = [
   changing(
@@ -44,6 +45,9 @@ export const CHANGES: readonly Entry[] = [
   changing(FuseOpcode.RENAME2, FuseRename2In.sizeof + 4, 0, rename2),
 ];
 
+/** How often CREATE may find a name there that is gone again, or the other way about. */
+const CREATE_TRIES = 100;
+
 /** The name of an entry that is to be made or to go, in the directory `parent`; or -Errno. */
 function entryName(request: FuseRequest, at: number, parent: Node): Uint8Array | number {
   const name = request.name(at);
@@ -59,19 +63,20 @@ function create(changes: FileChanges, share: Share, request: FuseRequest, parent
   if (typeof name === "number") return name;
   const flags = request.arguments.getUint32(FuseCreateIn.flags, true);
   const mode = request.arguments.getUint32(FuseCreateIn.mode, true);
-  const made = createNew(changes, share, parent, name, flags, mode);
-  if (made !== -Errno.EEXIST || (flags & FUSE_O_EXCL) !== 0) {
-    return typeof made === "number" ? made : putCreated(share, request, made.node, made.fh);
+  // Programs of the host may make and remove the name between each two steps.
+  for (let tries = 0; tries < CREATE_TRIES; tries++) {
+    const made = orErrno(() => createNew(changes, share, parent, name, flags, mode));
+    if (typeof made !== "number") return putCreated(share, request, made.node, made.fh);
+    if (made !== -Errno.EEXIST || (flags & FUSE_O_EXCL) !== 0) return made;
+    const node = orErrno(() => share.nodes.lookup(parent, name));
+    if (node === -Errno.ENOENT) continue;
+    if (typeof node === "number") return node;
+    return orUndo(
+      () => putCreated(share, request, node, openExisting(changes, share, node, flags)),
+      () => share.giveBack(node, 1),
+    );
   }
-  const node = share.nodes.lookup(parent, name);
-  if (typeof node === "number") return node;
-  let opened: number = -Errno.EIO;
-  try {
-    opened = openExisting(changes, share, node, flags);
-  } finally {
-    if (opened < 0) share.giveBack(node, 1);
-  }
-  return opened < 0 ? opened : putCreated(share, request, node, opened);
+  return -Errno.ESTALE;
 }
 
 function createNew(
@@ -81,11 +86,11 @@ function createNew(
   name: Uint8Array,
   flags: number,
   mode: number,
-): { node: Node; fh: number } | number {
+): { node: Node; fh: number } {
   const { files, nodes, handles } = share;
-  if (files.peek(parent.inode, name) !== null) return -Errno.EEXIST;
-  if (nodes.full) return -Errno.ENFILE;
-  if (handles.full) return -Errno.EMFILE;
+  if (files.peek(parent.inode, name) !== null) throw refusal(-Errno.EEXIST);
+  if (nodes.full) throw refusal(-Errno.ENFILE);
+  if (handles.full) throw refusal(-Errno.EMFILE);
   const permissions = permissionsOf(mode, FuseType.REG);
   const { descriptor, inode, stat } = changes.create(parent.inode, name, flags, permissions);
   return orUndo(
@@ -102,16 +107,13 @@ function createNew(
   );
 }
 
-/** A handle on a file that was there before; or -Errno. */
+/** A handle on a file that was there before. */
 function openExisting(changes: FileChanges, share: Share, node: Node, flags: number): number {
-  const handle = share.handles.open(node, false, flags);
-  if (typeof handle === "number") return handle;
+  const handle = orThrow(share.handles.open(node, false, flags));
   if ((flags & FUSE_O_TRUNC) === 0) return handle.id;
   return orUndo(
     () => {
-      clearSetId(changes, share.files, node);
-      changes.resize(node.inode, 0);
-      share.window?.changed(node, 0, Number.POSITIVE_INFINITY);
+      share.empty(changes, node);
       share.nodes.stat = share.files.stat(node.inode);
       return handle.id;
     },
@@ -145,7 +147,6 @@ function mknod(changes: FileChanges, share: Share, request: FuseRequest, parent:
   const type = mode >> 12;
   if (type !== 0 && type !== FuseType.REG) return -Errno.EPERM;
   const made = createNew(changes, share, parent, name, 0, mode);
-  if (typeof made === "number") return made;
   const handle = share.handles.get(made.fh, made.node.id);
   if (handle !== undefined) share.handles.release(handle);
   putEntry(request.reply, 0, made.node.id, share.nodes.stat, share.validMs);
@@ -161,8 +162,7 @@ function mkdir(changes: FileChanges, share: Share, request: FuseRequest, parent:
   changes.makeDirectory(parent.inode, name, permissions);
   return orUndo(
     () => {
-      const node = share.nodes.lookup(parent, name);
-      if (typeof node === "number") return node;
+      const node = orThrow(share.nodes.lookup(parent, name));
       return orUndo(
         () => {
           if (node.type === FuseType.DIR) setPermissions(changes, share, node.inode, permissions);
@@ -206,12 +206,11 @@ function link(changes: FileChanges, share: Share, request: FuseRequest, parent: 
   const place = nodes.placeOf(source);
   if (place === null) return -Errno.ENOENT;
   changes.link(place.parent.inode, place.name, parent.inode, name);
+  const identity = { dev: source.key >> 68n, ino: inoOf(source) };
   const made = orUndo(
-    () => nodes.lookup(parent, name),
-    () =>
-      unmake(changes, share.files, parent, name, { dev: source.key >> 68n, ino: inoOf(source) }),
+    () => orThrow(nodes.lookup(parent, name)),
+    () => unmake(changes, share.files, parent, name, identity),
   );
-  if (typeof made === "number") return made;
   if (made !== source) {
     share.giveBack(made, 1); // a program of the host was faster
     return -Errno.ESTALE;
@@ -222,8 +221,7 @@ function link(changes: FileChanges, share: Share, request: FuseRequest, parent: 
 
 /** The entry of what has just been made, with a reference for the guest. */
 function putNamed(share: Share, request: FuseRequest, parent: Node, name: Uint8Array): number {
-  const node = share.nodes.lookup(parent, name);
-  if (typeof node === "number") return node;
+  const node = orThrow(share.nodes.lookup(parent, name));
   putEntry(request.reply, 0, node.id, share.nodes.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }

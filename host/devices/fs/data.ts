@@ -2,7 +2,15 @@
 // FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has. Before each
 // of them, what the guest has stored into the window is written.
 import { Errno } from "../../../drivers/abi/errno.ts";
-import { FuseFlushIn, FuseFsyncIn, FuseInHeader, FuseOpcode } from "../../../drivers/abi/fuse.ts";
+import {
+  FUSE_O_ACCMODE,
+  FUSE_O_APPEND,
+  FUSE_O_RDONLY,
+  FuseFlushIn,
+  FuseFsyncIn,
+  FuseInHeader,
+  FuseOpcode,
+} from "../../../drivers/abi/fuse.ts";
 import {
   FUSE_FSYNC_FDATASYNC,
   FuseCopyFileRangeIn,
@@ -12,10 +20,12 @@ import {
 import type { FileChanges } from "../../files.ts";
 import { getU64, putU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
+import type { OpenFile } from "./handles.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Entry, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import type { Share } from "./share.ts";
+import { orUndo } from "./undo.ts";
 
 const COPIED = FuseWriteOut.sizeof;
 const COPY_IN = FuseCopyFileRangeIn.sizeof;
@@ -35,42 +45,65 @@ function positionIn(input: DataView, at: number, bytes: number): number | null {
   return position <= Number.MAX_SAFE_INTEGER - bytes ? position : null;
 }
 
-/** The host writes straight from the guest's pages. */
+/** May the guest write to it? */
+function isWritable(file: OpenFile): boolean {
+  return (file.flags & FUSE_O_ACCMODE) !== FUSE_O_RDONLY;
+}
+
+/**
+ * The host writes straight from the guest's pages. To a file that is open with O_APPEND it writes
+ * at the end, wherever that is by now, and whatever the guest has asked for.
+ */
 function write(changes: FileChanges, share: Share, request: FuseRequest, node: Node): number {
   const { arguments: input, reply } = request;
   const file = share.handles.get(getU64(input, FuseWriteIn.fh), node.id, false)?.file;
-  if (file === null || file === undefined) return -Errno.EBADF;
+  if (!file || !isWritable(file)) return -Errno.EBADF;
   const size = input.getUint32(FuseWriteIn.size, true);
   if (size > DATA_BYTES_MAX || request.argumentBytes !== FuseWriteIn.sizeof + size) {
     return -Errno.EINVAL; // U13
   }
-  const position = positionIn(input, FuseWriteIn.offset, size);
+  const appends = (file.flags & FUSE_O_APPEND) !== 0;
+  const end = () => Number(share.files.stat(node.inode).size);
+  const position = appends ? end() : positionIn(input, FuseWriteIn.offset, size);
   if (position === null) return -Errno.EFBIG;
-  share.disarm(file);
+  if (size === 0) return putWritten(reply, 0);
+  /** What others have appended meanwhile may be in front of it, and is shown as well. */
+  const show = (written: number) => {
+    if (share.window?.isMapped(node) !== true) return;
+    share.window.changed(node, position, appends ? end() : position + written);
+  };
   share.window?.writeBack(node);
+  const rearm = share.disarm(file);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
   // Where the guest can store into the file, too, it would do so between the copy and the write.
-  const waits = share.background.wanted && share.window?.isWritable(node) !== true;
-  if (size > 0 && waits) {
+  if (share.background.wanted && share.window?.isWritable(node) !== true) {
     const bytes = new Uint8Array(size);
     request.chain.copyFrom(start, bytes);
-    share.background.write(changes, request, file, bytes, position, (written) => {
-      share.window?.changed(node, position, position + written);
+    const reply = (written: number) => {
+      show(written);
       const answer = new DataView(new ArrayBuffer(FuseWriteOut.sizeof));
-      putU64(answer, FuseWriteOut.size, written);
+      putWritten(answer, written);
       return new Uint8Array(answer.buffer);
-    });
+    };
+    share.background.write(request, file, bytes, position, reply, rearm);
     return 0;
   }
   const views = request.chain.readable(start, size);
-  const written = size === 0 ? 0 : changes.write(file.descriptor, views, position);
+  const written = orUndo(() => changes.write(file.descriptor, views, position), rearm);
   share.stats.bytesWritten += written;
-  share.window?.changed(node, position, position + written);
-  putU64(reply, FuseWriteOut.size, written);
+  show(written);
+  return putWritten(reply, written);
+}
+
+function putWritten(reply: DataView, bytes: number): number {
+  putU64(reply, FuseWriteOut.size, bytes);
   return FuseWriteOut.sizeof;
 }
 
-/** As much as one request may move, by a read and a write: fewer bytes than asked for are legal. */
+/**
+ * As much as one request may move, by a read and a write: fewer bytes than asked for are legal.
+ * What is refused is what was asked for, as far as there is that much to copy.
+ */
 function copyFileRange(
   changes: FileChanges,
   share: Share,
@@ -83,23 +116,26 @@ function copyFileRange(
   const { handles, files } = share;
   const from = handles.get(getU64(input, FuseCopyFileRangeIn.fh_in), node.id, false)?.file;
   const to = handles.get(getU64(input, FuseCopyFileRangeIn.fh_out), target.id, false)?.file;
-  if (!from || !to) return -Errno.EBADF;
+  if (!from || !to || !isWritable(to)) return -Errno.EBADF;
+  if ((to.flags & FUSE_O_APPEND) !== 0) return -Errno.EBADF;
   if (input.getBigUint64(FuseCopyFileRangeIn.flags, true) !== 0n) return -Errno.EINVAL;
-  const length = Math.min(getU64(input, FuseCopyFileRangeIn.len), DATA_BYTES_MAX);
-  const source = positionIn(input, FuseCopyFileRangeIn.off_in, length);
-  const position = positionIn(input, FuseCopyFileRangeIn.off_out, length);
-  if (source === null || position === null) return -Errno.EFBIG;
-  if (from.node === to.node && Math.abs(source - position) < length) return -Errno.EINVAL;
-  share.disarm(to);
+  const source = getU64(input, FuseCopyFileRangeIn.off_in);
+  const position = getU64(input, FuseCopyFileRangeIn.off_out);
+  const rest = Math.max(0, Number(files.stat(node.inode).size) - source);
+  const asked = Math.min(getU64(input, FuseCopyFileRangeIn.len), rest);
+  if (node === target && Math.abs(source - position) < asked) return -Errno.EINVAL;
+  const length = Math.min(asked, DATA_BYTES_MAX);
+  const last = Number.MAX_SAFE_INTEGER - length;
+  if (source > last || position > last) return -Errno.EFBIG;
   share.window?.writeBack(node);
   share.window?.writeBack(target);
   const bytes = new Uint8Array(length);
   const got = files.read(from.descriptor, [bytes], source);
-  const part = bytes.subarray(0, got);
-  const copied = got === 0 ? 0 : changes.write(to.descriptor, [part], position);
+  if (got === 0) return putWritten(reply, 0);
+  const part = [bytes.subarray(0, got)];
+  const copied = orUndo(() => changes.write(to.descriptor, part, position), share.disarm(to));
   share.window?.changed(target, position, position + copied);
-  putU64(reply, 0, copied);
-  return COPIED;
+  return putWritten(reply, copied);
 }
 
 /** What waits to be written is in the window; that is all to be done, if there is such a handle. */

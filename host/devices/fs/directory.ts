@@ -10,10 +10,11 @@ import {
   FuseType,
   fuseDirentBytes,
 } from "../../../drivers/abi/fuse.ts";
-import type { FileStat, Files } from "../../files.ts";
+import type { FileStat } from "../../files.ts";
 import { putEntry } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
 import type { Handle } from "./handles.ts";
+import type { HostCalls } from "./host-calls.ts";
 import { type NodeTable, typeOf } from "./nodes.ts";
 
 const DOTS = [Buffer.from("."), Buffer.from("..")] as const;
@@ -33,7 +34,7 @@ export function putEntries(
   { bytes, view, capacity }: DirectoryReply,
   handle: Handle,
   cookie: number,
-  files: Files,
+  files: HostCalls,
   nodes: NodeTable,
   validMs: number | null,
 ): number {
@@ -68,7 +69,8 @@ export function putEntries(
   /** Attributes of an entry; at `entryAt`, if given, its FuseEntryOut with a new reference. */
   function putChild(name: Uint8Array, entryAt: number | null): FileStat | null {
     try {
-      if (entryAt === null) return files.peek(node.inode, name);
+      // A reference that a run has taken would be taken again by the next (replay.ts).
+      if (entryAt === null || files.replaying) return files.peek(node.inode, name);
       const found = nodes.lookup(node, name);
       // An entry without a node is legal: the guest looks it up when it needs it.
       if (typeof found === "number") return files.peek(node.inode, name);

@@ -36,8 +36,27 @@ const NUMBERS = new Map<string, number>([
   ["EDQUOT", Errno.EDQUOT],
 ]);
 
+/** What this server refuses by itself, thrown as file calls throw: what was begun is undone. */
+class Refusal extends Error {
+  constructor(readonly result: number) {
+    super(`errno ${-result}`);
+  }
+}
+
+/** To be thrown; `result` is -Errno. */
+export function refusal(result: number): Error {
+  return new Refusal(result);
+}
+
+/** The value, or else its -Errno is thrown. */
+export function orThrow<T>(value: T | number): T {
+  if (typeof value === "number") throw refusal(value);
+  return value;
+}
+
 /** -Errno for what a file call threw; rethrows what has no code: that is a bug, not an answer. */
 export function errnoOf(error: unknown): number {
+  if (error instanceof Refusal) return error.result;
   const code = (error as { code?: unknown } | null)?.code;
   if (typeof code !== "string") throw error;
   return -(NUMBERS.get(code) ?? Errno.EIO);

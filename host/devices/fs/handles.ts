@@ -9,8 +9,7 @@ import {
   FUSE_O_SYNC,
   FuseType,
 } from "../../../drivers/abi/fuse.ts";
-import type { Files } from "../../files.ts";
-import { errnoOf } from "./errno.ts";
+import type { HostCalls } from "./host-calls.ts";
 import type { Node } from "./nodes.ts";
 
 export interface Handle {
@@ -42,7 +41,7 @@ const KINDS = FUSE_O_ACCMODE | FUSE_O_APPEND | FUSE_O_DSYNC | FUSE_O_SYNC;
 const NAMES_MAX = 1 << 18;
 
 export class HandleTable {
-  readonly #files: Files;
+  readonly #files: HostCalls;
   readonly #max: number;
   readonly #idleMax: number;
   readonly #handles = new Map<number, Handle>();
@@ -53,7 +52,7 @@ export class HandleTable {
   #lingering = 0; // closed files whose descriptors wait for a call in the background
   #nextId = 1;
 
-  constructor(files: Files, max: number, idleMax: number) {
+  constructor(files: HostCalls, max: number, idleMax: number) {
     this.#files = files;
     this.#max = max;
     this.#idleMax = idleMax;
@@ -95,10 +94,10 @@ export class HandleTable {
 
   /** Reads the names of an open directory afresh. Throws ENOMEM when there are too many. */
   list(handle: Handle): void {
-    this.#names -= handle.names.length;
-    handle.names = [];
-    handle.names = this.#files.list(handle.node.inode, NAMES_MAX - this.#names);
-    this.#names += handle.names.length;
+    const others = this.#names - handle.names.length;
+    const names = this.#files.list(handle.node.inode, NAMES_MAX - others);
+    handle.names = names;
+    this.#names = others + names.length;
   }
 
   release(handle: Handle): void {
@@ -131,8 +130,10 @@ export class HandleTable {
     file.handles--;
     if (file.closed) return; // with its node, or the session
     if (file.handles > 0) return;
-    if (file.flags !== FUSE_O_RDONLY) {
-      this.#close(file); // a program that is being written cannot be run
+    // A program that is being written cannot be run; and what a run has opened that is on its way
+    // out is not ours yet.
+    if (file.flags !== FUSE_O_RDONLY || this.#files.suspended) {
+      this.#close(file);
       return;
     }
     this.#idle.add(file);
@@ -209,11 +210,7 @@ export class HandleTable {
 
   /** Whatever the host says, the descriptor is gone; what was written is asked for by FSYNC. */
   #shut(file: OpenFile): void {
-    try {
-      this.#files.close(file.descriptor);
-    } catch (error) {
-      errnoOf(error);
-    }
+    this.#files.close(file.descriptor);
   }
 }
 

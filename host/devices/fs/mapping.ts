@@ -18,7 +18,7 @@ import { getU64 } from "./attributes.ts";
 import type { Node } from "./nodes.ts";
 import { type Entry, reading } from "./operation.ts";
 import type { FuseRequest } from "./request.ts";
-import { clearSetId } from "./set-id.ts";
+import { withoutSetId } from "./set-id.ts";
 import type { Share } from "./share.ts";
 import { SLOT_BYTES } from "./window.ts";
 
@@ -58,8 +58,9 @@ function setupMapping(share: Share, request: FuseRequest, node: Node): number {
     if (access === FUSE_O_WRONLY) return -Errno.EACCES; // a mapping is read in
     if (forWriting && access === FUSE_O_RDONLY) return -Errno.EACCES;
   }
-  if (changes !== null && forWriting) clearSetId(changes, files, node);
-  window.map(node, offset, bytes, at, forWriting);
+  const map = () => window.map(node, offset, bytes, at, forWriting);
+  if (changes !== null && forWriting) withoutSetId(changes, files, node, map);
+  else map();
   return 0;
 }
 

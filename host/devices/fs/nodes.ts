@@ -3,7 +3,8 @@
 import { Errno } from "../../../drivers/abi/errno.ts";
 import { FUSE_ROOT_ID, FuseType } from "../../../drivers/abi/fuse.ts";
 import type { FileStat, Files } from "../../files.ts";
-import { errnoOf } from "./errno.ts";
+import { errnoOf, orThrow } from "./errno.ts";
+import { orErrno } from "./undo.ts";
 
 export interface Node {
   readonly id: number;
@@ -17,8 +18,10 @@ export interface Node {
   opens: number;
   /** WRITEs in the thread pool: how much of them the file has, nobody knows. */
   writes: number;
-  /** Where it was seen last; the root has none. For LINK, which is by name (placeOf). */
+  /** Where it was seen last; the root has none. For what is done by name (placeOf). */
   place: Place | null;
+  /** Where it was seen before: a file may have several names, and lose each of them. */
+  places: Place[];
 }
 
 export interface Place {
@@ -27,6 +30,8 @@ export interface Place {
 }
 
 const NO_TARGET = new Uint8Array(0);
+/** Names of one inode that are remembered beside the last. */
+const PLACES_MAX = 8;
 /** How often a name may change hands while it is being looked up. */
 const LOOKUP_TRIES = 3;
 
@@ -73,11 +78,19 @@ export class NodeTable {
 
   /** Where the node can be found by name now; null: nobody knows. */
   placeOf(node: Node): Place | null {
-    const seen = node.place;
+    const { place } = node;
+    if (place === null) return null;
+    const found = [place, ...node.places].find((seen) => this.#leadsTo(seen, node));
+    if (found === undefined) return null;
+    if (found !== place) settle(node, found.parent, found.name);
+    return found;
+  }
+
+  #leadsTo({ parent, name }: Place, node: Node): boolean {
     // A parent that was forgotten is no directory of ours any more: its number may be another's.
-    if (seen === null || this.#byId.get(seen.parent.id) !== seen.parent) return null;
-    const stat = this.#files.peek(seen.parent.inode, seen.name);
-    return stat !== null && keyOf(stat) === node.key ? seen : null;
+    if (this.#byId.get(parent.id) !== parent) return false;
+    const stat = this.#files.peek(parent.inode, name);
+    return stat !== null && keyOf(stat) === node.key;
   }
 
   /** What is at `name` was moved or made there. */
@@ -85,7 +98,7 @@ export class NodeTable {
     try {
       const stat = this.#files.peek(parent.inode, name);
       const node = stat === null ? undefined : this.#byKey.get(keyOf(stat));
-      if (node !== undefined) place(node, parent, name);
+      if (node !== undefined) settle(node, parent, name);
     } catch (error) {
       errnoOf(error); // it was moved all the same
     }
@@ -99,11 +112,11 @@ export class NodeTable {
       const node = this.#byKey.get(keyOf(seen));
       if (node !== undefined) {
         this.stat = seen;
-        place(node, parent, name);
+        settle(node, parent, name);
         return this.reference(node);
       }
       if (this.full) return -Errno.ENFILE;
-      const found = this.#hold(parent, name);
+      const found = orErrno(() => this.#hold(parent, name));
       if (found !== null) return found;
     }
     return -Errno.ESTALE;
@@ -124,6 +137,7 @@ export class NodeTable {
     this.#byId.delete(node.id);
     if (this.#byKey.get(node.key) === node) this.#byKey.delete(node.key);
     node.place = null; // or it would keep its parent, and that one its own, for ever
+    node.places = [];
     this.drop(node.inode);
   }
 
@@ -152,9 +166,10 @@ export class NodeTable {
       let target: Uint8Array = NO_TARGET;
       if (type === FuseType.LNK) {
         // The text can be had by name only, so the name must lead to this inode before and after.
-        target = this.#files.readlink(parent.inode, name);
+        const text = orErrno(() => this.#files.readlink(parent.inode, name));
         const after = this.#files.peek(parent.inode, name);
         if (after === null || keyOf(after) !== key) return null;
+        target = orThrow(text);
       }
       const seen = { parent, name: Uint8Array.from(name) };
       const node = this.#make(this.#nextId++, inode, key, type, target, seen);
@@ -174,18 +189,25 @@ export class NodeTable {
     target: Uint8Array,
     seen: Place | null,
   ): Node {
-    const node = { id, inode, key, type, target, references: 1, opens: 0, writes: 0, place: seen };
+    const counts = { references: 1, opens: 0, writes: 0 };
+    const node = { id, inode, key, type, target, ...counts, place: seen, places: [] };
     this.#byId.set(id, node);
     this.#byKey.set(key, node);
     return node;
   }
 }
 
-function place(node: Node, parent: Node, name: Uint8Array): void {
-  const seen = node.place;
-  if (seen === null) return;
-  if (seen.parent === parent && Buffer.compare(seen.name, name) === 0) return;
+/** It has been seen there. */
+function settle(node: Node, parent: Node, name: Uint8Array): void {
+  const last = node.place;
+  if (last === null || isAt(last, parent, name)) return;
+  node.places = [last, ...node.places.filter((one) => !isAt(one, parent, name))];
+  node.places.length = Math.min(node.places.length, PLACES_MAX);
   node.place = { parent, name: Uint8Array.from(name) };
+}
+
+function isAt(place: Place, parent: Node, name: Uint8Array): boolean {
+  return place.parent === parent && Buffer.compare(place.name, name) === 0;
 }
 
 export function typeOf(stat: FileStat): number {

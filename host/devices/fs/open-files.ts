@@ -2,10 +2,12 @@
 import * as fs from "node:fs";
 import { FUSE_O_WRONLY } from "../../../drivers/abi/fuse.ts";
 import { readAt } from "./read-at.ts";
+import { Threads } from "./threads.ts";
 import { writeAt } from "./write-at.ts";
 
 export abstract class OpenFiles {
   readonly #isRoot = process.geteuid?.() === 0;
+  protected readonly threads = new Threads();
 
   abstract open(inode: number, flags: number): number;
 
@@ -22,7 +24,12 @@ export abstract class OpenFiles {
     offset: number | bigint,
     done: (error: Error | null, bytes: number) => void,
   ): void {
-    fs.read(descriptor, view, 0, view.length, offset, done);
+    this.threads.run((end) => {
+      fs.read(descriptor, view, 0, view.length, offset, (error, bytes) => {
+        end();
+        done(error, bytes);
+      });
+    });
   }
 
   close(descriptor: number): void {
@@ -43,7 +50,12 @@ export abstract class OpenFiles {
     offset: number,
     done: (error: Error | null, bytes: number) => void,
   ): void {
-    fs.write(descriptor, view, 0, view.length, offset, done);
+    this.threads.run((end) => {
+      fs.write(descriptor, view, 0, view.length, offset, (error, bytes) => {
+        end();
+        done(error, bytes);
+      });
+    });
   }
 
   truncate(descriptor: number, size: number): void {
@@ -60,13 +72,19 @@ export abstract class OpenFiles {
   }
 
   sync(descriptor: number, dataOnly: boolean, done: (error: Error | null) => void): void {
-    if (dataOnly) fs.fdatasync(descriptor, done);
-    else fs.fsync(descriptor, done);
+    this.threads.run((end) => {
+      const ended = (error: Error | null) => {
+        end();
+        done(error);
+      };
+      if (dataOnly) fs.fdatasync(descriptor, ended);
+      else fs.fsync(descriptor, ended);
+    }, true);
   }
 
   syncDirectory(inode: number, done: (error: Error | null) => void): void {
     const descriptor = this.openDirectory(inode);
-    const end = (error: Error | null) => {
+    const closed = (error: Error | null) => {
       try {
         fs.closeSync(descriptor);
       } catch (fault) {
@@ -75,9 +93,9 @@ export abstract class OpenFiles {
       done(error);
     };
     try {
-      fs.fsync(descriptor, end);
+      this.sync(descriptor, false, closed);
     } catch (error) {
-      end(error as Error);
+      closed(error as Error);
     }
   }
 }

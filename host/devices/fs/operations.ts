@@ -32,13 +32,10 @@ import { MAPPINGS } from "./mapping.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Operation, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, dotsIn, type FuseRequest, REPLY_BYTES_MAX } from "./request.ts";
-import { clearSetId } from "./set-id.ts";
 import { SETATTR } from "./setattr.ts";
 import type { Share } from "./share.ts";
 import { orUndo } from "./undo.ts";
 
-/** The end of every file. */
-const EVERYTHING = Number.POSITIVE_INFINITY;
 const OFFSET_MAX = 0x7fffffffffffffffn;
 /** Up to here an offset is a number; with DATA_BYTES_MAX added to it, it still is one. */
 const OFFSET_EXACT_MAX = 2 ** 52;
@@ -123,7 +120,7 @@ function readlink(_share: Share, request: FuseRequest, node: Node): number {
 }
 
 function open(share: Share, request: FuseRequest, node: Node): number {
-  const { changes, files } = share;
+  const { changes } = share;
   const flags = request.arguments.getUint32(FuseOpenIn.flags, true);
   const cuts = (flags & FUSE_O_TRUNC) !== 0;
   if (changes === null && (cuts || (flags & FUSE_O_ACCMODE) !== FUSE_O_RDONLY)) {
@@ -133,11 +130,7 @@ function open(share: Share, request: FuseRequest, node: Node): number {
   if (typeof handle === "number") return handle;
   if (changes !== null && cuts) {
     orUndo(
-      () => {
-        clearSetId(changes, files, node);
-        changes.resize(node.inode, 0);
-        share.window?.changed(node, 0, EVERYTHING);
-      },
+      () => share.empty(changes, node),
       () => share.handles.release(handle),
     );
   }

@@ -6,7 +6,8 @@ import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../
 import { hostFlags } from "./host-flags.ts";
 import { listNames } from "./list-names.ts";
 import { OpenFiles } from "./open-files.ts";
-import { removeMade, timesOf } from "./write-at.ts";
+import { timesOf } from "./times.ts";
+import { removeMade } from "./write-at.ts";
 
 const BIGINT = { bigint: true } as const;
 const STAT = { bigint: true, throwIfNoEntry: false } as const;

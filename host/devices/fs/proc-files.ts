@@ -1,11 +1,21 @@
 // Files on Linux. An inode is an O_PATH descriptor N; its entries are reached as
 // /proc/<this process>/fd/N/name, which cannot be led astray: N is an inode, not a path.
 import * as fs from "node:fs";
-import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../files.ts";
+import type {
+  FileChanges,
+  FileStat,
+  FileSystemStat,
+  Files,
+  FileTime,
+  LaterCall,
+  LaterDone,
+} from "../../files.ts";
 import { hostFlags } from "./host-flags.ts";
+import { laterCalls } from "./later-files.ts";
 import { listNames } from "./list-names.ts";
 import { OpenFiles } from "./open-files.ts";
-import { removeMade, timesOf } from "./write-at.ts";
+import { timesOf } from "./times.ts";
+import { removeMade } from "./write-at.ts";
 
 const O_PATH = 0o10000000;
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;
@@ -14,6 +24,19 @@ const STAT = { bigint: true, throwIfNoEntry: false } as const;
 export class ProcFiles extends OpenFiles implements Files, FileChanges {
   /** What /proc/self is, read once: following the link costs a fifth of a lookup. */
   readonly #descriptors = `/proc/${fs.readlinkSync("/proc/self")}/fd/`;
+
+  readonly #later = laterCalls(this.#descriptors);
+
+  later(call: LaterCall, args: readonly unknown[], done: LaterDone): void {
+    const twin = this.#later[call] as (...args: readonly unknown[]) => Promise<unknown>;
+    this.threads.run((end) => {
+      const ended = (error: Error | null, result?: unknown) => {
+        end();
+        done(error, result);
+      };
+      twin(...args).then((result) => ended(null, result), ended);
+    });
+  }
 
   descriptorsMax(): number {
     const match = /^Max open files +(\d+)/m.exec(fs.readFileSync("/proc/self/limits", "utf8"));

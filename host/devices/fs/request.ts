@@ -22,6 +22,8 @@ const DOT = 0x2e;
 export class FuseRequest {
   /** It will be answered by what detach() returned. */
   detached = false;
+  /** It waits for the host, whole as it is, and will be finished when that has answered. */
+  parked = false;
   opcode = 0;
   /** Exact up to 2^53; node ids beyond do not exist. */
   nodeid = 0;
@@ -48,10 +50,15 @@ export class FuseRequest {
   readonly #outView = new DataView(this.#out.buffer);
 
   readonly #answered: () => void;
+  readonly #unparked: (request: FuseRequest) => void;
 
-  /** `answered` is called when a detached request has been. */
-  constructor(answered: () => void) {
+  /**
+   * `answered` is called when a detached request has been, `unparked` when this one can serve
+   * another request.
+   */
+  constructor(answered: () => void, unparked: (request: FuseRequest) => void) {
     this.#answered = answered;
+    this.#unparked = unparked;
     this.arguments = new DataView(this.#in.buffer, FuseInHeader.sizeof);
     this.reply = new DataView(this.#out.buffer, FuseOutHeader.sizeof);
     this.replyBytes = this.#out.subarray(FuseOutHeader.sizeof);
@@ -158,6 +165,14 @@ export class FuseRequest {
     this.#outView.setUint32(FuseOutHeader.unique + 4, uniqueHigh, true);
     chain.copyTo(0, this.#out.subarray(0, this.inPlace ? FuseOutHeader.sizeof : length));
     chain.release(length);
+  }
+
+  /** It was finished, or nobody waits for it any more. */
+  unpark(): void {
+    this.parked = false;
+    this.#chain = null;
+    this.#unparked(this);
+    this.#answered();
   }
 
   /** Ends a request that has no reply. */

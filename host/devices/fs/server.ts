@@ -1,6 +1,6 @@
 // The FUSE server: one session after another over one directory, and which function serves which
-// request. They follow the guest's own error rule: bytes of reply, or -Errno. Nothing here waits,
-// and nothing trusts the request.
+// request. They follow the guest's own error rule: bytes of reply, or -Errno. Nothing here waits
+// (replay.ts), and nothing trusts the request.
 import { Errno } from "../../../drivers/abi/errno.ts";
 import {
   FUSE_INIT_BIG_ENDIAN,
@@ -18,6 +18,7 @@ import {
 import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../drivers/abi/fuse-window.ts";
 import { getU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
+import type { Operation } from "./operation.ts";
 import { OPERATIONS } from "./operations.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import type { Share } from "./share.ts";
@@ -57,6 +58,15 @@ export class FuseServer {
     if (request.argumentBytes < operation.argumentBytes) return -Errno.EINVAL;
     // Before anything is done, so that a reply that does not fit leaves no reference behind.
     if (request.room < operation.replyBytes) return -Errno.EINVAL;
+    const { background, files, window } = this.#share;
+    // What the guest stores into files that it has mapped for writing cannot be asked for twice.
+    const waits = background.wantsAll && files.canWait && window?.isStoredTo !== true;
+    if (!waits) return this.#attempt(request, operation);
+    return background.serve(request, () => this.#attempt(request, operation));
+  }
+
+  #attempt(request: FuseRequest, operation: Operation): number {
+    request.inPlace = false;
     const node = this.#share.nodes.get(request.nodeid);
     if (node === undefined) return -Errno.EBADF; // U6
     try {

@@ -1,5 +1,5 @@
-// SETATTR: size, owner, permissions and times, in this order, for each of them changes those that
-// come later.
+// SETATTR: owner, size, permissions and times, in this order, for each of them changes those that
+// come later; and the owner, which the host refuses most, before anything else was changed.
 import { Errno } from "../../../drivers/abi/errno.ts";
 import { FuseAttrOut, FuseOpcode, FuseType } from "../../../drivers/abi/fuse.ts";
 import { FuseSetattrIn, FuseSetattrValid } from "../../../drivers/abi/fuse-write.ts";
@@ -9,7 +9,7 @@ import type { Handle } from "./handles.ts";
 import type { Node } from "./nodes.ts";
 import { changing, type Entry } from "./operation.ts";
 import type { FuseRequest } from "./request.ts";
-import { clearSetId, permissionsOf } from "./set-id.ts";
+import { clearSetId, permissionsOf, withoutSetId } from "./set-id.ts";
 import type { Share } from "./share.ts";
 
 export const SETATTR: Entry = changing(
@@ -36,21 +36,19 @@ function setattr(changes: FileChanges, share: Share, request: FuseRequest, node:
   const setsMtime = has(FuseSetattrValid.MTIME);
   if ((setsAtime && atime === null) || (setsMtime && mtime === null)) return -Errno.EINVAL;
   const size = input.getBigUint64(FuseSetattrIn.size, true);
-  if (has(FuseSetattrValid.SIZE)) {
-    const fault = resize(changes, share, node, handle, size);
-    if (fault < 0) return fault;
-  }
-  if (has(FuseSetattrValid.KILL_SUIDGID)) clearSetId(changes, share.files, node);
+  const fault = has(FuseSetattrValid.SIZE) ? sizeFault(node, size) : 0;
+  if (fault < 0) return fault;
   if (has(FuseSetattrValid.UID) || has(FuseSetattrValid.GID)) {
-    clearSetId(changes, share.files, node);
     const ownerAt = (at: number) => {
       const id = input.getUint32(at, true);
       return id === 0xffffffff ? -1 : id;
     };
     const uid = has(FuseSetattrValid.UID) ? ownerAt(FuseSetattrIn.uid) : -1;
     const gid = has(FuseSetattrValid.GID) ? ownerAt(FuseSetattrIn.gid) : -1;
-    changes.chown(node.inode, uid, gid);
+    withoutSetId(changes, share.files, node, () => changes.chown(node.inode, uid, gid));
   }
+  if (has(FuseSetattrValid.SIZE)) resize(changes, share, node, handle, Number(size));
+  if (has(FuseSetattrValid.KILL_SUIDGID)) clearSetId(changes, share.files, node);
   if (has(FuseSetattrValid.MODE)) {
     const mode = input.getUint32(FuseSetattrIn.mode, true);
     changes.chmod(node.inode, permissionsOf(mode, node.type));
@@ -67,28 +65,31 @@ function setattr(changes: FileChanges, share: Share, request: FuseRequest, node:
   return putAttributes(request.reply, share.files.stat(node.inode), share.validMs);
 }
 
+function sizeFault(node: Node, size: bigint): number {
+  if (node.type === FuseType.DIR) return -Errno.EISDIR;
+  if (node.type !== FuseType.REG) return -Errno.EINVAL;
+  // Node's calls take sizes up to there.
+  return size > BigInt(Number.MAX_SAFE_INTEGER) ? -Errno.EFBIG : 0;
+}
+
 /** By the open file where there is one: it may have no name any more (U19). */
 function resize(
   changes: FileChanges,
   share: Share,
   node: Node,
   handle: Handle | undefined,
-  size: bigint,
-): number {
-  if (node.type === FuseType.DIR) return -Errno.EISDIR;
-  if (node.type !== FuseType.REG) return -Errno.EINVAL;
-  // Node's calls take sizes up to there.
-  if (size > BigInt(Number.MAX_SAFE_INTEGER)) return -Errno.EFBIG;
+  size: number,
+): void {
   const { files, window } = share;
-  clearSetId(changes, files, node);
   window?.writeBack(node);
   const before = window === null ? 0 : Number(files.stat(node.inode).size);
   const descriptor = handle?.file?.descriptor;
-  if (descriptor === undefined) changes.resize(node.inode, Number(size));
-  else changes.truncate(descriptor, Number(size));
+  withoutSetId(changes, files, node, () => {
+    if (descriptor === undefined) changes.resize(node.inode, size);
+    else changes.truncate(descriptor, size);
+  });
   // What was mapped beyond the end reads as zeros, and is written back no more.
-  window?.changed(node, Math.min(before, Number(size)), Number.POSITIVE_INFINITY);
-  return 0;
+  window?.changed(node, Math.min(before, size), Number.POSITIVE_INFINITY);
 }
 
 /** Null: there is no such time. */

@@ -4,8 +4,9 @@ import type { FileChanges, Files } from "../../files.ts";
 import { Background } from "./background.ts";
 import { errnoOf } from "./errno.ts";
 import { HandleTable, type OpenFile } from "./handles.ts";
+import { HostCalls } from "./host-calls.ts";
 import { type Node, NodeTable } from "./nodes.ts";
-import { clearSetId } from "./set-id.ts";
+import { clearSetId, withoutSetId } from "./set-id.ts";
 import { noStats } from "./stats.ts";
 import { Syncs } from "./syncs.ts";
 import { FileWindow } from "./window.ts";
@@ -27,10 +28,14 @@ export interface FsLimits {
    * is quick again. Infinity: they never do.
    */
   readonly slowMs: number;
+  /** The same of all other calls that may wait for a disk. */
+  readonly stallMs: number;
 }
 
+const NOTHING = () => {};
+
 export class Share {
-  readonly files: Files;
+  readonly files: HostCalls;
   /** null: the guest may only read. */
   readonly changes: FileChanges | null;
   readonly nodes: NodeTable;
@@ -55,15 +60,16 @@ export class Share {
     validMs: number,
     limits: FsLimits,
     now: () => number,
+    told: (slow: boolean) => void,
   ) {
-    this.files = files;
-    this.changes = changes;
+    this.files = new HostCalls(files, () => this.background.wantsAll);
+    this.changes = changes === null ? null : this.files;
     this.validMs = validMs;
     this.missingMs = limits.missingMs;
-    this.nodes = new NodeTable(files, directory, limits.nodesMax);
-    this.handles = new HandleTable(files, limits.handlesMax, limits.idleFilesMax);
+    this.nodes = new NodeTable(this.files, directory, limits.nodesMax);
+    this.handles = new HandleTable(this.files, limits.handlesMax, limits.idleFilesMax);
     this.now = now;
-    this.background = new Background(files, this.handles, this.stats, limits.slowMs * 1e6, now);
+    this.background = new Background(this.files, this.handles, this.stats, limits, now, told);
   }
 
   /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */
@@ -75,15 +81,25 @@ export class Share {
 
   /**
    * Takes set-id bits from a file that is going to be written (U21), where the host's kernel leaves
-   * that to us. They are looked for as often as attributes are: only programs of the host can have
-   * set them meanwhile.
+   * that to us; returns what puts them back when nothing was written. They are looked for as often
+   * as attributes are: only programs of the host can have set them meanwhile.
    */
-  disarm(file: OpenFile): void {
-    if (this.changes?.keepsSetId() !== true) return;
+  disarm(file: OpenFile): () => void {
+    if (this.changes?.keepsSetId() !== true) return NOTHING;
     const nowNs = this.now();
-    if (nowNs - file.harmlessNs < this.validMs * 1e6) return;
-    clearSetId(this.changes, this.files, file.node);
+    if (nowNs - file.harmlessNs < this.validMs * 1e6) return NOTHING;
+    const rearm = clearSetId(this.changes, this.files, file.node);
     file.harmlessNs = nowNs;
+    return () => {
+      file.harmlessNs = Number.NEGATIVE_INFINITY;
+      rearm();
+    };
+  }
+
+  /** Cuts a regular file to nothing. */
+  empty(changes: FileChanges, node: Node): void {
+    withoutSetId(changes, this.files, node, () => changes.resize(node.inode, 0));
+    this.window?.changed(node, 0, Number.POSITIVE_INFINITY);
   }
 
   /** For those who go on if it fails: 0 or -Errno. */
@@ -115,6 +131,7 @@ export class Share {
    * stored into them and has not been written is lost, as in a crash of its own.
    */
   end(): void {
+    this.background.clear();
     this.syncs.clear();
     this.window?.drop();
     this.handles.clear();

@@ -23,6 +23,15 @@ export function quietly(body: () => void): void {
   }
 }
 
+/** What body returns or throws as its -Errno: for who has an answer to some of them. */
+export function orErrno<T>(body: () => T): T | number {
+  try {
+    return body();
+  } catch (error) {
+    return errnoOf(error);
+  }
+}
+
 /** Removes an entry that has just been made, if it still is what was made. */
 export function unmake(
   changes: FileChanges,

@@ -9,14 +9,17 @@ import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../drivers/abi/fuse-window.ts";
 import type { FileChanges, Files } from "../../files.ts";
 import type { HandleTable, OpenFile } from "./handles.ts";
 import type { Node } from "./nodes.ts";
-import { quietly } from "./undo.ts";
+import { orUndo, quietly } from "./undo.ts";
 
 export const SLOT_BYTES = 1 << FS_WINDOW_ALIGNMENT_LOG2;
 /** What is compared and written back in one piece. */
 const PAGE_BYTES = 4096;
+/** What is read in one. */
+const PIECE_BYTES = 1 << 20;
 /** Slots by the place in the file where they begin: those with the same part of it together. */
 type Parts = Map<number, Set<number>>;
 const NO_PARTS: Parts = new Map();
+const stay = () => {};
 
 interface Slot {
   readonly node: Node;
@@ -42,8 +45,8 @@ export class FileWindow {
   readonly #handles: HandleTable;
   /** Called when a node has one user less. */
   readonly #settle: (node: Node) => void;
-  /** Called before a file is written (U21). */
-  readonly #disarm: (file: OpenFile) => void;
+  /** Called before a file is written; what it returns, when it was not (U21). */
+  readonly #disarm: (file: OpenFile) => () => void;
   readonly #slots: (Slot | null)[];
   /** The slots of each node that has some. */
   readonly #partsOf = new Map<Node, Parts>();
@@ -56,7 +59,7 @@ export class FileWindow {
     changes: FileChanges | null,
     handles: HandleTable,
     settle: (node: Node) => void,
-    disarm: (file: OpenFile) => void,
+    disarm: (file: OpenFile) => () => void,
   ) {
     this.#memory = memory;
     this.#files = files;
@@ -85,10 +88,10 @@ export class FileWindow {
       this.unmap(at, bytes);
       // What the guest has stored into other parts of the window belongs to the file.
       this.writeBack(node);
+      // The file's bytes, and zeros behind its end.
+      this.#readIn(file, this.#memory.subarray(at, at + bytes), offset);
       for (let done = 0; done < bytes; done += SLOT_BYTES) {
-        const index = (at + done) / SLOT_BYTES;
-        this.#fill(file, index, offset + done);
-        this.#put(index, node, offset + done, writing);
+        this.#put((at + done) / SLOT_BYTES, node, offset + done, writing);
       }
     } finally {
       if (writing === null) handles.giveBack(file);
@@ -113,6 +116,16 @@ export class FileWindow {
     for (const part of (this.#partsOf.get(node) ?? NO_PARTS).values()) {
       for (const i of part) this.#writeSlot(i);
     }
+  }
+
+  /** Does the guest see a part of the file? */
+  isMapped(node: Node): boolean {
+    return this.#partsOf.has(node);
+  }
+
+  /** Can the guest store into any file? */
+  get isStoredTo(): boolean {
+    return this.#writable > 0;
   }
 
   /** Can the guest store into the file? */
@@ -164,11 +177,6 @@ export class FileWindow {
     return this.#memory.subarray(index * SLOT_BYTES, (index + 1) * SLOT_BYTES);
   }
 
-  /** The file's bytes, and zeros behind its end. */
-  #fill(file: OpenFile, index: number, offset: number): void {
-    this.#readIn(file, this.#view(index), offset);
-  }
-
   /** Of a slot that the guest has stored into no more than what has changed. */
   #refill(index: number, from: number, to: number): void {
     const { node, offset, writing, before } = this.#slots[index] as Slot;
@@ -189,7 +197,8 @@ export class FileWindow {
   #readIn(file: OpenFile, view: Uint8Array, offset: number): void {
     let done = 0;
     for (let got = 1; done < view.length && got > 0; done += got) {
-      got = this.#files.read(file.descriptor, [view.subarray(done)], offset + done);
+      const piece = view.subarray(done, done + PIECE_BYTES);
+      got = this.#files.read(file.descriptor, [piece], offset + done);
     }
     view.fill(0, done);
   }
@@ -292,9 +301,11 @@ export class FileWindow {
 
   #writeAll(file: OpenFile, bytes: Uint8Array, offset: number): void {
     const changes = this.#changes as FileChanges;
-    this.#disarm(file);
+    const rearm = this.#disarm(file);
     for (let done = 0; done < bytes.length; ) {
-      const put = changes.write(file.descriptor, [bytes.subarray(done)], offset + done);
+      const rest = [bytes.subarray(done)];
+      const at = offset + done;
+      const put = orUndo(() => changes.write(file.descriptor, rest, at), done === 0 ? rearm : stay);
       if (put === 0) throw Object.assign(new Error("nothing was written"), { code: "EIO" });
       done += put;
     }

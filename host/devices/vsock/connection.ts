@@ -15,24 +15,19 @@ import type { Chain } from "../../virtqueue.ts";
 import { Ledger } from "./copy.ts";
 import { Credit } from "./credit.ts";
 import { HalfClose } from "./half-close.ts";
-import { CLOSE_MS, CONNECT_MS, type Hub, LINGER_MS, type Opened, TAIL_MS } from "./hub.ts";
-import { Outbound } from "./outbound.ts";
+import type { Hub, Opened } from "./hub.ts";
+import { CLOSE_MS, CONNECT_MS, HALF_CLOSE_MS, LINGER_MS, TAIL_MS } from "./hub.ts";
 import { Owed } from "./owed.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
 import { Peer } from "./peer.ts";
 import { Receiver } from "./receiver.ts";
 import type { Route } from "./routes.ts";
+import { Sender } from "./sender.ts";
 import { assertMay, State } from "./state.ts";
 import { type ConnectionStats, traffic } from "./stats.ts";
 
 export class Connection implements SocketEvents {
-  readonly peerCid: number; // of the host, or of the guest whose port hostPort is
-  readonly hostPort: number;
-  readonly guestPort: number;
-  /** Bytes that the guest may have on their way to the socket, out of the device's budget. */
-  readonly bufAlloc: number;
-  /** Of its packets. Messages are framed on the socket. */
-  readonly type: number;
+  readonly route: Route;
   /** Links of the device's lists. */
   nextReady: Connection | null = null;
   listed = false;
@@ -40,17 +35,16 @@ export class Connection implements SocketEvents {
   deadlineNs = Number.POSITIVE_INFINITY;
   /** The client reads it in front of all that the guest says, once the guest accepted. */
   greeting: Uint8Array | null = null;
+  readonly peer = new Peer();
+  readonly sender: Sender;
   readonly #hub: Hub;
   readonly #ledger: Ledger;
   readonly #credit: Credit;
-  readonly #out: Outbound;
   readonly #in: Receiver;
-  readonly #peer = new Peer();
-  readonly #owed = new Owed();
+  readonly #owed: Owed;
   readonly #ends = new HalfClose();
   readonly #opened: Opened | null; // told once
   #state: State;
-  #creditAsked = false;
 
   /** Bytes of the guest go nowhere until a socket is attached. */
   constructor(
@@ -61,28 +55,25 @@ export class Connection implements SocketEvents {
     opened: Opened | null = null,
   ) {
     this.#hub = hub;
-    this.peerCid = route.peerCid;
-    this.hostPort = route.hostPort;
-    this.guestPort = route.guestPort;
-    this.type = route.type;
-    this.bufAlloc = bufAlloc;
+    this.route = route;
     this.#state = begin;
     this.#opened = opened;
     this.#ledger = new Ledger(hub.ledger);
     this.#credit = new Credit(bufAlloc);
-    this.#out = new Outbound(hub.share, this.#ledger);
+    this.sender = new Sender(hub, this.#credit, this.#ledger, route.type);
     this.#in = new Receiver(hub, this, this.#credit, this.#ledger);
-    hub.deadline(this, CONNECT_MS);
+    this.#owed = new Owed(this.#credit, this.#in);
+    hub.deadlines.set(this, CONNECT_MS);
     if (begin === State.Requesting) this.#want(VsockOp.REQUEST);
   }
 
   attach(socket: StreamSocket): void {
-    this.#peer.attach(socket);
+    this.peer.attach(socket);
     this.#in.attach(socket);
   }
 
   get stats(): ConnectionStats {
-    const { peerCid, hostPort, guestPort } = this;
+    const { peerCid, hostPort, guestPort } = this.route;
     return { peerCid, hostPort, guestPort, inPlace: this.#in.inPlace, ...traffic(this.#ledger) };
   }
 
@@ -91,13 +82,14 @@ export class Connection implements SocketEvents {
   /** A sound packet of the guest. True: the connection keeps the chain until it is sent. */
   receive(packet: GuestPacket, chain: Chain): boolean {
     if (packet.op === VsockOp.RST) {
-      if (this.#state === State.Requesting && this.#peer.open) this.#hub.stats.refused++;
+      if (this.#state === State.Requesting && this.peer.open) this.#hub.stats.refused++;
       // V14, V16. The client is reset too, unless the guest had closed before.
-      if (this.#state < State.Tail) this.#breakOff();
+      if (this.#state < State.Tail || this.#state === State.Closing) this.#breakOff();
       this.#forget();
       return false;
     }
     if (this.#state === State.Resetting) return false;
+    this.#waitForGuest();
     this.learnCredit(packet);
     switch (packet.op) {
       case VsockOp.INVALID:
@@ -116,7 +108,7 @@ export class Connection implements SocketEvents {
       case VsockOp.CREDIT_UPDATE:
       case VsockOp.CREDIT_REQUEST:
         if (this.#state < State.Established) this.#violated();
-        else if (packet.op === VsockOp.CREDIT_REQUEST) this.#want(VsockOp.CREDIT_UPDATE);
+        else if (this.#credit.asked(packet.op)) this.#want(VsockOp.CREDIT_UPDATE);
         return false;
       default: // a second REQUEST (K6), and numbers that are no operation (K3)
         this.#violated();
@@ -128,27 +120,14 @@ export class Connection implements SocketEvents {
   learnCredit(packet: GuestPacket): void {
     if (!this.#credit.learn(packet)) this.#hub.stats.rejected++;
     if (this.#credit.available === 0) return;
-    this.#creditAsked = false;
+    this.#owed.answered();
     if (this.#in.waiting > 0) this.#hub.ready(this);
     else if (this.#in.starved) this.#in.readOn();
   }
 
   /** What emit() would send now; INVALID: nothing. */
   nextOp(): VsockOp {
-    if (this.#owed.has(VsockOp.RST)) return VsockOp.RST;
-    if (this.#owed.has(VsockOp.RESPONSE)) return VsockOp.RESPONSE;
-    if (this.#owed.has(VsockOp.REQUEST)) return VsockOp.REQUEST;
-    if (this.#state !== State.Established) return VsockOp.INVALID;
-    const credit = this.#credit.available;
-    if (this.#in.waiting > 0) {
-      if (credit > 0) return VsockOp.RW;
-      if (!this.#creditAsked) return VsockOp.CREDIT_REQUEST;
-    } else if (this.#owed.has(VsockOp.SHUTDOWN)) {
-      return VsockOp.SHUTDOWN;
-    } else if (credit === 0 && this.#in.starved && !this.#creditAsked) {
-      return VsockOp.CREDIT_REQUEST;
-    }
-    return this.#owed.has(VsockOp.CREDIT_UPDATE) ? VsockOp.CREDIT_UPDATE : VsockOp.INVALID;
+    return this.#owed.next(this.#state === State.Established);
   }
 
   /** Payload bytes that the packet of nextOp() could carry. */
@@ -163,10 +142,9 @@ export class Connection implements SocketEvents {
     if (op === VsockOp.RW && length === 0) return 0;
     this.stamp(packet, op, length);
     packet.write(chain);
-    if (op === VsockOp.CREDIT_REQUEST) this.#creditAsked = true;
     if (op === VsockOp.SHUTDOWN && this.#ends.hostClosed) {
       this.#enter(State.Closing);
-      this.#hub.deadline(this, CLOSE_MS);
+      this.#hub.deadlines.set(this, CLOSE_MS);
     }
     if (op === VsockOp.RST) this.#forget();
     return VsockHdr.sizeof + length;
@@ -177,6 +155,11 @@ export class Connection implements SocketEvents {
     return this.#state > State.Established || this.#ends.toGuestEnded;
   }
 
+  /** They came. One that goes on sending to a guest that will receive no more is told (V15). */
+  unwanted(): void {
+    if (this.#state === State.Established && this.#ends.isUnheard) this.abort();
+  }
+
   /** May payload go to the guest now? */
   get sends(): boolean {
     return this.#state === State.Established && !this.#owed.has(VsockOp.RESPONSE);
@@ -184,8 +167,9 @@ export class Connection implements SocketEvents {
 
   /** Fills in the header of the next packet. */
   stamp(packet: HostPacket, op: VsockOp, length: number): void {
-    packet.address(this.peerCid, this.hostPort, this.guestPort);
-    packet.type = this.type;
+    const { peerCid, hostPort, guestPort, type } = this.route;
+    packet.address(peerCid, hostPort, guestPort);
+    packet.type = type;
     packet.op = op;
     packet.len = length;
     packet.flags = op === VsockOp.SHUTDOWN ? this.#ends.host : 0;
@@ -196,14 +180,22 @@ export class Connection implements SocketEvents {
 
   /** Payload went to the guest. A client that has left in a message leaves no whole one. */
   delivered(): void {
-    if (!this.#peer.open) this.#hub.deadline(this, TAIL_MS);
-    if (this.#peer.ended && this.#in.waiting === 0 && this.#in.torn) this.abort();
+    if (!this.peer.open) this.#hub.deadlines.set(this, TAIL_MS);
+    if (this.peer.ended && this.#in.waiting === 0 && this.#in.torn) this.abort();
   }
 
   /** End of a turn: what the guest sent in it leaves in one system call. */
   flush(): void {
-    this.#consumed(this.#out.flush(this.#peer.socket));
+    if (this.sender.flush(this.peer.socket)) this.#want(VsockOp.CREDIT_UPDATE);
+    if (this.sender.sending !== 0) this.#hub.stalls.add(this);
     this.#moveOn();
+  }
+
+  /** The send in flight has been there for another second. */
+  look(unacknowledged: number): void {
+    const { unsent } = this.peer.socket;
+    if (this.sender.look(unsent, unacknowledged)) this.#want(VsockOp.CREDIT_UPDATE);
+    if (this.sender.moves && this.#state >= State.Tail) this.#hub.deadlines.set(this, TAIL_MS);
   }
 
   /** The guest broke the protocol, or the socket broke: RST, and nothing else any more. */
@@ -216,7 +208,7 @@ export class Connection implements SocketEvents {
 
   /** The device forgets its guest, which is not told. */
   cut(): void {
-    if (this.#state >= State.Resetting && this.#out.idle) this.#peer.leave(false);
+    if (this.#state >= State.Resetting && this.sender.out.idle) this.peer.leave(false);
     else this.#breakOff();
     this.#forget();
   }
@@ -230,9 +222,15 @@ export class Connection implements SocketEvents {
 
   /** The time that was set by the last change of state is over. */
   expired(): void {
+    if (this.peer.waits && this.#state === State.Established) {
+      // A client that is still there waits for a long answer, and may.
+      if (this.peer.socket.peerGone?.() === false) this.#waitForGuest();
+      else this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
+      return;
+    }
     if (this.#state === State.Requesting && this.#owed.has(VsockOp.REQUEST)) {
       this.cut(); // the guest has not heard of it
-    } else if (this.#state >= State.Resetting) this.#peer.leave(!this.#out.idle);
+    } else if (this.#state >= State.Resetting) this.peer.leave(!this.sender.out.idle);
     else this.abort();
   }
 
@@ -250,16 +248,17 @@ export class Connection implements SocketEvents {
   }
 
   end(): void {
-    this.#peer.ended = true;
+    this.peer.ended = true;
     this.#in.end();
     if (this.#state > State.Established) return;
     if (this.#in.waiting === 0 && this.#in.torn) this.abort();
     else this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
+    this.#waitForGuest();
     this.#hub.settle();
   }
 
   sent(): void {
-    this.#consumed(this.#out.complete());
+    if (this.sender.sent()) this.#want(VsockOp.CREDIT_UPDATE);
     this.flush();
     this.#hub.settle();
   }
@@ -271,14 +270,14 @@ export class Connection implements SocketEvents {
   }
 
   closed(): void {
-    this.#peer.open = false;
+    this.peer.open = false;
     this.#in.end();
-    if (this.#state >= State.Resetting) this.#out.drop(); // its tail
+    if (this.#state >= State.Resetting) this.sender.out.drop(); // its tail
     if (this.#state === State.Gone) {
       this.#hub.gone(this);
-    } else if (this.#state === State.Established && this.#peer.ended && this.#peer.endSent) {
+    } else if (this.#state === State.Established && this.peer.ended && this.peer.endSent) {
       this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH); // behind the chunk that is left
-      this.#hub.deadline(this, TAIL_MS);
+      this.#hub.deadlines.set(this, TAIL_MS);
     } else {
       this.failed();
       return;
@@ -297,6 +296,11 @@ export class Connection implements SocketEvents {
     if (from === State.Requesting) this.#opened?.(next === State.Established);
   }
 
+  #waitForGuest(): void {
+    if (!this.peer.waits || this.#state !== State.Established) return;
+    this.#hub.deadlines.set(this, HALF_CLOSE_MS);
+  }
+
   #want(op: VsockOp): void {
     this.#owed.add(op);
     this.#hub.ready(this);
@@ -312,9 +316,9 @@ export class Connection implements SocketEvents {
   /** Both sides agreed. A probe, which has no socket, has seen enough: it closes at once. */
   #establish(): void {
     this.#enter(State.Established);
-    if (!this.#peer.open) this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
-    if (this.greeting !== null) this.#out.preface(this.greeting);
-    this.#hub.flushLater(this);
+    if (!this.peer.open) this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
+    if (this.greeting !== null) this.sender.out.preface(this.greeting);
+    this.#hub.flushing.add(this);
     this.#hub.ready(this);
     this.#in.established();
   }
@@ -324,17 +328,17 @@ export class Connection implements SocketEvents {
       this.#violated();
       return false;
     }
-    const isStream = this.type !== VIRTIO_VSOCK_TYPE_SEQPACKET;
+    const isStream = this.route.type !== VIRTIO_VSOCK_TYPE_SEQPACKET;
     if (length === 0 && isStream) return false;
     // It crossed our SHUTDOWN on the way, and nobody is left to read it.
     if (this.#state === State.Closing) {
-      this.#consumed(length);
+      if (this.sender.consumed(length)) this.#want(VsockOp.CREDIT_UPDATE);
       return false;
     }
-    this.#hub.flushLater(this);
-    if (isStream) return this.#out.take(chain, length);
-    const kept = this.#out.takePart(chain, length, flags);
-    if (this.#out.messageBytes >= this.bufAlloc) this.abort(); // it can never end
+    this.#hub.flushing.add(this);
+    if (isStream) return this.sender.out.take(chain, length);
+    const kept = this.sender.out.takePart(chain, length, flags);
+    if (this.sender.out.messageBytes >= this.#credit.bufAlloc) this.abort(); // it can never end
     return kept;
   }
 
@@ -345,26 +349,19 @@ export class Connection implements SocketEvents {
       if (this.#state === State.Closing) this.#answerClose();
       else if (this.#state === State.Established) this.#enter(State.Tail);
     }
-    this.#hub.flushLater(this);
+    this.#hub.flushing.add(this);
   }
 
   #stopSending(flags: number): void {
     if (this.#ends.byHost(flags)) this.#want(VsockOp.SHUTDOWN);
   }
 
-  #consumed(length: number): void {
-    if (length === 0) return;
-    this.#credit.consumed(length);
-    this.#ledger.fromGuest(length);
-    if (this.#credit.updateDue) this.#want(VsockOp.CREDIT_UPDATE);
-  }
-
   /** After bytes left: what had to wait for them. */
   #moveOn(): void {
     if (this.#state === State.Established) {
       // The client learns behind the last byte that the guest will send no more.
-      if (this.#ends.guestEnded && this.#out.handedOver) this.#peer.end();
-    } else if (!this.#out.idle) this.#hub.deadline(this, TAIL_MS);
+      if (this.#ends.guestEnded && this.sender.out.handedOver) this.peer.end();
+    } else if (!this.sender.out.idle) this.#hub.deadlines.set(this, TAIL_MS);
     else if (this.#state === State.Tail) this.#answerClose();
     else if (this.#state >= State.Resetting) this.#closeSocket();
   }
@@ -373,26 +370,26 @@ export class Connection implements SocketEvents {
   #answerClose(): void {
     this.#enter(State.Resetting, this.deadlineNs); // of the tail, if there is one yet
     this.#want(VsockOp.RST);
-    if (this.#out.idle) this.#closeSocket();
+    if (this.sender.out.idle) this.#closeSocket();
   }
 
   #closeSocket(): void {
-    if (!this.#peer.close(this.#in.unread)) return;
+    if (!this.peer.close(this.#in.unread)) return;
     this.#in.discard();
-    this.#hub.deadline(this, LINGER_MS);
+    this.#hub.deadlines.set(this, LINGER_MS);
   }
 
   /** Nothing goes either way any more. The socket first: then no kernel call reads the chains. */
   #breakOff(): void {
-    this.#peer.leave(true);
+    this.peer.leave(true);
     this.#in.discard();
-    this.#out.drop();
+    this.sender.out.drop();
   }
 
   #forget(): void {
     this.#owed.forget();
     this.#enter(State.Gone, this.deadlineNs); // of a socket that still drains
     this.#hub.freePorts(this);
-    if (!this.#peer.open) this.#hub.gone(this);
+    if (!this.peer.open) this.#hub.gone(this);
   }
 }

@@ -21,6 +21,11 @@ export class HalfClose {
     return (this.guest & VIRTIO_VSOCK_SHUTDOWN_RCV) !== 0;
   }
 
+  /** Would the client's next bytes find nobody, though it has not ended? */
+  get isUnheard(): boolean {
+    return this.guestIsDeaf && (this.host & VIRTIO_VSOCK_SHUTDOWN_SEND) === 0;
+  }
+
   get guestClosed(): boolean {
     return this.guest === VIRTIO_VSOCK_SHUTDOWN_BOTH;
   }

@@ -1,14 +1,21 @@
 // What a connection may ask of its device, and the limits and times of both.
+import type { Budget } from "./budget.ts";
 import type { Connection } from "./connection.ts";
 import type { Ledger } from "./copy.ts";
+import type { Flushing } from "./flushing.ts";
 import type { RingShare } from "./outbound.ts";
+import type { Stalls } from "./stalls.ts";
 import type { VsockStats } from "./stats.ts";
+import type { Deadlines } from "./table.ts";
 import type { ToGuest } from "./to-guest.ts";
 
 export interface VsockLimits {
   /** Connections, with those whose socket still drains. More clients are closed at once. */
   readonly connections: number;
-  /** Bytes of one connection that the device accepts and the kernel has not taken (buf_alloc). */
+  /**
+   * Bytes of one connection that the device accepts and the kernel has not taken (buf_alloc), at
+   * most: one begins with up to 64 KiB, and falls to 16 KiB while its client takes nothing.
+   */
   readonly bufAlloc: number;
   /** Sum of it over all connections: the more there are, the smaller the windows of new ones. */
   readonly bufAllocTotal: number;
@@ -32,6 +39,11 @@ export const CONNECT_MS = 2000;
 /** SHUTDOWN of both ways without RST (V16). */
 export const CLOSE_MS = 2000;
 /**
+ * The client has ended, and the guest neither says anything nor closes. A client that is gone for
+ * good, as far as the host can tell, has no more time.
+ */
+export const HALF_CLOSE_MS = 120_000;
+/**
  * One side has closed and its last bytes wait for a slow reader on the other: time without
  * progress.
  */
@@ -49,12 +61,12 @@ export interface Hub {
   readonly share: RingShare;
   readonly receiveMode: ReceiveMode;
   readonly toGuest: ToGuest;
+  readonly budget: Budget;
+  readonly flushing: Flushing;
+  readonly stalls: Stalls;
+  readonly deadlines: Deadlines;
   /** The connection may have something to say. */
   ready(connection: Connection): void;
-  /** Its payload leaves at the end of the turn. */
-  flushLater(connection: Connection): void;
-  /** expired() is called after `ms`, unless another deadline is set before. */
-  deadline(connection: Connection, ms: number): void;
   /** The guest is done with its ports. */
   freePorts(connection: Connection): void;
   /** Nothing is left of it, on either side. */

@@ -40,6 +40,8 @@ export class Outbound {
   #nextBytes = 0;
   #flight: Chain[] = []; // under the send in flight
   #flightBytes = 0;
+  #flightDone = 0; // of them
+  #sends = 0;
   #pinned = 0; // descriptors of #flight, and of #next behind it
   #sending = false;
   #block: Uint8Array | null = null; // the last one; those before are in #parts
@@ -56,6 +58,11 @@ export class Outbound {
   /** The kernel has everything. */
   get idle(): boolean {
     return !this.#sending && this.handedOver;
+  }
+
+  /** The number of the send in flight; 0: there is none. */
+  get inFlight(): number {
+    return this.#sending ? this.#sends : 0;
   }
 
   /** Nothing waits behind the send in flight. */
@@ -114,6 +121,7 @@ export class Outbound {
     [this.#flight, this.#next] = [this.#next, this.#flight];
     this.#flightBytes = this.#nextBytes;
     this.#nextBytes = 0;
+    this.#sends++;
     const taken = socket.send(this.#parts);
     empty(this.#parts);
     if (taken) return this.complete();
@@ -122,7 +130,21 @@ export class Outbound {
     return 0;
   }
 
-  /** The kernel has the send in flight: gives its chains back. Returns its bytes. */
+  /**
+   * `unsent` bytes of the send in flight the kernel has not taken. Returns how many it has since it
+   * was asked last; the chains stay until it has all.
+   */
+  progress(unsent: number): number {
+    const done = Math.max(this.#flightDone, this.#flightBytes - unsent);
+    const taken = done - this.#flightDone;
+    this.#flightDone = done;
+    return taken;
+  }
+
+  /**
+   * The kernel has the send in flight: gives its chains back. Returns its bytes, but for those that
+   * progress() has told of.
+   */
   complete(): number {
     for (let i = 0; i < this.#flight.length; i++) {
       const chain = this.#flight[i] as Chain;
@@ -131,8 +153,8 @@ export class Outbound {
     }
     empty(this.#flight);
     this.#sending = false;
-    const bytes = this.#flightBytes;
-    this.#flightBytes = 0;
+    const bytes = this.#flightBytes - this.#flightDone;
+    this.#flightBytes = this.#flightDone = 0;
     return bytes;
   }
 

@@ -13,6 +13,11 @@ export class Peer {
   endSent = false;
   #left = false;
 
+  /** Does the client, which has ended, wait for the guest to end as well? */
+  get waits(): boolean {
+    return this.ended && this.open;
+  }
+
   attach(socket: StreamSocket): void {
     this.socket = socket;
     this.open = true;

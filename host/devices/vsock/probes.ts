@@ -5,6 +5,8 @@ import type { Opened } from "./hub.ts";
 export type Attempt = (guestPort: number, done: Opened) => boolean;
 
 const RETRY_MS = 5;
+/** What is said of a machine that has ended. */
+export const GONE = "vsock: the machine is gone";
 
 export class Probes {
   readonly #attempt: Attempt;
@@ -18,6 +20,7 @@ export class Probes {
   }
 
   add(guestPort: number): Promise<void> {
+    if (this.#disposed) return Promise.reject(new Error(GONE));
     return new Promise((resolve, reject) => {
       this.#waiting.add(reject);
       const ask = (): void => {
@@ -37,7 +40,7 @@ export class Probes {
 
   dispose(): void {
     this.#disposed = true;
-    for (const reject of this.#waiting) reject(new Error("vsock: the machine is gone"));
+    for (const reject of this.#waiting) reject(new Error(GONE));
     this.#waiting.clear();
   }
 }

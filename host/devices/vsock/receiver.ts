@@ -38,7 +38,7 @@ export class Receiver implements LandingOwner {
   #bulk = 0;
 
   constructor(hub: Hub, connection: Connection, credit: Credit, ledger: Ledger) {
-    const isFramed = connection.type === VIRTIO_VSOCK_TYPE_SEQPACKET;
+    const isFramed = connection.route.type === VIRTIO_VSOCK_TYPE_SEQPACKET;
     this.#in = new Inbound(isFramed ? new Deframer() : null);
     this.#hub = hub;
     this.#connection = connection;
@@ -85,7 +85,11 @@ export class Receiver implements LandingOwner {
 
   data(chunk: Uint8Array): void {
     this.#in.unread = chunk.length >= READ_BYTES_MAX;
-    if (this.discards) return;
+    if (this.discards) {
+      this.#connection.unwanted();
+      this.#hub.settle();
+      return;
+    }
     this.#in.put(chunk, CopyPath.ChunkIn);
     this.#checkMessage();
     this.#hub.ready(this.#connection);
@@ -177,6 +181,7 @@ export class Receiver implements LandingOwner {
    */
   arrived(full: boolean, scarce: boolean): void {
     this.#in.unread = full;
+    if (this.discards) this.#connection.unwanted();
     this.#hub.settle(scarce || this.#alone);
     if (this.discards || this.#mayRead) return;
     this.#in.pause();

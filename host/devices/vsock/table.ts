@@ -33,12 +33,12 @@ class Pairs {
   }
 
   add(connection: Connection): void {
-    const { hostPort, guestPort } = connection;
+    const { hostPort, guestPort } = connection.route;
     const others = this.#ports.get(hostPort) ?? new Map<number, Connection>();
     this.#ports.set(hostPort, others.set(guestPort, connection));
   }
 
-  remove({ hostPort, guestPort }: Connection): void {
+  remove({ route: { hostPort, guestPort } }: Connection): void {
     const others = this.#ports.get(hostPort);
     others?.delete(guestPort);
     if (others?.size === 0) this.#ports.delete(hostPort);
@@ -78,11 +78,11 @@ export class Table {
     }
     if (!isHostPort(hostPort)) return this.#begunByGuest.find(hostPort, guestPort);
     const connection = this.#begunByHost.get(hostPort);
-    return connection?.guestPort === guestPort ? connection : undefined;
+    return connection?.route.guestPort === guestPort ? connection : undefined;
   }
 
   add(connection: Connection): void {
-    const { peerCid, hostPort } = connection;
+    const { peerCid, hostPort } = connection.route;
     this.all.add(connection);
     if (peerCid !== VMADDR_CID_HOST) {
       const pairs = this.#otherGuests.get(peerCid) ?? new Pairs();
@@ -97,7 +97,7 @@ export class Table {
 
   /** The guest is done with the connection: its ports are free. */
   freePorts(connection: Connection): void {
-    const { peerCid, hostPort } = connection;
+    const { peerCid, hostPort } = connection.route;
     if (peerCid !== VMADDR_CID_HOST) {
       const pairs = this.#otherGuests.get(peerCid);
       pairs?.remove(connection);
@@ -127,6 +127,7 @@ export class Deadlines {
     this.#host = host;
   }
 
+  /** Its expired() is called after `ms`, unless another deadline is set before. */
   set(connection: Connection, ms: number): void {
     const host = this.#host;
     if (host === null) return;

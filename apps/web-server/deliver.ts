@@ -1,0 +1,140 @@
+// A response on its way to the client. What fits in the client's credit goes at once; while the
+// rest waits, the connection holds its thread, its socket and its place in the file, and nothing
+// else.
+import { Errno } from "../../drivers/abi/errno";
+import { SysReadFileAt } from "../../kernel/fs/calls";
+import { IoVec } from "../../kernel/iovec";
+import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import {
+  FIONSPACE,
+  SO_SNDLOWAT,
+  SysSocketGetOption,
+  SysSocketSetOption,
+} from "../../kernel/net/options";
+import { POLLOUT, SelectEntry, SysSocketSelect } from "../../kernel/net/select";
+import { SysSocketSend, SysSocketSendVector } from "../../kernel/net/send";
+import { Sleep } from "../../kernel/process";
+import { Connection, pollOf, vectorOf } from "./connections";
+import { closeWork } from "./hold";
+import { beginPace, endPace } from "./pace";
+import { giveTurn, pieceBytesMax, takeTurn } from "./turns";
+import { outputOf } from "./work";
+
+/** More may be lent to the device, for as long as the client takes to have it. */
+const HELD_BYTES_MAX: u64 = 65535;
+/** No piece is smaller but the last one, for the sake of those who take a little now and then. */
+const PIECE_BYTES_MIN: u64 = 8192;
+/** When memory for a packet is out: other responses give theirs back. */
+const PAUSE_MS: u32 = 10;
+
+/**
+ * Sends the first `bytes` of the output, for which there is room, and what of the file follows
+ * them. Yields. The connection has its work no more if that took time. False: the client has gone.
+ */
+export function deliver(c: Connection, bytes: u32): bool {
+  const output = outputOf(c.work);
+  const body = c.end - c.at;
+  if (body == 0) return SysSocketSend(c.socket, output, bytes, 0) == <i32>bytes;
+  const content = c.entry.content;
+  if (content != 0 && bytes + body <= min<u64>(HELD_BYTES_MAX, roomOf(c))) {
+    const vector = fillVector(c, output, bytes, content + <usize>c.at, <u32>body);
+    return SysSocketSendVector(c.socket, vector, 2, 0) == <i32>(bytes + body);
+  }
+  beginPace(c);
+  const sent = deliverHead(c, bytes) && deliverBody(c);
+  endPace(c);
+  return sent;
+}
+
+function roomOf(c: Connection): u32 {
+  return SysSocketGetOption(c.socket, FIONSPACE);
+}
+
+function fillVector(c: Connection, head: usize, bytes: u32, body: usize, length: u32): usize {
+  const vector = vectorOf(c);
+  const first = changetype<IoVec>(vector);
+  const second = changetype<IoVec>(vector + offsetof<IoVec>());
+  first.base = head;
+  first.length = bytes;
+  second.base = body;
+  second.length = length;
+  return vector;
+}
+
+/** The head, and with it what there is room for of a file in memory. */
+function deliverHead(c: Connection, bytes: u32): bool {
+  const content = c.entry.content;
+  const head: usize = content == 0 ? 0 : ToroGetMem(bytes);
+  if (head == 0) {
+    const sent = SysSocketSend(c.socket, outputOf(c.work), bytes, 0);
+    closeWork(c);
+    return sent == <i32>bytes;
+  }
+  memory.copy(head, outputOf(c.work), bytes);
+  closeWork(c);
+  takeTurn();
+  const room = roomOf(c);
+  const length = <u32>min<u64>(c.end - c.at, room > bytes ? room - bytes : 0);
+  const vector = fillVector(c, head, bytes, content + <usize>c.at, length);
+  const sent = SysSocketSendVector(c.socket, vector, 2, 0);
+  giveTurn();
+  ToroFreeMem(head);
+  if (sent < <i32>bytes) return false;
+  c.at += <u32>sent - bytes;
+  return true;
+}
+
+/** The rest, as the client takes it. */
+function deliverBody(c: Connection): bool {
+  while (c.at < c.end) {
+    if (!awaitSpace(c, <u32>min(c.end - c.at, PIECE_BYTES_MIN))) return false;
+    takeTurn();
+    const bytes = <u32>min<u64>(c.end - c.at, roomOf(c));
+    const sent = c.entry.content == 0
+      ? sendRead(c, min(bytes, pieceBytesMax()))
+      : SysSocketSend(c.socket, c.entry.content + <usize>c.at, bytes, 0);
+    giveTurn();
+    if (sent >= 0) c.at += sent;
+    else if (sent == -Errno.ENOMEM) Sleep(PAUSE_MS);
+    else return false;
+  }
+  return true;
+}
+
+/** Sends a piece of a file that is read for it. Returns its bytes, or an error. */
+function sendRead(c: Connection, bytes: u32): i32 {
+  const piece = ToroGetMem(bytes);
+  if (piece == 0) return -Errno.ENOMEM;
+  const got = SysReadFileAt(c.entry.file, piece, bytes, c.at);
+  const sent = got > 0 ? SysSocketSend(c.socket, piece, got, 0) : got;
+  ToroFreeMem(piece);
+  // A file that has become shorter cannot be sent as announced: the connection ends instead.
+  return got == 0 && bytes != 0 ? -Errno.EIO : sent;
+}
+
+/**
+ * Waits until the client has credit for `bytes`, and holds nothing meanwhile. Yields. False: it has
+ * gone, or was cut.
+ */
+export function awaitRoom(c: Connection, bytes: u32): bool {
+  if (roomOf(c) >= bytes) return true;
+  closeWork(c);
+  beginPace(c);
+  const open = awaitSpace(c, bytes);
+  endPace(c);
+  return open;
+}
+
+function awaitSpace(c: Connection, bytes: u32): bool {
+  if (roomOf(c) >= bytes) return true;
+  SysSocketSetOption(c.socket, SO_SNDLOWAT, bytes);
+  const poll = changetype<SelectEntry>(pollOf(c));
+  poll.socket = c.socket;
+  poll.events = <u16>POLLOUT;
+  let found = SysSocketSelect(pollOf(c), 1, -1);
+  while (found == -Errno.ENOMEM) {
+    Sleep(PAUSE_MS);
+    found = SysSocketSelect(pollOf(c), 1, -1);
+  }
+  return found > 0 && (poll.revents & POLLOUT) != 0;
+}

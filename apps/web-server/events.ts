@@ -1,0 +1,52 @@
+// What an operator should know of, on the console: each kind of event at most once a second, with
+// the number of those that were not said.
+import { nowNs, NS_PER_S } from "../../kernel/clock";
+import { print, printNumber } from "../../kernel/console";
+
+export const enum Event {
+  NoMemory, // a request is answered 503
+  CutStalled, // memory was short, and this client took nothing for the longest time
+  CutHead, // and this one had not ended its request's head
+  CutIdle, // and this one had nothing to ask
+  CutSlow, // a response below the least rate
+  NoThread, // a client was not taken at all
+  Kinds,
+}
+
+@unmanaged
+class Tally {
+  saidNs: u64;
+  unsaid: u32;
+}
+
+const tallies: usize = memory.data(6 * 16);
+
+function textOf(event: Event): string {
+  switch (event) {
+    case Event.NoMemory: return "no memory for a request: 503";
+    case Event.CutStalled: return "memory is short: cut a client that takes nothing";
+    case Event.CutHead: return "memory is short: cut a client that does not end its request";
+    case Event.CutIdle: return "memory is short: cut an idle connection";
+    case Event.CutSlow: return "cut a client that took less than 240 bytes/s";
+    default: return "no memory for a connection: closed it";
+  }
+}
+
+export function note(event: Event): void {
+  const tally = changetype<Tally>(tallies + <usize>event * 16);
+  const now = nowNs();
+  if (tally.saidNs != 0 && now - tally.saidNs < NS_PER_S) {
+    tally.unsaid++;
+    return;
+  }
+  print("WebServer: ");
+  print(textOf(event));
+  if (tally.unsaid != 0) {
+    print(" (and ");
+    printNumber(tally.unsaid);
+    print(" before)");
+  }
+  print("\n");
+  tally.saidNs = now;
+  tally.unsaid = 0;
+}

@@ -1,0 +1,85 @@
+// Responses that wait for their clients must move, or they are given up: on average LEAST_RATE over
+// each interval, but for the first one, which is grace. Progress is whatever the client is known to
+// take, be it a byte. The thread that looks at it sleeps while no response waits.
+import { nowNs, NS_PER_S } from "../../kernel/clock";
+import { SIOCOUTQ, SO_PROGRESS, SysSocketGetOption } from "../../kernel/net/options";
+import { BeginThread, Sleep, SysResumeThread, SysSuspendThread } from "../../kernel/process";
+import {
+  Connection,
+  cut,
+  enter,
+  firstConnection,
+  nextConnection,
+  NO_CONNECTION,
+  Phase,
+} from "./connections";
+import { Event } from "./events";
+
+const LEAST_RATE: u32 = 240; // bytes a second
+const INTERVAL_S: u32 = 10;
+const LOOK_MS: u32 = 1000;
+/** What was taken in the last second may not be known yet. */
+const LEAST_BYTES: u32 = LEAST_RATE * (INTERVAL_S - 1);
+
+/** SO_PROGRESS wraps at 31 bits. */
+const PROGRESS_MASK: u32 = 0x7fff_ffff;
+
+let looker: i32 = 0;
+let paced: u32 = 0; // responses that wait
+
+/** Starts the thread that looks. Returns 0 or an error. */
+export function paceInit(): i32 {
+  looker = BeginThread(look, 0, 0);
+  return min(looker, 0);
+}
+
+/** The response goes at its client's pace from here on, until endPace(). */
+export function beginPace(c: Connection): void {
+  enter(c, Phase.Sending);
+  c.paceNs = c.sinceNs;
+  c.paceTaken = takenBy(c);
+  c.waiting = waitingOf(c);
+  c.grace = true;
+  if (paced++ == 0) SysResumeThread(looker);
+}
+
+export function endPace(c: Connection): void {
+  paced--;
+  enter(c, Phase.Answering);
+}
+
+/** Bytes that the client is known to take, a total that wraps. */
+function takenBy(c: Connection): u32 {
+  return SysSocketGetOption(c.socket, SO_PROGRESS);
+}
+
+/** Bytes that the client's side has not taken off our hands: another number is another stall. */
+function waitingOf(c: Connection): u32 {
+  return SysSocketGetOption(c.socket, SIOCOUTQ);
+}
+
+function look(_: usize): void {
+  while (true) {
+    if (paced == 0) SysSuspendThread(0);
+    Sleep(LOOK_MS);
+    for (let c = firstConnection(); c != NO_CONNECTION; c = nextConnection(c)) {
+      if (c.phase == Phase.Sending) check(c);
+    }
+  }
+}
+
+function check(c: Connection): void {
+  const now = nowNs();
+  const waiting = waitingOf(c);
+  if (waiting != c.waiting) c.sinceNs = now;
+  c.waiting = waiting;
+  if (now - c.paceNs < <u64>INTERVAL_S * NS_PER_S) return;
+  const taken = takenBy(c);
+  if (!c.grace && ((taken - c.paceTaken) & PROGRESS_MASK) < LEAST_BYTES) {
+    cut(c, Event.CutSlow);
+    return;
+  }
+  c.grace = false;
+  c.paceNs = now;
+  c.paceTaken = taken;
+}

@@ -1,0 +1,41 @@
+// Large responses go out in pieces, and some of them at a time, each in its turn: so the device's
+// ring has room for what is short, and the memory for pieces is bounded.
+import { NEVER } from "../../kernel/clock";
+import { heapBytes } from "../../kernel/memory";
+import { wait, wakeSome } from "../../kernel/scheduler";
+import { WaitQueue } from "../../kernel/thread";
+
+/**
+ * More than the device holds back for clients that take nothing (a quarter of its ring, 64), and
+ * less than the ring has room for.
+ */
+const TURNS: u32 = 128;
+/** All turns together take at most an eighth of the heap. */
+const PIECE_SHIFT: u64 = 10;
+const PIECE_BYTES_MIN: u32 = 4096;
+const PIECE_BYTES_MAX: u32 = 65536;
+
+const waiting = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
+let taken: u32 = 0;
+
+/** The most bytes of memory that a piece may take: a power of two, less where memory is small. */
+export function pieceBytesMax(): u32 {
+  let bytes = PIECE_BYTES_MIN;
+  while (bytes < PIECE_BYTES_MAX && bytes <= heapBytes() >> (PIECE_SHIFT + 1)) bytes <<= 1;
+  return bytes;
+}
+
+/** Waits until it is the caller's turn; giveTurn() ends it. Yields. */
+export function takeTurn(): void {
+  let first = true; // those that wait go first
+  while (taken == TURNS || (first && waiting.first != null)) {
+    wait(waiting, NEVER);
+    first = false;
+  }
+  taken++;
+}
+
+export function giveTurn(): void {
+  taken--;
+  wakeSome(waiting, 1);
+}
