@@ -6,8 +6,8 @@
 const WORK_PER_TURN = 1 << 20;
 /** What a chain costs beside its descriptors. */
 const CHAIN_WORK = 8;
-/** So many bytes go to a socket of the host while a descriptor is read: a turn moves 4 MiB. */
-const BYTES_PER_WORK = 4;
+/** 4 bytes go to a socket of the host while a descriptor is read: a turn moves 4 MiB. */
+const BYTES_PER_WORK_LOG2 = 2;
 
 export class Allowance {
   #left = WORK_PER_TURN;
@@ -30,8 +30,9 @@ export class Allowance {
     return false;
   }
 
+  /** `bytes` is a u32. */
   charge(descriptors: number, bytes: number): void {
-    this.#left -= CHAIN_WORK + descriptors + bytes / BYTES_PER_WORK;
+    this.#left -= CHAIN_WORK + descriptors + (bytes >>> BYTES_PER_WORK_LOG2);
   }
 
   /** A new turn begins. */

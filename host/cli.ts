@@ -3,20 +3,19 @@
 import { readFileSync } from "node:fs";
 import { parseCommandLine } from "./cli/arguments.ts";
 import { exit, stderr, stdout } from "./cli/streams.ts";
-import { CliError, EXIT_SOFTWARE, HELP } from "./cli/usage.ts";
+import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, HELP } from "./cli/usage.ts";
 import { Watchdog } from "./watchdog.ts";
 
-/** Resolves to the exit code, and whether whoever waits for it has no more time. */
-async function main(words: readonly string[]): Promise<{ code: number; hurried: boolean }> {
+async function main(words: readonly string[]): Promise<End> {
   const invocation = parseCommandLine(words);
   if (invocation.kind === "help") {
     stdout.write(HELP);
-    return { code: 0, hurried: false };
+    return asLongAsItTakes(0);
   }
   if (invocation.kind === "version") {
     const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
     stdout.write(`torito ${(JSON.parse(manifest) as { version: string }).version}\n`);
-    return { code: 0, hurried: false };
+    return asLongAsItTakes(0);
   }
   // Its thread starts while the rest is loaded.
   const { watchdogMs } = invocation;
@@ -32,15 +31,15 @@ async function main(words: readonly string[]): Promise<{ code: number; hurried: 
   return run(invocation, watchdog);
 }
 
-function report(error: unknown): { code: number; hurried: boolean } {
+function report(error: unknown): End {
   if (error instanceof CliError) {
     stderr.line(`torito: ${error.message}\n`);
-    return { code: error.code, hurried: false };
+    return asLongAsItTakes(error.code);
   }
   const fault = error instanceof Error ? (error.stack ?? error.message) : String(error);
   stderr.line(`torito: a fault of the host: ${fault}\n`);
-  return { code: EXIT_SOFTWARE, hurried: false };
+  return asLongAsItTakes(EXIT_SOFTWARE);
 }
 
-const { code, hurried } = await main(process.argv.slice(2)).catch(report);
-await exit(code, hurried);
+const { code, patienceMs } = await main(process.argv.slice(2)).catch(report);
+await exit(code, patienceMs);

@@ -26,9 +26,6 @@ export class GuestPanic extends Error {
 /** Frames that a panic shows; V8 would keep ten. */
 const PANIC_FRAMES_MAX = 50;
 
-/** A panic message is cut here: it is the guest's, and it may be nonsense. */
-const PANIC_TEXT_MAX = 4096;
-
 /** `end` throws a panic through the guest. */
 export function createHypercalls(
   bus: Bus,
@@ -36,7 +33,7 @@ export function createHypercalls(
   clock: Clock,
   end: (panic: GuestPanic) => never,
 ): typeof Hypercall {
-  const text = (address: number) => memory.string(address).slice(0, PANIC_TEXT_MAX);
+  const text = (address: number) => memory.string(address);
   return {
     mmioRead: (address, bytes) => bus.read(u32(address), bytes),
     mmioWrite: (address, bytes, value) => bus.write(u32(address), bytes, u32(value)),

@@ -227,6 +227,7 @@ export class Machine {
    * ends the machine and is thrown, its stack in AssemblyScript terms.
    */
   call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
+    if (this.#state === State.Ended) throw new Error("the machine has ended");
     const exported = this.#guest.exports[name];
     if (typeof exported !== "function") throw new Error(`image: it exports no ${name}()`);
     if (this.#state !== State.Running || this.#inside) throw new Error("the machine is not idle");
@@ -350,7 +351,12 @@ export class Machine {
     const printing = attempt(() => this.#console.finish());
     if (exit?.kind === "power-off") {
       // What the guest had handed over before it went is still sent.
-      for (const registers of this.registers) attempt(() => registers.halted());
+      for (const registers of this.registers) {
+        attempt(() => {
+          registers.begin();
+          registers.halted();
+        });
+      }
     }
     for (const { device } of this.registers) attempt(() => device.dispose());
     const settle = () => {

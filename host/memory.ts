@@ -76,11 +76,15 @@ export class GuestMemory {
     return this.u8.subarray(start, start + (length >>> 0));
   }
 
-  /** A static AssemblyScript string: UTF-16, byte length at address - 4. "" for 0 or nonsense. */
-  string(address: number): string {
+  /**
+   * A static AssemblyScript string, cut behind `unitsMax` units, for it may be nonsense: UTF-16,
+   * byte length at address - 4. "" for 0 or what is outside.
+   */
+  string(address: number, unitsMax = 4096): string {
     if (address === 0 || !this.contains(address - 4, 4)) return "";
-    const length = this.view.getUint32((address >>> 0) - 4, true) & ~1;
-    if (!this.contains(address, length)) return "";
+    const bytes = this.view.getUint32((address >>> 0) - 4, true);
+    if (!this.contains(address, bytes)) return "";
+    const length = Math.min(bytes - (bytes % 2), unitsMax * 2);
     return new TextDecoder("utf-16le").decode(this.bytes(address, length).slice());
   }
 }

@@ -78,6 +78,16 @@ describe("a reader that is slow", () => {
   });
 });
 
+test("a reader that never reads is waited for no longer than a signal's grace", async () => {
+  const words = ["run", image("endless"), "--grace", "0.2"];
+  const { child, until, read, end } = startWith({ late: true }, ...words);
+  await until(/ready in/);
+  child.kill("SIGTERM");
+  await until(/error: stdout: nobody read the last \d+ bytes/);
+  read();
+  expect((await end).code).toBe(0);
+});
+
 test("a watchdog that has no thread says so before anything runs", async () => {
   // Beside the sources there is no compiled worker to start.
   await expect(new Watchdog(1000).watching).rejects.toThrow("watchdog-worker.js");

@@ -133,6 +133,18 @@ describe("memory.grow ends the guest and nothing else", () => {
     },
   );
 
+  test("in shared memory it takes nothing away", async () => {
+    const text = {
+      memory: "1 65536 shared",
+      boot: `${GROW} (i32.store (i32.const 0) (i32.const 7))`,
+    };
+    const { machine: m } = await machine(text, { sharedMemory: true });
+    m.boot();
+    expect(m.memory.view.getInt32(0, true)).toBe(7);
+    m.dispose();
+    expect(await m.exited).toEqual({ kind: "disposed" });
+  });
+
   test("by more than nothing it fails, and the guest goes on", async () => {
     const { machine: m } = await machine({
       boot: "(i32.store (i32.const 0x4000) (memory.grow (i32.const 1)))",

@@ -60,8 +60,8 @@ describe.each(names)("%s.wasm", (name) => {
   });
 });
 
-// Inlined into a caller they would change what Asyncify takes it for. HelloWorld never waits.
-test.each(["web-server", "kernel"])("the switch functions of %s.wasm are out of line", (name) => {
+// Inlined into a caller they would change what Asyncify takes it for.
+test.each(names)("the switch functions of %s.wasm are out of line", (name) => {
   const functions = functionsOf(textOf(name));
   for (const one of ["arch_enter", "arch_leave"]) {
     expect(functions.has(`kernel/arch/asyncify/${one}`), one).toBe(true);

@@ -163,7 +163,7 @@ test("after the end boot() and call() say so, turn() and dispose() do nothing", 
   const { machine: m } = await machine({});
   m.dispose();
   expect(() => m.boot()).toThrow("the machine has ended");
-  expect(() => m.call("run", 1)).toThrow("not idle");
+  expect(() => m.call("run", 1)).toThrow("the machine has ended");
   m.turn();
   m.dispose();
   expect(await m.exited).toEqual({ kind: "disposed" });

@@ -138,6 +138,16 @@ describe("the end", () => {
     expect(exit).toMatchObject({ stack: expect.stringMatching(/at add .*\n.*at boot/) });
   });
 
+  test("of a panic that says more than anybody reads the front is kept", async () => {
+    const { machine: m } = await machine({
+      boot: `(i32.store (i32.const 0x5000) (i32.const 0xf0000))
+        (call $panic (i32.const 0x5004) (i32.const 0x5004) (i32.const 0) (i32.const 0))`,
+    });
+    m.boot();
+    const exit = await m.exited;
+    expect(exit).toMatchObject({ message: "\0".repeat(4096), file: "\0".repeat(4096) });
+  });
+
   test("a panic with nonsense for addresses is still a panic", async () => {
     const { machine: m } = await machine({
       run: `(call $panic (i32.const -2) (i32.const 0x7fffffff) (i32.const -1) (i32.const 0))

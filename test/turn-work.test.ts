@@ -122,6 +122,24 @@ test("what a device takes in an event of the host is of the turn behind it", asy
   m.dispose();
 });
 
+test("what a turn did not grant is still looked at when the guest powers off", async () => {
+  const device = fakeDevice({ queueSizesMax: [32768, 4] });
+  device.notify = () => {
+    for (const chain of device.queues[0]!) chain.release(0);
+  };
+  const text = withQueue(0, 32768);
+  const run = text.run.replace(count(0x4004), "(call $proc_exit (i32.const 0))");
+  const { machine: m } = await machine(
+    { ...text, run },
+    { devices: [device], memoryBytes: 4 * MIB },
+  );
+  offerAll(m, 32768, 0);
+  m.boot();
+  expect(await m.exited).toEqual({ kind: "power-off", code: 0 });
+  expect(used(m)).toBeGreaterThan(60); // one turn grants half of it
+  expect(used(m)).toBeLessThan(80);
+});
+
 test("a queue of short chains is served in the kick that offers them", async () => {
   const device = fakeDevice({ queueSizesMax: [256, 4] });
   device.notify = () => {

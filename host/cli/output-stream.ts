@@ -45,6 +45,11 @@ export class OutputStream {
     else this.#leftOut++;
   };
 
+  /** Bytes that wait to be read. */
+  get unread(): number {
+    return this.#gone ? 0 : this.#stream.writableLength;
+  }
+
   /** Resolves when everything has arrived, or nothing ever will. */
   flushed(): Promise<void> {
     if (this.#gone || this.#pending === 0) return Promise.resolve();

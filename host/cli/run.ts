@@ -15,7 +15,15 @@ import type { Command, Publish, Volume } from "./arguments.ts";
 import { Recording } from "./recording.ts";
 import { statsText } from "./stats.ts";
 import { stderr, stdout, tellFailures } from "./streams.ts";
-import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_TIMEOUT, EXIT_UNAVAILABLE } from "./usage.ts";
+import {
+  asLongAsItTakes,
+  CliError,
+  type End,
+  EXIT_MAX,
+  EXIT_SOFTWARE,
+  EXIT_TIMEOUT,
+  EXIT_UNAVAILABLE,
+} from "./usage.ts";
 
 /** Of the package: above dist/host/cli. */
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -24,11 +32,8 @@ const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 type Signal = keyof typeof SIGNAL_CODES;
 
-/** How the process ends. Hurried: somebody has said that it must not wait any longer. */
-export interface End {
-  readonly code: number;
-  readonly hurried: boolean;
-}
+/** Who is told to end at once still gives the readers of its output so long. */
+const HURRY_MS = 1000;
 
 /** Runs until the guest or the user ends it. The watchdog may not watch yet. */
 export async function run(command: Command, watchdog: Watchdog | null): Promise<End> {
@@ -44,7 +49,7 @@ export async function run(command: Command, watchdog: Watchdog | null): Promise<
   } catch (error) {
     if (!(error instanceof CliError) || command.logFormat !== "json") throw error;
     log("error", "torito", error.message);
-    return { code: error.code, hurried: false };
+    return asLongAsItTakes(error.code);
   }
 }
 
@@ -81,14 +86,14 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
   if (command.vsockPath !== null) await available(vsock.publishPath(command.vsockPath));
   boot(machine);
   announce(vsock, bound, log);
-  const { code, hurried } = await ended;
+  const { code, patienceMs } = await ended;
   machine.dispose();
   if (command.stats) {
     const guest = readGuestStats(machine.memory);
     stderr.line(statsText(vsock.stats, guest, command.logFormat));
   }
   const complete = recording.end();
-  return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, hurried };
+  return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, patienceMs };
 }
 
 /** It watches before there is anything to see: later there might be no thread for it any more. */
@@ -110,7 +115,7 @@ function startTimeout(timeoutMs: number | null, log: Log): Promise<End> {
     if (timeoutMs === null) return;
     setTimeout(() => {
       log("error", "torito", `timeout after ${timeoutMs / 1000} s`);
-      resolve({ code: EXIT_TIMEOUT, hurried: true });
+      resolve({ code: EXIT_TIMEOUT, patienceMs: HURRY_MS });
     }, timeoutMs);
   });
 }
@@ -194,20 +199,20 @@ function untilEnd(
   log: Log,
 ): Promise<End> {
   return new Promise((resolve, reject) => {
-    const end = (code: number, hurried: boolean) => resolve({ code, hurried });
-    machine.exited.then((exit) => end(exitCode(exit, log), false), reject);
+    const end = (code: number, patienceMs: number) => resolve({ code, patienceMs });
+    machine.exited.then((exit) => resolve(asLongAsItTakes(exitCode(exit, log))), reject);
     timeout.then(resolve);
     // A halted guest without a socket or a timer is alive, too.
     setInterval(() => {}, 0x7fffffff);
     let signals = 0;
     const onSignal = (signal: Signal) => {
       signals++;
-      if (signals > 1) return end(SIGNAL_CODES[signal], true);
+      if (signals > 1) return end(SIGNAL_CODES[signal], HURRY_MS);
       log("info", "torito", `${signal}: finishing open connections`);
-      vsock.drain().then(() => end(0, false), reject);
+      vsock.drain().then(() => end(0, command.graceMs), reject);
       setTimeout(() => {
         log("warn", "torito", `connections are still open after ${command.graceMs / 1000} s`);
-        end(SIGNAL_CODES[signal], true);
+        end(SIGNAL_CODES[signal], HURRY_MS);
       }, command.graceMs);
     };
     process.on("SIGINT", onSignal);

@@ -2,9 +2,6 @@
 import { OutputStream, type Tell } from "./output-stream.ts";
 import { EXIT_UNAVAILABLE } from "./usage.ts";
 
-/** Who is told to end at once still gives the readers so long. */
-const HURRY_MS = 1000;
-
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 const tellPlainly: Tell = (message) => stderr.line(`error: ${message}\n`);
@@ -18,14 +15,19 @@ export function tellFailures(tell: Tell): void {
 }
 
 /**
- * Ends the process when the readers have all, which a slow one may put off as long as it likes,
- * unless there is a signal, or `hurried` says not to wait. Output that was lost is no success.
+ * Ends the process when the readers have all, or after `patienceMs`, or at a signal. Output that
+ * was lost is no success.
  */
-export async function exit(code: number, hurried: boolean): Promise<never> {
+export async function exit(code: number, patienceMs: number): Promise<never> {
   for (const [signal, its] of Object.entries(SIGNAL_CODES)) {
     process.on(signal, () => process.exit(its));
   }
-  if (hurried) setTimeout(() => process.exit(code), HURRY_MS);
+  if (patienceMs < Number.POSITIVE_INFINITY) {
+    setTimeout(() => {
+      if (stdout.unread > 0) stderr.tell(`stdout: nobody read the last ${stdout.unread} bytes`);
+      process.exit(code);
+    }, patienceMs);
+  }
   await stdout.flushed();
   await stderr.flushed(); // behind what stdout's failure had to say
   process.exit(code === 0 && (stdout.failed || stderr.failed) ? EXIT_UNAVAILABLE : code);

@@ -7,6 +7,16 @@ export const EXIT_TIMEOUT = 124;
 /** All that a parent sees of an exit code is its low byte: a failure must not end as 0 there. */
 export const EXIT_MAX = 255;
 
+/** How the process ends, and for how long those who read its output may put that off. */
+export interface End {
+  readonly code: number;
+  readonly patienceMs: number;
+}
+
+export function asLongAsItTakes(code: number): End {
+  return { code, patienceMs: Number.POSITIVE_INFINITY };
+}
+
 /** A mistake on the command line, or a resource that cannot be had: one line, and an exit code. */
 export class CliError extends Error {
   override name = "CliError";
