@@ -22,14 +22,27 @@ describe("windows", () => {
     for (const { bufAlloc } of puppet.take()) expect(bufAlloc).toBe(256 * KIB);
   });
 
-  test("do not grow for a client that never fills them", async () => {
+  test("do not grow for a client that is silent and never fills them", async () => {
     const puppet = await bootPublished();
-    const { client, hostPort } = puppet.open();
-    for (let i = 0; i < 100; i++) {
+    const { hostPort } = puppet.open();
+    for (let i = 0; i < 31; i++) {
       puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(KIB) });
-      client.say("?");
-      expect(puppet.take()).toMatchObject([{ op: VsockOp.RW, bufAlloc: 64 * KIB }]);
+      expect(puppet.take()).toEqual([]);
     }
+    puppet.send({ op: VsockOp.CREDIT_REQUEST, hostPort });
+    expect(puppet.take()).toMatchObject([{ bufAlloc: 64 * KIB }]);
+  });
+
+  // An answer of more than 64 KiB would stop half-way, for one more turn of the guest.
+  test("grow with the first word of a client that has taken what it got, and of no other", async () => {
+    const puppet = await bootPublished();
+    const [eager, slow] = [puppet.open(), puppet.open()];
+    slow.client.taking = false;
+    puppet.send({ op: VsockOp.RW, hostPort: slow.hostPort, data: Buffer.alloc(KIB) });
+    eager.client.say("GET /");
+    expect(puppet.take()).toMatchObject([{ op: VsockOp.RW, bufAlloc: 256 * KIB }]);
+    slow.client.say("GET /");
+    expect(puppet.take()).toMatchObject([{ op: VsockOp.RW, bufAlloc: 64 * KIB }]);
   });
 
   test("shrink to 16 KiB after a second without progress, and grow again behind it", async () => {

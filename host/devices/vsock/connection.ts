@@ -174,7 +174,10 @@ export class Connection implements SocketEvents {
     packet.op = op;
     packet.len = length;
     packet.flags = op === VsockOp.SHUTDOWN ? this.#ends.host : 0;
-    if (op === VsockOp.RW) packet.flags = this.#in.marks;
+    if (op === VsockOp.RW) {
+      packet.flags = this.#in.marks;
+      this.sender.heard();
+    }
     this.#credit.stamp(packet);
     this.#owed.paid(op);
   }
