@@ -92,7 +92,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#listeners = new Listeners(sockets, this);
     this.#table = new Table(connect.keys());
     this.deadlines = new Deadlines(this.#table, () => this.settle());
-    this.stalls = new Stalls(sockets, this);
+    this.stalls = new Stalls(sockets, () => this.settle());
     this.#fromGuest = new FromGuest(this.stats, capture, this.#receive);
     this.toGuest = new ToGuest(this.stats, capture);
     this.#events = new Events(this.stats);
@@ -121,8 +121,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /**
    * Resolves once the guest accepts a connection to `guestPort`; asks again until then. The
-   * application sees a client that connects and closes. Rejects when the machine goes away, or has;
-   * and when the device is in none yet.
+   * application sees a client that connects and closes. Rejects without a machine, or when it ends.
    */
   async probe(guestPort: number): Promise<void> {
     if (this.#host === null) throw new Error("vsock: the device is in no machine");
@@ -179,6 +178,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#host = host;
     this.#tell = limitLog(host.log, host.now, 1);
     this.deadlines.attach(host);
+    this.stalls.attach(host);
     if (host.trace === undefined) return;
     const tap = new PacketTrace(host.trace, this.toGuest.tap);
     this.toGuest.tap = this.#fromGuest.tap = tap;

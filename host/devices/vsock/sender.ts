@@ -71,7 +71,7 @@ export class Sender {
     return true;
   }
 
-  /** A send has been in flight since before the last look. */
+  /** Another send is in flight. */
   begin(): void {
     this.#patience?.begin();
   }
