@@ -18,9 +18,11 @@ import { tellRequest } from "./fs/trace.ts";
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 4;
 const REQUEST_QUEUES_MAX = 64;
+/** What is idle for two of these is let go: a file that was deleted is gone within two seconds. */
+const SWEEP_MS = 900;
 
 export interface FsOptions {
-  /** Directory of the host; it is held by inode from now on. */
+  /** Directory of the host: what is there by this name, whatever becomes of it. */
   readonly directory: string;
   /** Name of the file system for the guest: 1 to 36 bytes of UTF-8. */
   readonly tag: string;
@@ -60,6 +62,7 @@ export class FsDevice implements VirtioDevice {
   #queues: readonly (VirtQueue | null)[] = [];
   #trace: DeviceTrace | null = null;
   #kicked = false;
+  #cancelSweep: (() => void) | null = null;
 
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
@@ -102,6 +105,21 @@ export class FsDevice implements VirtioDevice {
     this.#take(source);
     this.#kicked = false;
     if (this.#share.background.served(sinceNs)) this.#host?.late?.();
+    this.#sweepLater();
+  }
+
+  /** An idle guest has no turns: what it holds on the host is let go by the host's own timer. */
+  #sweepLater(): void {
+    if (this.#cancelSweep !== null || this.#host === null) return;
+    this.#cancelSweep = this.#host.after(SWEEP_MS, () => {
+      this.#cancelSweep = null;
+      if (this.#share.sweep()) this.#sweepLater();
+    });
+  }
+
+  #stopSweeping(): void {
+    this.#cancelSweep?.();
+    this.#cancelSweep = null;
   }
 
   /** As many as there is room for; the rest follow when others have been answered. */
@@ -117,12 +135,14 @@ export class FsDevice implements VirtioDevice {
 
   reset(): void {
     this.#queues = [];
+    this.#stopSweeping();
     this.#server.end();
   }
 
   dispose(): void {
     for (const queue of this.#queues) queue?.detach(); // late answers touch nothing
     this.#queues = [];
+    this.#stopSweeping();
     this.#share.dispose();
   }
 

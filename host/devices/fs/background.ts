@@ -106,8 +106,38 @@ export class Background {
     if (result !== null) return result;
     request.parked = true;
     this.#parked++;
-    this.#ask(request, replay, attempt);
+    const unpark = () => {
+      this.#parked--;
+      request.unpark();
+    };
+    const stop = () => {
+      replay.abandon();
+      if (request.chain.live) request.finish(errnoOf(ended()));
+      unpark();
+    };
+    const goOn = () => {
+      if (!request.chain.live) return stop();
+      const outcome = this.#calls.run(replay, attempt);
+      if (outcome === null) return this.#await(replay, goOn, stop);
+      if (!request.detached) request.finish(outcome);
+      unpark();
+    };
+    this.#await(replay, goOn, stop);
     return 0;
+  }
+
+  /** Runs `body`, which answers nobody, again and again as serve() does. */
+  run(body: () => void): void {
+    const replay = this.#calls.newReplay();
+    const once = () => {
+      body();
+      return true;
+    };
+    const goOn = () => {
+      if (this.#calls.run(replay, once) === null) this.#await(replay, goOn, stop);
+    };
+    const stop = () => replay.abandon();
+    goOn();
   }
 
   read(request: FuseRequest, file: OpenFile, size: number, offset: number | bigint): void {
@@ -171,33 +201,23 @@ export class Background {
     for (const one of this.#waiting.splice(0)) one.cancel();
   }
 
-  #ask(request: FuseRequest, replay: Replay, attempt: () => number): void {
+  /** Leaves the wanted call to the pool; then goes on, or stops where the session has ended. */
+  #await(replay: Replay, goOn: () => void, stop: () => void): void {
     const { call, args } = replay.wanted as { call: LaterCall; args: readonly unknown[] };
     const unpin = this.#calls.pin(call, args);
-    const end = () => {
-      this.#parked--;
-      request.unpark();
-    };
     this.#add({
-      begin: (answered) => {
+      begin: (answered) =>
         this.#calls.later(call, args, (error, result) => {
           answered();
           unpin();
           replay.answered(error, result);
           const sinceNs = this.#now();
-          const outcome = request.chain.live ? this.#calls.run(replay, attempt) : undefined;
+          goOn();
           this.served(sinceNs);
-          if (outcome === null) return this.#ask(request, replay, attempt);
-          if (outcome === undefined) replay.abandon();
-          else if (!request.detached) request.finish(outcome);
-          end();
-        });
-      },
+        }),
       cancel: () => {
         unpin();
-        replay.abandon();
-        if (request.chain.live) request.finish(errnoOf(ended()));
-        end();
+        stop();
       },
     });
   }

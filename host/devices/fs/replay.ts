@@ -23,6 +23,7 @@ export class Replay {
   readonly #record: Answered[] = [];
   #next = 0;
   #effects: (() => void)[] = [];
+  readonly #owners = new Map<object, () => void>();
   readonly #discard: (call: LaterCall, result: unknown) => void;
 
   /** `discard` takes back what an answer has brought and nobody took. */
@@ -80,21 +81,42 @@ export class Replay {
     if (this.wanted === null) this.#effects.push(body);
   }
 
-  /** The answer of the last call is in a table, which outlives the run: it is not asked again. */
-  keep(): void {
-    this.#record.splice(--this.#next, 1);
+  /** `release` is called behind the last run. False: it is already to be, for that owner. */
+  untilEnd(owner: object, release: () => void): boolean {
+    if (this.#owners.has(owner)) return false;
+    this.#owners.set(owner, release);
+    return true;
+  }
+
+  /** The run's place in the record. */
+  get mark(): number {
+    return this.#next;
+  }
+
+  /** What was answered since `mark` is in a table that outlives the run: nobody asks it again. */
+  keep(mark: number): void {
+    this.#record.splice(mark, this.#next - mark);
+    this.#next = mark;
   }
 
   /** The run has come to its end. */
   end(): void {
     this.#forgetRest();
     for (const effect of this.#effects) effect();
+    this.#release();
   }
 
   /** There will be no further run. */
   abandon(): void {
     this.#next = 0;
     this.#forgetRest();
+    this.#release();
+  }
+
+  #release(): void {
+    const all = [...this.#owners.values()];
+    this.#owners.clear();
+    for (const release of all) release();
   }
 
   #forgetRest(): void {
