@@ -124,6 +124,34 @@ describe("an idle guest", () => {
   });
 });
 
+describe("a guest that believes names for longer than the host holds them", () => {
+  const patient = () => boot({ directory: root, attrTimeoutMs: 60_000 });
+
+  test("is told that they are stale, and looks again", async () => {
+    const g = await patient();
+    expect([text(g, "/dir/inside"), text(g, "/file")]).toEqual(["inside", "file"]);
+    g.advance(IDLE_MS);
+    for (const name of ["file", "dir/inside"]) {
+      fs.writeFileSync(host("next"), "next");
+      fs.renameSync(host("next"), host(name));
+    }
+    expect(text(g, "/dir/inside")).toBe("next");
+    expect(text(g, "/file")).toBe("next");
+  });
+
+  test("whose directory has become another finds what is in that", async () => {
+    const g = await patient();
+    expect(text(g, "/dir/deep/bottom")).toBe("bottom");
+    g.advance(IDLE_MS);
+    fs.renameSync(root, join(parent, "old")); // or its inodes might be used again
+    fs.mkdirSync(host("dir/deep"), { recursive: true });
+    fs.writeFileSync(host("dir/deep/other"), "other");
+    expect(g.stat("/dir/deep/other")).toMatchObject({ size: 5n });
+    expect(g.stat("/dir/deep/bottom")).toBe(-Errno.ENOENT);
+    expect(g.now("SysCreateDir", "/dir/new", 0o755)).toBe(0);
+  });
+});
+
 describe("the shared directory", () => {
   const remake = (content: string) => {
     fs.rmSync(root, { recursive: true });
