@@ -62,6 +62,8 @@ const ROUNDS_PER_TURN_MAX = 64;
 const LOG_LINES_PER_SECOND = 5;
 const MEMORY_BYTES_DEFAULT = 64 * 1024 * 1024;
 const TWO_32 = 4294967296;
+/** A timer that fires so late has been kept by the host. */
+const STALLED_NS = 100_000_000;
 const NO_TIMER = Number.POSITIVE_INFINITY;
 
 const enum State {
@@ -92,6 +94,7 @@ export class Machine {
   #state = State.Created as State;
   #inside = false;
   #again = false;
+  #stalled = false; // a device has held up the guest: sockets are looked at before its timers
   #leaving = false; // dispose() was called inside
   #deferred = false;
   #entries = 0;
@@ -184,16 +187,18 @@ export class Machine {
     // A line that stayed up without acknowledgement is delivered once a turn, not in a circle.
     this.#bus.pending |= this.#bus.asserted;
     let halted = false;
+    this.#stalled = false;
     try {
       for (let round = 0; round < ROUNDS_PER_TURN_MAX && !halted; round++) {
-        if (this.#leaving) break;
+        if (this.#leaving || this.#stalled) break;
         this.#again = false;
         const result = this.#enter();
         for (let i = 0; i < this.registers.length; i++) {
           (this.registers[i] as RegisterFile).halted();
         }
         if (result !== RunResult.Halted) break;
-        halted = this.#bus.pending === 0 && !this.#again && !this.#timerIsDue();
+        const idle = this.#bus.pending === 0 && !this.#again && !this.#stalled;
+        halted = idle && !this.#timerIsDue();
       }
     } catch (error) {
       this.#fail(error);
@@ -307,7 +312,10 @@ export class Machine {
     if (this.#state !== State.Running) return;
     const wantedNs = this.#nextTimerNs();
     const nowNs = this.#clock.now();
-    if (wantedNs <= nowNs) this.turn();
+    // Behind a stall of the host its sockets may have what the guest waits for: they come first, or
+    // it would say that there was nothing.
+    if (wantedNs <= nowNs - STALLED_NS) this.#defer();
+    else if (wantedNs <= nowNs) this.turn();
     else if (wantedNs !== NO_TIMER) this.#arm(wantedNs, nowNs);
   };
 
@@ -353,7 +361,10 @@ export class Machine {
       },
       now,
       after: (ms, callback) => this.#clock.after(ms, callback),
-      late: this.#setTime,
+      late: () => {
+        this.#setTime();
+        this.#stalled = true;
+      },
       log: (message) => log("info", device.name, message),
       trace: track?.told,
     });

@@ -18,6 +18,8 @@ import { tellRequest } from "./fs/trace.ts";
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 4;
 const REQUEST_QUEUES_MAX = 64;
+/** A host that holds up the guest for so long is told of. */
+const STALL_TOLD_NS = 1_000_000_000;
 /** What is idle for two of these is let go: a file that was deleted is gone within two seconds. */
 const SWEEP_MS = 900;
 
@@ -73,7 +75,7 @@ export class FsDevice implements VirtioDevice {
     this.queueNames = ["hiprio", ...requests];
     this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
     this.sharedMemory = windowBytes === 0 ? [] : [windowBytes];
-    this.#share = openShare(options, this.#now, this.#told);
+    this.#share = openShare(options, this.#now);
     this.#server = new FuseServer(this.#share);
     this.#request = this.#newRequest();
     this.stats = this.#share.stats;
@@ -104,8 +106,18 @@ export class FsDevice implements VirtioDevice {
     this.#kicked = true;
     this.#take(source);
     this.#kicked = false;
-    if (this.#share.background.served(sinceNs)) this.#host?.late?.();
+    const stalledNs = this.#share.background.served(sinceNs);
+    if (stalledNs > 0) this.#stalled(stalledNs);
     this.#sweepLater();
+  }
+
+  #stalled(ns: number): void {
+    this.#host?.late?.();
+    if (ns < STALL_TOLD_NS) return;
+    const seconds = (ns / 1e9).toFixed(1);
+    this.#host?.log(
+      `the host took ${seconds} s for a file; the thread pool waits for the next ones`,
+    );
   }
 
   /** An idle guest has no turns: what it holds on the host is let go by the host's own timer. */
@@ -147,11 +159,6 @@ export class FsDevice implements VirtioDevice {
   }
 
   readonly #now = (): number => this.#host?.now() ?? 0;
-
-  readonly #told = (slow: boolean): void => {
-    const toPool = "the host is slow: file calls go to the thread pool";
-    this.#host?.log(slow ? toPool : "the host is quick again");
-  };
 
   #serve(chain: Chain): void {
     const sinceNs = this.#trace?.now() ?? 0;
@@ -224,7 +231,7 @@ function configOf(tag: string, requestQueues: number): Uint8Array {
   return config;
 }
 
-function openShare(options: FsOptions, now: () => number, told: (slow: boolean) => void): Share {
+function openShare(options: FsOptions, now: () => number): Share {
   const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
   // Sockets need descriptors too.
   const { descriptorsMax = files.descriptorsMax() / 2 } = options;
@@ -234,12 +241,12 @@ function openShare(options: FsOptions, now: () => number, told: (slow: boolean) 
     idleFilesMax: Math.min(64, Math.floor(descriptorsMax / 8)),
     missingMs: 0,
     slowMs: 4,
-    stallMs: 10,
+    stallMs: 20,
     ...limits,
   };
   const changes = readOnly ? null : changesOf(files);
   try {
-    return new Share(files, changes, directory, attrTimeoutMs, bounded, now, told);
+    return new Share(files, changes, directory, attrTimeoutMs, bounded, now);
   } catch (error) {
     throw new Error(`fs: cannot share ${directory}: ${(error as Error).message}`);
   }

@@ -41,8 +41,6 @@ export class Background {
   readonly #slowNs: number;
   readonly #stallNs: number;
   readonly #now: () => number;
-  /** Told when the host turns out to be slow with all, and when it is so no more. */
-  readonly #told: (slow: boolean) => void;
   readonly #waiting: Waiting[] = [];
   #slow = Slow.Nothing;
   #quick = 0; // answers in a row
@@ -59,7 +57,6 @@ export class Background {
     stats: FsStats,
     { slowMs, stallMs }: { readonly slowMs: number; readonly stallMs: number },
     now: () => number,
-    told: (slow: boolean) => void,
   ) {
     this.#calls = calls;
     this.#handles = handles;
@@ -67,18 +64,17 @@ export class Background {
     this.#slowNs = slowMs * 1e6;
     this.#stallNs = stallMs * 1e6;
     this.#now = now;
-    this.#told = told;
   }
 
-  /** A kick has been served since then. Has it held up the guest for long? */
-  served(sinceNs: number): boolean {
+  /** A kick has been served since then. For how long was the guest held up; 0: it was not. */
+  served(sinceNs: number): number {
     const tookNs = this.#now() - sinceNs;
     const stalled = tookNs > this.#stallNs;
-    if (tookNs <= this.#slowNs && !stalled) return false;
+    if (tookNs <= this.#slowNs && !stalled) return 0;
     this.#quick = 0;
-    if (stalled) this.#become(Slow.All);
-    else if (this.#slow === Slow.Nothing) this.#become(Slow.Data);
-    return stalled;
+    if (stalled) this.#slow = Slow.All;
+    else if (this.#slow === Slow.Nothing) this.#slow = Slow.Data;
+    return stalled ? tookNs : 0;
   }
 
   /** Are reads and writes to be left to the thread pool? */
@@ -252,16 +248,10 @@ export class Background {
       one.begin(() => {
         this.#running--;
         this.#quick = this.#now() - sinceNs < QUICK_NS ? this.#quick + 1 : 0;
-        if (this.#quick >= QUICK_ANSWERS) this.#become(Slow.Nothing);
+        if (this.#quick >= QUICK_ANSWERS) this.#slow = Slow.Nothing;
         this.#go();
       });
     }
-  }
-
-  #become(slow: Slow): void {
-    const before = this.#slow;
-    this.#slow = slow;
-    if ((before === Slow.All) !== (slow === Slow.All)) this.#told(slow === Slow.All);
   }
 }
 

@@ -61,7 +61,6 @@ export class Share {
     validMs: number,
     limits: FsLimits,
     now: () => number,
-    told: (slow: boolean) => void,
   ) {
     this.files = new HostCalls(files, () => this.background.wantsAll);
     this.changes = changes === null ? null : this.files;
@@ -72,7 +71,7 @@ export class Share {
     const { handlesMax, idleFilesMax } = limits;
     this.handles = new HandleTable(this.files, handlesMax, idleFilesMax, validMs * 1e6, now);
     this.now = now;
-    this.background = new Background(this.files, this.handles, this.stats, limits, now, told);
+    this.background = new Background(this.files, this.handles, this.stats, limits, now);
   }
 
   /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */
