@@ -183,11 +183,13 @@ export class FsDevice implements VirtioDevice {
   /** A request was answered by an event of the host, or in the kick, whose caller signals. */
   #answered(): void {
     if (this.#kicked) return;
+    const sinceNs = this.#now();
     this.#kicked = true;
     for (const queue of this.#queues.slice(FS_QUEUE_HIPRIO + 1)) {
       if (queue !== null) this.#take(queue);
     }
     this.#kicked = false;
+    this.#share.background.served(sinceNs);
     for (const queue of this.#queues) queue?.signal();
     this.#host?.turn();
   }

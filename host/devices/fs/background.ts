@@ -108,7 +108,7 @@ export class Background {
     };
     const stop = () => {
       replay.abandon();
-      if (request.chain.live) request.finish(errnoOf(ended()));
+      if (request.chain.live) request.finish(errnoOf(sessionEnded()));
       unpark();
     };
     const goOn = () => {
@@ -122,8 +122,8 @@ export class Background {
     return 0;
   }
 
-  /** Runs `body`, which answers nobody, again and again as serve() does. */
-  run(body: () => void): void {
+  /** Runs `body`, which answers nobody, again and again as serve() does; `ended` comes behind it. */
+  run(body: () => void, ended: () => void): void {
     const replay = this.#calls.newReplay();
     const once = () => {
       body();
@@ -131,8 +131,12 @@ export class Background {
     };
     const goOn = () => {
       if (this.#calls.run(replay, once) === null) this.#await(replay, goOn, stop);
+      else ended();
     };
-    const stop = () => replay.abandon();
+    const stop = () => {
+      replay.abandon();
+      ended();
+    };
     goOn();
   }
 
@@ -150,7 +154,7 @@ export class Background {
         };
         orDone(done, () => this.#calls.readLater(file.descriptor, bytes, offset, done));
       },
-      cancel: () => answer(errnoOf(ended())),
+      cancel: () => answer(errnoOf(sessionEnded())),
     });
   }
 
@@ -188,7 +192,7 @@ export class Background {
         };
         orDone(done, () => this.#calls.writeLater(file.descriptor, bytes, offset, done));
       },
-      cancel: () => failed(ended()),
+      cancel: () => failed(sessionEnded()),
     });
   }
 
@@ -255,7 +259,7 @@ export class Background {
   }
 }
 
-function ended(): Error {
+function sessionEnded(): Error {
   return Object.assign(new Error("the session has ended"), { code: "EIO" });
 }
 

@@ -36,6 +36,8 @@ export interface OpenFile {
   readonly openedNs: number;
   /** Used since the last look at who is idle. */
   recent: boolean;
+  /** Opened by a run that has not ended (replay.ts). */
+  passing: boolean;
 }
 
 /** Flags that tell descriptors of one file apart. */
@@ -142,9 +144,9 @@ export class HandleTable {
     file.handles--;
     if (file.closed) return; // with its node, or the session
     if (file.handles > 0) return;
-    // A program that is being written cannot be run; and what a run has opened that is on its way
-    // out is not ours yet.
-    if (file.flags !== FUSE_O_RDONLY || this.#files.suspended) {
+    // A program that is being written cannot be run; and what was opened by an operation that may be
+    // run again is not ours yet.
+    if (file.flags !== FUSE_O_RDONLY || file.passing) {
       this.#close(file);
       return;
     }
@@ -206,7 +208,13 @@ export class HandleTable {
     const harmlessNs = Number.NEGATIVE_INFINITY;
     const openedNs = this.#now();
     const state = { handles: 0, harmlessNs, busy: 0, closed: false, openedNs, recent: true };
-    const file = { descriptor, node, flags, ...state };
+    const passing = this.#files.replaying;
+    const file = { descriptor, node, flags, ...state, passing };
+    if (passing) {
+      this.#files.effect(() => {
+        file.passing = false;
+      });
+    }
     this.#filesOf(node).push(file);
     return file;
   }

@@ -11,7 +11,7 @@ import type {
   LaterDone,
 } from "../../files.ts";
 import type { Runs } from "./nodes.ts";
-import { Replay, SUSPENDED } from "./replay.ts";
+import { broughtBy, Replay, SUSPENDED } from "./replay.ts";
 import { quietly } from "./undo.ts";
 
 type Host = Files & FileChanges;
@@ -39,11 +39,6 @@ export class HostCalls implements Files, FileChanges, Runs {
   /** Is an operation being run that may be run again? */
   get replaying(): boolean {
     return this.#replay !== null;
-  }
-
-  /** Is a run on its way out? What it has made is not to be kept. */
-  get suspended(): boolean {
-    return this.#replay?.suspended === true;
   }
 
   newReplay(): Replay {
@@ -117,14 +112,9 @@ export class HostCalls implements Files, FileChanges, Runs {
 
   /** An answer has come for nobody: what it holds is let go. */
   #discard(call: LaterCall, result: unknown): void {
-    const { inode, descriptor } = (typeof result === "object" && result !== null ? result : {}) as {
-      inode?: number;
-      descriptor?: number;
-    };
+    const { inode, descriptor } = broughtBy(call, result);
     if (inode !== undefined) this.#inodes.release(inode);
     if (descriptor !== undefined) this.#descriptors.release(descriptor);
-    if (call === "root") this.#inodes.release(result as number);
-    if (call === "open") this.#descriptors.release(result as number);
   }
 
   /** Until what this returns is called, what the call is about stays held. */
@@ -166,8 +156,9 @@ export class HostCalls implements Files, FileChanges, Runs {
     return this.#call("hold", [directory, name]);
   }
   drop(inode: number): void {
-    if (this.#replay === null) this.#inodes.release(inode);
-    else this.#replay.effect(() => this.#inodes.release(inode));
+    const release = () => this.#inodes.release(inode);
+    if (this.#replay?.hasBrought("inode", inode) === true) this.#replay.effect(release);
+    else release();
   }
   stat(inode: number): FileStat {
     if (this.#replay === null) return this.#host.stat(inode);
@@ -197,8 +188,9 @@ export class HostCalls implements Files, FileChanges, Runs {
     this.#host.readLater(...args);
   }
   close(descriptor: number): void {
-    if (this.#replay === null) this.#descriptors.release(descriptor);
-    else this.#replay.effect(() => this.#descriptors.release(descriptor));
+    const release = () => this.#descriptors.release(descriptor);
+    if (this.#replay?.hasBrought("descriptor", descriptor) === true) this.#replay.effect(release);
+    else release();
   }
 
   // ---- FileChanges

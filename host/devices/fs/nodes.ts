@@ -185,7 +185,7 @@ export class NodeTable implements Holder {
     if (place === null) return null;
     const found = [place, ...node.places].find((seen) => this.#leadsTo(seen, node));
     if (found === undefined) return null;
-    if (found !== place) node.seenAt(found.parent, found.name);
+    if (found !== place) this.#seen(node, found.parent, found.name);
     return found;
   }
 
@@ -200,10 +200,16 @@ export class NodeTable implements Holder {
     try {
       const stat = this.#files.peek(parent.inode, name);
       const node = stat === null ? undefined : this.#byKey.get(keyOf(stat));
-      node?.seenAt(parent, name);
+      if (node !== undefined) this.#seen(node, parent, name);
     } catch (error) {
       errnoOf(error); // it was moved all the same
     }
+  }
+
+  /** A run that follows is to look at the same places. */
+  #seen(node: Node, parent: Node, name: Uint8Array): void {
+    if (this.replaying) this.#runs.effect(() => node.seenAt(parent, name));
+    else node.seenAt(parent, name);
   }
 
   /** One reference on what is at `name`, with its attributes in `stat`; or -Errno. */
@@ -214,7 +220,7 @@ export class NodeTable implements Holder {
       const node = this.#byKey.get(keyOf(seen));
       if (node !== undefined) {
         this.stat = seen;
-        node.seenAt(parent, name);
+        this.#seen(node, parent, name);
         return this.reference(node);
       }
       if (this.full) return -Errno.ENFILE;

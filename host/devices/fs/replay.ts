@@ -76,6 +76,13 @@ export class Replay {
     this.#record.push({ ...this.wanted, error, result });
   }
 
+  /** Has one of its answers brought that inode, or descriptor? It is nobody else's yet. */
+  hasBrought(what: "inode" | "descriptor", number: number): boolean {
+    return this.#record.some(
+      ({ call, error, result }) => error === null && broughtBy(call, result)[what] === number,
+    );
+  }
+
   /** Done behind the last run; of others nothing is done. */
   effect(body: () => void): void {
     if (this.wanted === null) this.#effects.push(body);
@@ -124,6 +131,16 @@ export class Replay {
       if (error === null) this.#discard(call, result);
     }
   }
+}
+
+/** What an answer has brought that has to be let go. */
+export function broughtBy(
+  call: LaterCall,
+  result: unknown,
+): { readonly inode?: number; readonly descriptor?: number } {
+  if (call === "root") return { inode: result as number };
+  if (call === "open") return { descriptor: result as number };
+  return call === "hold" || call === "create" ? (result as { inode: number }) : {};
 }
 
 /** Numbers and names; what is read or written follows from them, but for its length. */

@@ -50,6 +50,7 @@ export class Share {
   readonly validMs: number;
   /** How long that a name is missing; 0: it asks again. */
   readonly missingMs: number;
+  #looking = false; // where the directory's name leads
   /** null: the guest can map no files. */
   window: FileWindow | null = null;
 
@@ -136,7 +137,13 @@ export class Share {
   sweep(): boolean {
     const files = this.handles.closeIdle();
     const nodes = this.nodes.letGoOfIdle();
-    this.background.run(() => this.nodes.lookAtRoot());
+    if (!this.#looking) {
+      this.#looking = true; // a disk that hangs is not asked again and again
+      const ended = () => {
+        this.#looking = false;
+      };
+      this.background.run(() => this.nodes.lookAtRoot(), ended);
+    }
     return files || nodes;
   }
 
