@@ -7,6 +7,7 @@ import { IoVec } from "../../kernel/iovec";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import {
   FIONSPACE,
+  SIOCOUTQ,
   SO_SNDLOWAT,
   SysSocketGetOption,
   SysSocketSetOption,
@@ -22,8 +23,8 @@ import { outputOf } from "./work";
 
 /** More may be lent to the device, for as long as the client takes to have it. */
 const HELD_BYTES_MAX: u64 = 65535;
-/** No piece is smaller but the last one, for the sake of those who take a little now and then. */
-const PIECE_BYTES_MIN: u64 = 8192;
+/** No piece is smaller but the last one. */
+const PIECE_BYTES_MIN: u32 = 8192;
 /** When memory for a packet is out: other responses give theirs back. */
 const PAUSE_MS: u32 = 10;
 
@@ -87,7 +88,7 @@ function deliverHead(c: Connection, bytes: u32): bool {
 /** The rest, as the client takes it. */
 function deliverBody(c: Connection): bool {
   while (c.at < c.end) {
-    if (!awaitSpace(c, <u32>min(c.end - c.at, PIECE_BYTES_MIN))) return false;
+    if (!awaitSpace(c, <u32>min<u64>(c.end - c.at, pieceBytes(c)))) return false;
     takeTurn();
     const bytes = <u32>min<u64>(c.end - c.at, roomOf(c));
     const sent = c.entry.content == 0
@@ -99,6 +100,12 @@ function deliverBody(c: Connection): bool {
     else return false;
   }
   return true;
+}
+
+/** How much room a piece waits for: half of the window, so that the other half is on its way. */
+function pieceBytes(c: Connection): u32 {
+  const window = roomOf(c) + SysSocketGetOption(c.socket, SIOCOUTQ);
+  return max(min(window >> 1, pieceBytesMax()), PIECE_BYTES_MIN);
 }
 
 /** Sends a piece of a file that is read for it. Returns its bytes, or an error. */

@@ -10,8 +10,8 @@ import { WaitQueue } from "../../kernel/thread";
  * less than the ring has room for.
  */
 const TURNS: u32 = 128;
-/** All turns together take at most an eighth of the heap. */
-const PIECE_SHIFT: u64 = 10;
+/** All turns together take at most this fraction of the heap. */
+const HEAP_SHIFT: u64 = 2;
 const PIECE_BYTES_MIN: u32 = 4096;
 const PIECE_BYTES_MAX: u32 = 65536;
 
@@ -20,8 +20,9 @@ let taken: u32 = 0;
 
 /** The most bytes of memory that a piece may take: a power of two, less where memory is small. */
 export function pieceBytesMax(): u32 {
+  const most = min<u64>((heapBytes() >> HEAP_SHIFT) / TURNS, PIECE_BYTES_MAX);
   let bytes = PIECE_BYTES_MIN;
-  while (bytes < PIECE_BYTES_MAX && bytes <= heapBytes() >> (PIECE_SHIFT + 1)) bytes <<= 1;
+  while (bytes << 1 <= most) bytes <<= 1;
   return bytes;
 }
 
