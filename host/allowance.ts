@@ -5,7 +5,7 @@
 /** In descriptors, each some 8 ns of work: a turn is held up by some 10 ms. */
 const WORK_PER_TURN = 1 << 20;
 /** What a chain costs beside its descriptors. */
-const CHAIN_WORK = 8;
+const CHAIN_WORK = 4;
 /** 4 bytes go to a socket of the host while a descriptor is read: a turn moves 4 MiB. */
 const BYTES_PER_WORK_LOG2 = 2;
 
