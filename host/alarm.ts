@@ -1,15 +1,16 @@
-// The host's timer behind the guest's: wakes the machine when the guest wanted to be woken.
+// The host's timer behind the guest's: wakes the machine when the guest wanted to be woken, and says
+// how late it is.
 import type { Clock } from "./clock.ts";
 import { type HostTimePage, NO_TIMER } from "./time-page.ts";
 
 export class Alarm {
   readonly #clock: Clock;
   readonly #time: HostTimePage;
-  readonly #wake: () => void;
+  readonly #wake: (lateNs: number) => void;
   #firesNs = NO_TIMER; // the guest may want it later by now
   #cancel: () => void = () => {};
 
-  constructor(clock: Clock, time: HostTimePage, wake: () => void) {
+  constructor(clock: Clock, time: HostTimePage, wake: (lateNs: number) => void) {
     this.#clock = clock;
     this.#time = time;
     this.#wake = wake;
@@ -43,7 +44,7 @@ export class Alarm {
     this.#cancel = () => {};
     const wantedNs = this.#time.nextTimerNs;
     const nowNs = this.#clock.now();
-    if (wantedNs <= nowNs) this.#wake();
+    if (wantedNs <= nowNs) this.#wake(nowNs - wantedNs);
     else if (wantedNs !== NO_TIMER) this.#arm(wantedNs, nowNs);
   };
 }

@@ -81,7 +81,7 @@ export interface Files {
 
 /** Calls that may have to wait for a disk. */
 export type LaterCall =
-  | Exclude<keyof Files, "descriptorsMax" | "root" | "drop" | "readLater" | "later">
+  | Exclude<keyof Files, "descriptorsMax" | "drop" | "readLater" | "later">
   | Exclude<keyof FileChanges, "keepsSetId" | "writeLater" | "sync" | "syncDirectory">;
 export type LaterDone = (error: Error | null, result?: unknown) => void;
 

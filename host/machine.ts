@@ -27,6 +27,8 @@ export type { MachineOptions } from "./options.ts";
 const ROUNDS_PER_TURN_MAX = 64;
 const MEMORY_BYTES_DEFAULT = 64 * 1024 * 1024;
 const BUDGET_DEFAULT = 10000;
+/** A timer that fires so late has been kept by the host. */
+const STALLED_NS = 100_000_000;
 
 const enum State {
   Created, // by create()
@@ -59,6 +61,7 @@ export class Machine {
   #state = State.Created as State;
   #inside = false;
   #again = false;
+  #stalled = false; // a device has held up the guest: sockets are looked at before its timers
   #leaving = false; // dispose() was called inside
   readonly #faults: unknown[] = []; // of the host
   #thrown: { readonly error: unknown } | null = null; // through the guest, which may have caught it
@@ -90,7 +93,7 @@ export class Machine {
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;
     this.#time = new HostTimePage(this.memory, this.#clock);
-    this.#alarm = new Alarm(this.#clock, this.#time, () => this.turn());
+    this.#alarm = new Alarm(this.#clock, this.#time, this.#onAlarm);
     this.#console = new Console({
       print: this.#aside(options.console ?? (() => {})),
       full: this.#onConsole,
@@ -126,7 +129,10 @@ export class Machine {
       withheldFeatures: options.withheldFeatures ?? 0n,
       turn: this.#onDevice,
       exhausted: () => this.#defer(),
-      late: () => this.#time.write(),
+      late: () => {
+        this.#time.write();
+        this.#stalled = true;
+      },
       failed: (error) => this.#end(null, error),
     });
     this.exited = new Promise((resolve, reject) => {
@@ -200,17 +206,19 @@ export class Machine {
     // A line that stayed up without acknowledgement is delivered once a turn, not in a circle.
     this.#bus.pending |= this.#bus.asserted;
     let halted = false;
+    this.#stalled = false;
     try {
       for (let i = 0; i < this.registers.length; i++) (this.registers[i] as RegisterFile).begin();
       for (let round = 0; round < ROUNDS_PER_TURN_MAX && !halted; round++) {
-        if (this.#leaving) break;
+        if (this.#leaving || this.#stalled) break;
         this.#again = false;
         const result = this.#enter();
         for (let i = 0; i < this.registers.length; i++) {
           (this.registers[i] as RegisterFile).halted();
         }
         if (result !== RunResult.Halted) break;
-        halted = this.#bus.pending === 0 && !this.#again && !this.#alarm.isDue();
+        const idle = this.#bus.pending === 0 && !this.#again && !this.#stalled;
+        halted = idle && !this.#alarm.isDue();
       }
     } catch (error) {
       this.#fail(error);
@@ -301,6 +309,15 @@ export class Machine {
     this.#deferred = true;
     this.#clock.defer(this.#onDeferred);
   }
+
+  /**
+   * Behind a stall of the host its sockets may have what the guest waits for: they come first, or it
+   * would say that there was nothing.
+   */
+  readonly #onAlarm = (lateNs: number): void => {
+    if (lateNs >= STALLED_NS) this.#defer();
+    else this.turn();
+  };
 
   readonly #onDeferred = (): void => {
     this.#deferred = false;

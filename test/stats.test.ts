@@ -4,7 +4,7 @@ import { TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
 import { NetStats } from "../drivers/abi/stats.ts";
 import { statsText } from "../host/cli/stats.ts";
 import { Ledger } from "../host/devices/vsock/copy.ts";
-import { countFrom } from "../host/devices/vsock/stats.ts";
+import { countFrom, countRefusal } from "../host/devices/vsock/stats.ts";
 import { GuestMemory } from "../host/memory.ts";
 import { readGuestStats } from "../host/stats.ts";
 
@@ -86,4 +86,17 @@ test("a connection's counts are the device's, too", () => {
     copied: [0, 7, 0, 0],
   });
   expect([one.copiedToGuest, two.copiedToGuest]).toEqual([0, 7]);
+});
+
+test("--stats names the clients that were turned away, and why, if there were any", () => {
+  const stats = countFrom(new Ledger());
+  for (let i = 0; i < 3; i++) countRefusal(stats, "guest");
+  countRefusal(stats, "descriptors");
+  const lines = statsText(stats, null, "pretty").split("\n");
+  expect(lines[3]).toBe("refused   3 by the guest, 1 for want of file descriptors");
+  expect(JSON.parse(statsText(stats, null, "json")).stats.refused).toEqual({
+    guest: 3,
+    descriptors: 1,
+  });
+  expect(stats.refused).toBe(4);
 });

@@ -98,3 +98,20 @@ describe.each([
     });
   });
 });
+
+// An application that shuts down and powers off: its user's process ends, too.
+describe.each(["TCP", "AF_UNIX"])("%s, at the end of the machine", (kind) => {
+  test.each(Object.keys(GUESTS))("no socket is left when the guest's one %s", async (guest) => {
+    const before = openSockets();
+    for (const client of Object.values(CLIENTS)) {
+      const { puppet, socket, hostPort } = await open(kind, client);
+      for (const packets of GUESTS[guest]!) {
+        puppet.send(...packets.map((one) => ({ hostPort, ...one })));
+      }
+      puppet.device.dispose();
+      await puppet.device.drain();
+      socket.destroy();
+    }
+    await vi.waitUntil(() => openSockets() === before, PATIENCE);
+  });
+});

@@ -79,8 +79,10 @@ export function find(key: usize, bytes: u32): Entry | null {
 export function put(key: usize, keyBytes: u32, value: usize, valueBytes: u32): i32 {
   const slot = slotOf(key, keyBytes);
   if (slot == 0) return -Errno.ENOSPC;
+  const old = load<u32>(slot);
+  const oldBytes = old == 0 ? 0 : allocatedBytes(old);
   const bytes = offsetof<Entry>() + keyBytes + valueBytes;
-  if (takenBytes + bytes > heapBytes() >> 1) return -Errno.ENOSPC;
+  if (takenBytes - oldBytes + bytes > heapBytes() >> 1) return -Errno.ENOSPC;
   const address = ToroGetMem(bytes);
   if (address == 0) return -Errno.ENOMEM;
   takenBytes += allocatedBytes(address);
@@ -89,13 +91,9 @@ export function put(key: usize, keyBytes: u32, value: usize, valueBytes: u32): i
   entry.valueBytes = valueBytes;
   memory.copy(keyOf(entry), key, keyBytes);
   memory.copy(valueOf(entry), value, valueBytes);
-  const old = load<u32>(slot);
   store<u32>(slot, <u32>address);
-  if (old == 0) {
-    used++;
-  } else {
-    takenBytes -= allocatedBytes(old);
-    ToroFreeMem(old);
-  }
+  takenBytes -= oldBytes;
+  if (old == 0) used++;
+  else ToroFreeMem(old);
   return 0;
 }

@@ -1,5 +1,5 @@
 // `--stats`: what the machine's network carried, and how often a byte was copied on its way.
-import type { Traffic } from "../devices/vsock/stats.ts";
+import type { Refusal, Traffic } from "../devices/vsock/stats.ts";
 import type { LogFormat } from "../log.ts";
 import type { GuestStats } from "../stats.ts";
 
@@ -10,8 +10,22 @@ interface Direction {
   readonly guestCopies: number | null;
 }
 
-/** The block for stderr, its newline included. Copies are bytes copied for each byte carried. */
-export function statsText(host: Traffic, guest: GuestStats | null, format: LogFormat): string {
+const REASONS: Readonly<Record<Refusal, string>> = {
+  guest: "by the guest",
+  room: "for want of room",
+  descriptors: "for want of file descriptors",
+  handshake: "without a request",
+};
+
+interface Carried extends Traffic {
+  readonly refusals: Readonly<Record<Refusal, number>>;
+}
+
+/**
+ * The block for stderr, its newline included. Copies are bytes copied for each byte carried;
+ * clients that were turned away are named if there were any.
+ */
+export function statsText(host: Carried, guest: GuestStats | null, format: LogFormat): string {
   const toGuest: Direction = {
     bytes: host.bytesToGuest,
     hostCopies: share(host.copiedToGuest, host.bytesToGuest),
@@ -22,13 +36,18 @@ export function statsText(host: Traffic, guest: GuestStats | null, format: LogFo
     hostCopies: share(host.copiedFromGuest, host.bytesFromGuest),
     guestCopies: guest && share(guest.userToPacket + guest.packetToRing, guest.sent),
   };
+  const refused = Object.entries(host.refusals).filter(([, clients]) => clients > 0);
   if (format === "json") {
     const { bytesInPlace } = host;
-    const stats = { toGuest: { ...toGuest, bytesInPlace }, fromGuest };
+    const refusals = refused.length > 0 ? { refused: Object.fromEntries(refused) } : {};
+    const stats = { toGuest: { ...toGuest, bytesInPlace }, fromGuest, ...refusals };
     return `${JSON.stringify({ comp: "torito", msg: "stats", stats })}\n`;
   }
   const head = ["", "bytes", "host copies/byte", "guest copies/byte"];
-  return [head, row("to guest", toGuest), row("from guest", fromGuest)].map(line).join("");
+  const block = [head, row("to guest", toGuest), row("from guest", fromGuest)].map(line).join("");
+  if (refused.length === 0) return block;
+  const reasons = refused.map(([reason, clients]) => `${clients} ${REASONS[reason as Refusal]}`);
+  return `${block}refused   ${reasons.join(", ")}\n`;
 }
 
 function share(copied: number, carried: number): number {

@@ -18,9 +18,13 @@ import { tellRequest } from "./fs/trace.ts";
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 4;
 const REQUEST_QUEUES_MAX = 64;
+/** A host that holds up the guest for so long is told of. */
+const STALL_TOLD_NS = 1_000_000_000;
+/** What is idle for two of these is let go: a file that was deleted is gone within two seconds. */
+const SWEEP_MS = 900;
 
 export interface FsOptions {
-  /** Directory of the host; it is held by inode from now on. */
+  /** Directory of the host: what is there by this name, whatever becomes of it. */
   readonly directory: string;
   /** Name of the file system for the guest: 1 to 36 bytes of UTF-8. */
   readonly tag: string;
@@ -61,6 +65,7 @@ export class FsDevice implements VirtioDevice {
   #queues: readonly (VirtQueue | null)[] = [];
   #trace: DeviceTrace | null = null;
   #kicked = false;
+  #cancelSweep: (() => void) | null = null;
 
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
@@ -72,7 +77,7 @@ export class FsDevice implements VirtioDevice {
     this.queueNames = ["hiprio", ...requests];
     this.queueSizesMax = this.queueNames.map(() => QUEUE_SIZE_MAX);
     this.sharedMemory = windowBytes === 0 ? [] : [windowBytes];
-    this.#share = openShare(options, this.#now, this.#told);
+    this.#share = openShare(options, this.#now);
     this.#server = new FuseServer(this.#share);
     this.#request = this.#newRequest();
     this.stats = this.#share.stats;
@@ -103,7 +108,32 @@ export class FsDevice implements VirtioDevice {
     this.#kicked = true;
     this.#take(source);
     this.#kicked = false;
-    if (this.#share.background.served(sinceNs)) this.#host?.late?.();
+    const stalledNs = this.#share.background.served(sinceNs);
+    if (stalledNs > 0) this.#stalled(stalledNs);
+    this.#sweepLater();
+  }
+
+  #stalled(ns: number): void {
+    this.#host?.late?.();
+    if (ns < STALL_TOLD_NS) return;
+    const seconds = (ns / 1e9).toFixed(1);
+    this.#host?.log(
+      `the host took ${seconds} s for a file; the thread pool waits for the next ones`,
+    );
+  }
+
+  /** An idle guest has no turns: what it holds on the host is let go by the host's own timer. */
+  #sweepLater(): void {
+    if (this.#cancelSweep !== null || this.#host === null) return;
+    this.#cancelSweep = this.#host.after(SWEEP_MS, () => {
+      this.#cancelSweep = null;
+      if (this.#share.sweep()) this.#sweepLater();
+    });
+  }
+
+  #stopSweeping(): void {
+    this.#cancelSweep?.();
+    this.#cancelSweep = null;
   }
 
   /** As many as there is room for; the rest follow when others have been answered. */
@@ -119,21 +149,18 @@ export class FsDevice implements VirtioDevice {
 
   reset(): void {
     this.#queues = [];
+    this.#stopSweeping();
     this.#server.end();
   }
 
   dispose(): void {
     for (const queue of this.#queues) queue?.detach(); // late answers touch nothing
     this.#queues = [];
+    this.#stopSweeping();
     this.#share.dispose();
   }
 
   readonly #now = (): number => this.#host?.now() ?? 0;
-
-  readonly #told = (slow: boolean): void => {
-    const toPool = "the host is slow: file calls go to the thread pool";
-    this.#host?.log(slow ? toPool : "the host is quick again");
-  };
 
   #serve(chain: Chain): void {
     const sinceNs = this.#trace?.now() ?? 0;
@@ -158,11 +185,13 @@ export class FsDevice implements VirtioDevice {
   /** A request was answered by an event of the host, or in the kick, whose caller signals. */
   #answered(): void {
     if (this.#kicked) return;
+    const sinceNs = this.#now();
     this.#kicked = true;
     for (const queue of this.#queues.slice(FS_QUEUE_HIPRIO + 1)) {
       if (queue !== null) this.#take(queue);
     }
     this.#kicked = false;
+    this.#share.background.served(sinceNs);
     for (const queue of this.#queues) queue?.signal();
     this.#host?.turn();
   }
@@ -206,7 +235,7 @@ function configOf(tag: string, requestQueues: number): Uint8Array {
   return config;
 }
 
-function openShare(options: FsOptions, now: () => number, told: (slow: boolean) => void): Share {
+function openShare(options: FsOptions, now: () => number): Share {
   const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
   // Sockets need descriptors too.
   const { descriptorsMax = files.descriptorsMax() / 2 } = options;
@@ -216,12 +245,12 @@ function openShare(options: FsOptions, now: () => number, told: (slow: boolean) 
     idleFilesMax: Math.min(64, Math.floor(descriptorsMax / 8)),
     missingMs: 0,
     slowMs: 4,
-    stallMs: 10,
+    stallMs: 20,
     ...limits,
   };
   const changes = readOnly ? null : changesOf(files);
   try {
-    return new Share(files, changes, directory, attrTimeoutMs, bounded, now, told);
+    return new Share(files, changes, directory, attrTimeoutMs, bounded, now);
   } catch (error) {
     throw new Error(`fs: cannot share ${directory}: ${(error as Error).message}`);
   }

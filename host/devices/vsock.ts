@@ -15,6 +15,7 @@ import {
   VsockOp,
 } from "../../drivers/abi/vsock.ts";
 import type { DeviceHost, VirtioDevice } from "../device.ts";
+import { limitLog } from "../log.ts";
 import type { PairSocket } from "../sockets/pair.ts";
 import { NodeSockets, type StreamSocket, type TcpAddress } from "../sockets.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
@@ -36,7 +37,8 @@ import { type Route, Routes } from "./vsock/routes.ts";
 import { FEATURES, SocketTypes } from "./vsock/socket-types.ts";
 import { Stalls } from "./vsock/stalls.ts";
 import { State } from "./vsock/state.ts";
-import { type ConnectionStats, countFrom, type VsockStats } from "./vsock/stats.ts";
+import type { ConnectionStats, Refusal, VsockStats } from "./vsock/stats.ts";
+import { countFrom, countRefusal } from "./vsock/stats.ts";
 import type { SwitchMember, VsockSwitch } from "./vsock/switch.ts";
 import { Deadlines, Table } from "./vsock/table.ts";
 import { ToGuest } from "./vsock/to-guest.ts";
@@ -72,6 +74,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   readonly #probes: Probes;
   #cid: number;
   #host: DeviceHost | null = null;
+  #tell: (message: string) => void = () => {};
   #marked = false;
   readonly #drain = new Drain();
 
@@ -89,7 +92,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     this.#listeners = new Listeners(sockets, this);
     this.#table = new Table(connect.keys());
     this.deadlines = new Deadlines(this.#table, () => this.settle());
-    this.stalls = new Stalls(sockets, this);
+    this.stalls = new Stalls(sockets, () => this.settle());
     this.#fromGuest = new FromGuest(this.stats, capture, this.#receive);
     this.toGuest = new ToGuest(this.stats, capture);
     this.#events = new Events(this.stats);
@@ -118,8 +121,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   /**
    * Resolves once the guest accepts a connection to `guestPort`; asks again until then. The
-   * application sees a client that connects and closes. Rejects when the machine goes away, or has;
-   * and when the device is in none yet.
+   * application sees a client that connects and closes. Rejects without a machine, or when it ends.
    */
   async probe(guestPort: number): Promise<void> {
     if (this.#host === null) throw new Error("vsock: the device is in no machine");
@@ -167,7 +169,6 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
 
   // ---- virtio device
 
-  /** One host knows a CID once (5.10.4). */
   get identity(): string {
     return `CID ${this.#cid}`;
   }
@@ -175,7 +176,9 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   attach(host: DeviceHost): void {
     if (this.#host !== null) throw new Error("vsock: the device is in a machine already");
     this.#host = host;
+    this.#tell = limitLog(host.log, host.now, 1);
     this.deadlines.attach(host);
+    this.stalls.attach(host);
     if (host.trace === undefined) return;
     const tap = new PacketTrace(host.trace, this.toGuest.tap);
     this.toGuest.tap = this.#fromGuest.tap = tap;
@@ -279,8 +282,9 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     return this.#host?.after(ms, callback) ?? (() => {});
   }
 
-  lost(): void {
-    this.stats.refused++;
+  lost(reason: Refusal, error?: Error): void {
+    countRefusal(this.stats, reason);
+    if (error !== undefined) this.#tell(`a client was turned away: ${error.message}`);
   }
 
   called(from: Route, socket: PairSocket): boolean {
@@ -324,7 +328,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   #request(route: Route, opened: Opened | null, socket?: StreamSocket): Connection | null {
     const possible = !this.#drain.begun && this.#types.has(route.type);
     const window = possible ? this.budget.take(route.type) : 0;
-    if (socket !== undefined && window === 0) this.stats.refused++;
+    if (socket !== undefined && window === 0) countRefusal(this.stats, "room");
     if (window === 0) return null;
     if (socket !== undefined) this.stats.accepted++;
     const connection = new Connection(this, route, State.Requesting, window, opened);

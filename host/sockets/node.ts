@@ -10,6 +10,7 @@ import {
   type StreamSocket,
 } from "../sockets.ts";
 import { unacknowledged } from "./acknowledged.ts";
+import { descriptorsMax, shortage } from "./descriptors.ts";
 import { canRewrap } from "./rewrap.ts";
 import { NodeStream } from "./stream.ts";
 import { pathFault, removeStale } from "./unix.ts";
@@ -34,10 +35,18 @@ const UNOWNED: SocketEvents = {
 
 export class NodeSockets implements Sockets {
   readonly #canRewrap: (socket: net.Socket) => boolean;
+  readonly #descriptorsMax: number;
 
-  /** `inPlace`: can this socket, now, read into buffers of ours? By default Node is asked. */
-  constructor(inPlace: (socket: net.Socket) => boolean = canRewrap) {
+  /**
+   * `inPlace`: can this socket, now, read into buffers of ours? By default Node is asked.
+   * `descriptors`: how many the process may have; by default as its host says.
+   */
+  constructor(
+    inPlace: (socket: net.Socket) => boolean = canRewrap,
+    descriptors = descriptorsMax(),
+  ) {
     this.#canRewrap = inPlace;
+    this.#descriptorsMax = descriptors;
   }
 
   async listen(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
@@ -69,9 +78,15 @@ export class NodeSockets implements Sockets {
 
   #bind(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
     const tcp = "port" in address;
-    const server = net.createServer({ allowHalfOpen: true, noDelay: tcp }, (socket) =>
-      acceptor.accepted(new NodeStream(socket, UNOWNED, tcp, this.#canRewrap)),
-    );
+    const server = net.createServer({ allowHalfOpen: true, noDelay: tcp }, (socket) => {
+      const error = shortage(socket, this.#descriptorsMax);
+      if (error === null) {
+        acceptor.accepted(new NodeStream(socket, UNOWNED, tcp, this.#canRewrap));
+        return;
+      }
+      socket.destroy();
+      acceptor.refused(error);
+    });
     return new Promise((resolve, reject) => {
       const fault = tcp ? "" : pathFault(address.path);
       if (fault !== "") {

@@ -43,6 +43,12 @@ export function writeQueueSize(socket: net.Socket): number | undefined {
   return typeof size === "number" ? size : undefined;
 }
 
+/** undefined: it has none that Node would tell. */
+export function descriptorOf(socket: net.Socket): number | undefined {
+  const fd = (socket as unknown as Internals)._handle?.fd;
+  return typeof fd === "number" && fd >= 0 ? fd : undefined;
+}
+
 const UNREAD = new Uint8Array(1);
 
 /**
@@ -52,8 +58,8 @@ const UNREAD = new Uint8Array(1);
  * be had, its word is taken.
  */
 export function readError(socket: net.Socket): Error | null {
-  const fd = (socket as unknown as Internals)._handle?.fd;
-  if (typeof fd !== "number" || fd < 0) return null;
+  const fd = descriptorOf(socket);
+  if (fd === undefined) return null;
   try {
     readSync(fd, UNREAD);
     return null;
@@ -69,8 +75,8 @@ const NOTHING = new Uint8Array(0);
  * for the look at the connection that begins it. undefined: the descriptor is not to be had.
  */
 export function isBroken(socket: net.Socket): boolean | undefined {
-  const fd = (socket as unknown as Internals)._handle?.fd;
-  if (typeof fd !== "number" || fd < 0) return undefined;
+  const fd = descriptorOf(socket);
+  if (fd === undefined) return undefined;
   try {
     writeSync(fd, NOTHING);
     return false;

@@ -7,7 +7,7 @@ import { transact } from "../../drivers/fs/transact";
 import { nowNs, NS_PER_S } from "../clock";
 import { beginUse, endUse, fileOf, isWritable, NO_FILE, sessionOf } from "./file";
 import { Node, NO_NODE } from "./node";
-import { beginPath, pathError, placeOf } from "./path";
+import { beginPath, isStale, pathError, placeOf } from "./path";
 import { beginCall, callError, endCall } from "./request";
 import { resize, sendSetattr, setattrArguments } from "./setattr";
 import { FileSystemStat } from "./stat";
@@ -150,6 +150,11 @@ export function SysAccessFile(path: usize, pathBytes: u32, mask: u32): i32 {
       if ((known.asked & ~known.granted & mask) != 0) return -Errno.EACCES;
     }
   }
+  const status = askAt(path, pathBytes, mask);
+  return isStale(status) ? askAt(path, pathBytes, mask) : status;
+}
+
+function askAt(path: usize, pathBytes: u32, mask: u32): i32 {
   const request = beginPath(path, pathBytes, Walk.Follow);
   if (!request) return pathError();
   const status = mask == F_OK ? 0 : askForRights(request, mask);

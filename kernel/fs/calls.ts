@@ -17,7 +17,7 @@ import {
 } from "./file";
 import { move } from "./move";
 import { Node, NO_NODE, Session, statOf } from "./node";
-import { pathError, placeOf } from "./path";
+import { isStale, pathError, placeOf } from "./path";
 import { beginCall, callError, endCall } from "./request";
 import { getAttributes } from "./session";
 import { copyStat, FileStat } from "./stat";
@@ -49,14 +49,19 @@ export function SysStatFile(path: usize, pathBytes: u32, stat: usize): i32 {
       return 0;
     }
   }
-  return statSlowly(session, place.rest, path + pathBytes, stat, Walk.Follow);
+  return statTwice(session, place.rest, path + pathBytes, stat, Walk.Follow);
 }
 
 /** As SysStatFile, but tells of a symbolic link itself where the path ends in one. Yields. */
 export function SysStatLink(path: usize, pathBytes: u32, stat: usize): i32 {
   const place = placeOf(path, pathBytes);
   if (changetype<usize>(place) == 0) return pathError();
-  return statSlowly(place.session, place.rest, path + pathBytes, stat, Walk.Stay);
+  return statTwice(place.session, place.rest, path + pathBytes, stat, Walk.Stay);
+}
+
+function statTwice(session: Session, path: usize, end: usize, stat: usize, how: Walk): i32 {
+  const status = statSlowly(session, path, end, stat, how);
+  return isStale(status) ? statSlowly(session, path, end, stat, how) : status;
 }
 
 function statSlowly(session: Session, path: usize, end: usize, stat: usize, how: Walk): i32 {

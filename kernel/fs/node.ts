@@ -289,6 +289,20 @@ export function expire(node: Node): void {
   }
 }
 
+/**
+ * The server does not find again what it once knew: names that are still believed may lead to other
+ * files by now. Each is looked up again.
+ */
+export function distrust(session: Session): void {
+  session.root.attrUntilNs = 0;
+  for (let node = session.newest; node; ) {
+    node.entryUntilNs = 0;
+    node.attrUntilNs = 0;
+    const older = node.older;
+    node = older;
+  }
+}
+
 export function hold(node: Node): void {
   node.uses++;
 }

@@ -32,7 +32,7 @@ import {
 } from "./file";
 import { makeEntry, putName } from "./make";
 import { isDirectory, letGo, Node, typeOf } from "./node";
-import { beginPath, pathError } from "./path";
+import { beginPath, isStale, pathError } from "./path";
 import { endCall } from "./request";
 import { lookUp } from "./session";
 import { resize } from "./setattr";
@@ -86,6 +86,11 @@ export function SysCreateFile(path: usize, pathBytes: u32, mode: u32): i32 {
 }
 
 function open(path: usize, pathBytes: u32, flags: u32, mode: u32): i32 {
+  const handle = openOnce(path, pathBytes, flags, mode);
+  return isStale(handle) ? openOnce(path, pathBytes, flags, mode) : handle;
+}
+
+function openOnce(path: usize, pathBytes: u32, flags: u32, mode: u32): i32 {
   if ((flags & ~FLAGS_KNOWN) != 0 || (flags & O_ACCMODE) == O_ACCMODE) return -Errno.EINVAL;
   const creates = (flags & O_CREAT) != 0;
   if (creates && (flags & O_DIRECTORY) != 0) return -Errno.EINVAL;

@@ -18,6 +18,19 @@ export function placeOf(path: usize, pathBytes: u32): Place {
 
 /** Begins a call that stands where the path leads. Yields. Null: pathError() says why. */
 export function beginPath(path: usize, pathBytes: u32, how: Walk): FsRequest | null {
+  const request = beginPathOnce(path, pathBytes, how);
+  return isStale(request ? 0 : failure) ? beginPathOnce(path, pathBytes, how) : request;
+}
+
+/**
+ * Did a call by a path fail since a name on it was believed that leads to another file by now? They
+ * have been forgotten (endCall), so it can be made once more.
+ */
+export function isStale(status: i64): bool {
+  return status == -Errno.ESTALE;
+}
+
+function beginPathOnce(path: usize, pathBytes: u32, how: Walk): FsRequest | null {
   const place = placeOf(path, pathBytes);
   if (changetype<usize>(place) == 0) return null;
   const session = place.session;

@@ -8,7 +8,7 @@ import { isInFlight } from "../../drivers/fs/transact";
 import { ToroFreeMem } from "../memory";
 import { NO_THREAD } from "../thread";
 import { self, shield, unshield } from "../scheduler";
-import { letGo, Node, Session } from "./node";
+import { distrust, letGo, Node, Session } from "./node";
 import { reviveDevice } from "./restart";
 
 /** From here to unshield() the thread cannot be killed. */
@@ -52,6 +52,8 @@ function leaveNode(request: FsRequest): void {
 
 /** Ends the call. A thread that was killed meanwhile does not return. */
 export function endCall(request: FsRequest): void {
+  const session = changetype<Session>(request.driver.session);
+  if (request.result == -Errno.ESTALE && !isInFlight(request)) distrust(session);
   // While a RELEASE is in flight its node must not be forgotten.
   if (!isInFlight(request)) leaveNode(request);
   if (request.scratch != 0) {

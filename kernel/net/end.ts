@@ -5,7 +5,6 @@ import {
   VsockOp,
 } from "../../drivers/abi/vsock";
 import { nowNs, NS_PER_S } from "../clock";
-import { wakeAll } from "../scheduler";
 import { startTimer } from "../timer";
 import { takePending } from "./backlog";
 import {
@@ -13,12 +12,11 @@ import {
   dropReceived,
   hasData,
   NO_SOCKET,
-  readersOf,
   receiveIsShut,
   Socket,
   SocketState,
   timerOf,
-  writersOf,
+  wakeSleepers,
 } from "./socket";
 import { linger, reset, sendSoon } from "./stream";
 
@@ -31,8 +29,7 @@ export function shutdown(s: Socket, flags: u32): void {
   s.localShutdown |= flags;
   sendSoon(s, VsockOp.SHUTDOWN);
   if ((flags & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0) dropReceived(s);
-  wakeAll(readersOf(s));
-  wakeAll(writersOf(s));
+  wakeSleepers(s);
   endIfDrained(s);
 }
 

@@ -146,10 +146,14 @@ export function isReadable(s: Socket, length: u32): bool {
   return receiveIsShut(s) || s.state != SocketState.Connected;
 }
 
-/** Does the peer not know that it may send what a receive waits for? (V39) */
-function isUntold(s: Socket, length: u32): bool {
-  if (!hasData(s) || s.state != SocketState.Connected) return false;
-  return vsockCredit(s.bufAlloc, s.received, s.fwdTold) < leastOf(s, length) - s.unread;
+/** Who waits for data tells a peer that may send them, and does not know it (V39). */
+export function tellRoom(s: Socket, length: u32): void {
+  if (s.state != SocketState.Connected || s.fwdCnt == s.fwdTold) return;
+  const believed = vsockCredit(s.bufAlloc, s.received, s.fwdTold);
+  const isUntold = isSeqpacket(s)
+    ? s.partial && !hasData(s) && believed == 0
+    : hasData(s) && believed < leastOf(s, length) - s.unread;
+  if (isUntold) sendSoon(s, VsockOp.CREDIT_UPDATE);
 }
 
 /** Returns 1 when data are queued, 0 at the end of the stream, or an error. Yields. */
@@ -165,10 +169,10 @@ export function waitForData(socket: i32, length: u32, flags: u32): i32 {
     if (atEnd(s)) return 0;
     const error = connectionError(s);
     if (error < 0) return error;
+    tellRoom(s, length);
     if (waited < 0 || s.nonBlocking || (flags & MSG_DONTWAIT) != 0) {
       return hasData(s) ? 1 : -Errno.EAGAIN; // less than SO_RCVLOWAT, but something
     }
-    if (isUntold(s, length)) sendSoon(s, VsockOp.CREDIT_UPDATE);
     waited = wait(readersOf(s), until);
     s = socketOf(socket);
     if (s == NO_SOCKET) return -Errno.EBADF;

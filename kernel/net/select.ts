@@ -8,13 +8,20 @@ import {
   readersOf,
   receiveIsShut,
   sendIsShut,
+  Socket,
   socketOf,
   SocketState,
   writersOf,
 } from "./socket";
-import { sendersOf } from "./interface";
 import { atEnd } from "./end";
-import { isReadable } from "./receive";
+import {
+  firstInterface,
+  hasPayloadRoom,
+  NetworkInterface,
+  NO_INTERFACE,
+  sendersOf,
+} from "./interface";
+import { isReadable, tellRoom } from "./receive";
 import { leastToSend, sendRoomOf, sendSpaceOf } from "./send-buffer";
 import { askForCredit } from "./stream";
 import { creditOf } from "./window";
@@ -43,7 +50,7 @@ function readiness(handle: i32, events: u32): u32 {
   let found: u32 = 0;
   const readable = isReadable(s, i32.MAX_VALUE) || atEnd(s);
   if (readable || s.nextPending) found |= POLLIN;
-  if (sendSpaceOf(s) >= leastToSend(s)) found |= POLLOUT;
+  if (isWritable(s)) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {
     found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
   } else if (receiveIsShut(s) && sendIsShut(s)) {
@@ -51,6 +58,19 @@ function readiness(handle: i32, events: u32): u32 {
   }
   if (s.completions) found |= POLLERR; // as on Linux: SysSocketSendCompletion has something to say
   return found & (events | POLLERR | POLLHUP);
+}
+
+/** Would a send return at once, if with an error? A connect, of a socket that is no connection. */
+function isWritable(s: Socket): bool {
+  if (s.state == SocketState.Connected) return sendIsShut(s) || sendSpaceOf(s) >= leastToSend(s);
+  if (s.state > SocketState.Bound) return false;
+  const iface = interfaceOf(s);
+  return !iface.up || hasPayloadRoom(iface);
+}
+
+/** By which a socket connects. */
+function interfaceOf(s: Socket): NetworkInterface {
+  return s.iface == NO_INTERFACE ? firstInterface() : s.iface;
 }
 
 /**
@@ -75,6 +95,12 @@ export function SysSocketSelect(entries: usize, count: u32, timeoutMs: i64): i32
   }
 }
 
+/** Is there no room in the ring for what the socket would send? */
+function waitsForDevice(s: Socket): bool {
+  if (s.state == SocketState.Connected) return sendRoomOf(s) < leastToSend(s);
+  return s.state <= SocketState.Bound;
+}
+
 /** Sleeps in the queues of every entry, and of their interfaces, at once. Yields. */
 function waitForAny(entries: usize, count: u32, until: u64): i32 {
   const thread = self();
@@ -85,11 +111,10 @@ function waitForAny(entries: usize, count: u32, until: u64): i32 {
     const s = socketOf(entry.socket);
     joinQueue(thread, i * 3, readersOf(s));
     joinQueue(thread, i * 3 + 1, writersOf(s));
-    const open = s.state == SocketState.Connected && !sendIsShut(s);
-    if ((entry.events & POLLOUT) == 0 || !open) continue;
-    const least = leastToSend(s);
-    if (creditOf(s) < least) askForCredit(s);
-    if (sendRoomOf(s) < least) joinQueue(thread, i * 3 + 2, sendersOf(s.iface));
+    if ((entry.events & POLLIN) != 0) tellRoom(s, i32.MAX_VALUE);
+    if ((entry.events & POLLOUT) == 0) continue;
+    if (s.state == SocketState.Connected && creditOf(s) < leastToSend(s)) askForCredit(s);
+    if (waitsForDevice(s)) joinQueue(thread, i * 3 + 2, sendersOf(interfaceOf(s)));
   }
   const waited = block(until);
   releaseNodes(thread);

@@ -12,7 +12,7 @@ import { ToroAllocMem, ToroFreeMem } from "../memory";
 import { wakeAll } from "../scheduler";
 import { WaitQueue } from "../thread";
 import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../timer";
-import { NetworkInterface, NO_INTERFACE, releasePacket } from "./interface";
+import { NetworkInterface, NO_INTERFACE, releasePacket, sendersOf } from "./interface";
 import { forgetLendings, Lending } from "./lending";
 import { forgive } from "./owed";
 import { Packet, PacketQueue } from "./packet";
@@ -127,6 +127,13 @@ export function writersOf(s: Socket): WaitQueue {
   return changetype<WaitQueue>(changetype<usize>(s) + WRITERS);
 }
 
+/** The socket or a direction of it has ended: all who wait look again, for the ring as well. */
+export function wakeSleepers(s: Socket): void {
+  wakeAll(readersOf(s));
+  wakeAll(writersOf(s));
+  if (s.iface != NO_INTERFACE) wakeAll(sendersOf(s.iface));
+}
+
 export function timerOf(s: Socket): Timer {
   return changetype<Timer>(changetype<usize>(s) + TIMER);
 }
@@ -193,8 +200,7 @@ export function destroySocket(s: Socket): void {
   forgetLendings(s);
   dropReceived(s);
   closeWindow(s);
-  wakeAll(readersOf(s));
-  wakeAll(writersOf(s));
+  wakeSleepers(s);
   socketsAlive--;
   ToroFreeMem(changetype<usize>(s));
 }
@@ -287,8 +293,7 @@ export function disconnect(s: Socket, error: i32): void {
   s.error = error;
   unhash(s);
   stopTimer(timerOf(s));
-  wakeAll(readersOf(s));
-  wakeAll(writersOf(s));
+  wakeSleepers(s);
 }
 
 /** The moment at which a time-out that begins now ends. */

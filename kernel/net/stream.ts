@@ -43,6 +43,7 @@ import {
   Socket,
   SocketState,
   timerOf,
+  wakeSleepers,
   writersOf,
 } from "./socket";
 import { leastToSend } from "./send-buffer";
@@ -192,8 +193,7 @@ export function linger(s: Socket): void {
   s.localShutdown = VIRTIO_VSOCK_SHUTDOWN_BOTH;
   stopTimer(timerOf(s));
   dropReceived(s);
-  wakeAll(readersOf(s));
-  wakeAll(writersOf(s));
+  wakeSleepers(s);
 }
 
 /** The connection is gone. */
@@ -335,8 +335,7 @@ function peerShutdown(s: Socket, flags: u32): void {
     reset(s, 0);
     return;
   }
-  wakeAll(readersOf(s));
-  wakeAll(writersOf(s));
+  wakeSleepers(s);
 }
 
 /**

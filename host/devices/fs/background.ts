@@ -41,8 +41,6 @@ export class Background {
   readonly #slowNs: number;
   readonly #stallNs: number;
   readonly #now: () => number;
-  /** Told when the host turns out to be slow with all, and when it is so no more. */
-  readonly #told: (slow: boolean) => void;
   readonly #waiting: Waiting[] = [];
   #slow = Slow.Nothing;
   #quick = 0; // answers in a row
@@ -59,7 +57,6 @@ export class Background {
     stats: FsStats,
     { slowMs, stallMs }: { readonly slowMs: number; readonly stallMs: number },
     now: () => number,
-    told: (slow: boolean) => void,
   ) {
     this.#calls = calls;
     this.#handles = handles;
@@ -67,18 +64,17 @@ export class Background {
     this.#slowNs = slowMs * 1e6;
     this.#stallNs = stallMs * 1e6;
     this.#now = now;
-    this.#told = told;
   }
 
-  /** A kick has been served since then. Has it held up the guest for long? */
-  served(sinceNs: number): boolean {
+  /** A kick has been served since then. For how long was the guest held up; 0: it was not. */
+  served(sinceNs: number): number {
     const tookNs = this.#now() - sinceNs;
     const stalled = tookNs > this.#stallNs;
-    if (tookNs <= this.#slowNs && !stalled) return false;
+    if (tookNs <= this.#slowNs && !stalled) return 0;
     this.#quick = 0;
-    if (stalled) this.#become(Slow.All);
-    else if (this.#slow === Slow.Nothing) this.#become(Slow.Data);
-    return stalled;
+    if (stalled) this.#slow = Slow.All;
+    else if (this.#slow === Slow.Nothing) this.#slow = Slow.Data;
+    return stalled ? tookNs : 0;
   }
 
   /** Are reads and writes to be left to the thread pool? */
@@ -106,8 +102,42 @@ export class Background {
     if (result !== null) return result;
     request.parked = true;
     this.#parked++;
-    this.#ask(request, replay, attempt);
+    const unpark = () => {
+      this.#parked--;
+      request.unpark();
+    };
+    const stop = () => {
+      replay.abandon();
+      if (request.chain.live) request.finish(errnoOf(sessionEnded()));
+      unpark();
+    };
+    const goOn = () => {
+      if (!request.chain.live) return stop();
+      const outcome = this.#calls.run(replay, attempt);
+      if (outcome === null) return this.#await(replay, goOn, stop);
+      if (!request.detached) request.finish(outcome);
+      unpark();
+    };
+    this.#await(replay, goOn, stop);
     return 0;
+  }
+
+  /** Runs `body`, which answers nobody, again and again as serve() does; `ended` comes behind it. */
+  run(body: () => void, ended: () => void): void {
+    const replay = this.#calls.newReplay();
+    const once = () => {
+      body();
+      return true;
+    };
+    const goOn = () => {
+      if (this.#calls.run(replay, once) === null) this.#await(replay, goOn, stop);
+      else ended();
+    };
+    const stop = () => {
+      replay.abandon();
+      ended();
+    };
+    goOn();
   }
 
   read(request: FuseRequest, file: OpenFile, size: number, offset: number | bigint): void {
@@ -124,7 +154,7 @@ export class Background {
         };
         orDone(done, () => this.#calls.readLater(file.descriptor, bytes, offset, done));
       },
-      cancel: () => answer(errnoOf(ended())),
+      cancel: () => answer(errnoOf(sessionEnded())),
     });
   }
 
@@ -162,7 +192,7 @@ export class Background {
         };
         orDone(done, () => this.#calls.writeLater(file.descriptor, bytes, offset, done));
       },
-      cancel: () => failed(ended()),
+      cancel: () => failed(sessionEnded()),
     });
   }
 
@@ -171,33 +201,23 @@ export class Background {
     for (const one of this.#waiting.splice(0)) one.cancel();
   }
 
-  #ask(request: FuseRequest, replay: Replay, attempt: () => number): void {
+  /** Leaves the wanted call to the pool; then goes on, or stops where the session has ended. */
+  #await(replay: Replay, goOn: () => void, stop: () => void): void {
     const { call, args } = replay.wanted as { call: LaterCall; args: readonly unknown[] };
     const unpin = this.#calls.pin(call, args);
-    const end = () => {
-      this.#parked--;
-      request.unpark();
-    };
     this.#add({
-      begin: (answered) => {
+      begin: (answered) =>
         this.#calls.later(call, args, (error, result) => {
           answered();
           unpin();
           replay.answered(error, result);
           const sinceNs = this.#now();
-          const outcome = request.chain.live ? this.#calls.run(replay, attempt) : undefined;
+          goOn();
           this.served(sinceNs);
-          if (outcome === null) return this.#ask(request, replay, attempt);
-          if (outcome === undefined) replay.abandon();
-          else if (!request.detached) request.finish(outcome);
-          end();
-        });
-      },
+        }),
       cancel: () => {
         unpin();
-        replay.abandon();
-        if (request.chain.live) request.finish(errnoOf(ended()));
-        end();
+        stop();
       },
     });
   }
@@ -232,20 +252,14 @@ export class Background {
       one.begin(() => {
         this.#running--;
         this.#quick = this.#now() - sinceNs < QUICK_NS ? this.#quick + 1 : 0;
-        if (this.#quick >= QUICK_ANSWERS) this.#become(Slow.Nothing);
+        if (this.#quick >= QUICK_ANSWERS) this.#slow = Slow.Nothing;
         this.#go();
       });
     }
   }
-
-  #become(slow: Slow): void {
-    const before = this.#slow;
-    this.#slow = slow;
-    if ((before === Slow.All) !== (slow === Slow.All)) this.#told(slow === Slow.All);
-  }
 }
 
-function ended(): Error {
+function sessionEnded(): Error {
   return Object.assign(new Error("the session has ended"), { code: "EIO" });
 }
 

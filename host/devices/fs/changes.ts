@@ -21,7 +21,7 @@ import {
 import type { FileChanges } from "../../files.ts";
 import { getU64, putEntry, putOpen } from "./attributes.ts";
 import { orThrow, refusal } from "./errno.ts";
-import { inoOf, type Node, typeOf } from "./nodes.ts";
+import { inoOf, type Node, typeOf } from "./node.ts";
 import { type Change, changing, type Entry } from "./operation.ts";
 import { type FuseRequest, nameFault } from "./request.ts";
 import { permissionsOf } from "./set-id.ts";

@@ -21,7 +21,7 @@ import type { FileChanges } from "../../files.ts";
 import { getU64, putU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
 import type { OpenFile } from "./handles.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 import { changing, type Entry, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import type { Share } from "./share.ts";

@@ -15,7 +15,8 @@ import { putEntry } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
 import type { Handle } from "./handles.ts";
 import type { HostCalls } from "./host-calls.ts";
-import { type NodeTable, typeOf } from "./nodes.ts";
+import { typeOf } from "./node.ts";
+import type { NodeTable } from "./nodes.ts";
 
 const DOTS = [Buffer.from("."), Buffer.from("..")] as const;
 

@@ -10,7 +10,7 @@ import {
   FuseType,
 } from "../../../drivers/abi/fuse.ts";
 import type { HostCalls } from "./host-calls.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 
 export interface Handle {
   readonly id: number;
@@ -32,6 +32,12 @@ export interface OpenFile {
   /** File calls that are going on in the background; the last one closes what is to be closed. */
   busy: number;
   closed: boolean;
+  /** When the host has let us open it. */
+  readonly openedNs: number;
+  /** Used since the last look at who is idle. */
+  recent: boolean;
+  /** Opened by a run that has not ended (replay.ts). */
+  passing: boolean;
 }
 
 /** Flags that tell descriptors of one file apart. */
@@ -44,6 +50,8 @@ export class HandleTable {
   readonly #files: HostCalls;
   readonly #max: number;
   readonly #idleMax: number;
+  readonly #sharedNs: number;
+  readonly #now: () => number;
   readonly #handles = new Map<number, Handle>();
   readonly #open = new Map<Node, OpenFile[]>(); // one for each kind of access
   readonly #idle = new Set<OpenFile>(); // the one that waits longest comes first
@@ -52,7 +60,13 @@ export class HandleTable {
   #lingering = 0; // closed files whose descriptors wait for a call in the background
   #nextId = 1;
 
-  constructor(files: HostCalls, max: number, idleMax: number) {
+  /**
+   * A descriptor serves further OPENs for `sharedNs` of `now`: then the host is asked again whether
+   * it may be opened.
+   */
+  constructor(files: HostCalls, max: number, idleMax: number, sharedNs: number, now: () => number) {
+    this.#sharedNs = sharedNs;
+    this.#now = now;
     this.#files = files;
     this.#max = max;
     this.#idleMax = idleMax;
@@ -130,9 +144,9 @@ export class HandleTable {
     file.handles--;
     if (file.closed) return; // with its node, or the session
     if (file.handles > 0) return;
-    // A program that is being written cannot be run; and what a run has opened that is on its way
-    // out is not ours yet.
-    if (file.flags !== FUSE_O_RDONLY || this.#files.suspended) {
+    // A program that is being written cannot be run; and what was opened by an operation that may be
+    // run again is not ours yet.
+    if (file.flags !== FUSE_O_RDONLY || file.passing) {
       this.#close(file);
       return;
     }
@@ -161,6 +175,15 @@ export class HandleTable {
     for (const file of this.#open.get(node)?.slice() ?? []) this.#close(file);
   }
 
+  /** Closes what nobody has used since the last time. Returns whether there is more of it. */
+  closeIdle(): boolean {
+    for (const file of this.#idle) {
+      if (!file.recent) this.#close(file);
+      file.recent = false;
+    }
+    return this.#idle.size > 0;
+  }
+
   clear(): void {
     for (const node of [...this.#open.keys()]) this.forget(node);
     for (const { node } of this.#handles.values()) node.opens--;
@@ -182,17 +205,28 @@ export class HandleTable {
   }
 
   #opened(node: Node, descriptor: number, flags: number): OpenFile {
-    const state = { handles: 0, harmlessNs: Number.NEGATIVE_INFINITY, busy: 0, closed: false };
-    const file = { descriptor, node, flags, ...state };
+    const harmlessNs = Number.NEGATIVE_INFINITY;
+    const openedNs = this.#now();
+    const state = { handles: 0, harmlessNs, busy: 0, closed: false, openedNs, recent: true };
+    const passing = this.#files.replaying;
+    const file = { descriptor, node, flags, ...state, passing };
+    if (passing) {
+      this.#files.effect(() => {
+        file.passing = false;
+      });
+    }
     this.#filesOf(node).push(file);
     return file;
   }
 
   #descriptor(node: Node, flags: number): OpenFile {
-    let file = this.#open.get(node)?.find((one) => one.flags === flags);
+    const since = this.#now() - this.#sharedNs;
+    const isFresh = (one: OpenFile) => one.flags === flags && one.openedNs > since;
+    let file = this.#open.get(node)?.find(isFresh);
     if (file === undefined) {
       file = this.#opened(node, this.#files.open(node.inode, flags), flags);
     }
+    file.recent = true;
     this.#idle.delete(file);
     file.handles++;
     return file;

@@ -10,13 +10,14 @@ import type {
   LaterCall,
   LaterDone,
 } from "../../files.ts";
-import { Replay, SUSPENDED } from "./replay.ts";
+import type { Runs } from "./nodes.ts";
+import { broughtBy, Replay, SUSPENDED } from "./replay.ts";
 import { quietly } from "./undo.ts";
 
 type Host = Files & FileChanges;
 type Views = readonly Uint8Array[];
 
-export class HostCalls implements Files, FileChanges {
+export class HostCalls implements Files, FileChanges, Runs {
   /** Where the guest may only read, nobody calls its changes. */
   readonly #host: Host;
   readonly #slow: () => boolean;
@@ -40,11 +41,6 @@ export class HostCalls implements Files, FileChanges {
     return this.#replay !== null;
   }
 
-  /** Is a run on its way out? What it has made is not to be kept. */
-  get suspended(): boolean {
-    return this.#replay?.suspended === true;
-  }
-
   newReplay(): Replay {
     return new Replay((call, result) => this.#discard(call, result));
   }
@@ -56,6 +52,7 @@ export class HostCalls implements Files, FileChanges {
     try {
       const result = body();
       if (replay.suspended) return null;
+      this.#replay = null;
       replay.end();
       return result;
     } catch (error) {
@@ -77,9 +74,20 @@ export class HostCalls implements Files, FileChanges {
     }
   }
 
-  /** See Replay.keep(). */
-  keep(): void {
-    this.#replay?.keep();
+  mark(): number {
+    return this.#replay?.mark ?? 0;
+  }
+
+  keep(mark: number): void {
+    this.#replay?.keep(mark);
+  }
+
+  effect(body: () => void): void {
+    this.#replay?.effect(body);
+  }
+
+  untilEnd(owner: object, release: () => void): boolean {
+    return this.#replay?.untilEnd(owner, release) === true;
   }
 
   /** By the thread pool; pin() has been called for it. */
@@ -97,18 +105,16 @@ export class HostCalls implements Files, FileChanges {
     const host = this.#host as unknown as Record<K, (...args: unknown[]) => ReturnType<Host[K]>>;
     if (this.#replay === null) return host[call](...(args as unknown[]));
     const ask = () => host[call](...(args as unknown[]));
-    return this.#replay.call(call, args, this.#slow() ? null : ask) as ReturnType<Host[K]>;
+    return this.#replay.call(call, args, this.#slow() && this.canWait ? null : ask) as ReturnType<
+      Host[K]
+    >;
   }
 
   /** An answer has come for nobody: what it holds is let go. */
   #discard(call: LaterCall, result: unknown): void {
-    const { inode, descriptor } = (typeof result === "object" && result !== null ? result : {}) as {
-      inode?: number;
-      descriptor?: number;
-    };
+    const { inode, descriptor } = broughtBy(call, result);
     if (inode !== undefined) this.#inodes.release(inode);
     if (descriptor !== undefined) this.#descriptors.release(descriptor);
-    if (call === "open") this.#descriptors.release(result as number);
   }
 
   /** Until what this returns is called, what the call is about stays held. */
@@ -116,7 +122,7 @@ export class HostCalls implements Files, FileChanges {
     const byDescriptor =
       call === "read" || call === "write" || call === "truncate" || call === "close";
     const pins = byDescriptor ? this.#descriptors : this.#inodes;
-    const numbers = [args[0] as number];
+    const numbers = call === "root" ? [] : [args[0] as number];
     if (call === "link" || call === "rename") numbers.push(args[2] as number);
     for (const number of numbers) pins.add(number);
     return () => {
@@ -139,7 +145,7 @@ export class HostCalls implements Files, FileChanges {
     return this.#host.descriptorsMax();
   }
   root(path: string): number {
-    return this.#host.root(path);
+    return this.#call("root", [path]);
   }
   peek(directory: number, name: Uint8Array): FileStat | null {
     if (this.#replay === null) return this.#host.peek(directory, name);
@@ -150,8 +156,9 @@ export class HostCalls implements Files, FileChanges {
     return this.#call("hold", [directory, name]);
   }
   drop(inode: number): void {
-    if (this.#replay === null) this.#inodes.release(inode);
-    else this.#replay.effect(() => this.#inodes.release(inode));
+    const release = () => this.#inodes.release(inode);
+    if (this.#replay?.hasBrought("inode", inode) === true) this.#replay.effect(release);
+    else release();
   }
   stat(inode: number): FileStat {
     if (this.#replay === null) return this.#host.stat(inode);
@@ -181,8 +188,9 @@ export class HostCalls implements Files, FileChanges {
     this.#host.readLater(...args);
   }
   close(descriptor: number): void {
-    if (this.#replay === null) this.#descriptors.release(descriptor);
-    else this.#replay.effect(() => this.#descriptors.release(descriptor));
+    const release = () => this.#descriptors.release(descriptor);
+    if (this.#replay?.hasBrought("descriptor", descriptor) === true) this.#replay.effect(release);
+    else release();
   }
 
   // ---- FileChanges

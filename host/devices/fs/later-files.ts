@@ -11,7 +11,7 @@ import { removeMade } from "./write-at.ts";
 
 const BIGINT = { bigint: true } as const;
 const O_PATH = 0o10000000;
-const { O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 /** By number: those of fs.promises are objects, which close what they are by themselves. */
 const open = promisify(fs.open);
 const close = promisify(fs.close);
@@ -35,6 +35,7 @@ export function laterCalls(descriptors: string): Twins {
   const openInode = (inode: number, flags: number) =>
     open(self(inode), hostFlags(flags) | O_NONBLOCK | O_NOCTTY);
   return {
+    root: (path) => open(path, O_PATH | O_DIRECTORY),
     async peek(directory, name) {
       try {
         return await lstat(child(directory, name), BIGINT);

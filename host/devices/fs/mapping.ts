@@ -15,7 +15,7 @@ import {
   FuseSetupmappingIn,
 } from "../../../drivers/abi/fuse-window.ts";
 import { getU64 } from "./attributes.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 import { type Entry, reading } from "./operation.ts";
 import type { FuseRequest } from "./request.ts";
 import { withoutSetId } from "./set-id.ts";

@@ -1,55 +1,59 @@
 // The inodes that the guest knows. A node lives from the first LOOKUP until FORGET has given back
 // every reference; its number is never used again, so that a stale one meets nothing.
+import { resolve } from "node:path";
 import { Errno } from "../../../drivers/abi/errno.ts";
 import { FUSE_ROOT_ID, FuseType } from "../../../drivers/abi/fuse.ts";
 import type { FileStat, Files } from "../../files.ts";
-import { errnoOf, orThrow } from "./errno.ts";
+import { errnoOf, orThrow, refusal } from "./errno.ts";
+import { type Holder, keyOf, NOT_HELD, Node, type Place, typeOf } from "./node.ts";
 import { orErrno } from "./undo.ts";
 
-export interface Node {
-  readonly id: number;
-  readonly inode: number;
-  readonly key: bigint;
-  readonly type: number; // FuseType; an inode never changes it
-  /** Text of a symbolic link, which never changes either; empty for everything else. */
-  readonly target: Uint8Array;
-  references: number;
-  /** Open handles; the inode stays held for them, forgotten or not. */
-  opens: number;
-  /** WRITEs in the thread pool: how much of them the file has, nobody knows. */
-  writes: number;
-  /** Where it was seen last; the root has none. For what is done by name (placeOf). */
-  place: Place | null;
-  /** Where it was seen before: a file may have several names, and lose each of them. */
-  places: Place[];
+/** The runs of operations, as the table needs to know of them (host-calls.ts). */
+export interface Runs {
+  readonly replaying: boolean;
+  /** The run's place in its record; and see Replay.keep(). */
+  mark(): number;
+  keep(mark: number): void;
+  /** Behind the operation that is being run `release` is called. False: it is to be already. */
+  untilEnd(owner: object, release: () => void): boolean;
+  /** Done when the run turns out to be the last one, at its end. */
+  effect(body: () => void): void;
 }
 
-export interface Place {
-  readonly parent: Node;
-  readonly name: Uint8Array;
-}
+/** Everything is run once. */
+const NO_RUNS: Runs = {
+  replaying: false,
+  mark: () => 0,
+  keep() {},
+  untilEnd: () => false,
+  effect() {},
+};
 
 const NO_TARGET = new Uint8Array(0);
-/** Names of one inode that are remembered beside the last. */
-const PLACES_MAX = 8;
 /** How often a name may change hands while it is being looked up. */
 const LOOKUP_TRIES = 3;
 
-export class NodeTable {
+export class NodeTable implements Holder {
   readonly root: Node;
   /** Attributes of the node that the last lookup returned. */
   stat: FileStat;
+  /** Called when a node has one user less. */
+  settle: (node: Node) => void = () => {};
   readonly #files: Files;
+  readonly #directory: string;
   readonly #max: number;
+  readonly #runs: Runs;
   readonly #byId = new Map<number, Node>();
   readonly #byKey = new Map<bigint, Node>();
   #nextId = FUSE_ROOT_ID + 1;
 
   /** Throws what the host throws when the directory cannot be used. */
-  constructor(files: Files, directory: string, max: number) {
+  constructor(files: Files, directory: string, max: number, runs = NO_RUNS) {
     this.#files = files;
+    this.#directory = resolve(directory); // whatever directory the process works in later
     this.#max = max;
-    const inode = files.root(directory);
+    this.#runs = runs;
+    const inode = files.root(this.#directory);
     this.stat = files.stat(inode);
     const type = typeOf(this.stat);
     const key = keyOf(this.stat);
@@ -76,19 +80,117 @@ export class NodeTable {
     return this.#make(this.#nextId++, inode, keyOf(stat), typeOf(stat), NO_TARGET, seen);
   }
 
+  get replaying(): boolean {
+    return this.#runs.replaying;
+  }
+
+  used(node: Node): void {
+    const isNew = this.#runs.untilEnd(node, () => {
+      node.opens--;
+      this.settle(node);
+    });
+    if (isNew) node.opens++;
+  }
+
+  takeUp(node: Node): void {
+    if (node === this.root) {
+      this.#takeUpRoot();
+      return;
+    }
+    for (const place of node.place === null ? [] : [node.place, ...node.places]) {
+      if (!this.#knows(place.parent)) continue;
+      const mark = this.#runs.mark();
+      if (orErrno(() => this.#leadsTo(place, node)) !== true) continue;
+      const { inode, stat } = this.#files.hold(place.parent.inode, place.name);
+      if (keyOf(stat) !== node.key) {
+        this.drop(inode);
+        break;
+      }
+      node.held = inode;
+      this.#runs.keep(mark);
+      return;
+    }
+    throw refusal(-Errno.ESTALE);
+  }
+
+  #takeUpRoot(): void {
+    const mark = this.#runs.mark();
+    const inode = this.#files.root(this.#directory);
+    const stat = this.#files.stat(inode);
+    this.root.held = inode;
+    this.#runs.keep(mark);
+    this.#becomeRoot(keyOf(stat));
+  }
+
+  #becomeRoot(key: bigint): void {
+    const { root } = this;
+    if (root.key === key) return;
+    if (this.#byKey.get(root.key) === root) this.#byKey.delete(root.key);
+    root.key = key;
+    if (!this.#byKey.has(key)) this.#byKey.set(key, root);
+  }
+
+  /**
+   * Looks whether the name of the shared directory leads to another one by now, as behind a build
+   * that makes it anew or a release that moves a symbolic link: that is the root then. Where it
+   * leads nowhere, nothing is found until it does.
+   */
+  lookAtRoot(): void {
+    const { root } = this;
+    if (root.held === NOT_HELD) return;
+    const inode = orErrno(() => this.#files.root(this.#directory));
+    if (inode < 0) {
+      this.letGo(root);
+      return;
+    }
+    const stat = orErrno(() => this.#files.stat(inode));
+    const key = typeof stat === "number" ? root.key : keyOf(stat);
+    this.drop(key === root.key ? inode : root.held);
+    if (key === root.key) return;
+    root.held = inode;
+    this.#becomeRoot(key);
+  }
+
+  /**
+   * Lets go of inodes that nobody has used since the last time and nobody has open. Returns whether
+   * there are any left that may become idle.
+   */
+  letGoOfIdle(): boolean {
+    let left = false;
+    for (const node of this.#byId.values()) {
+      if (node.held === NOT_HELD || node.opens > 0) continue;
+      const found = node === this.root || (node.place !== null && this.#knows(node.place.parent));
+      if (!found) continue; // by what name would it be taken up again?
+      if (node.recent) left = true;
+      else this.letGo(node);
+      node.recent = false;
+    }
+    return left;
+  }
+
+  letGo(node: Node): void {
+    const { held } = node;
+    node.held = NOT_HELD;
+    if (held !== NOT_HELD) this.drop(held);
+  }
+
+  /** A parent that was forgotten is no directory of ours any more: its number may be another's. */
+  #knows(parent: Node): boolean {
+    return this.#byId.get(parent.id) === parent;
+  }
+
   /** Where the node can be found by name now; null: nobody knows. */
   placeOf(node: Node): Place | null {
     const { place } = node;
     if (place === null) return null;
     const found = [place, ...node.places].find((seen) => this.#leadsTo(seen, node));
     if (found === undefined) return null;
-    if (found !== place) settle(node, found.parent, found.name);
+    if (found !== place) this.#seen(node, found.parent, found.name);
     return found;
   }
 
   #leadsTo({ parent, name }: Place, node: Node): boolean {
-    // A parent that was forgotten is no directory of ours any more: its number may be another's.
-    if (this.#byId.get(parent.id) !== parent) return false;
+    if (!this.#knows(parent)) return false;
     const stat = this.#files.peek(parent.inode, name);
     return stat !== null && keyOf(stat) === node.key;
   }
@@ -98,10 +200,16 @@ export class NodeTable {
     try {
       const stat = this.#files.peek(parent.inode, name);
       const node = stat === null ? undefined : this.#byKey.get(keyOf(stat));
-      if (node !== undefined) settle(node, parent, name);
+      if (node !== undefined) this.#seen(node, parent, name);
     } catch (error) {
       errnoOf(error); // it was moved all the same
     }
+  }
+
+  /** A run that follows is to look at the same places. */
+  #seen(node: Node, parent: Node, name: Uint8Array): void {
+    if (this.replaying) this.#runs.effect(() => node.seenAt(parent, name));
+    else node.seenAt(parent, name);
   }
 
   /** One reference on what is at `name`, with its attributes in `stat`; or -Errno. */
@@ -112,7 +220,7 @@ export class NodeTable {
       const node = this.#byKey.get(keyOf(seen));
       if (node !== undefined) {
         this.stat = seen;
-        settle(node, parent, name);
+        this.#seen(node, parent, name);
         return this.reference(node);
       }
       if (this.full) return -Errno.ENFILE;
@@ -130,7 +238,7 @@ export class NodeTable {
 
   /** Is nobody left who may use the node? The root is always in use. */
   unused(node: Node): boolean {
-    return node.references === 0 && node.opens === 0 && node !== this.root;
+    return node.references === 0 && node.opens === 0 && node.shown === 0 && node !== this.root;
   }
 
   remove(node: Node): void {
@@ -138,7 +246,7 @@ export class NodeTable {
     if (this.#byKey.get(node.key) === node) this.#byKey.delete(node.key);
     node.place = null; // or it would keep its parent, and that one its own, for ever
     node.places = [];
-    this.drop(node.inode);
+    this.letGo(node);
   }
 
   /** Whatever the host says, the inode is held no longer. */
@@ -189,37 +297,15 @@ export class NodeTable {
     target: Uint8Array,
     seen: Place | null,
   ): Node {
-    const counts = { references: 1, opens: 0, writes: 0 };
-    const node = { id, inode, key, type, target, ...counts, place: seen, places: [] };
+    const node = new Node(this, id, inode, key, type, target, seen);
+    node.passing = this.replaying;
+    if (node.passing) {
+      this.#runs.effect(() => {
+        node.passing = false;
+      });
+    }
     this.#byId.set(id, node);
     this.#byKey.set(key, node);
     return node;
   }
-}
-
-/** It has been seen there. */
-function settle(node: Node, parent: Node, name: Uint8Array): void {
-  const last = node.place;
-  if (last === null || isAt(last, parent, name)) return;
-  node.places = [last, ...node.places.filter((one) => !isAt(one, parent, name))];
-  node.places.length = Math.min(node.places.length, PLACES_MAX);
-  node.place = { parent, name: Uint8Array.from(name) };
-}
-
-function isAt(place: Place, parent: Node, name: Uint8Array): boolean {
-  return place.parent === parent && Buffer.compare(place.name, name) === 0;
-}
-
-export function typeOf(stat: FileStat): number {
-  return Number(stat.mode) >> 12;
-}
-
-/** The number of its inode on the host. */
-export function inoOf(node: Node): bigint {
-  return node.key & 0xffffffffffffffffn;
-}
-
-/** With the type: where an inode is not held open, its number may become another file's. */
-function keyOf(stat: FileStat): bigint {
-  return (stat.dev << 68n) | (BigInt(typeOf(stat)) << 64n) | stat.ino;
 }

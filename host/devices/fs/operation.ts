@@ -3,7 +3,7 @@
 // reply fits; the function checks the rest.
 import { Errno } from "../../../drivers/abi/errno.ts";
 import type { FileChanges } from "../../files.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 import type { FuseRequest } from "./request.ts";
 import type { Share } from "./share.ts";
 

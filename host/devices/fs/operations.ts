@@ -29,7 +29,7 @@ import { CHANGES } from "./changes.ts";
 import { DATA } from "./data.ts";
 import { putEntries } from "./directory.ts";
 import { MAPPINGS } from "./mapping.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 import { changing, type Operation, reading, type Serve } from "./operation.ts";
 import { DATA_BYTES_MAX, dotsIn, type FuseRequest, REPLY_BYTES_MAX } from "./request.ts";
 import { SETATTR } from "./setattr.ts";

@@ -23,6 +23,7 @@ export class Replay {
   readonly #record: Answered[] = [];
   #next = 0;
   #effects: (() => void)[] = [];
+  readonly #owners = new Map<object, () => void>();
   readonly #discard: (call: LaterCall, result: unknown) => void;
 
   /** `discard` takes back what an answer has brought and nobody took. */
@@ -75,26 +76,54 @@ export class Replay {
     this.#record.push({ ...this.wanted, error, result });
   }
 
+  /** Has one of its answers brought that inode, or descriptor? It is nobody else's yet. */
+  hasBrought(what: "inode" | "descriptor", number: number): boolean {
+    return this.#record.some(
+      ({ call, error, result }) => error === null && broughtBy(call, result)[what] === number,
+    );
+  }
+
   /** Done behind the last run; of others nothing is done. */
   effect(body: () => void): void {
     if (this.wanted === null) this.#effects.push(body);
   }
 
-  /** The answer of the last call is in a table, which outlives the run: it is not asked again. */
-  keep(): void {
-    this.#record.splice(--this.#next, 1);
+  /** `release` is called behind the last run. False: it is already to be, for that owner. */
+  untilEnd(owner: object, release: () => void): boolean {
+    if (this.#owners.has(owner)) return false;
+    this.#owners.set(owner, release);
+    return true;
+  }
+
+  /** The run's place in the record. */
+  get mark(): number {
+    return this.#next;
+  }
+
+  /** What was answered since `mark` is in a table that outlives the run: nobody asks it again. */
+  keep(mark: number): void {
+    this.#record.splice(mark, this.#next - mark);
+    this.#next = mark;
   }
 
   /** The run has come to its end. */
   end(): void {
     this.#forgetRest();
     for (const effect of this.#effects) effect();
+    this.#release();
   }
 
   /** There will be no further run. */
   abandon(): void {
     this.#next = 0;
     this.#forgetRest();
+    this.#release();
+  }
+
+  #release(): void {
+    const all = [...this.#owners.values()];
+    this.#owners.clear();
+    for (const release of all) release();
   }
 
   #forgetRest(): void {
@@ -102,6 +131,16 @@ export class Replay {
       if (error === null) this.#discard(call, result);
     }
   }
+}
+
+/** What an answer has brought that has to be let go. */
+export function broughtBy(
+  call: LaterCall,
+  result: unknown,
+): { readonly inode?: number; readonly descriptor?: number } {
+  if (call === "root") return { inode: result as number };
+  if (call === "open") return { descriptor: result as number };
+  return call === "hold" || call === "create" ? (result as { inode: number }) : {};
 }
 
 /** Numbers and names; what is read or written follows from them, but for its length. */

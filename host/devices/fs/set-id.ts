@@ -3,7 +3,7 @@
 import { FuseType } from "../../../drivers/abi/fuse.ts";
 import { S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP } from "../../../drivers/abi/fuse-write.ts";
 import type { FileChanges, Files } from "../../files.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 import { orUndo, quietly } from "./undo.ts";
 
 const NOTHING = () => {};

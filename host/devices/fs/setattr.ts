@@ -6,7 +6,7 @@ import { FuseSetattrIn, FuseSetattrValid } from "../../../drivers/abi/fuse-write
 import type { FileChanges, FileTime } from "../../files.ts";
 import { getU64, putAttributes } from "./attributes.ts";
 import type { Handle } from "./handles.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 import { changing, type Entry } from "./operation.ts";
 import type { FuseRequest } from "./request.ts";
 import { clearSetId, permissionsOf, withoutSetId } from "./set-id.ts";

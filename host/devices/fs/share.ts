@@ -5,7 +5,8 @@ import { Background } from "./background.ts";
 import { errnoOf } from "./errno.ts";
 import { HandleTable, type OpenFile } from "./handles.ts";
 import { HostCalls } from "./host-calls.ts";
-import { type Node, NodeTable } from "./nodes.ts";
+import type { Node } from "./node.ts";
+import { NodeTable } from "./nodes.ts";
 import { clearSetId, withoutSetId } from "./set-id.ts";
 import { noStats } from "./stats.ts";
 import { Syncs } from "./syncs.ts";
@@ -49,6 +50,7 @@ export class Share {
   readonly validMs: number;
   /** How long that a name is missing; 0: it asks again. */
   readonly missingMs: number;
+  #looking = false; // where the directory's name leads
   /** null: the guest can map no files. */
   window: FileWindow | null = null;
 
@@ -60,16 +62,17 @@ export class Share {
     validMs: number,
     limits: FsLimits,
     now: () => number,
-    told: (slow: boolean) => void,
   ) {
     this.files = new HostCalls(files, () => this.background.wantsAll);
     this.changes = changes === null ? null : this.files;
     this.validMs = validMs;
     this.missingMs = limits.missingMs;
-    this.nodes = new NodeTable(this.files, directory, limits.nodesMax);
-    this.handles = new HandleTable(this.files, limits.handlesMax, limits.idleFilesMax);
+    this.nodes = new NodeTable(this.files, directory, limits.nodesMax, this.files);
+    this.nodes.settle = (node) => this.settle(node);
+    const { handlesMax, idleFilesMax } = limits;
+    this.handles = new HandleTable(this.files, handlesMax, idleFilesMax, validMs * 1e6, now);
     this.now = now;
-    this.background = new Background(this.files, this.handles, this.stats, limits, now, told);
+    this.background = new Background(this.files, this.handles, this.stats, limits, now);
   }
 
   /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */
@@ -124,6 +127,24 @@ export class Share {
     if (!this.nodes.unused(node)) return;
     this.handles.forget(node);
     this.nodes.remove(node);
+  }
+
+  /**
+   * Lets go of what is idle, and looks where the directory's name leads; to be called twice in the
+   * time in which what the host deletes is to be gone. Returns whether there is anything to look
+   * after.
+   */
+  sweep(): boolean {
+    const files = this.handles.closeIdle();
+    const nodes = this.nodes.letGoOfIdle();
+    if (!this.#looking) {
+      this.#looking = true; // a disk that hangs is not asked again and again
+      const ended = () => {
+        this.#looking = false;
+      };
+      this.background.run(() => this.nodes.lookAtRoot(), ended);
+    }
+    return files || nodes;
   }
 
   /**

@@ -65,8 +65,11 @@ function schedule(): void {
       if (running === OF_ALL_MAX) return;
       // To the end of the line.
       waiting.delete(threads);
-      begun = threads.begin() || begun;
-      if (!threads.idle) waiting.add(threads);
+      try {
+        begun = threads.begin() || begun;
+      } finally {
+        if (!threads.idle) waiting.add(threads);
+      }
     }
   }
 }

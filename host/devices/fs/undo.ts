@@ -2,7 +2,7 @@
 // told that there is nothing.
 import type { FileChanges, FileStat, Files } from "../../files.ts";
 import { errnoOf } from "./errno.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 
 /** What body returns; when it throws, `undo` comes first. */
 export function orUndo<T>(body: () => T, undo: () => void): T {

@@ -8,7 +8,7 @@ import { FUSE_O_RDONLY, FUSE_O_RDWR } from "../../../drivers/abi/fuse.ts";
 import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../drivers/abi/fuse-window.ts";
 import type { FileChanges, Files } from "../../files.ts";
 import type { HandleTable, OpenFile } from "./handles.ts";
-import type { Node } from "./nodes.ts";
+import type { Node } from "./node.ts";
 import { orUndo, quietly } from "./undo.ts";
 
 export const SLOT_BYTES = 1 << FS_WINDOW_ALIGNMENT_LOG2;
@@ -208,8 +208,11 @@ export class FileWindow {
     this.#slots[index] = { node, offset, writing, before };
     const parts = this.#partsOf.get(node) ?? new Map<number, Set<number>>();
     this.#partsOf.set(node, parts.set(offset, (parts.get(offset) ?? new Set()).add(index)));
+    if (writing === null) {
+      node.shown++;
+      return;
+    }
     node.opens++;
-    if (writing === null) return;
     writing.slots++;
     this.#writable++;
   }
@@ -224,12 +227,13 @@ export class FileWindow {
     part?.delete(index);
     if (part?.size === 0) parts?.delete(offset);
     if (parts?.size === 0) this.#partsOf.delete(node);
+    if (writing === null) node.shown--;
+    else node.opens--;
     if (writing !== null) {
       this.#writable--;
       writing.slots--;
       if (writing.slots === 0) this.#handles.takeBack(writing.file);
     }
-    node.opens--;
     this.#settle(node);
   }
 

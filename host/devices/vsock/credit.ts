@@ -68,6 +68,11 @@ export class Credit {
     this.#advance();
   }
 
+  /** Bytes that have come, and are not gone. */
+  get held(): number {
+    return (this.#rxCnt - this.#fwdCnt) >>> 0;
+  }
+
   /** Bytes that may have to be held: those that have come, and those that may yet. */
   get exposed(): number {
     return (this.#edge - this.#fwdCnt) >>> 0;

@@ -6,6 +6,7 @@
 // Whatever goes wrong, the client's connection is closed.
 import { NOBODY } from "../../sockets/nobody.ts";
 import type { SocketEvents, StreamSocket } from "../../sockets.ts";
+import type { Refusal } from "./stats.ts";
 
 /** The command with its newline. */
 const COMMAND_BYTES_MAX = 32;
@@ -20,7 +21,7 @@ export interface HybridClients {
   /** `rest` followed the command: it belongs to the stream. */
   requested(socket: StreamSocket, guestPort: number, rest: Uint8Array): void;
   /** One was lost, or is turned away, before it had asked for a port. */
-  lost(): void;
+  lost(reason: Refusal): void;
   after(ms: number, callback: () => void): () => void;
 }
 
@@ -35,7 +36,7 @@ export class Handshakes {
 
   accepted(socket: StreamSocket): void {
     if (this.#closed || this.#open.size === HANDSHAKES_MAX) {
-      this.#clients.lost();
+      this.#clients.lost("handshake");
       socket.close();
       return;
     }
@@ -87,12 +88,12 @@ class Handshake implements SocketEvents {
 
   closed(): void {
     this.#leave();
-    this.#clients.lost();
+    this.#clients.lost("handshake");
   }
 
   fail(): void {
     this.#leave();
-    this.#clients.lost();
+    this.#clients.lost("handshake");
     this.#socket.close();
   }
 

@@ -2,6 +2,7 @@
 import type { Listener, SocketAddress, Sockets, StreamSocket, TcpAddress } from "../../sockets.ts";
 
 import { GONE } from "./probes.ts";
+import type { Refusal } from "./stats.ts";
 
 const BACKLOG = 1024;
 
@@ -16,7 +17,7 @@ export interface PublishedPort {
 export interface Clients {
   accepted(socket: StreamSocket, guestPort: number): void;
   /** One was lost before it became a socket. */
-  lost(): void;
+  lost(reason: Refusal, error?: Error): void;
 }
 
 export class Listeners {
@@ -63,7 +64,7 @@ export class Listeners {
     accepted: (socket: StreamSocket) => void,
   ): Promise<SocketAddress> {
     this.#assertThere();
-    const refused = () => this.#clients.lost();
+    const refused = (error: Error) => this.#clients.lost("descriptors", error);
     const listener = await this.#sockets.listen(address, BACKLOG, { accepted, refused });
     if (this.#closed) listener.close();
     else this.#open.add(listener);

@@ -19,6 +19,7 @@ export class Sender {
   /** Did the last look see that the client takes its bytes? */
   moves = false;
   #slow = false;
+  #unheard = true; // nothing has come from the client yet
   #patience: Patience | null = null; // of those that need it
 
   constructor(hub: Hub, credit: Credit, ledger: Ledger, type: number) {
@@ -38,6 +39,13 @@ export class Sender {
   /** What the connection takes of the device's budget. */
   get charged(): number {
     return this.#charged;
+  }
+
+  /** The client has said something: its answer need not stop half-way, if nothing else waits. */
+  heard(): void {
+    if (!this.#unheard) return;
+    this.#unheard = false;
+    if (!this.#fixed && this.#credit.held === 0) this.#grow();
   }
 
   /** Sends what was taken. True: the guest is to be told of credit. */
@@ -63,7 +71,7 @@ export class Sender {
     return true;
   }
 
-  /** A send has been in flight since before the last look. */
+  /** Another send is in flight. */
   begin(): void {
     this.#patience?.begin();
   }

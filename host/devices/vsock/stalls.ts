@@ -1,31 +1,48 @@
 // Connections whose client has not taken a send at once. Each second those are looked at whose send
-// was there a second ago.
+// has been there for a second.
+import type { DeviceHost } from "../../device.ts";
 import type { Sockets } from "../../sockets.ts";
 import type { Connection } from "./connection.ts";
 
 const LOOK_MS = 1000;
 
-export interface StallsOwner {
-  after(ms: number, callback: () => void): () => void;
-  settle(): void;
+interface Stall {
+  /** The send in flight. */
+  send: number;
+  sinceNs: number;
 }
 
 export class Stalls {
   readonly #sockets: Sockets;
-  readonly #owner: StallsOwner;
-  /** With the send that was in flight at the last look; 0: none yet. */
-  readonly #waiting = new Map<Connection, number>();
+  readonly #looked: () => void;
+  readonly #waiting = new Map<Connection, Stall>();
+  #host: DeviceHost | null = null;
   #cancel: (() => void) | null = null;
 
-  constructor(sockets: Sockets, owner: StallsOwner) {
+  /** `looked` is called after every look that had somebody to look at. */
+  constructor(sockets: Sockets, looked: () => void) {
     this.#sockets = sockets;
-    this.#owner = owner;
+    this.#looked = looked;
   }
 
+  attach(host: DeviceHost): void {
+    this.#host = host;
+  }
+
+  /** Its send has not left at once; perhaps it is a new one. */
   add(connection: Connection): void {
-    if (this.#waiting.has(connection)) return;
-    this.#waiting.set(connection, 0);
-    this.#cancel ??= this.#owner.after(LOOK_MS, this.#look);
+    const host = this.#host;
+    if (host === null) return;
+    const { sender } = connection;
+    const stall = this.#waiting.get(connection);
+    if (stall === undefined) {
+      this.#waiting.set(connection, { send: sender.sending, sinceNs: host.now() });
+      this.#cancel ??= host.after(LOOK_MS, this.#look);
+    } else if (stall.send !== sender.sending) {
+      stall.send = sender.sending;
+      stall.sinceNs = host.now();
+      sender.begin();
+    }
   }
 
   /** For good. */
@@ -36,34 +53,27 @@ export class Stalls {
   }
 
   readonly #look = (): void => {
-    this.#cancel = null;
+    const host = this.#host as DeviceHost;
+    const latestNs = host.now() - LOOK_MS * 1e6;
     const old: Connection[] = [];
-    for (const [connection, before] of this.#waiting) {
-      const { sender } = connection;
-      const { sending } = sender;
-      if (sending === 0) {
-        this.#waiting.delete(connection);
-      } else if (sending === before) {
-        old.push(connection);
-      } else {
-        this.#waiting.set(connection, sending);
-        sender.begin();
-      }
+    for (const [connection, { sinceNs }] of this.#waiting) {
+      if (connection.sender.sending === 0) this.#waiting.delete(connection);
+      else if (sinceNs <= latestNs) old.push(connection);
     }
-    if (this.#waiting.size > 0) this.#cancel = this.#owner.after(LOOK_MS, this.#look);
+    this.#cancel = this.#waiting.size > 0 ? host.after(LOOK_MS, this.#look) : null;
     if (old.length > 0) this.#judge(old);
   };
 
   #judge(connections: readonly Connection[]): void {
-    const sends = connections.map((one) => one.sender.sending);
+    const sends = connections.map(({ sender }) => sender.sending);
     const answered = (counts: readonly number[]): void => {
       connections.forEach((connection, i) => {
         if (connection.sender.sending === sends[i]) connection.look(counts[i] ?? -1);
       });
-      this.#owner.settle();
+      this.#looked();
     };
-    const asked = this.#sockets.unacknowledged?.(connections.map((one) => one.peer.socket));
+    const asked = this.#sockets.unacknowledged?.(connections.map(({ peer }) => peer.socket));
     if (asked === undefined) answered([]);
-    else void asked.then(answered);
+    else asked.then(answered, () => answered([]));
   }
 }

@@ -23,6 +23,12 @@ export interface ConnectionStats extends Traffic {
   readonly inPlace: boolean;
 }
 
+/**
+ * Why a client had to go: the guest did not want it; the device had no room for it; no descriptor
+ * was left; it did not say which port it wanted (hybrid vsock).
+ */
+export type Refusal = "guest" | "room" | "descriptors" | "handshake";
+
 export interface VsockStats extends Traffic {
   /** Connections now, with those whose socket still drains. */
   connections: number;
@@ -30,6 +36,8 @@ export interface VsockStats extends Traffic {
   accepted: number;
   /** Of them, turned away by the guest; and clients that it was not asked about. */
   refused: number;
+  /** The same, by reason. */
+  readonly refusals: Record<Refusal, number>;
   /** Begun by the guest. */
   connected: number;
   packetsFromGuest: number;
@@ -37,6 +45,11 @@ export interface VsockStats extends Traffic {
   /** Packets and buffers of the guest against the rules. */
   rejected: number;
   resetsSent: number;
+}
+
+export function countRefusal(stats: VsockStats, reason: Refusal): void {
+  stats.refused++;
+  stats.refusals[reason]++;
 }
 
 /** A snapshot. */
@@ -53,6 +66,7 @@ export function countFrom(ledger: Ledger): VsockStats {
     connections: 0,
     accepted: 0,
     refused: 0,
+    refusals: { guest: 0, room: 0, descriptors: 0, handshake: 0 },
     connected: 0,
     packetsFromGuest: 0,
     packetsToGuest: 0,
