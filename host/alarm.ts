@@ -1,5 +1,5 @@
-// The host's timer behind the guest's: wakes the machine when the guest wanted to be woken, and says
-// how late it is.
+// The host's timer behind the guest's: wakes the machine when the guest wanted to be woken, and
+// says how late it is.
 import type { Clock } from "./clock.ts";
 import { type HostTimePage, NO_TIMER } from "./time-page.ts";
 

@@ -311,8 +311,8 @@ export class Machine {
   }
 
   /**
-   * Behind a stall of the host its sockets may have what the guest waits for: they come first, or it
-   * would say that there was nothing.
+   * Behind a stall of the host its sockets may have what the guest waits for: they come first, or
+   * it would say that there was nothing.
    */
   readonly #onAlarm = (lateNs: number): void => {
     if (lateNs >= STALLED_NS) this.#defer();
