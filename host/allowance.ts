@@ -4,8 +4,9 @@
 
 /** In descriptors, each some 8 ns of work: a turn is held up by some 10 ms. */
 const WORK_PER_TURN = 1 << 20;
-/** What a chain costs beside its descriptors. */
+/** What a chain costs beside its descriptors, with what it carries if that is little. */
 const CHAIN_WORK = 8;
+const LITTLE_BYTES = 1024;
 /** 4 bytes go to a socket of the host while a descriptor is read: a turn moves 4 MiB. */
 const BYTES_PER_WORK_LOG2 = 2;
 
@@ -32,7 +33,8 @@ export class Allowance {
 
   /** `bytes` is a u32. */
   charge(descriptors: number, bytes: number): void {
-    this.#left -= CHAIN_WORK + descriptors + (bytes >>> BYTES_PER_WORK_LOG2);
+    this.#left -= CHAIN_WORK + descriptors;
+    if (bytes > LITTLE_BYTES) this.#left -= bytes >>> BYTES_PER_WORK_LOG2;
   }
 
   /** A new turn begins. */

@@ -27,6 +27,7 @@ beforeAll(async () => {
     mebibyte: guest({ fields, memory, boot: `${times(16, page)} ${off}` }),
     endless: guest({ fields, memory, run: `${page} i32.const 1` }),
     gibibyte: guest({ fields, memory, boot: `${times(16384, page)} ${off}` }),
+    floods: guest({ fields, memory, boot: times(16, page) }),
     panics: guest({ fields, memory, boot: `${page} unreachable` }),
     halts: guest({ fields, memory, boot: page }),
     silent: guest({ boot: off }),
@@ -79,7 +80,7 @@ describe("a reader that is slow", () => {
 });
 
 test("a reader that never reads is waited for no longer than a signal's grace", async () => {
-  const words = ["run", image("endless"), "--grace", "0.2"];
+  const words = ["run", image("floods"), "--grace", "0.2"];
   const { child, until, read, end } = startWith({ late: true }, ...words);
   await until(/ready in/);
   child.kill("SIGTERM");
