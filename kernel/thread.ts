@@ -41,14 +41,16 @@ export class Thread extends Context {
   ending: bool; // dies at its next turn, unless shielded
   shields: u32; // > 0: a device holds its buffers, so it must run on until it has them back
   interruptible: bool; // a kill ends its waits, even shielded
-  nodes: WaitNode; // its places while it waits: its own one, or those that it allocated
+  nodes: WaitNode; // its places while it waits: its own, or those that it allocated
   nodeCount: u32;
   wokenBy: WaitQueue | null; // whose wake-up it has not acted upon yet (see wakeSome)
 }
 
 // Embedded parts: asc has no embedded structs, so they follow the class by offset.
-const OWN_NODE: usize = offsetof<Thread>();
-const TIMER: usize = (OWN_NODE + offsetof<WaitNode>() + 7) & ~7;
+const OWN_NODES: usize = offsetof<Thread>();
+/** Enough to select on one socket: that must not fail for want of memory. */
+const OWN_NODE_COUNT: u32 = 3;
+const TIMER: usize = (OWN_NODES + OWN_NODE_COUNT * offsetof<WaitNode>() + 7) & ~7;
 const JOINERS: usize = TIMER + offsetof<Timer>();
 const THREAD_BYTES: usize = (JOINERS + offsetof<WaitQueue>() + 15) & ~15;
 
@@ -73,8 +75,8 @@ export function joinersOf(thread: Thread): WaitQueue {
   return changetype<WaitQueue>(changetype<usize>(thread) + JOINERS);
 }
 
-export function ownNodeOf(thread: Thread): WaitNode {
-  return changetype<WaitNode>(changetype<usize>(thread) + OWN_NODE);
+function ownNodesOf(thread: Thread): WaitNode {
+  return changetype<WaitNode>(changetype<usize>(thread) + OWN_NODES);
 }
 
 /** The thread called `id`, or null. */
@@ -110,10 +112,9 @@ export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
   thread.arg = arg;
   thread.id = id;
   timerOf(thread).arg = address;
-  const node = ownNodeOf(thread);
-  node.thread = thread;
-  thread.nodes = node;
+  thread.nodes = ownNodesOf(thread);
   thread.nodeCount = 1;
+  for (let i: u32 = 0; i < OWN_NODE_COUNT; i++) nodeAt(thread, i).thread = thread;
   return id;
 }
 
@@ -127,6 +128,10 @@ export function destroyThread(thread: Thread): void {
 
 /** Gives the thread `count` places to wait in at once, until releaseNodes. Returns 0 or -ENOMEM. */
 export function allocateNodes(thread: Thread, count: u32): i32 {
+  if (count <= OWN_NODE_COUNT) {
+    thread.nodeCount = count;
+    return 0;
+  }
   const address = ToroAllocMem(count * offsetof<WaitNode>());
   if (address == 0) return -Errno.ENOMEM;
   thread.nodes = changetype<WaitNode>(address);
@@ -136,10 +141,10 @@ export function allocateNodes(thread: Thread, count: u32): i32 {
 }
 
 export function releaseNodes(thread: Thread): void {
-  if (thread.nodes == ownNodeOf(thread)) return;
-  ToroFreeMem(changetype<usize>(thread.nodes));
-  thread.nodes = ownNodeOf(thread);
   thread.nodeCount = 1;
+  if (thread.nodes == ownNodesOf(thread)) return;
+  ToroFreeMem(changetype<usize>(thread.nodes));
+  thread.nodes = ownNodesOf(thread);
 }
 
 export function nodeAt(thread: Thread, i: u32): WaitNode {

@@ -224,3 +224,18 @@ test("an accept that may not wait, and select, find the same connections", async
   expect(select(POLLIN, 0).result).toBe(0);
   expect(g.now("accept", listener)).toBe(-Errno.EAGAIN);
 });
+
+test("waiting for one socket takes no more memory by select than by receive", async () => {
+  const { g, socket, select, peer } = await open();
+  const at = g.allocate(1);
+  const inUse = () => g.call("inUse");
+  const before = inUse();
+  const receive = g.start("recv", socket, at, 1);
+  const taken = inUse() - before;
+  const call = select(POLLIN | POLLOUT, 0); // and none of them stays
+  expect([call.result, inUse() - before]).toEqual([1, taken]);
+  g.inject({ ...peer, op: VsockOp.RW }, pattern(1));
+  expect([receive.result, inUse()]).toEqual([1, before]);
+  const waits = select(POLLIN);
+  expect([waits.result, inUse() - before]).toEqual([undefined, taken]);
+});
