@@ -176,7 +176,9 @@ export class FsDevice implements VirtioDevice {
   #newRequest(): FuseRequest {
     return new FuseRequest(
       () => this.#answered(),
-      (request) => this.#spare.push(request),
+      (request) => {
+        if (request !== this.#request) this.#spare.push(request);
+      },
     );
   }
 
