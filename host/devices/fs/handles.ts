@@ -144,8 +144,8 @@ export class HandleTable {
     file.handles--;
     if (file.closed) return; // with its node, or the session
     if (file.handles > 0) return;
-    // A program that is being written cannot be run; and what was opened by an operation that may be
-    // run again is not ours yet.
+    // A program that is being written cannot be run; and what was opened by an operation that may
+    // be run again is not ours yet.
     if (file.flags !== FUSE_O_RDONLY || file.passing) {
       this.#close(file);
       return;
