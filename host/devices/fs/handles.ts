@@ -220,9 +220,7 @@ export class HandleTable {
   }
 
   #descriptor(node: Node, flags: number): OpenFile {
-    const since = this.#now() - this.#sharedNs;
-    const isFresh = (one: OpenFile) => one.flags === flags && one.openedNs > since;
-    let file = this.#open.get(node)?.find(isFresh);
+    let file = this.#freshOf(this.#open.get(node), flags);
     if (file === undefined) {
       file = this.#opened(node, this.#files.open(node.inode, flags), flags);
     }
@@ -230,6 +228,12 @@ export class HandleTable {
     this.#idle.delete(file);
     file.handles++;
     return file;
+  }
+
+  #freshOf(files: readonly OpenFile[] | undefined, flags: number): OpenFile | undefined {
+    if (files === undefined) return undefined;
+    const since = this.#now() - this.#sharedNs;
+    return files.find((one) => one.flags === flags && one.openedNs > since);
   }
 
   #close(file: OpenFile): void {
