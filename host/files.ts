@@ -17,6 +17,8 @@ export interface FileStat {
   readonly atimeNs: bigint;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
+  /** When the inode was made, where the host knows: another one may get its number later. */
+  readonly birthtimeNs?: bigint;
 }
 
 export interface FileSystemStat {

@@ -92,6 +92,19 @@ describe("an idle guest", () => {
     expect(text(g, "/old/inside")).toBe("inside");
   });
 
+  test("takes no file for it that was given its number", async () => {
+    fs.symlinkSync("dir/inside", host("link"));
+    const g = await start();
+    expect(text(g, "/link")).toBe("inside");
+    for (let i = 0; i < 5; i++) {
+      g.advance(IDLE_MS);
+      fs.rmSync(host("link"));
+      const target = i % 2 === 0 ? "dir/deep/bottom" : "file";
+      fs.symlinkSync(target, host("link"));
+      expect(text(g, "/link")).toBe(i % 2 === 0 ? "bottom" : "file");
+    }
+  });
+
   test("finds a file again by any of its names", async () => {
     fs.linkSync(host("file"), host("second"));
     const g = await start();

@@ -95,6 +95,7 @@ export class FsDevice implements VirtioDevice {
 
   activate(queues: readonly (VirtQueue | null)[]): void {
     this.#queues = queues;
+    this.#sweepLater();
   }
 
   notify(queue: number): void {
@@ -178,7 +179,9 @@ export class FsDevice implements VirtioDevice {
   #newRequest(): FuseRequest {
     return new FuseRequest(
       () => this.#answered(),
-      (request) => this.#spare.push(request),
+      (request) => {
+        if (request !== this.#request) this.#spare.push(request);
+      },
     );
   }
 
@@ -245,7 +248,7 @@ function openShare(options: FsOptions, now: () => number): Share {
     idleFilesMax: Math.min(64, Math.floor(descriptorsMax / 8)),
     missingMs: 0,
     slowMs: 4,
-    stallMs: 20,
+    stallMs: 50,
     ...limits,
   };
   const changes = readOnly ? null : changesOf(files);

@@ -122,7 +122,7 @@ export class Background {
     return 0;
   }
 
-  /** Runs `body`, which answers nobody, again and again as serve() does; `ended` comes behind it. */
+  /** Runs `body`, which answers nobody, as often as serve() does; `ended` comes behind it. */
   run(body: () => void, ended: () => void): void {
     const replay = this.#calls.newReplay();
     const once = () => {

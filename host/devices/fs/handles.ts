@@ -144,8 +144,8 @@ export class HandleTable {
     file.handles--;
     if (file.closed) return; // with its node, or the session
     if (file.handles > 0) return;
-    // A program that is being written cannot be run; and what was opened by an operation that may be
-    // run again is not ours yet.
+    // A program that is being written cannot be run; and what was opened by an operation that may
+    // be run again is not ours yet.
     if (file.flags !== FUSE_O_RDONLY || file.passing) {
       this.#close(file);
       return;
@@ -220,9 +220,7 @@ export class HandleTable {
   }
 
   #descriptor(node: Node, flags: number): OpenFile {
-    const since = this.#now() - this.#sharedNs;
-    const isFresh = (one: OpenFile) => one.flags === flags && one.openedNs > since;
-    let file = this.#open.get(node)?.find(isFresh);
+    let file = this.#freshOf(this.#open.get(node), flags);
     if (file === undefined) {
       file = this.#opened(node, this.#files.open(node.inode, flags), flags);
     }
@@ -230,6 +228,12 @@ export class HandleTable {
     this.#idle.delete(file);
     file.handles++;
     return file;
+  }
+
+  #freshOf(files: readonly OpenFile[] | undefined, flags: number): OpenFile | undefined {
+    if (files === undefined) return undefined;
+    const since = this.#now() - this.#sharedNs;
+    return files.find((one) => one.flags === flags && one.openedNs > since);
   }
 
   #close(file: OpenFile): void {

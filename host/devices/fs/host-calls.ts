@@ -156,9 +156,11 @@ export class HostCalls implements Files, FileChanges, Runs {
     return this.#call("hold", [directory, name]);
   }
   drop(inode: number): void {
-    const release = () => this.#inodes.release(inode);
-    if (this.#replay?.hasBrought("inode", inode) === true) this.#replay.effect(release);
-    else release();
+    if (this.#replay?.hasBrought("inode", inode) === true) {
+      this.#replay.effect(() => this.#inodes.release(inode));
+    } else {
+      this.#inodes.release(inode);
+    }
   }
   stat(inode: number): FileStat {
     if (this.#replay === null) return this.#host.stat(inode);
@@ -188,9 +190,11 @@ export class HostCalls implements Files, FileChanges, Runs {
     this.#host.readLater(...args);
   }
   close(descriptor: number): void {
-    const release = () => this.#descriptors.release(descriptor);
-    if (this.#replay?.hasBrought("descriptor", descriptor) === true) this.#replay.effect(release);
-    else release();
+    if (this.#replay?.hasBrought("descriptor", descriptor) === true) {
+      this.#replay.effect(() => this.#descriptors.release(descriptor));
+    } else {
+      this.#descriptors.release(descriptor);
+    }
   }
 
   // ---- FileChanges

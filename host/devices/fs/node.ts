@@ -30,6 +30,8 @@ export class Node {
   held: number;
   /** What the inode is known by; the root's changes with what its name leads to. */
   key: bigint;
+  /** When it was made: while it is not held, its number may become another inode's. */
+  born: bigint | undefined;
   readonly type: number; // FuseType; an inode never changes it
   /** Text of a symbolic link, which never changes either; empty for everything else. */
   readonly target: Uint8Array;
@@ -54,16 +56,16 @@ export class Node {
     holder: Holder,
     id: number,
     inode: number,
-    key: bigint,
-    type: number,
+    stat: FileStat,
     target: Uint8Array,
     place: Place | null,
   ) {
     this.#holder = holder;
     this.id = id;
     this.held = inode;
-    this.key = key;
-    this.type = type;
+    this.key = keyOf(stat);
+    this.born = stat.birthtimeNs;
+    this.type = typeOf(stat);
     this.target = target;
     this.place = place;
   }
@@ -74,6 +76,12 @@ export class Node {
     if (this.held === NOT_HELD) this.#holder.takeUp(this);
     if (this.#holder.replaying && !this.passing) this.#holder.used(this);
     return this.held;
+  }
+
+  /** Is that what it was made of? */
+  is(stat: FileStat): boolean {
+    if (keyOf(stat) !== this.key) return false;
+    return this.held !== NOT_HELD || stat.birthtimeNs === this.born;
   }
 
   /** It has been seen there. */

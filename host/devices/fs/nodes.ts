@@ -55,9 +55,7 @@ export class NodeTable implements Holder {
     this.#runs = runs;
     const inode = files.root(this.#directory);
     this.stat = files.stat(inode);
-    const type = typeOf(this.stat);
-    const key = keyOf(this.stat);
-    this.root = this.#make(FUSE_ROOT_ID, inode, key, type, NO_TARGET, null);
+    this.root = this.#make(FUSE_ROOT_ID, inode, this.stat, NO_TARGET, null);
   }
 
   get size(): number {
@@ -77,7 +75,7 @@ export class NodeTable implements Holder {
   adopt(inode: number, stat: FileStat, parent: Node, name: Uint8Array): Node {
     this.stat = stat;
     const seen = { parent, name: Uint8Array.from(name) };
-    return this.#make(this.#nextId++, inode, keyOf(stat), typeOf(stat), NO_TARGET, seen);
+    return this.#make(this.#nextId++, inode, stat, NO_TARGET, seen);
   }
 
   get replaying(): boolean {
@@ -102,7 +100,7 @@ export class NodeTable implements Holder {
       const mark = this.#runs.mark();
       if (orErrno(() => this.#leadsTo(place, node)) !== true) continue;
       const { inode, stat } = this.#files.hold(place.parent.inode, place.name);
-      if (keyOf(stat) !== node.key) {
+      if (!node.is(stat)) {
         this.drop(inode);
         break;
       }
@@ -119,11 +117,13 @@ export class NodeTable implements Holder {
     const stat = this.#files.stat(inode);
     this.root.held = inode;
     this.#runs.keep(mark);
-    this.#becomeRoot(keyOf(stat));
+    this.#becomeRoot(stat);
   }
 
-  #becomeRoot(key: bigint): void {
+  #becomeRoot(stat: FileStat): void {
     const { root } = this;
+    const key = keyOf(stat);
+    root.born = stat.birthtimeNs;
     if (root.key === key) return;
     if (this.#byKey.get(root.key) === root) this.#byKey.delete(root.key);
     root.key = key;
@@ -144,11 +144,13 @@ export class NodeTable implements Holder {
       return;
     }
     const stat = orErrno(() => this.#files.stat(inode));
-    const key = typeof stat === "number" ? root.key : keyOf(stat);
-    this.drop(key === root.key ? inode : root.held);
-    if (key === root.key) return;
+    if (typeof stat === "number" || keyOf(stat) === root.key) {
+      this.drop(inode);
+      return;
+    }
+    this.drop(root.held);
     root.held = inode;
-    this.#becomeRoot(key);
+    this.#becomeRoot(stat);
   }
 
   /**
@@ -192,14 +194,14 @@ export class NodeTable implements Holder {
   #leadsTo({ parent, name }: Place, node: Node): boolean {
     if (!this.#knows(parent)) return false;
     const stat = this.#files.peek(parent.inode, name);
-    return stat !== null && keyOf(stat) === node.key;
+    return stat !== null && node.is(stat);
   }
 
   /** What is at `name` was moved or made there. */
   moved(parent: Node, name: Uint8Array): void {
     try {
       const stat = this.#files.peek(parent.inode, name);
-      const node = stat === null ? undefined : this.#byKey.get(keyOf(stat));
+      const node = stat === null ? undefined : this.#known(stat);
       if (node !== undefined) this.#seen(node, parent, name);
     } catch (error) {
       errnoOf(error); // it was moved all the same
@@ -217,7 +219,7 @@ export class NodeTable implements Holder {
     for (let i = 0; i < LOOKUP_TRIES; i++) {
       const seen = this.#files.peek(parent.inode, name);
       if (seen === null) return -Errno.ENOENT;
-      const node = this.#byKey.get(keyOf(seen));
+      const node = this.#known(seen);
       if (node !== undefined) {
         this.stat = seen;
         this.#seen(node, parent, name);
@@ -263,24 +265,28 @@ export class NodeTable implements Holder {
     for (const node of this.#byId.values()) if (node !== this.root) this.remove(node);
   }
 
+  /** The node of that inode. One whose number is another inode's by now is found no more. */
+  #known(stat: FileStat): Node | undefined {
+    const node = this.#byKey.get(keyOf(stat));
+    return node?.is(stat) === true ? node : undefined;
+  }
+
   /** Makes a node of what is at `name` now; null when the name changed meanwhile. */
   #hold(parent: Node, name: Uint8Array): Node | null {
     const { inode, stat } = this.#files.hold(parent.inode, name);
     let kept = false;
     try {
-      const key = keyOf(stat);
-      const type = typeOf(stat);
-      if (this.#byKey.has(key)) return null;
+      if (this.#known(stat) !== undefined) return null;
       let target: Uint8Array = NO_TARGET;
-      if (type === FuseType.LNK) {
+      if (typeOf(stat) === FuseType.LNK) {
         // The text can be had by name only, so the name must lead to this inode before and after.
         const text = orErrno(() => this.#files.readlink(parent.inode, name));
         const after = this.#files.peek(parent.inode, name);
-        if (after === null || keyOf(after) !== key) return null;
+        if (after === null || keyOf(after) !== keyOf(stat)) return null;
         target = orThrow(text);
       }
       const seen = { parent, name: Uint8Array.from(name) };
-      const node = this.#make(this.#nextId++, inode, key, type, target, seen);
+      const node = this.#make(this.#nextId++, inode, stat, target, seen);
       this.stat = stat;
       kept = true;
       return node;
@@ -289,15 +295,8 @@ export class NodeTable implements Holder {
     }
   }
 
-  #make(
-    id: number,
-    inode: number,
-    key: bigint,
-    type: number,
-    target: Uint8Array,
-    seen: Place | null,
-  ): Node {
-    const node = new Node(this, id, inode, key, type, target, seen);
+  #make(id: number, inode: number, stat: FileStat, target: Uint8Array, seen: Place | null): Node {
+    const node = new Node(this, id, inode, stat, target, seen);
     node.passing = this.replaying;
     if (node.passing) {
       this.#runs.effect(() => {
@@ -305,7 +304,7 @@ export class NodeTable implements Holder {
       });
     }
     this.#byId.set(id, node);
-    this.#byKey.set(key, node);
+    this.#byKey.set(node.key, node);
     return node;
   }
 }

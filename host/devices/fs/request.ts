@@ -170,6 +170,7 @@ export class FuseRequest {
   /** It was finished, or nobody waits for it any more. */
   unpark(): void {
     this.parked = false;
+    this.detached = true; // if the host has answered before the kick was over
     this.#chain = null;
     this.#unparked(this);
     this.#answered();
