@@ -1,6 +1,7 @@
 // From samples to rows, ratios and a table; the JSON that the runner writes is made of these.
 import { spawnSync } from "node:child_process";
 import os from "node:os";
+import { congestionControl } from "./namespace.mjs";
 
 /**
  * One run of one case. @typedef {{ case: string, subject: string, metric: string, unit: string,
@@ -26,6 +27,7 @@ export function describeHost() {
     memoryBytes: os.totalmem(),
     node: process.version,
     v8: process.versions.v8,
+    congestionControl: congestionControl(),
     nginx: nginxVersion(),
     load: os.loadavg()[0], // of the minute before: a busy machine spoils requests/s, less CPU time
   };
@@ -118,7 +120,8 @@ const COLUMNS_MAX = 6;
  */
 export function formatTable({ name, date, host, rows }, pairs) {
   const subjects = [...new Set(rows.map((row) => row.subject))];
-  const title = `${name}, ${date}, ${host.cpu}, ${host.cores} cores, Node ${host.node}`;
+  const machine = `${host.cpu}, ${host.cores} cores, Node ${host.node}`;
+  const title = `${name}, ${date}, ${machine}, TCP: ${host.congestionControl}`;
   const table =
     subjects.length > COLUMNS_MAX ? longTable(rows, pairs) : wide(rows, subjects, pairs);
   return `${title}\n\n${alignColumns(table)}`;

@@ -4,6 +4,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { enterNamespace } from "./namespace.mjs";
 import { drawSvg } from "./plot.mjs";
 import { cleanUp } from "./programs.mjs";
 import { describeHost, formatTable, ratiosOf, summarise } from "./report.mjs";
@@ -26,6 +27,7 @@ const NAMES = [
   "switch",
   "boot",
 ];
+const OVER_TCP = ["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http"];
 const USAGE = `npm run bench -- [NAME ...] [options]     default: all
   NAMES: ${NAMES.join(", ")}
   --rounds N    runs of each case that count, after one that does not (8)
@@ -84,6 +86,7 @@ async function measureOne(name, run) {
 }
 
 const { names, rounds, scale, json } = parseCommandLine();
+if (names.some((name) => OVER_TCP.includes(name))) enterNamespace(note);
 let failures = 0;
 const run = {
   rounds,
