@@ -23,11 +23,12 @@ const NAMES = [
   "ping-pong",
   "bulk",
   "http",
+  "slow-readers",
   "fs",
   "switch",
   "boot",
 ];
-const OVER_TCP = ["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http"];
+const OVER_TCP = ["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http", "slow-readers"];
 const USAGE = `npm run bench -- [NAME ...] [options]     default: all
   NAMES: ${NAMES.join(", ")}
   --rounds N    runs of each case that count, after one that does not (8)

@@ -110,7 +110,7 @@ function writeNginxConfiguration(site, port) {
     `daemon off; worker_processes 1; ${user}
 pid "${folder}/nginx.pid";
 error_log stderr crit;
-events { worker_connections 1024; }
+events { worker_connections 4096; }
 http {
   access_log off;
   ${spools.map((spool) => `${spool}_temp_path "${folder}/${spool}";`).join("\n  ")}
