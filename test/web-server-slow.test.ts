@@ -114,6 +114,31 @@ describe("SR1: a response that waits for credit holds nothing", () => {
   });
 });
 
+test("requests behind a response that waits are answered, or never taken for others", async () => {
+  const server = await serveFiles({ large: 300_000, small: 1000 }, { memoryBytes: 8 * MIB });
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  // More than there is room for: 12 KiB each.
+  const clients = Array.from({ length: 200 }, () => {
+    const client = server.connect(new Client(true));
+    client.events.data(Buffer.from(get("/large") + get("/small").repeat(300)));
+    server.settle();
+    return client;
+  });
+  for (let i = 0; i < 100; i++) {
+    for (const client of clients) if (!client.left) client.events.sent();
+    server.settle();
+  }
+  const numbers = clients.map(({ received }) => {
+    const responses = parseResponses(received);
+    expect(responses.map(({ status }) => status)).toEqual(responses.map(() => 200));
+    expect(responses[0]?.body.length).toBe(300_000);
+    return responses.length;
+  });
+  expect(Math.max(...numbers)).toBe(301);
+  expect(Math.min(...numbers)).toBeLessThan(301);
+  server.machine.dispose();
+});
+
 describe("SR3: pieces come from a bounded pool, and heads of new requests go first", () => {
   test("while more responses wait for pieces than there are, a small file is served at once", async () => {
     const server = await serveFiles({ large: 5_000_000, small: 1000 }, { bufAlloc: 262_144 });

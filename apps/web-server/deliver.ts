@@ -121,11 +121,11 @@ function sendRead(c: Connection, bytes: u32): i32 {
 
 /**
  * Waits until the client has credit for `bytes`, and holds nothing meanwhile. Yields. False: it has
- * gone, or was cut.
+ * gone, or was cut, or what it had said has found no place.
  */
 export function awaitRoom(c: Connection, bytes: u32): bool {
   if (roomOf(c) >= bytes) return true;
-  closeWork(c);
+  if (!closeWork(c)) return false;
   beginPace(c);
   const open = awaitSpace(c, bytes);
   endPace(c);
