@@ -98,6 +98,26 @@ describe("a limit of descriptors", () => {
   });
 });
 
+test("connections of the guest leave files theirs, too: they fail, and it hears of it", async () => {
+  const { port } = await listen(Number.POSITIVE_INFINITY);
+  const log: string[] = [];
+  const closed = new Promise<void>((resolve) => {
+    new NodeSockets(canRewrap, 1).connect(
+      { host: "127.0.0.1", port },
+      {
+        connected: () => void log.push("connected"),
+        data() {},
+        end() {},
+        sent() {},
+        failed: (error: NodeJS.ErrnoException) => void log.push(`${error.code}`),
+        closed: resolve,
+      },
+    );
+  });
+  await closed;
+  expect(log).toEqual(["EMFILE"]);
+});
+
 test("the device counts them with the reason, and logs a line a second", async () => {
   const clock = new ManualClock();
   const lines: string[] = [];

@@ -61,14 +61,16 @@ export class NodeSockets implements Sockets {
 
   connect(target: SocketAddress, events: SocketEvents): StreamSocket {
     const options = { allowHalfOpen: true, noDelay: true };
-    if (!("path" in target)) {
-      return new NodeStream(net.connect({ ...target, ...options }), events, true, this.#canRewrap);
-    }
-    const fault = pathFault(target.path);
-    const socket =
-      fault === "" ? net.connect({ path: target.path, ...options }) : new net.Socket(options);
-    const stream = new NodeStream(socket, events, false, this.#canRewrap);
-    if (fault !== "") socket.destroy(new Error(`${target.path}: ${fault}`));
+    const tcp = "port" in target;
+    const fault = tcp ? "" : pathFault(target.path);
+    const socket = fault === "" ? net.connect({ ...target, ...options }) : new net.Socket(options);
+    // Before the stream hears of it: what is short of descriptors has never been connected.
+    socket.once("connect", () => {
+      const error = shortage(socket, this.#descriptorsMax);
+      if (error !== null) socket.destroy(error);
+    });
+    const stream = new NodeStream(socket, events, tcp, this.#canRewrap);
+    if (fault !== "") socket.destroy(new Error(`${addressText(target)}: ${fault}`));
     return stream;
   }
 

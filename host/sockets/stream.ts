@@ -11,7 +11,7 @@ interface OwnedSocket extends net.Socket {
 }
 
 function onConnect(this: OwnedSocket): void {
-  this.stream.events.connected();
+  if (!this.destroyed) this.stream.events.connected();
 }
 function onData(this: OwnedSocket, chunk: Uint8Array): void {
   this.stream.events.data(chunk);
