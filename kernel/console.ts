@@ -22,11 +22,16 @@ export function putByte(byte: u32): void {
 
 /** Hands over what has been gathered. Yields while the console is full; not outside a thread. */
 export function flushConsole(): void {
+  handOver();
+  if (lostBytes != 0 && !consoleIsFull()) tellLost();
+  while (consoleIsFull() && self() != NO_THREAD) wait(writers, NEVER);
+}
+
+/** The same without waiting, for a guest that is about to end. Does not yield. */
+export function handOver(): void {
   const bytes = used;
   used = 0;
   if (bytes != 0) lostBytes += bytes - send(bytes);
-  if (lostBytes != 0 && !consoleIsFull()) tellLost();
-  while (consoleIsFull() && self() != NO_THREAD) wait(writers, NEVER);
 }
 
 /** The guest is entered: those who wait to print may find that they can. */

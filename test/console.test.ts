@@ -234,6 +234,13 @@ describe("the kernel", () => {
     expect(all.findIndex((text, i) => i < 50_000 && `${text}\n` !== line(i))).toBe(-1);
   });
 
+  test("hands over what has been begun before it panics", async () => {
+    const lines: string[] = [];
+    const m = await boot({ parameters: "panic=on", console: (text) => lines.push(text) });
+    expect(await m.exited).toMatchObject({ kind: "panic", message: "flood: enough" });
+    expect(lines.at(-1)).toBe("half a line");
+  });
+
   test("counts what is left out where nobody can wait, and says so", async () => {
     const { pieces, console, next } = slowReader();
     const m = await boot({ parameters: "boot=on lines=50000", console });

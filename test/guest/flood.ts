@@ -1,5 +1,6 @@
 // Prints `lines` numbered lines of 64 bytes from a thread that never gives way of its own accord,
-// while another thread counts its turns. With `boot=on` the lines come where nobody can wait.
+// while another thread counts its turns. With `boot=on` the lines come where nobody can wait, with
+// `panic=on` half a line does.
 import { parameterIs, parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";
 import { kernelMain } from "../../kernel/main";
@@ -17,6 +18,10 @@ export function boot(bootInfo: usize): void {
 
 function main(): i32 {
   BeginThread(count, 0, 0);
+  if (parameterIs("panic", "on")) {
+    print("half a line");
+    assert(false, "flood: enough");
+  }
   if (parameterIs("boot", "on")) print("afterwards\n");
   else flood();
   return 0;
