@@ -1,6 +1,7 @@
 // Toro's file calls, those that only read. A path is bytes and needs no NUL; it begins at the root
 // whether or not there is a slash in front. A handle is looked up again after every wait: another
-// thread may have closed the file. What a call does while the device is gone: -EIO.
+// thread may have closed the file. While the device is gone: -EIO; what was open before it came
+// back: -ESTALE (restart.ts).
 import { Errno } from "../../drivers/abi/errno";
 import { nowNs } from "../clock";
 import {

@@ -31,9 +31,12 @@ export function beginSlowCall(session: Session): FsRequest | null {
 }
 
 function begun(request: FsRequest | null): FsRequest | null {
-  if (!request) unshield();
-  // Of a RELEASE that was answered after its call had ended.
-  else leaveNode(request);
+  if (!request) {
+    unshield();
+    return null;
+  }
+  leaveNode(request); // of a RELEASE that was answered after its call had ended
+  request.result = 0;
   return request;
 }
 

@@ -4,7 +4,8 @@
 // the answer is there, gets it from the record and comes one call further. Tables are changed by
 // the last run alone, at once and as they are by then: operations never see each other half done.
 // What a run has changed before it is ended it takes back on the way out (undo.ts), or may change
-// again. A name or a handle that was given up meanwhile is found missing, as by any request.
+// again. A handle that was closed meanwhile is found missing, as by any request; the nodes that an
+// operation has used stay until its end.
 import type { LaterCall } from "../../files.ts";
 
 /** Ends a run. It has no code, so nobody takes it for an answer of the host's (errno.ts). */
