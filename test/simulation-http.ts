@@ -218,8 +218,9 @@ export function makeExchange(
   const name = random.any([...site.keys()]);
   const file = site.get(name) as SimulatedFile;
   if (file.fails !== undefined) {
-    if (method === "HEAD") return make(name, "X: y", whole(wish, name, file));
-    return make(name, "X: y", plain(wish, file.fails === "EACCES" ? 403 : 500));
+    // Whatever is asked of it: nothing is told of a file that cannot be read.
+    const { header } = forFile(random, wish, name, file);
+    return make(name, header, plain(wish, file.fails === "EACCES" ? 403 : 500));
   }
   const { header, expected } = forFile(random, wish, name, file);
   const target = random.chance(0.2)

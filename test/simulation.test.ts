@@ -30,7 +30,7 @@ async function run(
   const simulation = await boot(seed);
   simulation.warmUp();
   const before = simulation.books();
-  expect(before).toMatchObject({ sockets: 1, threads: 1, connections: 0 });
+  expect(before).toMatchObject({ sockets: 1, threads: 2, connections: 0 });
   const { random } = simulation;
   const clients = Array.from(
     { length: random.between(5, 25) },

@@ -2,10 +2,10 @@
 // sockets and files of the test's own. The seed decides what happens, when and in which order.
 import { createHash } from "node:crypto";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../drivers/abi/virtio.ts";
-import { ManualClock } from "../host/clock.ts";
 import { FsDevice } from "../host/devices/fs.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
 import { Machine } from "../host/machine.ts";
+import { SetClock } from "./set-clock.ts";
 import { SimulatedFiles } from "./simulation-files.ts";
 import { allPaths, makeSite } from "./simulation-http.ts";
 import { Random } from "./simulation-random.ts";
@@ -36,9 +36,12 @@ const ROUNDS_MAX = 10_000;
 /** Idle connections, those of slow readers, and the kernel's own time-outs end within it. */
 const AFTERMATH_MS = 120_000;
 
+/** 2033: when no file of the site is new any more. */
+const STARTED_NS = 2_000_000_000_000_000_000n;
+
 export class Simulation {
   readonly random: Random;
-  readonly clock = new ManualClock(1e9);
+  readonly clock = new SetClock(1e9);
   readonly network = new SimulatedNetwork();
   readonly files = new SimulatedFiles(site);
   readonly site = site;
@@ -77,6 +80,7 @@ export class Simulation {
       simulation.ended = JSON.stringify(exit);
     });
     await vsock.publish({ host: "127.0.0.1", port: 0, guestPort: 80 });
+    clock.setRealtime(STARTED_NS);
     machine.boot();
     simulation.settle();
     return simulation;

@@ -1,5 +1,4 @@
 // WebServer on a clock that stands still, with scripted clients, in front of a real directory.
-import { ManualClock } from "../host/clock.ts";
 import { hostFiles } from "../host/devices/fs/host-files.ts";
 import { FsDevice, type FsOptions } from "../host/devices/fs.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
@@ -7,6 +6,7 @@ import { Machine } from "../host/machine.ts";
 import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../host/sockets.ts";
 import type { TraceSink } from "../host/trace.ts";
 import { compile } from "../tools/compile.mjs";
+import { SetClock } from "./set-clock.ts";
 
 const { wasm } = await compile("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
@@ -47,19 +47,6 @@ export class Client implements StreamSocket {
   }
   reset(): void {
     this.left = true;
-  }
-}
-
-/** Its time of day can be set; time goes on from there. */
-class SetClock extends ManualClock {
-  #offsetNs = 0n;
-
-  override realtime(): bigint {
-    return super.realtime() + this.#offsetNs;
-  }
-
-  setRealtime(ns: bigint): void {
-    this.#offsetNs = ns - super.realtime();
   }
 }
 
