@@ -15,12 +15,15 @@ const TABLES = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 /** Slot, addresses, state, tx_queue. */
 const ROW = /^ *\d+: ([0-9A-F]+:[0-9A-F]+ [0-9A-F]+:[0-9A-F]+) [0-9A-F]{2} ([0-9A-F]+):/gm;
 
-/** Bytes of each connection that its peer has not acknowledged, -1 where that cannot be told. */
-export async function unacknowledged(pairs: readonly (AddressPair | null)[]): Promise<number[]> {
-  const found = pairs.map(() => -1);
+/**
+ * Bytes of each connection, by keyOf() or null, that its peer has not acknowledged; -1 where that
+ * cannot be told.
+ */
+export async function unacknowledged(keys: readonly (string | null)[]): Promise<number[]> {
+  const found = keys.map(() => -1);
   const indices = new Map<string, number>();
-  pairs.forEach((pair, i) => {
-    if (pair !== null) indices.set(keyOf(pair), i);
+  keys.forEach((key, i) => {
+    if (key !== null) indices.set(key, i);
   });
   for (const name of TABLES) {
     if (indices.size === 0) break;

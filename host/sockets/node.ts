@@ -75,7 +75,7 @@ export class NodeSockets implements Sockets {
   }
 
   unacknowledged(sockets: readonly StreamSocket[]): Promise<readonly number[]> {
-    return unacknowledged(sockets.map((one) => (one instanceof NodeStream ? one.pair : null)));
+    return unacknowledged(sockets.map((one) => (one instanceof NodeStream ? one.key : null)));
   }
 
   #bind(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {

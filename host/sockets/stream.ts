@@ -2,7 +2,7 @@
 // in place, on another socket of Node that owns the same connection.
 import type net from "node:net";
 import type { ReadSource, SocketEvents, StreamSocket } from "../sockets.ts";
-import type { AddressPair } from "./acknowledged.ts";
+import { keyOf } from "./acknowledged.ts";
 import { isBroken, readError, rewrap, writeQueueSize } from "./rewrap.ts";
 
 /** Listeners are shared by all sockets and find their stream here: no closure per connection. */
@@ -42,6 +42,7 @@ export class NodeStream implements StreamSocket {
   #socket: net.Socket;
   #first: net.Socket | null = null; // which #socket took the connection from
   #sending = false;
+  #key: string | null = null; // once it was asked for
 
   constructor(
     socket: net.Socket,
@@ -92,16 +93,12 @@ export class NodeStream implements StreamSocket {
     return writeQueueSize(this.#socket);
   }
 
-  /** Its addresses, for the kernel's table of connections; null: it is none of TCP. */
-  get pair(): AddressPair | null {
-    const { localAddress, localPort, remoteAddress, remotePort } = this.#socket;
+  /** Its place in the kernel's table of connections; null: it is none of TCP. */
+  get key(): string | null {
+    const { localAddress, localPort = 0, remoteAddress, remotePort = 0 } = this.#socket;
     if (!this.#tcp || localAddress === undefined || remoteAddress === undefined) return null;
-    return {
-      localAddress,
-      localPort: Number(localPort),
-      remoteAddress,
-      remotePort: Number(remotePort),
-    };
+    this.#key ??= keyOf({ localAddress, localPort, remoteAddress, remotePort });
+    return this.#key;
   }
 
   peerGone(): boolean | undefined {
