@@ -236,6 +236,45 @@ describe("SR4: a response must move 240 bytes a second over ten, after ten of gr
   });
 });
 
+test("a request for which there is no room is a 503, said once a second, until there is", async () => {
+  const server = await serveFiles({ small: 1000 }, { memoryBytes: 4 * MIB });
+  const begin = `GET /small HTTP/1.1\r\nHost: x\r\nCookie: ${"c".repeat(12_000)}`;
+  const clients = Array.from({ length: 60 }, () => {
+    const client = server.connect(new Client());
+    client.events.data(Buffer.from(begin));
+    server.settle();
+    return client;
+  });
+  const refused = clients.filter(({ received }) => received !== "");
+  expect(refused.length).toBeGreaterThan(10);
+  expect(refused.length).toBeLessThan(60);
+  for (const { received } of refused) {
+    const [response] = parseResponses(received);
+    expect(response).toMatchObject({ status: 503, reason: "Service Unavailable", body: "" });
+    expect(response?.headers.get("retry-after")).toBe("1");
+    expect(response?.headers.get("connection")).toBe("close");
+  }
+  const said = () => server.lines().filter((line) => line.includes("503"));
+  expect(said()).toEqual(["WebServer: no memory for a request: 503"]);
+  server.clock.advance(1000);
+  const late = server.connect(new Client());
+  late.events.data(Buffer.from(begin));
+  server.settle();
+  expect(said()[1]).toBe(
+    `WebServer: no memory for a request: 503 (and ${refused.length - 1} before)`,
+  );
+  expect(fetchSmall(server)).toBe("200 1000"); // what needs no room is answered all the time
+  for (const client of clients) client.events.closed();
+  server.settle();
+  const again = server.connect(new Client());
+  again.events.data(Buffer.from(begin));
+  server.settle();
+  again.events.data(Buffer.from("\r\n\r\n"));
+  server.settle();
+  expect(statusOf(again)).toBe(200);
+  server.machine.dispose();
+});
+
 describe("SR5: short of memory, those that are stalled go before a new client is refused", () => {
   test("the oldest stalled response first; what is not stalled stays", async () => {
     const server = await serveFiles({ large: 5_000_000, small: 1000 }, { memoryBytes: 2 * MIB });
@@ -250,6 +289,19 @@ describe("SR5: short of memory, those that are stalled go before a new client is
     expect(taken.every(({ left }) => !left)).toBe(true);
     expect(server.lines()).toContain("WebServer: memory is short: cut a client that takes nothing");
     expect(fetchSmall(server)).toBe("200 1000");
+    server.machine.dispose();
+  });
+
+  test("of connections, too: above nine tenths stalled ones make place, idle ones have theirs", async () => {
+    const server = await serveFiles({ large: 5_000_000, small: 1000 }, { memoryBytes: 8 * MIB });
+    const old = stall(server, 10, "/large");
+    server.clock.advance(3000);
+    const idle: Client[] = [];
+    while (!old.every(({ left }) => left) && idle.length < 1000) {
+      idle.push(server.connect(new Client()));
+    }
+    expect(old.every(({ left }) => left)).toBe(true);
+    expect(idle.every(({ left }) => !left)).toBe(true);
     server.machine.dispose();
   });
 

@@ -47,7 +47,7 @@ const CONNECTION_BYTES: usize = POLL + offsetof<SelectEntry>();
 /** What a connection takes at least, with its thread, socket and window. */
 const BYTES_SHIFT: u64 = 14;
 /** Places that are kept for clients to come. */
-const SPARE: u32 = 16;
+const SPARE: u32 = 32;
 /** Who has not been waiting for so long is at work, and not to be missed. */
 const STALL_NS: u64 = 2 * NS_PER_S;
 
@@ -101,9 +101,19 @@ export function nextConnection(c: Connection): Connection {
   return changetype<Connection>(changetype<usize>(c.older));
 }
 
-/** Are nearly as many connections open as the memory is for? */
+/** As many connections as the memory is for. */
+function mostConnections(): u32 {
+  return <u32>min<u64>(heapBytes() >> BYTES_SHIFT, u32.MAX_VALUE);
+}
+
+/** Are there hardly places for more? */
+export function isFull(): bool {
+  return count + SPARE > mostConnections();
+}
+
+/** Are nine tenths of the places taken? */
 export function isCrowded(): bool {
-  return count + SPARE > <u32>min<u64>(heapBytes() >> BYTES_SHIFT, u32.MAX_VALUE);
+  return count > mostConnections() / 10 * 9;
 }
 
 /**
@@ -111,12 +121,19 @@ export function isCrowded(): bool {
  * its turn. Returns false if none is stalled. Does not yield.
  */
 export function cutOne(): bool {
-  const victim = longestIn(Phase.Sending);
-  if (victim != NO_CONNECTION) return cut(victim, Event.CutStalled);
+  if (cutStalled()) return true;
   const slow = longestIn(Phase.Head);
   if (slow != NO_CONNECTION) return cut(slow, Event.CutHead);
   const idle = longestIn(Phase.Idle);
   return idle != NO_CONNECTION && cut(idle, Event.CutIdle);
+}
+
+/**
+ * Resets the response whose client has taken nothing for the longest time; false: none is stalled.
+ */
+export function cutStalled(): bool {
+  const victim = longestIn(Phase.Sending);
+  return victim != NO_CONNECTION && cut(victim, Event.CutStalled);
 }
 
 /** The one that has been in that phase for the longest time, and for some. */

@@ -16,9 +16,11 @@ export const enum Event {
 @unmanaged
 class Tally {
   saidNs: u64;
-  unsaid: u32;
+  said: bool; // at least once
+  unsaid: u32; // since then
 }
 
+const TALLY_BYTES: usize = 16;
 const tallies: usize = memory.data(6 * 16);
 
 function textOf(event: Event): string {
@@ -33,9 +35,9 @@ function textOf(event: Event): string {
 }
 
 export function note(event: Event): void {
-  const tally = changetype<Tally>(tallies + <usize>event * 16);
+  const tally = changetype<Tally>(tallies + <usize>event * TALLY_BYTES);
   const now = nowNs();
-  if (tally.saidNs != 0 && now - tally.saidNs < NS_PER_S) {
+  if (tally.said && now - tally.saidNs < NS_PER_S) {
     tally.unsaid++;
     return;
   }
@@ -47,6 +49,7 @@ export function note(event: Event): void {
     print(" before)");
   }
   print("\n");
+  tally.said = true;
   tally.saidNs = now;
   tally.unsaid = 0;
 }

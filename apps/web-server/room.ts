@@ -2,9 +2,9 @@
 // can be missed.
 import { heapBytes, heapInUse } from "../../kernel/memory";
 import { shrinkCache } from "./cache";
-import { cutOne, isCrowded } from "./connections";
+import { cutOne, cutStalled, isCrowded, isFull } from "./connections";
 
-/** Above 90 % of the heap, or of connections, each new one costs an old one that is stalled. */
+/** Is less than a tenth of the heap left? */
 function isShort(): bool {
   return heapInUse() > heapBytes() / 10 * 9;
 }
@@ -14,7 +14,9 @@ export function makeRoom(): bool {
   return shrinkCache() || cutOne();
 }
 
+/** For each client that comes: above 90 % of connections or of the heap another one goes. */
 export function keepRoom(): void {
-  if (isCrowded()) cutOne();
-  else if (isShort()) makeRoom();
+  if (isFull()) cutOne();
+  else if (isCrowded()) cutStalled();
+  if (isShort()) makeRoom();
 }
