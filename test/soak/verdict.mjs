@@ -36,6 +36,18 @@ export function slopeOf(points) {
 }
 
 /**
+ * The least of each of WINDOWS parts of the run: what is only in use for a moment is not growth.
+ * @param {readonly { atS: number, value: number }[]} points
+ */
+function floorOf(points) {
+  const size = Math.max(1, Math.floor(points.length / WINDOWS));
+  const parts = Array.from({ length: Math.floor(points.length / size) }, (_, i) =>
+    points.slice(i * size, (i + 1) * size),
+  );
+  return parts.map((part) => part.reduce((least, one) => (one.value < least.value ? one : least)));
+}
+
+/**
  * @param {{ minutes: number, samples: readonly (Sample & { atS: number })[], before: Sample,
  *   after: Sample, errors: Record<string, number> }} run
  * @returns {{ faults: string[], rssPer10Minutes: number }}
@@ -43,7 +55,7 @@ export function slopeOf(points) {
 export function judge({ minutes, samples, before, after, errors }) {
   const faults = Object.entries(errors).map(([what, times]) => `${times} times ${what}`);
   const warm = samples.filter(({ atS }) => atS >= minutes * 60 * WARM_UP);
-  const slope = slopeOf(warm.map(({ atS, rss }) => ({ atS, value: rss })));
+  const slope = slopeOf(floorOf(warm.map(({ atS, rss }) => ({ atS, value: rss }))));
   const rssPer10Minutes = slope * 600;
   const measured = minutes * 60 * (1 - WARM_UP);
   const allowed = (GROWTH_BYTES_MAX * measured) / 600 + NOISE_BYTES / Math.max(1, minutes / 3);
