@@ -11,6 +11,8 @@ const MIB = 1048576;
 export const WARM_UP = 1 / 3;
 /** Growth of the resident set in 10 minutes. */
 const GROWTH_BYTES_MAX = MIB;
+/** Parts of the run of which the least counts. */
+const WINDOWS = 12;
 /**
  * What the process's own allocators add or give back in a moment, which a short run cannot tell.
  */
