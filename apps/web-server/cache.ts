@@ -315,7 +315,8 @@ function describe(entry: Entry): void {
 
 /** Content-Type, Accept-Ranges and the validators; at most 512 bytes. */
 export function putFileHeaders(at: usize, entry: Entry): usize {
-  return entry.headers == 0
+  // The wall clock may have been set back since they were prepared.
+  return entry.headers == 0 || isDatedAhead(entry.version)
     ? composeHeaders(at, entry)
     : putBytes(at, entry.headers, entry.headersBytes);
 }
