@@ -113,6 +113,11 @@ function drop(entry: Entry): void {
   if (entry.users == 0) free(entry);
 }
 
+/** Its file cannot be read any more, as when the file system was lost: others open it anew. */
+export function distrust(entry: Entry): void {
+  if (entry.listed) drop(entry);
+}
+
 /** Of an entry without users, and so without an open file. */
 function free(entry: Entry): void {
   takenBytes -= entry.heapBytes;
