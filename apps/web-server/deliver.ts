@@ -15,7 +15,6 @@ import {
 import { POLLOUT, SelectEntry, SysSocketSelect } from "../../kernel/net/select";
 import { SysSocketSend, SysSocketSendVector } from "../../kernel/net/send";
 import { Sleep } from "../../kernel/process";
-import { distrust } from "./cache";
 import { Connection, pollOf, vectorOf } from "./connections";
 import { closeWork } from "./hold";
 import { beginPace, endPace } from "./pace";
@@ -116,7 +115,6 @@ function sendRead(c: Connection, bytes: u32): i32 {
   const got = SysReadFileAt(c.entry.file, piece, bytes, c.at);
   const sent = got > 0 ? SysSocketSend(c.socket, piece, got, 0) : got;
   ToroFreeMem(piece);
-  if (got < 0 && got != -Errno.ENOMEM) distrust(c.entry);
   // A file that has become shorter cannot be sent as announced: the connection ends instead.
   return got == 0 && bytes != 0 ? -Errno.EIO : sent;
 }
