@@ -49,6 +49,8 @@ export class FsPuppet {
   unique = 0x1122334455667700n;
   /** The machine's clock. */
   nowNs = 0;
+  /** What the device has asked to be called for last. */
+  alarm: () => void = () => {};
   readonly #waiting = new Map<number, (reply: Reply) => void>(); // by head
   readonly #sent = new Map<number, { replyAt: number; room: number }>();
   #late = 0; // slots of requests that may be answered later
@@ -68,7 +70,10 @@ export class FsPuppet {
       sharedMemory: this.device.sharedMemory.map(() => WINDOW_AT),
       turn: () => this.#collect(REQUESTS),
       now: () => this.nowNs,
-      after: () => () => {},
+      after: (_ms, callback) => {
+        this.alarm = callback;
+        return () => {};
+      },
       log: () => {},
     });
     this.device.activate(this.queues);

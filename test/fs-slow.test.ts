@@ -2,13 +2,24 @@
 // so that one call that hangs holds up nobody else; and what comes of requests meanwhile.
 import * as nodefs from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Errno } from "../drivers/abi/errno.ts";
 import { FuseEntryOut, FuseOpcode } from "../drivers/abi/fuse.ts";
 import { hostFiles } from "../host/devices/fs/host-files.ts";
+import { broughtBy } from "../host/devices/fs/replay.ts";
 import type { FileChanges, Files, LaterCall, LaterDone } from "../host/files.ts";
 import { makeFolder, removeFolders } from "./appliance.ts";
-import { forget, lookup, named, open, opendir, ROOT, release, words } from "./fs-calls.ts";
+import {
+  forget,
+  lookup,
+  named,
+  open,
+  opendir,
+  ROOT,
+  readArguments,
+  release,
+  words,
+} from "./fs-calls.ts";
 import { counted, descriptors } from "./fs-faulty-host.ts";
 import { FsPuppet, type Reply } from "./fs-puppet.ts";
 
@@ -20,6 +31,8 @@ const NOTHING = new Uint8Array(0);
 let directory = "";
 let fs: FsPuppet;
 let held: Set<number>;
+/** How long the shared directory's own name takes. */
+let rootNs = 0;
 /** Calls that the thread pool has, by name; it answers when the test says so. */
 let pool: { call: LaterCall; go: () => Promise<void> }[];
 const at = (name: string) => join(directory, name);
@@ -39,7 +52,7 @@ beforeEach(() => {
     const go = () =>
       new Promise<void>((resolve) =>
         real.later?.(call, args, (error, result) => {
-          const { inode } = { ...(result as { inode?: number } | null) };
+          const { inode } = broughtBy(call, result ?? {});
           if (inode !== undefined) held.add(inode);
           done(error, result);
           resolve();
@@ -47,12 +60,17 @@ beforeEach(() => {
       );
     pool.push({ call, go });
   };
-  /** The name "slow" takes a second, and the clock stands still otherwise. */
+  rootNs = 0;
+  /** Names that begin with "slow" take a second, and the clock stands still otherwise. */
   const peek: Files["peek"] = (inode, name) => {
-    if (Buffer.from(name).toString() === "slow") fs.nowNs += SECOND_NS;
+    if (Buffer.from(name).toString().startsWith("slow")) fs.nowNs += SECOND_NS;
     return real.peek(inode, name);
   };
-  const own: Partial<Files & FileChanges> = { later, peek };
+  const root: Files["root"] = (path) => {
+    if (rootNs > 0) fs.nowNs += rootNs; // not while `fs` is made
+    return real.root(path);
+  };
+  const own: Partial<Files & FileChanges> = { later, peek, root };
   const files = new Proxy(real, {
     get: (target, key) => Reflect.get(own, key) ?? Reflect.get(target, key).bind(target),
   });
@@ -217,6 +235,59 @@ describe("on a slow host", () => {
     await drain();
     await Promise.all(replies);
     expect(lookup(fs, ROOT, "file").error).toBe(0);
+  });
+
+  test("it is not as long as one call hangs, however quick the others are", async () => {
+    stall();
+    const hung = lookUp("file");
+    const [call] = pool.splice(0);
+    fs.nowNs += SECOND_NS;
+    for (let i = 0; i < 9; i++) {
+      void lookUp("none");
+      expect(await drain()).toEqual(["peek"]);
+    }
+    await call?.go();
+    expect(await drain()).toEqual(["hold"]);
+    expect((await hung).error).toBe(0);
+    for (let i = 0; i < 8; i++) {
+      void lookUp("none");
+      await drain();
+    }
+    expect(lookup(fs, ROOT, "file").error).toBe(0);
+  });
+});
+
+describe("a host that begins to hang", () => {
+  test("holds up one request of a kick, and the others wait for the pool", async () => {
+    vi.spyOn(fs.device, "notify").mockImplementationOnce(() => {});
+    const [slow, file] = [lookUp("slow"), lookUp("file")];
+    expect(pool.map(({ call }) => call)).toEqual(["peek"]);
+    expect((await slow).error).toBe(0);
+    await drain();
+    expect((await file).error).toBe(0);
+  });
+
+  test("is asked for one entry of a directory, and READDIR goes on in the pool", async () => {
+    nodefs.mkdirSync(at("names"));
+    for (let i = 0; i < 5; i++) nodefs.writeFileSync(at(`names/slow${i}`), "");
+    const { nodeid } = lookup(fs, ROOT, "names");
+    const fh = opendir(fs, nodeid);
+    const first = fs.request(FuseOpcode.READDIR, readArguments(fh, 0, 2048), { nodeid });
+    expect([first.data.length, fs.nowNs]).toEqual([3 * 32, SECOND_NS]);
+    const rest = later(FuseOpcode.READDIR, readArguments(fh, 3, 2048), nodeid);
+    expect(await drain()).toEqual(["peek", "peek", "peek", "peek"]);
+    expect((await rest).data.length).toBe(4 * 32);
+  });
+
+  test("is asked once in the loop where the shared directory's own name hangs", async () => {
+    opendir(fs, ROOT);
+    rootNs = SECOND_NS;
+    fs.alarm();
+    expect([fs.nowNs, pool]).toEqual([SECOND_NS, []]);
+    fs.alarm();
+    fs.alarm(); // the pool is asked once at a time
+    expect([fs.nowNs, pool.map(({ call }) => call)]).toEqual([SECOND_NS, ["root"]]);
+    expect(await drain()).toEqual(["root", "stat"]);
   });
 });
 

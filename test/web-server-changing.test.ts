@@ -2,11 +2,13 @@
 import * as fs from "node:fs";
 import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
+import { Mmio } from "../drivers/abi/virtio.ts";
 import { FsDevice } from "../host/devices/fs.ts";
 import { VsockDevice } from "../host/devices/vsock.ts";
 import { Machine } from "../host/machine.ts";
 import { compile } from "../tools/compile.mjs";
 import { makeFolder, removeFolders } from "./appliance.ts";
+import { Client, MIB, serve as serveByHand } from "./web-server-script.ts";
 
 const { wasm } = await compile("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
@@ -128,4 +130,25 @@ describe.each([
     const after = await ask(port, `${range}If-Range: "gone"\r\n`);
     expect([after.status, runs(after.body)]).toEqual([200, `b${bytes}`]);
   });
+});
+
+test("a file that somebody was reading when the file system was lost is served to others when it is back", async () => {
+  const site = makeFolder();
+  fs.writeFileSync(`${site}/file`, letters("a", MIB));
+  fs.writeFileSync(`${site}/other`, "other");
+  const server = await serveByHand(site);
+  machines.push(server.machine);
+  const ask = (path: string, client = new Client()) => {
+    server.connect(client).get(path);
+    return client;
+  };
+  const stuck = ask("/file", new Client(true));
+  expect(stuck.received).toContain("200 OK");
+  server.machine.registers[1]?.write(Mmio.Status, 4, 0); // as if it had been taken out
+  server.clock.advance(2000);
+  ask("/other");
+  server.clock.advance(6000);
+  expect(ask("/other").received).toContain("\r\n\r\nother");
+  expect(ask("/file").received.split("\r\n\r\n")[1]).toBe(letters("a", MIB));
+  expect(stuck.left).toBe(false);
 });

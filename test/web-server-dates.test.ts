@@ -60,6 +60,23 @@ describe("Last-Modified", () => {
     expect(get(`If-Modified-Since: ${date(now)}`).status).toBe(200);
     machine.dispose();
   });
+
+  test("is not later than Date either when the clock is set back behind a file that is cached", async () => {
+    const now = Math.floor(Date.now() / 1000) + 3600;
+    const { get, machine, clock } = await serveFile(now - 60, now);
+    for (const [setTo, modified] of [
+      [now, now - 60],
+      [now - 3600, now - 3600],
+      [now, now - 60],
+    ] as const) {
+      clock.setRealtime(BigInt(setTo) * 1_000_000_000n);
+      clock.advance(100);
+      const { headers } = get();
+      expect(headers.get("date")).toBe(date(setTo));
+      expect(headers.get("last-modified")).toBe(date(modified));
+    }
+    machine.dispose();
+  });
 });
 
 describe("If-Modified-Since is read in all forms that there have been", () => {

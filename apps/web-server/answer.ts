@@ -3,7 +3,7 @@
 import { Errno } from "../../drivers/abi/errno";
 import { SysStatFile } from "../../kernel/fs/calls";
 import { FileStat } from "../../kernel/fs/stat";
-import { Entry, loadError, loadFile, lookUp, putFileHeaders, release } from "./cache";
+import { Entry, findEntry, loadError, loadFile, putFileHeaders, release } from "./cache";
 import { allowsRange, isNotModified } from "./conditional";
 import { Connection } from "./connections";
 import { Event, note } from "./events";
@@ -82,7 +82,7 @@ function serveFile(c: Connection, pathBytes: u32): u32 {
   const request = requestOf(c.work);
   const path = pathOf(c.work);
   const type = typeOf(path, pathBytes);
-  const entry = lookUp(stat, type) || loadFile(path, pathBytes, type);
+  const entry = findEntry(stat, type) || loadFile(path, pathBytes, type);
   if (!entry) return fail(c, statusOf(loadError()));
   const version = entry.version;
   if (isNotModified(request, version)) return notModified(c, entry);

@@ -83,7 +83,7 @@ function linkUse(entry: Entry): void {
  * The entry of the file that `stat` describes, if its content is known to be the same still: the
  * caller's until release(). Null otherwise.
  */
-export function lookUp(stat: FileStat, type: TypeId): Entry | null {
+function lookUp(stat: FileStat, type: TypeId): Entry | null {
   let entry = changetype<Entry>(<usize>load<u32>(bucketOf(stat.ino, type)));
   while (entry != NO_ENTRY && (entry.type != type || entry.version.stat.ino != stat.ino)) {
     entry = changetype<Entry>(changetype<usize>(entry.nextInBucket));
@@ -162,6 +162,19 @@ function allocate(bytes: usize): usize {
   let address = ToroGetMem(bytes);
   while (address == 0 && evict(false)) address = ToroGetMem(bytes);
   return address;
+}
+
+/**
+ * lookUp(), but no entry that reads from a file which was lost with the file system: somebody may
+ * have it in use for long. Yields for those that read.
+ */
+export function findEntry(stat: FileStat, type: TypeId): Entry | null {
+  const entry = lookUp(stat, type);
+  if (!entry || entry.file == 0) return entry;
+  if (SysStatOpenFile(entry.file, changetype<usize>(opened)) == 0) return entry;
+  if (entry.listed) drop(entry);
+  release(entry);
+  return null;
 }
 
 let error: i32 = 0;
@@ -315,7 +328,8 @@ function describe(entry: Entry): void {
 
 /** Content-Type, Accept-Ranges and the validators; at most 512 bytes. */
 export function putFileHeaders(at: usize, entry: Entry): usize {
-  return entry.headers == 0
+  // The wall clock may have been set back since they were prepared.
+  return entry.headers == 0 || isDatedAhead(entry.version)
     ? composeHeaders(at, entry)
     : putBytes(at, entry.headers, entry.headersBytes);
 }

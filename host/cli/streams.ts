@@ -1,4 +1,5 @@
 // The process's two streams, and how it ends without losing what it has written to them.
+import { callsRunning } from "../devices/fs/threads.ts";
 import { OutputStream, type Tell } from "./output-stream.ts";
 import { EXIT_UNAVAILABLE } from "./usage.ts";
 
@@ -20,15 +21,27 @@ export function tellFailures(tell: Tell): void {
  */
 export async function exit(code: number, patienceMs: number): Promise<never> {
   for (const [signal, its] of Object.entries(SIGNAL_CODES)) {
-    process.on(signal, () => process.exit(its));
+    process.on(signal, () => leave(its));
   }
   if (patienceMs < Number.POSITIVE_INFINITY) {
     setTimeout(() => {
       if (stdout.unread > 0) stderr.tell(`stdout: nobody read the last ${stdout.unread} bytes`);
-      process.exit(code);
+      leave(code);
     }, patienceMs);
   }
   await stdout.flushed();
   await stderr.flushed(); // behind what stdout's failure had to say
-  process.exit(code === 0 && (stdout.failed || stderr.failed) ? EXIT_UNAVAILABLE : code);
+  leave(code === 0 && (stdout.failed || stderr.failed) ? EXIT_UNAVAILABLE : code);
+}
+
+/**
+ * Node waits for its thread pool, and a disk that hangs keeps that for ever. So signals do again
+ * what the system does by itself; and where a signal has the last word, that is what ends us.
+ */
+function leave(code: number): never {
+  for (const [signal, its] of Object.entries(SIGNAL_CODES)) {
+    process.removeAllListeners(signal);
+    if (its === code && callsRunning() > 0) process.kill(process.pid, signal);
+  }
+  process.exit(code);
 }

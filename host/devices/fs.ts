@@ -107,14 +107,16 @@ export class FsDevice implements VirtioDevice {
     }
     const sinceNs = this.#now();
     this.#kicked = true;
-    this.#take(source);
+    this.#take(source, sinceNs);
     this.#kicked = false;
-    const stalledNs = this.#share.background.served(sinceNs);
-    if (stalledNs > 0) this.#stalled(stalledNs);
+    this.#tellStall(sinceNs);
     this.#sweepLater();
   }
 
-  #stalled(ns: number): void {
+  /** The host may have kept us since then. */
+  #tellStall(sinceNs: number): void {
+    const ns = this.#share.background.served(sinceNs);
+    if (ns === 0) return;
     this.#host?.late?.();
     if (ns < STALL_TOLD_NS) return;
     const seconds = (ns / 1e9).toFixed(1);
@@ -129,8 +131,15 @@ export class FsDevice implements VirtioDevice {
     this.#cancelSweep = this.#host.after(SWEEP_MS, () => {
       this.#cancelSweep = null;
       // A clock that goes on inside a file call finds everything in use.
-      if (this.#kicked || this.#share.sweep()) this.#sweepLater();
+      if (this.#kicked || this.#sweep()) this.#sweepLater();
     });
+  }
+
+  #sweep(): boolean {
+    const sinceNs = this.#now();
+    const isMore = this.#share.sweep();
+    this.#tellStall(sinceNs);
+    return isMore;
   }
 
   #stopSweeping(): void {
@@ -139,11 +148,13 @@ export class FsDevice implements VirtioDevice {
   }
 
   /** As many as there is room for; the rest follow when others have been answered. */
-  #take(source: VirtQueue): void {
-    while (!this.#share.background.full) {
+  #take(source: VirtQueue, sinceNs: number): void {
+    const { background } = this.#share;
+    while (!background.full) {
       const chain = source.pop();
       if (chain === null) return;
       this.#serve(chain);
+      background.served(sinceNs); // the next ones need not be held up, too
     }
   }
 
@@ -192,10 +203,10 @@ export class FsDevice implements VirtioDevice {
     const sinceNs = this.#now();
     this.#kicked = true;
     for (const queue of this.#queues.slice(FS_QUEUE_HIPRIO + 1)) {
-      if (queue !== null) this.#take(queue);
+      if (queue !== null) this.#take(queue, sinceNs);
     }
     this.#kicked = false;
-    this.#share.background.served(sinceNs);
+    this.#tellStall(sinceNs);
     for (const queue of this.#queues) queue?.signal();
     this.#host?.turn();
   }

@@ -44,7 +44,7 @@ export class Background {
   readonly #waiting: Waiting[] = [];
   #slow = Slow.Nothing;
   #quick = 0; // answers in a row
-  #running = 0;
+  readonly #running = new Set<{ readonly sinceNs: number }>(); // the oldest comes first
   #parked = 0;
 
   /**
@@ -69,12 +69,17 @@ export class Background {
   /** A kick has been served since then. For how long was the guest held up; 0: it was not. */
   served(sinceNs: number): number {
     const tookNs = this.#now() - sinceNs;
-    const stalled = tookNs > this.#stallNs;
+    const stalled = this.stalled(sinceNs);
     if (tookNs <= this.#slowNs && !stalled) return 0;
     this.#quick = 0;
     if (stalled) this.#slow = Slow.All;
     else if (this.#slow === Slow.Nothing) this.#slow = Slow.Data;
     return stalled ? tookNs : 0;
+  }
+
+  /** Has the host been slow with everything since then? */
+  stalled(sinceNs: number): boolean {
+    return this.#now() - sinceNs > this.#stallNs;
   }
 
   /** Are reads and writes to be left to the thread pool? */
@@ -244,14 +249,17 @@ export class Background {
   }
 
   #go(): void {
-    while (this.#running < CALLS_MAX) {
+    while (this.#running.size < CALLS_MAX) {
       const one = this.#waiting.shift();
       if (one === undefined) return;
-      this.#running++;
-      const sinceNs = this.#now();
+      const call = { sinceNs: this.#now() };
+      this.#running.add(call);
       one.begin(() => {
-        this.#running--;
-        this.#quick = this.#now() - sinceNs < QUICK_NS ? this.#quick + 1 : 0;
+        this.#running.delete(call);
+        // While one hangs the host is slow, however quick others are.
+        const [oldest = call] = this.#running;
+        const isQuick = this.#now() - Math.min(call.sinceNs, oldest.sinceNs) < QUICK_NS;
+        this.#quick = isQuick ? this.#quick + 1 : 0;
         if (this.#quick >= QUICK_ANSWERS) this.#slow = Slow.Nothing;
         this.#go();
       });

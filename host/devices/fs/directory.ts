@@ -29,7 +29,8 @@ export interface DirectoryReply {
 
 /**
  * Writes the entries from `cookie` on; returns their bytes, 0 at the end, -EINVAL if not even one
- * fits. With `validMs` they are those of READDIRPLUS, and each takes a reference on its node.
+ * fits. With `validMs` they are those of READDIRPLUS, and each takes a reference on its node. When
+ * the host keeps it so long that it is `overdue`, those that are there have to do.
  */
 export function putEntries(
   { bytes, view, capacity }: DirectoryReply,
@@ -38,6 +39,7 @@ export function putEntries(
   files: HostCalls,
   nodes: NodeTable,
   validMs: number | null,
+  overdue: () => boolean,
 ): number {
   const { node, names } = handle;
   const head = validMs === null ? 0 : FuseDirentplus.dirent;
@@ -46,6 +48,7 @@ export function putEntries(
     const name = DOTS[i] ?? (names[i - DOTS.length] as Uint8Array);
     const length = head + fuseDirentBytes(name.length);
     if (written + length > capacity) return written > 0 ? written : -Errno.EINVAL;
+    if (written > 0 && overdue()) return written;
     bytes.fill(0, written, written + length);
     let ino = BigInt(FUSE_UNKNOWN_INO);
     let type: number = FuseType.DIR;

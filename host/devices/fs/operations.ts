@@ -195,10 +195,12 @@ function readdir(plus: boolean): Serve {
     const size = input.getUint32(FuseReadIn.size, true);
     if (size > request.room) return -Errno.EINVAL;
     const cookie = getU64(input, FuseReadIn.offset);
+    const sinceNs = share.now();
+    const overdue = () => share.background.stalled(sinceNs);
     if (cookie === 0) share.handles.list(handle);
     const reply = { bytes, view, capacity: Math.min(size, REPLY_BYTES_MAX) };
     const validMs = plus ? share.validMs : null;
-    return putEntries(reply, handle, cookie, share.files, share.nodes, validMs);
+    return putEntries(reply, handle, cookie, share.files, share.nodes, validMs, overdue);
   };
 }
 

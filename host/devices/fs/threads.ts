@@ -14,6 +14,11 @@ type Work = (end: () => void) => void;
 const waiting = new Set<Threads>();
 let running = 0;
 
+/** Calls that have a thread: the process cannot exit before the last of them has ended. */
+export function callsRunning(): number {
+  return running;
+}
+
 /** Those of one directory. */
 export class Threads {
   readonly #calls: Work[] = [];
