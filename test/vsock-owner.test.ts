@@ -2,9 +2,12 @@
 import net from "node:net";
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../drivers/abi/vsock.ts";
+import { ManualClock } from "../host/clock.ts";
+import { VsockDevice } from "../host/devices/vsock.ts";
+import { GuestMemory } from "../host/memory.ts";
 import { NodeSockets } from "../host/sockets.ts";
 import { RING_KINDS } from "./ring-kinds.ts";
-import { bootPublished, type Packet, VsockPuppet } from "./vsock-puppet.ts";
+import { bootPublished, FakeNetwork, type Packet, VsockPuppet } from "./vsock-puppet.ts";
 
 const BOTH = 3;
 const SEND = 2;
@@ -65,12 +68,102 @@ describe.each(RING_KINDS)("probe ($name)", (rings) => {
   });
 });
 
+describe("a device without a machine", () => {
+  async function withClient() {
+    const network = new FakeNetwork();
+    const device = new VsockDevice({ sockets: network });
+    await device.publish({ port: 4000, guestPort: 80 });
+    return { device, client: network.client() };
+  }
+
+  test("drains its clients, whom no guest will ever answer", async () => {
+    const { device, client } = await withClient();
+    const drained = device.drain();
+    expect(client.calls).toEqual(["reset"]);
+    client.events.closed();
+    expect(await outcome(drained)).toBe("resolved");
+    expect(device.stats.connections).toBe(0);
+  });
+
+  test("gives those that came early no more time than others, once there is one", async () => {
+    const { device, client } = await withClient();
+    const clock = new ManualClock();
+    device.attach({
+      memory: new GuestMemory(1),
+      turn: () => {},
+      now: () => clock.now(),
+      after: (ms, callback) => clock.after(ms, callback),
+      log: () => {},
+    });
+    clock.advance(1000);
+    expect(client.calls).toEqual([]);
+    clock.advance(1500);
+    expect(client.calls).toEqual(["reset"]);
+    client.events.closed();
+    expect(device.stats.connections).toBe(0);
+    device.dispose();
+  });
+});
+
+describe.each(RING_KINDS)("a client that is turned away is told of ($name)", (rings) => {
+  test("when the guest refuses it, once a second", async () => {
+    const puppet = await bootPublished({ rings });
+    for (let i = 0; i < 20; i++) {
+      puppet.network.client();
+      const [request] = puppet.take() as [Packet];
+      puppet.send({ op: VsockOp.RST, hostPort: request.hostPort });
+    }
+    expect(puppet.logs).toEqual(["a client was turned away: the guest refused it"]);
+    puppet.device.dispose();
+  });
+
+  test("when there is no room for it, but not when the device drains", async () => {
+    const limits = { connections: 1, bufAlloc: 65536, bufAllocTotal: 65536 };
+    const puppet = await bootPublished({ rings, limits });
+    puppet.network.client();
+    expect(puppet.network.client().calls).toEqual(["close"]);
+    const told = ["a client was turned away: no room for another connection"];
+    expect(puppet.logs).toEqual(told);
+    puppet.advance(1500);
+    void puppet.device.drain();
+    expect(puppet.network.client().calls).toEqual(["close"]);
+    expect(puppet.logs).toEqual(told);
+    expect(puppet.device.stats.refusals.room).toBe(2);
+    puppet.device.dispose();
+  });
+
+  test("and a probe that is refused is not", () => {
+    const puppet = new VsockPuppet({ rings });
+    puppet.boot();
+    puppet.device.probe(80).catch(() => {});
+    const [request] = puppet.take() as [Packet];
+    puppet.send({ op: VsockOp.RST, hostPort: request.hostPort });
+    expect(puppet.logs).toEqual([]);
+    puppet.device.dispose();
+  });
+});
+
 describe.each(RING_KINDS)("drain ($name)", (rings) => {
   test("resolves at once without connections, and takes no clients any more", async () => {
     const puppet = await bootPublished({ rings });
     expect(await outcome(puppet.device.drain())).toBe("resolved");
     expect(puppet.network.closedListeners).toBe(1);
     expect(puppet.network.client().calls).toEqual(["close"]);
+  });
+
+  test("rejects probes, those that wait and those to come", async () => {
+    const puppet = new VsockPuppet({ rings });
+    puppet.boot();
+    const waiting = puppet.device.probe(80);
+    const [request] = puppet.take() as [Packet];
+    puppet.send({ op: VsockOp.RST, hostPort: request.hostPort });
+    void puppet.device.drain();
+    await expect(waiting).rejects.toThrow("vsock: the device drains");
+    await expect(puppet.device.probe(80)).rejects.toThrow("vsock: the device drains");
+    puppet.advance(3000);
+    expect(puppet.timers).toBe(0);
+    puppet.device.dispose();
+    await expect(puppet.device.probe(80)).rejects.toThrow("vsock: the machine is gone");
   });
 
   test("tells the guest that clients are done, and waits for responses to leave", async () => {

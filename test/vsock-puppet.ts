@@ -232,6 +232,8 @@ export class VsockPuppet {
   rx!: DriverRing;
   tx!: DriverRing;
   events!: DriverRing;
+  /** What the device had to tell. */
+  readonly logs: string[] = [];
   /** Times that the device asked for the guest's turn. */
   turns = 0;
   /** Called at each of them, as the guest would be; in a machine it would be later. */
@@ -256,7 +258,7 @@ export class VsockPuppet {
         this.#timers.add(timer);
         return () => void this.#timers.delete(timer);
       },
-      log: () => {},
+      log: (message) => this.logs.push(message),
     };
     this.device.attach(host);
   }

@@ -41,6 +41,15 @@ function stall({ connect }: Server, clients: number, path: string): Client[] {
   });
 }
 
+function say({ connect, settle }: Server, clients: number, words: string): Client[] {
+  return Array.from({ length: clients }, () => {
+    const client = connect(new Client());
+    client.events.data(Buffer.from(words, "latin1"));
+    settle();
+    return client;
+  });
+}
+
 describe("SR1: a response that waits for credit holds nothing", () => {
   test.each([
     ["2000 clients of 5 MB at 64 MiB", 2000, 64],
@@ -314,6 +323,39 @@ describe("SR5: short of memory, those that are stalled go before a new client is
     }
     expect(idle.findIndex(({ left }) => left)).toBe(0);
     expect(server.lines()).toContain("WebServer: memory is short: cut an idle connection");
+    expect(fetchSmall(server)).toBe("200 1000");
+    server.machine.dispose();
+  });
+
+  test("first of all those that had their last answer, and still send", async () => {
+    const server = await serveFiles({ small: 1000 }, { memoryBytes: 2 * MIB });
+    const upload = `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n`;
+    const uploads = say(server, 200, upload + "b".repeat(20_000));
+    expect(statusOf(uploads[0]!)).toBe(405);
+    for (let i = 0; i < 5; i++) {
+      server.clock.advance(300);
+      expect(fetchSmall(server)).toBe("200 1000");
+    }
+    expect(uploads[0]!.left).toBe(true);
+    expect(server.lines()).toContain(
+      "WebServer: memory is short: cut a client behind its last answer",
+    );
+    server.machine.dispose();
+  });
+
+  test.each([
+    ["heads of 15 kB that do not end", `GET /small HTTP/1.1\r\nX: ${"h".repeat(15_000)}`],
+    [
+      "uploads that nobody wants",
+      `POST / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n${"b".repeat(9000)}`,
+    ],
+    ["garbage", "\xff".repeat(15_000)],
+  ])("whatever they say, clients take no more than their share: %s", async (_, words) => {
+    const server = await serveFiles({ small: 1000 }, { memoryBytes: 4 * MIB });
+    const clients = say(server, 200, words);
+    for (let i = 0; i < 20; i++) expect(fetchSmall(server)).toBe("200 1000");
+    for (const client of clients) if (!client.left) client.events.closed();
+    server.settle();
     expect(fetchSmall(server)).toBe("200 1000");
     server.machine.dispose();
   });

@@ -1,8 +1,10 @@
-// All connections, and which of them are given up when memory is short: responses whose clients
-// take nothing, the oldest stall first; then heads that do not end; then those that are idle.
+// All connections, and which of them are given up when memory is short: those that have had their
+// last answer; responses whose clients take nothing, the oldest stall first; then heads that do not
+// end; then those that are idle.
 import { nowNs, NS_PER_S } from "../../kernel/clock";
 import { heapBytes, ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
 import { SysSocketReset } from "../../kernel/net/calls";
+import { SO_RCVBUF, SysSocketSetOption } from "../../kernel/net/options";
 import { IoVec } from "../../kernel/iovec";
 import { SelectEntry } from "../../kernel/net/select";
 import { Entry } from "./cache";
@@ -16,6 +18,7 @@ export const enum Phase {
   Answering, // the head is whole
   Sending, // a response waits for its client
   Ending, // the last answer is sent; what the client still says is dropped
+  Cut, // given up
 }
 
 @unmanaged
@@ -46,10 +49,14 @@ const CONNECTION_BYTES: usize = POLL + offsetof<SelectEntry>();
 
 /** What a connection takes at least, with its thread, socket and window. */
 const BYTES_SHIFT: u64 = 14;
+/** All windows together are a quarter of the heap: those that grew would leave none for others. */
+const WINDOW_BYTES: u32 = 4096;
 /** Places that are kept for clients to come. */
 const SPARE: u32 = 32;
 /** Who has not been waiting for so long is at work, and not to be missed. */
 const STALL_NS: u64 = 2 * NS_PER_S;
+/** Who has had the last answer for so long has read it, most likely. */
+const ENDED_NS: u64 = NS_PER_S / 4;
 
 let newest: Connection = NO_CONNECTION;
 let count: u32 = 0;
@@ -69,6 +76,7 @@ export function openConnection(socket: i32): Connection | null {
   const c = changetype<Connection>(ToroAllocMem(CONNECTION_BYTES));
   if (c == NO_CONNECTION) return null;
   c.socket = socket;
+  SysSocketSetOption(socket, SO_RCVBUF, WINDOW_BYTES);
   c.older = newest == NO_CONNECTION ? null : newest;
   if (newest != NO_CONNECTION) newest.newer = c;
   newest = c;
@@ -121,6 +129,8 @@ export function isCrowded(): bool {
  * its turn. Returns false if none is stalled. Does not yield.
  */
 export function cutOne(): bool {
+  const ended = longestIn(Phase.Ending, ENDED_NS);
+  if (ended != NO_CONNECTION) return cut(ended, Event.CutEnding);
   if (cutStalled()) return true;
   const slow = longestIn(Phase.Head);
   if (slow != NO_CONNECTION) return cut(slow, Event.CutHead);
@@ -136,10 +146,10 @@ export function cutStalled(): bool {
   return victim != NO_CONNECTION && cut(victim, Event.CutStalled);
 }
 
-/** The one that has been in that phase for the longest time, and for some. */
-function longestIn(phase: Phase): Connection {
+/** The one that has been in that phase for the longest time, and for `leastNs`. */
+function longestIn(phase: Phase, leastNs: u64 = STALL_NS): Connection {
   let oldest = NO_CONNECTION;
-  const before = nowNs() - STALL_NS;
+  const before = nowNs() - leastNs;
   for (let c = newest; c != NO_CONNECTION; c = nextConnection(c)) {
     if (c.phase != phase || c.sinceNs > before) continue;
     if (oldest == NO_CONNECTION || c.sinceNs <= oldest.sinceNs) oldest = c;
@@ -150,7 +160,7 @@ function longestIn(phase: Phase): Connection {
 /** Gives the connection up: its thread finds it reset. Returns true. */
 export function cut(c: Connection, why: Event): bool {
   SysSocketReset(c.socket);
-  c.phase = Phase.Ending; // no second time
+  c.phase = Phase.Cut; // no second time
   note(why);
   return true;
 }

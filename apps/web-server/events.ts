@@ -8,6 +8,7 @@ export const enum Event {
   CutStalled, // memory was short, and this client took nothing for the longest time
   CutHead, // and this one had not ended its request's head
   CutIdle, // and this one had nothing to ask
+  CutEnding, // and this one had its last answer, and still sent
   CutSlow, // a response below the least rate
   NoThread, // a client was not taken at all
   Kinds,
@@ -21,7 +22,7 @@ class Tally {
 }
 
 const TALLY_BYTES: usize = 16;
-const tallies: usize = memory.data(6 * 16);
+const tallies: usize = memory.data(7 * 16);
 
 function textOf(event: Event): string {
   switch (event) {
@@ -29,6 +30,7 @@ function textOf(event: Event): string {
     case Event.CutStalled: return "memory is short: cut a client that takes nothing";
     case Event.CutHead: return "memory is short: cut a client that does not end its request";
     case Event.CutIdle: return "memory is short: cut an idle connection";
+    case Event.CutEnding: return "memory is short: cut a client behind its last answer";
     case Event.CutSlow: return "cut a client that took less than 240 bytes/s";
     default: return "no memory for a connection: closed it";
   }

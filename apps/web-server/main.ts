@@ -8,7 +8,7 @@ import { SOCK_STREAM } from "../../kernel/net/calls";
 import { failed, serveForever } from "../server";
 import { serveConnection, setTimeouts } from "./connection";
 import { paceInit } from "./pace";
-import { makeRoom } from "./room";
+import { admitClient } from "./room";
 
 export { interrupt, run } from "../../kernel/main";
 
@@ -31,6 +31,6 @@ function main(): i32 {
   const pacing = paceInit();
   if (pacing < 0) return failed(NAME, "thread", pacing);
   const port = parameterNumber("port", 80);
-  const ended = serveForever(NAME, SOCK_STREAM, port, BACKLOG, serveConnection, makeRoom);
+  const ended = serveForever(NAME, SOCK_STREAM, port, BACKLOG, serveConnection, admitClient);
   return failed(NAME, "listen", ended);
 }

@@ -3,6 +3,7 @@
 import { heapBytes, heapInUse } from "../../kernel/memory";
 import { shrinkCache } from "./cache";
 import { cutOne, cutStalled, isCrowded, isFull } from "./connections";
+import { Event, note } from "./events";
 
 /** Is less than a tenth of the heap left? */
 function isShort(): bool {
@@ -10,8 +11,15 @@ function isShort(): bool {
 }
 
 /** Frees something. Returns false if there is nothing that can be missed. */
-export function makeRoom(): bool {
+function makeRoom(): bool {
   return shrinkCache() || cutOne();
+}
+
+/** Makes room for a client that is there. One for whom there is none is told of. */
+export function admitClient(): bool {
+  const made = makeRoom();
+  if (!made) note(Event.NoThread);
+  return made;
 }
 
 /** For each client that comes: above 90 % of connections or of the heap another one goes. */

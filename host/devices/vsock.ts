@@ -32,13 +32,13 @@ import { type Clients, Listeners, type PublishedPort } from "./vsock/listeners.t
 import { assertCid, type VsockOptions } from "./vsock/options.ts";
 import { RingShare } from "./vsock/outbound.ts";
 import type { GuestPacket } from "./vsock/packet.ts";
-import { Probes } from "./vsock/probes.ts";
+import { DRAINED, Probes } from "./vsock/probes.ts";
 import { type Route, Routes } from "./vsock/routes.ts";
 import { FEATURES, SocketTypes } from "./vsock/socket-types.ts";
 import { Stalls } from "./vsock/stalls.ts";
 import { State } from "./vsock/state.ts";
 import type { ConnectionStats, Refusal, VsockStats } from "./vsock/stats.ts";
-import { countFrom, countRefusal } from "./vsock/stats.ts";
+import { countFrom, countRefusal, FULL } from "./vsock/stats.ts";
 import type { SwitchMember, VsockSwitch } from "./vsock/switch.ts";
 import { Deadlines, Table } from "./vsock/table.ts";
 import { ToGuest } from "./vsock/to-guest.ts";
@@ -120,8 +120,8 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   }
 
   /**
-   * Resolves once the guest accepts a connection to `guestPort`; asks again until then. The
-   * application sees a client that connects and closes. Rejects without a machine, or when it ends.
+   * Resolves once the guest accepts a connection to `guestPort`, and asks until then: to the guest
+   * it is a client that connects and closes. Rejects without a machine, or when it ends or drains.
    */
   async probe(guestPort: number): Promise<void> {
     if (this.#host === null) throw new Error("vsock: the device is in no machine");
@@ -146,7 +146,9 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
     const drained = this.#drain.begin();
     this.#listeners.close();
     this.#handshakes.close();
-    for (const connection of this.#table.all) connection.drain();
+    this.#probes.dispose(DRAINED);
+    // Without a machine there will be no guest to end them.
+    for (const one of this.#table.all) this.#host === null ? one.cut() : one.drain();
     this.#drain.check(this.#table.all.size);
     this.settle();
     return drained;
@@ -297,9 +299,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   // ---- inside
 
   #address(cid: number): void {
-    this.#cid = cid;
-    this.#fromGuest.cid = cid;
-    this.toGuest.packet.guestCid = cid;
+    this.#cid = this.#fromGuest.cid = this.toGuest.packet.guestCid = cid;
     new DataView(this.config.buffer).setUint32(VsockConfig.guest_cid, cid, true);
   }
 
@@ -328,7 +328,7 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   #request(route: Route, opened: Opened | null, socket?: StreamSocket): Connection | null {
     const possible = !this.#drain.begun && this.#types.has(route.type);
     const window = possible ? this.budget.take(route.type) : 0;
-    if (socket !== undefined && window === 0) countRefusal(this.stats, "room");
+    if (socket !== undefined && window === 0) this.lost("room", possible ? FULL : undefined);
     if (window === 0) return null;
     if (socket !== undefined) this.stats.accepted++;
     const connection = new Connection(this, route, State.Requesting, window, opened);

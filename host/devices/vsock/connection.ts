@@ -24,7 +24,7 @@ import { Receiver } from "./receiver.ts";
 import type { Route } from "./routes.ts";
 import { Sender } from "./sender.ts";
 import { assertMay, State } from "./state.ts";
-import { type ConnectionStats, countRefusal, traffic } from "./stats.ts";
+import { type ConnectionStats, REFUSED, traffic } from "./stats.ts";
 
 export class Connection implements SocketEvents {
   readonly route: Route;
@@ -82,8 +82,7 @@ export class Connection implements SocketEvents {
   /** A sound packet of the guest. True: the connection keeps the chain until it is sent. */
   receive(packet: GuestPacket, chain: Chain): boolean {
     if (packet.op === VsockOp.RST) {
-      if (this.#state === State.Requesting && this.peer.open)
-        countRefusal(this.#hub.stats, "guest");
+      if (this.#state === State.Requesting && this.peer.open) this.#hub.lost("guest", REFUSED);
       // V14, V16. The client is reset too, unless the guest had closed before.
       if (this.#state < State.Tail || this.#state === State.Closing) this.#breakOff();
       this.#forget();

@@ -5,7 +5,7 @@ import type { Ledger } from "./copy.ts";
 import type { Flushing } from "./flushing.ts";
 import type { RingShare } from "./outbound.ts";
 import type { Stalls } from "./stalls.ts";
-import type { VsockStats } from "./stats.ts";
+import type { Refusal, VsockStats } from "./stats.ts";
 import type { Deadlines } from "./table.ts";
 import type { ToGuest } from "./to-guest.ts";
 
@@ -69,6 +69,8 @@ export interface Hub {
   ready(connection: Connection): void;
   /** The guest is done with its ports. */
   freePorts(connection: Connection): void;
+  /** A client is turned away: counted, and told of if there is an error. */
+  lost(reason: Refusal, error?: Error): void;
   /** Nothing is left of it, on either side. */
   gone(connection: Connection): void;
   /** Fills rx buffers with what is ready. */

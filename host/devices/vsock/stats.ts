@@ -47,6 +47,10 @@ export interface VsockStats extends Traffic {
   resetsSent: number;
 }
 
+/** What is told of clients that are turned away. */
+export const REFUSED = new Error("the guest refused it");
+export const FULL = new Error("no room for another connection");
+
 export function countRefusal(stats: VsockStats, reason: Refusal): void {
   stats.refused++;
   stats.refusals[reason]++;

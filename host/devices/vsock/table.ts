@@ -3,6 +3,7 @@
 import { VMADDR_CID_HOST } from "../../../drivers/abi/vsock.ts";
 import type { DeviceHost } from "../../device.ts";
 import type { Connection } from "./connection.ts";
+import { CONNECT_MS } from "./hub.ts";
 
 /** Host ports of connections that the host begins, as Firecracker has them. */
 export const HOST_PORT_MIN = 2 ** 30;
@@ -123,8 +124,10 @@ export class Deadlines {
     this.#swept = swept;
   }
 
+  /** Clients that came before the machine have waited without a deadline. */
   attach(host: DeviceHost): void {
     this.#host = host;
+    for (const connection of this.#table.all) this.set(connection, CONNECT_MS);
   }
 
   /** Its expired() is called after `ms`, unless another deadline is set before. */
