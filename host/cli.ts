@@ -3,7 +3,14 @@
 import { readFileSync } from "node:fs";
 import { parseCommandLine } from "./cli/arguments.ts";
 import { exit, stderr, stdout } from "./cli/streams.ts";
-import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, HELP } from "./cli/usage.ts";
+import {
+  asLongAsItTakes,
+  CliError,
+  type End,
+  EXIT_SOFTWARE,
+  EXIT_UNAVAILABLE,
+  HELP,
+} from "./cli/usage.ts";
 import { Watchdog } from "./watchdog.ts";
 
 async function main(words: readonly string[]): Promise<End> {
@@ -35,6 +42,11 @@ function report(error: unknown): End {
   if (error instanceof CliError) {
     stderr.line(`torito: ${error.message}\n`);
     return asLongAsItTakes(error.code);
+  }
+  const { code: what, message } = error as NodeJS.ErrnoException;
+  if (what === "EMFILE" || what === "ENFILE") {
+    stderr.line(`torito: too few file descriptors (ulimit -n): ${message}\n`);
+    return asLongAsItTakes(EXIT_UNAVAILABLE);
   }
   const fault = error instanceof Error ? (error.stack ?? error.message) : String(error);
   stderr.line(`torito: a fault of the host: ${fault}\n`);

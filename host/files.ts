@@ -37,7 +37,7 @@ export interface FileSystemStat {
  * are thrown as node does, with a `code`.
  */
 export interface Files {
-  /** Descriptors that this process may hold; the device keeps to a part of them. */
+  /** Descriptors that this process may still open; the device keeps to a part of them. */
   descriptorsMax(): number;
   /** Holds the directory that is shared. */
   root(path: string): number;

@@ -10,7 +10,7 @@ import {
   type StreamSocket,
 } from "../sockets.ts";
 import { unacknowledged } from "./acknowledged.ts";
-import { descriptorsMax, shortage } from "./descriptors.ts";
+import { Descriptors } from "./descriptors.ts";
 import { canRewrap } from "./rewrap.ts";
 import { NodeStream } from "./stream.ts";
 import { pathFault, removeStale } from "./unix.ts";
@@ -35,18 +35,15 @@ const UNOWNED: SocketEvents = {
 
 export class NodeSockets implements Sockets {
   readonly #canRewrap: (socket: net.Socket) => boolean;
-  readonly #descriptorsMax: number;
+  readonly #descriptors: Descriptors;
 
   /**
    * `inPlace`: can this socket, now, read into buffers of ours? By default Node is asked.
    * `descriptors`: how many the process may have; by default as its host says.
    */
-  constructor(
-    inPlace: (socket: net.Socket) => boolean = canRewrap,
-    descriptors = descriptorsMax(),
-  ) {
+  constructor(inPlace: (socket: net.Socket) => boolean = canRewrap, descriptors?: number) {
     this.#canRewrap = inPlace;
-    this.#descriptorsMax = descriptors;
+    this.#descriptors = new Descriptors(descriptors);
   }
 
   async listen(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
@@ -66,7 +63,7 @@ export class NodeSockets implements Sockets {
     const socket = fault === "" ? net.connect({ ...target, ...options }) : new net.Socket(options);
     // Before the stream hears of it: what is short of descriptors has never been connected.
     socket.once("connect", () => {
-      const error = shortage(socket, this.#descriptorsMax);
+      const error = this.#descriptors.shortage(socket);
       if (error !== null) socket.destroy(error);
     });
     const stream = new NodeStream(socket, events, tcp, this.#canRewrap);
@@ -81,7 +78,7 @@ export class NodeSockets implements Sockets {
   #bind(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
     const tcp = "port" in address;
     const server = net.createServer({ allowHalfOpen: true, noDelay: tcp }, (socket) => {
-      const error = shortage(socket, this.#descriptorsMax);
+      const error = this.#descriptors.shortage(socket);
       if (error === null) {
         acceptor.accepted(new NodeStream(socket, UNOWNED, tcp, this.#canRewrap));
         return;

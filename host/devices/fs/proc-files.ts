@@ -40,7 +40,8 @@ export class ProcFiles extends OpenFiles implements Files, FileChanges {
 
   descriptorsMax(): number {
     const match = /^Max open files +(\d+)/m.exec(fs.readFileSync("/proc/self/limits", "utf8"));
-    return match === null ? 1024 : Number(match[1]);
+    const most = match === null ? 1024 : Number(match[1]);
+    return Math.max(0, most - fs.readdirSync("/proc/self/fd").length);
   }
 
   root(path: string): number {
