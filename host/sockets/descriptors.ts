@@ -42,7 +42,8 @@ export class Descriptors {
   shortage(client: net.Socket): Error | null {
     const open = descriptorOf(client) ?? 0;
     if (open < this.#clientsMax || this.#max === Number.POSITIVE_INFINITY) return null;
-    const message = `${open} of ${this.#max} file descriptors are open, and the others are for files`;
+    const fact = `${open} of ${this.#max} file descriptors are open`;
+    const message = `${fact}, and the others are for files`;
     return Object.assign(new Error(message), { code: "EMFILE" });
   }
 }
