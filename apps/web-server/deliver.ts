@@ -138,10 +138,5 @@ function awaitSpace(c: Connection, bytes: u32): bool {
   const poll = changetype<SelectEntry>(pollOf(c));
   poll.socket = c.socket;
   poll.events = <u16>POLLOUT;
-  let found = SysSocketSelect(pollOf(c), 1, -1);
-  while (found == -Errno.ENOMEM) {
-    Sleep(PAUSE_MS);
-    found = SysSocketSelect(pollOf(c), 1, -1);
-  }
-  return found > 0 && (poll.revents & POLLOUT) != 0;
+  return SysSocketSelect(pollOf(c), 1, -1) > 0 && (poll.revents & POLLOUT) != 0;
 }

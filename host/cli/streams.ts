@@ -1,9 +1,13 @@
 // The process's two streams, and how it ends without losing what it has written to them.
+import { setTimeout } from "node:timers/promises";
 import { callsRunning } from "../devices/fs/threads.ts";
 import { OutputStream, type Tell } from "./output-stream.ts";
 import { EXIT_UNAVAILABLE } from "./usage.ts";
 
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+/** A call of the thread pool that takes longer hangs. */
+const HANG_MS = 500;
+const LOOK_MS = 10;
 
 const tellPlainly: Tell = (message) => stderr.line(`error: ${message}\n`);
 
@@ -24,24 +28,28 @@ export async function exit(code: number, patienceMs: number): Promise<never> {
     process.on(signal, () => leave(its));
   }
   if (patienceMs < Number.POSITIVE_INFINITY) {
-    setTimeout(() => {
+    void setTimeout(patienceMs).then(() => {
       if (stdout.unread > 0) stderr.tell(`stdout: nobody read the last ${stdout.unread} bytes`);
-      leave(code);
-    }, patienceMs);
+      return leave(code);
+    });
   }
   await stdout.flushed();
   await stderr.flushed(); // behind what stdout's failure had to say
-  leave(code === 0 && (stdout.failed || stderr.failed) ? EXIT_UNAVAILABLE : code);
+  return leave(code === 0 && (stdout.failed || stderr.failed) ? EXIT_UNAVAILABLE : code);
 }
 
 /**
- * Node waits for its thread pool, and a disk that hangs keeps that for ever. So signals do again
- * what the system does by itself; and where a signal has the last word, that is what ends us.
+ * Node's exit waits for its thread pool, deaf to signals, and a disk that hangs keeps that for
+ * ever. So the calls are waited for here; and where a signal has the last word, and a call does not
+ * end soon by itself, that signal ends us, as the system does it.
  */
-function leave(code: number): never {
-  for (const [signal, its] of Object.entries(SIGNAL_CODES)) {
+async function leave(code: number): Promise<never> {
+  const [signal] = Object.entries(SIGNAL_CODES).find(([, its]) => its === code) ?? [];
+  const patienceMs = signal === undefined ? Number.POSITIVE_INFINITY : HANG_MS;
+  for (let ms = 0; ms < patienceMs && callsRunning() > 0; ms += LOOK_MS) await setTimeout(LOOK_MS);
+  if (signal !== undefined && callsRunning() > 0) {
     process.removeAllListeners(signal);
-    if (its === code && callsRunning() > 0) process.kill(process.pid, signal);
+    process.kill(process.pid, signal);
   }
   process.exit(code);
 }
