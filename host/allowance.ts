@@ -7,8 +7,8 @@ const WORK_PER_TURN = 1 << 20;
 /** What a chain costs beside its descriptors, with what it carries if that is little. */
 const CHAIN_WORK = 8;
 const LITTLE_BYTES = 1024;
-/** 4 bytes go to a socket of the host while a descriptor is read: a turn moves 4 MiB. */
-const BYTES_PER_WORK_LOG2 = 2;
+/** 16 bytes go to a socket of the host while a descriptor is read: a turn moves 16 MiB. */
+const BYTES_PER_WORK_LOG2 = 4;
 
 export class Allowance {
   #left = WORK_PER_TURN;
