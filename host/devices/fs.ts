@@ -150,11 +150,11 @@ export class FsDevice implements VirtioDevice {
   /** As many as there is room for; the rest follow when others have been answered. */
   #take(source: VirtQueue, sinceNs: number): void {
     const { background } = this.#share;
-    while (!background.full) {
-      const chain = source.pop();
-      if (chain === null) return;
+    const next = () => (background.full ? null : source.pop());
+    for (let chain = next(); chain !== null; ) {
       this.#serve(chain);
-      background.served(sinceNs); // the next ones need not be held up, too
+      chain = next();
+      if (chain !== null) background.served(sinceNs); // it need not be held up, too
     }
   }
 

@@ -69,7 +69,7 @@ export class Background {
   /** A kick has been served since then. For how long was the guest held up; 0: it was not. */
   served(sinceNs: number): number {
     const tookNs = this.#now() - sinceNs;
-    const stalled = this.stalled(sinceNs);
+    const stalled = tookNs > this.#stallNs;
     if (tookNs <= this.#slowNs && !stalled) return 0;
     this.#quick = 0;
     if (stalled) this.#slow = Slow.All;
