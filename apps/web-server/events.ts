@@ -21,8 +21,8 @@ class Tally {
   unsaid: u32; // since then
 }
 
-const TALLY_BYTES: usize = 16;
-const tallies: usize = memory.data(7 * 16);
+const TALLY_BYTES = <i32>offsetof<Tally>();
+const tallies: usize = memory.data(Event.Kinds * TALLY_BYTES);
 
 function textOf(event: Event): string {
   switch (event) {
@@ -37,7 +37,7 @@ function textOf(event: Event): string {
 }
 
 export function note(event: Event): void {
-  const tally = changetype<Tally>(tallies + <usize>event * TALLY_BYTES);
+  const tally = changetype<Tally>(tallies + <usize>(event * TALLY_BYTES));
   const now = nowNs();
   if (tally.said && now - tally.saidNs < NS_PER_S) {
     tally.unsaid++;
