@@ -129,3 +129,17 @@ test("a file is read once for all its names, and anew when it has changed", asyn
   expect(reads).toBe(2);
   machine.dispose();
 });
+
+test("what is only cached gives way to a request, when others have the rest of the memory", async () => {
+  const { askAll, connect, count, machine, site } = await serveSite({ memoryBytes: 4 * MIB });
+  for (let i = 0; i < 40; i++) writeFileSync(`${site}/${i}`, "x".repeat(20_000));
+  const client = connect(new Client());
+  askAll(Array.from({ length: 40 }, (_, i) => `/${i}`));
+  const cached = count("heapInUse");
+  // Somebody else takes all blocks that would be large enough for a request.
+  while (Number(machine.call("ToroGetMem", 16_000)) !== 0);
+  client.get("/other");
+  expect(parseResponses(client.received)[0]?.status).toBe(200);
+  expect(cached).toBeGreaterThan(600_000);
+  machine.dispose();
+});

@@ -1,6 +1,7 @@
 // Bytes of requests that have come before their connection can go on: a head whose end is not there
 // yet, or requests behind a response that waits for its client. They take no more than they are.
 import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { shrinkCache } from "./cache";
 import { inputOf, Work } from "./work";
 
 @unmanaged
@@ -16,7 +17,10 @@ let parkedBytes: u64 = 0;
 export function park(work: Work): Parked | null {
   const bytes = offsetof<Parked>() + work.used;
   if (parkedBytes + bytes > heapBytes() >> HEAP_SHIFT) return null;
-  const parked = changetype<Parked>(ToroGetMem(bytes));
+  let parked = changetype<Parked>(ToroGetMem(bytes));
+  while (changetype<usize>(parked) == 0 && shrinkCache()) {
+    parked = changetype<Parked>(ToroGetMem(bytes));
+  }
   if (changetype<usize>(parked) == 0) return null;
   parkedBytes += bytes;
   parked.bytes = work.used;

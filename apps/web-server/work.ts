@@ -1,6 +1,7 @@
 // The buffers that answering a request needs, in one block: head, response, path. A connection has
 // them while it works on a request, and never while it waits for its client.
 import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { shrinkCache } from "./cache";
 import { HEAD_BYTES_MAX, Request, REQUEST_LINE_BYTES_MAX } from "./request";
 import { RESPONSE_HEAD_BYTES_MAX } from "./response";
 
@@ -29,7 +30,9 @@ let workBytes: u64 = 0;
 /** Buffers for one request, which giveWork takes back; NO_WORK: there is no memory. */
 export function takeWork(): Work {
   if (workBytes + WORK_BYTES > heapBytes() >> HEAP_SHIFT) return NO_WORK;
-  const work = changetype<Work>(ToroGetMem(WORK_BYTES));
+  let work = changetype<Work>(ToroGetMem(WORK_BYTES));
+  // What is only kept for requests to come gives way to one that is there.
+  while (work == NO_WORK && shrinkCache()) work = changetype<Work>(ToroGetMem(WORK_BYTES));
   if (work == NO_WORK) return NO_WORK;
   workBytes += WORK_BYTES;
   work.used = 0;

@@ -20,7 +20,7 @@ export function descriptorsMax(): number {
 }
 
 /** Descriptors that this process has; 0 where nobody knows. */
-export function descriptorsOpen(): number {
+function descriptorsOpen(): number {
   try {
     return readdirSync("/proc/self/fd").length;
   } catch {

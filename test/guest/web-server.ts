@@ -3,3 +3,4 @@ export { boot, interrupt, run } from "../../apps/web-server/main";
 export { heapBlocks, heapInUse } from "./books";
 export { socketCount } from "../../kernel/net/socket";
 export { threadCount } from "../../kernel/thread";
+export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
