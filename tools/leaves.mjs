@@ -18,6 +18,12 @@ export const leaves = [
 ];
 
 /**
+ * Functions that are called from a loop which waits, and are large: with a frame of their own, a
+ * thread that waits in the loop saves and restores what the loop needs, and not what they do.
+ */
+export const frames = ["apps/web-server/connection/serveRequest"];
+
+/**
  * Throws when a leaf is instrumented. Returns the leaves that are in the module.
  * @param {string} text the module after Asyncify, as WebAssembly text
  * @param {readonly string[]} wanted

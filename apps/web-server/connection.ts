@@ -39,7 +39,7 @@ export function serveConnection(socket: usize): void {
   keepRoom();
   const c = openConnection(<i32>socket);
   if (c) {
-    serve(c);
+    while ((hasInput(c) || awaitRequest(c)) && serveRequest(c));
     dropInput(c);
     closeConnection(c);
   } else {
@@ -48,27 +48,27 @@ export function serveConnection(socket: usize): void {
   SysSocketClose(<i32>socket);
 }
 
-function serve(c: Connection): void {
-  while (hasInput(c) || awaitRequest(c)) {
-    // Where there is no room for an answer, no question is taken up.
-    if (!awaitRoom(c, OUTPUT_BYTES)) return;
-    const head = readHead(c);
-    if (head == 0) return;
-    enter(c, Phase.Answering);
-    const bytes = head < 0 ? refuse(c, <u32>-head) : answer(c);
-    const more = head < 0 || requestOf(c.work).hasBody;
-    consume(c, head < 0 ? c.work.used : head);
-    const sent = deliver(c, bytes);
-    if (c.entry != NO_ENTRY) release(c.entry);
-    c.entry = NO_ENTRY;
-    c.at = c.end = 0;
-    if (!sent) return;
-    if (!c.keepAlive) {
-      if (more) linger(c);
-      return;
-    }
-    if (!hasInput(c)) closeWork(c);
+/** Answers the request that has begun to come. Yields. False: it was the last one. */
+function serveRequest(c: Connection): bool {
+  // Where there is no room for an answer, no question is taken up.
+  if (!awaitRoom(c, OUTPUT_BYTES)) return false;
+  const head = readHead(c);
+  if (head == 0) return false;
+  enter(c, Phase.Answering);
+  const bytes = head < 0 ? refuse(c, <u32>-head) : answer(c);
+  const more = head < 0 || requestOf(c.work).hasBody;
+  consume(c, head < 0 ? c.work.used : head);
+  const sent = deliver(c, bytes);
+  if (c.entry != NO_ENTRY) release(c.entry);
+  c.entry = NO_ENTRY;
+  c.at = c.end = 0;
+  if (!sent) return false;
+  if (!c.keepAlive) {
+    if (more) linger(c);
+    return false;
   }
+  if (!hasInput(c)) closeWork(c);
+  return true;
 }
 
 /** Takes a request off the input; those that follow it move up. */
