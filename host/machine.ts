@@ -168,6 +168,14 @@ export class Machine {
     if (this.#thrown !== null) throw this.#thrown.error;
   }
 
+  /**
+   * Has the guest powered off, panicked, or been disposed of? `exited` may still wait for whoever
+   * reads its console.
+   */
+  get ended(): boolean {
+    return this.#state === State.Ended;
+  }
+
   /** Starts the guest and gives it its first turn. Once. Returns when the guest has halted. */
   boot(): void {
     if (this.#state === State.Ended) throw new Error("the machine has ended");

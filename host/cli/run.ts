@@ -85,7 +85,8 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
   }
   if (command.vsockPath !== null) await available(vsock.publishPath(command.vsockPath));
   boot(machine);
-  announce(vsock, bound, log);
+  if (machine.ended) log("debug", "torito", "the guest has ended while it booted");
+  else announce(vsock, bound, log);
   const { code, patienceMs } = await ended;
   machine.dispose();
   if (command.stats) {

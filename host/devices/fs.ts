@@ -150,11 +150,11 @@ export class FsDevice implements VirtioDevice {
   /** As many as there is room for; the rest follow when others have been answered. */
   #take(source: VirtQueue, sinceNs: number): void {
     const { background } = this.#share;
-    const next = () => (background.full ? null : source.pop());
-    for (let chain = next(); chain !== null; ) {
+    for (let served = 0; !background.full; served++) {
+      const chain = source.pop();
+      if (chain === null) return;
+      if (served > 0) background.served(sinceNs); // this one need not be held up, too
       this.#serve(chain);
-      chain = next();
-      if (chain !== null) background.served(sinceNs); // it need not be held up, too
     }
   }
 

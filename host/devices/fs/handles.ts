@@ -205,12 +205,19 @@ export class HandleTable {
   }
 
   #opened(node: Node, descriptor: number, flags: number): OpenFile {
-    const harmlessNs = Number.NEGATIVE_INFINITY;
-    const openedNs = this.#now();
-    const state = { handles: 0, harmlessNs, busy: 0, closed: false, openedNs, recent: true };
-    const passing = this.#files.replaying;
-    const file = { descriptor, node, flags, ...state, passing };
-    if (passing) {
+    const file: OpenFile = {
+      descriptor,
+      node,
+      flags,
+      handles: 0,
+      harmlessNs: Number.NEGATIVE_INFINITY,
+      busy: 0,
+      closed: false,
+      openedNs: this.#now(),
+      recent: true,
+      passing: this.#files.replaying,
+    };
+    if (file.passing) {
       this.#files.effect(() => {
         file.passing = false;
       });
