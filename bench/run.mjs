@@ -4,10 +4,10 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { enterNamespace } from "./namespace.mjs";
-import { drawSvg } from "./plot.mjs";
-import { cleanUp } from "./programs.mjs";
-import { describeHost, formatTable, ratiosOf, summarise } from "./report.mjs";
+import { enterNamespace } from "./lib/namespace.mjs";
+import { drawSvg } from "./lib/plot.mjs";
+import { cleanUp } from "./lib/programs.mjs";
+import { describeHost, formatTable, ratiosOf, summarise } from "./lib/report.mjs";
 
 /**
  * What a benchmark is given. `note` reports progress and what is missing; `fail` a sample that was
@@ -76,7 +76,7 @@ function parseCommandLine() {
 
 /** @param {string} name @param {Run} run */
 async function measureOne(name, run) {
-  const benchmark = await import(`./${name}.mjs`);
+  const benchmark = await import(`./cases/${name}.mjs`);
   const date = new Date().toISOString();
   const host = describeHost();
   const rows = summarise(await benchmark.measure(run));

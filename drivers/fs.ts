@@ -1,8 +1,8 @@
 // virtio-fs driver (virtio 5.11): carries FUSE requests to the device by several queues, and checks
 // every reply before it is believed. Here devices are brought up, found and listened to.
-import { Errno } from "./abi/errno";
-import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig } from "./abi/fuse";
-import { INTERRUPT_CONFIG_CHANGE } from "./abi/virtio";
+import { Errno } from "../abi/errno";
+import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig } from "../abi/fuse";
+import { INTERRUPT_CONFIG_CHANGE } from "../abi/virtio";
 import { registerInterrupt } from "../kernel/interrupt";
 import { ToroAllocMem } from "../kernel/memory";
 import { WaitQueue } from "../kernel/thread";

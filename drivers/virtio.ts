@@ -8,8 +8,8 @@ import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
-} from "./abi/virtio";
-import { Errno } from "./abi/errno";
+} from "../abi/virtio";
+import { Errno } from "../abi/errno";
 import { mmioRead, mmioWrite } from "../kernel/hypercall";
 import { VirtQueue } from "./virtqueue";
 

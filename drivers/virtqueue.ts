@@ -18,8 +18,8 @@ import {
   VirtqDesc,
   VirtqUsed,
   VirtqUsedElem,
-} from "./abi/virtio";
-import { Errno } from "./abi/errno";
+} from "../abi/virtio";
+import { Errno } from "../abi/errno";
 import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
 import { VirtioDevice } from "./virtio";
 

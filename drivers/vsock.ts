@@ -1,6 +1,6 @@
 // virtio-vsock driver (virtio 5.10): moves packets between the network interface and the rings.
 // Here are its set-up, its end and the event queue; vsock/ holds the two directions.
-import { INTERRUPT_CONFIG_CHANGE } from "./abi/virtio";
+import { INTERRUPT_CONFIG_CHANGE } from "../abi/virtio";
 import {
   VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
   VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
@@ -13,8 +13,8 @@ import {
   VSOCK_QUEUE_RX,
   VSOCK_QUEUE_TX,
   VsockConfig,
-} from "./abi/vsock";
-import { Errno } from "./abi/errno";
+} from "../abi/vsock";
+import { Errno } from "../abi/errno";
 import { registerInterrupt } from "../kernel/interrupt";
 import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
 import { connectionsLost, NetworkInterface, registerInterface } from "../kernel/net/interface";

@@ -1,6 +1,6 @@
 // The MMIO bus: up to 24 device windows, and the interrupt lines behind them. A line follows its
 // device's InterruptStatus; pending is what the machine has still to deliver.
-import { MMIO_WINDOW } from "../drivers/abi/virtio.ts";
+import { MMIO_WINDOW } from "../abi/virtio.ts";
 
 export const BUS_BASE = 0x10000000;
 export const BUS_STRIDE = 0x1000;

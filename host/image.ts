@@ -8,7 +8,7 @@ import {
   COMMAND_LINE_BYTES_MAX,
   TIME_PAGE_ADDRESS,
   TimePage,
-} from "../drivers/abi/boot.ts";
+} from "../abi/boot.ts";
 import { type GuestMemory, PAGE_BYTES } from "./memory.ts";
 import { checkSections } from "./sections.ts";
 

@@ -1,6 +1,6 @@
 // Machine: one guest on the host's event-loop thread. The guest is entered from host events and
 // halts by returning; interrupts wait until it has returned. Nothing here is shared by machines.
-import { BOOT_INFO_ADDRESS, RunResult } from "../drivers/abi/boot.ts";
+import { BOOT_INFO_ADDRESS, RunResult } from "../abi/boot.ts";
 import { Alarm } from "./alarm.ts";
 import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
 import { type Clock, systemClock } from "./clock.ts";

@@ -10,7 +10,7 @@ import {
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
   VIRTIO_F_VERSION_1,
-} from "../drivers/abi/virtio.ts";
+} from "../abi/virtio.ts";
 import { Allowance } from "./allowance.ts";
 import type { VirtioDevice } from "./device.ts";
 import type { Region } from "./layout.ts";

@@ -1,5 +1,5 @@
 // The registers of one queue, as the driver writes them before QueueReady (virtio 4.2.2).
-import { Mmio } from "../drivers/abi/virtio.ts";
+import { Mmio } from "../abi/virtio.ts";
 import { GuestError, type GuestMemory } from "./memory.ts";
 import { type QueueOptions, VirtQueue } from "./virtqueue.ts";
 

@@ -1,7 +1,7 @@
 // What the guest's kernel counts of its network, read out of its memory. The guest says where the
 // block is and what is in it: the numbers are its word.
-import { TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
-import { NetStats } from "../drivers/abi/stats.ts";
+import { TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
+import { NetStats } from "../abi/stats.ts";
 import type { GuestMemory } from "./memory.ts";
 
 /** Payload bytes since boot. */

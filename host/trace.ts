@@ -1,8 +1,8 @@
 // A trace of one machine, as the events that chrome://tracing and Perfetto show: what the guest's
 // threads did, when the machine entered the guest, and what its devices tell. The guest's word
 // about its threads is checked here: times that contradict others are dropped and counted.
-import { TIME_PAGE_ADDRESS, TimePage } from "../drivers/abi/boot.ts";
-import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../drivers/abi/trace.ts";
+import { TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
+import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../abi/trace.ts";
 import type { Clock } from "./clock.ts";
 import type { DeviceTrace, VirtioDevice } from "./device.ts";
 import type { GuestExports } from "./image.ts";

@@ -14,7 +14,7 @@ import {
   VirtqDesc,
   VirtqUsed,
   VirtqUsedElem,
-} from "../drivers/abi/virtio.ts";
+} from "../abi/virtio.ts";
 import type { Allowance } from "./allowance.ts";
 import { GuestError, type GuestMemory } from "./memory.ts";
 

@@ -1,12 +1,9 @@
-// What the kernel offers to applications, by name; also an image of its own: the kernel without an
-// application, exporting these calls for tools and tests.
-import { kernelMain } from "./main";
+// What the kernel offers to applications: its calls, their constants and types, each at this one
+// place. Applications and the library that they share (guest/) import nothing else of the kernel.
+// What a call does, whether it waits and how it fails is written where it is defined.
 
-export { interrupt, run } from "./main";
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
-}
+// entry points of an image
+export { interrupt, kernelMain, run } from "./main";
 
 // threads
 export {
@@ -20,9 +17,18 @@ export {
   SysThreadSelf,
   SysThreadSwitch,
 } from "./process";
+export { ThreadEntry, WaitQueue } from "./thread";
+export { wait, wakeAll, wakeSome } from "./scheduler";
+
+// time
+export { NEVER, NS_PER_MS, NS_PER_S, nowNs, realtimeNs } from "./clock";
+export { clock } from "./hypercall";
 
 // memory
 export {
+  allocatedBytes,
+  heapBytes,
+  heapInUse,
   ToroAllocMem,
   ToroFreeMem,
   ToroGetAlignedMem,
@@ -30,9 +36,25 @@ export {
   ToroMemLength,
   ToroReAllocMem,
 } from "./memory";
+export { IoVec, VECTOR_MAX } from "./iovec";
+
+// console and parameters
+export { print, printBytes, printNumber } from "./console";
+export { kernelParameter, parameterBytes, parameterIs, parameterNumber } from "./commandline";
+
+// errors
+export { Errno } from "../abi/errno";
 
 // sockets
+export { VMADDR_CID_HOST } from "../abi/vsock";
 export {
+  MSG_DONTWAIT,
+  MSG_EOR,
+  MSG_TRUNC,
+  MSG_ZEROCOPY,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  SocketAddress,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
@@ -46,20 +68,74 @@ export {
   SysSocketShutdown,
   SysSocketStat,
 } from "./net/calls";
-export { SysSocketGetOption, SysSocketSetOption } from "./net/options";
+export {
+  FIONSPACE,
+  SIOCINQ,
+  SIOCOUTQ,
+  SO_ACCEPTCONN,
+  SO_BINDTODEVICE,
+  SO_CONNECT_TIMEOUT,
+  SO_ERROR,
+  SO_LINGER,
+  SO_NONBLOCK,
+  SO_PROGRESS,
+  SO_RCVBUF,
+  SO_RCVLOAN,
+  SO_RCVLOWAT,
+  SO_RCVTIMEO,
+  SO_SENDMODE,
+  SO_SNDBUF,
+  SO_SNDLOWAT,
+  SO_SNDTIMEO,
+  SO_TYPE,
+  SO_ZEROCOPY,
+  SysSocketGetOption,
+  SysSocketSetOption,
+} from "./net/options";
 export { SysSocketMessageFlags, SysSocketPeek, SysSocketRecv } from "./net/receive";
-export { SysSocketRecvLoan, SysSocketRelease } from "./net/loan";
-export { SysSocketSelect } from "./net/select";
-export { SysSocketSend, SysSocketSendCompletion, SysSocketSendVector } from "./net/send";
+export {
+  Loan,
+  LOAN_COPIED,
+  LOAN_EOM,
+  LOAN_EOR,
+  LOAN_PARTIAL,
+  SysSocketRecvLoan,
+  SysSocketRelease,
+} from "./net/loan";
+export {
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLNVAL,
+  POLLOUT,
+  SelectEntry,
+  SysSocketSelect,
+} from "./net/select";
+export {
+  Completion,
+  COMPLETION_COPIED,
+  SysSocketSend,
+  SysSocketSendCompletion,
+  SysSocketSendVector,
+} from "./net/send";
+export {
+  areaAdviseDontNeed,
+  AreaEntry,
+  areaMap,
+  areaReceive,
+  areaUnmap,
+} from "./net/receive-area";
 
 // packets
-export { AllocatePacket, FreePacket } from "./net/packet";
+export { AllocatePacket, FreePacket, Packet } from "./net/packet";
 export { SysNetworkRead, SysNetworkSend } from "./net/interface";
 
 // files
 export {
+  SEEK_CUR,
+  SEEK_END,
+  SEEK_SET,
   SysCloseFile,
-  SysMount,
   SysReadDirectory,
   SysReadFile,
   SysReadFileAt,
@@ -68,8 +144,23 @@ export {
   SysStatLink,
   SysStatOpenFile,
 } from "./fs/calls";
-export { SysMapFile, SysUnmapFile } from "./fs/map";
-export { SysCreateFile, SysOpenFile } from "./fs/open";
+export { SysMount } from "./fs/mount";
+export { MAP_WRITE, SysMapFile, SysUnmapFile } from "./fs/map";
+export {
+  O_APPEND,
+  O_CREAT,
+  O_DIRECTORY,
+  O_DSYNC,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_RDWR,
+  O_SYNC,
+  O_TRUNC,
+  O_WRONLY,
+  SysCreateFile,
+  SysOpenFile,
+} from "./fs/open";
 export {
   SysCopyFile,
   SysReadVector,
@@ -79,6 +170,7 @@ export {
   SysWriteVector,
 } from "./fs/write";
 export {
+  RENAME_NOREPLACE,
   SysCreateDir,
   SysLink,
   SysReadLink,
@@ -88,6 +180,9 @@ export {
   SysUnlink,
 } from "./fs/names";
 export {
+  F_OK,
+  OWNER_OMIT,
+  R_OK,
   SysAccessFile,
   SysSetMode,
   SysSetOwner,
@@ -95,4 +190,9 @@ export {
   SysStatFileSystem,
   SysTruncateFile,
   SysTruncateOpenFile,
+  TIME_NOW,
+  TIME_OMIT,
+  W_OK,
+  X_OK,
 } from "./fs/attributes";
+export { believedUntil, copyStat, DirectoryEntry, FileStat, FileSystemStat } from "./fs/stat";

@@ -1,7 +1,7 @@
 // Time. The host leaves the monotonic clock in the time page on every entry into the guest, and how
 // far the wall clock is from it, so that reading either is a load; both stand still until the guest
 // halts or its budget is spent. The monotonic one never steps; the wall clock follows the host's.
-import { TimePage } from "../drivers/abi/boot";
+import { TimePage } from "../abi/boot";
 
 export const NS_PER_MS: u64 = 1_000_000;
 export const NS_PER_S: u64 = 1_000_000_000;

@@ -1,6 +1,6 @@
 // The kernel command line: items separated by spaces, `name=value` or a bare name. It stays where
 // the host left it, and values are slices of it.
-import { BootInfo } from "../drivers/abi/boot";
+import { BootInfo } from "../abi/boot";
 
 let start: usize = 0;
 let end: usize = 0;

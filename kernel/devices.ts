@@ -1,6 +1,6 @@
 // The devices that the command line announces: virtio_mmio.device=<bytes>@<base>:<irq>, as on
 // Linux.
-import { VIRTIO_ID_FS, VIRTIO_ID_VSOCK } from "../drivers/abi/virtio";
+import { VIRTIO_ID_FS, VIRTIO_ID_VSOCK } from "../abi/virtio";
 import { fsInit } from "../drivers/fs";
 import { VirtioDevice } from "../drivers/virtio";
 import { vsockInit } from "../drivers/vsock";

@@ -1,6 +1,6 @@
 // Handles: what the kernel gives out in place of addresses. A handle is slot + generation, so that
 // a stale one is an error and never somebody else's object.
-import { Errno } from "../drivers/abi/errno";
+import { Errno } from "../abi/errno";
 import { ToroReAllocMem } from "./memory";
 
 const SLOT_BITS: u32 = 16;

@@ -5,7 +5,7 @@ import {
   BOOT_VERSION,
   BootInfo,
   RunResult,
-} from "../drivers/abi/boot";
+} from "../abi/boot";
 import { clockInit, nowNs, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";

@@ -8,7 +8,7 @@
 //   ├──────┼──────┼────────┼───────┼──────┬──────┬─────┴────────┴──────┤
 //   │ prev │ size │      0 │ check │ next │ last │ in the free list    │   free
 //   └──────┴──────┴────────┴───────┴──────┴──────┴─────────────────────┘
-import { Errno } from "../drivers/abi/errno";
+import { Errno } from "../abi/errno";
 
 @unmanaged
 class Block {

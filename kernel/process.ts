@@ -1,5 +1,5 @@
 // Toro's thread calls.
-import { Errno } from "../drivers/abi/errno";
+import { Errno } from "../abi/errno";
 import { deadlineAfterMs } from "./clock";
 import {
   block,

@@ -1,6 +1,6 @@
 // The scheduler: first in, first out, cooperative. A thread runs until it yields, waits or ends;
 // when none is ready the guest returns to the host, which is its halt.
-import { Errno } from "../drivers/abi/errno";
+import { Errno } from "../abi/errno";
 import { arch_enter, arch_leave } from "./arch/asyncify";
 import { beat, NEVER } from "./clock";
 import {

@@ -1,5 +1,5 @@
 // Threads and wait queues as data: what a thread is, and the lists that it can stand in.
-import { Errno } from "../drivers/abi/errno";
+import { Errno } from "../abi/errno";
 import { Context } from "./arch/asyncify";
 import { HandleTable } from "./handle";
 import { ToroAllocMem, ToroFreeMem, ToroGetMem } from "./memory";

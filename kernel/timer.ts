@@ -1,6 +1,6 @@
 // Timers: a binary heap by deadline. Whoever owns a timer reserves its place when it is created, so
 // that starting one cannot fail.
-import { Errno } from "../drivers/abi/errno";
+import { Errno } from "../abi/errno";
 import { NEVER } from "./clock";
 import { ToroReAllocMem } from "./memory";
 

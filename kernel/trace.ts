@@ -1,6 +1,6 @@
 // The guest's side of a trace: when the host asks for it, every run of a thread is noted in a ring
 // that the host reads. Never waits for the host: what it has not read is overwritten.
-import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../drivers/abi/trace";
+import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../abi/trace";
 import { arch_enter } from "./arch/asyncify";
 import { publishTrace } from "./clock";
 import { print } from "./console";

@@ -11,7 +11,7 @@ const images = {
   "hash-table-server": "apps/hash-table-server/main.ts",
   "ping-pong": "apps/ping-pong/main.ts",
   "rx-zerocopy": "apps/rx-zerocopy/main.ts",
-  kernel: "kernel/api.ts",
+  kernel: "kernel/image.ts",
 };
 const ingredients = [
   "asconfig.json",

@@ -7,7 +7,7 @@ import { Transform } from "assemblyscript/transform";
 
 // The switch functions must stay as they are for Asyncify, and panic runs in any state.
 const covered = (path) =>
-  /^(kernel|drivers|apps)\//.test(path) && !/^kernel\/(arch|rt|panic|hypercall)/.test(path);
+  /^(kernel|drivers|guest|apps)\//.test(path) && !/^kernel\/(arch|rt|panic|hypercall)/.test(path);
 
 /** @param {Point[]} points filled while parsing; the index is the id that __cov receives */
 export function coverageTransform(points) {

@@ -2,12 +2,12 @@
 // bytes moved in them, and none may yield, directly or not, or Asyncify instruments it and its
 // loops get slower. The build keeps them out of line and fails when one is instrumented.
 export const leaves = [
-  "apps/web-server/request/parseRequest",
-  "apps/web-server/path/decodePath",
-  "apps/web-server/range/parseRange",
-  "apps/web-server/conditional/isNotModified",
-  "apps/web-server/response/putStart",
-  "apps/web-server/text/putText",
+  "guest/http/request/parseRequest",
+  "guest/http/path/decodePath",
+  "guest/http/range/parseRange",
+  "guest/http/conditional/isNotModified",
+  "guest/http/response/putStart",
+  "guest/http/text/putText",
   "apps/web-server/cache/lookUp",
   "kernel/memory/ToroGetMem",
   "kernel/memory/ToroFreeMem",

@@ -1,5 +1,5 @@
 // Content types by file extension, out of mime-db at build time, as static data of the guest: an
-// application imports them from "mime-table". apps/web-server/mime.ts reads them.
+// application imports them from "mime-table". guest/http/mime.ts reads them.
 import { createRequire } from "node:module";
 
 /** Where several types claim a name, the better source wins. */

@@ -1,13 +1,25 @@
 // One connection of the echo. Its loans stand in a ring: lent by the kernel, then sent, then given
 // back, in that order. A short exchange is one send that waits for its buffers; when much has come
 // at once, sends go on while the device still has the buffers of those before.
-import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
-import { MSG_DONTWAIT, MSG_ZEROCOPY, SysSocketClose } from "../../kernel/net/calls";
-import { SO_ZEROCOPY, SysSocketSetOption } from "../../kernel/net/options";
-import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan";
-import { IoVec } from "../../kernel/iovec";
-import { POLLIN, SelectEntry, SysSocketSelect } from "../../kernel/net/select";
-import { Completion, SysSocketSendCompletion, SysSocketSendVector } from "../../kernel/net/send";
+import {
+  Completion,
+  IoVec,
+  Loan,
+  MSG_DONTWAIT,
+  MSG_ZEROCOPY,
+  POLLIN,
+  SelectEntry,
+  SO_ZEROCOPY,
+  SysSocketClose,
+  SysSocketRecvLoan,
+  SysSocketRelease,
+  SysSocketSelect,
+  SysSocketSendCompletion,
+  SysSocketSendVector,
+  SysSocketSetOption,
+  ToroAllocMem,
+  ToroFreeMem,
+} from "../../kernel/api";
 
 /** Loans of one send. */
 const BATCH: u32 = 16;

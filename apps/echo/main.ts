@@ -1,14 +1,18 @@
 // Echo: sends back what it receives, a thread per connection. Data is borrowed where the device has
 // put it and sent from there, so that large packets are not copied. Kernel parameters: port=7,
 // type=seqpacket for messages.
-import { parameterIs, parameterNumber } from "../../kernel/commandline";
-import { kernelMain } from "../../kernel/main";
-import { SOCK_SEQPACKET, SOCK_STREAM } from "../../kernel/net/calls";
-import { failed, serveForever } from "../server";
+import {
+  kernelMain,
+  parameterIs,
+  parameterNumber,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+} from "../../kernel/api";
+import { failed, serveForever } from "../../guest/server";
 import { serve } from "./connection";
 import { serveMessages } from "./messages";
 
-export { interrupt, run } from "../../kernel/main";
+export { interrupt, run } from "../../kernel/api";
 
 const NAME = "echo";
 const BACKLOG: i32 = 128;

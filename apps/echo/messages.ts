@@ -1,9 +1,15 @@
 // One seqpacket connection of the echo: a buffer as large as the window holds any message.
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { MSG_EOR, SysSocketClose } from "../../kernel/net/calls";
-import { SO_RCVBUF, SysSocketGetOption } from "../../kernel/net/options";
-import { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
+import {
+  MSG_EOR,
+  SO_RCVBUF,
+  SysSocketClose,
+  SysSocketGetOption,
+  SysSocketMessageFlags,
+  SysSocketRecv,
+  SysSocketSend,
+  ToroFreeMem,
+  ToroGetMem,
+} from "../../kernel/api";
 
 /** The thread of a connection. */
 export function serveMessages(arg: usize): void {

@@ -1,19 +1,25 @@
 // One connection: requests one after the other, each answered in one send. It holds no memory while
 // it has nothing to answer.
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { SysSocketClose } from "../../kernel/net/calls";
-import { SO_RCVTIMEO, SO_SNDTIMEO, SysSocketSetOption } from "../../kernel/net/options";
-import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
+import {
+  SO_RCVTIMEO,
+  SO_SNDTIMEO,
+  SysSocketClose,
+  SysSocketPeek,
+  SysSocketRecv,
+  SysSocketSend,
+  SysSocketSetOption,
+  ToroFreeMem,
+  ToroGetMem,
+} from "../../kernel/api";
 import {
   HEAD_BYTES_MAX,
   Method,
   parseRequest,
   Request,
   REQUEST_LINE_BYTES_MAX,
-} from "../web-server/request";
-import { putEnd, putLength, putStart, reason } from "../web-server/response";
-import { putNumber, putText } from "../web-server/text";
+} from "../../guest/http/request";
+import { putEnd, putLength, putStart, reason } from "../../guest/http/response";
+import { putNumber, putText } from "../../guest/http/text";
 import { find, KEY_BYTES_MAX, keyCount, put, valueOf } from "./table";
 
 /** A client that says nothing, or takes nothing, for so long is left. */

@@ -1,13 +1,11 @@
 // HashTableServer: keys and values over HTTP. GET /key=value stores, GET /key reads, GET / says how
 // many keys there are. Kernel parameters: port=80, slots=10000.
-import { parameterNumber } from "../../kernel/commandline";
-import { kernelMain } from "../../kernel/main";
-import { SOCK_STREAM } from "../../kernel/net/calls";
-import { failed, serveForever } from "../server";
+import { kernelMain, parameterNumber, SOCK_STREAM } from "../../kernel/api";
+import { failed, serveForever } from "../../guest/server";
 import { serve } from "./connection";
 import { tableInit } from "./table";
 
-export { interrupt, run } from "../../kernel/main";
+export { interrupt, run } from "../../kernel/api";
 
 const NAME = "HashTableServer";
 const BACKLOG: i32 = 128;

@@ -1,13 +1,13 @@
 // The table: open addressing with linear probing. Slots are bounded, and so is what the entries,
 // blocks of the kernel's heap, take of it: connections need the rest. Nothing here yields.
-import { Errno } from "../../drivers/abi/errno";
 import {
   allocatedBytes,
+  Errno,
   heapBytes,
   ToroAllocMem,
   ToroFreeMem,
   ToroGetMem,
-} from "../../kernel/memory";
+} from "../../kernel/api";
 
 /** Keys are no longer than this. */
 export const KEY_BYTES_MAX: u32 = 256;

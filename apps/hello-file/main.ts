@@ -1,14 +1,22 @@
 // HelloFile: the smallest application that writes a file, and knows that the disk has it before it
 // powers off. Kernel parameter: root=site (tag of a directory that is shared for writing).
-import { kernelParameter, parameterBytes } from "../../kernel/commandline";
-import { print } from "../../kernel/console";
-import { SysCloseFile, SysMount } from "../../kernel/fs/calls";
-import { O_CREAT, O_TRUNC, O_WRONLY, SysOpenFile } from "../../kernel/fs/open";
-import { SysSyncFile, SysWriteFile } from "../../kernel/fs/write";
-import { kernelMain } from "../../kernel/main";
-import { failed } from "../server";
+import {
+  kernelMain,
+  kernelParameter,
+  O_CREAT,
+  O_TRUNC,
+  O_WRONLY,
+  parameterBytes,
+  print,
+  SysCloseFile,
+  SysMount,
+  SysOpenFile,
+  SysSyncFile,
+  SysWriteFile,
+} from "../../kernel/api";
+import { failed } from "../../guest/server";
 
-export { interrupt, run } from "../../kernel/main";
+export { interrupt, run } from "../../kernel/api";
 
 const NAME = "HelloFile";
 const ROOT_DEFAULT: usize = memory.data<u8>([0x73, 0x69, 0x74, 0x65]); // "site"

@@ -1,8 +1,7 @@
 // HelloWorld: the smallest application.
-import { print } from "../../kernel/console";
-import { kernelMain } from "../../kernel/main";
+import { kernelMain, print } from "../../kernel/api";
 
-export { interrupt, run } from "../../kernel/main";
+export { interrupt, run } from "../../kernel/api";
 
 export function boot(bootInfo: usize): void {
   kernelMain(bootInfo, main);

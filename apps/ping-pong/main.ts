@@ -1,23 +1,25 @@
 // Ping-pong: connects to an echo and times round trips as the guest sees them. Kernel parameters:
 // cid=2 (the host) and port=7 of the echo, type=seqpacket for messages, size= in bytes, count=.
-import { parameterIs, parameterNumber } from "../../kernel/commandline";
-import { print, printNumber } from "../../kernel/console";
-import { clock } from "../../kernel/hypercall";
-import { kernelMain } from "../../kernel/main";
-import { ToroGetAlignedMem } from "../../kernel/memory";
 import {
+  clock,
+  kernelMain,
+  parameterIs,
+  parameterNumber,
+  print,
+  printNumber,
   SOCK_SEQPACKET,
   SOCK_STREAM,
   SysSocket,
   SysSocketClose,
   SysSocketConnect,
-} from "../../kernel/net/calls";
-import { SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
-import { VMADDR_CID_HOST } from "../../drivers/abi/vsock";
-import { failed } from "../server";
+  SysSocketRecv,
+  SysSocketSend,
+  ToroGetAlignedMem,
+  VMADDR_CID_HOST,
+} from "../../kernel/api";
+import { failed } from "../../guest/server";
 
-export { interrupt, run } from "../../kernel/main";
+export { interrupt, run } from "../../kernel/api";
 
 const NAME = "ping-pong";
 const SIZE_MAX: u32 = 1048576;

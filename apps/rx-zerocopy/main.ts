@@ -1,31 +1,42 @@
 // Bulk transfer with one client, timed as the guest sees it. Kernel parameters: mode=rx|tx, mb= to
 // send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, zerocopy=area by
 // the receive area of the vsock RFC, port= to listen on, runs= clients to serve, one by one.
-import { Errno } from "../../drivers/abi/errno";
-import { parameterIs, parameterNumber } from "../../kernel/commandline";
-import { print, printNumber } from "../../kernel/console";
-import { clock } from "../../kernel/hypercall";
-import { kernelMain } from "../../kernel/main";
-import { ToroGetAlignedMem } from "../../kernel/memory";
 import {
+  areaAdviseDontNeed,
+  AreaEntry,
+  areaMap,
+  areaReceive,
+  areaUnmap,
+  clock,
+  Errno,
+  kernelMain,
+  Loan,
   MSG_DONTWAIT,
+  parameterIs,
+  parameterNumber,
+  print,
+  printNumber,
+  Sleep,
+  SO_RCVBUF,
+  SO_RCVLOAN,
   SOCK_STREAM,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
+  SysSocketPeek,
+  SysSocketRecv,
+  SysSocketRecvLoan,
+  SysSocketRelease,
+  SysSocketSend,
+  SysSocketSetOption,
   SysSocketShutdown,
-} from "../../kernel/net/calls";
-import { SO_RCVBUF, SO_RCVLOAN, SysSocketSetOption } from "../../kernel/net/options";
-import { Loan, SysSocketRecvLoan, SysSocketRelease } from "../../kernel/net/loan";
-import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
-import { Sleep } from "../../kernel/process";
-import { AreaEntry, areaAdviseDontNeed, areaMap, areaReceive, areaUnmap } from "./area";
-import { failed } from "../server";
+  ToroGetAlignedMem,
+} from "../../kernel/api";
+import { failed } from "../../guest/server";
 
-export { interrupt, run } from "../../kernel/main";
+export { interrupt, run } from "../../kernel/api";
 
 const NAME = "rx-zerocopy";
 const PAGE_BYTES: u32 = 4096;

@@ -1,18 +1,16 @@
 // From a request to its response: the head, in the output, and what of a file follows it. Nothing
 // is sent here, and nothing told of a file that could not be opened for reading.
-import { Errno } from "../../drivers/abi/errno";
-import { SysStatFile } from "../../kernel/fs/calls";
-import { FileStat } from "../../kernel/fs/stat";
+import { Errno, FileStat, SysStatFile } from "../../kernel/api";
 import { Entry, findEntry, loadError, loadFile, putFileHeaders, release } from "./cache";
-import { allowsRange, isNotModified } from "./conditional";
+import { allowsRange, isNotModified } from "../../guest/http/conditional";
 import { Connection } from "./connections";
 import { Event, note } from "./events";
-import { typeOf } from "./mime";
-import { decodePath, pathEnd, pathStart, ROOT } from "./path";
-import { parseRange, Range, RangeKind } from "./range";
-import { Method } from "./request";
-import { putEnd, putLength, putRange, putStart, putValidators, reason } from "./response";
-import { putBytes, putNumber, putText } from "./text";
+import { typeOf } from "../../guest/http/mime";
+import { decodePath, pathEnd, pathStart, ROOT } from "../../guest/http/path";
+import { parseRange, Range, RangeKind } from "../../guest/http/range";
+import { Method } from "../../guest/http/request";
+import { putEnd, putLength, putRange, putStart, putValidators, reason } from "../../guest/http/response";
+import { putBytes, putNumber, putText } from "../../guest/http/text";
 import { outputOf, pathOf, requestOf } from "./work";
 
 const S_IFMT: u32 = 0o170000;

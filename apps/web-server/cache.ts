@@ -3,15 +3,24 @@
 // same. Its bytes go to the socket as they are, out of the window that the file system has in
 // shared memory, or out of the heap; those of a file for which there is no room are read piece by
 // piece.
-import { allocatedBytes, heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { SysCloseFile, SysOpenFile, SysReadFileAt, SysStatOpenFile } from "../../kernel/fs/calls";
-import { SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
-import { FileStat } from "../../kernel/fs/stat";
-import { Errno } from "../../drivers/abi/errno";
-import { putType, TypeId } from "./mime";
-import { isDatedAhead, putValidators } from "./response";
-import { putBytes, putText } from "./text";
-import { isSameFile, isVersion, setVersion, Version, VERSION_BYTES } from "./version";
+import {
+  allocatedBytes,
+  Errno,
+  FileStat,
+  heapBytes,
+  SysCloseFile,
+  SysMapFile,
+  SysOpenFile,
+  SysReadFileAt,
+  SysStatOpenFile,
+  SysUnmapFile,
+  ToroFreeMem,
+  ToroGetMem,
+} from "../../kernel/api";
+import { putType, TypeId } from "../../guest/http/mime";
+import { isDatedAhead, putValidators } from "../../guest/http/response";
+import { putBytes, putText } from "../../guest/http/text";
+import { isSameFile, isVersion, setVersion, Version, VERSION_BYTES } from "../../guest/http/version";
 
 /** Larger files are not kept in the heap. */
 const HEAP_BYTES_MAX: u64 = 262144;

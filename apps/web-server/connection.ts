@@ -1,18 +1,25 @@
 // One connection, one thread: reads requests, answers each, until one side has had enough. While it
 // waits for its client it holds no buffer.
-import { Errno } from "../../drivers/abi/errno";
-import { nowNs, NS_PER_MS } from "../../kernel/clock";
-import { SysSocketClose, SysSocketShutdown, MSG_DONTWAIT } from "../../kernel/net/calls";
-import { SO_RCVTIMEO, SysSocketSetOption } from "../../kernel/net/options";
-import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
+import {
+  Errno,
+  MSG_DONTWAIT,
+  nowNs,
+  NS_PER_MS,
+  SO_RCVTIMEO,
+  SysSocketClose,
+  SysSocketPeek,
+  SysSocketRecv,
+  SysSocketSend,
+  SysSocketSetOption,
+  SysSocketShutdown,
+} from "../../kernel/api";
 import { answer, putUnavailable, refuse } from "./answer";
 import { NO_ENTRY, release } from "./cache";
 import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
 import { awaitRoom, deliver } from "./deliver";
 import { Event, note } from "./events";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
-import { HEAD_BYTES_MAX, parseRequest } from "./request";
+import { HEAD_BYTES_MAX, parseRequest } from "../../guest/http/request";
 import { keepRoom } from "./room";
 import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 

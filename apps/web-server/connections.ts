@@ -1,12 +1,18 @@
 // All connections, and which of them are given up when memory is short: those that have had their
 // last answer; responses whose clients take nothing, the oldest stall first; then heads that do not
 // end; then those that are idle.
-import { nowNs, NS_PER_S } from "../../kernel/clock";
-import { heapBytes, ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
-import { SysSocketReset } from "../../kernel/net/calls";
-import { SO_RCVBUF, SysSocketSetOption } from "../../kernel/net/options";
-import { IoVec } from "../../kernel/iovec";
-import { SelectEntry } from "../../kernel/net/select";
+import {
+  heapBytes,
+  IoVec,
+  nowNs,
+  NS_PER_S,
+  SelectEntry,
+  SO_RCVBUF,
+  SysSocketReset,
+  SysSocketSetOption,
+  ToroAllocMem,
+  ToroFreeMem,
+} from "../../kernel/api";
 import { Entry } from "./cache";
 import { Event, note } from "./events";
 import { Parked } from "./park";

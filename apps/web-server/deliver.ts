@@ -1,20 +1,24 @@
 // A response on its way to the client. What fits in the client's credit goes at once; while the
 // rest waits, the connection holds its thread, its socket and its place in the file, and nothing
 // else.
-import { Errno } from "../../drivers/abi/errno";
-import { SysReadFileAt } from "../../kernel/fs/calls";
-import { IoVec } from "../../kernel/iovec";
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import {
+  Errno,
   FIONSPACE,
+  IoVec,
+  POLLOUT,
+  SelectEntry,
   SIOCOUTQ,
+  Sleep,
   SO_SNDLOWAT,
+  SysReadFileAt,
   SysSocketGetOption,
+  SysSocketSelect,
+  SysSocketSend,
+  SysSocketSendVector,
   SysSocketSetOption,
-} from "../../kernel/net/options";
-import { POLLOUT, SelectEntry, SysSocketSelect } from "../../kernel/net/select";
-import { SysSocketSend, SysSocketSendVector } from "../../kernel/net/send";
-import { Sleep } from "../../kernel/process";
+  ToroFreeMem,
+  ToroGetMem,
+} from "../../kernel/api";
 import { Connection, pollOf, vectorOf } from "./connections";
 import { closeWork } from "./hold";
 import { beginPace, endPace } from "./pace";

@@ -1,7 +1,6 @@
 // What an operator should know of, on the console: each kind of event at most once a second, with
 // the number of those that were not said.
-import { nowNs, NS_PER_S } from "../../kernel/clock";
-import { print, printNumber } from "../../kernel/console";
+import { nowNs, NS_PER_S, print, printNumber } from "../../kernel/api";
 
 export const enum Event {
   NoMemory, // a request is answered 503

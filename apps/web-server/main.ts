@@ -1,16 +1,20 @@
 // WebServer: serves a directory of the host, mounted by virtio-fs, to HTTP/1.1 clients over vsock.
 // Kernel parameters: port=80 (of vsock), root=site (tag of the directory), idle= and head=
 // (time-outs in milliseconds).
-import { SysMount } from "../../kernel/fs/calls";
-import { kernelParameter, parameterBytes, parameterNumber } from "../../kernel/commandline";
-import { kernelMain } from "../../kernel/main";
-import { SOCK_STREAM } from "../../kernel/net/calls";
-import { failed, serveForever } from "../server";
+import {
+  kernelMain,
+  kernelParameter,
+  parameterBytes,
+  parameterNumber,
+  SOCK_STREAM,
+  SysMount,
+} from "../../kernel/api";
+import { failed, serveForever } from "../../guest/server";
 import { serveConnection, setTimeouts } from "./connection";
 import { paceInit } from "./pace";
 import { admitClient } from "./room";
 
-export { interrupt, run } from "../../kernel/main";
+export { interrupt, run } from "../../kernel/api";
 
 const NAME = "WebServer";
 const BACKLOG: i32 = 1024;

@@ -1,9 +1,17 @@
 // Responses that wait for their clients must move, or they are given up: on average LEAST_RATE over
 // each interval, but for the first one, which is grace. Progress is whatever the client is known to
 // take, be it a byte. The thread that looks at it sleeps while no response waits.
-import { nowNs, NS_PER_S } from "../../kernel/clock";
-import { SIOCOUTQ, SO_PROGRESS, SysSocketGetOption } from "../../kernel/net/options";
-import { BeginThread, Sleep, SysResumeThread, SysSuspendThread } from "../../kernel/process";
+import {
+  BeginThread,
+  nowNs,
+  NS_PER_S,
+  SIOCOUTQ,
+  Sleep,
+  SO_PROGRESS,
+  SysResumeThread,
+  SysSocketGetOption,
+  SysSuspendThread,
+} from "../../kernel/api";
 import {
   Connection,
   cut,

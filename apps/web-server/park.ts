@@ -1,6 +1,6 @@
 // Bytes of requests that have come before their connection can go on: a head whose end is not there
 // yet, or requests behind a response that waits for its client. They take no more than they are.
-import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/api";
 import { shrinkCache } from "./cache";
 import { inputOf, Work } from "./work";
 

@@ -1,6 +1,6 @@
 // Memory for clients to come: before one of them is refused, what is only kept goes, and then who
 // can be missed.
-import { heapBytes, heapInUse } from "../../kernel/memory";
+import { heapBytes, heapInUse } from "../../kernel/api";
 import { shrinkCache } from "./cache";
 import { cutOne, cutStalled, isCrowded, isFull } from "./connections";
 import { Event, note } from "./events";

@@ -1,9 +1,6 @@
 // Large responses go out in pieces, and some of them at a time, each in its turn: so the device's
 // ring has room for what is short, and the memory for pieces is bounded.
-import { NEVER } from "../../kernel/clock";
-import { heapBytes } from "../../kernel/memory";
-import { wait, wakeSome } from "../../kernel/scheduler";
-import { WaitQueue } from "../../kernel/thread";
+import { heapBytes, NEVER, wait, WaitQueue, wakeSome } from "../../kernel/api";
 
 /**
  * More than the device holds back for clients that take nothing (a quarter of its ring, 64), and

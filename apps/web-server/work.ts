@@ -1,9 +1,9 @@
 // The buffers that answering a request needs, in one block: head, response, path. A connection has
 // them while it works on a request, and never while it waits for its client.
-import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/api";
 import { shrinkCache } from "./cache";
-import { HEAD_BYTES_MAX, Request, REQUEST_LINE_BYTES_MAX } from "./request";
-import { RESPONSE_HEAD_BYTES_MAX } from "./response";
+import { HEAD_BYTES_MAX, Request, REQUEST_LINE_BYTES_MAX } from "../../guest/http/request";
+import { RESPONSE_HEAD_BYTES_MAX } from "../../guest/http/response";
 
 @unmanaged
 export class Work {

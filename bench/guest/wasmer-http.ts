@@ -1,4 +1,4 @@
-// Peer: an HTTP server on WASIX sockets, for bench/wasmer-server.mjs, which writes the port and
+// Peer: an HTTP server on WASIX sockets, for bench/peers/wasmer-server.mjs, which writes the port and
 // every response to its standard input. Blocking calls, so one connection at a time.
 
 @external("wasix_32v1", "sock_open")

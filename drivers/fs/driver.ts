@@ -5,8 +5,8 @@ import {
   FuseInHeader,
   FuseOpenOut,
   FuseOutHeader,
-} from "../abi/fuse";
-import { FuseRename2In } from "../abi/fuse-write";
+} from "../../abi/fuse";
+import { FuseRename2In } from "../../abi/fuse-write";
 import { NS_PER_S } from "../../kernel/clock";
 import { IoVec } from "../../kernel/iovec";
 import { WaitQueue } from "../../kernel/thread";

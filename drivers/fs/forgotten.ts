@@ -1,6 +1,6 @@
 // Nodes that the server may forget: a list of them, and the buffers in which they are told.
-import { Errno } from "../abi/errno";
-import { FuseBatchForgetIn, FuseForgetOne, FuseInHeader, FuseOpcode } from "../abi/fuse";
+import { Errno } from "../../abi/errno";
+import { FuseBatchForgetIn, FuseForgetOne, FuseInHeader, FuseOpcode } from "../../abi/fuse";
 import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
 import { Forgotten, FsDriver, putHeader } from "./driver";
 

@@ -1,8 +1,8 @@
 // Request queues of the virtio-fs driver: which of them a request goes to, and what a chain is made
 // of. F3: any request may go to any queue.
-import { Errno } from "../abi/errno";
-import { FS_QUEUE_REQUEST, FsConfig } from "../abi/fuse";
-import { VIRTIO_F_INDIRECT_DESC } from "../abi/virtio";
+import { Errno } from "../../abi/errno";
+import { FS_QUEUE_REQUEST, FsConfig } from "../../abi/fuse";
+import { VIRTIO_F_INDIRECT_DESC } from "../../abi/virtio";
 import { IoVec, VECTOR_MAX } from "../../kernel/iovec";
 import { FsDriver, REQUESTS_MAX } from "./driver";
 import { VirtQueue } from "../virtqueue";

@@ -1,7 +1,7 @@
 // What the virtio-fs device has answered, which is checked before anybody believes it, and the end
 // of one that answers nonsense or nothing.
-import { ERRNO_MAX, Errno } from "../abi/errno";
-import { FuseOutHeader } from "../abi/fuse";
+import { ERRNO_MAX, Errno } from "../../abi/errno";
+import { FuseOutHeader } from "../../abi/fuse";
 import { nowNs, NS_PER_S } from "../../kernel/clock";
 import { print, printBytes, putByte } from "../../kernel/console";
 import { wakeAll, wakeSome } from "../../kernel/scheduler";

@@ -1,7 +1,7 @@
 // Sends the virtio-fs device a FUSE request, and waits for the reply. It is there when the kick
 // returns as a rule, so the used rings are looked at before a thread sleeps.
-import { Errno } from "../abi/errno";
-import { FuseInHeader, FuseOpcode, FuseOutHeader } from "../abi/fuse";
+import { Errno } from "../../abi/errno";
+import { FuseInHeader, FuseOpcode, FuseOutHeader } from "../../abi/fuse";
 import { nowNs } from "../../kernel/clock";
 import { wait } from "../../kernel/scheduler";
 import {

@@ -1,5 +1,5 @@
 // The receive side of the virtio-vsock driver (virtio 5.10.6.4): posts buffers, takes in packets.
-import { VsockHdr } from "../abi/vsock";
+import { VsockHdr } from "../../abi/vsock";
 import { heapBytes } from "../../kernel/memory";
 import { arrivalsComplete, hasReceiveRoom } from "../../kernel/net/interface";
 import { FreePacket, headerOf, isInline, Packet, payloadOf } from "../../kernel/net/packet";

@@ -1,8 +1,8 @@
 // The send side of the virtio-vsock driver (virtio 5.10.6.4). Packets that the device has consumed
 // are freed when the next one is sent or anything interrupts; it is asked to interrupt for them
 // only while somebody waits for that, or much memory does.
-import { NetStats } from "../abi/stats";
-import { VsockHdr } from "../abi/vsock";
+import { NetStats } from "../../abi/stats";
+import { VsockHdr } from "../../abi/vsock";
 import { nowNs } from "../../kernel/clock";
 import { freeSent, LINGER_BYTES_MAX, ringHasRoom } from "../../kernel/net/interface";
 import {

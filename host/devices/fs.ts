@@ -1,10 +1,10 @@
 // virtio-fs device (virtio 5.11): a FUSE server over one directory of the host. Requests are served
 // inside the kick: what the host has cached takes 1-2 us, less than any way of waiting for it.
 
-import { Errno } from "../../drivers/abi/errno.ts";
-import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig, FuseOpcode } from "../../drivers/abi/fuse.ts";
-import { FS_SHM_WINDOW } from "../../drivers/abi/fuse-window.ts";
-import { VIRTIO_ID_FS } from "../../drivers/abi/virtio.ts";
+import { Errno } from "../../abi/errno.ts";
+import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig, FuseOpcode } from "../../abi/fuse.ts";
+import { FS_SHM_WINDOW } from "../../abi/fuse-window.ts";
+import { VIRTIO_ID_FS } from "../../abi/virtio.ts";
 import type { DeviceHost, DeviceTrace, VirtioDevice } from "../device.ts";
 import type { FileChanges, Files } from "../files.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";

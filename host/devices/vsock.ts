@@ -4,7 +4,7 @@
 // connection to the address that its host port is mapped to. Kicks only mark a queue: the packets
 // of a turn are handled when the guest has halted, so that what it sent on one stream leaves in one
 // writev.
-import { VIRTIO_ID_VSOCK } from "../../drivers/abi/virtio.ts";
+import { VIRTIO_ID_VSOCK } from "../../abi/virtio.ts";
 import {
   VMADDR_CID_HOST,
   VMADDR_CID_MIN,
@@ -13,7 +13,7 @@ import {
   VSOCK_QUEUE_TX,
   VsockConfig,
   VsockOp,
-} from "../../drivers/abi/vsock.ts";
+} from "../../abi/vsock.ts";
 import type { DeviceHost, VirtioDevice } from "../device.ts";
 import { limitLog } from "../log.ts";
 import type { PairSocket } from "../sockets/pair.ts";

@@ -1,7 +1,7 @@
 // File calls that change attributes, or ask about rights and room.
-import { Errno } from "../../drivers/abi/errno";
-import { FuseAccessIn, FuseOpcode, FuseStatfsOut } from "../../drivers/abi/fuse";
-import { FuseSetattrIn, FuseSetattrValid } from "../../drivers/abi/fuse-write";
+import { Errno } from "../../abi/errno";
+import { FuseAccessIn, FuseOpcode, FuseStatfsOut } from "../../abi/fuse";
+import { FuseSetattrIn, FuseSetattrValid } from "../../abi/fuse-write";
 import { argumentsOf, FsRequest, replyOf } from "../../drivers/fs/driver";
 import { transact } from "../../drivers/fs/transact";
 import { nowNs, NS_PER_S } from "../clock";

@@ -2,7 +2,7 @@
 // whether or not there is a slash in front. A handle is looked up again after every wait: another
 // thread may have closed the file. While the device is gone: -EIO; what was open before it came
 // back: -ESTALE (restart.ts).
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import { nowNs } from "../clock";
 import {
   beginUse,

@@ -1,5 +1,5 @@
 // Open files as data, and the requests on them: OPEN, READ, READDIR, RELEASE.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import {
   FUSE_O_ACCMODE,
   FUSE_O_APPEND,
@@ -14,7 +14,7 @@ import {
   FuseOpenOut,
   FuseReadIn,
   FuseReleaseIn,
-} from "../../drivers/abi/fuse";
+} from "../../abi/fuse";
 import { argumentsOf, FsRequest, replyOf } from "../../drivers/fs/driver";
 import { post, transact } from "../../drivers/fs/transact";
 import { nowNs } from "../clock";

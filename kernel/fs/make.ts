@@ -1,6 +1,6 @@
 // Making entries of directories, and what the cache of nodes learns from it.
-import { Errno } from "../../drivers/abi/errno";
-import { FuseEntryOut, FuseOpcode } from "../../drivers/abi/fuse";
+import { Errno } from "../../abi/errno";
+import { FuseEntryOut, FuseOpcode } from "../../abi/fuse";
 import { argumentsOf, bufferOf, FsRequest, replyOf } from "../../drivers/fs/driver";
 import { waitForForgotten } from "../../drivers/fs/forget";
 import { transactVector } from "../../drivers/fs/transact";

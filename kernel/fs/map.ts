@@ -1,13 +1,13 @@
 // Files in memory without a read: SysMapFile and SysUnmapFile, and what they ask of the device. The
 // host copies a part of a file into the window once, for all who use it (see the README's limits).
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import {
   FuseRemovemappingIn,
   FuseRemovemappingOne,
   FuseSetupmappingFlag,
   FuseSetupmappingIn,
-} from "../../drivers/abi/fuse-window";
-import { FUSE_ROOT_ID, FuseOpcode } from "../../drivers/abi/fuse";
+} from "../../abi/fuse-window";
+import { FUSE_ROOT_ID, FuseOpcode } from "../../abi/fuse";
 import { ARGUMENT_BYTES_MAX, argumentsOf, FsRequest } from "../../drivers/fs/driver";
 import { transact } from "../../drivers/fs/transact";
 import { NEVER } from "../clock";

@@ -1,6 +1,6 @@
 // Where file systems are mounted: at "/" and below it; the longest prefix of a path wins.
-import { Errno } from "../../drivers/abi/errno";
-import { FS_TAG_BYTES_MAX } from "../../drivers/abi/fuse";
+import { Errno } from "../../abi/errno";
+import { FS_TAG_BYTES_MAX } from "../../abi/fuse";
 import { findFsDriver } from "../../drivers/fs";
 import { FsDriver } from "../../drivers/fs/driver";
 import { ToroFreeMem, ToroGetMem } from "../memory";

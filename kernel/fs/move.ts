@@ -1,8 +1,8 @@
 // Data between an open file and the caller's own buffers, by READ and WRITE: what a call has
 // returned of a write, the host has.
-import { Errno } from "../../drivers/abi/errno";
-import { FuseOpcode, FuseReadIn } from "../../drivers/abi/fuse";
-import { FuseWriteIn, FuseWriteOut } from "../../drivers/abi/fuse-write";
+import { Errno } from "../../abi/errno";
+import { FuseOpcode, FuseReadIn } from "../../abi/fuse";
+import { FuseWriteIn, FuseWriteOut } from "../../abi/fuse-write";
 import { argumentsOf, bufferOf, FsRequest, replyOf } from "../../drivers/fs/driver";
 import { transactVector } from "../../drivers/fs/transact";
 import { IoVec, VECTOR_MAX } from "../iovec";

@@ -1,14 +1,14 @@
 // File calls that make, move and remove names. What they change the cache of nodes knows at once; a
 // directory that was moved is looked up again under its new name, and so is all below it.
-import { Errno } from "../../drivers/abi/errno";
-import { FuseEntryOut, FuseOpcode, FuseType } from "../../drivers/abi/fuse";
+import { Errno } from "../../abi/errno";
+import { FuseEntryOut, FuseOpcode, FuseType } from "../../abi/fuse";
 import {
   FUSE_RENAME_NOREPLACE,
   FuseLinkIn,
   FuseMkdirIn,
   FuseRename2In,
   FuseRenameIn,
-} from "../../drivers/abi/fuse-write";
+} from "../../abi/fuse-write";
 import { argumentsOf, FsRequest } from "../../drivers/fs/driver";
 import { transact } from "../../drivers/fs/transact";
 import { ToroFreeMem, ToroGetMem } from "../memory";

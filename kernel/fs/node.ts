@@ -1,7 +1,7 @@
 // Names that the guest knows, each with the server's node behind it: a tree, found by hash, of
 // bounded size. What was not used for the longest time is forgotten, on the server too. A name
 // without a file is a node with nodeid 0.
-import { FUSE_ROOT_ID, FuseType } from "../../drivers/abi/fuse";
+import { FUSE_ROOT_ID, FuseType } from "../../abi/fuse";
 import { Forgotten, FsDriver, NODEID_VOID } from "../../drivers/fs/driver";
 import { forget } from "../../drivers/fs/forgotten";
 import { NEVER } from "../clock";

@@ -1,6 +1,6 @@
 // Opening and making files. A name is looked up before it is made, so that symbolic links are
 // followed here and never by the server; who is faster on the host is seen by CREATE itself.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import {
   FUSE_O_ACCMODE,
   FUSE_O_APPEND,
@@ -17,8 +17,8 @@ import {
   FuseOpcode,
   FuseOpenOut,
   FuseType,
-} from "../../drivers/abi/fuse";
-import { FuseCreateIn } from "../../drivers/abi/fuse-write";
+} from "../../abi/fuse";
+import { FuseCreateIn } from "../../abi/fuse-write";
 import { FsRequest, replyOf } from "../../drivers/fs/driver";
 import { isKilled } from "../scheduler";
 import {

@@ -1,5 +1,5 @@
 // How a call on a path begins: from the mounts to where its node, or its last name, is.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import { FsRequest } from "../../drivers/fs/driver";
 import { findMount, Place } from "./mount";
 import { beginCall, callError, endCall } from "./request";

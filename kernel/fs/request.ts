@@ -1,6 +1,6 @@
 // A call that has to ask the server: from beginCall to endCall its thread has a request, and cannot
 // be killed, since the device may write to its buffers and replies carry references to be counted.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import { FsRequest } from "../../drivers/fs/driver";
 import { sendForgotten } from "../../drivers/fs/forget";
 import { acquireRequest, acquireSlowRequest, releaseRequest } from "../../drivers/fs/requests";

@@ -1,6 +1,6 @@
 // FUSE, the client's half: the requests that the file system makes, and what their replies tell of
 // nodes. Each of them yields unless the device answers at once; `request` is held by the caller.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import {
   FUSE_GETATTR_FH,
   FUSE_KERNEL_MINOR_VERSION,
@@ -17,8 +17,8 @@ import {
   FuseInitOut,
   FuseOpcode,
   FuseType,
-} from "../../drivers/abi/fuse";
-import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../drivers/abi/fuse-window";
+} from "../../abi/fuse";
+import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../abi/fuse-window";
 import { argumentsOf, FsRequest, replyOf } from "../../drivers/fs/driver";
 import { sendForgotten, waitForForgotten } from "../../drivers/fs/forget";
 import { transact } from "../../drivers/fs/transact";

@@ -1,7 +1,7 @@
 // SETATTR: size, owner, permissions and times, and what the cache of nodes learns from it.
-import { Errno } from "../../drivers/abi/errno";
-import { FuseAttrOut, FuseOpcode, FuseType } from "../../drivers/abi/fuse";
-import { FuseSetattrIn, FuseSetattrValid } from "../../drivers/abi/fuse-write";
+import { Errno } from "../../abi/errno";
+import { FuseAttrOut, FuseOpcode, FuseType } from "../../abi/fuse";
+import { FuseSetattrIn, FuseSetattrValid } from "../../abi/fuse-write";
 import { argumentsOf, FsRequest } from "../../drivers/fs/driver";
 import { transact } from "../../drivers/fs/transact";
 import { nowNs } from "../clock";

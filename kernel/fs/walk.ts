@@ -1,8 +1,8 @@
 // From a path to its node. Paths are bytes; empty components and "." are skipped, ".." goes to the
 // parent and never above the mount's root, symbolic links are resolved here and never by the
 // server.
-import { Errno } from "../../drivers/abi/errno";
-import { FUSE_NAME_BYTES_MAX, FuseType } from "../../drivers/abi/fuse";
+import { Errno } from "../../abi/errno";
+import { FUSE_NAME_BYTES_MAX, FuseType } from "../../abi/fuse";
 import { FsRequest } from "../../drivers/fs/driver";
 import { ToroGetMem } from "../memory";
 import {

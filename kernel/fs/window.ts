@@ -1,7 +1,7 @@
 // A device's window as the guest keeps it: slots of 64 KiB in shared memory (virtio 5.11.6.4), and
 // ranges of them with parts of files. Ranges that nobody uses stay, until others need their slots.
-import { Errno } from "../../drivers/abi/errno";
-import { FS_SHM_WINDOW, FS_WINDOW_ALIGNMENT_LOG2 } from "../../drivers/abi/fuse-window";
+import { Errno } from "../../abi/errno";
+import { FS_SHM_WINDOW, FS_WINDOW_ALIGNMENT_LOG2 } from "../../abi/fuse-window";
 import { nowNs } from "../clock";
 import { isBehindHeap, ToroAllocMem, ToroFreeMem } from "../memory";
 import { WaitQueue } from "../thread";

@@ -1,12 +1,12 @@
 // File calls that move data between an open file and several buffers, or to the disk. Nothing is
 // kept back in the guest: what a call has returned, the host has.
-import { Errno } from "../../drivers/abi/errno";
-import { FuseFsyncIn, FuseOpcode } from "../../drivers/abi/fuse";
+import { Errno } from "../../abi/errno";
+import { FuseFsyncIn, FuseOpcode } from "../../abi/fuse";
 import {
   FUSE_FSYNC_FDATASYNC,
   FuseCopyFileRangeIn,
   FuseWriteOut,
-} from "../../drivers/abi/fuse-write";
+} from "../../abi/fuse-write";
 import { argumentsOf, FsRequest, replyOf } from "../../drivers/fs/driver";
 import { transact } from "../../drivers/fs/transact";
 import {

@@ -1,6 +1,6 @@
 // Toro's socket calls. Each takes a handle and looks it up again after every wait: another thread
 // may have closed the socket meanwhile. Time-outs and MSG_DONTWAIT end in -EAGAIN, as on Linux.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
@@ -10,7 +10,7 @@ import {
   VMADDR_CID_ANY,
   VMADDR_PORT_ANY,
   VsockOp,
-} from "../../drivers/abi/vsock";
+} from "../../abi/vsock";
 import { NEVER } from "../clock";
 import { wait } from "../scheduler";
 import { startTimer } from "../timer";

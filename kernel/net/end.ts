@@ -3,7 +3,7 @@ import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VsockOp,
-} from "../../drivers/abi/vsock";
+} from "../../abi/vsock";
 import { nowNs, NS_PER_S } from "../clock";
 import { startTimer } from "../timer";
 import { takePending } from "./backlog";

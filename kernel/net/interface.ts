@@ -1,7 +1,7 @@
 // Network interfaces: what a driver registers, and Toro's packet calls on top of it. One owner
 // takes the received packets of all of them: an application by SysNetworkRead, or the socket layer
 // from its first socket.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import { nowNs } from "../clock";
 import { heapBytes } from "../memory";
 import { wait, wakeAll } from "../scheduler";

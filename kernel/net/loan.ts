@@ -1,8 +1,8 @@
 // Receive loans: the application reads packets where the device has put them, and gives each back
 // when it likes. Until then its bytes count against the socket's window, so that what is lent is
 // bounded by credit.
-import { Errno } from "../../drivers/abi/errno";
-import { NetStats } from "../../drivers/abi/stats";
+import { Errno } from "../../abi/errno";
+import { NetStats } from "../../abi/stats";
 import { HandleTable } from "../handle";
 import { releasePacket } from "./interface";
 import { Packet, payloadOf } from "./packet";

@@ -1,8 +1,8 @@
 // Messages of seqpacket sockets (virtio 5.10.6.6): parts as packets brought them, the last one of a
 // message marked EOM. Small ones share buffers, each behind a word with its length and its marks,
 // so that a window full of tiny messages takes a multiple of its bytes, not a buffer for each.
-import { NetStats } from "../../drivers/abi/stats";
-import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR, VsockHdr } from "../../drivers/abi/vsock";
+import { NetStats } from "../../abi/stats";
+import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR, VsockHdr } from "../../abi/vsock";
 import { MSG_EOR, MSG_TRUNC } from "./calls";
 import { AllocatePacket, headerOf, Packet, payloadOf } from "./packet";
 import { rxCopybreak } from "./settings";

@@ -1,5 +1,5 @@
 // What can be set on a socket, and asked of it; numbers and meanings are Linux's where it has them.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import { NEVER, NS_PER_MS } from "../clock";
 import { SOCK_SEQPACKET, SOCK_STREAM } from "./calls";
 import { interfaceAt, NO_INTERFACE } from "./interface";

@@ -1,14 +1,14 @@
 // Payload on its way from the receive ring to the application. A receive buffer is queued on the
 // socket as it is; its bytes are copied when the socket may not pin it, or when few of them fit
 // behind the packet before.
-import { Errno } from "../../drivers/abi/errno";
-import { NetStats } from "../../drivers/abi/stats";
+import { Errno } from "../../abi/errno";
+import { NetStats } from "../../abi/stats";
 import {
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
   vsockCredit,
   VsockOp,
-} from "../../drivers/abi/vsock";
+} from "../../abi/vsock";
 import { wait, wakeAll } from "../scheduler";
 import { MSG_DONTWAIT, MSG_TRUNC } from "./calls";
 import { atEnd, endIfDrained } from "./end";

@@ -1,5 +1,5 @@
 // SysSocketSelect: waiting for many sockets at once, each thread with a place in every queue.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import { deadlineAfterMs } from "../clock";
 import { block, self } from "../scheduler";
 import { allocateNodes, joinQueue, releaseNodes } from "../thread";

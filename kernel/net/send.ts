@@ -1,15 +1,15 @@
 // SysSocketSend in its modes. A copied send builds packets of its own and returns; one that lends
 // puts the sender's buffers behind a header of its own, and waits until the device has given the
 // last of them back.
-import { Errno } from "../../drivers/abi/errno";
-import { NetStats } from "../../drivers/abi/stats";
+import { Errno } from "../../abi/errno";
+import { NetStats } from "../../abi/stats";
 import {
   VIRTIO_VSOCK_SEQ_EOM,
   VIRTIO_VSOCK_SEQ_EOR,
   VSOCK_PACKET_BYTES_MAX,
   VsockHdr,
   VsockOp,
-} from "../../drivers/abi/vsock";
+} from "../../abi/vsock";
 import { nowNs, NS_PER_S } from "../clock";
 import { IoVec, VECTOR_MAX } from "../iovec";
 import { isKilled, setInterruptible, shield, unshield, wait, wakeAll } from "../scheduler";

@@ -1,11 +1,11 @@
 // Sockets as data: the object, and the tables that find it.
-import { Errno } from "../../drivers/abi/errno";
-import { NetStats } from "../../drivers/abi/stats";
+import { Errno } from "../../abi/errno";
+import { NetStats } from "../../abi/stats";
 import {
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
   VIRTIO_VSOCK_TYPE_SEQPACKET,
-} from "../../drivers/abi/vsock";
+} from "../../abi/vsock";
 import { NEVER, nowNs } from "../clock";
 import { HandleTable } from "../handle";
 import { ToroAllocMem, ToroFreeMem } from "../memory";

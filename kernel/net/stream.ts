@@ -4,7 +4,7 @@
 // A connection begins with REQUEST and RESPONSE (or RST) and ends with SHUTDOWN of both directions
 // answered by RST, or with an RST at any time. Each packet carries buf_alloc and fwd_cnt of its
 // sender; a sender may have buf_alloc bytes in flight beyond the peer's fwd_cnt.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_TYPE_SEQPACKET,
@@ -12,7 +12,7 @@ import {
   VSOCK_PROGRESS_BYTES,
   VsockHdr,
   VsockOp,
-} from "../../drivers/abi/vsock";
+} from "../../abi/vsock";
 import { wakeAll } from "../scheduler";
 import { stopTimer } from "../timer";
 import { addPending, removePending } from "./backlog";

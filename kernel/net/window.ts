@@ -3,7 +3,7 @@
 // The windows of all sockets together stay within a quarter of the heap, so that what has been
 // advertised can be received, with what buffers waste: a socket may hold receive buffers of twice
 // its window. Windows grow within half of that: the other half is for connections to come.
-import { vsockCredit } from "../../drivers/abi/vsock";
+import { vsockCredit } from "../../abi/vsock";
 import { heapBytes } from "../memory";
 import { Packet } from "./packet";
 import { Socket } from "./socket";

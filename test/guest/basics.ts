@@ -12,8 +12,8 @@ import {
 import { NEVER, nowNs, realtimeNs } from "../../kernel/clock";
 import { print, printBytes, printNumber } from "../../kernel/console";
 import { ToroAllocMem } from "../../kernel/memory";
-import { needEvent } from "../../drivers/abi/virtio";
-import { vsockCredit } from "../../drivers/abi/vsock";
+import { needEvent } from "../../abi/virtio";
+import { vsockCredit } from "../../abi/vsock";
 import { mark, marks } from "./harness";
 
 export { boot, interrupt, run, unfinished } from "./harness";

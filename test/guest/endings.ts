@@ -1,5 +1,5 @@
 // Threads that are suspended, joined and killed, in every state that they can be in.
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import { NEVER, nowNs, NS_PER_MS } from "../../kernel/clock";
 import {
   Sleep,

@@ -1,7 +1,7 @@
 // What the file system remembers, against the real device: time-outs, changes on the host,
 // forgetting, limits, and many threads at once.
-import { FuseType } from "../../drivers/abi/fuse";
-import { Errno } from "../../drivers/abi/errno";
+import { FuseType } from "../../abi/fuse";
+import { Errno } from "../../abi/errno";
 import {
   SEEK_END,
   SysCloseFile,

@@ -1,6 +1,6 @@
 // What the tests of the file calls stand on: names as bytes, the calls by name, and patterns. The
-// directory that they expect is made by test/files.test.ts.
-import { FuseType } from "../../drivers/abi/fuse";
+// directory that they expect is made by test/kernel/files/calls.test.ts.
+import { FuseType } from "../../abi/fuse";
 import { findFsDriver } from "../../drivers/fs";
 import { FsDriver } from "../../drivers/fs/driver";
 import {

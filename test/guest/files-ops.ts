@@ -49,7 +49,7 @@ export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 export { openFiles } from "../../kernel/fs/file";
 export { SysKillThread, SysResumeThread, SysSuspendThread } from "../../kernel/process";
 
-/** In the order of CALLS in test/file-guest.ts. */
+/** In the order of CALLS in test/support/file-guest.ts. */
 const enum Op {
   Mount,
   OpenFile,

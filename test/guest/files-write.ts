@@ -1,6 +1,6 @@
 // File calls that change something, many threads at once and without memory, against the real
-// device over a directory that test/files-write.test.ts makes.
-import { Errno } from "../../drivers/abi/errno";
+// device over a directory that test/kernel/files/write.test.ts makes.
+import { Errno } from "../../abi/errno";
 import { SysTruncateFile } from "../../kernel/fs/attributes";
 import { SysCloseFile, SysReadFileAt, SysStatFile, SysStatOpenFile } from "../../kernel/fs/calls";
 import { openFiles } from "../../kernel/fs/file";

@@ -1,6 +1,6 @@
 // The file calls against the real device: paths, links, reading, seeking, listing, errors.
-import { FuseType } from "../../drivers/abi/fuse";
-import { Errno } from "../../drivers/abi/errno";
+import { FuseType } from "../../abi/fuse";
+import { Errno } from "../../abi/errno";
 import {
   O_DIRECTORY,
   O_NOFOLLOW,

@@ -1,5 +1,5 @@
 // An application that sends and returns at once, without closing.
-import { VMADDR_CID_HOST } from "../../drivers/abi/vsock";
+import { VMADDR_CID_HOST } from "../../abi/vsock";
 import { kernelMain } from "../../kernel/main";
 import { ToroAllocMem } from "../../kernel/memory";
 import { SOCK_STREAM, SysSocket, SysSocketConnect } from "../../kernel/net/calls";

@@ -10,7 +10,7 @@ import {
   ToroMemLength,
   ToroReAllocMem,
 } from "../../kernel/memory";
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 
 export { boot, interrupt, run, unfinished } from "./harness";
 

@@ -1,4 +1,4 @@
-import { Errno } from "../../drivers/abi/errno";
+import { Errno } from "../../abi/errno";
 import { NEVER, nowNs, NS_PER_MS } from "../../kernel/clock";
 import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
 import {

@@ -1,4 +1,4 @@
-// The driver half of a virtqueue against a device of the test (test/virtqueue-driver.test.ts): it
+// The driver half of a virtqueue against a device of the test (test/drivers/virtqueue.test.ts): it
 // copies what a chain holds into its writable part, and the first byte says when it gives it back.
 import { heapInUse, ToroAllocMem, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import { registerInterrupt } from "../../kernel/interrupt";

@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { drawSvg } from "../../bench/plot.mjs";
+import { drawSvg } from "../../bench/lib/plot.mjs";
 import { compile } from "../../tools/compile.mjs";
 import { askForAll, CHANGING, CROWD, runClients, STEADY } from "./clients.mjs";
 import { judge } from "./verdict.mjs";

@@ -6,7 +6,7 @@ import {
   FuseEntryOut,
   FuseOpenOut,
   FuseStatfsOut,
-} from "../../../drivers/abi/fuse.ts";
+} from "../../../abi/fuse.ts";
 import type { FileStat, FileSystemStat } from "../../files.ts";
 
 /** Writes FuseEntryOut at `at`; the guest may believe it for validMs. */

@@ -1,6 +1,6 @@
 // FUSE operations that make, move and remove entries of directories. A name is looked at again
 // after it was made, so that what the guest is told of is what is there.
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 import {
   FUSE_O_EXCL,
   FUSE_O_TRUNC,
@@ -8,7 +8,7 @@ import {
   FuseOpcode,
   FuseOpenOut,
   FuseType,
-} from "../../../drivers/abi/fuse.ts";
+} from "../../../abi/fuse.ts";
 import {
   FUSE_RENAME_NOREPLACE,
   FuseCreateIn,
@@ -17,7 +17,7 @@ import {
   FuseMknodIn,
   FuseRename2In,
   FuseRenameIn,
-} from "../../../drivers/abi/fuse-write.ts";
+} from "../../../abi/fuse-write.ts";
 import type { FileChanges } from "../../files.ts";
 import { getU64, putEntry, putOpen } from "./attributes.ts";
 import { orThrow, refusal } from "./errno.ts";

@@ -1,7 +1,7 @@
 // FUSE operations on what is in a file that the guest may write: WRITE, COPY_FILE_RANGE, FLUSH and
 // FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has. Before each
 // of them, what the guest has stored into the window is written.
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 import {
   FUSE_O_ACCMODE,
   FUSE_O_APPEND,
@@ -10,13 +10,13 @@ import {
   FuseFsyncIn,
   FuseInHeader,
   FuseOpcode,
-} from "../../../drivers/abi/fuse.ts";
+} from "../../../abi/fuse.ts";
 import {
   FUSE_FSYNC_FDATASYNC,
   FuseCopyFileRangeIn,
   FuseWriteIn,
   FuseWriteOut,
-} from "../../../drivers/abi/fuse-write.ts";
+} from "../../../abi/fuse-write.ts";
 import type { FileChanges } from "../../files.ts";
 import { getU64, putU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";

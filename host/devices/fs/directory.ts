@@ -1,7 +1,7 @@
 // READDIR and READDIRPLUS: whole entries, as many as fit. The names of an open directory are read
 // when the guest reads from the start, so cookies (positions in them) outlive an unlink on the
 // host.
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 import {
   FUSE_ROOT_ID,
   FUSE_UNKNOWN_INO,
@@ -9,7 +9,7 @@ import {
   FuseDirentplus,
   FuseType,
   fuseDirentBytes,
-} from "../../../drivers/abi/fuse.ts";
+} from "../../../abi/fuse.ts";
 import type { FileStat } from "../../files.ts";
 import { putEntry } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";

@@ -1,5 +1,5 @@
 // Errors of the host's file calls as the guest sees them: numbers of Linux, whatever the host is.
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 
 const NUMBERS = new Map<string, number>([
   ["EPERM", Errno.EPERM],

@@ -1,6 +1,6 @@
 // What the guest has open. Reads carry their offset, so all handles of a node share one descriptor,
 // and a few descriptors stay open after the last RELEASE: opening a file again costs nothing.
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 import {
   FUSE_O_ACCMODE,
   FUSE_O_APPEND,
@@ -8,7 +8,7 @@ import {
   FUSE_O_RDONLY,
   FUSE_O_SYNC,
   FuseType,
-} from "../../../drivers/abi/fuse.ts";
+} from "../../../abi/fuse.ts";
 import type { HostCalls } from "./host-calls.ts";
 import type { Node } from "./node.ts";
 

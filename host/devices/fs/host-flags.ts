@@ -7,7 +7,7 @@ import {
   FUSE_O_RDWR,
   FUSE_O_SYNC,
   FUSE_O_WRONLY,
-} from "../../../drivers/abi/fuse.ts";
+} from "../../../abi/fuse.ts";
 
 const { O_APPEND, O_DSYNC = 0, O_RDONLY, O_RDWR, O_SYNC, O_WRONLY } = fs.constants;
 

@@ -2,7 +2,7 @@
 // inode is the same descriptor. Whoever calls sees to it that nobody closes that meanwhile.
 import * as fs from "node:fs";
 import { promisify } from "node:util";
-import { FUSE_O_WRONLY } from "../../../drivers/abi/fuse.ts";
+import { FUSE_O_WRONLY } from "../../../abi/fuse.ts";
 import type { FileChanges, FileStat, Files, LaterCall } from "../../files.ts";
 import { hostFlags } from "./host-flags.ts";
 import { LIST_OPTIONS, tooManyNames } from "./list-names.ts";

@@ -1,19 +1,19 @@
 // SETUPMAPPING and REMOVEMAPPING (virtio 5.11.6.4): what a request for the window must be (U23).
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 import {
   FUSE_O_ACCMODE,
   FUSE_O_RDONLY,
   FUSE_O_WRONLY,
   FuseOpcode,
   FuseType,
-} from "../../../drivers/abi/fuse.ts";
+} from "../../../abi/fuse.ts";
 import {
   FS_REMOVEMAPPING_MAX,
   FuseRemovemappingIn,
   FuseRemovemappingOne,
   FuseSetupmappingFlag,
   FuseSetupmappingIn,
-} from "../../../drivers/abi/fuse-window.ts";
+} from "../../../abi/fuse-window.ts";
 import { getU64 } from "./attributes.ts";
 import type { Node } from "./node.ts";
 import { type Entry, reading } from "./operation.ts";

@@ -1,8 +1,8 @@
 // The inodes that the guest knows. A node lives from the first LOOKUP until FORGET has given back
 // every reference; its number is never used again, so that a stale one meets nothing.
 import { resolve } from "node:path";
-import { Errno } from "../../../drivers/abi/errno.ts";
-import { FUSE_ROOT_ID, FuseType } from "../../../drivers/abi/fuse.ts";
+import { Errno } from "../../../abi/errno.ts";
+import { FUSE_ROOT_ID, FuseType } from "../../../abi/fuse.ts";
 import type { FileStat, Files } from "../../files.ts";
 import { errnoOf, orThrow, refusal } from "./errno.ts";
 import { type Holder, keyOf, NOT_HELD, Node, type Place, typeOf } from "./node.ts";

@@ -1,6 +1,6 @@
 // What is done to open files of the host, the same whether inodes are descriptors or paths.
 import * as fs from "node:fs";
-import { FUSE_O_WRONLY } from "../../../drivers/abi/fuse.ts";
+import { FUSE_O_WRONLY } from "../../../abi/fuse.ts";
 import { readAt } from "./read-at.ts";
 import { Threads } from "./threads.ts";
 import { writeAt } from "./write-at.ts";

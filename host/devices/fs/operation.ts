@@ -1,7 +1,7 @@
 // What an operation of the FUSE server is: a function with what has to be there for it. The server
 // has checked that the node exists, that the arguments are there and that the fixed part of the
 // reply fits; the function checks the rest.
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 import type { FileChanges } from "../../files.ts";
 import type { Node } from "./node.ts";
 import type { FuseRequest } from "./request.ts";

@@ -1,5 +1,5 @@
 // The table of FUSE operations, and the functions of those that only read.
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 import {
   FUSE_GETATTR_FH,
   FUSE_O_ACCMODE,
@@ -23,7 +23,7 @@ import {
   FuseReleaseIn,
   FuseStatfsOut,
   FuseType,
-} from "../../../drivers/abi/fuse.ts";
+} from "../../../abi/fuse.ts";
 import { getU64, putAttributes, putEntry, putOpen, putStatfs, putValid } from "./attributes.ts";
 import { CHANGES } from "./changes.ts";
 import { DATA } from "./data.ts";

@@ -1,7 +1,7 @@
 // One FUSE request: copied out of its chain once, answered into the chain once. A device has one
 // of these and uses it for every request.
-import { Errno } from "../../../drivers/abi/errno.ts";
-import { FUSE_NAME_BYTES_MAX, FuseInHeader, FuseOutHeader } from "../../../drivers/abi/fuse.ts";
+import { Errno } from "../../../abi/errno.ts";
+import { FUSE_NAME_BYTES_MAX, FuseInHeader, FuseOutHeader } from "../../../abi/fuse.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { getU64 } from "./attributes.ts";
 

@@ -1,7 +1,7 @@
 // The FUSE server: one session after another over one directory, and which function serves which
 // request. They follow the guest's own error rule: bytes of reply, or -Errno. Nothing here waits
 // (replay.ts), and nothing trusts the request.
-import { Errno } from "../../../drivers/abi/errno.ts";
+import { Errno } from "../../../abi/errno.ts";
 import {
   FUSE_INIT_BIG_ENDIAN,
   FUSE_INIT_IN_BYTES_MIN,
@@ -14,8 +14,8 @@ import {
   FuseInitIn,
   FuseInitOut,
   FuseOpcode,
-} from "../../../drivers/abi/fuse.ts";
-import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../drivers/abi/fuse-window.ts";
+} from "../../../abi/fuse.ts";
+import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../abi/fuse-window.ts";
 import { getU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
 import type { Operation } from "./operation.ts";

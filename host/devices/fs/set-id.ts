@@ -1,7 +1,7 @@
 // Modes that lend the rights of a file's owner or group to whoever runs it. A guest cannot give
 // them to a file, and takes them from one that it writes to: as root, this process would keep them.
-import { FuseType } from "../../../drivers/abi/fuse.ts";
-import { S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP } from "../../../drivers/abi/fuse-write.ts";
+import { FuseType } from "../../../abi/fuse.ts";
+import { S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP } from "../../../abi/fuse-write.ts";
 import type { FileChanges, Files } from "../../files.ts";
 import type { Node } from "./node.ts";
 import { orUndo, quietly } from "./undo.ts";

@@ -1,8 +1,8 @@
 // SETATTR: owner, size, permissions and times, in this order, for each of them changes those that
 // come later; and the owner, which the host refuses most, before anything else was changed.
-import { Errno } from "../../../drivers/abi/errno.ts";
-import { FuseAttrOut, FuseOpcode, FuseType } from "../../../drivers/abi/fuse.ts";
-import { FuseSetattrIn, FuseSetattrValid } from "../../../drivers/abi/fuse-write.ts";
+import { Errno } from "../../../abi/errno.ts";
+import { FuseAttrOut, FuseOpcode, FuseType } from "../../../abi/fuse.ts";
+import { FuseSetattrIn, FuseSetattrValid } from "../../../abi/fuse-write.ts";
 import type { FileChanges, FileTime } from "../../files.ts";
 import { getU64, putAttributes } from "./attributes.ts";
 import type { Handle } from "./handles.ts";

@@ -1,5 +1,5 @@
 // The requests of a virtio-fs device, each as a slice on its track of the machine's trace.
-import { FuseOpcode } from "../../../drivers/abi/fuse.ts";
+import { FuseOpcode } from "../../../abi/fuse.ts";
 import type { DeviceTrace } from "../../device.ts";
 import type { FuseRequest } from "./request.ts";
 

@@ -4,8 +4,8 @@
 // used in another way through this device; what is changed through the device is read in again.
 // What other programs of the host change is seen when it is mapped anew.
 
-import { FUSE_O_RDONLY, FUSE_O_RDWR } from "../../../drivers/abi/fuse.ts";
-import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../drivers/abi/fuse-window.ts";
+import { FUSE_O_RDONLY, FUSE_O_RDWR } from "../../../abi/fuse.ts";
+import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../abi/fuse-window.ts";
 import type { FileChanges, Files } from "../../files.ts";
 import type { HandleTable, OpenFile } from "./handles.ts";
 import type { Node } from "./node.ts";

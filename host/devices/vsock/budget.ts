@@ -1,7 +1,7 @@
 // What the device may have to hold for slow readers, over all connections: the sum of the buf_alloc
 // that it advertises. Every connection gets a window when it begins, a larger one while its client
 // takes what it gets, a small one when it does not, and gives it back when it is gone.
-import { VIRTIO_VSOCK_TYPE_STREAM } from "../../../drivers/abi/vsock.ts";
+import { VIRTIO_VSOCK_TYPE_STREAM } from "../../../abi/vsock.ts";
 import type { VsockLimits } from "./hub.ts";
 
 /** No window is smaller, unless the largest one is. */

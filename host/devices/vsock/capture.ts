@@ -2,7 +2,7 @@
 // whose records are those of Linux's vsockmon interfaces.
 //
 //   pcap record │ who talks to whom, and what about │ struct virtio_vsock_hdr │ payload
-import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
+import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../abi/vsock.ts";
 import { type Clock, systemClock } from "../../clock.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { WallClock } from "../../wall-clock.ts";

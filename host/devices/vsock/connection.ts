@@ -9,7 +9,7 @@ import {
   VIRTIO_VSOCK_TYPE_SEQPACKET,
   VsockHdr,
   VsockOp,
-} from "../../../drivers/abi/vsock.ts";
+} from "../../../abi/vsock.ts";
 import type { SocketEvents, StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { Ledger } from "./copy.ts";

@@ -1,5 +1,5 @@
 // Credit of one connection, both ways (virtio 5.10.6.3). All counters are u32 and wrap.
-import { VSOCK_PACKET_BYTES_MAX, VsockOp, vsockCredit } from "../../../drivers/abi/vsock.ts";
+import { VSOCK_PACKET_BYTES_MAX, VsockOp, vsockCredit } from "../../../abi/vsock.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
 
 /** A guest with no larger one hears of all that is consumed. */

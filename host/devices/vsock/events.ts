@@ -1,8 +1,5 @@
 // What the device tells the driver itself (virtio 5.10.6.7): TRANSPORT_RESET is all there is.
-import {
-  VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
-  VSOCK_EVENT_BYTES,
-} from "../../../drivers/abi/vsock.ts";
+import { VIRTIO_VSOCK_EVENT_TRANSPORT_RESET, VSOCK_EVENT_BYTES } from "../../../abi/vsock.ts";
 import type { VirtQueue } from "../../virtqueue.ts";
 import type { VsockStats } from "./stats.ts";
 

@@ -1,6 +1,6 @@
 // Messages of seqpacket connections on a stream of the host, which has no bounds of its own: in
 // front of each message stand its length and whether it ends a record, in four bytes.
-import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR } from "../../../drivers/abi/vsock.ts";
+import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR } from "../../../abi/vsock.ts";
 
 /** le32: the length in bytes, and in the highest bit EOR. An empty message is skipped. */
 export const FRAME_BYTES = 4;

@@ -4,7 +4,7 @@ import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
-} from "../../../drivers/abi/vsock.ts";
+} from "../../../abi/vsock.ts";
 
 export class HalfClose {
   guest = 0;

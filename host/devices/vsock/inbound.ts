@@ -1,7 +1,7 @@
 // Payload on its way from the socket of one connection to the guest by copying: one chunk at most.
 // While it waits for credit or rx buffers the socket is paused, so that the client feels the
 // guest's pace.
-import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
+import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { CopyPath, type Ledger } from "./copy.ts";

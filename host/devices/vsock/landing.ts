@@ -1,7 +1,7 @@
 // Where bytes of one socket land that does without chunks of its own: in an rx chain of the guest
 // that was chosen before they came, if the connection carries much; else in a staging buffer that
 // all connections share, from which they are copied as ever.
-import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
+import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock.ts";
 import type { ReadSource } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { CopyPath, type Ledger } from "./copy.ts";

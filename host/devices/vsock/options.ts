@@ -1,5 +1,5 @@
 // What the maker of a vsock device may choose.
-import { VMADDR_CID_MIN } from "../../../drivers/abi/vsock.ts";
+import { VMADDR_CID_MIN } from "../../../abi/vsock.ts";
 import type { SocketAddress, Sockets } from "../../sockets.ts";
 import type { PacketCapture } from "./capture.ts";
 import type { ReceiveMode, VsockLimits } from "./hub.ts";

@@ -1,7 +1,7 @@
 // Payload on its way from the guest to the socket of one connection. It leaves straight from guest
 // memory: the chain stays with the device until the kernel has the bytes. Slow readers are copied
 // for, so that they cannot pin the ring that all connections share.
-import { VIRTIO_VSOCK_SEQ_EOM, VsockHdr } from "../../../drivers/abi/vsock.ts";
+import { VIRTIO_VSOCK_SEQ_EOM, VsockHdr } from "../../../abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { CopyPath, type Ledger } from "./copy.ts";

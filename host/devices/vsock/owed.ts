@@ -1,6 +1,6 @@
 // What a connection owes the guest: a bit for each operation. RW and CREDIT_REQUEST are never owed;
 // they follow from what waits.
-import { VsockOp } from "../../../drivers/abi/vsock.ts";
+import { VsockOp } from "../../../abi/vsock.ts";
 import type { Credit } from "./credit.ts";
 import type { Receiver } from "./receiver.ts";
 

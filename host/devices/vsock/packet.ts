@@ -6,7 +6,7 @@ import {
   VSOCK_PACKET_BYTES_MAX,
   VsockHdr,
   type VsockOp,
-} from "../../../drivers/abi/vsock.ts";
+} from "../../../abi/vsock.ts";
 import type { Chain } from "../../virtqueue.ts";
 
 /** A packet of the guest. One object serves them all: its fields live until the next read(). */

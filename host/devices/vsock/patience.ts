@@ -4,7 +4,7 @@
 // has acknowledged. Even that comes in steps, tens of seconds apart where the client reads two
 // kilobytes a second (it advertises its window in large steps, RFC 9293 3.8.6.2.2): bytes that were
 // taken pay for the seconds to come.
-import { VSOCK_PROGRESS_BYTES } from "../../../drivers/abi/vsock.ts";
+import { VSOCK_PROGRESS_BYTES } from "../../../abi/vsock.ts";
 
 /** What can be paid in advance: the largest step that a client's window makes, some 64 KiB. */
 const PAID_BYTES_MAX = 128 * VSOCK_PROGRESS_BYTES;

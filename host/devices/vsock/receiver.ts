@@ -3,7 +3,7 @@
 //
 //   socket ──▶ chunk, or staging buffer ──▶ Inbound ──▶ rx chain     one copy
 //   socket ──▶ rx chain, chosen before (Landing)                     none
-import { VIRTIO_VSOCK_TYPE_SEQPACKET, VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
+import { VIRTIO_VSOCK_TYPE_SEQPACKET, VsockHdr, VsockOp } from "../../../abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Chain } from "../../virtqueue.ts";
 import type { Connection } from "./connection.ts";

@@ -1,6 +1,6 @@
 // Where REQUEST of the guest leads: a port of the host to what it is mapped to, or else to the path
 // with the port behind it; another CID to the guest that has it.
-import { VMADDR_CID_HOST } from "../../../drivers/abi/vsock.ts";
+import { VMADDR_CID_HOST } from "../../../abi/vsock.ts";
 import { NOBODY } from "../../sockets/nobody.ts";
 import type { SocketAddress, Sockets, StreamSocket } from "../../sockets.ts";
 import type { GuestPacket } from "./packet.ts";

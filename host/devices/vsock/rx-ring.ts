@@ -1,7 +1,7 @@
 // The guest's receive buffers. Where they differ in size, a packet takes the smallest one that
 // holds it: those that were passed over wait on shelves, by size. Where they are all alike nothing
 // waits, and the ring is first in, first out.
-import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../drivers/abi/vsock.ts";
+import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
 import type { PacketTap } from "./capture.ts";
 import type { VsockStats } from "./stats.ts";

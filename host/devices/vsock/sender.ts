@@ -1,6 +1,6 @@
 // From the guest to the socket of one connection: what the guest may send, and what becomes of that
 // with a client who takes nothing.
-import { VIRTIO_VSOCK_TYPE_SEQPACKET } from "../../../drivers/abi/vsock.ts";
+import { VIRTIO_VSOCK_TYPE_SEQPACKET } from "../../../abi/vsock.ts";
 import type { StreamSocket } from "../../sockets.ts";
 import type { Ledger } from "./copy.ts";
 import type { Credit } from "./credit.ts";

@@ -5,7 +5,7 @@ import {
   VIRTIO_VSOCK_F_STREAM,
   VIRTIO_VSOCK_TYPE_SEQPACKET,
   VIRTIO_VSOCK_TYPE_STREAM,
-} from "../../../drivers/abi/vsock.ts";
+} from "../../../abi/vsock.ts";
 
 /** What the device offers. */
 export const FEATURES = [

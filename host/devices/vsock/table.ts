@@ -1,6 +1,6 @@
 // Who talks to whom: connections by CID of the peer and pair of ports, and those that wait for a
 // moment in time.
-import { VMADDR_CID_HOST } from "../../../drivers/abi/vsock.ts";
+import { VMADDR_CID_HOST } from "../../../abi/vsock.ts";
 import type { DeviceHost } from "../../device.ts";
 import type { Connection } from "./connection.ts";
 import { CONNECT_MS } from "./hub.ts";

@@ -1,6 +1,6 @@
 // What the device says to the guest: connections take turns at the rx buffers, behind the resets
 // that belong to no connection.
-import { VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
+import { VsockHdr, VsockOp } from "../../../abi/vsock.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
 import type { PacketTap } from "./capture.ts";
 import type { Connection } from "./connection.ts";

@@ -1,5 +1,5 @@
 // The packets of a vsock device, each as an event on its track of the machine's trace.
-import { VsockHdr, VsockOp } from "../../../drivers/abi/vsock.ts";
+import { VsockHdr, VsockOp } from "../../../abi/vsock.ts";
 import type { DeviceTrace } from "../../device.ts";
 import type { Chain } from "../../virtqueue.ts";
 import type { PacketTap } from "./capture.ts";

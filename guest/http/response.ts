@@ -1,0 +1,112 @@
+// Response heads. Leaves, but for the clock nothing is looked at that is not an argument.
+import { NS_PER_S, realtimeNs } from "../../kernel/api";
+import { DATE_BYTES, floorDivide, putDate } from "./date";
+import { putBytes, putHex, putNumber, putText } from "./text";
+import { Version } from "./version";
+
+/** Every head fits into so many bytes, but for what a Location takes in it. */
+export const RESPONSE_HEAD_BYTES_MAX: u32 = 1024;
+
+const date: usize = memory.data(32);
+let dateSecond: i64 = i64.MIN_VALUE;
+
+/** The moment of a response in seconds since 1970. */
+export function nowSecond(): i64 {
+  return <i64>(realtimeNs() / NS_PER_S);
+}
+
+/** The start of every head: status line, Server, Date. */
+export function putStart(at: usize, status: u32): usize {
+  at = putText(at, "HTTP/1.1 ");
+  at = putNumber(at, status);
+  at = putText(at, " ");
+  at = putText(at, reason(status));
+  at = putText(at, "\r\nServer: torito\r\nDate: ");
+  const second = nowSecond();
+  if (second != dateSecond) {
+    putDate(date, second);
+    dateSecond = second;
+  }
+  at = putBytes(at, date, DATE_BYTES);
+  return putText(at, "\r\n");
+}
+
+/** The end of every head. */
+export function putEnd(at: usize, keepAlive: bool): usize {
+  if (keepAlive) return putText(at, "Connection: keep-alive\r\n\r\n");
+  return putText(at, "Connection: close\r\n\r\n");
+}
+
+export function reason(status: u32): string {
+  switch (status) {
+    case 200: return "OK";
+    case 206: return "Partial Content";
+    case 301: return "Moved Permanently";
+    case 304: return "Not Modified";
+    case 400: return "Bad Request";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 414: return "URI Too Long";
+    case 416: return "Range Not Satisfiable";
+    case 431: return "Request Header Fields Too Large";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
+    case 505: return "HTTP Version Not Supported";
+    case 507: return "Insufficient Storage";
+    default: return "Internal Server Error";
+  }
+}
+
+/**
+ * `ctime-size` in hexadecimal and in quotes: as exact as the file system (RFC 9110, 8.8.3). Not
+ * mtime, which tools set as they like: a build that dates all files alike would never change.
+ */
+export function putOpaqueTag(at: usize, version: Version): usize {
+  const stat = version.stat;
+  at = putText(at, '"');
+  at = putHex(at, <u64>stat.ctimeNs);
+  at = putText(at, "-");
+  at = putHex(at, stat.size);
+  if (version.weak) {
+    at = putText(at, "-");
+    at = putHex(at, version.readNs);
+  }
+  return putText(at, '"');
+}
+
+/** ETag and Last-Modified. */
+export function putValidators(at: usize, version: Version): usize {
+  at = putText(at, "Last-Modified: ");
+  at = putDate(at, modifiedSecond(version));
+  at = putText(at, version.weak ? "\r\nETag: W/" : "\r\nETag: ");
+  at = putOpaqueTag(at, version);
+  return putText(at, "\r\n");
+}
+
+/** Would its Last-Modified lie in the future? Then it is another one in each second. */
+export function isDatedAhead(version: Version): bool {
+  return floorDivide(version.stat.mtimeNs, <i64>NS_PER_S) > nowSecond();
+}
+
+/** Never later than the response itself: such a clock was wrong (RFC 9110, 8.8.2.1). */
+export function modifiedSecond(version: Version): i64 {
+  return min(floorDivide(version.stat.mtimeNs, <i64>NS_PER_S), nowSecond());
+}
+
+export function putRange(at: usize, first: u64, length: u64, size: u64): usize {
+  at = putText(at, "Content-Range: bytes ");
+  at = putNumber(at, first);
+  at = putText(at, "-");
+  at = putNumber(at, first + length - 1);
+  at = putText(at, "/");
+  at = putNumber(at, size);
+  return putText(at, "\r\n");
+}
+
+export function putLength(at: usize, length: u64): usize {
+  at = putText(at, "Content-Length: ");
+  at = putNumber(at, length);
+  return putText(at, "\r\n");
+}

@@ -1,0 +1,375 @@
+// virtio-fs device: its configuration, the session, and reading a directory of the host.
+import * as nodefs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Errno } from "../../../abi/errno.ts";
+import { FuseAttr, FuseAttrOut, FuseEntryOut, FuseInitOut, FuseOpcode } from "../../../abi/fuse.ts";
+import { FsDevice } from "../../../host/devices/fs.ts";
+import {
+  batchForget,
+  type Dirent,
+  forget,
+  getattr,
+  lookup,
+  named,
+  open,
+  opendir,
+  ROOT,
+  read,
+  readArguments,
+  readdir,
+  release,
+  words,
+} from "../../support/fs-calls.ts";
+import { FsPuppet, HIPRIO } from "../../support/fs-puppet.ts";
+
+let directory: string;
+let fs: FsPuppet;
+
+beforeEach(() => {
+  directory = nodefs.mkdtempSync(join(tmpdir(), "torito-fs-"));
+  nodefs.writeFileSync(join(directory, "hello"), "hello, world");
+  nodefs.mkdirSync(join(directory, "sub"));
+  nodefs.writeFileSync(join(directory, "sub", "page"), "x".repeat(10000));
+  fs = new FsPuppet(directory);
+  fs.init();
+});
+
+afterEach(() => {
+  fs.device.dispose();
+  nodefs.rmSync(directory, { recursive: true });
+});
+
+describe("configuration", () => {
+  test("F2, F3: the tag is padded with NUL, and there are four request queues, or as many as asked for", () => {
+    const { config } = fs.device;
+    expect(Buffer.from(config.subarray(0, 36)).toString()).toBe(`site${"\0".repeat(32)}`);
+    expect(new DataView(config.buffer).getUint32(36, true)).toBe(4);
+    expect(fs.device.queueSizesMax).toHaveLength(5);
+    const two = new FsDevice({ directory, tag: "t", requestQueues: 2 });
+    expect(new DataView(two.config.buffer).getUint32(36, true)).toBe(2);
+    expect(two.queueNames).toEqual(["hiprio", "request 0", "request 1"]);
+    two.dispose();
+    for (const requestQueues of [0, 65, Number.NaN]) {
+      expect(() => new FsDevice({ directory, tag: "t", requestQueues })).toThrow("request queues");
+    }
+    expect(fs.device.id).toBe(26);
+    expect(fs.device.features).toBe(0n);
+  });
+
+  test("a tag of 36 bytes has no NUL; 37 bytes, none and a NUL inside are refused", () => {
+    const make = (tag: string) => new FsDevice({ directory, tag, readOnly: true });
+    const full = make("é".repeat(18));
+    expect(full.config.subarray(0, 36).includes(0)).toBe(false);
+    full.dispose();
+    for (const tag of ["x".repeat(37), "", "a\0b"]) expect(() => make(tag)).toThrow("fs: tag");
+  });
+
+  test("a directory that is missing, or a file, is refused with its path", () => {
+    for (const path of [join(directory, "absent"), join(directory, "hello")]) {
+      const make = () => new FsDevice({ directory: path, tag: "t", readOnly: true });
+      expect(make).toThrow(path);
+    }
+  });
+});
+
+describe("session", () => {
+  test("INIT answers with the smaller minor version and no more than was asked for (U1, U14)", () => {
+    const { view, data } = fs.init(7, 31, 1 << 22);
+    expect(data.length).toBe(64);
+    expect(view.getUint32(FuseInitOut.major, true)).toBe(7);
+    expect(view.getUint32(FuseInitOut.minor, true)).toBe(31);
+    expect(view.getUint32(FuseInitOut.flags, true)).toBe(1 << 22);
+    expect(view.getUint32(FuseInitOut.max_write, true)).toBe(1 << 20);
+    expect(view.getUint16(FuseInitOut.max_pages, true)).toBe(256);
+    expect(fs.init(7, 99).view.getUint32(FuseInitOut.minor, true)).toBe(38);
+  });
+
+  test("a driver of a later major version is told ours and must ask again (U1)", () => {
+    const { view } = fs.init(8, 0);
+    expect(view.getUint32(FuseInitOut.major, true)).toBe(7);
+    expect(getattr(fs, ROOT).error).toBe(-Errno.EIO);
+    fs.init(7, 38);
+    expect(getattr(fs, ROOT).error).toBe(0);
+  });
+
+  test("an older major or a minor before 27 is refused (U1)", () => {
+    expect(fs.init(6, 40).error).toBe(-Errno.EPROTO);
+    expect(fs.init(7, 26).error).toBe(-Errno.EPROTO);
+  });
+
+  test("a big-endian INIT is refused", () => {
+    expect(fs.request(436207616, new Uint8Array(64)).error).toBe(-Errno.EPROTO);
+  });
+
+  test("a second INIT voids node ids and handles (F5)", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    const fh = open(fs, nodeid);
+    fs.init();
+    expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
+    const again = lookup(fs, ROOT, "hello").nodeid;
+    expect(again).not.toBe(nodeid);
+    expect(read(fs, again, fh, 0, 10).error).toBe(-Errno.EBADF);
+  });
+
+  test("after DESTROY and after a reset requests fail until the next INIT (U2)", () => {
+    expect(fs.request(FuseOpcode.DESTROY).error).toBe(0);
+    expect(lookup(fs, ROOT, "hello").error).toBe(-Errno.EIO);
+    fs.init();
+    expect(lookup(fs, ROOT, "hello").error).toBe(0);
+    fs.device.reset();
+    fs.device.notify(1);
+    fs.device.activate(fs.queues);
+    expect(lookup(fs, ROOT, "hello").error).toBe(-Errno.EIO);
+  });
+
+  test("unknown operations get ENOSYS, and changing ones EROFS (U3)", () => {
+    for (const opcode of [0, 7, 19, 99, FuseOpcode.GETXATTR, FuseOpcode.STATX, 0xffffffff]) {
+      expect(fs.request(opcode).error).toBe(-Errno.ENOSYS);
+    }
+    const changing = [FuseOpcode.WRITE, FuseOpcode.CREATE, FuseOpcode.UNLINK, FuseOpcode.RENAME2];
+    for (const opcode of changing) {
+      expect(fs.request(opcode, new Uint8Array(9000)).error).toBe(-Errno.EROFS);
+    }
+  });
+
+  test("a reply says its exact length twice and echoes the request's number", () => {
+    const reply = fs.request(FuseOpcode.GETATTR, new Uint8Array(16));
+    expect(reply.used).toBe(16 + 104);
+    expect(reply.length).toBe(reply.used);
+    expect(reply.unique).toBe(fs.unique);
+    const failed = fs.request(FuseOpcode.LOOKUP, named("absent"));
+    expect([failed.used, failed.length, failed.error]).toEqual([16, 16, -Errno.ENOENT]);
+    expect(failed.unique).toBe(fs.unique);
+  });
+
+  test("framing does not matter: headers may be split anywhere (S2)", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    const fh = open(fs, nodeid);
+    const shape = { readable: [1, 20, 30], writable: [3, 15, 1, 2], room: 64 };
+    const reply = read(fs, nodeid, fh, 0, 48, shape);
+    expect(reply.used).toBe(16 + 12);
+    expect(Buffer.from(reply.data).toString()).toBe("hello, world");
+  });
+});
+
+describe("nodes", () => {
+  test("LOOKUP gives attributes that are exact to the nanosecond, valid for a second (U16)", () => {
+    const stat = nodefs.statSync(join(directory, "hello"), { bigint: true });
+    const { view, data } = fs.request(FuseOpcode.LOOKUP, named("hello"));
+    expect(data.length).toBe(128);
+    expect(view.getBigUint64(FuseEntryOut.entry_valid, true)).toBe(1n);
+    expect(view.getBigUint64(FuseEntryOut.attr_valid, true)).toBe(1n);
+    const at = FuseEntryOut.attr;
+    expect(view.getBigUint64(at + FuseAttr.ino, true)).toBe(stat.ino);
+    expect(view.getBigUint64(at + FuseAttr.size, true)).toBe(12n);
+    const seconds = view.getBigUint64(at + FuseAttr.mtime, true);
+    const rest = BigInt(view.getUint32(at + FuseAttr.mtimensec, true));
+    expect(seconds * 1_000_000_000n + rest).toBe(stat.mtimeNs);
+  });
+
+  test("times before 1970 keep their sign and their fraction", () => {
+    nodefs.utimesSync(join(directory, "hello"), new Date(-1500), new Date(-1500));
+    const { view } = fs.request(FuseOpcode.LOOKUP, named("hello"));
+    const at = FuseEntryOut.attr;
+    expect(view.getBigInt64(at + FuseAttr.mtime, true)).toBe(-2n);
+    expect(view.getUint32(at + FuseAttr.mtimensec, true)).toBe(500_000_000);
+  });
+
+  test("the time-out of attributes is an option; 0 makes the guest ask every time (U16)", () => {
+    const other = new FsPuppet(directory, { attrTimeoutMs: 1250 });
+    other.init();
+    const { view } = other.request(FuseOpcode.GETATTR, new Uint8Array(16));
+    expect(view.getBigUint64(FuseAttrOut.attr_valid, true)).toBe(1n);
+    expect(view.getUint32(FuseAttrOut.attr_valid_nsec, true)).toBe(250_000_000);
+    other.device.dispose();
+  });
+
+  test("the same inode is the same node, through a hard link too", () => {
+    nodefs.linkSync(join(directory, "hello"), join(directory, "sub", "link"));
+    const first = lookup(fs, ROOT, "hello");
+    const sub = lookup(fs, ROOT, "sub");
+    expect(lookup(fs, ROOT, "hello").nodeid).toBe(first.nodeid);
+    expect(lookup(fs, sub.nodeid, "link").nodeid).toBe(first.nodeid);
+    forget(fs, first.nodeid, 2);
+    expect(getattr(fs, first.nodeid).size).toBe(12n);
+    forget(fs, first.nodeid, 1);
+    expect(getattr(fs, first.nodeid).error).toBe(-Errno.EBADF);
+  });
+
+  test("a change on the host is seen (fault 31)", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    nodefs.appendFileSync(join(directory, "hello"), "!");
+    expect(getattr(fs, nodeid).size).toBe(13n);
+    nodefs.rmSync(join(directory, "hello"));
+    expect(lookup(fs, ROOT, "hello").error).toBe(-Errno.ENOENT);
+    expect(getattr(fs, nodeid).size).toBe(13n);
+  });
+
+  test("FORGET and BATCH_FORGET come back with nothing written (U4)", () => {
+    const a = lookup(fs, ROOT, "hello").nodeid;
+    const b = lookup(fs, ROOT, "sub").nodeid;
+    expect(forget(fs, a, 1).used).toBe(0);
+    expect(batchForget(fs, [[b, 1n]]).used).toBe(0);
+    expect(getattr(fs, a).error).toBe(-Errno.EBADF);
+    expect(getattr(fs, b).error).toBe(-Errno.EBADF);
+  });
+
+  test("a batch of a thousand is taken whole", () => {
+    const pairs: [number, bigint][] = [];
+    for (let i = 0; i < 1000; i++) pairs.push([lookup(fs, ROOT, "hello").nodeid, 1n]);
+    const nodeid = pairs[0]?.[0] ?? 0;
+    batchForget(fs, pairs.slice(1));
+    expect(getattr(fs, nodeid).error).toBe(0);
+    batchForget(fs, pairs.slice(0, 1));
+    expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
+  });
+
+  test("'..' of the root is the root, and takes a reference like any other (U8)", () => {
+    expect(lookup(fs, ROOT, "..").nodeid).toBe(ROOT);
+    const sub = lookup(fs, ROOT, "sub").nodeid;
+    expect(lookup(fs, sub, ".").nodeid).toBe(sub);
+    forget(fs, sub, 1);
+    expect(getattr(fs, sub).error).toBe(0);
+  });
+
+  test("STATFS, ACCESS and READLINK answer", () => {
+    nodefs.symlinkSync("../target", join(directory, "link"));
+    const link = lookup(fs, ROOT, "link").nodeid;
+    const text = fs.request(FuseOpcode.READLINK, undefined, { nodeid: link }).data;
+    expect(Buffer.from(text).toString()).toBe("../target");
+    expect(fs.request(FuseOpcode.READLINK).error).toBe(-Errno.EINVAL);
+    const statfs = fs.request(FuseOpcode.STATFS);
+    expect(statfs.data.length).toBe(80);
+    expect(statfs.view.getUint32(44, true)).toBe(255);
+    expect(fs.request(FuseOpcode.ACCESS, words(4, 0)).error).toBe(0);
+    expect(fs.request(FuseOpcode.ACCESS, words(2, 0)).error).toBe(-Errno.EROFS);
+    expect(fs.request(FuseOpcode.ACCESS, words(8, 0)).error).toBe(-Errno.EINVAL);
+  });
+});
+
+describe("files", () => {
+  test("READ returns what is asked for, less at the end and nothing beyond it (U12)", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    const fh = open(fs, nodeid);
+    const text = (offset: number, size: number) =>
+      Buffer.from(read(fs, nodeid, fh, offset, size).data).toString();
+    expect([text(0, 5), text(7, 100), text(12, 10), text(1000, 1), text(0, 0)]).toEqual([
+      "hello",
+      "world",
+      "",
+      "",
+      "",
+    ]);
+  });
+
+  test("offsets beyond 2^53 are exact: they are past the end, not somewhere in the file", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    const fh = open(fs, nodeid);
+    for (const offset of [2n ** 32n, 2n ** 53n + 1n, 2n ** 62n]) {
+      const reply = read(fs, nodeid, fh, offset, 8, { writable: [20] });
+      expect([reply.error, reply.data.length]).toEqual([0, 0]);
+    }
+  });
+
+  test("a file stays readable after it was unlinked and forgotten, until RELEASE", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    const fh = open(fs, nodeid);
+    nodefs.rmSync(join(directory, "hello"));
+    forget(fs, nodeid, 1);
+    expect(read(fs, nodeid, fh, 0, 5).data.length).toBe(5);
+    expect(fs.request(FuseOpcode.FLUSH, readArguments(fh, 0, 0), { nodeid }).error).toBe(0);
+    expect(release(fs, nodeid, fh)).toBe(0);
+    expect(release(fs, nodeid, fh)).toBe(-Errno.EBADF);
+    expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
+  });
+
+  test("only reading is allowed: other access modes and O_TRUNC get EROFS", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    for (const flags of [1, 2, 0x200]) expect(open(fs, nodeid, flags)).toBe(-Errno.EROFS);
+  });
+
+  test("OPEN of a directory, OPENDIR of a file and READ of a directory are refused", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    expect(open(fs, ROOT)).toBe(-Errno.EISDIR);
+    expect(opendir(fs, nodeid)).toBe(-Errno.ENOTDIR);
+    expect(read(fs, ROOT, opendir(fs, ROOT), 0, 16).error).toBe(-Errno.EISDIR);
+  });
+
+  test("LSEEK knows data and the end of the file, but no holes", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    const fh = open(fs, nodeid);
+    const seek = (offset: number, whence: number) => {
+      const args = readArguments(fh, offset, whence).subarray(0, 24);
+      const reply = fs.request(FuseOpcode.LSEEK, args, { nodeid });
+      return reply.error === 0 ? Number(reply.view.getBigUint64(0, true)) : reply.error;
+    };
+    expect([seek(3, 3), seek(3, 4), seek(12, 3), seek(0, 0)]).toEqual([
+      3,
+      12,
+      -Errno.ENXIO,
+      -Errno.EINVAL,
+    ]);
+  });
+});
+
+describe("directories", () => {
+  test("READDIR lists every entry with inode number and type, dots included", () => {
+    const entries = readdir(fs, ROOT, opendir(fs, ROOT)) as Dirent[];
+    const names = entries.map(({ name, type }) => `${name}:${type}`).sort();
+    expect(names).toEqual(["..:4", ".:4", "hello:8", "sub:4"]);
+    const hello = entries.find(({ name }) => name.toString() === "hello");
+    expect(hello?.ino).toBe(nodefs.statSync(join(directory, "hello"), { bigint: true }).ino);
+  });
+
+  test("cookies continue where a small buffer ended, across an unlink (U15)", () => {
+    for (let i = 0; i < 20; i++) nodefs.writeFileSync(join(directory, `file-${i}`), "");
+    const fh = opendir(fs, ROOT);
+    const seen: string[] = [];
+    for (let cookie = 0; ; ) {
+      const entries = readdir(fs, ROOT, fh, cookie, 100);
+      if (typeof entries === "number") throw new Error(`READDIR: ${entries}`);
+      if (entries.length === 0) break;
+      seen.push(...entries.map(({ name }) => name.toString()));
+      cookie = entries.at(-1)?.off ?? 0;
+      nodefs.rmSync(join(directory, "file-0"), { force: true });
+    }
+    expect(new Set(seen).size).toBe(seen.length);
+    for (let i = 1; i < 20; i++) expect(seen).toContain(`file-${i}`);
+    const again = readdir(fs, ROOT, fh) as Dirent[];
+    expect(again.map(({ name }) => name.toString())).not.toContain("file-0");
+  });
+
+  test("READDIRPLUS takes a reference on each entry but the dots (U5, U15)", () => {
+    const fh = opendir(fs, ROOT);
+    const entries = readdir(fs, ROOT, fh, 0, 4096, true) as Dirent[];
+    for (const { name, nodeid } of entries) {
+      if (name[0] === 0x2e) expect(nodeid).toBe(0);
+      else expect(getattr(fs, nodeid).error).toBe(0);
+    }
+    const hello = entries.find(({ name }) => name.toString() === "hello")?.nodeid ?? 0;
+    expect(lookup(fs, ROOT, "hello").nodeid).toBe(hello);
+    forget(fs, hello, 2);
+    expect(getattr(fs, hello).error).toBe(-Errno.EBADF);
+    expect(release(fs, ROOT, fh, FuseOpcode.RELEASEDIR)).toBe(0);
+  });
+
+  test("an entry that READDIRPLUS had no room for has taken no reference (U15)", () => {
+    const fh = opendir(fs, ROOT);
+    const room = 2 * 160 + 160; // the dots and one entry
+    const entries = readdir(fs, ROOT, fh, 0, room, true) as Dirent[];
+    expect(entries).toHaveLength(3);
+    const other = entries[2]?.name.toString() === "hello" ? "sub" : "hello";
+    const { nodeid } = lookup(fs, ROOT, other);
+    forget(fs, nodeid, 1);
+    expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
+  });
+});
+
+test("hiprio answers INTERRUPT with an empty chain and refuses all but the three (F7)", () => {
+  const interrupt = fs.request(FuseOpcode.INTERRUPT, new Uint8Array(8), { queue: HIPRIO });
+  expect(interrupt.used).toBe(0);
+  const refused = fs.request(FuseOpcode.GETATTR, new Uint8Array(16), { queue: HIPRIO });
+  expect([refused.used, refused.error]).toEqual([16, -Errno.EINVAL]);
+});

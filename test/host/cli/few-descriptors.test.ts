@@ -1,0 +1,56 @@
+// The command line where a process may have few file descriptors: files and clients share them.
+import { spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import { afterEach, expect, test } from "vitest";
+import { CLI, makeFolder, removeFolders, until } from "../../support/appliance.ts";
+
+afterEach(removeFolders);
+
+/** `torito serve site` with so many descriptors. */
+function serve(site: string, descriptors: number) {
+  const words = [process.execPath, CLI, "serve", site, "-p", "0:80"];
+  const child = spawn("sh", ["-c", `ulimit -n ${descriptors} && exec "$@"`, "sh", ...words], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const seen = { log: "" };
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    seen.log += text;
+  });
+  const exited = new Promise<number | null>((resolve) => child.on("close", resolve));
+  return { child, seen, exited };
+}
+
+function statusOf(port: number, path: string): Promise<number | string> {
+  return new Promise((resolve) => {
+    const request = http.get({ port, path, host: "127.0.0.1", agent: false }, (response) => {
+      response.resume().on("end", () => resolve(response.statusCode ?? 0));
+    });
+    request.on("error", ({ message }) => resolve(message));
+  });
+}
+
+test.each([48, 64, 100])("300 files are served with %d, one at a time and eight", async (limit) => {
+  const site = makeFolder();
+  mkdirSync(`${site}/a/b/c`, { recursive: true });
+  const paths = Array.from({ length: 300 }, (_, i) => (i % 10 ? `/${i}` : `/a/b/c/${i}`));
+  for (const path of paths) writeFileSync(`${site}${path}`, "x".repeat(2000));
+  const { child, seen, exited } = serve(site, limit);
+  await until(() => /ready in/.test(seen.log) || child.exitCode !== null);
+  const port = Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(seen.log)?.[1]);
+  const statuses = new Set<number | string>();
+  for (const path of paths) statuses.add(await statusOf(port, path));
+  for (let i = 0; i < paths.length; i += 8) {
+    const some = paths.slice(i, i + 8).map((path) => statusOf(port, path));
+    for (const status of await Promise.all(some)) statuses.add(status);
+  }
+  expect([...statuses], seen.log).toEqual([200]);
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
+});
+
+test("fewer than the program itself needs are one clear line, and exit code 69", async () => {
+  const { seen, exited } = serve(makeFolder(), 34);
+  expect(await exited).toBe(69);
+  expect(seen.log).toMatch(/^torito: too few file descriptors \(ulimit -n\): EMFILE[^\n]*\n$/);
+});
