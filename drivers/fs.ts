@@ -43,7 +43,7 @@ export function fsInit(device: VirtioDevice): i32 {
 }
 
 function start(driver: FsDriver): void {
-  assert(!driver.live && !driver.device.failed, "fs: started twice");
+  assert(!driver.live && !driver.device.failed, "fs: done twice");
   enableInterrupts(driver);
   driver.device.driverOk();
   driver.live = true;
@@ -54,8 +54,8 @@ function start(driver: FsDriver): void {
  * does not take `requests` at a time any more, which the owner holds; then it has FAILED again.
  */
 export function fsRestart(driver: FsDriver, requests: u32): i32 {
-  assert(driver.device.failed && !driver.live, "fs: restart of a live device");
-  assert(!isBusy(driver), "fs: restart under a request");
+  assert(driver.device.failed && !driver.live, "fs: state");
+  assert(!isBusy(driver), "fs: in flight");
   const device = driver.device;
   const hiprio = driver.hiprio;
   hiprio.destroy();

@@ -28,7 +28,7 @@ function drainQueue(driver: FsDriver, queue: VirtQueue): void {
 }
 
 function complete(request: FsRequest, result: i32): void {
-  assert(request.inFlight, "fs: completed twice");
+  assert(request.inFlight, "fs: not held");
   request.inFlight = false;
   request.result = result;
   const handler = request.handler;
@@ -43,7 +43,7 @@ function complete(request: FsRequest, result: i32): void {
  * request as long as it likes.
  */
 export function isSilent(driver: FsDriver, sinceNs: u64): bool {
-  assert(sinceNs <= nowNs(), "fs: waited in the future");
+  assert(sinceNs <= nowNs(), "fs: time");
   drain(driver);
   return driver.progressNs < sinceNs && isBusy(driver);
 }
@@ -53,7 +53,7 @@ export function isSilent(driver: FsDriver, sinceNs: u64): bool {
  * slow one is reported now and then, unless the request was expected to be `slow`.
  */
 export function checkDevice(driver: FsDriver, slow: bool, checks: u32): void {
-  assert(checks != 0 && checks <= CHECKS_MAX, "fs: checks");
+  assert(checks != 0 && checks <= CHECKS_MAX, "fs: count");
   if (driver.device.failed) return;
   if (checks == CHECKS_MAX || !driver.device.isLive()) return giveUp(driver);
   if (slow || nowNs() < driver.warnedNs + WARNING_NS) return;
@@ -78,13 +78,13 @@ export function giveUp(driver: FsDriver): void {
 
 /** Ends all requests of a device that has failed. It may be restarted. */
 function endAll(driver: FsDriver): void {
-  assert(driver.device.failed && driver.live, "fs: ended, but alive");
+  assert(driver.device.failed && driver.live, "fs: state");
   driver.live = false;
   driver.restartNs = nowNs() + RESTART_NS;
   report(driver, "has failed and was reset\n");
   for (let i: u32 = 0; i < driver.queueCount; i++) endQueue(queueAt(driver, i));
   endQueue(driver.hiprio);
-  assert(!isBusy(driver), "fs: request outlives device");
+  assert(!isBusy(driver), "fs: in flight");
   if (driver.owner != 0) call_indirect<void>(driver.onFailure, driver.owner);
 }
 

@@ -64,7 +64,7 @@ export class FsDriver {
 
 /** Gives the device to `owner`, whose handlers the driver calls with it. They do not yield. */
 export function attach(driver: FsDriver, owner: usize, onInterrupt: u32, onFailure: u32): void {
-  assert(driver.owner == 0 && owner != 0, "fs: device is taken");
+  assert(driver.owner == 0 && owner != 0, "fs: done twice");
   driver.owner = owner;
   driver.onInterrupt = onInterrupt;
   driver.onFailure = onFailure;

@@ -17,7 +17,7 @@ export function queueAt(driver: FsDriver, i: u32): VirtQueue {
 
 /** Adds up to QUEUES_MAX request queues; the first one is required. Returns 0 or an error. */
 export function addRequestQueues(driver: FsDriver): i32 {
-  assert(driver.queueCount == 0 && !driver.live, "fs: queues added twice");
+  assert(driver.queueCount == 0 && !driver.live, "fs: done twice");
   const device = driver.device;
   const announced = device.readConfig32(FsConfig.num_request_queues);
   if (announced == 0) return -Errno.ENODEV;
@@ -37,7 +37,7 @@ export function addRequestQueues(driver: FsDriver): i32 {
   driver.dataSegments = indirect ? min(VECTOR_MAX, least - SEGMENTS_FIXED) : 1;
   // No more requests than each ring holds, so that adding one never fails.
   driver.requestsMax = indirect ? least : least / (SEGMENTS_FIXED + 1);
-  assert(driver.requestsMax != 0 && driver.dataSegments != 0, "fs: queues of no use");
+  assert(driver.requestsMax != 0 && driver.dataSegments != 0, "fs: empty");
   return 0;
 }
 
@@ -64,6 +64,8 @@ export function enableInterrupts(driver: FsDriver): bool {
 
 /** Does the device own any buffer? */
 export function isBusy(driver: FsDriver): bool {
-  for (let i: u32 = 0; i < driver.queueCount; i++) if (queueAt(driver, i).inFlight != 0) return true;
+  for (let i: u32 = 0; i < driver.queueCount; i++) {
+    if (queueAt(driver, i).inFlight != 0) return true;
+  }
   return driver.hiprio.inFlight != 0;
 }

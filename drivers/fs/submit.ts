@@ -11,14 +11,14 @@ import { queueFor, SEGMENTS_FIXED } from "./queues";
 
 /** Submits a request. Does not yield; `inFlight` is false if it has ended already. */
 export function submit(driver: FsDriver, request: FsRequest): void {
-  assert(!request.inFlight, "fs: submitted twice");
-  assert(request.reply != 0, "fs: no reply buffer");
+  assert(!request.inFlight, "fs: in flight");
+  assert(request.reply != 0, "fs: empty");
   if (driver.device.failed) {
     request.result = -Errno.EIO;
     return;
   }
   const segments = request.segments;
-  assert(segments <= VECTOR_MAX, "fs: too many buffers");
+  assert(segments <= VECTOR_MAX, "fs: too many");
   const queue = queueFor(driver, request.slow);
   queue.begin(SEGMENTS_FIXED + segments);
   queue.readable(request.head, request.headBytes);
@@ -51,9 +51,9 @@ export function canTakeMessage(driver: FsDriver): bool {
  * canTakeMessage() be true. Does not yield.
  */
 export function submitMessage(driver: FsDriver, message: FsRequest): void {
-  assert(!message.inFlight, "fs: submitted twice");
-  assert(message.handler != 0, "fs: message with no end");
-  assert(!driver.device.failed, "fs: message to no device");
+  assert(!message.inFlight, "fs: in flight");
+  assert(message.handler != 0, "fs: no reply");
+  assert(!driver.device.failed, "fs: state");
   const hiprio = driver.hiprio;
   hiprio.begin(1);
   hiprio.readable(message.head, message.headBytes);
@@ -66,7 +66,7 @@ export function submitMessage(driver: FsDriver, message: FsRequest): void {
 
 /** Waits for the end of a request. Yields; the caller is shielded. */
 export function waitForEnd(driver: FsDriver, request: FsRequest): void {
-  assert(request.handler == 0, "fs: waited for twice");
+  assert(request.handler == 0, "fs: in use");
   for (let checks: u32 = 1; request.inFlight; checks++) {
     if (wait(request.waiter, nowNs() + SILENCE_NS) == 0) continue;
     drain(driver);

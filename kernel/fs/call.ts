@@ -1,6 +1,6 @@
 // A call that asks the server. From beginCall() to endCall() its thread holds a request of the
-// session, with this state beside it, and cannot be killed: the device may write to its buffers, and
-// replies carry references that must be counted.
+// session, with this state beside it, and cannot be killed: the device may write to its buffers,
+// and replies carry references that must be counted.
 //
 // A walk moves a call from node to node. `node` is where the call is; lookUp() leaves what it found
 // in `found`, and the caller either goes there (stepInto) or takes it (takeFound). Both are held.
@@ -75,7 +75,7 @@ function begun(fs: FileSystem, request: FuseRequest | null): i64 {
   }
   const call = changetype<Call>(request.room);
   leaveNode(call); // of a RELEASE that was answered after its call had ended
-  assert(call.scratch == 0 && call.found == NO_NODE, "fs: call not clean");
+  assert(call.scratch == 0 && call.found == NO_NODE, "fs: in use");
   call.request = request;
   call.fs = fs;
   request.result = 0;
@@ -94,14 +94,14 @@ function leaveNode(call: Call): void {
 
 /** Puts the call on a node, which the caller has held for it. */
 export function putOn(call: Call, node: Node): void {
-  assert(call.node == NO_NODE && node.uses != 0, "fs: call is elsewhere");
+  assert(call.node == NO_NODE && node.uses != 0, "fs: in use");
   call.node = node;
 }
 
 /** Takes the node, held, away from the call. */
 export function takeNode(call: Call): Node {
   const node = call.node;
-  assert(node != NO_NODE, "fs: call is nowhere");
+  assert(node != NO_NODE, "fs: no node");
   call.node = NO_NODE;
   return node;
 }
@@ -124,7 +124,7 @@ export function stepInto(call: Call): void {
 /** Takes what was found, held, away from the call. */
 export function takeFound(call: Call): Node {
   const found = call.found;
-  assert(found != NO_NODE, "fs: nothing was found");
+  assert(found != NO_NODE, "fs: no node");
   call.found = NO_NODE;
   return found;
 }
@@ -133,7 +133,7 @@ export function takeFound(call: Call): Node {
 export function endCall(call: Call): void {
   const request = call.request;
   const session = request.session;
-  assert(call.found == NO_NODE, "fs: found and not taken");
+  assert(call.found == NO_NODE, "fs: in use");
   const inFlight = isInFlight(request);
   if (request.result == -Errno.ESTALE && !inFlight) distrust(call.fs);
   // While a RELEASE is in flight its node must not be forgotten.

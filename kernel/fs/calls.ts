@@ -1,7 +1,7 @@
-// Toro's file calls that only read. A path is bytes and needs no NUL; it begins at the root, with or
-// without a leading slash. A handle is looked up again after every wait, since another thread may
-// have closed the file. While the device is gone calls return -EIO; for files that were open before
-// it came back, -ESTALE (start.ts).
+// Toro's file calls that only read. A path is bytes and needs no NUL; it begins at the root, with
+// or without a leading slash. A handle is looked up again after every wait, since another thread
+// may have closed the file. While the device is gone calls return -EIO; for files that were open
+// before it came back, -ESTALE (start.ts).
 import { Errno } from "../../abi/errno";
 import { hasFailed } from "../fuse/session";
 import { nowNs } from "../clock";

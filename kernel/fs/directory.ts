@@ -51,7 +51,9 @@ function readEntries(request: FuseRequest, file: OpenFile, buffer: usize, length
   return got <= 0 ? got : pack(file, buffer, got, cookie);
 }
 
-/** Turns FUSE's entries at `buffer` into ours, which are not longer, and checks each of them (D15). */
+/**
+ * Turns FUSE's entries at `buffer` into ours, which are not longer, and checks each of them (D15).
+ */
 function pack(file: OpenFile, buffer: usize, bytes: u32, cookie: u64): i32 {
   const end = buffer + bytes;
   let from = buffer;
@@ -77,7 +79,7 @@ function pack(file: OpenFile, buffer: usize, bytes: u32, cookie: u64): i32 {
     to = name + padded;
     from += entryBytes;
   }
-  assert(to <= from && from == end, "fs: entries grew");
+  assert(to <= from && from == end, "fs: too long");
   if (next == cookie) return -Errno.EIO; // it would never end
   file.position = next;
   return <i32>(to - buffer);

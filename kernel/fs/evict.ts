@@ -1,6 +1,6 @@
-// Freeing slots of a window: the least recently used ranges are removed, by REMOVEMAPPING, several in
-// one request. The device may refuse one whose stores it cannot write; then that range stays, and
-// the error is reported to the call that needed the slots.
+// Freeing slots of a window: the least recently used ranges are removed, by REMOVEMAPPING, several
+// in one request. The device may refuse one whose stores it cannot write; then that range stays,
+// and the error is reported to the call that needed the slots.
 import { Errno } from "../../abi/errno";
 import { FUSE_ROOT_ID, FuseOpcode } from "../../abi/fuse";
 import { FuseRemovemappingIn, FuseRemovemappingOne } from "../../abi/fuse-window";
@@ -30,7 +30,7 @@ const REMOVED_MAX: u32 =
  * Returns the first slot, -ENOSPC, or the error of the device.
  */
 export function freeSlots(request: FuseRequest, window: Window, slots: u32): i32 {
-  assert(slots <= window.slots, "fs: more than the window");
+  assert(slots <= window.slots, "fs: too many");
   const refusals = window.refusals; // ranges that are refused after this are not tried again
   let most = REMOVED_MAX;
   while (true) {
@@ -50,8 +50,8 @@ export function freeSlots(request: FuseRequest, window: Window, slots: u32): i32
 
 /**
  * Marks the ranges to remove, and lists them in the arguments of a REMOVEMAPPING: enough for
- * `slots`, and then until an eighth of the window is free, so that the next calls find room; at most
- * `most`. Returns their number.
+ * `slots`, and then until an eighth of the window is free, so that the next calls find room; at
+ * most `most`. Returns their number.
  */
 function markLeaving(
   request: FuseRequest,
@@ -74,7 +74,7 @@ function markLeaving(
     freed += range.slots;
     count++;
   }
-  assert(count <= REMOVED_MAX, "fs: too many removed");
+  assert(count <= REMOVED_MAX, "fs: too many");
   store<u32>(input, count, FuseRemovemappingIn.count);
   request.argumentBytes =
     <u32>FuseRemovemappingIn.sizeof + count * <u32>FuseRemovemappingOne.sizeof;
@@ -94,11 +94,11 @@ function rangeAt(request: FuseRequest, window: Window, i: u32): Range {
 function removeLeaving(request: FuseRequest, window: Window, count: u32): i32 {
   window.busy += count;
   const status = transact(request);
-  assert(window.busy >= count, "fs: busy ranges");
+  assert(window.busy >= count, "fs: count");
   window.busy -= count;
   for (let i: u32 = 0; i < count; i++) {
     const range = rangeAt(request, window, i);
-    assert(range != NO_RANGE && range.state == RangeState.Leaving, "fs: range left early");
+    assert(range != NO_RANGE && range.state == RangeState.Leaving, "fs: state");
     if (status >= 0) {
       freeRange(window, range);
     } else {

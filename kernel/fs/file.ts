@@ -87,7 +87,6 @@ export function newFile(node: Node, flags: u32): i32 {
 
 /** The server has opened the file. */
 export function settleFile(file: OpenFile, node: Node, fh: u64): void {
-  assert(file.uses == 0 && !file.closed, "fs: file in use before it was opened");
   hold(node);
   file.node = node;
   file.directory = isDirectory(node);
@@ -97,7 +96,7 @@ export function settleFile(file: OpenFile, node: Node, fh: u64): void {
 /** Takes back a handle that nobody has seen yet. */
 export function discardFile(handle: i32): void {
   const file = fileOf(handle);
-  assert(file != NO_FILE && file.uses == 0, "fs: file discarded in use");
+  assert(file != NO_FILE, "fs: no file");
   files.remove(handle);
   ToroFreeMem(changetype<usize>(file));
 }
@@ -110,7 +109,8 @@ export function openNode(call: Call, flags: u32): i32 {
   if (handle < 0) return handle;
   const file = fileOf(handle);
   const opcode = isDirectory(node) ? FuseOpcode.OPENDIR : FuseOpcode.OPEN;
-  store<u32>(prepare(request, opcode, node.nodeid, FuseOpenIn.sizeof), file.flags, FuseOpenIn.flags);
+  const input = prepare(request, opcode, node.nodeid, FuseOpenIn.sizeof);
+  store<u32>(input, file.flags, FuseOpenIn.flags);
   request.replyBytes = FuseOpenOut.sizeof;
   const got = transact(request);
   if (got < 0) {
@@ -142,7 +142,7 @@ function releaseOf(file: OpenFile): FuseOpcode {
 
 /** Ends the handle. The server is told when no call is at work on the file any more. Yields. */
 export function closeFile(handle: i32, file: OpenFile): void {
-  assert(fileOf(handle) == file && !file.closed, "fs: file closed twice");
+  assert(fileOf(handle) == file && !file.closed, "fs: no file");
   beginUse(file);
   files.remove(handle);
   file.closed = true;
@@ -157,7 +157,7 @@ export function beginUse(file: OpenFile): void {
 
 /** Yields if the file was closed meanwhile. A thread that was killed does not return. */
 export function endUse(file: OpenFile): void {
-  assert(file.uses != 0, "fs: file not in use");
+  assert(file.uses != 0, "fs: not held");
   file.uses--;
   if (file.closed && file.uses == 0) release(file);
   unshield();
@@ -179,7 +179,7 @@ export function takeStored(file: OpenFile): void {
  * it is not forgotten before. Yields while all requests are held.
  */
 function release(file: OpenFile): void {
-  assert(file.closed && file.uses == 0, "fs: file released in use");
+  assert(file.closed && file.uses == 0, "fs: in use");
   const node = file.node;
   const begun = beginCall(node.fs);
   if (begun > 0) {

@@ -16,7 +16,7 @@ export function fileSystemOf(session: Session): FileSystem {
 
 /** A file system with nothing but its root. Null: no memory. */
 export function createFileSystem(session: Session): FileSystem {
-  assert(session.owner == 0, "fs: session is taken");
+  assert(session.owner == 0, "fs: done twice");
   const fs = changetype<FileSystem>(ToroAllocMem(offsetof<FileSystem>()));
   if (fs == NO_FILE_SYSTEM) return NO_FILE_SYSTEM;
   fs.session = session;
@@ -35,7 +35,7 @@ export function createFileSystem(session: Session): FileSystem {
 
 /** Ends a file system that could not be started; nobody has used it. */
 export function destroyFileSystem(fs: FileSystem): void {
-  assert(fs.count == 1 && fs.root.uses == 0, "fs: destroyed in use");
+  assert(fs.count == 1 && fs.root.uses == 0, "fs: in use");
   fs.session.owner = 0;
   freeFileSystem(fs);
 }
@@ -66,7 +66,7 @@ export function renewFileSystem(fs: FileSystem): bool {
     }
   }
   for (let oldest = fs.oldest; oldest; oldest = fs.oldest) remove(changetype<Node>(oldest));
-  assert(fs.newest == null, "fs: node outlives server");
+  assert(fs.newest == null, "fs: in use");
   const old = fs.root;
   makeVoid(old);
   old.hashed = false;
@@ -85,7 +85,7 @@ function makeVoid(node: Node): void {
 }
 
 function setRoot(fs: FileSystem, root: Node): void {
-  assert(root.uses == 0 && root.children == 0, "fs: root in use");
+  assert(root.uses == 0 && root.children == 0, "fs: in use");
   fs.root = root;
   root.nodeid = FUSE_ROOT_ID;
   root.parent = root;

@@ -1,5 +1,5 @@
-// From a name in a directory to its node: in the cache while the name is valid, otherwise by LOOKUP.
-// Requests that make an entry (make.ts) get the same reply, and take it here too.
+// From a name in a directory to its node: in the cache while the name is valid, otherwise by
+// LOOKUP. Requests that make an entry (make.ts) get the same reply, and take it here too.
 import { Errno } from "../../abi/errno";
 import { FUSE_ROOT_ID, FuseEntryOut, FuseOpcode } from "../../abi/fuse";
 import { isSane, typeIn, validUntil } from "../fuse/attr";
@@ -33,7 +33,7 @@ const LINK_BYTES_MAX: u32 = 4096;
  * Returns 0 with the node in call.found; or -ENOENT, -EINVAL (a NUL in the name) or another error.
  */
 export function lookUp(call: Call, parent: Node, name: usize, bytes: u32): i32 {
-  assert(parent.uses != 0, "fs: directory not held");
+  assert(parent.uses != 0, "fs: not held");
   const hash = hashName(parent, name, bytes);
   const known = findChild(parent, hash, name, bytes);
   if (known != NO_NODE && known.entryUntilNs > nowNs()) {
@@ -59,7 +59,7 @@ export function lookUp(call: Call, parent: Node, name: usize, bytes: u32): i32 {
 }
 
 function setFound(call: Call, node: Node): i32 {
-  assert(call.found == NO_NODE, "fs: found twice");
+  assert(call.found == NO_NODE, "fs: done twice");
   hold(node);
   call.found = node;
   return 0;
@@ -85,7 +85,7 @@ export function makeRoom(fs: FileSystem): void {
  */
 export function beginEntry(call: Call, parent: Node, hash: u32, name: usize, bytes: u32): bool {
   waitForForgotten(call.fs.session);
-  assert(call.made == NO_NODE, "fs: entry begun twice");
+  assert(call.made == NO_NODE, "fs: done twice");
   const made = makeChild(parent, hash, name, bytes);
   if (made == NO_NODE) return false;
   call.made = made;
@@ -97,12 +97,14 @@ export function beginEntry(call: Call, parent: Node, hash: u32, name: usize, byt
 /** Drops the node that was made if it was not entered: it is known already, or there is none. */
 export function endEntry(call: Call): void {
   const made = call.made;
-  assert(made != NO_NODE, "fs: no entry begun");
+  assert(made != NO_NODE, "fs: no node");
   call.made = NO_NODE;
   if (!made.hashed) dropUnused(made);
 }
 
-/** The node that is known by now under the name of call.made, or null: others may have asked too. */
+/**
+ * The node that is known by now under the name of call.made, or null: others may have asked too.
+ */
 export function entryBefore(call: Call): Node {
   const made = call.made;
   return findChild(made.parent, made.hash, nameOf(made), made.nameBytes);
@@ -152,7 +154,7 @@ function takeAbsence(call: Call, type: u32): i32 {
  * is counted before any check, so that it is given back whatever happens.
  */
 function claimEntry(made: Node, reply: usize, type: u32): i32 {
-  assert(made.lookups == 0 && !made.hashed, "fs: entry taken twice");
+  assert(made.lookups == 0 && !made.hashed, "fs: done twice");
   const nodeid = load<u64>(reply, FuseEntryOut.nodeid);
   const attr = reply + FuseEntryOut.attr;
   if (nodeid == FUSE_ROOT_ID) return -Errno.EIO;

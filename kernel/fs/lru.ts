@@ -15,7 +15,7 @@ export class UseList {
 
 export function pushNewest(list: UseList, member: Used): void {
   const newest = list.newest;
-  assert(newest != member, "lru: listed twice");
+  assert(newest != member, "fs: done twice");
   member.newer = null;
   member.older = newest;
   if (newest) newest.newer = member;
@@ -25,7 +25,7 @@ export function pushNewest(list: UseList, member: Used): void {
 
 export function pushOldest(list: UseList, member: Used): void {
   const oldest = list.oldest;
-  assert(oldest != member, "lru: listed twice");
+  assert(oldest != member, "fs: done twice");
   member.older = null;
   member.newer = oldest;
   if (oldest) oldest.older = member;
@@ -36,7 +36,7 @@ export function pushOldest(list: UseList, member: Used): void {
 export function unlink(list: UseList, member: Used): void {
   const newer = member.newer;
   const older = member.older;
-  assert(newer ? newer.older == member : list.newest == member, "lru: not listed");
+  assert(newer ? newer.older == member : list.newest == member, "fs: not listed");
   if (newer) newer.older = older;
   else list.newest = older;
   if (older) older.newer = newer;

@@ -14,7 +14,7 @@ import { expire, findById, hashName } from "./table";
  */
 export function prepareName(call: Call, opcode: FuseOpcode, head: u32): usize {
   const bytes = call.nameBytes;
-  assert(bytes != 0, "fs: no last name");
+  assert(bytes != 0, "fs: no name");
   const input = prepare(call.request, opcode, call.node.nodeid, head + bytes + 1);
   memory.copy(input + head, call.name, bytes);
   return input;
@@ -29,7 +29,7 @@ export function makeEntry(call: Call, type: u32): i32 {
   const fs = call.fs;
   const request = call.request;
   const bytes = call.nameBytes;
-  assert(request.replyBytes >= <u32>FuseEntryOut.sizeof, "fs: no entry expected");
+  assert(request.replyBytes >= <u32>FuseEntryOut.sizeof, "fs: no reply");
   const hash = hashName(parent, call.name, bytes);
   if (!beginEntry(call, parent, hash, call.name, bytes)) return -Errno.ENOMEM;
   let got: i32 = 0;

@@ -47,16 +47,16 @@ const SLOT_MASK: u64 = (1 << SLOT_SHIFT) - 1;
 /**
  * Maps `length` bytes of an open file from `offset`, and returns their address. The bytes stay as
  * they are, whatever happens to the file on the host, until SysUnmapFile(address); zeros follow the
- * end of the file. Users of the same part share it, and it may stay mapped after the last of them. A
- * file that has changed is mapped anew, except for a part in use that was mapped with MAP_WRITE.
+ * end of the file. Users of the same part share it, and it may stay mapped after the last of them.
+ * A file that has changed is mapped anew, except for a part in use that was mapped with MAP_WRITE.
  *
  * With MAP_WRITE, stores reach the file when it is closed or synced, or when its memory is needed
  * (which is not given away if they cannot be written); then other mappings show them.
  *
  * Yields unless the part is mapped already. Returns -ENODEV: the device has no window; -EBADF,
  * -EISDIR, -EINVAL, -EACCES, -EROFS; -EFBIG: more than the window; -ENOSPC: all of it is in use;
- * -ENOMEM; -EAGAIN: the file keeps changing; or an error of the host, which may be that of stores to
- * another file.
+ * -ENOMEM; -EAGAIN: the file keeps changing; or an error of the host, which may be that of stores
+ * to another file.
  */
 export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64 {
   if ((flags & ~MAP_WRITE) != 0 || length == 0) return -Errno.EINVAL;
@@ -101,7 +101,7 @@ export function SysUnmapFile(address: usize): i32 {
 
 /** Maps a part that is not mapped yet, without a user. Yields. Returns 0 or an error. */
 function map(f: OpenFile, window: Window, offset: u64, slots: u32, writable: bool): i32 {
-  assert(window.fs == fsOf(f), "fs: another device's window");
+  assert(window.fs == fsOf(f), "fs: misplaced");
   beginUse(f);
   const begun = beginCall(window.fs);
   let status = <i32>begun;
@@ -131,7 +131,7 @@ function setUp(
   describe(range, f, offset, writable);
   window.busy++;
   let status = sendSetUp(request, f, range);
-  assert(range.state == RangeState.Mapping && range.pins == 0, "fs: range used too early");
+  assert(range.state == RangeState.Mapping && range.pins == 0, "fs: state");
   window.busy--;
   if (status < 0) {
     freeRange(window, range); // the next mapping replaces whatever is there (F13)

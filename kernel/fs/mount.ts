@@ -25,7 +25,7 @@ if (offsetof<Mount>() != 12) ERROR("fs: mount layout");
 let count: u32 = 0;
 
 function mountAt(i: u32): Mount {
-  assert(i < MOUNTS_MAX, "fs: no such mount");
+  assert(i < MOUNTS_MAX, "fs: too many");
   return changetype<Mount>(mounts + i * offsetof<Mount>());
 }
 
@@ -97,12 +97,12 @@ function isTaken(path: usize, bytes: u32): bool {
 }
 
 /**
- * Mounts the virtio-fs device called `tag` at `path`: "/", or "/name" and so on. Nothing needs to be
- * there. A path leads to the mount if it begins with the mount's path literally, except for "." and
- * empty components: ".." and symbolic links are resolved inside the file system in which the path
- * begins, and never lead into another. A device may be mounted at several places. Yields. Returns 0,
- * -EINVAL (no such path or tag), -ENODEV (no such device), -EBUSY (the path is taken, or the device
- * is being mounted), -ENOMEM (also: 8 mounts), -EPROTO, -ENOTDIR or -EIO.
+ * Mounts the virtio-fs device called `tag` at `path`: "/", or "/name" and so on. Nothing needs to
+ * be there. A path leads to the mount if it begins with the mount's path literally, except for "."
+ * and empty components: ".." and symbolic links are resolved inside the file system in which the
+ * path begins, and never lead into another. A device may be mounted at several places. Yields.
+ * Returns 0, -EINVAL (no such path or tag), -ENODEV (no such device), -EBUSY (the path is taken, or
+ * the device is being mounted), -ENOMEM (also: 8 mounts), -EPROTO, -ENOTDIR or -EIO.
  */
 export function SysMount(tag: usize, tagBytes: u32, path: usize, pathBytes: u32): i32 {
   if (tagBytes == 0 || tagBytes > <u32>FS_TAG_BYTES_MAX) return -Errno.EINVAL;
@@ -152,6 +152,6 @@ function start(fs: FileSystem): i32 {
     endCall(call);
   }
   if (status < 0) destroyFileSystem(fs);
-  assert((status == 0) == fs.session.started, "fs: started");
+  assert((status == 0) == fs.session.started, "fs: state");
   return status;
 }

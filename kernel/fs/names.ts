@@ -71,7 +71,7 @@ function sendSymlink(call: Call, target: usize, targetBytes: u32): i32 {
 
 /** Looks up the last name of the call's path. Yields. Returns 0 with the node in call.found. */
 export function lookUpLast(call: Call): i32 {
-  assert(call.last == Last.Name, "fs: no last name");
+  assert(call.last == Last.Name, "fs: no name");
   return lookUp(call, call.node, call.name, call.nameBytes);
 }
 
@@ -133,7 +133,7 @@ function linkOnce(from: usize, fromBytes: u32, to: usize, toBytes: u32): i32 {
 }
 
 function linkTo(call: Call, source: Node, fs: FileSystem, to: usize, end: usize): i32 {
-  assert(source.uses != 0, "fs: source not held");
+  assert(source.uses != 0, "fs: not held");
   if (isEmpty(to, end)) return -Errno.EEXIST; // the root of a mount
   if (source.fs != fs) return -Errno.EXDEV;
   let status = walk(call, fs, to, end, Walk.Parent);
@@ -212,7 +212,7 @@ function removeName(call: Call, opcode: FuseOpcode): i32 {
  * `gone`, it is only looked up again.
  */
 export function endName(parent: Node, name: usize, bytes: u32, gone: bool): void {
-  assert(parent.uses != 0, "fs: directory not held");
+  assert(parent.uses != 0, "fs: not held");
   const known = findChild(parent, hashName(parent, name, bytes), name, bytes);
   if (known == NO_NODE) return;
   expire(known);

@@ -19,7 +19,7 @@ import { expire } from "./table";
 
 /** Gives a node the attributes of a FuseAttr that is sane. */
 export function putAttributes(node: Node, attr: usize, untilNs: u64): void {
-  assert(node != NO_NODE && isSane(attr), "fs: attributes unchecked");
+  assert(node != NO_NODE && isSane(attr), "fs: unchecked");
   node.attrUntilNs = untilNs;
   node.asked = node.granted = 0;
   const s = statOf(node);
@@ -76,7 +76,7 @@ export function prepareSetattr(request: FuseRequest, node: Node): usize {
 
 /** Changes the attributes that FuseSetattrIn.valid says. Yields. Returns 0 or an error. */
 export function sendSetattr(request: FuseRequest, node: Node): i32 {
-  assert(request.opcode == FuseOpcode.SETATTR, "fs: no SETATTR prepared");
+  assert(request.opcode == FuseOpcode.SETATTR, "fs: state");
   const fs = node.fs;
   const sentNs = nowNs();
   const version = fs.version;
@@ -90,7 +90,7 @@ export function sendSetattr(request: FuseRequest, node: Node): i32 {
 
 /** Gives a file another size, by its node. Yields. Returns 0 or an error. */
 export function resize(request: FuseRequest, node: Node, size: u64): i32 {
-  assert(<i64>size >= 0, "fs: size");
+  assert(<i64>size >= 0, "fs: too long");
   if (isDirectory(node)) return -Errno.EISDIR;
   if (typeOf(node) != FuseType.REG) return -Errno.EINVAL;
   const input = prepareSetattr(request, node);

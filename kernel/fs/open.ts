@@ -1,5 +1,6 @@
-// Opening and creating files. A name is looked up before CREATE, so that symbolic links are followed
-// here and never by the server. If the host makes the name in between, CREATE itself notices.
+// Opening and creating files. A name is looked up before CREATE, so that symbolic links are
+// followed here and never by the server. If the host makes the name in between, CREATE itself
+// notices.
 import { Errno } from "../../abi/errno";
 import {
   FUSE_O_ACCMODE,
@@ -68,9 +69,10 @@ const MODE_BITS: u32 = 0o7777;
 /**
  * Opens a file, or a directory for reading; with O_CREAT it creates a missing file, of mode 0666.
  * Yields. Returns a handle for SysCloseFile; -EINVAL for unknown flags, -EROFS, -EEXIST (O_EXCL),
- * -EISDIR (writing to a directory, or creating one), -ELOOP (also: a symbolic link, with O_NOFOLLOW), -ENOTDIR (also:
- * O_DIRECTORY and not one), -EACCES (also: neither file nor directory), -ENFILE (1024 are open),
- * -EMFILE (the host's limit), -ENOSPC, or an error as of SysStatFile.
+ * -EISDIR (writing to a directory, or creating one), -ELOOP (also: a symbolic link, with
+ * O_NOFOLLOW), -ENOTDIR (also: O_DIRECTORY and not one), -EACCES (also: neither file nor
+ * directory), -ENFILE (1024 are open), -EMFILE (the host's limit), -ENOSPC, or an error as of
+ * SysStatFile.
  */
 export function SysOpenFile(path: usize, pathBytes: u32, flags: u32): i32 {
   return open(path, pathBytes, flags, MODE_NEW);
@@ -161,6 +163,6 @@ function create(call: Call, flags: u32, mode: u32): i32 {
   }
   const fh = load<u64>(replyOf(call.request), FuseEntryOut.sizeof + FuseOpenOut.fh);
   settleFile(fileOf(handle), call.node, fh);
-  assert(typeOf(call.node) == FuseType.REG, "fs: created no file");
+  assert(typeOf(call.node) == FuseType.REG, "fs: wrong type");
   return handle;
 }

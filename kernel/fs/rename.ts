@@ -125,7 +125,7 @@ function sendRename(call: Call, source: Source, flags: u32): i32 {
   const to = call.node;
   const name = sourceName(source);
   const bytes = source.nameBytes;
-  assert(bytes != 0 && call.nameBytes != 0, "fs: rename without names");
+  assert(bytes != 0 && call.nameBytes != 0, "fs: no name");
   const plain = flags == 0;
   const head = plain ? <u32>FuseRenameIn.sizeof : <u32>FuseRename2In.sizeof;
   const opcode = plain ? FuseOpcode.RENAME : FuseOpcode.RENAME2;

@@ -1,7 +1,13 @@
 // How a file system starts: INIT, the root's attributes, the window. A device that has failed or
 // asked for a reset is restarted by the next call that needs it. Mounts stay; open files are lost
 // with the session (-ESTALE), and so are stores into mappings, as if the server had crashed.
-import { beginRestart, endRestart, giveUpDevice, reportDevice, restartDevice } from "../fuse/device";
+import {
+  beginRestart,
+  endRestart,
+  giveUpDevice,
+  reportDevice,
+  restartDevice,
+} from "../fuse/device";
 import { sendInit } from "../fuse/init";
 import { acquireRequest, releaseRequest } from "../fuse/pool";
 import { FuseRequest } from "../fuse/session";

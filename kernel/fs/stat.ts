@@ -41,7 +41,9 @@ export const enum DirectoryEntry {
   name = 16,
 }
 
-/** Longer than many ticks of any host, and than the difference between its clock and the guest's. */
+/**
+ * Longer than many ticks of any host, and than the difference between its clock and the guest's.
+ */
 const RACY_NS: i64 = 100 * <i64>NS_PER_MS;
 
 /**

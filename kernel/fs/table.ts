@@ -19,7 +19,7 @@ export function allocate(fs: FileSystem, nameBytes: u32): Node {
   node.fs = fs;
   node.nameBytes = nameBytes;
   fs.count++;
-  assert(node.uses == 0 && node.lookups == 0, "fs: new node in use");
+  assert(node.uses == 0 && node.lookups == 0, "fs: in use");
   return node;
 }
 
@@ -94,8 +94,8 @@ export function makeChild(parent: Node, hash: u32, name: usize, bytes: u32): Nod
 
 /** Puts a node into the tables: from now on its name finds it. */
 export function enter(node: Node): void {
-  assert(!node.hashed && !node.listed, "fs: node entered twice");
-  assert(node.parent.children != 0, "fs: parent counts no child");
+  assert(!node.hashed && !node.listed, "fs: done twice");
+  assert(node.parent.children != 0, "fs: count");
   const fs = node.fs;
   node.hashed = true;
   node.referenced = true;
@@ -107,7 +107,7 @@ export function enter(node: Node): void {
 }
 
 function list(node: Node): void {
-  assert(node.lookups != 0, "fs: node without reference");
+  assert(node.lookups != 0, "fs: count");
   const byId = idBucketOf(node.fs, node.nodeid);
   node.nextById = changetype<Node>(load<usize>(byId));
   store<usize>(byId, changetype<usize>(node));
@@ -116,7 +116,7 @@ function list(node: Node): void {
 
 /** The name means something else now, or nothing. The node lives on for its users. */
 export function remove(node: Node): void {
-  assert(node.hashed && node != node.fs.root, "fs: node removed twice");
+  assert(node.hashed && node != node.fs.root, "fs: not listed");
   const fs = node.fs;
   node.hashed = false;
   const byName = bucketOf(fs.byName, node.hash);
@@ -179,12 +179,12 @@ export function distrust(fs: FileSystem): void {
 }
 
 export function hold(node: Node): void {
-  assert(node != NO_NODE, "fs: null held");
+  assert(node != NO_NODE, "fs: no node");
   node.uses++;
 }
 
 export function letGo(node: Node): void {
-  assert(node.uses != 0, "fs: node not held");
+  assert(node.uses != 0, "fs: not held");
   node.uses--;
   dropUnused(node);
 }
@@ -197,13 +197,13 @@ export function dropUnused(node: Node): void {
     const parent = node.parent;
     unlist(node);
     ToroFreeMem(node.target);
-    assert(fs.count != 0, "fs: node count");
+    assert(fs.count != 0, "fs: count");
     fs.count--;
     const block = changetype<usize>(node);
     if (node.lookups != 0) forget(fs.session, node.nodeid, node.lookups, block);
     else ToroFreeMem(block);
     if (parent == node) return; // the root of a file system that was renewed
-    assert(parent.children != 0, "fs: child count");
+    assert(parent.children != 0, "fs: count");
     parent.children--;
     node = parent;
   }

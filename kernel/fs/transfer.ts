@@ -1,5 +1,5 @@
-// Data between an open file and the caller's own buffers, by READ and WRITE. Nothing is kept back in
-// the guest: when a write returns, the host's kernel has the data.
+// Data between an open file and the caller's own buffers, by READ and WRITE. Nothing is kept back
+// in the guest: when a write returns, the host's kernel has the data.
 import { Errno } from "../../abi/errno";
 import { FuseOpcode, FuseReadIn } from "../../abi/fuse";
 import { FuseWriteIn, FuseWriteOut } from "../../abi/fuse-write";
@@ -92,7 +92,7 @@ function transfer(
   offset: u64,
   how: u32,
 ): i32 {
-  assert(length != 0, "fs: empty transfer");
+  assert(length != 0, "fs: empty");
   const appending = (how & WRITES) != 0 && appends(f);
   beginUse(f);
   const begun = beginCall(fsOf(f));
@@ -176,7 +176,7 @@ function gather(call: Call, vector: usize, entries: u32): u32 {
       call.entryBytes = 0;
     }
   }
-  assert(bytes <= most && segments <= VECTOR_MAX, "fs: gathered too much");
+  assert(bytes <= most && segments <= VECTOR_MAX, "fs: too many");
   call.segments = segments;
   return bytes;
 }

@@ -54,7 +54,7 @@ export function findCached(fs: FileSystem, path: usize, end: usize, now: u64): N
  * call is where the walk ended. With Walk.Parent the last name is in the call (see takeLast).
  */
 export function walk(call: Call, fs: FileSystem, path: usize, end: usize, how: Walk): i32 {
-  assert(call.fs.session == fs.session, "fs: walk in another session");
+  assert(call.fs.session == fs.session, "fs: misplaced");
   hold(fs.root);
   putOn(call, fs.root);
   call.links = 0;
@@ -129,7 +129,7 @@ function enterLink(call: Call, root: Node, rest: usize, end: usize): i32 {
  * where it leads, and again stops before the last name. Yields. Returns as walk().
  */
 export function walkThrough(call: Call): i32 {
-  assert(typeOf(call.found) == FuseType.LNK, "fs: not a link");
+  assert(typeOf(call.found) == FuseType.LNK, "fs: wrong type");
   const root = call.found.fs.root;
   const length = enterLink(call, root, 0, 0);
   if (length < 0) return length;
@@ -153,6 +153,6 @@ function expand(call: Call, link: Node, rest: usize, end: usize): i32 {
   // The rest may be in the scratch memory itself, where the text goes.
   memory.copy(path + link.targetBytes, rest, restBytes);
   memory.copy(path, link.target, link.targetBytes);
-  assert(link.targetBytes != 0, "fs: empty link");
+  assert(link.targetBytes != 0, "fs: empty");
   return bytes;
 }

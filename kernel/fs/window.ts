@@ -60,7 +60,7 @@ let firstWindow: Window | null = null;
  * it, or without memory to manage it, files can still be read (F16).
  */
 export function openWindow(fs: FileSystem): void {
-  assert(fs.window == 0, "fs: window opened twice");
+  assert(fs.window == 0, "fs: done twice");
   const bytes = windowBytes(fs.session);
   const base = windowBase(fs.session);
   const mask: u64 = (1 << SLOT_SHIFT) - 1;
@@ -157,9 +157,9 @@ function retire(window: Window, range: Range): void {
 }
 
 /**
- * Does the range contain the file in the state that its attributes say? Stores into a writable range
- * change the times too, so while it is in use they say nothing about the host. After that, at worst
- * the same part is mapped once more.
+ * Does the range contain the file in the state that its attributes say? Stores into a writable
+ * range change the times too, so while it is in use they say nothing about the host. After that, at
+ * worst the same part is mapped once more.
  */
 function isCurrent(range: Range, node: Node): bool {
   if (range.writable && range.pins != 0) return true;
@@ -172,7 +172,7 @@ function isCurrent(range: Range, node: Node): bool {
 
 /** Makes a range of the free slots from `first`, in the state Mapping. Null: no memory. */
 export function makeRange(window: Window, first: u32, slots: u32): Range {
-  assert(slots != 0 && first + slots <= window.slots, "fs: range outside window");
+  assert(slots != 0 && first + slots <= window.slots, "fs: too many");
   const range = changetype<Range>(ToroAllocMem(offsetof<Range>()));
   if (range == NO_RANGE) return NO_RANGE;
   range.first = first;
@@ -183,7 +183,7 @@ export function makeRange(window: Window, first: u32, slots: u32): Range {
 }
 
 export function freeRange(window: Window, range: Range): void {
-  assert(range.pins == 0, "fs: range freed in use");
+  assert(range.pins == 0, "fs: in use");
   setOwner(window, range, changetype<usize>(range), 0);
   unlink(window, range);
   ToroFreeMem(changetype<usize>(range));
@@ -192,7 +192,7 @@ export function freeRange(window: Window, range: Range): void {
 function setOwner(window: Window, range: Range, before: usize, owner: usize): void {
   for (let i: u32 = 0; i < range.slots; i++) {
     const at = ownerOf(window, range.first + i);
-    assert(load<usize>(at) == before, "fs: slot is another's");
+    assert(load<usize>(at) == before, "fs: slot taken");
     store<usize>(at, owner);
   }
 }
@@ -237,7 +237,7 @@ export function findUnused(window: Window, refusals: u64): Range {
  * turn comes again, as the newest, and is not found, since the device may have removed it anyway.
  */
 export function keepRange(window: Window, range: Range): void {
-  assert(range.state == RangeState.Leaving, "fs: range kept that stays");
+  assert(range.state == RangeState.Leaving, "fs: state");
   range.state = RangeState.Mapped;
   range.nodeid = 0;
   touch(window, range);

@@ -63,9 +63,9 @@ export function SysWriteVector(file: i32, vector: usize, entries: u32): i32 {
 
 /**
  * Returns when all writes to the file, whoever made them, or the entries of the directory, are on
- * the host's disk. `dataOnly` leaves out attributes that reading does not need. Yields; the host may
- * take minutes, and other calls go on meanwhile. A thread that is killed in it ends when the host
- * has answered. Returns 0, -EBADF, -ENOSPC or -EIO (also: no answer for 5 minutes).
+ * the host's disk. `dataOnly` leaves out attributes that reading does not need. Yields; the host
+ * may take minutes, and other calls go on meanwhile. A thread that is killed in it ends when the
+ * host has answered. Returns 0, -EBADF, -ENOSPC or -EIO (also: no answer for 5 minutes).
  */
 export function SysSyncFile(file: i32, dataOnly: bool): i32 {
   const f = fileOf(file);

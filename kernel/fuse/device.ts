@@ -72,14 +72,14 @@ export function beginRestart(session: Session): bool {
 }
 
 export function endRestart(session: Session): void {
-  assert(session.restarting, "fuse: restart ended twice");
+  assert(session.restarting, "fs: done twice");
   session.restarting = false;
   wakeSome(session.space, u32.MAX_VALUE);
 }
 
 /** Restarts the device, for which INIT comes next. Returns false if it has failed again. */
 export function restartDevice(session: Session): bool {
-  assert(session.restarting && session.forgotten == 0, "fuse: restart of what is left");
+  assert(session.restarting && session.forgotten == 0, "fs: in use");
   if (fsRestart(session.driver, session.allocated) == 0) return true;
   giveUp(session.driver);
   return false;

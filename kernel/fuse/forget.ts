@@ -63,7 +63,7 @@ function endBatch(address: usize): void {
  * at least a Forgotten, that belongs to the session from now on.
  */
 export function forget(session: Session, nodeid: u64, lookups: u64, block: usize): void {
-  assert(lookups != 0, "fuse: nothing to forget");
+  assert(lookups != 0, "fs: empty");
   if (hasFailed(session)) {
     ToroFreeMem(block);
     return;
@@ -80,12 +80,12 @@ export function forget(session: Session, nodeid: u64, lookups: u64, block: usize
 }
 
 function popForgotten(session: Session): Forgotten {
-  assert(session.forgotten != 0, "fuse: nothing to pop");
+  assert(session.forgotten != 0, "fs: empty");
   const record = session.firstForgotten!;
   session.firstForgotten = record.next;
   if (!record.next) session.lastForgotten = null;
   session.forgotten--;
-  assert((session.forgotten == 0) == (session.lastForgotten == null), "fuse: forgotten count");
+  assert((session.forgotten == 0) == (session.lastForgotten == null), "fs: count");
   return record;
 }
 

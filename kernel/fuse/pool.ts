@@ -27,7 +27,7 @@ export function acquireRequest(session: Session): FuseRequest | null {
 }
 
 function hold(request: FuseRequest): FuseRequest {
-  assert(!request.held && !request.transfer.inFlight, "fuse: pool holds a busy request");
+  assert(!request.held && !request.transfer.inFlight, "fs: in use");
   request.held = true;
   return request;
 }
@@ -55,7 +55,7 @@ export function acquireSlowRequest(session: Session): FuseRequest | null {
 }
 
 function endSlow(session: Session): void {
-  assert(session.slow != 0, "fuse: no slow request");
+  assert(session.slow != 0, "fs: count");
   session.slow--;
   wakeSome(session.slowSpace, 1);
 }
@@ -74,7 +74,7 @@ export function waitForProgress(session: Session, checks: u32): u32 {
 
 /** Gives a request back. One that is in flight is free when the device has answered it. */
 export function releaseRequest(request: FuseRequest): void {
-  assert(request.held, "fuse: released twice");
+  assert(request.held, "fs: not held");
   const transfer = request.transfer;
   if (transfer.slow) {
     transfer.slow = false;

@@ -2,8 +2,8 @@
 // believes it.
 //
 //   const input = prepare(request, FuseOpcode.READ, nodeid, FuseReadIn.sizeof);
-//   store<u64>(input, fh, FuseReadIn.fh);               // arguments, zeroed before
-//   attachBuffer(request, buffer, bytes, false);        // or replyBytes, or both where data is sent
+//   store<u64>(input, fh, FuseReadIn.fh); // arguments are zero before
+//   attachBuffer(request, buffer, bytes, false); // a reply of fixed size: request.replyBytes = ...
 //   const got = transact(request);
 import { ERRNO_MAX, Errno } from "../../abi/errno";
 import { FuseInHeader, FuseOpcode, FuseOutHeader } from "../../abi/fuse";
@@ -28,8 +28,8 @@ export function prepare(
   nodeid: u64,
   argumentBytes: u32,
 ): usize {
-  assert(request.held && !request.transfer.inFlight, "fuse: request is not free");
-  assert(argumentBytes <= ARGUMENT_BYTES_MAX, "fuse: arguments too long");
+  assert(request.held && !request.transfer.inFlight, "fs: in flight");
+  assert(argumentBytes <= ARGUMENT_BYTES_MAX, "fs: too long");
   request.opcode = opcode;
   request.nodeid = nodeid;
   request.argumentBytes = argumentBytes;
@@ -52,7 +52,7 @@ export function attachVector(
   segments: u32,
   sends: bool,
 ): void {
-  assert(segments <= request.session.driver.dataSegments, "fuse: too many buffers");
+  assert(segments <= request.session.driver.dataSegments, "fs: too many");
   const transfer = request.transfer;
   transfer.vector = vector;
   transfer.segments = segments;
@@ -82,7 +82,7 @@ export function transact(request: FuseRequest): i32 {
 
 /** As transact(), without waiting. Does not yield. */
 export function post(request: FuseRequest): void {
-  assert(request.replyBytes <= REPLY_BYTES_MAX, "fuse: reply too long");
+  assert(request.replyBytes <= REPLY_BYTES_MAX, "fs: too long");
   if (request.nodeid == NODEID_VOID) {
     request.result = -Errno.ESTALE;
     return;

@@ -1,4 +1,4 @@
-// Maps files as test/kernel/files/map.test.ts asks for by letters, and leaves what the calls return in
+// Maps files as test/kernel/files/map.test.ts asks by letters, and leaves what the calls return in
 // `results`, 64 bits each.
 import { kernelParameter, parameterBytes } from "../../kernel/commandline";
 import {
