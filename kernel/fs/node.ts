@@ -49,6 +49,7 @@ export class FileSystem extends UseList {
 }
 
 export function statOf(node: Node): FileStat {
+  if (((STAT | NAME) & 7) != 0) ERROR("fs: node layout");
   return changetype<FileStat>(changetype<usize>(node) + STAT);
 }
 

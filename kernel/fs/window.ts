@@ -151,6 +151,7 @@ export function findRange(
 
 /** The range is not found any more, and is the first to be removed. */
 function retire(window: Window, range: Range): void {
+  assert(range.nodeid != 0 && range.state != RangeState.Leaving, "fs: state");
   range.nodeid = 0;
   unlink(window, range);
   pushOldest(window, range);
@@ -208,6 +209,7 @@ export function touch(window: Window, range: Range): void {
  * ranges that are being removed count as free.
  */
 export function findRun(window: Window, slots: u32, leavingToo: bool): i32 {
+  assert(slots != 0 && slots <= window.slots, "fs: too many");
   let run: u32 = 0;
   for (let i: u32 = 0; i < window.slots; i++) {
     const owner = changetype<Range>(load<usize>(ownerOf(window, i)));
