@@ -1,5 +1,5 @@
-// Maps files as test/kernel/files/map.test.ts asks for by letters, and leaves what the calls return in
-// `results`, 64 bits each.
+// Maps files as test/kernel/files/map.test.ts asks for by letters, and leaves what the calls return
+// in `results`, 64 bits each.
 import { kernelParameter, parameterBytes } from "../../kernel/commandline";
 import { SysCloseFile, SysMount, SysOpenFile, SysStatFile } from "../../kernel/fs/calls";
 import { MAP_WRITE, SysMapFile, SysUnmapFile } from "../../kernel/fs/map";

@@ -1,5 +1,5 @@
-// Runs the file calls that test/drivers/fs/driver.test.ts asks for by letters, against its scripted device,
-// and leaves what they return in `results`.
+// Runs the file calls that test/drivers/fs/driver.test.ts asks for by letters, against its scripted
+// device, and leaves what they return in `results`.
 import { kernelParameter, parameterBytes } from "../../kernel/commandline";
 import {
   SEEK_SET,

@@ -14,7 +14,7 @@ let image: Uint8Array<ArrayBuffer>;
 beforeAll(async () => {
   image = await assemble(
     "puppet.wat",
-    readFileSync(new URL("puppet.wat", import.meta.url), "utf8"),
+    readFileSync(new URL("../support/puppet.wat", import.meta.url), "utf8"),
   );
 });
 
