@@ -5,10 +5,10 @@ import { afterEach, describe, expect, test } from "vitest";
 import { FsDevice } from "../../../host/devices/fs.ts";
 import { VsockDevice } from "../../../host/devices/vsock.ts";
 import { Machine } from "../../../host/machine.ts";
-import { compile } from "../../../tools/compile.mjs";
 import { makeFolder, parseResponses, removeFolders, until } from "../../support/appliance.ts";
+import { compileOnce } from "../../support/compiled.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 
