@@ -1,5 +1,5 @@
-// Images for tests. Many test files use the same one, and each runs in a process of its own: what the
-// compiler made of the same sources is kept in build/test, by the sources' hash.
+// Images for tests. Many test files use the same one, and each runs in a process of its own: an
+// image is compiled once and kept in build/test, by the hash of its sources.
 import { createHash } from "node:crypto";
 import {
   existsSync,
