@@ -4,7 +4,10 @@ import { defineConfig } from "vitest/config";
 const QUICK = ["test/host/*.test.ts", "test/devices/**/*.test.ts", "test/kernel/unit.test.ts"];
 const STYLE = ["tidy", "rules", "layers", "docs"].map((name) => `test/system/${name}.test.ts`);
 /** Real sockets, or many rounds. */
-const SLOW = ["test/host/turn-work.test.ts", "test/devices/vsock/{messages,capture,*-real}.test.ts"];
+const SLOW = [
+  "test/host/turn-work.test.ts",
+  "test/devices/vsock/{messages,capture,*-real}.test.ts",
+];
 /** Minutes of rounds. */
 const LONG = ["test/system/endurance.test.ts"];
 

@@ -7,7 +7,9 @@ import { describe, expect, test } from "vitest";
 const listed = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { encoding: "utf8" });
 const files = listed
   .split("\n")
-  .filter((name) => /^(abi|apps|drivers|guest|host|kernel)\/.*\.ts$/.test(name) && existsSync(name));
+  .filter(
+    (name) => /^(abi|apps|drivers|guest|host|kernel)\/.*\.ts$/.test(name) && existsSync(name),
+  );
 
 const SPECIFIER = /^(?:import|export)\b[^"';]*?from "(\.[^"]+)"|^import "(\.[^"]+)"/gm;
 
@@ -59,7 +61,9 @@ test("the reader of imports sees all of them", () => {
   const source = 'import { a } from "./a";\nexport {\n  b,\n} from "../b.ts";\nimport "./c";\n';
   expect(importsOf("x/y.ts", source)).toEqual(["x/a.ts", "b.ts", "x/c.ts"]);
   expect([...imports.values()].flat().length).toBeGreaterThan(500);
-  expect([...imports].flatMap(([, targets]) => targets.filter((to) => !existsSync(to)))).toEqual([]);
+  expect([...imports].flatMap(([, targets]) => targets.filter((to) => !existsSync(to)))).toEqual(
+    [],
+  );
 });
 
 test("a circle is found, of two files, of three, and of one", () => {
@@ -80,9 +84,17 @@ describe("each folder imports only what is below it", () => {
   test.each([
     ["the wire", /^abi\//, /^abi\//],
     ["drivers: the wire, and what every part of the kernel uses", /^drivers\//, DRIVERS_MAY()],
-    ["the kernel: no application, no library of applications", /^kernel\//, /^(abi|kernel|drivers)\//],
+    [
+      "the kernel: no application, no library of applications",
+      /^kernel\//,
+      /^(abi|kernel|drivers)\//,
+    ],
     ["the library: the door, and itself", /^guest\//, /^(guest\/|kernel\/api\.ts$)/],
-    ["the host: the wire, and the declaration of hypercalls", /^host\//, /^(host|abi)\/|^kernel\/hypercall\.ts$/],
+    [
+      "the host: the wire, and the declaration of hypercalls",
+      /^host\//,
+      /^(host|abi)\/|^kernel\/hypercall\.ts$/,
+    ],
   ])("%s", (_, from, allowed) => {
     expect(offences(from, allowed)).toEqual([]);
   });
