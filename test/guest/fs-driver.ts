@@ -11,7 +11,7 @@ import {
   SysSeekFile,
   SysStatFile,
   SysStatOpenFile,
-} from "../../kernel/fs/calls";
+} from "../../kernel/api";
 import { Sleep, SysKillThread } from "../../kernel/process";
 import { thread } from "./harness";
 
