@@ -11,7 +11,7 @@ import {
   EXIT_UNAVAILABLE,
   HELP,
 } from "./cli/usage.ts";
-import { Watchdog } from "./watchdog.ts";
+import { Watchdog } from "./node/watchdog.ts";
 
 async function main(words: readonly string[]): Promise<End> {
   const invocation = parseCommandLine(words);

@@ -4,9 +4,9 @@
 // checked here, and bytes go through that page. Other calls of WASI there are not.
 import { createRequire } from "node:module";
 import type * as WasmerWasi from "@wasmer/wasi";
-import type { Clock } from "./clock.ts";
 import type { Console } from "./console.ts";
 import type { GuestMemory } from "./memory.ts";
+import type { Clock } from "./ports/clock.ts";
 
 // An import would have Node search half a megabyte for the names of its exports.
 const { init, WASI } = createRequire(import.meta.url)("@wasmer/wasi") as typeof WasmerWasi;

@@ -2,8 +2,8 @@
 // u32 or u64; everything behind them works on unsigned numbers.
 import type * as Hypercall from "../kernel/hypercall.ts";
 import type { Bus } from "./bus.ts";
-import type { Clock } from "./clock.ts";
 import { type GuestMemory, u32 } from "./memory.ts";
+import type { Clock } from "./ports/clock.ts";
 
 /** The guest gave up, by an assertion or an error of its own. Thrown through the guest. */
 export class GuestPanic extends Error {

@@ -1,11 +1,11 @@
 // What a machine's image may call: the hypercalls and the firmware. Whatever host code throws on
 // the way leaves the guest through `end`, which remembers it: a guest may be able to catch it.
 import type { Bus } from "./bus.ts";
-import { type Clock, systemClock } from "./clock.ts";
 import type { Console } from "./console.ts";
 import { createFirmware, type FirmwareLibrary, PowerOff } from "./firmware.ts";
 import { createHypercalls } from "./hypercall.ts";
 import type { GuestMemory } from "./memory.ts";
+import { type Clock, systemClock } from "./ports/clock.ts";
 import type { Presence } from "./presence.ts";
 
 export interface ImportOptions {

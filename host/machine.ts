@@ -3,7 +3,6 @@
 import { BOOT_INFO_ADDRESS, RunResult } from "../abi/boot.ts";
 import { Alarm } from "./alarm.ts";
 import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
-import { type Clock, systemClock } from "./clock.ts";
 import { Console } from "./console.ts";
 import { type Exit, endWithFaults, isPanic, panicExit } from "./exit.ts";
 import { type FirmwareLibrary, loadFirmware, PowerOff } from "./firmware.ts";
@@ -16,6 +15,7 @@ import type { GuestMemory } from "./memory.ts";
 import type { RegisterFile } from "./mmio.ts";
 import type { MachineOptions } from "./options.ts";
 import { plugAll } from "./plug.ts";
+import { type Clock, systemClock } from "./ports/clock.ts";
 import { Presence } from "./presence.ts";
 import { symbolise } from "./symbols.ts";
 import { HostTimePage } from "./time-page.ts";

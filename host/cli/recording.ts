@@ -1,5 +1,5 @@
 // The files of `--pcap` and `--trace`.
-import { PacketCapture } from "../devices/vsock/capture.ts";
+import { PacketCapture } from "../devices/vsock/rings/capture.ts";
 import type { Log } from "../log.ts";
 import { JsonTrace, type TraceSink } from "../trace.ts";
 import { OutputFile } from "./output.ts";

@@ -6,9 +6,9 @@ import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig, FuseOpcode } from "../../a
 import { FS_SHM_WINDOW } from "../../abi/fuse-window.ts";
 import { VIRTIO_ID_FS } from "../../abi/virtio.ts";
 import type { DeviceHost, DeviceTrace, VirtioDevice } from "../device.ts";
-import type { FileChanges, Files } from "../files.ts";
+import { hostFiles } from "../node/files/host-files.ts";
+import type { FileChanges, Files } from "../ports/files.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
-import { hostFiles } from "./fs/host-files.ts";
 import { FuseRequest } from "./fs/request.ts";
 import { FuseServer } from "./fs/server.ts";
 import { type FsLimits, Share } from "./fs/share.ts";

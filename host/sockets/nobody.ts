@@ -1,5 +1,5 @@
 // Events of a socket that concern nobody.
-import type { SocketEvents } from "../sockets.ts";
+import type { SocketEvents } from "../ports/sockets.ts";
 
 export const NOBODY: SocketEvents = {
   connected() {},

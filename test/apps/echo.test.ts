@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import { afterEach, expect, test } from "vitest";
 import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockSwitch } from "../../host/devices/vsock/switch.ts";
+import { VsockSwitch } from "../../host/devices/vsock/routes/switch.ts";
 import { VsockDevice } from "../../host/devices/vsock.ts";
 import { Machine } from "../../host/machine.ts";
 

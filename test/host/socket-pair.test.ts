@@ -1,10 +1,10 @@
 // Two joined sockets of the host, without any guest.
 import { describe, expect, test } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
+import { ManualClock } from "../../host/ports/clock.ts";
+import type { SocketEvents } from "../../host/ports/sockets.ts";
 import { NOBODY } from "../../host/sockets/nobody.ts";
 import { PairLoop, type PairSocket } from "../../host/sockets/pair.ts";
 import { TAKEN_BYTES_MAX } from "../../host/sockets/wire.ts";
-import type { SocketEvents } from "../../host/sockets.ts";
 import { Random } from "../support/simulation-random.ts";
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();

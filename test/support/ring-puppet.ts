@@ -17,10 +17,10 @@ import {
   VirtqUsed,
   VirtqUsedElem,
 } from "../../abi/virtio.ts";
-import { ManualClock } from "../../host/clock.ts";
 import type { VirtioDevice } from "../../host/device.ts";
 import { GuestMemory } from "../../host/memory.ts";
 import { RegisterFile } from "../../host/mmio.ts";
+import { ManualClock } from "../../host/ports/clock.ts";
 
 export interface PuppetOptions {
   /** Is EVENT_IDX offered and accepted? Default true. */

@@ -1,9 +1,9 @@
 // Machines of one switch, whose clock the test cranks: guests that reach each other by CID.
 import { afterEach } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
 import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockSwitch } from "../../host/devices/vsock/switch.ts";
+import { VsockSwitch } from "../../host/devices/vsock/routes/switch.ts";
 import type { VsockDevice } from "../../host/devices/vsock.ts";
+import { ManualClock } from "../../host/ports/clock.ts";
 import { compileGuest } from "./guest.ts";
 import { BothHalves } from "./kernel-and-devices.ts";
 

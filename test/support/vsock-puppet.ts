@@ -13,7 +13,7 @@ import type {
   SocketEvents,
   Sockets,
   StreamSocket,
-} from "../../host/sockets.ts";
+} from "../../host/ports/sockets.ts";
 import { DriverRing, type Piece } from "./driver-ring.ts";
 import { InPlaceReader } from "./in-place-reader.ts";
 import { PLAIN_RINGS, type RingKind } from "./ring-kinds.ts";

@@ -1,13 +1,13 @@
 // What a connection may ask of its device, and the limits and times of both.
 import type { Budget } from "./budget.ts";
-import type { Connection } from "./connection.ts";
-import type { Ledger } from "./copy.ts";
-import type { Flushing } from "./flushing.ts";
-import type { RingShare } from "./outbound.ts";
+import type { Connection } from "./connection/connection.ts";
+import type { Ledger } from "./connection/ledger.ts";
+import type { RingShare } from "./connection/outbound.ts";
+import type { Flushing } from "./rings/flushing.ts";
+import type { ToGuest } from "./rings/to-guest.ts";
+import type { Deadlines } from "./routes/table.ts";
 import type { Stalls } from "./stalls.ts";
 import type { Refusal, VsockStats } from "./stats.ts";
-import type { Deadlines } from "./table.ts";
-import type { ToGuest } from "./to-guest.ts";
 
 export interface VsockLimits {
   /** Connections, with those whose socket still drains. More clients are closed at once. */

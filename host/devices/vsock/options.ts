@@ -1,9 +1,9 @@
 // What the maker of a vsock device may choose.
 import { VMADDR_CID_MIN } from "../../../abi/vsock.ts";
-import type { SocketAddress, Sockets } from "../../sockets.ts";
-import type { PacketCapture } from "./capture.ts";
+import type { SocketAddress, Sockets } from "../../ports/sockets.ts";
 import type { ReceiveMode, VsockLimits } from "./hub.ts";
-import type { VsockSwitch } from "./switch.ts";
+import type { PacketCapture } from "./rings/capture.ts";
+import type { VsockSwitch } from "./routes/switch.ts";
 
 export interface VsockOptions {
   /** The guest's address; 3 by default, which is also the lowest. */

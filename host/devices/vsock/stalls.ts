@@ -1,8 +1,8 @@
 // Connections whose client has not taken a send at once. Each second those are looked at whose send
 // has been there for a second.
 import type { DeviceHost } from "../../device.ts";
-import type { Sockets } from "../../sockets.ts";
-import type { Connection } from "./connection.ts";
+import type { Sockets } from "../../ports/sockets.ts";
+import type { Connection } from "./connection/connection.ts";
 
 const LOOK_MS = 1000;
 

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseInitFlag, FuseInitOut, FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseSetattrValid, FuseWriteIn } from "../../../abi/fuse-write.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
 import {
   forget,
   getattr,

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
 import { FsDevice } from "../../../host/devices/fs.ts";
-import { VsockSwitch } from "../../../host/devices/vsock/switch.ts";
+import { VsockSwitch } from "../../../host/devices/vsock/routes/switch.ts";
 import { VsockDevice } from "../../../host/devices/vsock.ts";
 import { compileGuest } from "../../support/guest.ts";
 import { BothHalves } from "../../support/kernel-and-devices.ts";

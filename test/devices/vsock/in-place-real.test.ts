@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
 import type { VsockOptions } from "../../../host/devices/vsock/options.ts";
-import { NodeSockets, type SocketAddress } from "../../../host/sockets.ts";
+import { NodeSockets, type SocketAddress } from "../../../host/ports/sockets.ts";
 import { VsockPuppet } from "../../support/vsock-puppet.ts";
 
 const WINDOW = 150_000;

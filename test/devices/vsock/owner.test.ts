@@ -2,10 +2,10 @@
 import net from "node:net";
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { ManualClock } from "../../../host/clock.ts";
 import { VsockDevice } from "../../../host/devices/vsock.ts";
 import { GuestMemory } from "../../../host/memory.ts";
-import { NodeSockets } from "../../../host/sockets.ts";
+import { ManualClock } from "../../../host/ports/clock.ts";
+import { NodeSockets } from "../../../host/ports/sockets.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import {
   bootPublished,

@@ -10,7 +10,7 @@ import {
   type SocketAddress,
   type SocketEvents,
   type StreamSocket,
-} from "../../../host/sockets.ts";
+} from "../../../host/ports/sockets.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -6,7 +6,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
-import { canRewrap } from "../../../host/sockets/rewrap.ts";
+import { canRewrap } from "../../../host/node/sockets/rewrap.ts";
 import {
   type Listener,
   NodeSockets,
@@ -14,7 +14,7 @@ import {
   type SocketAddress,
   type SocketEvents,
   type StreamSocket,
-} from "../../../host/sockets.ts";
+} from "../../../host/ports/sockets.ts";
 
 const KIB = 1024;
 const folder = mkdtempSync(join(tmpdir(), "torito-"));

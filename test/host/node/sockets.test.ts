@@ -9,7 +9,7 @@ import {
   type SocketEvents,
   type StreamSocket,
   type TcpAddress,
-} from "../../../host/sockets.ts";
+} from "../../../host/ports/sockets.ts";
 
 const sockets = new NodeSockets();
 const LOOPBACK = { host: "127.0.0.1", port: 0 };

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
-import { NodeSockets, type SocketAddress, type StreamSocket } from "../../../host/sockets.ts";
+import { NodeSockets, type SocketAddress, type StreamSocket } from "../../../host/ports/sockets.ts";
 import { compileGuest } from "../../support/guest.ts";
 import { BothHalves } from "../../support/kernel-and-devices.ts";
 

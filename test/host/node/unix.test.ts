@@ -11,7 +11,7 @@ import {
   type Listener,
   NodeSockets,
   type SocketEvents,
-} from "../../../host/sockets.ts";
+} from "../../../host/ports/sockets.ts";
 
 const sockets = new NodeSockets();
 const folder = mkdtempSync(join(tmpdir(), "torito-"));

@@ -1,0 +1,68 @@
+// What joins the devices of several machines in this process, so that their guests reach each other
+// by CID. It carries connections, not packets: each guest has its own device to answer to, with
+// credit and limits of its own.
+import { type Clock, systemClock } from "../../../ports/clock.ts";
+import { PairLoop, type PairSocket } from "../../../sockets/pair.ts";
+import type { Route } from "./routes.ts";
+
+/** A device, as the others of its switch see it. */
+export interface SwitchMember {
+  /**
+   * Another guest connects; `socket` leads to it, and is to be told by opened() what the guest here
+   * said. Messages are framed on it as on a socket of the host. False: refused, and the socket is
+   * left as it is.
+   */
+  called(from: Route, socket: PairSocket): boolean;
+}
+
+export class VsockSwitch {
+  readonly #loop: PairLoop;
+  readonly #members = new Map<number, SwitchMember>();
+
+  /** What the guests send to each other arrives by `clock.defer`; the system's by default. */
+  constructor(clock: Pick<Clock, "defer"> = systemClock) {
+    this.#loop = new PairLoop(clock);
+  }
+
+  /** CIDs of the devices that belong to it. */
+  get cids(): number[] {
+    return [...this.#members.keys()];
+  }
+
+  /** Called by a device when it is made. Throws when another one has the CID. */
+  join(cid: number, member: SwitchMember): void {
+    this.#assertFree(cid);
+    this.#members.set(cid, member);
+  }
+
+  /** Called by a device whose guest gets another CID. Throws when another one has it. */
+  move(from: number, to: number): void {
+    const member = this.#members.get(from);
+    if (member === undefined) return;
+    this.#assertFree(to);
+    this.#members.delete(from);
+    this.#members.set(to, member);
+  }
+
+  /** Called by a device when it is disposed. */
+  leave(cid: number): void {
+    this.#members.delete(cid);
+  }
+
+  /**
+   * The socket of a connection that the guest of `from.peerCid` begins; null: refused. A CID that
+   * no other device has is refused, too: also the guest's own and VMADDR_CID_LOCAL (1). A guest
+   * reaches itself without a device, for 1 is reserved (virtio 5.10.4), and its address is never
+   * that of a peer.
+   */
+  connect(cid: number, from: Route): PairSocket | null {
+    const member = cid === from.peerCid ? undefined : this.#members.get(cid);
+    if (member === undefined) return null;
+    const [near, far] = this.#loop.pair();
+    return member.called(from, far) ? near : null;
+  }
+
+  #assertFree(cid: number): void {
+    if (this.#members.has(cid)) throw new Error(`vsock: CID ${cid} is taken in this switch`);
+  }
+}
