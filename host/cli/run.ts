@@ -2,13 +2,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { FsDevice } from "../devices/fs.ts";
-import { VsockDevice } from "../devices/vsock.ts";
 import type { Exit } from "../exit.ts";
 import { createLog, type Log } from "../log.ts";
-import { Machine } from "../machine.ts";
 import { u32 } from "../memory.ts";
+import { FsDevice, VsockDevice } from "../node/devices.ts";
 import { hostFiles } from "../node/files/host-files.ts";
+import { Machine } from "../node/machine.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import { readGuestStats } from "../stats.ts";
 import type { Command, Publish, Volume } from "./arguments.ts";

@@ -16,7 +16,7 @@ import {
 } from "../../abi/vsock.ts";
 import type { DeviceHost, VirtioDevice } from "../device.ts";
 import { limitLog } from "../log.ts";
-import { NodeSockets, type StreamSocket, type TcpAddress } from "../ports/sockets.ts";
+import type { StreamSocket, TcpAddress } from "../ports/sockets.ts";
 import type { PairSocket } from "../sockets/pair.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { Budget } from "./vsock/budget.ts";
@@ -43,6 +43,8 @@ import { Deadlines, Table } from "./vsock/routes/table.ts";
 import { Stalls } from "./vsock/stalls.ts";
 import type { ConnectionStats, Refusal, VsockStats } from "./vsock/stats.ts";
 import { countFrom, countRefusal, FULL } from "./vsock/stats.ts";
+
+export type { VsockOptions } from "./vsock/options.ts";
 
 const QUEUE_SIZE_MAX = 32768;
 const EVENT_QUEUE_SIZE_MAX = 64;
@@ -79,9 +81,9 @@ export class VsockDevice implements VirtioDevice, Hub, Clients, HybridClients, S
   readonly #drain = new Drain();
 
   /** Throws on a CID that is reserved (V10) or taken, and on mapped ports that cannot be. */
-  constructor(options: VsockOptions = {}) {
+  constructor(options: VsockOptions) {
     const { cid = VMADDR_CID_MIN, connect = new Map(), limits, receive = "adaptive" } = options;
-    const { sockets = new NodeSockets(), switch: network = null, capture = null } = options;
+    const { sockets, switch: network = null, capture = null } = options;
     assertCid(cid);
     this.#cid = cid;
     this.receiveMode = receive;

@@ -1,6 +1,5 @@
-// Time as a machine sees it: the system's, or one that a test cranks by hand. Every clock, timer
-// and deferral of a machine comes from one Clock, so that a machine on a ManualClock is
-// reproducible.
+// Time as a machine sees it. Every clock, timer and deferred call of a machine comes from one Clock,
+// so a machine on a ManualClock is reproducible.
 
 export interface Clock {
   /** Monotonic nanoseconds; the origin is the clock's own. */
@@ -11,96 +10,4 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void;
   /** Calls back once, soon, after the host has looked at its sockets. */
   defer(callback: () => void): void;
-}
-
-/** The longest time that a timer of Node takes; who waits longer looks again then. */
-export const TIMER_MS_MAX = 0x7fffffff;
-
-/** The host's own clock. Its timers keep the process alive. */
-export const systemClock: Clock = {
-  now: () => performance.now() * 1e6,
-  realtime: () => BigInt(Date.now()) * 1_000_000n,
-  after(ms, callback) {
-    const timer = setTimeout(callback, Math.min(ms, TIMER_MS_MAX));
-    return () => clearTimeout(timer);
-  },
-  defer(callback) {
-    setImmediate(callback);
-  },
-};
-
-interface ManualTimer {
-  readonly dueNs: number;
-  readonly callback: () => void;
-}
-
-/** Stands still until advance() or settle() is called. For tests and simulations. */
-export class ManualClock implements Clock {
-  #nowNs: number;
-  #timers: ManualTimer[] = [];
-  #deferred: (() => void)[] = [];
-
-  constructor(startNs = 0) {
-    this.#nowNs = startNs;
-  }
-
-  now(): number {
-    return this.#nowNs;
-  }
-
-  realtime(): bigint {
-    return BigInt(Math.floor(this.#nowNs));
-  }
-
-  after(ms: number, callback: () => void): () => void {
-    const timer = { dueNs: this.#nowNs + ms * 1e6, callback };
-    this.#timers.push(timer);
-    return () => {
-      this.#timers = this.#timers.filter((other) => other !== timer);
-    };
-  }
-
-  defer(callback: () => void): void {
-    this.#deferred.push(callback);
-  }
-
-  /** Timers that have not fired. */
-  get timers(): number {
-    return this.#timers.length;
-  }
-
-  /** Callbacks that wait for settle(). */
-  get deferred(): number {
-    return this.#deferred.length;
-  }
-
-  /** Runs one round of deferred callbacks; returns how many there were. */
-  settle(): number {
-    const round = this.#deferred;
-    this.#deferred = [];
-    for (const callback of round) callback();
-    return round.length;
-  }
-
-  /**
-   * Moves the time on, firing timers in the order of their due times, each with a round of what it
-   * deferred behind it; what had been deferred before comes first.
-   */
-  advance(ms: number): void {
-    const endNs = this.#nowNs + ms * 1e6;
-    this.settle();
-    for (;;) {
-      let next: ManualTimer | undefined;
-      for (const timer of this.#timers) {
-        if (timer.dueNs <= endNs && (next === undefined || timer.dueNs < next.dueNs)) next = timer;
-      }
-      if (next === undefined) break;
-      const fired = next;
-      this.#timers = this.#timers.filter((other) => other !== fired);
-      this.#nowNs = Math.max(this.#nowNs, fired.dueNs);
-      fired.callback();
-      this.settle();
-    }
-    this.#nowNs = endNs;
-  }
 }

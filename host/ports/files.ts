@@ -79,11 +79,13 @@ export interface Files {
    * throws, later. What it is about stays held, and open, until then. Missing: none may wait long.
    */
   later?(call: LaterCall, args: readonly unknown[], done: LaterDone): void;
+  /** Do both views hold the same bytes? For a host whose memcmp outruns a loop (bytes.ts). */
+  sameBytes?(a: Uint8Array, b: Uint8Array): boolean;
 }
 
 /** Calls that may have to wait for a disk. */
 export type LaterCall =
-  | Exclude<keyof Files, "descriptorsMax" | "drop" | "readLater" | "later">
+  | Exclude<keyof Files, "descriptorsMax" | "drop" | "readLater" | "later" | "sameBytes">
   | Exclude<keyof FileChanges, "keepsSetId" | "writeLater" | "sync" | "syncDirectory">;
 export type LaterDone = (error: Error | null, result?: unknown) => void;
 

@@ -1,6 +1,5 @@
-// The host's network as devices see it: listening and connecting stream sockets, and nothing more,
-// so that a simulation can stand in for it. NodeSockets is the real one.
-export { NodeSockets } from "../node/sockets/node-sockets.ts";
+// The host's network as devices see it: stream sockets that listen and connect, and nothing more.
+// NodeSockets in host/node is the real one; a simulation can take its place.
 
 export interface TcpAddress {
   readonly host: string;
@@ -34,6 +33,16 @@ export interface SocketEvents {
   /** Last event, after which the kernel touches no bytes of this socket any more. */
   closed(): void;
 }
+
+/** Events of a socket that nobody owns. */
+export const NOBODY: SocketEvents = {
+  connected() {},
+  data() {},
+  end() {},
+  sent() {},
+  failed() {},
+  closed() {},
+};
 
 /** Where the bytes of a peer land that are read in place. */
 export interface ReadSource {

@@ -1,8 +1,7 @@
 // Two stream sockets of this process, joined. They behave as those of a kernel do; what happens to
 // one by a call of the other is an event, and events come from the event loop alone.
 import type { Clock } from "../ports/clock.ts";
-import type { ReadSource, SocketEvents, StreamSocket } from "../ports/sockets.ts";
-import { NOBODY } from "./nobody.ts";
+import { NOBODY, type ReadSource, type SocketEvents, type StreamSocket } from "../ports/sockets.ts";
 import { Wire } from "./wire.ts";
 
 /** Sockets that are served before the host looks at its others. */

@@ -1,8 +1,8 @@
 // Two joined sockets of the host, without any guest.
 import { describe, expect, test } from "vitest";
-import { ManualClock } from "../../host/ports/clock.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
 import type { SocketEvents } from "../../host/ports/sockets.ts";
-import { NOBODY } from "../../host/sockets/nobody.ts";
+import { NOBODY } from "../../host/ports/sockets.ts";
 import { PairLoop, type PairSocket } from "../../host/sockets/pair.ts";
 import { TAKEN_BYTES_MAX } from "../../host/sockets/wire.ts";
 import { Random } from "../support/simulation-random.ts";

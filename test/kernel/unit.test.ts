@@ -2,8 +2,8 @@
 // machine of its own that has just booted; every panics_* must end in the panic that is named here.
 import { describe, expect, test } from "vitest";
 import { GuestPanic } from "../../host/hypercall.ts";
-import { Machine } from "../../host/machine.ts";
-import { ManualClock } from "../../host/ports/clock.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { compileGuest, type GuestImage, runGuest } from "../support/guest.ts";
 
 const files = {

@@ -2,9 +2,9 @@
 // over a directory of the host (or any other device with the tag "site").
 import { afterEach } from "vitest";
 import type { VirtioDevice } from "../../host/device.ts";
-import { FsDevice, type FsOptions } from "../../host/devices/fs.ts";
-import { Machine } from "../../host/machine.ts";
-import { ManualClock } from "../../host/ports/clock.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { FsDevice, type FsOptions } from "../../host/node/devices.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { collectHits, compileGuest, type GuestImage } from "./guest.ts";
 
 /** In the order of Op in test/guest/files-ops.ts. */

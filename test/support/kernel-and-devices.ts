@@ -2,10 +2,11 @@
 // it.
 
 import type { VirtioDevice } from "../../host/device.ts";
-import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import { Machine, type MachineOptions } from "../../host/machine.ts";
-import { ManualClock, systemClock } from "../../host/ports/clock.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { systemClock } from "../../host/node/clock.ts";
+import type { VsockOptions } from "../../host/node/devices.ts";
+import { VsockDevice } from "../../host/node/devices.ts";
+import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import { collectHits, type GuestImage } from "./guest.ts";
 import { SimulatedNetwork, type SimulatedSocket } from "./simulation-socket.ts";
 

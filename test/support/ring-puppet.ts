@@ -18,9 +18,9 @@ import {
   VirtqUsedElem,
 } from "../../abi/virtio.ts";
 import type { VirtioDevice } from "../../host/device.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
 import { GuestMemory } from "../../host/memory.ts";
 import { RegisterFile } from "../../host/mmio.ts";
-import { ManualClock } from "../../host/ports/clock.ts";
 
 export interface PuppetOptions {
   /** Is EVENT_IDX offered and accepted? Default true. */

@@ -2,9 +2,9 @@
 // sockets that are plain objects, and a clock that the test turns by hand.
 import { VsockHdr, VsockOp } from "../../abi/vsock.ts";
 import type { DeviceHost } from "../../host/device.ts";
-import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
 import { GuestMemory } from "../../host/memory.ts";
+import type { VsockOptions } from "../../host/node/devices.ts";
+import { VsockDevice } from "../../host/node/devices.ts";
 import type {
   Acceptor,
   Listener,

@@ -8,7 +8,7 @@ import type { VsockSwitch } from "./routes/switch.ts";
 export interface VsockOptions {
   /** The guest's address; 3 by default, which is also the lowest. */
   readonly cid?: number;
-  readonly sockets?: Sockets;
+  readonly sockets: Sockets;
   /** Where REQUEST to a host port leads. A port that is not in it leads to the path, if any. */
   readonly connect?: ReadonlyMap<number, SocketAddress>;
   /**

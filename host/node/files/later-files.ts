@@ -6,8 +6,8 @@ import { FUSE_O_WRONLY } from "../../../abi/fuse.ts";
 import type { FileChanges, FileStat, Files, LaterCall } from "../../ports/files.ts";
 import { hostFlags } from "./host-flags.ts";
 import { LIST_OPTIONS, tooManyNames } from "./list-names.ts";
+import { removeMade } from "./open-files.ts";
 import { timesOf } from "./times.ts";
-import { removeMade } from "./write-at.ts";
 
 const BIGINT = { bigint: true } as const;
 const O_PATH = 0o10000000;

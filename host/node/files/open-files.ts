@@ -1,9 +1,7 @@
 // What is done to open files of the host, the same whether inodes are descriptors or paths.
 import * as fs from "node:fs";
 import { FUSE_O_WRONLY } from "../../../abi/fuse.ts";
-import { readAt } from "./read-at.ts";
 import { Threads } from "./threads.ts";
-import { writeAt } from "./write-at.ts";
 
 export abstract class OpenFiles {
   readonly #isRoot = process.geteuid?.() === 0;
@@ -30,6 +28,10 @@ export abstract class OpenFiles {
         done(error, bytes);
       });
     });
+  }
+
+  sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+    return Buffer.compare(a, b) === 0;
   }
 
   close(descriptor: number): void {
@@ -97,5 +99,41 @@ export abstract class OpenFiles {
     } catch (error) {
       closed(error as Error);
     }
+  }
+}
+
+/** Fills the views from offset on; returns the bytes read, fewer at the end of the file. */
+function readAt(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number {
+  if (views.length === 1) return readOne(descriptor, views[0] as Uint8Array, offset);
+  // readv takes numbers only, and reads at the current position when it is given anything else.
+  if (typeof offset === "number") return fs.readvSync(descriptor, views, offset);
+  let done = 0;
+  for (const view of views) {
+    const n = readOne(descriptor, view, offset + BigInt(done));
+    done += n;
+    if (n < view.length) break;
+  }
+  return done;
+}
+
+function readOne(descriptor: number, view: Uint8Array, offset: number | bigint): number {
+  return fs.readSync(descriptor, view, 0, view.length, offset);
+}
+
+/** Writes the views from offset on; returns the bytes written. */
+function writeAt(descriptor: number, views: readonly Uint8Array[], offset: number): number {
+  if (views.length > 1) return fs.writevSync(descriptor, views, offset);
+  const [view] = views;
+  return view === undefined ? 0 : fs.writeSync(descriptor, view, 0, view.length, offset);
+}
+
+/** Closes and removes a file that has just been made, if it still is what the path leads to. */
+export function removeMade(descriptor: number, path: Buffer): void {
+  try {
+    const made = fs.fstatSync(descriptor, { bigint: true });
+    const now = fs.lstatSync(path, { bigint: true });
+    if (made.dev === now.dev && made.ino === now.ino) fs.unlinkSync(path);
+  } finally {
+    fs.closeSync(descriptor);
   }
 }

@@ -5,9 +5,8 @@ import * as fs from "node:fs";
 import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../ports/files.ts";
 import { hostFlags } from "./host-flags.ts";
 import { listNames } from "./list-names.ts";
-import { OpenFiles } from "./open-files.ts";
+import { OpenFiles, removeMade } from "./open-files.ts";
 import { timesOf } from "./times.ts";
-import { removeMade } from "./write-at.ts";
 
 const BIGINT = { bigint: true } as const;
 const STAT = { bigint: true, throwIfNoEntry: false } as const;

@@ -13,9 +13,8 @@ import type {
 import { hostFlags } from "./host-flags.ts";
 import { laterCalls } from "./later-files.ts";
 import { listNames } from "./list-names.ts";
-import { OpenFiles } from "./open-files.ts";
+import { OpenFiles, removeMade } from "./open-files.ts";
 import { timesOf } from "./times.ts";
-import { removeMade } from "./write-at.ts";
 
 const O_PATH = 0o10000000;
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = fs.constants;

@@ -4,6 +4,7 @@ import {
   type Acceptor,
   addressText,
   type Listener,
+  NOBODY,
   type SocketAddress,
   type SocketEvents,
   type Sockets,
@@ -21,16 +22,6 @@ const FAULTS: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: "no such address on this host",
   ENOTFOUND: "unknown host name",
   ENOENT: "no such directory",
-};
-
-/** Before a device adopts an accepted socket, which it does in the same turn. */
-const UNOWNED: SocketEvents = {
-  connected() {},
-  data() {},
-  end() {},
-  sent() {},
-  failed() {},
-  closed() {},
 };
 
 export class NodeSockets implements Sockets {
@@ -80,7 +71,7 @@ export class NodeSockets implements Sockets {
     const server = net.createServer({ allowHalfOpen: true, noDelay: tcp }, (socket) => {
       const error = this.#descriptors.shortage(socket);
       if (error === null) {
-        acceptor.accepted(new NodeStream(socket, UNOWNED, tcp, this.#canRewrap));
+        acceptor.accepted(new NodeStream(socket, NOBODY, tcp, this.#canRewrap));
         return;
       }
       socket.destroy();

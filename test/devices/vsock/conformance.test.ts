@@ -8,7 +8,7 @@ import {
   VsockConfig,
   VsockOp,
 } from "../../../abi/vsock.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
+import { VsockDevice } from "../../../host/node/devices.ts";
 import { RING_KINDS, type RingKind } from "../../support/ring-kinds.ts";
 import {
   bootPublished,

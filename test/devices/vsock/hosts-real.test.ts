@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { NodeSockets } from "../../../host/ports/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import { type Packet, type PuppetOptions, VsockPuppet } from "../../support/vsock-puppet.ts";
 

@@ -6,8 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import type { VsockOptions } from "../../../host/devices/vsock/options.ts";
-import { NodeSockets, type SocketAddress } from "../../../host/ports/sockets.ts";
+import type { VsockOptions } from "../../../host/node/devices.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import type { SocketAddress } from "../../../host/ports/sockets.ts";
 import { VsockPuppet } from "../../support/vsock-puppet.ts";
 
 const WINDOW = 150_000;

@@ -2,8 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { VsockConfig, VsockOp } from "../../../abi/vsock.ts";
-import { VsockSwitch } from "../../../host/devices/vsock/routes/switch.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
+import { VsockDevice, VsockSwitch } from "../../../host/node/devices.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import { linked } from "../../support/switched-machines.ts";
 import { bootPublished, type VsockPuppet } from "../../support/vsock-puppet.ts";

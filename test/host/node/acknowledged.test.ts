@@ -2,8 +2,8 @@
 import net from "node:net";
 import { expect, test } from "vitest";
 import { keyOf, unacknowledged } from "../../../host/node/sockets/acknowledged.ts";
-import { NodeSockets, type StreamSocket, type TcpAddress } from "../../../host/ports/sockets.ts";
-import { NOBODY } from "../../../host/sockets/nobody.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import { NOBODY, type StreamSocket, type TcpAddress } from "../../../host/ports/sockets.ts";
 
 const isLinux = process.platform === "linux";
 

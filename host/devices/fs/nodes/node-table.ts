@@ -1,6 +1,5 @@
 // The inodes that the guest knows. A node lives from the first LOOKUP until FORGET has given back
 // every reference; its number is never used again, so that a stale one meets nothing.
-import { resolve } from "node:path";
 import { Errno } from "../../../../abi/errno.ts";
 import { FUSE_ROOT_ID, FuseType } from "../../../../abi/fuse.ts";
 import type { FileStat, Files } from "../../../ports/files.ts";
@@ -50,7 +49,7 @@ export class NodeTable implements Holder {
   /** Throws what the host throws when the directory cannot be used. */
   constructor(files: Files, directory: string, max: number, runs = NO_RUNS) {
     this.#files = files;
-    this.#directory = resolve(directory); // whatever directory the process works in later
+    this.#directory = directory;
     this.#max = max;
     this.#runs = runs;
     const inode = files.root(this.#directory);

@@ -1,6 +1,7 @@
 // An inode that the guest knows. The host holds it as long as the guest works with it: an idle one
 // is let go, so that a file that was deleted gives its room on the disk back and a file system can
 // be taken off, and is taken up again by its name when the guest comes back to it.
+import { equalBytes } from "../../../bytes.ts";
 import type { FileStat } from "../../../ports/files.ts";
 
 /** Where a node was seen. */
@@ -95,7 +96,7 @@ export class Node {
 }
 
 function isAt(place: Place, parent: Node, name: Uint8Array): boolean {
-  return place.parent === parent && Buffer.compare(place.name, name) === 0;
+  return place.parent === parent && equalBytes(place.name, name);
 }
 
 export function typeOf(stat: FileStat): number {

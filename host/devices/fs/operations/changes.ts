@@ -1,5 +1,6 @@
 // FUSE operations that make, move and remove entries of directories. A name is looked at again
 // after it was made, so that what the guest is told of is what is there.
+
 import { Errno } from "../../../../abi/errno.ts";
 import {
   FUSE_O_EXCL,
@@ -18,6 +19,7 @@ import {
   FuseRename2In,
   FuseRenameIn,
 } from "../../../../abi/fuse-write.ts";
+import { equalBytes } from "../../../bytes.ts";
 import type { FileChanges } from "../../../ports/files.ts";
 import { orThrow, refusal } from "../errno.ts";
 import { inoOf, type Node, typeOf } from "../nodes/node.ts";
@@ -190,7 +192,7 @@ function symlink(changes: FileChanges, share: Share, request: FuseRequest, paren
     () =>
       quietly(() => {
         const text = share.files.readlink(parent.inode, name);
-        if (Buffer.compare(text, target) === 0) changes.unlink(parent.inode, name);
+        if (equalBytes(text, target)) changes.unlink(parent.inode, name);
       }),
   );
 }

@@ -18,7 +18,8 @@ import type { NodeTable } from "../nodes/node-table.ts";
 import type { HostCalls } from "../slow/host-calls.ts";
 import { putEntry } from "./attributes.ts";
 
-const DOTS = [Buffer.from("."), Buffer.from("..")] as const;
+const DOT = 46;
+const DOTS = [Uint8Array.of(DOT), Uint8Array.of(DOT, DOT)] as const;
 
 /** Where entries go: their bytes, and how many there may be. */
 export interface DirectoryReply {

@@ -1,6 +1,7 @@
 // The host's file calls as the server makes them: at once, or, where an operation is run that may
 // have to wait for a slow host, as its record of answers says (replay.ts). Nothing is closed that a
 // call in the thread pool is about: the number would soon be another file's.
+import { equalBytes } from "../../../bytes.ts";
 import type {
   FileChanges,
   FileStat,
@@ -143,6 +144,9 @@ export class HostCalls implements Files, FileChanges, Runs {
 
   descriptorsMax(): number {
     return this.#host.descriptorsMax();
+  }
+  sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+    return this.#host.sameBytes?.(a, b) ?? equalBytes(a, b);
   }
   root(path: string): number {
     return this.#call("root", [path]);

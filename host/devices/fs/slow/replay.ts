@@ -6,6 +6,7 @@
 // What a run has changed before it is ended it takes back on the way out (undo.ts), or may change
 // again. A handle that was closed meanwhile is found missing, as by any request; the nodes that an
 // operation has used stay until its end.
+import { equalBytes, joinBytes } from "../../../bytes.ts";
 import type { LaterCall } from "../../../ports/files.ts";
 
 /** Ends a run. It has no code, so nobody takes it for an answer of the host's (errno.ts). */
@@ -149,7 +150,7 @@ function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
   return a.every((one, i) => {
     const other = b[i];
     if (one instanceof Uint8Array && other instanceof Uint8Array) {
-      return Buffer.compare(one, other) === 0;
+      return equalBytes(one, other);
     }
     if (Array.isArray(one) && Array.isArray(other)) return bytesIn(one) === bytesIn(other);
     return one === other;
@@ -173,5 +174,5 @@ function fill(args: readonly unknown[], result: unknown): number {
 }
 
 function taken(args: readonly unknown[], got: number): Uint8Array {
-  return Buffer.concat(args[1] as readonly Uint8Array[]).subarray(0, got);
+  return joinBytes(args[1] as readonly Uint8Array[]).subarray(0, got);
 }

@@ -6,9 +6,10 @@
 
 import { FUSE_O_RDONLY, FUSE_O_RDWR } from "../../../../abi/fuse.ts";
 import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../../abi/fuse-window.ts";
-import type { FileChanges, Files } from "../../../ports/files.ts";
+import type { FileChanges } from "../../../ports/files.ts";
 import type { HandleTable, OpenFile } from "../nodes/handles.ts";
 import type { Node } from "../nodes/node.ts";
+import type { HostCalls } from "../slow/host-calls.ts";
 import { orUndo, quietly } from "../undo.ts";
 
 export const SLOT_BYTES = 1 << FS_WINDOW_ALIGNMENT_LOG2;
@@ -39,7 +40,7 @@ interface Writing {
 export class FileWindow {
   /** The guest's memory, as long as the window is. */
   readonly #memory: Uint8Array;
-  readonly #files: Files;
+  readonly #files: HostCalls;
   /** null: the guest may only read. */
   readonly #changes: FileChanges | null;
   readonly #handles: HandleTable;
@@ -55,7 +56,7 @@ export class FileWindow {
 
   constructor(
     memory: Uint8Array,
-    files: Files,
+    files: HostCalls,
     changes: FileChanges | null,
     handles: HandleTable,
     settle: (node: Node) => void,
@@ -181,7 +182,7 @@ export class FileWindow {
   #refill(index: number, from: number, to: number): void {
     const { node, offset, writing, before } = this.#slots[index] as Slot;
     const view = this.#view(index);
-    const isStored = before !== null && Buffer.compare(view, before) !== 0;
+    const isStored = before !== null && !this.#files.sameBytes(view, before);
     const start = isStored ? Math.max(from - offset, 0) : 0;
     const end = isStored ? Math.min(to - offset, SLOT_BYTES) : SLOT_BYTES;
     const changed = view.subarray(start, end);
@@ -242,12 +243,12 @@ export class FileWindow {
     const { node, offset, writing, before } = this.#slots[index] as Slot;
     if (this.#changes === null || writing === null || before === null) return;
     const view = this.#view(index);
-    if (Buffer.compare(view, before) === 0) return;
+    if (this.#files.sameBytes(view, before)) return;
     const size = Number(this.#files.stat(node.inode).size);
     const bytes = Math.max(0, Math.min(size - offset, SLOT_BYTES));
     for (let at = 0; at < bytes; at += PAGE_BYTES) {
       const end = Math.min(at + PAGE_BYTES, bytes);
-      if (Buffer.compare(view.subarray(at, end), before.subarray(at, end)) === 0) continue;
+      if (this.#files.sameBytes(view.subarray(at, end), before.subarray(at, end))) continue;
       this.#writePage(index, writing.file, at, end);
     }
     view.fill(0, bytes);
@@ -274,7 +275,7 @@ export class FileWindow {
   #writeMerged(file: OpenFile, page: Uint8Array, old: Uint8Array, offset: number): void {
     const now = this.#page.subarray(0, page.length);
     this.#readIn(file, now, offset);
-    if (Buffer.compare(now, old) !== 0) {
+    if (!this.#files.sameBytes(now, old)) {
       for (let i = 0; i < page.length; i++) {
         if (page[i] === old[i]) page[i] = old[i] = now[i] as number;
       }
@@ -296,7 +297,7 @@ export class FileWindow {
     const old = this.#slots[index]?.before?.subarray(at, at + page.length);
     if (old === undefined) return;
     const other = this.#view(index).subarray(at, at + page.length);
-    if (Buffer.compare(other, old) === 0) return;
+    if (this.#files.sameBytes(other, old)) return;
     for (let i = 0; i < page.length; i++) {
       const byte = other[i] as number;
       if (byte !== old[i]) page[i] = byte;

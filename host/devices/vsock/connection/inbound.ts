@@ -6,7 +6,7 @@ import type { StreamSocket } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import type { Deframer } from "./framing.ts";
 import { CopyPath, type Ledger } from "./ledger.ts";
-import { SINK } from "./sink.ts";
+import { SINK } from "./peer.ts";
 
 export class Inbound {
   /** Of a seqpacket connection. */

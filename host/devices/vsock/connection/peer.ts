@@ -1,7 +1,18 @@
 // The host's end of a connection: one socket, which is told once that the guest will send no more,
 // and left once.
-import type { StreamSocket } from "../../../ports/sockets.ts";
-import { SINK } from "./sink.ts";
+import { NOBODY, type StreamSocket } from "../../../ports/sockets.ts";
+
+/** The socket of a probe, which has none: discards everything and reports nothing. Stateless. */
+export const SINK: StreamSocket = {
+  events: NOBODY,
+  readInto: () => false,
+  send: () => true,
+  end() {},
+  pause() {},
+  resume() {},
+  close() {},
+  reset() {},
+};
 
 export class Peer {
   socket: StreamSocket = SINK;

@@ -13,7 +13,7 @@ import { Deframer } from "./framing.ts";
 import { Inbound } from "./inbound.ts";
 import { Landing, type LandingOwner } from "./landing.ts";
 import { CopyPath, type Ledger } from "./ledger.ts";
-import { SINK } from "./sink.ts";
+import { SINK } from "./peer.ts";
 
 /** A read of this size may have left more in the kernel. */
 const READ_BYTES_MAX = 65536;

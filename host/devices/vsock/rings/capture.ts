@@ -3,7 +3,7 @@
 //
 //   pcap record │ who talks to whom, and what about │ struct virtio_vsock_hdr │ payload
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
-import { type Clock, systemClock } from "../../../ports/clock.ts";
+import type { Clock } from "../../../ports/clock.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import { WallClock } from "../../../wall-clock.ts";
 
@@ -86,10 +86,10 @@ export class PacketCapture implements PacketTap {
   readonly #view = new DataView(this.#record.buffer);
 
   /**
-   * `write` takes the front of the stream at once, and a whole record per call from then on; the
-   * bytes are its own until it returns. It must not throw.
+   * `write` is given the file header at once, and one whole record per call from then on. It must
+   * copy the bytes before it returns, and must not throw.
    */
-  constructor(write: (bytes: Uint8Array) => void, clock: Clock = systemClock) {
+  constructor(write: (bytes: Uint8Array) => void, clock: Clock) {
     this.#write = write;
     this.#clock = clock;
     this.#wall = new WallClock(clock);

@@ -5,8 +5,9 @@
 //
 // Whatever goes wrong, the client's connection is closed.
 
+import { joinBytes } from "../../../bytes.ts";
 import type { SocketEvents, StreamSocket } from "../../../ports/sockets.ts";
-import { NOBODY } from "../../../sockets/nobody.ts";
+import { NOBODY } from "../../../ports/sockets.ts";
 import type { Refusal } from "../stats.ts";
 
 /** The command with its newline. */
@@ -56,7 +57,7 @@ class Handshake implements SocketEvents {
   readonly #clients: HybridClients;
   readonly #done: (handshake: Handshake) => void;
   readonly #cancel: () => void;
-  #said = Buffer.alloc(0);
+  #said = new Uint8Array(0);
 
   constructor(socket: StreamSocket, clients: HybridClients, done: (handshake: Handshake) => void) {
     this.#socket = socket;
@@ -67,14 +68,14 @@ class Handshake implements SocketEvents {
   }
 
   data(chunk: Uint8Array): void {
-    const said = Buffer.concat([this.#said, chunk]);
+    const said = joinBytes([this.#said, chunk]);
     const end = said.indexOf(NEWLINE);
     if (end < 0 && said.length < COMMAND_BYTES_MAX) {
       this.#said = said;
       return;
     }
     const whole = end >= 0 && end < COMMAND_BYTES_MAX;
-    const guestPort = whole ? requestedPort(said.toString("latin1", 0, end)) : -1;
+    const guestPort = whole ? requestedPort(String.fromCharCode(...said.subarray(0, end))) : -1;
     if (guestPort < 0) {
       this.fail();
       return;
@@ -118,5 +119,5 @@ function requestedPort(line: string): number {
 
 /** What the client hears once the guest accepted. */
 export function okLine(hostPort: number): Uint8Array {
-  return Buffer.from(`OK ${hostPort}\n`);
+  return new TextEncoder().encode(`OK ${hostPort}\n`);
 }

@@ -2,7 +2,7 @@
 // with the port behind it; another CID to the guest that has it.
 import { VMADDR_CID_HOST } from "../../../../abi/vsock.ts";
 import type { SocketAddress, Sockets, StreamSocket } from "../../../ports/sockets.ts";
-import { NOBODY } from "../../../sockets/nobody.ts";
+import { NOBODY } from "../../../ports/sockets.ts";
 import type { GuestPacket } from "../rings/packet.ts";
 import type { VsockSwitch } from "./switch.ts";
 import { isGuestTarget } from "./table.ts";

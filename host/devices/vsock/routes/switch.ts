@@ -1,7 +1,7 @@
 // What joins the devices of several machines in this process, so that their guests reach each other
 // by CID. It carries connections, not packets: each guest has its own device to answer to, with
 // credit and limits of its own.
-import { type Clock, systemClock } from "../../../ports/clock.ts";
+import type { Clock } from "../../../ports/clock.ts";
 import { PairLoop, type PairSocket } from "../../../sockets/pair.ts";
 import type { Route } from "./routes.ts";
 
@@ -19,8 +19,8 @@ export class VsockSwitch {
   readonly #loop: PairLoop;
   readonly #members = new Map<number, SwitchMember>();
 
-  /** What the guests send to each other arrives by `clock.defer`; the system's by default. */
-  constructor(clock: Pick<Clock, "defer"> = systemClock) {
+  /** Data between guests arrives by `clock.defer`. */
+  constructor(clock: Pick<Clock, "defer">) {
     this.#loop = new PairLoop(clock);
   }
 
