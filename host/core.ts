@@ -3,7 +3,7 @@
 export type { DeviceHost, DeviceTrace, VirtioDevice } from "./device.ts";
 export type { FsStats } from "./devices/fs/stats.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
-export type { ReceiveMode, VsockLimits } from "./devices/vsock/hub.ts";
+export type { ReceiveMode, VsockLimits } from "./devices/vsock/limits.ts";
 export { PacketCapture } from "./devices/vsock/rings/capture.ts";
 export type { PublishedPort } from "./devices/vsock/routes/listeners.ts";
 export { VsockSwitch } from "./devices/vsock/routes/switch.ts";

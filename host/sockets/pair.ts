@@ -69,7 +69,7 @@ export class PairSocket implements StreamSocket {
   #sentDue = false;
   #paused = false;
   #finished = false; // no more sends
-  #endTold = false;
+  #endDelivered = false;
   #left = false; // closed or reset by its owner
   #broken = false; // by the peer
   #gone = false;
@@ -83,8 +83,8 @@ export class PairSocket implements StreamSocket {
     this.#peer = peer;
   }
 
-  /** The owner accepted, and the peer is connected; if it did not, it will reset the socket. */
-  readonly opened = (accepted: boolean): void => {
+  /** The owner has accepted, so the peer is connected; or refused, and will reset the socket. */
+  readonly answered = (accepted: boolean): void => {
     if (!accepted) return;
     this.#peer.#connectedDue = true;
     this.#peer.#wake();
@@ -167,7 +167,7 @@ export class PairSocket implements StreamSocket {
       this.#sentDue = false;
       this.events.sent();
     }
-    if (!this.#left && !(this.#finished && this.#endTold && this.#out.empty)) return;
+    if (!this.#left && !(this.#finished && this.#endDelivered && this.#out.empty)) return;
     this.#gone = true;
     this.events.closed();
   }
@@ -185,8 +185,8 @@ export class PairSocket implements StreamSocket {
       if (wasLent && !from.#out.lent) from.#sentDue = true;
       if (wasLent !== from.#out.lent || from.#finished) from.#wake();
     }
-    if (!this.#endTold && from.#finished && from.#out.empty && !this.#paused && this.#alive) {
-      this.#endTold = true;
+    if (!this.#endDelivered && from.#finished && from.#out.empty && !this.#paused && this.#alive) {
+      this.#endDelivered = true;
       this.events.end();
     }
   }

@@ -48,7 +48,7 @@ const BROKEN = "the peer broke the connection off";
 describe("two joined sockets", () => {
   test("tell each other nothing before the event loop comes round", () => {
     const { a, b, ofA, ofB, settle } = joined();
-    b.opened(true);
+    b.answered(true);
     expect(a.send([Buffer.from("he"), Buffer.from("llo")])).toBe(true);
     a.end();
     expect([ofA, ofB]).toEqual([[], []]);

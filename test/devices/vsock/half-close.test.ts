@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { HALF_CLOSE_MS } from "../../../host/devices/vsock/hub.ts";
+import { HALF_CLOSE_MS } from "../../../host/devices/vsock/connection/timeouts.ts";
 import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import { bootPublished, type Packet, VsockPuppet } from "../../support/vsock-puppet.ts";
 

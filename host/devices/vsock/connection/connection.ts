@@ -1,8 +1,10 @@
 // One vsock connection between a port of the guest and a stream socket of the host (virtio 5.10.6).
-// What it owes the guest is a bit per kind of packet, paid in fixed order as rx buffers come.
+// This class is its state machine (state.ts tells the story); parts of it do the rest:
 //
-//   guest RW ──▶ Outbound ──▶ socket         fwd_cnt grows when the kernel has the bytes
-//   socket ──▶ Receiver ──▶ rx buffers       paused while the guest has no room
+//   guest RW ──▶ Sender, Outbound ──▶ socket     fwd_cnt advances as the kernel takes the bytes
+//   socket ──▶ Receiver ──▶ rx buffers           paused while the guest has no room
+//   Owed                                         packets due to the guest, one bit each
+//   Credit, HalfClose, Peer                      what each side may still do
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
@@ -12,28 +14,29 @@ import {
 } from "../../../../abi/vsock.ts";
 import type { SocketEvents, StreamSocket } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";
-import type { Hub, Opened } from "../hub.ts";
-import { CLOSE_MS, CONNECT_MS, HALF_CLOSE_MS, LINGER_MS, TAIL_MS } from "../hub.ts";
+import type { Hub } from "../hub.ts";
 import type { GuestPacket, HostPacket } from "../rings/packet.ts";
-import type { Route } from "../routes/routes.ts";
+import type { PacketSource } from "../rings/pending.ts";
+import type { Answered, Route } from "../routes/route.ts";
 import { type ConnectionStats, REFUSED, traffic } from "../stats.ts";
 import { Credit } from "./credit.ts";
 import { HalfClose } from "./half-close.ts";
 import { Ledger } from "./ledger.ts";
 import { Owed } from "./owed.ts";
 import { Peer } from "./peer.ts";
-import { Receiver } from "./receiver.ts";
+import { Receiver, type ReceiverOwner } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 import { assertMay, State } from "./state.ts";
+import { CLOSE_MS, CONNECT_MS, HALF_CLOSE_MS, LINGER_MS, TAIL_MS } from "./timeouts.ts";
 
-export class Connection implements SocketEvents {
+export class Connection implements SocketEvents, ReceiverOwner {
   readonly route: Route;
   /** Links of the device's lists. */
-  nextReady: Connection | null = null;
-  listed = false;
+  nextReady: PacketSource | null = null;
+  isReady = false;
   flushing = false;
   deadlineNs = Number.POSITIVE_INFINITY;
-  /** The client reads it in front of all that the guest says, once the guest accepted. */
+  /** Sent to the client before anything else, once the guest has accepted. */
   greeting: Uint8Array | null = null;
   readonly peer = new Peer();
   readonly sender: Sender;
@@ -43,24 +46,24 @@ export class Connection implements SocketEvents {
   readonly #in: Receiver;
   readonly #owed: Owed;
   readonly #ends = new HalfClose();
-  readonly #opened: Opened | null; // told once
+  readonly #answered: Answered | null;
   #state: State;
 
-  /** Bytes of the guest go nowhere until a socket is attached. */
+  /** Until a socket is attached, payload of the guest is discarded. */
   constructor(
     hub: Hub,
     route: Route,
     begin: State.Requesting | State.Connecting,
     bufAlloc: number,
-    opened: Opened | null = null,
+    answered: Answered | null = null,
   ) {
     this.#hub = hub;
     this.route = route;
     this.#state = begin;
-    this.#opened = opened;
+    this.#answered = answered;
     this.#ledger = new Ledger(hub.ledger);
     this.#credit = new Credit(bufAlloc);
-    this.sender = new Sender(hub, this.#credit, this.#ledger, route.type);
+    this.sender = new Sender(hub.share, hub.budget, this.#credit, this.#ledger, route.type);
     this.#in = new Receiver(hub, this, this.#credit, this.#ledger);
     this.#owed = new Owed(this.#credit, this.#in);
     hub.deadlines.set(this, CONNECT_MS);
@@ -72,6 +75,11 @@ export class Connection implements SocketEvents {
     this.#in.attach(socket);
   }
 
+  /** Bytes of the device's budget. */
+  get charged(): number {
+    return this.sender.charged;
+  }
+
   get stats(): ConnectionStats {
     const { peerCid, hostPort, guestPort } = this.route;
     return { peerCid, hostPort, guestPort, inPlace: this.#in.inPlace, ...traffic(this.#ledger) };
@@ -79,10 +87,10 @@ export class Connection implements SocketEvents {
 
   // ---- the guest's side
 
-  /** A sound packet of the guest. True: the connection keeps the chain until it is sent. */
+  /** A well-formed packet. True: the connection keeps the chain until its payload is sent. */
   receive(packet: GuestPacket, chain: Chain): boolean {
     if (packet.op === VsockOp.RST) {
-      if (this.#state === State.Requesting && this.peer.open) this.#hub.lost("guest", REFUSED);
+      if (this.#state === State.Requesting && this.peer.open) this.#hub.refused("guest", REFUSED);
       // V14, V16. The client is reset too, unless the guest had closed before.
       if (this.#state < State.Tail || this.#state === State.Closing) this.#breakOff();
       this.#forget();
@@ -116,26 +124,23 @@ export class Connection implements SocketEvents {
     }
   }
 
-  /** Any packet tells what the guest has room for (V7). */
+  /** Any packet says how much room the guest has (V7). */
   learnCredit(packet: GuestPacket): void {
     if (!this.#credit.learn(packet)) this.#hub.stats.rejected++;
     if (this.#credit.available === 0) return;
     this.#owed.answered();
-    if (this.#in.waiting > 0) this.#hub.ready(this);
+    if (this.#in.waiting > 0) this.#hub.toGuest.ready(this);
     else if (this.#in.starved) this.#in.readOn();
   }
 
-  /** What emit() would send now; INVALID: nothing. */
   nextOp(): VsockOp {
     return this.#owed.next(this.#state === State.Established);
   }
 
-  /** Payload bytes that the packet of nextOp() could carry. */
   get nextBytes(): number {
     return this.nextOp() === VsockOp.RW ? Math.min(this.#in.waiting, this.#credit.available) : 0;
   }
 
-  /** Writes the packet of nextOp() into an rx chain with room for a header; returns its bytes. */
   emit(chain: Chain, packet: HostPacket): number {
     const op = this.nextOp();
     const length = op === VsockOp.RW ? this.#in.emit(chain) : 0;
@@ -150,22 +155,19 @@ export class Connection implements SocketEvents {
     return VsockHdr.sizeof + length;
   }
 
-  /** Bytes of the client lead nowhere. */
   get discards(): boolean {
     return this.#state > State.Established || this.#ends.toGuestEnded;
   }
 
-  /** They came. One that goes on sending to a guest that will receive no more is told (V15). */
+  /** A client that goes on sending to a guest that will receive no more is reset (V15). */
   unwanted(): void {
     if (this.#state === State.Established && this.#ends.isUnheard) this.abort();
   }
 
-  /** May payload go to the guest now? */
   get sends(): boolean {
     return this.#state === State.Established && !this.#owed.has(VsockOp.RESPONSE);
   }
 
-  /** Fills in the header of the next packet. */
   stamp(packet: HostPacket, op: VsockOp, length: number): void {
     const { peerCid, hostPort, guestPort, type } = this.route;
     packet.address(peerCid, hostPort, guestPort);
@@ -181,27 +183,26 @@ export class Connection implements SocketEvents {
     this.#owed.paid(op);
   }
 
-  /** Payload went to the guest. A client that has left in a message leaves no whole one. */
+  /** A client that has left in the middle of a message will never complete it. */
   delivered(): void {
     if (!this.peer.open) this.#hub.deadlines.set(this, TAIL_MS);
     if (this.peer.ended && this.#in.waiting === 0 && this.#in.torn) this.abort();
   }
 
-  /** End of a turn: what the guest sent in it leaves in one system call. */
+  /** At the end of a turn all that the guest sent in it leaves in one system call. */
   flush(): void {
     if (this.sender.flush(this.peer.socket)) this.#want(VsockOp.CREDIT_UPDATE);
     if (this.sender.sending !== 0) this.#hub.stalls.add(this);
     this.#moveOn();
   }
 
-  /** The send in flight has been there for another second. */
   look(unacknowledged: number): void {
     const { unsent } = this.peer.socket;
     if (this.sender.look(unsent, unacknowledged)) this.#want(VsockOp.CREDIT_UPDATE);
     if (this.sender.moves && this.#state >= State.Tail) this.#hub.deadlines.set(this, TAIL_MS);
   }
 
-  /** The guest broke the protocol, or the socket broke: RST, and nothing else any more. */
+  /** The guest broke the protocol, or the socket broke: RST, and nothing else. */
   abort(): void {
     if (this.#state === State.Resetting || this.#state === State.Gone) return;
     this.#enter(State.Resetting);
@@ -209,24 +210,23 @@ export class Connection implements SocketEvents {
     this.#breakOff();
   }
 
-  /** The device forgets its guest, which is not told. */
+  /** The device drops the connection without telling the guest. */
   cut(): void {
     if (this.#state >= State.Resetting && this.sender.out.idle) this.peer.leave(false);
     else this.#breakOff();
     this.#forget();
   }
 
-  /** Reads no more of the client, and tells the guest so. */
+  /** Reads no more from the client, and tells the guest so. */
   drain(): void {
     if (this.#state > State.Established) return;
     this.#in.pause();
     this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
   }
 
-  /** The time that was set by the last change of state is over. */
   expired(): void {
     if (this.peer.waits && this.#state === State.Established) {
-      // A client that is still there waits for a long answer, and may.
+      // A client that is still there may wait for a long answer.
       if (this.peer.socket.peerGone?.() === false) this.#waitForGuest();
       else this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
       return;
@@ -279,7 +279,7 @@ export class Connection implements SocketEvents {
     if (this.#state === State.Gone) {
       this.#hub.gone(this);
     } else if (this.#state === State.Established && this.peer.ended && this.peer.endSent) {
-      this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH); // behind the chunk that is left
+      this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH); // after the chunk that is left
       this.#hub.deadlines.set(this, TAIL_MS);
     } else {
       this.failed();
@@ -290,13 +290,13 @@ export class Connection implements SocketEvents {
 
   // ---- inside
 
-  /** A state begins without a deadline, unless it is told to keep the last one's. */
+  /** A new state has no deadline, unless the caller passes that of the last one on. */
   #enter(next: State, deadlineNs = Number.POSITIVE_INFINITY): void {
     const from = this.#state;
     assertMay(from, next);
     this.#state = next;
     this.deadlineNs = deadlineNs;
-    if (from === State.Requesting) this.#opened?.(next === State.Established);
+    if (from === State.Requesting) this.#answered?.(next === State.Established);
   }
 
   #waitForGuest(): void {
@@ -306,23 +306,23 @@ export class Connection implements SocketEvents {
 
   #want(op: VsockOp): void {
     this.#owed.add(op);
-    this.#hub.ready(this);
+    this.#hub.toGuest.ready(this);
   }
 
-  /** Bytes that the guest sent before it closed are innocent of what it sends after. */
+  /** In Tail, bytes that the guest sent before it closed are still delivered. */
   #violated(): void {
     this.#hub.stats.rejected++;
     if (this.#state === State.Tail) this.#answerClose();
     else this.abort();
   }
 
-  /** Both sides agreed. A probe, which has no socket, has seen enough: it closes at once. */
+  /** Both sides agreed. A probe, which has no socket, closes at once. */
   #establish(): void {
     this.#enter(State.Established);
     if (!this.peer.open) this.#stopSending(VIRTIO_VSOCK_SHUTDOWN_BOTH);
     if (this.greeting !== null) this.sender.out.preface(this.greeting);
     this.#hub.flushing.add(this);
-    this.#hub.ready(this);
+    this.#hub.toGuest.ready(this);
     this.#in.established();
   }
 
@@ -333,7 +333,7 @@ export class Connection implements SocketEvents {
     }
     const isStream = this.route.type !== VIRTIO_VSOCK_TYPE_SEQPACKET;
     if (length === 0 && isStream) return false;
-    // It crossed our SHUTDOWN on the way, and nobody is left to read it.
+    // It crossed our SHUTDOWN, and nobody is left to read it.
     if (this.#state === State.Closing) {
       if (this.sender.consumed(length)) this.#want(VsockOp.CREDIT_UPDATE);
       return false;
@@ -359,10 +359,10 @@ export class Connection implements SocketEvents {
     if (this.#ends.byHost(flags)) this.#want(VsockOp.SHUTDOWN);
   }
 
-  /** After bytes left: what had to wait for them. */
+  /** Does what had to wait until bytes left. */
   #moveOn(): void {
     if (this.#state === State.Established) {
-      // The client learns behind the last byte that the guest will send no more.
+      // End of stream for the client, after the last byte.
       if (this.#ends.guestEnded && this.sender.out.handedOver) this.peer.end();
     } else if (!this.sender.out.idle) this.#hub.deadlines.set(this, TAIL_MS);
     else if (this.#state === State.Tail) this.#answerClose();
@@ -371,7 +371,7 @@ export class Connection implements SocketEvents {
 
   /** The guest closed: RST says that it is done (V16). */
   #answerClose(): void {
-    this.#enter(State.Resetting, this.deadlineNs); // of the tail, if there is one yet
+    this.#enter(State.Resetting, this.deadlineNs); // that of the tail, if it has begun
     this.#want(VsockOp.RST);
     if (this.sender.out.idle) this.#closeSocket();
   }
@@ -382,7 +382,7 @@ export class Connection implements SocketEvents {
     this.#hub.deadlines.set(this, LINGER_MS);
   }
 
-  /** Nothing goes either way any more. The socket first: then no kernel call reads the chains. */
+  /** Ends both directions. The socket first, so that no system call reads the chains any more. */
   #breakOff(): void {
     this.peer.leave(true);
     this.#in.discard();
@@ -391,7 +391,7 @@ export class Connection implements SocketEvents {
 
   #forget(): void {
     this.#owed.forget();
-    this.#enter(State.Gone, this.deadlineNs); // of a socket that still drains
+    this.#enter(State.Gone, this.deadlineNs); // that of a socket that still drains
     this.#hub.freePorts(this);
     if (!this.peer.open) this.#hub.gone(this);
   }

@@ -8,7 +8,7 @@ import {
 
 export class HalfClose {
   guest = 0;
-  /** Told to the guest, or due. */
+  /** Sent to the guest, or due. */
   host = 0;
 
   /** The guest will send no more. */
@@ -21,7 +21,7 @@ export class HalfClose {
     return (this.guest & VIRTIO_VSOCK_SHUTDOWN_RCV) !== 0;
   }
 
-  /** Would the client's next bytes find nobody, though it has not ended? */
+  /** Would the client send into the void, without having ended? */
   get isUnheard(): boolean {
     return this.guestIsDeaf && (this.host & VIRTIO_VSOCK_SHUTDOWN_SEND) === 0;
   }
@@ -34,7 +34,7 @@ export class HalfClose {
     return this.host === VIRTIO_VSOCK_SHUTDOWN_BOTH;
   }
 
-  /** Is nothing of the host to reach the guest any more? */
+  /** Is the direction to the guest over? */
   get toGuestEnded(): boolean {
     return this.guestIsDeaf || (this.host & VIRTIO_VSOCK_SHUTDOWN_SEND) !== 0;
   }
@@ -43,7 +43,7 @@ export class HalfClose {
     this.guest |= flags & VIRTIO_VSOCK_SHUTDOWN_BOTH;
   }
 
-  /** False: the guest knows already, or will. */
+  /** False: nothing new for the guest. */
   byHost(flags: number): boolean {
     if ((this.host | flags) === this.host) return false;
     this.host |= flags;

@@ -1,6 +1,5 @@
-// Where bytes of one socket land that does without chunks of its own: in an rx chain of the guest
-// that was chosen before they came, if the connection carries much; else in a staging buffer that
-// all connections share, from which they are copied as ever.
+// The buffers that one socket reads into: an rx chain reserved in advance, if the connection carries
+// much; else a staging buffer that all connections share, from which bytes are copied to rx chains.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../../abi/vsock.ts";
 import type { ReadSource } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";
@@ -8,28 +7,28 @@ import { payloadRoom, type RxRing } from "../rings/rx-ring.ts";
 import { CopyPath, type Ledger } from "./ledger.ts";
 
 /**
- * Shared by all connections: between a read into it and filled() nothing else is read. What cannot
- * go on from here at once is copied.
+ * Shared by all connections, because nothing else is read between a read into it and filled(). Bytes
+ * that cannot go to the guest at once are copied out of it.
  */
 const STAGE = new Uint8Array(VSOCK_PACKET_BYTES_MAX);
 
-/** The connection's way to its guest. */
+/** The receiver, as its buffers see it. */
 export interface LandingOwner {
-  /** Bytes of the client lead nowhere. */
+  /** Client bytes are discarded. */
   readonly discards: boolean;
-  /** It is worth an rx chain that waits for the next bytes. */
+  /** Does the connection carry enough to reserve rx chains for it? */
   readonly carriesMuch: boolean;
-  /** Bytes that the guest has room for beside those that wait already. */
+  /** Bytes that the guest has room for, besides those that wait already. */
   readonly room: number;
-  /** Of these, bytes that may be in a packet right now. */
+  /** How many of these may be sent in a packet right now. */
   readonly roomNow: number;
-  /** The guest's window when it is empty. */
+  /** The guest's window while its buffer is empty. */
   readonly window: number;
-  /** `length` payload bytes are in the chain: writes the header. Returns the packet's bytes. */
+  /** Writes the header for `length` payload bytes that are in the chain. Returns the packet's bytes. */
   landed(chain: Chain, length: number): number;
-  /** These go by the copying path. What has to wait is copied, unless the bytes may be `kept`. */
+  /** Takes the copying path. Bytes that have to wait are copied, unless they may be `kept`. */
   staged(bytes: Uint8Array, kept: boolean): void;
-  /** A read is dealt with. `full`: it filled its buffer; `scarce`: the next is short of room. */
+  /** A read is done. `full`: it filled its buffer. `scarce`: the next one is short of room. */
   arrived(full: boolean, scarce: boolean): void;
 }
 
@@ -38,10 +37,10 @@ export class Landing implements ReadSource {
   readonly #ring: RxRing;
   readonly #least: number;
   readonly #ledger: Ledger;
-  #chain: Chain | null; // under #view, or chosen for it
+  #chain: Chain | null; // that #view is in, or reserved for the next one
   #view: Uint8Array = STAGE;
 
-  /** `first` is an armed chain of the ring, or null; others have room for `least` bytes. */
+  /** `first` is a reserved chain, or null; later ones have room for at least `least` bytes. */
   constructor(
     owner: LandingOwner,
     ring: RxRing,
@@ -63,8 +62,8 @@ export class Landing implements ReadSource {
       this.#view = STAGE;
       return STAGE;
     }
-    // Never more than fits, or the rest must be copied. Without any room reading has stopped; by
-    // the time that it goes on a part of the window is free.
+    // No more than the guest has room for, or the rest would have to be copied. With no room at all
+    // reading has stopped, and part of the window will be free by the time it resumes.
     const { room, window } = this.#owner;
     const most = room > 0 ? room : Math.max(window >> 1, 1);
     const start = chain.writableAt(VsockHdr.sizeof, 0);
@@ -89,29 +88,29 @@ export class Landing implements ReadSource {
     owner.arrived(length === view.length, owner.room < wanted);
   }
 
-  /** Nothing is read any more: the chain is the ring's again. */
+  /** Nothing is read any more: returns the chain to the ring. */
   release(): void {
-    if (this.#chain !== null) this.#ring.back(this.#chain);
+    if (this.#chain !== null) this.#ring.unreserve(this.#chain);
     this.#chain = null;
   }
 
   #choose(): Chain | null {
     if (this.#owner.discards || !this.#owner.carriesMuch) return null;
-    this.#chain ??= this.#ring.arm(this.#least);
+    this.#chain ??= this.#ring.reserve(this.#least);
     return this.#chain;
   }
 
-  /** To the guest as far as it has room, which it has unless it took some back. */
+  /** All fits, unless the guest has taken room back since. */
   #deliver(chain: Chain, view: Uint8Array, length: number): void {
     const owner = this.#owner;
     const fits = Math.min(length, owner.roomNow);
     const rest = new Uint8Array(length - fits);
-    // Before the chain is given away.
+    // Before the chain goes to the guest.
     if (rest.length > 0) {
       this.#ledger.copy(CopyPath.SpillIn, view.subarray(fits, length), rest, 0);
     }
-    if (fits > 0) this.#ring.use(chain, owner.landed(chain, fits));
-    else this.#ring.back(chain);
+    if (fits > 0) this.#ring.giveReserved(chain, owner.landed(chain, fits));
+    else this.#ring.unreserve(chain);
     if (rest.length > 0) owner.staged(rest, true);
   }
 }

@@ -1,55 +1,49 @@
-// Payload on its way from the guest to the socket of one connection. It leaves straight from guest
-// memory: the chain stays with the device until the kernel has the bytes. Slow readers are copied
-// for, so that they cannot pin the ring that all connections share.
+// Payload on its way from the guest to the socket of one connection.
+//
+//   take() ─▶ parts in guest memory ─flush()─▶ one writev ─▶ kernel ─complete()─▶ chains released
+//
+// Bytes leave straight from guest memory, so the device keeps their chain until the kernel has them.
+// One send is in flight at a time. What the guest sends meanwhile is collected for the next one: as
+// chains, up to a limit, then as copies in blocks of the host's memory, which let the chains go
+// (ring-share.ts). Everything after a copied byte is copied as well, to keep the order.
+//
+// Messages are held until their end is known, because their length precedes them (framing.ts).
 import { VIRTIO_VSOCK_SEQ_EOM, VsockHdr } from "../../../../abi/vsock.ts";
 import type { StreamSocket } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";
+import { empty } from "../rings/flushing.ts";
+import type { RingShare } from "../rings/ring-share.ts";
 import { frameOf } from "./framing.ts";
 import { CopyPath, type Ledger } from "./ledger.ts";
 
-/** A payload in more pieces than this is copied: a view costs more than its bytes then. */
+/** A payload in more pieces than this is copied: the views would cost more than the bytes. */
 const PARTS_MAX = 64;
-/** Chains of one connection that wait behind its send in flight; what follows is copied. */
-const BEHIND_MAX = 16;
+/** Chains that may wait for the send in flight; what follows is copied. */
+const WAITING_MAX = 16;
 /** Copied bytes are kept in blocks, each twice as large as the one before, up to this. */
 const BLOCK_BYTES_MIN = 4096;
 const BLOCK_BYTES_MAX = 65536;
 
 const NOTHING = new Uint8Array(0);
 
-/** Descriptors of the tx ring that slow connections hold, against the share they may hold. */
-export class RingShare {
-  pinned = 0;
-  pinnedMax = 0;
-
-  get exhausted(): boolean {
-    return this.pinned > this.pinnedMax;
-  }
-}
-
-/** Empties an array that is filled again soon: with `length = 0` V8 would drop its memory. */
-export function empty(list: unknown[]): void {
-  while (list.length > 0) list.pop();
-}
-
 export class Outbound {
   readonly #share: RingShare;
   readonly #ledger: Ledger;
   readonly #parts: Uint8Array[] = []; // of the next send
-  #next: Chain[] = []; // under #parts
+  #next: Chain[] = []; // whose bytes are in #parts
   #nextBytes = 0;
-  #flight: Chain[] = []; // under the send in flight
+  #flight: Chain[] = []; // whose bytes are in flight
   #flightBytes = 0;
-  #flightDone = 0; // of them
+  #flightDone = 0; // of these, with the kernel
   #sends = 0;
-  #pinned = 0; // descriptors of #flight, and of #next behind it
+  #pinned = 0; // descriptors of #flight, and of #next while a send is in flight
   #sending = false;
-  #block: Uint8Array | null = null; // the last one; those before are in #parts
+  #block: Uint8Array | null = null; // the current one; earlier ones are in #parts
   #blockBytes = 0; // used of it
-  #message = NOTHING; // parts of one that has not ended, and room for more
+  #message = NOTHING; // an unfinished message, with room for more
   #messageBytes = 0;
 
-  /** Holds as many bytes as the connection's buf_alloc, which its owner sees to by credit. */
+  /** Never holds more bytes than the connection's buf_alloc: its owner enforces credit. */
   constructor(share: RingShare, ledger: Ledger) {
     this.#share = share;
     this.#ledger = ledger;
@@ -65,19 +59,19 @@ export class Outbound {
     return this.#sending ? this.#sends : 0;
   }
 
-  /** Nothing waits behind the send in flight. */
+  /** Nothing waits for the send in flight. */
   get handedOver(): boolean {
     return this.#block === null && this.#parts.length === 0;
   }
 
-  /** Bytes of the device's own, in front of all payload. They are not the guest's, nor counted. */
+  /** Sends bytes of the device's own before all payload. They are not counted. */
   preface(bytes: Uint8Array): void {
     this.#parts.push(bytes);
   }
 
   /** Takes `length` payload bytes. True: it keeps the chain; false: they were copied. */
   take(chain: Chain, length: number): boolean {
-    const crowded = this.#share.exhausted || (this.#sending && this.#next.length >= BEHIND_MAX);
+    const crowded = this.#share.exhausted || (this.#sending && this.#next.length >= WAITING_MAX);
     // Whatever follows copied bytes is copied as well: order.
     if (crowded || this.#block !== null || chain.readableCount > PARTS_MAX) {
       for (const part of chain.readable(VsockHdr.sizeof, length)) this.#copy(part);
@@ -92,8 +86,8 @@ export class Outbound {
   }
 
   /**
-   * Takes a part of a message, the last one if it is marked so: then the message follows, behind a
-   * frame that says how long it is. True: it keeps the chain.
+   * Takes a part of a message. If it is marked as the last, the message is queued after a frame with
+   * its length. True: it keeps the chain.
    */
   takePart(chain: Chain, length: number, marks: number): boolean {
     if ((marks & VIRTIO_VSOCK_SEQ_EOM) === 0) {
@@ -107,7 +101,7 @@ export class Outbound {
     return length > 0 && this.take(chain, length);
   }
 
-  /** Bytes of a message that has not ended. */
+  /** Bytes of the unfinished message. */
   get messageBytes(): number {
     return this.#messageBytes;
   }
@@ -131,8 +125,8 @@ export class Outbound {
   }
 
   /**
-   * `unsent` bytes of the send in flight the kernel has not taken. Returns how many it has since it
-   * was asked last; the chains stay until it has all.
+   * `unsent` bytes of the send in flight are not with the kernel yet. Returns how many it has taken
+   * since the last call; the chains stay until it has all.
    */
   progress(unsent: number): number {
     const done = Math.max(this.#flightDone, this.#flightBytes - unsent);
@@ -142,8 +136,8 @@ export class Outbound {
   }
 
   /**
-   * The kernel has the send in flight: gives its chains back. Returns its bytes, but for those that
-   * progress() has told of.
+   * The kernel has all of the send in flight: releases its chains. Returns its bytes, without those
+   * that progress() has reported.
    */
   complete(): number {
     for (let i = 0; i < this.#flight.length; i++) {
@@ -181,7 +175,7 @@ export class Outbound {
     this.#blockBytes += part.length;
   }
 
-  /** The last block, with room for so many bytes. */
+  /** The current block, with room for `bytes` more. */
   #blockFor(bytes: number): Uint8Array {
     let block = this.#block;
     if (block === null || block.length - this.#blockBytes < bytes) {
@@ -193,7 +187,7 @@ export class Outbound {
     return block;
   }
 
-  /** Its frame needs the length of the whole message, and the ring must not wait for that. */
+  /** Copies a part: the ring must not wait for the end of the message. */
   #hold(chain: Chain, length: number): void {
     const needed = this.#messageBytes + length;
     if (needed > this.#message.length) {
@@ -208,7 +202,7 @@ export class Outbound {
     }
   }
 
-  /** Of small pieces there may be many behind a send in flight: they share blocks. */
+  /** Many small frames may wait for a send in flight, so they share blocks. */
   #frame(bytes: Uint8Array): void {
     if (this.#block === null && !this.#sending) {
       this.#parts.push(bytes);
@@ -218,7 +212,7 @@ export class Outbound {
     this.#blockBytes += bytes.length;
   }
 
-  /** What was held of a message follows its frame. */
+  /** Queues the held parts of a message, after its frame. */
   #appendMessage(): void {
     const held = this.#message.subarray(0, this.#messageBytes);
     if (this.#sending && held.length < BLOCK_BYTES_MIN) {

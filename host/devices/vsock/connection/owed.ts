@@ -1,16 +1,23 @@
-// What a connection owes the guest: a bit for each operation. RW and CREDIT_REQUEST are never owed;
-// they follow from what waits.
+// Packets that a connection owes the guest: a bit for each operation, paid in fixed order as rx
+// buffers come. RW and CREDIT_REQUEST have no bit; they follow from the payload that waits.
 import { VsockOp } from "../../../../abi/vsock.ts";
 import type { Credit } from "./credit.ts";
-import type { Receiver } from "./receiver.ts";
+
+/** The receiving side, as far as packets follow from it. */
+interface Waiting {
+  /** Payload bytes that wait to be sent to the guest. */
+  readonly waiting: number;
+  /** Did reading stop only because credit ran out? */
+  readonly starved: boolean;
+}
 
 export class Owed {
   readonly #credit: Credit;
-  readonly #in: Receiver;
+  readonly #in: Waiting;
   #ops = 0;
   #creditAsked = false;
 
-  constructor(credit: Credit, receiver: Receiver) {
+  constructor(credit: Credit, receiver: Waiting) {
     this.#credit = credit;
     this.#in = receiver;
   }
@@ -19,12 +26,12 @@ export class Owed {
     return (this.#ops & (1 << op)) !== 0;
   }
 
-  /** With RST nothing else is to be said. */
+  /** RST replaces everything else. */
   add(op: VsockOp): void {
     this.#ops = op === VsockOp.RST ? 1 << op : this.#ops | (1 << op);
   }
 
-  /** The next packet of a connection that is established, or not; INVALID: there is none. */
+  /** The next packet of a connection that is established or not; INVALID: none. */
   next(isEstablished: boolean): VsockOp {
     if (this.has(VsockOp.RST)) return VsockOp.RST;
     if (this.has(VsockOp.RESPONSE)) return VsockOp.RESPONSE;
@@ -42,7 +49,7 @@ export class Owed {
     return this.has(VsockOp.CREDIT_UPDATE) ? VsockOp.CREDIT_UPDATE : VsockOp.INVALID;
   }
 
-  /** It was sent, and every packet updates credit. */
+  /** It was sent; and any packet carries a credit update. */
   paid(op: VsockOp): void {
     this.#ops &= ~((1 << op) | (1 << VsockOp.CREDIT_UPDATE));
     if (op === VsockOp.CREDIT_REQUEST) this.#creditAsked = true;

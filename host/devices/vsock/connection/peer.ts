@@ -1,5 +1,4 @@
-// The host's end of a connection: one socket, which is told once that the guest will send no more,
-// and left once.
+// The host's end of a connection: one socket, which is ended once and closed once.
 import { NOBODY, type StreamSocket } from "../../../ports/sockets.ts";
 
 /** The socket of a probe, which has none: discards everything and reports nothing. Stateless. */
@@ -16,15 +15,15 @@ export const SINK: StreamSocket = {
 
 export class Peer {
   socket: StreamSocket = SINK;
-  /** Until closed(). */
+  /** Until its closed event. */
   open = false;
   /** The client will send no more. */
   ended = false;
-  /** The client was told that the guest will send no more. */
+  /** Sending has ended: the client gets end of stream. */
   endSent = false;
   #left = false;
 
-  /** Does the client, which has ended, wait for the guest to end as well? */
+  /** Has the client ended, and does it wait for the guest to end as well? */
   get waits(): boolean {
     return this.ended && this.open;
   }
@@ -41,9 +40,9 @@ export class Peer {
   }
 
   /**
-   * Closes, unless the client has bytes under way that nobody read: the kernel would reset it, and
-   * our last ones might be lost. Then only sending ends, and the answer is true: it is to be read
-   * on, until the client ends, too, or until leave().
+   * Closes the socket. If bytes of the client are unread the kernel would answer with a reset, and
+   * our last bytes might be lost: then only sending ends, and true is returned. The caller must
+   * read on until the client ends as well, or until leave().
    */
   close(unread: boolean): boolean {
     if (!this.open || this.#left) return false;

@@ -1,45 +1,74 @@
-// From the socket of one connection to the guest. It begins with chunks of Node's; a connection
-// that lasts reads into the one staging buffer of all, and one that carries much into rx chains.
+// From the socket of one connection to the guest. There are three ways, and a connection moves on to
+// the next one when it has earned it, never back:
 //
-//   socket ──▶ chunk, or staging buffer ──▶ Inbound ──▶ rx chain     one copy
-//   socket ──▶ rx chain, chosen before (Landing)                     none
+//   chunk     The socket allocates a buffer for each read; it is copied into rx chains. The way of
+//             short connections: nothing is set up for it.
+//   staging   The socket reads into one buffer that all connections share; that is copied into rx
+//             chains. The way of connections that last: it allocates nothing.
+//   in place  The socket reads into an rx chain reserved beforehand; no copy. The way of connections
+//             that carry much, if the guest's buffers are large enough to be worth a read each.
+//
+//   socket ──▶ chunk or staging buffer ──▶ PendingChunk ──▶ rx chain
+//   socket ──▶ rx chain (Landing)
+//
+// Flow control is the same for all. Bytes that the guest has no credit or buffer for wait as the one
+// pending chunk, and the socket is paused until they are gone. In place the guest gets its turn when
+// room becomes scarce, before that is decided: all it may need is a chance to return credit.
 import { VIRTIO_VSOCK_TYPE_SEQPACKET, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import type { StreamSocket } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import type { Hub } from "../hub.ts";
-import type { Connection } from "./connection.ts";
+import type { HostPacket } from "../rings/packet.ts";
+import type { PacketSource } from "../rings/pending.ts";
+import type { Route } from "../routes/route.ts";
 import type { Credit } from "./credit.ts";
 import { Deframer } from "./framing.ts";
-import { Inbound } from "./inbound.ts";
 import { Landing, type LandingOwner } from "./landing.ts";
 import { CopyPath, type Ledger } from "./ledger.ts";
 import { SINK } from "./peer.ts";
+import { PendingChunk } from "./pending-chunk.ts";
 
-/** A read of this size may have left more in the kernel. */
+/** After a read of this size the kernel may hold more. */
 const READ_BYTES_MAX = 65536;
-/** A connection lasts with this chunk: from here on Node need not allocate any more. */
+/** A connection lasts if it gets this many chunks. */
 const LASTING_CHUNKS = 16;
-/** It carries much when so many bytes have come, with the first full chunk at once ... */
+/** It carries much after this many bytes (one full chunk is enough) ... */
 const BULK_BYTES = 65536;
-/** ... in reads of at least so many. */
+/** ... in reads of at least this size. */
 const BULK_READ_BYTES_MIN = 4096;
-/** Reads into smaller buffers cost more than the copy that they save. */
+/** Reading into smaller buffers costs more than the copy that it saves. */
 const LANDING_BYTES_MIN = 16384;
+
+/** The connection, as its receiver sees it. */
+export interface ReceiverOwner extends PacketSource {
+  readonly route: Route;
+  /** Client bytes are discarded. */
+  readonly discards: boolean;
+  /** May payload go to the guest now? */
+  readonly sends: boolean;
+  /** Client bytes came that were discarded. */
+  unwanted(): void;
+  /** Payload went to the guest. */
+  delivered(): void;
+  abort(): void;
+  /** Fills in the header of the next packet. */
+  stamp(packet: HostPacket, op: VsockOp, length: number): void;
+}
 
 export class Receiver implements LandingOwner {
   readonly #hub: Hub;
-  readonly #connection: Connection;
+  readonly #connection: ReceiverOwner;
   readonly #credit: Credit;
   readonly #ledger: Ledger;
-  readonly #in: Inbound;
+  readonly #pending: PendingChunk;
   #socket: StreamSocket = SINK;
   #landing: Landing | null = null;
   #chunks = 0;
   #bulk = 0;
 
-  constructor(hub: Hub, connection: Connection, credit: Credit, ledger: Ledger) {
+  constructor(hub: Hub, connection: ReceiverOwner, credit: Credit, ledger: Ledger) {
     const isFramed = connection.route.type === VIRTIO_VSOCK_TYPE_SEQPACKET;
-    this.#in = new Inbound(isFramed ? new Deframer() : null);
+    this.#pending = new PendingChunk(isFramed ? new Deframer() : null);
     this.#hub = hub;
     this.#connection = connection;
     this.#credit = credit;
@@ -48,7 +77,7 @@ export class Receiver implements LandingOwner {
 
   attach(socket: StreamSocket): void {
     this.#socket = socket;
-    this.#in.attach(socket);
+    this.#pending.attach(socket);
   }
 
   get inPlace(): boolean {
@@ -57,78 +86,78 @@ export class Receiver implements LandingOwner {
 
   /** Bytes that wait for emit(). */
   get waiting(): number {
-    return this.#in.waiting;
+    return this.#pending.waiting;
   }
 
-  /** Has a message begun that is not whole? */
+  /** Is a message incomplete? */
   get torn(): boolean {
-    return this.#in.messages?.torn ?? false;
+    return this.#pending.messages?.torn ?? false;
   }
 
   /** Flags of the packet that emit() has filled. */
   get marks(): number {
-    return this.#in.marks;
+    return this.#pending.marks;
   }
 
-  /** Did reading stop for want of credit alone? */
+  /** Did reading stop only because credit ran out? */
   get starved(): boolean {
     if (this.#landing === null || this.discards) return false;
-    return this.#in.paused && this.#in.waiting === 0;
+    return this.#pending.paused && this.#pending.waiting === 0;
   }
 
   /** May the kernel hold bytes of the client that were not read? */
   get unread(): boolean {
-    return this.#in.unread;
+    return this.#pending.unread;
   }
 
   // ---- the socket's side
 
   data(chunk: Uint8Array): void {
-    this.#in.unread = chunk.length >= READ_BYTES_MAX;
+    this.#pending.unread = chunk.length >= READ_BYTES_MAX;
     if (this.discards) {
       this.#connection.unwanted();
       this.#hub.settle();
       return;
     }
-    this.#in.put(chunk, CopyPath.ChunkIn);
+    this.#pending.put(chunk, CopyPath.ChunkIn);
     this.#checkMessage();
-    this.#hub.ready(this.#connection);
-    this.#hub.pump();
-    if (this.#in.waiting > 0) this.#in.pause();
+    this.#hub.toGuest.ready(this.#connection);
+    this.#hub.toGuest.pump();
+    if (this.#pending.waiting > 0) this.#pending.pause();
     else this.#change(chunk.length);
     this.#hub.settle(this.#alone);
   }
 
-  /** The guest accepted: nothing need be copied first, if that is the setting. */
+  /** The guest accepted. In mode "in-place" nothing is copied first. */
   established(): void {
     this.#checkMessage();
-    if (this.#hub.receiveMode === "in-place" && this.#in.messages === null) this.#land();
+    if (this.#hub.receiveMode === "in-place" && this.#pending.messages === null) this.#land();
   }
 
-  /** Reads on, once nothing waits and there is room for what will come. */
+  /** Resumes reading, once nothing waits and there is room for more. */
   readOn(): void {
-    if (this.#mayRead) this.#in.resume();
+    if (this.#mayRead) this.#pending.resume();
   }
 
   pause(): void {
-    this.#in.pause();
+    this.#pending.pause();
   }
 
-  /** Bytes of the client lead nowhere from now on: they are read, and forgotten. */
+  /** Client bytes are read and discarded from now on. */
   discard(): void {
-    this.#in.discard();
+    this.#pending.discard();
   }
 
-  /** Nothing will be read any more. */
+  /** The socket reads no more. */
   end(): void {
     this.#landing?.release();
   }
 
   // ---- the guest's side
 
-  /** Copies what waits into the chain, as far as there is credit; returns the bytes. */
+  /** Copies waiting bytes into the chain, as far as credit allows; returns how many. */
   emit(chain: Chain): number {
-    const length = this.#in.emit(chain, this.#credit.available, this.#ledger);
+    const length = this.#pending.emit(chain, this.#credit.available, this.#ledger);
     this.#account(length, false);
     this.#checkMessage();
     this.readOn();
@@ -146,11 +175,11 @@ export class Receiver implements LandingOwner {
   }
 
   get room(): number {
-    return Math.max(0, this.#credit.available - this.#in.waiting);
+    return Math.max(0, this.#credit.available - this.#pending.waiting);
   }
 
   get roomNow(): number {
-    return this.#connection.sends && this.#in.waiting === 0 ? this.#credit.available : 0;
+    return this.#connection.sends && this.#pending.waiting === 0 ? this.#credit.available : 0;
   }
 
   get window(): number {
@@ -169,45 +198,45 @@ export class Receiver implements LandingOwner {
 
   staged(bytes: Uint8Array, kept: boolean): void {
     this.#weigh(bytes.length);
-    this.#in.put(bytes, CopyPath.StageIn);
-    this.#hub.ready(this.#connection);
-    this.#hub.pump();
-    if (!kept) this.#in.keep(this.#ledger);
+    this.#pending.put(bytes, CopyPath.StageIn);
+    this.#hub.toGuest.ready(this.#connection);
+    this.#hub.toGuest.pump();
+    if (!kept) this.#pending.keep(this.#ledger);
   }
 
   /**
-   * Where the next read is short of room, the guest has its turn before it is decided whether to
-   * read on: to give credit and buffers back is all that it may have to do.
+   * If the next read is short of room, the guest gets its turn before the decision to pause: all it
+   * may need is a chance to return credit and buffers.
    */
   arrived(full: boolean, scarce: boolean): void {
-    this.#in.unread = full;
+    this.#pending.unread = full;
     if (this.discards) this.#connection.unwanted();
     this.#hub.settle(scarce || this.#alone);
     if (this.discards || this.#mayRead) return;
-    this.#in.pause();
-    this.#hub.ready(this.#connection);
+    this.#pending.pause();
+    this.#hub.toGuest.ready(this.#connection);
     this.#hub.settle();
   }
 
   // ---- inside
 
   /**
-   * A message that is more than the guest will ever have room for ends the connection: once the
-   * guest has accepted, for until then its window is not known.
+   * A message larger than the guest's window can never be delivered, and aborts the connection. The
+   * window is known once the guest has accepted.
    */
   #checkMessage(): void {
-    const { messages } = this.#in;
+    const { messages } = this.#pending;
     if (messages === null || messages.remaining === 0 || !this.#connection.sends) return;
     if (messages.length > this.#credit.window) this.#connection.abort();
   }
 
-  /** Nobody else's bytes could share the guest's next turn, so there is no use in waiting. */
+  /** No other connection could share the guest's next turn, so there is no point in waiting. */
   get #alone(): boolean {
     return this.#hub.stats.connections === 1;
   }
 
   get #mayRead(): boolean {
-    if (this.discards || this.#in.waiting > 0) return false;
+    if (this.discards || this.#pending.waiting > 0) return false;
     return this.#landing === null || this.#credit.available > 0;
   }
 
@@ -221,10 +250,10 @@ export class Receiver implements LandingOwner {
     if (bytes >= BULK_READ_BYTES_MIN) this.#bulk += bytes;
   }
 
-  /** A chunk was delivered whole, and nothing of it waits: is it the last one? */
+  /** A chunk was delivered completely. Time to change to buffers of ours? */
   #change(bytes: number): void {
     if (this.#hub.receiveMode === "data" || this.#landing !== null) return;
-    if (this.#in.messages !== null) return; // the frames between them are not the guest's
+    if (this.#pending.messages !== null) return; // frames must not reach the guest
     this.#weigh(bytes);
     this.#chunks++;
     if (this.carriesMuch || this.#chunks >= LASTING_CHUNKS) this.#land();
@@ -232,9 +261,9 @@ export class Receiver implements LandingOwner {
 
   #land(): void {
     const ring = this.#hub.toGuest.ring;
-    if (ring === null || this.discards || this.#in.paused) return;
+    if (ring === null || this.discards || this.#pending.paused) return;
     const least = this.#hub.receiveMode === "in-place" ? 1 : LANDING_BYTES_MIN;
-    const first = this.carriesMuch ? ring.arm(least) : null;
+    const first = this.carriesMuch ? ring.reserve(least) : null;
     if (first !== null || this.#chunks >= LASTING_CHUNKS) {
       const landing = new Landing(this, ring, first, least, this.#ledger);
       this.#landing = landing;
@@ -242,7 +271,7 @@ export class Receiver implements LandingOwner {
       landing.release();
       this.#landing = null;
     }
-    this.#bulk = 0; // it has to earn another attempt
+    this.#bulk = 0; // earn the next attempt
     if (this.#chunks >= LASTING_CHUNKS) this.#chunks = 0;
   }
 }

@@ -1,8 +1,9 @@
-// From the guest to the socket of one connection: what the guest may send, and what becomes of that
-// with a client who takes nothing.
+// From the guest to the socket of one connection: how much the guest may send, and how that shrinks
+// while the client takes nothing.
 import { VIRTIO_VSOCK_TYPE_SEQPACKET } from "../../../../abi/vsock.ts";
 import type { StreamSocket } from "../../../ports/sockets.ts";
-import type { Hub } from "../hub.ts";
+import type { Budget } from "../budget.ts";
+import type { RingShare } from "../rings/ring-share.ts";
 import type { Credit } from "./credit.ts";
 import type { Ledger } from "./ledger.ts";
 import { Outbound } from "./outbound.ts";
@@ -10,21 +11,20 @@ import { Patience } from "./patience.ts";
 
 export class Sender {
   readonly out: Outbound;
-  readonly #hub: Hub;
+  readonly #budget: Budget;
   readonly #credit: Credit;
   readonly #ledger: Ledger;
-  readonly #fixed: boolean; // the window stays as it is
-  /** Bytes of the device's budget. */
+  readonly #fixed: boolean; // the window is never resized
   #charged: number;
-  /** Did the last look see that the client takes its bytes? */
+  /** Did the last look find that the client takes its bytes? */
   moves = false;
   #slow = false;
-  #unheard = true; // nothing has come from the client yet
-  #patience: Patience | null = null; // of those that need it
+  #isSilent = true; // the client has sent nothing yet
+  #patience: Patience | null = null; // made on first use
 
-  constructor(hub: Hub, credit: Credit, ledger: Ledger, type: number) {
-    this.out = new Outbound(hub.share, ledger);
-    this.#hub = hub;
+  constructor(share: RingShare, budget: Budget, credit: Credit, ledger: Ledger, type: number) {
+    this.out = new Outbound(share, ledger);
+    this.#budget = budget;
     this.#credit = credit;
     this.#ledger = ledger;
     this.#fixed = type === VIRTIO_VSOCK_TYPE_SEQPACKET;
@@ -36,19 +36,19 @@ export class Sender {
     return this.out.inFlight;
   }
 
-  /** What the connection takes of the device's budget. */
+  /** Bytes of the device's budget. */
   get charged(): number {
     return this.#charged;
   }
 
-  /** The client has said something: its answer need not stop half-way, if nothing else waits. */
+  /** The client has sent something: make room for the whole answer, unless bytes still wait. */
   heard(): void {
-    if (!this.#unheard) return;
-    this.#unheard = false;
+    if (!this.#isSilent) return;
+    this.#isSilent = false;
     if (!this.#fixed && this.#credit.held === 0) this.#grow();
   }
 
-  /** Sends what was taken. True: the guest is to be told of credit. */
+  /** Sends what was taken. True: a credit update is due. */
   flush(socket: StreamSocket): boolean {
     return this.consumed(this.out.flush(socket));
   }
@@ -59,7 +59,7 @@ export class Sender {
     return this.consumed(this.out.complete());
   }
 
-  /** Bytes that are gone. True: the guest is to be told of credit. */
+  /** The kernel took bytes. True: a credit update is due. */
   consumed(length: number): boolean {
     if (length === 0) return false;
     const credit = this.#credit;
@@ -77,8 +77,8 @@ export class Sender {
   }
 
   /**
-   * It is in flight for another second. True: the guest is to be told, of credit or that its client
-   * is alive.
+   * The send has been in flight for another second. True: a credit update is due, for new credit or
+   * as a sign that the client is alive.
    */
   look(unsent = Number.POSITIVE_INFINITY, unacknowledged = -1): boolean {
     this.#patience ??= new Patience();
@@ -91,23 +91,23 @@ export class Sender {
   }
 
   #grow(): void {
-    const window = this.#hub.budget.grow(this.#credit.bufAlloc, this.#charged);
+    const window = this.#budget.grow(this.#credit.bufAlloc, this.#charged);
     this.#charged = Math.max(this.#charged, window);
     this.#credit.resize(window);
   }
 
   #shrink(): boolean {
-    const { least } = this.#hub.budget;
+    const { least } = this.#budget;
     if (this.#fixed || this.#credit.bufAlloc <= least) return false;
     this.#credit.resize(least);
     this.#settle();
     return true;
   }
 
-  /** What the guest may not use any more is for others. */
+  /** Returns to the budget what the guest can no longer use. */
   #settle(): void {
     const charged = Math.max(this.#credit.bufAlloc, this.#credit.exposed);
-    this.#hub.budget.shrink(this.#charged - charged);
+    this.#budget.shrink(this.#charged - charged);
     this.#charged = charged;
   }
 }

@@ -1,18 +1,19 @@
-// What a vsock device moves, as a capture that Wireshark reads: a pcap stream of link type VSOCK,
-// whose records are those of Linux's vsockmon interfaces.
+// A capture of a vsock device that Wireshark reads: a pcap stream of link type VSOCK, with records as
+// in captures of Linux's vsockmon interfaces.
 //
-//   pcap record │ who talks to whom, and what about │ struct virtio_vsock_hdr │ payload
+//   pcap record │ af_vsockmon_hdr: addresses, operation │ struct virtio_vsock_hdr │ payload
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import type { Clock } from "../../../ports/clock.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import { WallClock } from "../../../wall-clock.ts";
+import type { PacketTap } from "./tap.ts";
 
 const PCAP_MAGIC_MICROSECONDS = 0xa1b2c3d4;
 const PCAP_VERSION_MAJOR = 2;
 const PCAP_VERSION_MINOR = 4;
 const LINKTYPE_VSOCK = 271;
 
-/** Front of the stream. Byte offsets; the numbers are little-endian, as the magic shows. */
+/** The file header. Byte offsets; numbers are little-endian, as the magic shows. */
 const enum PcapFile {
   magic = 0,
   version_major = 4, // u16
@@ -22,7 +23,7 @@ const enum PcapFile {
   sizeof = 24,
 }
 
-/** In front of each packet. Byte offsets. */
+/** The header of each record. Byte offsets. */
 const enum PcapRecord {
   ts_sec = 0,
   ts_usec = 4,
@@ -36,7 +37,7 @@ const enum VsockMon {
   src_cid = 0, // le64
   op = 24, // le16
   transport = 26, // le16
-  len = 28, // le16, bytes of the transport's header
+  len = 28, // le16, length of the transport's header
   sizeof = 32,
 }
 
@@ -60,22 +61,14 @@ const MON_OPS: Readonly<Record<number, MonOp>> = {
   [VsockOp.CREDIT_REQUEST]: MonOp.Control,
 };
 
-/** Where things are in the record under construction. */
+/** Offsets in the record under construction. */
 const MON_AT = PcapRecord.sizeof;
 const PACKET_AT = MON_AT + VsockMon.sizeof;
 const PACKET_BYTES_MAX = VsockHdr.sizeof + VSOCK_PACKET_BYTES_MAX;
 
-/** Sees the packets of a device, in the order in which they are moved. */
-export interface PacketTap {
-  /** A tx chain, before anything of it is believed. */
-  fromGuest(chain: Chain): void;
-  /** An rx chain with a packet of `written` bytes, before it is given back. */
-  toGuest(chain: Chain, written: number): void;
-}
-
 /**
- * Writes one record per packet, in the order in which they are moved. Its copies are not in the
- * device's ledger: they are no part of the data path, and are made only while somebody captures.
+ * Writes one record per packet. The device's ledger does not count these copies: they are not part
+ * of the data path.
  */
 export class PacketCapture implements PacketTap {
   readonly #write: (bytes: Uint8Array) => void;
@@ -96,7 +89,7 @@ export class PacketCapture implements PacketTap {
     write(front());
   }
 
-  /** A tx chain, as it was read: also one that will be rejected, if it holds a header. */
+  /** Includes packets that will be rejected, if there is a header at all. */
   fromGuest(chain: Chain): void {
     const bytes = chain.readableBytes;
     if (bytes < VsockHdr.sizeof) return;
@@ -105,7 +98,6 @@ export class PacketCapture implements PacketTap {
     this.#finish(Math.min(VsockHdr.sizeof + len, bytes));
   }
 
-  /** An rx chain with a packet of `written` bytes, before it is given back. */
   toGuest(chain: Chain, written: number): void {
     this.#gather(chain.writable(0, Math.min(written, PACKET_BYTES_MAX)));
     this.#finish(written);
@@ -119,7 +111,7 @@ export class PacketCapture implements PacketTap {
     }
   }
 
-  /** The packet of `bytes` is in its place, as much of it as there is room for. */
+  /** Completes the record of a packet of `bytes`, of which as much as fits is in place. */
   #finish(bytes: number): void {
     const view = this.#view;
     const kept = Math.min(bytes, PACKET_BYTES_MAX);

@@ -1,14 +1,14 @@
-// What the device tells the driver itself (virtio 5.10.6.7): TRANSPORT_RESET is all there is.
+// Events for the driver itself (virtio 5.10.6.7). TRANSPORT_RESET is the only one.
 import { VIRTIO_VSOCK_EVENT_TRANSPORT_RESET, VSOCK_EVENT_BYTES } from "../../../../abi/vsock.ts";
 import type { VirtQueue } from "../../../virtqueue.ts";
 import type { VsockStats } from "../stats.ts";
 
 export class Events {
-  /** null while the guest's driver is not there. */
+  /** null while the guest has no driver. */
   queue: VirtQueue | null = null;
   readonly #stats: VsockStats;
   readonly #event = new Uint8Array(VSOCK_EVENT_BYTES);
-  #due = false; // one says as much as many
+  #due = false; // one event covers any number of resets
 
   constructor(stats: VsockStats) {
     this.#stats = stats;
@@ -16,13 +16,13 @@ export class Events {
     view.setUint32(0, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET, true);
   }
 
-  /** Tells a driver that is there, as soon as it has a buffer: another one finds all as it is. */
+  /** Due to the driver of now, once it has a buffer; a later driver starts afresh anyway. */
   transportReset(): void {
     this.#due = this.queue !== null;
     this.deliver();
   }
 
-  /** Puts what is due into the next buffer that holds it (K20). */
+  /** Puts the event that is due into the next buffer that can hold it (K20). */
   deliver(): void {
     while (this.#due && this.queue !== null) {
       const chain = this.queue.pop();

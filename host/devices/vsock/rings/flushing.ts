@@ -1,11 +1,21 @@
 // Connections whose payload leaves at the end of the turn.
-import type { Connection } from "../connection/connection.ts";
-import { empty } from "../connection/outbound.ts";
+
+/** A connection, as this list sees it. */
+export interface Flushable {
+  /** Is it in the list? */
+  flushing: boolean;
+  flush(): void;
+}
+
+/** Empties an array that will be filled again soon: `length = 0` would make V8 drop its memory. */
+export function empty(list: unknown[]): void {
+  while (list.length > 0) list.pop();
+}
 
 export class Flushing {
-  readonly #list: Connection[] = [];
+  readonly #list: Flushable[] = [];
 
-  add(connection: Connection): void {
+  add(connection: Flushable): void {
     if (connection.flushing) return;
     connection.flushing = true;
     this.#list.push(connection);
@@ -19,7 +29,7 @@ export class Flushing {
     empty(this.#list);
   }
 
-  /** Their payload is lost. */
+  /** The payload is lost. */
   clear(): void {
     this.#list.length = 0;
   }

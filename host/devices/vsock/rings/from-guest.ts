@@ -1,21 +1,21 @@
-// Packets of the guest on their way to whom they are for: the tx queue.
+// Packets from the guest: the tx queue.
 import type { Chain, VirtQueue } from "../../../virtqueue.ts";
 import type { VsockStats } from "../stats.ts";
-import type { PacketTap } from "./capture.ts";
 import type { Flushing } from "./flushing.ts";
 import { GuestPacket } from "./packet.ts";
+import type { PacketTap } from "./tap.ts";
 import type { ToGuest } from "./to-guest.ts";
 
-/** Takes a packet, which is good until it returns. True: it keeps the chain. */
+/** Handles a packet, which is valid until it returns. True: it keeps the chain. */
 export type PacketHandler = (packet: GuestPacket, chain: Chain) => boolean;
 
 export class FromGuest {
-  /** null while the guest's driver is not there. */
+  /** null while the guest has no driver. */
   queue: VirtQueue | null = null;
-  /** The guest's; packets of another source are not its own (V8). */
+  /** The guest's CID. Packets from any other source are rejected (V8). */
   cid = 0;
   readonly #stats: VsockStats;
-  /** Sees every packet; set before the driver is there. */
+  /** Sees every packet; set before the driver is ready. */
   tap: PacketTap | null;
   readonly #handle: PacketHandler;
   readonly #packet = new GuestPacket();
@@ -26,7 +26,7 @@ export class FromGuest {
     this.#handle = handle;
   }
 
-  /** Takes packets until there are none (false) or too many resets are due (true). */
+  /** Handles packets until there are none (false) or too many resets are due (true). */
   take(flushing: Flushing, toGuest: ToGuest): boolean {
     const { queue } = this;
     if (queue === null) return false;
@@ -40,7 +40,8 @@ export class FromGuest {
       }
       if (this.#receive(chain)) held += chain.count;
       else chain.release(0);
-      // A share of the ring: where it meets slow readers, the next ones are copied for.
+      // Flush before the chains held are a large share of the ring: if their readers are slow, the
+      // packets that follow are copied.
       if (held > queue.size >> 3) {
         flushing.run();
         held = 0;

@@ -1,6 +1,6 @@
-// The 44-byte header of a vsock packet (virtio 5.10.6), in and out of chains. Each field is read
-// out of guest memory once, so that what was checked cannot change, however the header is split
-// over descriptors (S2).
+// The 44-byte header of a vsock packet (virtio 5.10.6), read from and written to chains. Each field
+// is read from guest memory once, so it cannot change after it was checked, however the header is
+// split over descriptors (S2).
 import {
   VIRTIO_VSOCK_TYPE_STREAM,
   VSOCK_PACKET_BYTES_MAX,
@@ -9,7 +9,7 @@ import {
 } from "../../../../abi/vsock.ts";
 import type { Chain } from "../../../virtqueue.ts";
 
-/** A packet of the guest. One object serves them all: its fields live until the next read(). */
+/** A packet from the guest. One object serves all: its fields are valid until the next read(). */
 export class GuestPacket {
   dstCid = 0;
   srcPort = 0;
@@ -23,7 +23,7 @@ export class GuestPacket {
   readonly #bytes = new Uint8Array(VsockHdr.sizeof); // of a header in pieces
   readonly #view = new DataView(this.#bytes.buffer);
 
-  /** False: the chain holds no packet from `guestCid` to anybody (V8, V11, V23). */
+  /** False: the chain holds no valid packet from `guestCid` (V8, V11, V23). */
   read(chain: Chain, guestCid: number): boolean {
     if (chain.readableBytes < VsockHdr.sizeof || chain.writableBytes > 0) return false;
     let at = chain.readableAt(0, VsockHdr.sizeof);
@@ -47,18 +47,18 @@ export class GuestPacket {
     return true;
   }
 
-  /** Does the chain hold the payload that the header promises? More room is fine (V12). */
+  /** Does the chain hold as much payload as the header says? It may hold more (V12). */
   fits(chain: Chain): boolean {
     return this.len <= chain.readableBytes - VsockHdr.sizeof && this.len <= VSOCK_PACKET_BYTES_MAX;
   }
 }
 
-/** -1: it is none, for the upper half of a CID is 0 (5.10.4). */
+/** -1: not a CID, since its upper half must be 0 (5.10.4). */
 function cidAt(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) === 0 ? view.getUint32(at, true) : -1;
 }
 
-/** A packet for the guest. One object serves them all: set the fields, then write(). */
+/** A packet to the guest. One object serves all: set the fields, then write(). */
 export class HostPacket {
   len = 0;
   type = VIRTIO_VSOCK_TYPE_STREAM;
@@ -69,7 +69,7 @@ export class HostPacket {
   readonly #bytes = new Uint8Array(VsockHdr.sizeof);
   readonly #view = new DataView(this.#bytes.buffer);
 
-  /** Where all of them go. */
+  /** The destination of all packets. */
   set guestCid(cid: number) {
     this.#view.setUint32(VsockHdr.dst_cid, cid, true);
   }

@@ -1,28 +1,42 @@
-// What waits for an rx buffer: connections with something to say, served in turn, and resets for
-// packets that belong to no connection. Packets themselves are never queued.
-import type { Connection } from "../connection/connection.ts";
+// What waits for an rx buffer: connections that have a packet to send, served in turn, and resets
+// without a connection. Packets themselves are never queued.
+import type { VsockOp } from "../../../../abi/vsock.ts";
+import type { Chain } from "../../../virtqueue.ts";
 import type { GuestPacket, HostPacket } from "./packet.ts";
 
-/** First in, first out; a connection is in it at most once, so connections bound it. */
-export class ReadyList {
-  #first: Connection | null = null;
-  #last: Connection | null = null;
+/** A connection, as the rx ring sees it. */
+export interface PacketSource {
+  /** Links of the ready list. */
+  nextReady: PacketSource | null;
+  isReady: boolean;
+  /** The packet that emit() would send now; INVALID: none. */
+  nextOp(): VsockOp;
+  /** Payload bytes that this packet could carry. */
+  readonly nextBytes: number;
+  /** Writes it into an rx chain with room for a header; returns its bytes, 0: the chain is useless. */
+  emit(chain: Chain, packet: HostPacket): number;
+}
 
-  /** The next connection that still has something to say; stays in the list. */
-  peek(): Connection | null {
+/** First in, first out. A connection is in it at most once, which bounds it. */
+export class ReadyList {
+  #first: PacketSource | null = null;
+  #last: PacketSource | null = null;
+
+  /** The next connection that has a packet to send; it stays in the list. */
+  peek(): PacketSource | null {
     while (this.#first !== null && this.#first.nextOp() === 0) this.#drop(this.#first);
     return this.#first;
   }
 
-  add(connection: Connection): void {
-    if (connection.listed) return;
-    connection.listed = true;
+  add(connection: PacketSource): void {
+    if (connection.isReady) return;
+    connection.isReady = true;
     if (this.#last === null) this.#first = connection;
     else this.#last.nextReady = connection;
     this.#last = connection;
   }
 
-  /** The first one has been served: behind all others, if it has more to say. */
+  /** The first one has been served: it goes to the end if it has more to send. */
   rotate(): void {
     const connection = this.#first;
     if (connection === null) return;
@@ -34,11 +48,11 @@ export class ReadyList {
     while (this.#first !== null) this.#drop(this.#first);
   }
 
-  #drop(connection: Connection): void {
+  #drop(connection: PacketSource): void {
     this.#first = connection.nextReady;
     if (this.#first === null) this.#last = null;
     connection.nextReady = null;
-    connection.listed = false;
+    connection.isReady = false;
   }
 }
 

@@ -1,27 +1,29 @@
-// The guest's receive buffers. Where they differ in size, a packet takes the smallest one that
-// holds it: those that were passed over wait on shelves, by size. Where they are all alike nothing
-// waits, and the ring is first in, first out.
+// The guest's receive buffers: best fit by size class. A packet takes the smallest buffer that holds
+// it; larger or smaller ones that came first wait on shelves, one for each power of two. With
+// buffers of one size nothing waits, and the ring is first in, first out.
+//
+// A chain may also be reserved before there is a packet, for a socket to read into (landing.ts).
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../../abi/vsock.ts";
 import type { Chain, VirtQueue } from "../../../virtqueue.ts";
 import type { VsockStats } from "../stats.ts";
-import type { PacketTap } from "./capture.ts";
+import type { PacketTap } from "./tap.ts";
 
-/** Shelf k holds capacities of k bits; what has more bits than the last one is there, too. */
+/** Shelf k holds capacities of k bits; the last one also holds all larger ones. */
 const SHELVES = 32;
-/** Of all buffers one in 4 may wait for bytes to come. */
-const ARMED_SHARE = 4;
+/** One in this many buffers may be reserved. */
+const RESERVED_SHARE = 4;
 
 export class RxRing {
   readonly queue: VirtQueue;
-  /** Chains that wait in sockets of the host for bytes to come. */
-  armed = 0;
+  /** Chains that sockets of the host may read into. */
+  reserved = 0;
   readonly #stats: VsockStats;
   readonly #tap: PacketTap | null;
   readonly #shelves: Chain[][] = Array.from({ length: SHELVES }, () => []);
-  /** The least capacity that was ever seen of each shelf. */
+  /** The smallest capacity ever seen on each shelf. */
   readonly #least: number[] = Array(SHELVES).fill(Number.POSITIVE_INFINITY);
   #seen = 0; // bit per shelf
-  #population = 0; // the most that the device has ever had or could have had
+  #population = 0; // the most buffers that were ever posted at a time
 
   constructor(queue: VirtQueue, stats: VsockStats, tap: PacketTap | null) {
     this.queue = queue;
@@ -30,8 +32,8 @@ export class RxRing {
   }
 
   /**
-   * A chain for a packet with `length` payload bytes: the smallest that holds it, else the largest;
-   * null: there is none, and the driver's next kick is asked for. It has room for a header.
+   * A chain for a packet with `length` payload bytes: the smallest that holds it, else the largest.
+   * It has room for a header. null: there is none, and the driver will kick when it posts more.
    */
   take(length: number): Chain | null {
     const wanted = this.#wanted(length);
@@ -50,47 +52,47 @@ export class RxRing {
     return this.#substitute(length);
   }
 
-  /** The guest gets a chain with a packet of `written` bytes; 0: there is none in it. */
+  /** Returns a chain to the guest with a packet of `written` bytes, or 0 for none. */
   give(chain: Chain, written: number): void {
     if (this.#tap !== null && written > 0) this.#tap.toGuest(chain, written);
     chain.release(written);
   }
 
-  /** Chains that the guest has posted and nothing is in yet. */
+  /** Chains that the guest has posted and that are still empty. */
   get posted(): number {
     return this.queue.inFlight + this.queue.available;
   }
 
   /**
-   * A chain of the largest size for bytes that are to be read into it, or null: if its payload part
-   * is in pieces or below `least` bytes, if there is none, or if too many are out already.
+   * Reserves a chain of the largest size for a read. null: its payload part is fragmented or smaller
+   * than `least`, there is no chain, or too many are reserved already.
    */
-  arm(least: number): Chain | null {
+  reserve(least: number): Chain | null {
     this.#population = Math.max(this.#population, this.posted);
-    if ((this.armed + 1) * ARMED_SHARE > this.#population) return null;
+    if ((this.reserved + 1) * RESERVED_SHARE > this.#population) return null;
     const chain = this.take(VSOCK_PACKET_BYTES_MAX);
     if (chain === null) return null;
     if (payloadRoom(chain) < least) {
       this.#shelves[shelfOf(chain)]?.push(chain);
       return null;
     }
-    this.armed++;
+    this.reserved++;
     return chain;
   }
 
-  /** An armed chain is used: the guest gets it with a packet of `written` bytes. */
-  use(chain: Chain, written: number): void {
-    this.armed--;
+  /** Returns a reserved chain to the guest, with a packet of `written` bytes. */
+  giveReserved(chain: Chain, written: number): void {
+    this.reserved--;
     this.give(chain, written);
   }
 
-  /** An armed chain was not used. Nothing may write into it any more. */
-  back(chain: Chain): void {
-    this.armed--;
+  /** Undoes reserve(). Nothing may write into the chain any more. */
+  unreserve(chain: Chain): void {
+    this.reserved--;
     this.#shelves[shelfOf(chain)]?.push(chain);
   }
 
-  /** The shelf to take from: the lowest whose chains all hold `length`, else the highest. */
+  /** The shelf to take from: the lowest whose chains all hold `length`, or else the highest. */
   #wanted(length: number): number {
     for (let rest = this.#seen & (-1 << bits(length)); rest !== 0; rest &= rest - 1) {
       const shelf = 31 - Math.clz32(rest & -rest);
@@ -99,7 +101,7 @@ export class RxRing {
     return 31 - Math.clz32(this.#seen);
   }
 
-  /** From the shelves, when the ring has nothing more: as near above as possible, else below. */
+  /** When the ring is empty: from the nearest shelf above, else from the nearest below. */
   #substitute(length: number): Chain | null {
     const first = this.#wanted(length);
     if (first < 0) return null;
@@ -125,7 +127,7 @@ export class RxRing {
   }
 }
 
-/** Payload bytes that can be read into the chain in one piece; 0: it is in pieces. */
+/** Payload bytes that one read can put into the chain; 0: it is fragmented. */
 export function payloadRoom(chain: Chain): number {
   const bytes = Math.min(chain.writableBytes - VsockHdr.sizeof, VSOCK_PACKET_BYTES_MAX);
   return bytes > 0 && chain.writableAt(VsockHdr.sizeof, bytes) >= 0 ? bytes : 0;

@@ -1,20 +1,19 @@
-// What the device says to the guest: connections take turns at the rx buffers, behind the resets
-// that belong to no connection.
+// Packets to the guest: the rx queue. Connections take turns at its buffers, after the resets that
+// belong to no connection.
 import { VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import type { Chain, VirtQueue } from "../../../virtqueue.ts";
-import type { Connection } from "../connection/connection.ts";
 import type { VsockStats } from "../stats.ts";
-import type { PacketTap } from "./capture.ts";
 import { type GuestPacket, HostPacket } from "./packet.ts";
-import { ReadyList, ResetList } from "./pending.ts";
+import { type PacketSource, ReadyList, ResetList } from "./pending.ts";
 import { RxRing } from "./rx-ring.ts";
+import type { PacketTap } from "./tap.ts";
 
 export class ToGuest {
-  /** For whoever writes a packet, and gives it away before it returns. */
+  /** Scratch: whoever fills it in writes it to a chain before returning. */
   readonly packet = new HostPacket();
   ring: RxRing | null = null;
   readonly #stats: VsockStats;
-  /** Sees every packet; set before the driver is there. */
+  /** Sees every packet; set before the driver is ready. */
   tap: PacketTap | null;
   readonly #ready = new ReadyList();
   readonly #resets = new ResetList();
@@ -24,29 +23,29 @@ export class ToGuest {
     this.tap = tap;
   }
 
-  /** The driver is there; it may have left rx unused. */
+  /** The driver is ready; it may have left rx unused. */
   begin(queue: VirtQueue | null): void {
     this.ring = queue === null ? null : new RxRing(queue, this.#stats, this.tap);
   }
 
-  /** The driver is gone, and with it what it should have heard. */
+  /** The driver is gone, and with it all that was due to it. */
   end(): void {
     this.clear();
     this.ring = null;
   }
 
-  /** Nothing of what was to be said is any more. */
+  /** Nothing is due any more. */
   clear(): void {
     this.#resets.clear();
     this.#ready.clear();
   }
 
-  /** The connection may have something to say. */
-  ready(connection: Connection): void {
+  /** The connection may have a packet to send. */
+  ready(connection: PacketSource): void {
     this.#ready.add(connection);
   }
 
-  /** The answer to a packet that belongs to no connection; while `full` there is no room for it. */
+  /** Answers a packet that belongs to no connection by RST. Not while `full`. */
   reset(packet: GuestPacket): void {
     this.#resets.push(packet);
   }
@@ -73,8 +72,8 @@ export class ToGuest {
     this.ring?.queue.signal();
   }
 
-  /** One packet of the connection; returns its bytes, 0 if the chain is of no use for it. */
-  #fill(connection: Connection, chain: Chain): number {
+  /** One packet of the connection; returns its bytes, 0 if the chain is useless for it. */
+  #fill(connection: PacketSource, chain: Chain): number {
     const reset = connection.nextOp() === VsockOp.RST;
     const written = connection.emit(chain, this.packet);
     if (reset) this.#stats.resetsSent++;

@@ -2,7 +2,7 @@
 import { VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import type { DeviceTrace } from "../../../device.ts";
 import type { Chain } from "../../../virtqueue.ts";
-import type { PacketTap } from "./capture.ts";
+import type { PacketTap } from "./tap.ts";
 
 const OPS: Readonly<Record<number, string>> = {
   [VsockOp.INVALID]: "INVALID",

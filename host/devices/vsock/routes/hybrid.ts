@@ -1,9 +1,9 @@
-// Firecracker's hybrid vsock: a client of the path says which port of the guest it wants, and then
+// Firecracker's hybrid vsock: a client of the path names the guest port it wants, and from then on
 // has a stream to it.
 //
 //   client: CONNECT <port>\n      device, once the guest accepted: OK <hostport>\n
 //
-// Whatever goes wrong, the client's connection is closed.
+// If anything goes wrong the client is closed.
 
 import { joinBytes } from "../../../bytes.ts";
 import type { SocketEvents, StreamSocket } from "../../../ports/sockets.ts";
@@ -12,18 +12,18 @@ import type { Refusal } from "../stats.ts";
 
 /** The command with its newline. */
 const COMMAND_BYTES_MAX = 32;
-/** For a client to say its command. */
+/** Time for a client to send its command. */
 const COMMAND_MS = 2000;
-/** Clients that have not said it yet; more are closed at once. */
+/** Clients that have not sent it yet; further ones are closed at once. */
 const HANDSHAKES_MAX = 256;
 const PORT_MAX = 0xfffffffe;
 const NEWLINE = 10;
 
 export interface HybridClients {
-  /** `rest` followed the command: it belongs to the stream. */
+  /** `rest` followed the command, and belongs to the stream. */
   requested(socket: StreamSocket, guestPort: number, rest: Uint8Array): void;
-  /** One was lost, or is turned away, before it had asked for a port. */
-  lost(reason: Refusal): void;
+  /** A client left, or was turned away, before it had asked for a port. */
+  refused(reason: Refusal): void;
   after(ms: number, callback: () => void): () => void;
 }
 
@@ -38,14 +38,14 @@ export class Handshakes {
 
   accepted(socket: StreamSocket): void {
     if (this.#closed || this.#open.size === HANDSHAKES_MAX) {
-      this.#clients.lost("handshake");
+      this.#clients.refused("handshake");
       socket.close();
       return;
     }
     this.#open.add(new Handshake(socket, this.#clients, (one) => this.#open.delete(one)));
   }
 
-  /** For good: those that are not through, too. */
+  /** For good. Handshakes under way fail. */
   close(): void {
     this.#closed = true;
     for (const handshake of this.#open) handshake.fail();
@@ -90,12 +90,12 @@ class Handshake implements SocketEvents {
 
   closed(): void {
     this.#leave();
-    this.#clients.lost("handshake");
+    this.#clients.refused("handshake");
   }
 
   fail(): void {
     this.#leave();
-    this.#clients.lost("handshake");
+    this.#clients.refused("handshake");
     this.#socket.close();
   }
 
@@ -110,14 +110,14 @@ class Handshake implements SocketEvents {
   }
 }
 
-/** As Firecracker reads it: further words do not matter. -1: it is no request. */
+/** As Firecracker parses it: further words are ignored. -1: not a request. */
 function requestedPort(line: string): number {
   const found = /^[\t-\r ]*connect[\t-\r ]+\+?(\d+)(?:[\t-\r ]|$)/i.exec(line);
   const port = found === null ? -1 : Number(found[1]);
   return port <= PORT_MAX ? port : -1;
 }
 
-/** What the client hears once the guest accepted. */
+/** The answer to a client once the guest has accepted. */
 export function okLine(hostPort: number): Uint8Array {
   return new TextEncoder().encode(`OK ${hostPort}\n`);
 }

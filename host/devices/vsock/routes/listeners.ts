@@ -1,4 +1,4 @@
-// Published addresses: every client of one becomes a connection to a port of the guest.
+// Published addresses: each client becomes a connection to a port of the guest.
 import type {
   Listener,
   SocketAddress,
@@ -21,8 +21,8 @@ export interface PublishedPort {
 
 export interface Clients {
   accepted(socket: StreamSocket, guestPort: number): void;
-  /** One was lost before it became a socket. */
-  lost(reason: Refusal, error?: Error): void;
+  /** A client was lost before it became a socket. */
+  refused(reason: Refusal, error?: Error): void;
 }
 
 export class Listeners {
@@ -46,7 +46,7 @@ export class Listeners {
     return (await this.#listen({ host, port }, accepted)) as TcpAddress;
   }
 
-  /** The same for a path, whose clients are accepted by `accepted`. */
+  /** The same for a path; its clients go to `accepted`. */
   async addPath(path: string, accepted: (socket: StreamSocket) => void): Promise<void> {
     await this.#listen({ path }, accepted);
   }
@@ -57,7 +57,7 @@ export class Listeners {
     this.close();
   }
 
-  /** For good: also what is still being opened. */
+  /** For good. Listeners that are still being opened are closed too. */
   close(): void {
     this.#closed = true;
     for (const listener of this.#open) listener.close();
@@ -69,7 +69,7 @@ export class Listeners {
     accepted: (socket: StreamSocket) => void,
   ): Promise<SocketAddress> {
     this.#assertThere();
-    const refused = (error: Error) => this.#clients.lost("descriptors", error);
+    const refused = (error: Error) => this.#clients.refused("descriptors", error);
     const listener = await this.#sockets.listen(address, BACKLOG, { accepted, refused });
     if (this.#closed) listener.close();
     else this.#open.add(listener);

@@ -1,13 +1,12 @@
-// Questions whether the guest accepts on a port, asked until it does or the device is disposed.
-import type { Opened } from "../hub.ts";
+// Asks whether the guest accepts on a port, again and again until it does.
+import type { Answered } from "./route.ts";
 
-/** Begins a connection that tells once whether it was accepted. False: there is no room for it. */
-export type Attempt = (guestPort: number, done: Opened) => boolean;
+/** Begins a connection, and calls `done` with the guest's answer. False: there is no room for it. */
+export type Attempt = (guestPort: number, done: Answered) => boolean;
 
 const RETRY_MS = 5;
-/** What is said of a machine that has ended. */
+/** Reasons to give up. */
 export const GONE = "vsock: the machine is gone";
-/** And of a device that takes no more clients. */
 export const DRAINED = "vsock: the device drains";
 
 export class Probes {

@@ -1,22 +1,11 @@
-// Where REQUEST of the guest leads: a port of the host to what it is mapped to, or else to the path
-// with the port behind it; another CID to the guest that has it.
+// Where a REQUEST of the guest leads. A port of the host leads to the address it is mapped to, or
+// else to the published path with the port appended; another CID leads to the guest that has it.
 import { VMADDR_CID_HOST } from "../../../../abi/vsock.ts";
 import type { SocketAddress, Sockets, StreamSocket } from "../../../ports/sockets.ts";
 import { NOBODY } from "../../../ports/sockets.ts";
 import type { GuestPacket } from "../rings/packet.ts";
+import { isGuestTarget } from "./route.ts";
 import type { VsockSwitch } from "./switch.ts";
-import { isGuestTarget } from "./table.ts";
-
-/** Who is to talk to whom, as the guest sees it. */
-export interface Route {
-  /** Of the host, or of another guest. */
-  readonly peerCid: number;
-  /** The peer's port. */
-  readonly hostPort: number;
-  readonly guestPort: number;
-  /** VIRTIO_VSOCK_TYPE of all its packets. */
-  readonly type: number;
-}
 
 export class Routes {
   readonly #sockets: Sockets;
@@ -34,18 +23,18 @@ export class Routes {
     this.#switch = network;
   }
 
-  /** Host ports that are not mapped lead to the path, with the port behind it. Once. */
+  /** Host ports that are not mapped lead to the path, with `_port` appended. Once. */
   publish(path: string): void {
     if (this.#path !== null) throw new Error(`vsock: ${this.#path} is published already`);
     this.#path = path;
   }
 
-  /** May packets to the CID be answered? Without a switch there is the host alone (V31). */
+  /** May packets to the CID be answered? Without a switch only the host has one (V31). */
   has(cid: number): boolean {
     return cid === VMADDR_CID_HOST || this.#switch !== null;
   }
 
-  /** A socket that connects as the guest of `cid` asks; null: the destination is none. */
+  /** A socket that connects as the guest of `cid` asks; null: there is no such destination. */
   connect(cid: number, { srcPort, dstCid, dstPort, type }: GuestPacket): StreamSocket | null {
     if (dstCid !== VMADDR_CID_HOST) {
       const from = { peerCid: cid, hostPort: srcPort, guestPort: dstPort, type };

@@ -1,4 +1,4 @@
-// Which types of sockets there are: as the driver and the device agreed, and by port of the host.
+// Socket types: which ones were negotiated with the driver, and which one a port has.
 import {
   VIRTIO_VSOCK_F_NO_IMPLIED_STREAM,
   VIRTIO_VSOCK_F_SEQPACKET,
@@ -7,7 +7,7 @@ import {
   VIRTIO_VSOCK_TYPE_STREAM,
 } from "../../../../abi/vsock.ts";
 
-/** What the device offers. */
+/** Features that the device offers. */
 export const FEATURES = [
   VIRTIO_VSOCK_F_STREAM,
   VIRTIO_VSOCK_F_SEQPACKET,
@@ -25,14 +25,14 @@ export class SocketTypes {
     this.#seqpacketPorts = new Set(seqpacketPorts);
   }
 
-  /** A driver is there. Without features it has streams (V2), with SEQPACKET alone, too (V3). */
+  /** The driver is ready. Without features it has streams (V2), with SEQPACKET alone, too (V3). */
   negotiated(features: bigint): void {
     this.#seqpacket = has(features, VIRTIO_VSOCK_F_SEQPACKET);
     this.#stream =
       has(features, VIRTIO_VSOCK_F_STREAM) || !has(features, VIRTIO_VSOCK_F_NO_IMPLIED_STREAM);
   }
 
-  /** Does the guest know this type? Before its driver is there, it may. */
+  /** Does the guest know this type? Until its driver is ready, assume that it does. */
   has(type: number): boolean {
     if (type === VIRTIO_VSOCK_TYPE_STREAM) return this.#stream;
     return type === VIRTIO_VSOCK_TYPE_SEQPACKET && this.#seqpacket;

@@ -1,16 +1,16 @@
-// What joins the devices of several machines in this process, so that their guests reach each other
-// by CID. It carries connections, not packets: each guest has its own device to answer to, with
-// credit and limits of its own.
+// Joins the devices of several machines in this process, so that their guests reach each other by
+// CID. It carries connections, not packets: each guest talks to its own device, with credit and
+// limits of its own.
 import type { Clock } from "../../../ports/clock.ts";
 import { PairLoop, type PairSocket } from "../../../sockets/pair.ts";
-import type { Route } from "./routes.ts";
+import type { Route } from "./route.ts";
 
-/** A device, as the others of its switch see it. */
+/** A device, as the other members of its switch see it. */
 export interface SwitchMember {
   /**
-   * Another guest connects; `socket` leads to it, and is to be told by opened() what the guest here
-   * said. Messages are framed on it as on a socket of the host. False: refused, and the socket is
-   * left as it is.
+   * Another guest connects by `socket`, on which answered() must be called once the guest here has
+   * accepted. Messages are framed on it as on a socket of the host. False: refused, and the socket
+   * is left as it is.
    */
   called(from: Route, socket: PairSocket): boolean;
 }
@@ -50,10 +50,9 @@ export class VsockSwitch {
   }
 
   /**
-   * The socket of a connection that the guest of `from.peerCid` begins; null: refused. A CID that
-   * no other device has is refused, too: also the guest's own and VMADDR_CID_LOCAL (1). A guest
-   * reaches itself without a device, for 1 is reserved (virtio 5.10.4), and its address is never
-   * that of a peer.
+   * The socket of a connection that the guest of `from.peerCid` begins; null: refused. Only CIDs of
+   * other devices are reachable. A guest reaches itself without a device: VMADDR_CID_LOCAL (1) is
+   * reserved (virtio 5.10.4), and a guest's own CID is never that of a peer.
    */
   connect(cid: number, from: Route): PairSocket | null {
     const member = cid === from.peerCid ? undefined : this.#members.get(cid);

@@ -1,6 +1,5 @@
-// Payload on its way from the socket of one connection to the guest by copying: one chunk at most.
-// While it waits for credit or rx buffers the socket is paused, so that the client feels the
-// guest's pace.
+// Bytes of a client that were read and are copied to the guest: at most one chunk. While it waits for
+// credit or rx buffers the socket is paused, so the kernel's flow control slows the client down.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../../abi/vsock.ts";
 import type { StreamSocket } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";
@@ -8,7 +7,7 @@ import type { Deframer } from "./framing.ts";
 import { CopyPath, type Ledger } from "./ledger.ts";
 import { SINK } from "./peer.ts";
 
-export class Inbound {
+export class PendingChunk {
   /** Of a seqpacket connection. */
   readonly messages: Deframer | null;
   /** Flags of the packet that emit() has filled. */
@@ -29,7 +28,7 @@ export class Inbound {
     this.#socket = socket;
   }
 
-  /** Bytes that wait. */
+  /** Payload bytes that wait. */
   get waiting(): number {
     return this.#chunk === null ? 0 : this.#chunk.length - this.#at;
   }
@@ -38,7 +37,7 @@ export class Inbound {
     return this.#paused;
   }
 
-  /** `chunk` stays as it is until nothing of it waits any more, or keep() was called. */
+  /** `chunk` must not change while bytes of it wait, unless keep() was called. */
   put(chunk: Uint8Array, path: CopyPath): void {
     if (this.#chunk !== null) throw new Error("vsock: a paused socket delivered data");
     this.#chunk = chunk;
@@ -47,7 +46,7 @@ export class Inbound {
   }
 
   /**
-   * Copies behind the header's place as much as `credit` and the chain allow; returns the bytes.
+   * Copies as much as `credit` and the chain allow, after the header's place; returns the bytes.
    */
   emit(chain: Chain, credit: number, ledger: Ledger): number {
     const chunk = this.#chunk as Uint8Array;
@@ -63,14 +62,14 @@ export class Inbound {
     return length;
   }
 
-  /** What stands in front of `at` is done with, and so is what is no payload behind it. */
+  /** Skips consumed bytes, and framing that follows. */
   #move(at: number): void {
     const chunk = this.#chunk as Uint8Array;
     this.#at = this.messages === null ? at : this.messages.seek(chunk, at);
     if (this.#at === chunk.length) this.#chunk = null;
   }
 
-  /** Copies what waits, if anything does. */
+  /** Copies the bytes that wait, so that the chunk may be reused. */
   keep(ledger: Ledger): void {
     if (this.#chunk === null) return;
     const rest = new Uint8Array(this.waiting);
@@ -92,7 +91,7 @@ export class Inbound {
     this.#socket.resume();
   }
 
-  /** Bytes of the client lead nowhere from now on. */
+  /** Client bytes are discarded from now on. */
   discard(): void {
     this.#chunk = null;
     this.resume();
