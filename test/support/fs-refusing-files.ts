@@ -1,6 +1,6 @@
 // The file calls of this host, which refuses to open files for writing, and to write.
 import { FUSE_O_RDWR } from "../../abi/fuse.ts";
-import { hostFiles } from "../../host/devices/fs/host-files.ts";
+import { hostFiles } from "../../host/node/files/host-files.ts";
 
 /** `code` is the error's; "": nothing is refused. */
 export function refusingFiles(code: () => string): ReturnType<typeof hostFiles> {

@@ -2,8 +2,8 @@
 // of the guest ran: test/support/coverage.ts adds up the notes of all test files.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterAll } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
-import { Machine, type MachineOptions } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import type { Point } from "../../tools/coverage.mjs";
 import { compileOnce } from "./compiled.ts";
 import { COVERAGE_FOLDER } from "./coverage.ts";

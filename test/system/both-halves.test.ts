@@ -7,7 +7,7 @@ import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Errno } from "../../abi/errno.ts";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../../abi/virtio.ts";
-import { FsDevice } from "../../host/devices/fs.ts";
+import { FsDevice } from "../../host/node/devices.ts";
 import { makeFolder, removeFolders, until } from "../support/appliance.ts";
 import { compileOnce } from "../support/compiled.ts";
 import { compileGuest } from "../support/guest.ts";

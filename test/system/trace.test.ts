@@ -7,7 +7,7 @@ import { Errno } from "../../abi/errno.ts";
 import { FuseOpcode } from "../../abi/fuse.ts";
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../../abi/trace.ts";
 import type { DeviceHost } from "../../host/device.ts";
-import { Machine, type MachineOptions } from "../../host/machine.ts";
+import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import { JsonTrace, type TraceEvent } from "../../host/trace.ts";
 import { Appliance, makeFolder, removeFolders, until } from "../support/appliance.ts";
 import { compileOnce } from "../support/compiled.ts";

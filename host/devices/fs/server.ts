@@ -16,10 +16,10 @@ import {
   FuseOpcode,
 } from "../../../abi/fuse.ts";
 import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../abi/fuse-window.ts";
-import { getU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
-import type { Operation } from "./operation.ts";
-import { OPERATIONS } from "./operations.ts";
+import { getU64 } from "./operations/attributes.ts";
+import type { Operation } from "./operations/entry.ts";
+import { OPERATIONS } from "./operations/reading.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import type { Share } from "./share.ts";
 

@@ -1,16 +1,16 @@
 // A directory of the host that is shared, and what the guest holds of it: nodes, open files, mapped
 // parts of files. Each session with the guest begins with none of that.
-import type { FileChanges, Files } from "../../files.ts";
-import { Background } from "./background.ts";
+import type { FileChanges, Files } from "../../ports/files.ts";
 import { errnoOf } from "./errno.ts";
-import { HandleTable, type OpenFile } from "./handles.ts";
-import { HostCalls } from "./host-calls.ts";
-import type { Node } from "./node.ts";
-import { NodeTable } from "./nodes.ts";
-import { clearSetId, withoutSetId } from "./set-id.ts";
+import { HandleTable, type OpenFile } from "./nodes/handles.ts";
+import type { Node } from "./nodes/node.ts";
+import { NodeTable } from "./nodes/node-table.ts";
+import { clearSetId, withoutSetId } from "./nodes/set-id.ts";
+import { Background } from "./slow/background.ts";
+import { HostCalls } from "./slow/host-calls.ts";
+import { Syncs } from "./slow/syncs.ts";
 import { noStats } from "./stats.ts";
-import { Syncs } from "./syncs.ts";
-import { FileWindow } from "./window.ts";
+import { FileWindow } from "./window/file-window.ts";
 
 export interface FsLimits {
   /** Inodes that the guest may know at a time; each is a descriptor of the host. */

@@ -2,9 +2,8 @@
 import { writeFileSync } from "node:fs";
 import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { FsDevice } from "../../../host/devices/fs.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
-import { Machine } from "../../../host/machine.ts";
+import { FsDevice, VsockDevice } from "../../../host/node/devices.ts";
+import { Machine } from "../../../host/node/machine.ts";
 import { makeFolder, parseResponses, removeFolders, until } from "../../support/appliance.ts";
 import { compileOnce } from "../../support/compiled.ts";
 

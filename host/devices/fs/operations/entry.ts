@@ -1,0 +1,52 @@
+// What an operation of the FUSE server is: a function with what has to be there for it. The server
+// has checked that the node exists, that the arguments are there and that the fixed part of the
+// reply fits; the function checks the rest.
+import { Errno } from "../../../../abi/errno.ts";
+import type { FileChanges } from "../../../ports/files.ts";
+import type { Node } from "../nodes/node.ts";
+import type { FuseRequest } from "../request.ts";
+import type { Share } from "../share.ts";
+
+/** Returns bytes of reply or -Errno; may throw what file calls throw. */
+export type Serve = (share: Share, request: FuseRequest, node: Node) => number;
+
+/** The same of an operation that changes something, where the guest may. */
+export type Change = (
+  changes: FileChanges,
+  share: Share,
+  request: FuseRequest,
+  node: Node,
+) => number;
+
+export interface Operation {
+  /** The least there must be. */
+  readonly argumentBytes: number;
+  /** The fixed part of the reply. */
+  readonly replyBytes: number;
+  readonly serve: Serve;
+}
+
+/** An entry of a table of operations. */
+export type Entry = [opcode: number, operation: Operation];
+
+export function reading(
+  opcode: number,
+  argumentBytes: number,
+  replyBytes: number,
+  serve: Serve,
+): Entry {
+  return [opcode, { argumentBytes, replyBytes, serve }];
+}
+
+/** The device says no where the guest may only read. */
+export function changing(
+  opcode: number,
+  argumentBytes: number,
+  replyBytes: number,
+  change: Change,
+): Entry {
+  return reading(opcode, argumentBytes, replyBytes, (share, request, node) => {
+    const { changes } = share;
+    return changes === null ? -Errno.EROFS : change(changes, share, request, node);
+  });
+}
