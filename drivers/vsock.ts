@@ -17,9 +17,9 @@ import {
 import { Errno } from "../abi/errno";
 import { registerInterrupt } from "../kernel/interrupt";
 import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
-import { connectionsLost, NetworkInterface, registerInterface } from "../kernel/net/interface";
-import { FreePacket, Packet, PacketQueue } from "../kernel/net/packet";
-import { indirect, rxRing, txRing } from "../kernel/net/settings";
+import { connectionsLost, NetworkInterface, registerInterface } from "../kernel/net/link/interface";
+import { FreePacket, Packet, PacketQueue } from "../kernel/net/link/packet";
+import { indirect, rxRing, txRing } from "../kernel/net/link/settings";
 import { WaitQueue } from "../kernel/thread";
 import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../kernel/timer";
 import { VirtioDevice } from "./virtio";

@@ -16,7 +16,7 @@ export {
   SysSuspendThread,
   SysThreadSelf,
   SysThreadSwitch,
-} from "./process";
+} from "./thread-calls";
 export { ThreadEntry, WaitQueue } from "./thread";
 export { wait, wakeAll, wakeSome } from "./scheduler";
 
@@ -67,7 +67,7 @@ export {
   SysSocketReset,
   SysSocketShutdown,
   SysSocketStat,
-} from "./net/calls";
+} from "./net/socket/calls";
 export {
   FIONSPACE,
   SIOCINQ,
@@ -91,8 +91,8 @@ export {
   SO_ZEROCOPY,
   SysSocketGetOption,
   SysSocketSetOption,
-} from "./net/options";
-export { SysSocketMessageFlags, SysSocketPeek, SysSocketRecv } from "./net/receive";
+} from "./net/socket/options";
+export { SysSocketMessageFlags, SysSocketPeek, SysSocketRecv } from "./net/socket/receive";
 export {
   Loan,
   LOAN_COPIED,
@@ -101,7 +101,7 @@ export {
   LOAN_PARTIAL,
   SysSocketRecvLoan,
   SysSocketRelease,
-} from "./net/loan";
+} from "./net/socket/loan";
 export {
   POLLERR,
   POLLHUP,
@@ -110,25 +110,25 @@ export {
   POLLOUT,
   SelectEntry,
   SysSocketSelect,
-} from "./net/select";
+} from "./net/socket/select";
 export {
   Completion,
   COMPLETION_COPIED,
   SysSocketSend,
   SysSocketSendCompletion,
   SysSocketSendVector,
-} from "./net/send";
+} from "./net/socket/send";
 export {
   areaAdviseDontNeed,
   AreaEntry,
   areaMap,
   areaReceive,
   areaUnmap,
-} from "./net/receive-area";
+} from "./net/socket/receive-area";
 
 // packets
-export { AllocatePacket, FreePacket, Packet } from "./net/packet";
-export { SysNetworkRead, SysNetworkSend } from "./net/interface";
+export { AllocatePacket, FreePacket, Packet } from "./net/link/packet";
+export { SysNetworkRead, SysNetworkSend } from "./net/link/interface";
 
 // files
 export {

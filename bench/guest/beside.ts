@@ -9,11 +9,11 @@ import {
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-} from "../../kernel/net/calls";
-import { SO_BINDTODEVICE, SysSocketSetOption } from "../../kernel/net/options";
-import { SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
-import { BeginThread } from "../../kernel/process";
+} from "../../kernel/net/socket/calls";
+import { SO_BINDTODEVICE, SysSocketSetOption } from "../../kernel/net/socket/options";
+import { SysSocketRecv } from "../../kernel/net/socket/receive";
+import { SysSocketSend } from "../../kernel/net/socket/send";
+import { BeginThread } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 

@@ -1,5 +1,5 @@
 // What the parts of the virtio-vsock driver share.
-import { NetworkInterface } from "../../kernel/net/interface";
+import { NetworkInterface } from "../../kernel/net/link/interface";
 import { Timer } from "../../kernel/timer";
 import { VirtioDevice } from "../virtio";
 import { VirtQueue } from "../virtqueue";

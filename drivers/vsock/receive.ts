@@ -1,10 +1,10 @@
 // The receive side of the virtio-vsock driver (virtio 5.10.6.4): posts buffers, takes in packets.
 import { VsockHdr } from "../../abi/vsock";
 import { heapBytes } from "../../kernel/memory";
-import { arrivalsComplete, hasReceiveRoom } from "../../kernel/net/interface";
-import { FreePacket, headerOf, isInline, Packet, payloadOf } from "../../kernel/net/packet";
-import { capacityOf, LARGE, PAGE, SMALL, takeBuffer } from "../../kernel/net/pool";
-import { RxBuffers, rxBuffers, splitHeader } from "../../kernel/net/settings";
+import { arrivalsComplete, hasReceiveRoom } from "../../kernel/net/link/interface";
+import { FreePacket, headerOf, isInline, Packet, payloadOf } from "../../kernel/net/link/packet";
+import { capacityOf, LARGE, PAGE, SMALL, takeBuffer } from "../../kernel/net/link/pool";
+import { RxBuffers, rxBuffers, splitHeader } from "../../kernel/net/link/settings";
 import { VsockDriver } from "./driver";
 
 /** Of a mixed ring so many buffers are large, if they take at most this share of the heap. */

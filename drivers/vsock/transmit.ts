@@ -4,7 +4,7 @@
 import { NetStats } from "../../abi/stats";
 import { VsockHdr } from "../../abi/vsock";
 import { nowNs } from "../../kernel/clock";
-import { freeSent, LINGER_BYTES_MAX, ringHasRoom } from "../../kernel/net/interface";
+import { freeSent, LINGER_BYTES_MAX, ringHasRoom } from "../../kernel/net/link/interface";
 import {
   AllocatePacket,
   FreePacket,
@@ -13,10 +13,10 @@ import {
   Packet,
   payloadOf,
   segmentOf,
-} from "../../kernel/net/packet";
+} from "../../kernel/net/link/packet";
 import { VECTOR_MAX } from "../../kernel/iovec";
-import { findSocket, NO_SOCKET, statsOf } from "../../kernel/net/socket";
-import { copyPayload, NO_STATS } from "../../kernel/net/stats";
+import { findSocket, NO_SOCKET, statsOf } from "../../kernel/net/socket/socket";
+import { copyPayload, NO_STATS } from "../../kernel/net/socket/stats";
 import { startTimer } from "../../kernel/timer";
 import { VsockDriver } from "./driver";
 

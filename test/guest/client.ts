@@ -9,9 +9,9 @@ import {
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-} from "../../kernel/net/calls";
-import { SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
+} from "../../kernel/net/socket/calls";
+import { SysSocketRecv } from "../../kernel/net/socket/receive";
+import { SysSocketSend } from "../../kernel/net/socket/send";
 import { thread } from "./harness";
 
 export * from "./sockets";

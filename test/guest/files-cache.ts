@@ -13,7 +13,7 @@ import {
 } from "../../kernel/fs/calls";
 import { Session } from "../../kernel/fs/node";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/process";
+import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/thread-calls";
 import {
   buffer,
   driver,

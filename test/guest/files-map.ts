@@ -7,7 +7,7 @@ import { O_RDWR } from "../../kernel/fs/open";
 import { FileStat } from "../../kernel/fs/stat";
 import { SysSyncFile } from "../../kernel/fs/write";
 import { ToroGetMem } from "../../kernel/memory";
-import { Sleep } from "../../kernel/process";
+import { Sleep } from "../../kernel/thread-calls";
 import { thread } from "./harness";
 
 export { boot, interrupt, run, unfinished } from "./harness";

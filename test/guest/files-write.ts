@@ -15,7 +15,7 @@ import {
 import { O_APPEND, O_CREAT, O_RDWR, O_WRONLY, SysOpenFile } from "../../kernel/fs/open";
 import { SysWriteFile, SysWriteFileAt } from "../../kernel/fs/write";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { Sleep, SysThreadSwitch } from "../../kernel/process";
+import { Sleep, SysThreadSwitch } from "../../kernel/thread-calls";
 import { mounted, open, path, stat } from "./files-helper";
 import { inUse, thread } from "./harness";
 

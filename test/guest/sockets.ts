@@ -5,12 +5,12 @@ import {
   SysSocketClose,
   SysSocketConnect,
   SysSocketShutdown,
-} from "../../kernel/net/calls";
-import { SysSocketRecvLoan } from "../../kernel/net/loan";
-import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend, SysSocketSendCompletion, SysSocketSendVector } from "../../kernel/net/send";
-import { SysSocketSelect } from "../../kernel/net/select";
-import { socketCount, socketOf } from "../../kernel/net/socket";
+} from "../../kernel/net/socket/calls";
+import { SysSocketRecvLoan } from "../../kernel/net/socket/loan";
+import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/socket/receive";
+import { SysSocketSend, SysSocketSendCompletion, SysSocketSendVector } from "../../kernel/net/socket/send";
+import { SysSocketSelect } from "../../kernel/net/socket/select";
+import { socketCount, socketOf } from "../../kernel/net/socket/socket";
 import { VirtioDevice } from "../../drivers/virtio";
 import { vsockInit } from "../../drivers/vsock";
 import { thread } from "./harness";
@@ -18,7 +18,7 @@ import { thread } from "./harness";
 export { boot, interrupt, run, unfinished, inUse } from "./harness";
 export { heapBlocks } from "./books";
 export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-export { SysKillThread } from "../../kernel/process";
+export { SysKillThread } from "../../kernel/thread-calls";
 export {
   SysSocket,
   SysSocketAccept,
@@ -32,14 +32,14 @@ export {
   SysSocketReset,
   SysSocketShutdown,
   SysSocketStat,
-} from "../../kernel/net/calls";
-export { SysSocketGetOption, SysSocketSetOption } from "../../kernel/net/options";
-export { loanCount, SysSocketRelease } from "../../kernel/net/loan";
-export { buffersInFlight, buffersKept } from "../../kernel/net/pool";
-export { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/receive";
-export { SysSocketSend } from "../../kernel/net/send";
-export { AllocatePacket, FreePacket, headerOf, payloadOf } from "../../kernel/net/packet";
-export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/interface";
+} from "../../kernel/net/socket/calls";
+export { SysSocketGetOption, SysSocketSetOption } from "../../kernel/net/socket/options";
+export { loanCount, SysSocketRelease } from "../../kernel/net/socket/loan";
+export { buffersInFlight, buffersKept } from "../../kernel/net/link/pool";
+export { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/socket/receive";
+export { SysSocketSend } from "../../kernel/net/socket/send";
+export { AllocatePacket, FreePacket, headerOf, payloadOf } from "../../kernel/net/link/packet";
+export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/link/interface";
 
 export function liveSockets(): u32 {
   return socketCount();

@@ -1,24 +1,24 @@
 // Sockets as data: the object, and the tables that find it.
-import { Errno } from "../../abi/errno";
-import { NetStats } from "../../abi/stats";
+import { Errno } from "../../../abi/errno";
+import { NetStats } from "../../../abi/stats";
 import {
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
   VIRTIO_VSOCK_TYPE_SEQPACKET,
-} from "../../abi/vsock";
-import { NEVER, nowNs } from "../clock";
-import { HandleTable } from "../handle";
-import { ToroAllocMem, ToroFreeMem } from "../memory";
-import { wakeAll } from "../scheduler";
-import { WaitQueue } from "../thread";
-import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../timer";
-import { NetworkInterface, NO_INTERFACE, releasePacket, sendersOf } from "./interface";
-import { forgetLendings, Lending } from "./lending";
+} from "../../../abi/vsock";
+import { NEVER, nowNs } from "../../clock";
+import { HandleTable } from "../../handle";
+import { ToroAllocMem, ToroFreeMem } from "../../memory";
+import { wakeAll } from "../../scheduler";
+import { WaitQueue } from "../../thread";
+import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../../timer";
+import { NetworkInterface, NO_INTERFACE, releasePacket, sendersOf } from "../link/interface";
+import { forgetLendings, Lending } from "./zerocopy";
 import { forgive } from "./owed";
-import { Packet, PacketQueue } from "./packet";
+import { Packet, PacketQueue } from "../link/packet";
 import { UNBOUNDED } from "./send-buffer";
-import { SendMode, sendMode, windowMax } from "./settings";
-import { closeWindow, WINDOW_MIN } from "./window";
+import { SendMode, sendMode, windowMax } from "../link/settings";
+import { closeWindow, WINDOW_MIN } from "./credit";
 
 export const enum SocketState {
   Created, // SysSocket

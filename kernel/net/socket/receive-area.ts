@@ -5,9 +5,9 @@
 //   area ──► ┌───────────────────────────────────────┐    page  1     2     3     4     5
 //   (page 0) │ {56, 0} {4096, 0} {8200, 0} {0, 0} ...│         [56]  [4096][4096][4096][8]
 //            └───────────────────────────────────────┘          own   └── of the device ──┘
-import { Errno } from "../../abi/errno";
-import { NetStats } from "../../abi/stats";
-import { ToroFreeMem, ToroGetAlignedMem } from "../memory";
+import { Errno } from "../../../abi/errno";
+import { NetStats } from "../../../abi/stats";
+import { ToroFreeMem, ToroGetAlignedMem } from "../../memory";
 import { MSG_DONTWAIT } from "./calls";
 import { SO_RCVLOAN, SysSocketSetOption } from "./options";
 import { Loan, SysSocketRecvLoan, SysSocketRelease } from "./loan";

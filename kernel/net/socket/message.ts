@@ -1,14 +1,14 @@
 // Messages of seqpacket sockets (virtio 5.10.6.6): parts as packets brought them, the last one of a
 // message marked EOM. Small ones share buffers, each behind a word with its length and its marks,
 // so that a window full of tiny messages takes a multiple of its bytes, not a buffer for each.
-import { NetStats } from "../../abi/stats";
-import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR, VsockHdr } from "../../abi/vsock";
+import { NetStats } from "../../../abi/stats";
+import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR, VsockHdr } from "../../../abi/vsock";
 import { MSG_EOR, MSG_TRUNC } from "./calls";
-import { AllocatePacket, headerOf, Packet, payloadOf } from "./packet";
-import { rxCopybreak } from "./settings";
+import { AllocatePacket, headerOf, Packet, payloadOf } from "../link/packet";
+import { rxCopybreak } from "../link/settings";
 import { dropPacket, packetsOf, Socket, statsOf } from "./socket";
 import { copyPayload } from "./stats";
-import { mayPin } from "./window";
+import { mayPin } from "./credit";
 
 /** Parts of up to so many bytes share a buffer. */
 const RECORD_BYTES_MAX: u32 = 2048;

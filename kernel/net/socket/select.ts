@@ -1,8 +1,8 @@
 // SysSocketSelect: waiting for many sockets at once, each thread with a place in every queue.
-import { Errno } from "../../abi/errno";
-import { deadlineAfterMs } from "../clock";
-import { block, self } from "../scheduler";
-import { allocateNodes, joinQueue, releaseNodes } from "../thread";
+import { Errno } from "../../../abi/errno";
+import { deadlineAfterMs } from "../../clock";
+import { block, self } from "../../scheduler";
+import { allocateNodes, joinQueue, releaseNodes } from "../../thread";
 import {
   NO_SOCKET,
   readersOf,
@@ -20,11 +20,11 @@ import {
   NetworkInterface,
   NO_INTERFACE,
   sendersOf,
-} from "./interface";
+} from "../link/interface";
 import { isReadable, tellRoom } from "./receive";
 import { leastToSend, sendRoomOf, sendSpaceOf } from "./send-buffer";
-import { askForCredit } from "./stream";
-import { creditOf } from "./window";
+import { askForCredit } from "./input";
+import { creditOf } from "./credit";
 
 /** Events of SysSocketSelect, Linux poll numbers. */
 export const POLLIN: u32 = 1;

@@ -1,20 +1,20 @@
 // Payload on its way from the receive ring to the application. A receive buffer is queued on the
 // socket as it is; its bytes are copied when the socket may not pin it, or when few of them fit
 // behind the packet before.
-import { Errno } from "../../abi/errno";
-import { NetStats } from "../../abi/stats";
+import { Errno } from "../../../abi/errno";
+import { NetStats } from "../../../abi/stats";
 import {
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VIRTIO_VSOCK_SHUTDOWN_SEND,
   vsockCredit,
   VsockOp,
-} from "../../abi/vsock";
-import { wait, wakeAll } from "../scheduler";
+} from "../../../abi/vsock";
+import { wait, wakeAll } from "../../scheduler";
 import { MSG_DONTWAIT, MSG_TRUNC } from "./calls";
 import { atEnd, endIfDrained } from "./end";
 import { enqueuePart, isEndless, readMessage } from "./message";
-import { AllocatePacket, Packet, payloadOf } from "./packet";
-import { rxCopybreak } from "./settings";
+import { AllocatePacket, Packet, payloadOf } from "../link/packet";
+import { rxCopybreak } from "../link/settings";
 import {
   connectionError,
   deadlineOf,
@@ -31,8 +31,8 @@ import {
   statsOf,
 } from "./socket";
 import { copyPayload, tally } from "./stats";
-import { reset, sendSoon } from "./stream";
-import { consumed, mayPin } from "./window";
+import { reset, sendSoon } from "./input";
+import { consumed, mayPin } from "./credit";
 
 /** A packet of up to this many bytes goes into the free end of the one before it. */
 const COALESCE_BYTES_MAX: u32 = 2048;

@@ -1,8 +1,8 @@
 // Buffers that senders lend to the device. A blocking send waits until all of its packets are back;
 // one with MSG_ZEROCOPY goes on, and the socket collects ranges of such sends that are done.
-import { ToroFreeMem, ToroGetMem } from "../memory";
-import { wakeAll } from "../scheduler";
-import { WaitQueue } from "../thread";
+import { ToroFreeMem, ToroGetMem } from "../../memory";
+import { wakeAll } from "../../scheduler";
+import { WaitQueue } from "../../thread";
 import { Socket, writersOf } from "./socket";
 
 /** Sends with MSG_ZEROCOPY whose completion a socket has not read. */

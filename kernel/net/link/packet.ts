@@ -1,11 +1,11 @@
 // Packets: a record with the 44-byte wire header behind it, and a payload in one of three places:
 // right behind the header, so that one descriptor covers what travels; in pages of its own; or in
 // buffers that the sender lends.
-import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../abi/vsock";
-import { IoVec } from "../iovec";
-import { ToroFreeMem, ToroGetMem } from "../memory";
+import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock";
+import { IoVec } from "../../iovec";
+import { ToroFreeMem, ToroGetMem } from "../../memory";
 import { firstInterface, NetworkInterface } from "./interface";
-import { Lending, returned } from "./lending";
+import { Lending, returned } from "../socket/zerocopy";
 import { classFor, giveBuffer, NO_CLASS, takeBuffer, trimPool } from "./pool";
 
 @unmanaged

@@ -1,20 +1,20 @@
 // SysSocketSend in its modes. A copied send builds packets of its own and returns; one that lends
 // puts the sender's buffers behind a header of its own, and waits until the device has given the
 // last of them back.
-import { Errno } from "../../abi/errno";
-import { NetStats } from "../../abi/stats";
+import { Errno } from "../../../abi/errno";
+import { NetStats } from "../../../abi/stats";
 import {
   VIRTIO_VSOCK_SEQ_EOM,
   VIRTIO_VSOCK_SEQ_EOR,
   VSOCK_PACKET_BYTES_MAX,
   VsockHdr,
   VsockOp,
-} from "../../abi/vsock";
-import { nowNs, NS_PER_S } from "../clock";
-import { IoVec, VECTOR_MAX } from "../iovec";
-import { isKilled, setInterruptible, shield, unshield, wait, wakeAll } from "../scheduler";
+} from "../../../abi/vsock";
+import { nowNs, NS_PER_S } from "../../clock";
+import { IoVec, VECTOR_MAX } from "../../iovec";
+import { isKilled, setInterruptible, shield, unshield, wait, wakeAll } from "../../scheduler";
 import { MSG_DONTWAIT, MSG_EOR, MSG_ZEROCOPY } from "./calls";
-import { sendersOf } from "./interface";
+import { sendersOf } from "../link/interface";
 import {
   announce,
   closeLending,
@@ -24,7 +24,7 @@ import {
   Lending,
   takeCompletion,
   waitersOf,
-} from "./lending";
+} from "./zerocopy";
 import {
   AllocatePacket,
   allocateLentPacket,
@@ -32,9 +32,9 @@ import {
   Packet,
   payloadOf,
   segmentOf,
-} from "./packet";
+} from "../link/packet";
 import { countUnsent, sendRoomOf, sendSpaceOf } from "./send-buffer";
-import { SendMode, txCopybreak } from "./settings";
+import { SendMode, txCopybreak } from "../link/settings";
 import {
   connectionError,
   deadlineOf,
@@ -48,8 +48,8 @@ import {
   writersOf,
 } from "./socket";
 import { copyPayload, tally } from "./stats";
-import { askForCredit, fillHeader, reset, sendFilled } from "./stream";
-import { creditOf } from "./window";
+import { askForCredit, fillHeader, reset, sendFilled } from "./input";
+import { creditOf } from "./credit";
 
 /** How long a killed thread waits for buffers with a peer that takes nothing. */
 const KILL_PATIENCE_NS: u64 = 8 * NS_PER_S;

@@ -1,9 +1,9 @@
 // SO_SNDBUF: how many bytes of copies a socket may have with the device. What the peer has room for
 // is another matter (window.ts): these come back as soon as the device has taken them.
-import { hasPayloadRoom } from "./interface";
-import { Packet } from "./packet";
+import { hasPayloadRoom } from "../link/interface";
+import { Packet } from "../link/packet";
 import { NO_SOCKET, sendIsShut, Socket, socketOf, SocketState } from "./socket";
-import { creditOf } from "./window";
+import { creditOf } from "./credit";
 
 /** Of a socket that was not told otherwise: the memory of all of them is bounded anyhow. */
 export const UNBOUNDED: u32 = u32.MAX_VALUE;

@@ -1,6 +1,6 @@
 // How data travels, by kernel parameter, so that one image can be measured in all of its modes.
-import { kernelParameter, parameterIs, parameterNumber } from "../commandline";
-import { print } from "../console";
+import { kernelParameter, parameterIs, parameterNumber } from "../../commandline";
+import { print } from "../../console";
 
 /** What SysSocketSend does with the sender's bytes. */
 export const enum SendMode {

@@ -1,7 +1,7 @@
 // What is counted of the network's payload: what moved, and every copy of it, for the kernel as a
 // whole and for each socket. A payload is copied here and nowhere else.
-import { NetStats } from "../../abi/stats";
-import { publishStats } from "../clock";
+import { NetStats } from "../../../abi/stats";
+import { publishStats } from "../../clock";
 
 /** A socket of nobody's: what is counted goes into the total alone. */
 export const NO_STATS: usize = 0;

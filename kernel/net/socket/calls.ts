@@ -1,6 +1,6 @@
 // Toro's socket calls. Each takes a handle and looks it up again after every wait: another thread
 // may have closed the socket meanwhile. Time-outs and MSG_DONTWAIT end in -EAGAIN, as on Linux.
-import { Errno } from "../../abi/errno";
+import { Errno } from "../../../abi/errno";
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
@@ -10,10 +10,10 @@ import {
   VMADDR_CID_ANY,
   VMADDR_PORT_ANY,
   VsockOp,
-} from "../../abi/vsock";
-import { NEVER } from "../clock";
-import { wait } from "../scheduler";
-import { startTimer } from "../timer";
+} from "../../../abi/vsock";
+import { NEVER } from "../../clock";
+import { wait } from "../../scheduler";
+import { startTimer } from "../../timer";
 import { takePending } from "./backlog";
 import { close, shutdown } from "./end";
 import {
@@ -23,7 +23,7 @@ import {
   NetworkInterface,
   NO_INTERFACE,
   waitForSendRoom,
-} from "./interface";
+} from "../link/interface";
 import { forgive } from "./owed";
 import {
   addHandle,
@@ -46,8 +46,8 @@ import {
   writersOf,
 } from "./socket";
 import { copyStats } from "./stats";
-import { claimPackets, reset, sendControl } from "./stream";
-import { openWindow } from "./window";
+import { claimPackets, reset, sendControl } from "./input";
+import { openWindow } from "./credit";
 
 export const SOCK_STREAM: i32 = 1;
 /** Messages, which arrive whole. */

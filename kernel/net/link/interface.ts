@@ -1,14 +1,14 @@
 // Network interfaces: what a driver registers, and Toro's packet calls on top of it. One owner
 // takes the received packets of all of them: an application by SysNetworkRead, or the socket layer
 // from its first socket.
-import { Errno } from "../../abi/errno";
-import { nowNs } from "../clock";
-import { heapBytes } from "../memory";
-import { wait, wakeAll } from "../scheduler";
-import { WaitQueue } from "../thread";
+import { Errno } from "../../../abi/errno";
+import { nowNs } from "../../clock";
+import { heapBytes } from "../../memory";
+import { wait, wakeAll } from "../../scheduler";
+import { WaitQueue } from "../../thread";
 import { FreePacket, Packet, PacketQueue } from "./packet";
-import { countSent } from "./send-buffer";
-import { Socket } from "./socket";
+import { countSent } from "../socket/send-buffer";
+import { Socket } from "../socket/socket";
 
 /** Packets that may wait for room in a device's ring; further senders wait or get -ENOBUFS. */
 const OUTGOING_MAX: u32 = 64;

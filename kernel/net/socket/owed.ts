@@ -1,6 +1,6 @@
 // Sockets that owe their peer packets without payload, for which there was no room or no memory:
 // a bit for each operation, paid in turn, interface by interface (see stream.ts).
-import { NetworkInterface } from "./interface";
+import { NetworkInterface } from "../link/interface";
 import { Socket } from "./socket";
 
 /** The socket of the interface that has owed longest, or null. */

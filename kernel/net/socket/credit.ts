@@ -3,9 +3,9 @@
 // The windows of all sockets together stay within a quarter of the heap, so that what has been
 // advertised can be received, with what buffers waste: a socket may hold receive buffers of twice
 // its window. Windows grow within half of that: the other half is for connections to come.
-import { vsockCredit } from "../../abi/vsock";
-import { heapBytes } from "../memory";
-import { Packet } from "./packet";
+import { vsockCredit } from "../../../abi/vsock";
+import { heapBytes } from "../../memory";
+import { Packet } from "../link/packet";
 import { Socket } from "./socket";
 
 /** The first window holds a request's head; a stream that fills it grows it step by step. */

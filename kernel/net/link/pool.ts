@@ -1,7 +1,7 @@
 // The page pool: packets with a large payload, for both directions. Those that come back are kept
 // for the next use, up to a share of the heap; the plain allocator serves where pooling is off.
-import { VsockHdr } from "../../abi/vsock";
-import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../memory";
+import { VsockHdr } from "../../../abi/vsock";
+import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../memory";
 import { createPacket, Packet, PACKET_OVERHEAD, PacketQueue, resetPacket } from "./packet";
 import { pooling, splitHeader } from "./settings";
 

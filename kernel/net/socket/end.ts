@@ -3,9 +3,9 @@ import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
   VsockOp,
-} from "../../abi/vsock";
-import { nowNs, NS_PER_S } from "../clock";
-import { startTimer } from "../timer";
+} from "../../../abi/vsock";
+import { nowNs, NS_PER_S } from "../../clock";
+import { startTimer } from "../../timer";
 import { takePending } from "./backlog";
 import {
   destroySocket,
@@ -18,7 +18,7 @@ import {
   timerOf,
   wakeSleepers,
 } from "./socket";
-import { linger, reset, sendSoon } from "./stream";
+import { linger, reset, sendSoon } from "./input";
 
 /** Linux: a peer that does not answer SHUTDOWN with RST within this time is reset. */
 const CLOSE_TIMEOUT_NS: u64 = 8 * NS_PER_S;

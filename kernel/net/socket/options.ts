@@ -1,12 +1,12 @@
 // What can be set on a socket, and asked of it; numbers and meanings are Linux's where it has them.
-import { Errno } from "../../abi/errno";
-import { NEVER, NS_PER_MS } from "../clock";
+import { Errno } from "../../../abi/errno";
+import { NEVER, NS_PER_MS } from "../../clock";
 import { SOCK_SEQPACKET, SOCK_STREAM } from "./calls";
-import { interfaceAt, NO_INTERFACE } from "./interface";
-import { SendMode } from "./settings";
+import { interfaceAt, NO_INTERFACE } from "../link/interface";
+import { SendMode } from "../link/settings";
 import { sendSpaceOf, UNBOUNDED } from "./send-buffer";
 import { isSeqpacket, NO_SOCKET, Socket, socketOf, SocketState } from "./socket";
-import { setWindow } from "./window";
+import { setWindow } from "./credit";
 
 /** Time-outs are in milliseconds, 0 waits for ever. */
 export const SO_RCVTIMEO: i32 = 20;

@@ -4,7 +4,7 @@
 // A connection begins with REQUEST and RESPONSE (or RST) and ends with SHUTDOWN of both directions
 // answered by RST, or with an RST at any time. Each packet carries buf_alloc and fwd_cnt of its
 // sender; a sender may have buf_alloc bytes in flight beyond the peer's fwd_cnt.
-import { Errno } from "../../abi/errno";
+import { Errno } from "../../../abi/errno";
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_TYPE_SEQPACKET,
@@ -12,9 +12,9 @@ import {
   VSOCK_PROGRESS_BYTES,
   VsockHdr,
   VsockOp,
-} from "../../abi/vsock";
-import { wakeAll } from "../scheduler";
-import { stopTimer } from "../timer";
+} from "../../../abi/vsock";
+import { wakeAll } from "../../scheduler";
+import { stopTimer } from "../../timer";
 import { addPending, removePending } from "./backlog";
 import {
   claimInterfaces,
@@ -22,9 +22,9 @@ import {
   NetworkInterface,
   releasePacket,
   SysNetworkSend,
-} from "./interface";
+} from "../link/interface";
 import { firstOwing, forgive, owe, paid } from "./owed";
-import { AllocatePacket, FreePacket, headerOf, Packet } from "./packet";
+import { AllocatePacket, FreePacket, headerOf, Packet } from "../link/packet";
 import { receiveData } from "./receive";
 import {
   BUCKETS,
@@ -47,7 +47,7 @@ import {
   writersOf,
 } from "./socket";
 import { leastToSend } from "./send-buffer";
-import { creditOf, openWindow } from "./window";
+import { creditOf, openWindow } from "./credit";
 
 /**
  * Makes the socket layer the owner of all packets; what came before is looked at now.

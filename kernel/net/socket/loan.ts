@@ -1,11 +1,11 @@
 // Receive loans: the application reads packets where the device has put them, and gives each back
 // when it likes. Until then its bytes count against the socket's window, so that what is lent is
 // bounded by credit.
-import { Errno } from "../../abi/errno";
-import { NetStats } from "../../abi/stats";
-import { HandleTable } from "../handle";
-import { releasePacket } from "./interface";
-import { Packet, payloadOf } from "./packet";
+import { Errno } from "../../../abi/errno";
+import { NetStats } from "../../../abi/stats";
+import { HandleTable } from "../../handle";
+import { releasePacket } from "../link/interface";
+import { Packet, payloadOf } from "../link/packet";
 import { giveCredit, waitForData } from "./receive";
 import { putBack, takePart } from "./message";
 import {
