@@ -29,7 +29,7 @@ export function fsInit(device: VirtioDevice): i32 {
   driver.tag = ToroAllocMem(FS_TAG_BYTES_MAX);
 
   let status = device.begin(0);
-  if (status == 0) status = device.addQueue(driver.hiprio, FS_QUEUE_HIPRIO, BATCHES_MAX, 0);
+  if (status == 0) status = driver.hiprio.attach(device, FS_QUEUE_HIPRIO, BATCHES_MAX, 0);
   if (status == 0) status = readTag(driver);
   if (status == 0) status = addRequestQueues(driver);
   if (status == 0) status = allocateBatches(driver);
@@ -68,7 +68,7 @@ export function fsRestart(driver: FsDriver): i32 {
   driver.queueCount = 0;
   device.failed = false;
   let status = device.begin(0);
-  if (status == 0) status = device.addQueue(hiprio, FS_QUEUE_HIPRIO, BATCHES_MAX, 0);
+  if (status == 0) status = hiprio.attach(device, FS_QUEUE_HIPRIO, BATCHES_MAX, 0);
   if (status == 0) status = addRequestQueues(driver);
   // As many as it had before: callers hold requests.
   if (status == 0 && driver.requestsMax < driver.allocated) status = -Errno.ENODEV;

@@ -1,6 +1,6 @@
-// What the kernel offers to applications: its calls, their constants and types, each at this one
-// place. Applications and the library that they share (guest/) import nothing else of the kernel.
-// What a call does, whether it waits and how it fails is written where it is defined.
+// The kernel's interface for applications: all calls, constants and types. Applications and the
+// library that they share (guest/) import nothing else of the kernel. The definition of each call
+// says what it does, whether it yields, and how it fails.
 
 // entry points of an image
 export { interrupt, kernelMain, run } from "./main";
@@ -54,12 +54,13 @@ export {
   MSG_ZEROCOPY,
   SOCK_SEQPACKET,
   SOCK_STREAM,
+} from "./net/socket/flags";
+export {
   SocketAddress,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
-  SysSocketConnect,
   SysSocketListen,
   SysSocketLocalAddress,
   SysSocketPeerAddress,
@@ -68,6 +69,7 @@ export {
   SysSocketShutdown,
   SysSocketStat,
 } from "./net/socket/calls";
+export { SysSocketConnect } from "./net/socket/connect";
 export {
   FIONSPACE,
   SIOCINQ,
@@ -127,7 +129,8 @@ export {
 } from "./net/socket/receive-area";
 
 // packets
-export { AllocatePacket, FreePacket, Packet } from "./net/link/packet";
+export { Packet } from "./net/link/packet";
+export { AllocatePacket, FreePacket } from "./net/link/pool";
 export { SysNetworkRead, SysNetworkSend } from "./net/link/interface";
 
 // files

@@ -11,8 +11,8 @@ export const leaves = [
   "apps/web-server/cache/lookUp",
   "kernel/memory/ToroGetMem",
   "kernel/memory/ToroFreeMem",
-  "kernel/net/socket/socket/findSocket",
-  "kernel/net/socket/input/fillHeader",
+  "kernel/net/socket/table/findSocket",
+  "kernel/net/socket/output/fillHeader",
   "drivers/virtqueue/VirtQueue#add",
   "drivers/virtqueue/VirtQueue#take",
 ];

@@ -2,8 +2,8 @@
 import { parameterNumber } from "../../kernel/commandline";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem } from "../../kernel/memory";
+import { SOCK_STREAM } from "../../kernel/net/socket/flags";
 import {
-  SOCK_STREAM,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,

@@ -1,7 +1,8 @@
 // What a packet's buffer costs, from the page pool or, with vsock.page_pool=off, from the heap.
 import { clock } from "../../kernel/hypercall";
 import { kernelMain } from "../../kernel/main";
-import { FreePacket, Packet } from "../../kernel/net/link/packet";
+import { FreePacket } from "../../kernel/net/link/pool";
+import { Packet } from "../../kernel/net/link/packet";
 import { takeBuffer } from "../../kernel/net/link/pool";
 
 export { interrupt, run } from "../../kernel/main";

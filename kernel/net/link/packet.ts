@@ -1,37 +1,39 @@
-// Packets: a record with the 44-byte wire header behind it, and a payload in one of three places:
-// right behind the header, so that one descriptor covers what travels; in pages of its own; or in
-// buffers that the sender lends.
-import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock";
+// Packets: a record, the 44-byte wire header after it, and a payload in one of three places: right
+// after the header, so that one descriptor covers both; in pages of its own; or in buffers of the
+// sender, listed after the header.
+import { VsockHdr } from "../../../abi/vsock";
 import { IoVec } from "../../iovec";
-import { ToroFreeMem, ToroGetMem } from "../../memory";
-import { firstInterface, NetworkInterface } from "./interface";
-import { Lending, returned } from "../socket/zerocopy";
-import { classFor, giveBuffer, NO_CLASS, takeBuffer, trimPool } from "./pool";
 
 @unmanaged
 export class Packet {
-  next: Packet | null; // in whatever queue it stands
-  iface: NetworkInterface;
-  payload: usize; // of a packet whose payload is its own
+  // Link layer and driver.
+  next: Packet | null; // in its queue
+  iface: usize; // its NetworkInterface (see interfaceOf); 0: the first one
+  payload: usize; // unless it is in the sender's buffers
   capacity: u32; // payload bytes that fit
   length: u32; // payload bytes
-  offset: u32; // of them consumed by the reader
-  segments: u32; // of a payload that is lent: IoVecs behind the header; 0: it is the packet's own
-  lending: Lending | null; // whose buffers those are
-  owner: i32; // the socket that lent it to the application
-  epoch: u32; // of that socket
-  sender: i32; // the socket whose send buffer it counts in (send-buffer.ts); 0: none
-  pooled: bool; // it goes back to the pool, not to the heap
-  received: bool; // it came out of a receive ring
-  bounced: bool; // the driver is to copy it into a buffer of the ring
-  isRecords: bool; // small parts of messages, behind a word each (message.ts)
-  marks: u32; // EOM and EOR of a received part
+  pooled: bool; // goes back to the pool, not to the heap
+  received: bool; // comes from a receive ring
+  // The sender, before it hands the packet over.
+  segments: u32; // IoVecs after the header that list the sender's buffers; 0: own payload
+  completion: u32; // table index of a function (arg: usize, bytes: u32): void that FreePacket
+  // calls with the packet's length; 0: nobody waits
+  completionArg: usize;
+  // The socket that received the packet.
+  offset: u32; // payload bytes that the reader has consumed
+  marks: u32; // EOM and EOR of a part of a message
+  isRecords: bool; // holds small parts of messages, each after a word (message.ts)
+  owner: i32; // handle of the socket that lent it to the application
+  epoch: u32; // of that socket, at that time
 }
 
 const HEADER: usize = offsetof<Packet>();
 const PAYLOAD: usize = HEADER + VsockHdr.sizeof;
-/** What a packet costs beside its payload. */
+/** Bytes that a packet takes beside its payload. */
 export const PACKET_OVERHEAD: u32 = <u32>PAYLOAD;
+
+if (HEADER % 4 != 0) ERROR("packet: the wire header is not aligned");
+if (PAYLOAD % 4 != 0) ERROR("packet: the payload is not aligned");
 
 /** The wire header; the sender fills it. */
 export function headerOf(packet: Packet): usize {
@@ -42,70 +44,27 @@ export function payloadOf(packet: Packet): usize {
   return packet.payload;
 }
 
-/** Is the payload right behind the header? */
+/** Is the payload right after the header? */
 export function isInline(packet: Packet): bool {
   return packet.payload == changetype<usize>(packet) + PAYLOAD;
 }
 
-/** The table of a packet whose payload is lent. */
+/** Entry `i` of the table of the sender's buffers. */
 export function segmentOf(packet: Packet, i: u32): IoVec {
   return changetype<IoVec>(changetype<usize>(packet) + PAYLOAD + i * offsetof<IoVec>());
 }
 
-/**
- * A packet with room for `capacity` bytes, its length 0, its header undefined, for the first
- * interface; null: no memory, or more than VSOCK_PACKET_BYTES_MAX.
- */
-export function AllocatePacket(capacity: u32): Packet | null {
-  if (capacity > <u32>VSOCK_PACKET_BYTES_MAX) return null;
-  const kind = classFor(capacity);
-  if (kind != NO_CLASS) return takeBuffer(kind);
-  const packet = createPacket(capacity);
-  return packet || !trimPool() ? packet : createPacket(capacity);
-}
-
-/** A packet whose payload will be up to `segments` buffers of the sender's; null: no memory. */
-export function allocateLentPacket(segments: u32): Packet | null {
-  const packet = createPacket(segments * <u32>offsetof<IoVec>());
-  if (packet) packet.capacity = 0;
-  return packet;
-}
-
-/** A packet in one block of the heap; null: no memory. */
-export function createPacket(capacity: u32): Packet | null {
-  const address = ToroGetMem(PAYLOAD + capacity);
-  if (address == 0) return null;
-  const packet = changetype<Packet>(address);
-  packet.pooled = false;
-  resetPacket(packet);
-  packet.payload = address + PAYLOAD;
-  packet.capacity = capacity;
-  return packet;
-}
-
-/** Makes a packet empty, wherever its payload is. */
+/** Makes a packet empty; where its payload is stays as it was. */
 export function resetPacket(packet: Packet): void {
   packet.next = null;
-  packet.iface = firstInterface();
+  packet.iface = 0;
   packet.length = 0;
   packet.offset = 0;
   packet.segments = 0;
-  packet.lending = null;
-  packet.sender = 0;
+  packet.completion = 0;
   packet.received = false;
-  packet.bounced = false;
   packet.isRecords = false;
   packet.marks = 0;
-}
-
-/**
- * Frees a packet that was not sent, and gives lent buffers back to their sender. Does not yield.
- */
-export function FreePacket(packet: Packet): void {
-  const lending = packet.lending;
-  if (packet.pooled) giveBuffer(packet);
-  else ToroFreeMem(changetype<usize>(packet));
-  if (lending) returned(lending);
 }
 
 /** A FIFO of packets. Zeroed is empty. */
@@ -115,8 +74,9 @@ export class PacketQueue {
   last: Packet | null;
   count: u32;
 
-  /** In front of all others. */
+  /** Puts a packet back at the front. */
   unshift(packet: Packet): void {
+    assert(!packet.next, "packet: is in a queue");
     packet.next = this.first;
     this.first = packet;
     if (!this.last) this.last = packet;
@@ -124,7 +84,7 @@ export class PacketQueue {
   }
 
   push(packet: Packet): void {
-    packet.next = null;
+    assert(!packet.next, "packet: is in a queue");
     const last = this.last;
     if (last) last.next = packet;
     else this.first = packet;
@@ -134,9 +94,13 @@ export class PacketQueue {
 
   pop(): Packet | null {
     const packet = this.first;
-    if (!packet) return null;
+    if (!packet) {
+      assert(this.count == 0, "packet: wrong count of a queue");
+      return null;
+    }
     this.first = packet.next;
     if (!this.first) this.last = null;
+    packet.next = null;
     this.count--;
     return packet;
   }

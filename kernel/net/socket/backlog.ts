@@ -1,30 +1,30 @@
 // The accept queue of a listener: connections that wait, oldest first.
-import { NO_SOCKET, Socket } from "./socket";
+import { backlogOf, NO_SOCKET, pendingOf, Socket, SocketState } from "./socket";
 
 export function addPending(listener: Socket, s: Socket): void {
+  assert(listener.state == SocketState.Listening, "backlog: not a listener");
+  assert(s.state == SocketState.Connected && s.handle == 0, "backlog: not a new connection");
   s.listener = listener;
-  s.nextPending = null;
-  const last = listener.lastPending;
-  if (last) last.nextPending = s;
-  else listener.nextPending = s;
-  listener.lastPending = s;
+  backlogOf(listener).append(pendingOf(s));
   listener.pending++;
 }
 
 export function removePending(listener: Socket, s: Socket): void {
-  let before = listener;
-  while (before.nextPending != s) before = changetype<Socket>(before.nextPending);
-  before.nextPending = s.nextPending;
-  if (listener.lastPending == s) listener.lastPending = before == listener ? null : before;
+  assert(s.listener == listener && listener.pending != 0, "backlog: not its connection");
+  backlogOf(listener).remove(pendingOf(s));
   listener.pending--;
   s.listener = null;
-  s.nextPending = null;
 }
 
-/** The oldest connection that waits, or NO_SOCKET. */
+/** The connection that has waited longest, or NO_SOCKET. */
+export function firstPending(listener: Socket): Socket {
+  const node = backlogOf(listener).first;
+  return node ? changetype<Socket>(node.object) : NO_SOCKET;
+}
+
+/** Takes it out of the queue. */
 export function takePending(listener: Socket): Socket {
-  const s = listener.nextPending;
-  if (!s) return NO_SOCKET;
-  removePending(listener, s);
+  const s = firstPending(listener);
+  if (s != NO_SOCKET) removePending(listener, s);
   return s;
 }

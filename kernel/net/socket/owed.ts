@@ -1,46 +1,30 @@
-// Sockets that owe their peer packets without payload, for which there was no room or no memory:
-// a bit for each operation, paid in turn, interface by interface (see stream.ts).
-import { NetworkInterface } from "../link/interface";
-import { Socket } from "./socket";
+// Packets without payload that a socket owes its peer because there was no room or no memory: a bit
+// for each op. Sockets pay in turn, interface by interface (see input.ts).
+import { NetworkInterface, NO_INTERFACE } from "../link/interface";
+import { owingOf, Socket } from "./socket";
 
 /** The socket of the interface that has owed longest, or null. */
 export function firstOwing(iface: NetworkInterface): Socket | null {
-  return iface.firstOwing;
+  const node = iface.owing.first;
+  return node ? changetype<Socket>(node.object) : null;
 }
 
 export function owe(s: Socket, op: u32): void {
-  const listed = s.owed != 0;
+  assert(op < 32 && s.iface != NO_INTERFACE, "owed: no such packet");
+  if (s.owed == 0) s.iface.owing.append(owingOf(s));
   s.owed |= 1 << op;
-  if (listed) return;
-  const iface = s.iface;
-  const before = iface.lastOwing;
-  s.prevOwing = before;
-  s.nextOwing = null;
-  if (before) before.nextOwing = s;
-  else iface.firstOwing = s;
-  iface.lastOwing = s;
 }
 
-/** `op` was sent, or need not be any more. */
-export function paid(s: Socket, op: u32): void {
+/** `op` was sent, or is no longer needed. */
+export function settle(s: Socket, op: u32): void {
   if ((s.owed & (1 << op)) == 0) return;
   s.owed &= ~(1 << op);
-  if (s.owed == 0) leave(s);
+  if (s.owed == 0) s.iface.owing.remove(owingOf(s));
 }
 
 /** The socket owes nothing any more. */
-export function forgive(s: Socket): void {
+export function settleAll(s: Socket): void {
   if (s.owed == 0) return;
   s.owed = 0;
-  leave(s);
-}
-
-function leave(s: Socket): void {
-  const iface = s.iface;
-  const prev = s.prevOwing;
-  const next = s.nextOwing;
-  if (prev) prev.nextOwing = next;
-  else iface.firstOwing = next;
-  if (next) next.prevOwing = prev;
-  else iface.lastOwing = prev;
+  s.iface.owing.remove(owingOf(s));
 }

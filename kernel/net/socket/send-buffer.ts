@@ -1,11 +1,13 @@
-// SO_SNDBUF: how many bytes of copies a socket may have with the device. What the peer has room for
-// is another matter (window.ts): these come back as soon as the device has taken them.
+// SO_SNDBUF: how many bytes of copies a socket may have with the device, which gives them back as
+// soon as it has taken them. How much the peer has room for is credit (credit.ts).
 import { hasPayloadRoom } from "../link/interface";
 import { Packet } from "../link/packet";
-import { NO_SOCKET, sendIsShut, Socket, socketOf, SocketState } from "./socket";
 import { creditOf } from "./credit";
+import { NO_SOCKET, Socket, SocketState } from "./socket";
+import { sendIsShut } from "./state";
+import { socketOf } from "./table";
 
-/** Of a socket that was not told otherwise: the memory of all of them is bounded anyhow. */
+/** The default: the memory of all sockets together is bounded anyway (see hasPayloadRoom). */
 export const UNBOUNDED: u32 = u32.MAX_VALUE;
 
 /** Payload bytes that the socket may hand over now; 0: it has to wait for its interface. */
@@ -19,25 +21,23 @@ export function leastToSend(s: Socket): u32 {
   return max(min(s.sendLeast, min(s.peerBufAlloc, s.sendBuffer)), 1);
 }
 
-/** Bytes that a send which does not wait would take now; 0 also when there can be no more. */
+/** Bytes that a send which does not wait would take now; 0 also if nothing can be sent any more. */
 export function sendSpaceOf(s: Socket): u32 {
-  if (s.state != SocketState.Connected || sendIsShut(s) || s.sendsMessage) return 0;
+  if (s.state != SocketState.Connected || sendIsShut(s) || s.sendMarks != 0) return 0;
   return min(creditOf(s), sendRoomOf(s));
 }
 
-/**
- * A packet is to be handed over. Returns the bytes that count until then: what is lent is its
- * owner's memory, and does not.
- */
-export function countUnsent(s: Socket, packet: Packet): u32 {
-  if (s.sendBuffer == UNBOUNDED || packet.segments != 0) return 0;
-  packet.sender = s.handle;
+/** A packet is about to be sent: its bytes count until it is freed, unless they are in place. */
+export function chargePacket(s: Socket, packet: Packet): void {
+  if (s.sendBuffer == UNBOUNDED || packet.segments != 0) return;
+  packet.completion = (packetFreed as (handle: i32, bytes: u32) => void).index;
+  packet.completionArg = s.handle;
   s.unsent += packet.length;
-  return packet.length;
 }
 
-/** The device has it no more. */
-export function countSent(packet: Packet): void {
-  const s = socketOf(packet.sender);
-  if (s != NO_SOCKET) s.unsent -= packet.length;
+function packetFreed(handle: i32, bytes: u32): void {
+  const s = socketOf(handle);
+  if (s == NO_SOCKET) return;
+  assert(s.unsent >= bytes, "socket: more freed than sent");
+  s.unsent -= bytes;
 }

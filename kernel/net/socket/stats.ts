@@ -1,29 +1,23 @@
-// What is counted of the network's payload: what moved, and every copy of it, for the kernel as a
-// whole and for each socket. A payload is copied here and nowhere else.
+// Payload counters, for the kernel as a whole and for each socket: bytes moved, and every copy of
+// them. Payload is copied here and nowhere else.
 import { NetStats } from "../../../abi/stats";
 import { publishStats } from "../../clock";
 
-/** A socket of nobody's: what is counted goes into the total alone. */
-export const NO_STATS: usize = 0;
-
 const total: usize = memory.data(64);
+
+if (NetStats.sizeof != 64) ERROR("stats: the block is not 64 bytes");
 
 export function statsInit(): void {
   publishStats(total);
 }
 
-/** The kernel's own block. */
-export function totalStats(): usize {
-  return total;
-}
-
-/** Adds to one of NetStats, of the socket whose block it is (or NO_STATS) and of the kernel. */
+/** Adds to one field of NetStats in a socket's block and in the kernel's. */
 export function tally(block: usize, field: u32, bytes: u32): void {
   store<u64>(total + field, load<u64>(total + field) + bytes);
-  if (block != NO_STATS) store<u64>(block + field, load<u64>(block + field) + bytes);
+  store<u64>(block + field, load<u64>(block + field) + bytes);
 }
 
-/** Copies payload; `path` is one of the fields of NetStats for copies. */
+/** Copies payload; `path` is the field of NetStats that counts such copies. */
 export function copyPayload(block: usize, path: u32, to: usize, from: usize, bytes: u32): void {
   memory.copy(to, from, bytes);
   tally(block, path, bytes);
