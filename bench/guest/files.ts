@@ -13,7 +13,7 @@ import {
 } from "../../kernel/api";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
-import { BeginThread } from "../../kernel/process";
+import { BeginThread } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 

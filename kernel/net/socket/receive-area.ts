@@ -5,15 +5,16 @@
 //   area ──► ┌───────────────────────────────────────┐    page  1     2     3     4     5
 //   (page 0) │ {56, 0} {4096, 0} {8200, 0} {0, 0} ...│         [56]  [4096][4096][4096][8]
 //            └───────────────────────────────────────┘          own   └── of the device ──┘
-import { Errno } from "../../abi/errno";
-import { NetStats } from "../../abi/stats";
-import { ToroFreeMem, ToroGetAlignedMem } from "../memory";
-import { MSG_DONTWAIT } from "./calls";
-import { SO_RCVLOAN, SysSocketSetOption } from "./options";
+import { Errno } from "../../../abi/errno";
+import { NetStats } from "../../../abi/stats";
+import { ToroFreeMem, ToroGetAlignedMem } from "../../memory";
+import { MSG_DONTWAIT } from "./flags";
 import { Loan, SysSocketRecvLoan, SysSocketRelease } from "./loan";
+import { SO_RCVLOAN, SysSocketSetOption } from "./options";
 import { waitForData } from "./receive";
-import { NO_SOCKET, packetsOf, socketOf, SocketState, statsOf } from "./socket";
+import { NO_SOCKET, packetsOf, SocketState, statsOf } from "./socket";
 import { copyPayload } from "./stats";
+import { socketOf } from "./table";
 
 /** One packet, in the array at the area's start; an entry of length 0 ends it. */
 @unmanaged
@@ -25,10 +26,10 @@ export class AreaEntry {
 @unmanaged
 class Area {
   address: usize;
-  pages: u32; // behind page 0
+  pages: u32; // after page 0
   pagesUsed: u32;
-  packets: u32; // in it; 0: it is ready to receive
-  socket: i32; // that lent them
+  packets: u32; // 0: it is ready to receive
+  socket: i32; // that lent the packets
 }
 
 const PAGE_BYTES: u32 = 4096;
@@ -41,7 +42,9 @@ const AREAS_MAX: u32 = 16;
 /** An AreaEntry of length 0. */
 const END: u64 = 0;
 
-// Behind an area's pages: the Area, the token of each packet, and the address of each page.
+if (offsetof<AreaEntry>() != 8) ERROR("area: an entry is not 8 bytes");
+
+// After an area's pages: the Area, the token of each packet, and the address of each page.
 const TOKENS: usize = offsetof<Area>();
 const TABLE: usize = TOKENS + PACKETS_MAX * 4;
 
@@ -49,7 +52,7 @@ const NO_AREA: Area = changetype<Area>(0);
 const areas: usize = memory.data(16 * 4);
 const loan = changetype<Loan>(memory.data(offsetof<Loan>()));
 
-/** Where the area that begins at `address` is listed; of 0: a free place. 0: nowhere. */
+/** The place in the list of the area at `address`; for address 0: a free place. 0: none. */
 function placeOf(address: usize): usize {
   for (let i: u32 = 0; i < AREAS_MAX; i++) {
     const area = changetype<Area>(<usize>load<u32>(areas + (i << 2)));
@@ -64,9 +67,9 @@ function areaAt(address: usize): Area {
 }
 
 /**
- * Allows areaReceive on the socket; a listener hands that down to what it accepts from then on.
- * This is SO_RCVLOAN, off by default, with the RFC's rule of when. Does not yield. Returns 0,
- * -EOPNOTSUPP when the socket is connected or about to be, or -EBADF.
+ * Allows areaReceive on the socket; connections inherit that from their listener. This is
+ * SO_RCVLOAN, off by default, with the RFC's rule of when it may be set. Does not yield. Returns 0,
+ * -EOPNOTSUPP when the socket is connected or connecting, or -EBADF.
  */
 export function areaEnable(socket: i32): i32 {
   const s = socketOf(socket);
@@ -76,8 +79,8 @@ export function areaEnable(socket: i32): i32 {
 }
 
 /**
- * Makes a receive area of page 0 and 1 to 4096 pages more, with memory for what must be copied into
- * them. Does not yield. Returns its address; 0: no memory, too many pages or none, or there are 16
+ * Makes a receive area of page 0 and 1 to 4096 more pages, with memory for packets that must be
+ * copied. Does not yield. Returns its address; 0: no memory, too many pages or none, or there are 16
  * areas already. areaUnmap frees it.
  */
 export function areaMap(pages: u32): usize {
@@ -96,8 +99,8 @@ export function areaMap(pages: u32): usize {
 }
 
 /**
- * The address of the area's i-th page, 1 being the first behind page 0; the bytes are to be read
- * only, and good until areaAdviseDontNeed. 0: not an area, or it holds no such page.
+ * The address of the area's i-th page; page 1 follows page 0. The bytes are read-only, and valid
+ * until areaAdviseDontNeed. 0: not an area, or it holds no such page.
  */
 export function areaPage(address: usize, i: u32): usize {
   const area = areaAt(address);
@@ -106,17 +109,17 @@ export function areaPage(address: usize, i: u32): usize {
 }
 
 /**
- * Fills the area with as many whole packets as are queued and fit; waits until one is. `length` is
- * that of the RFC's option. Each packet takes the next ceil(length / 4096) pages: those that the
- * device wrote, unless they do not begin at a page or share their last one. Small packets (up to
- * vsock.rx_copybreak), the rest of one that was partly read, and all of them with
- * vsock.rx_header=inline or vsock.rx_buffers=small are copied into the area's own pages. More than
- * 4096 bytes are one packet only out of a buffer of 64 KiB: into a ring of pages
- * (vsock.rx_buffers=page) the device puts a packet for each 4096 bytes.
+ * Fills the area with all whole packets that are queued and fit; waits until there is one. `length`
+ * is that of the RFC's option. Each packet takes the next ceil(length / 4096) pages: those that the
+ * device wrote, unless they do not start on a page boundary or share their last page. Copied into
+ * the area's own pages are small packets (up to vsock.rx_copybreak), the rest of a packet that was
+ * partly read, and all packets with vsock.rx_header=inline or vsock.rx_buffers=small. Packets of
+ * more than 4096 bytes need buffers of 64 KiB: into a ring of pages (vsock.rx_buffers=page) the
+ * device puts a packet for each 4096 bytes.
  *
- * What does not fit stays queued. Credit comes back with areaAdviseDontNeed. Yields. Returns the
- * number of packets; 0 at the end of the stream; -EINVAL for a length below 8, for what is not the
- * start of an area, and for an area that still holds packets; -EOPNOTSUPP without areaEnable;
+ * Packets that do not fit stay queued. areaAdviseDontNeed gives the peer its credit back. Yields.
+ * Returns the number of packets; 0 at the end of the stream; -EINVAL for a length below 8, an
+ * address that is no area's, and an area that still holds packets; -EOPNOTSUPP without areaEnable;
  * -EMSGSIZE when the first packet has more pages than the area; or as SysSocketRecvLoan.
  */
 export function areaReceive(socket: i32, address: usize, length: u32): i32 {
@@ -136,7 +139,7 @@ function isReady(address: usize): bool {
   return area != NO_AREA && area.packets == 0;
 }
 
-/** The socket has data. Returns packets, or an error, and then has taken none. */
+/** The socket has data. Returns the number of packets, or an error: then it has taken none. */
 function fill(area: Area, socket: i32): i32 {
   const packets = packetsOf(socketOf(socket));
   let error: i32 = 0;
@@ -144,7 +147,7 @@ function fill(area: Area, socket: i32): i32 {
   while (area.packets < PACKETS_MAX) {
     const packet = packets.first;
     if (!packet) break;
-    // Looked at before it is lent: a loan cannot be undone, only consumed.
+    // Check before lending: a loan cannot be undone, only consumed.
     const pages = (packet.length - packet.offset + PAGE_BYTES - 1) / PAGE_BYTES;
     error = -Errno.EMSGSIZE;
     if (pages > area.pages - area.pagesUsed) break;
@@ -156,7 +159,7 @@ function fill(area: Area, socket: i32): i32 {
   return area.packets == 0 ? error : <i32>area.packets;
 }
 
-/** Copies the loan into the area's own pages behind those in use. Returns where. */
+/** Copies the loan into the area's own pages after those in use. Returns the address. */
 function copied(area: Area): usize {
   const to = area.address + (area.pagesUsed + 1) * PAGE_BYTES;
   const stats = statsOf(socketOf(area.socket));
@@ -164,8 +167,9 @@ function copied(area: Area): usize {
   return to;
 }
 
-/** Enters the loan as the area's next packet, where END is, and END behind it. */
+/** Enters the loan as the area's next packet: overwrites END, and writes END after it. */
 function enter(area: Area, pages: u32, from: usize): void {
+  assert(pages <= area.pages - area.pagesUsed, "area: more pages than there are");
   const record = changetype<usize>(area);
   for (let i: u32 = 0; i < pages; i++) {
     store<u32>(record + TABLE + (area.pagesUsed++ << 2), <u32>from + i * PAGE_BYTES);
@@ -178,15 +182,15 @@ function enter(area: Area, pages: u32, from: usize): void {
 }
 
 /**
- * Gives the pages of the area back, whatever has become of the socket, and with them the peer's
- * credit; the area is ready to receive. Does not yield. Returns 0, or -EINVAL: not an area.
+ * Gives the pages of the area back, whatever has become of the socket, and the peer its credit; the
+ * area is then ready to receive. Does not yield. Returns 0, or -EINVAL: not an area.
  */
 export function areaAdviseDontNeed(address: usize): i32 {
   const area = areaAt(address);
   if (area == NO_AREA) return -Errno.EINVAL;
   const tokens = changetype<usize>(area) + TOKENS;
   const released = SysSocketRelease(area.socket, tokens, area.packets);
-  assert(released == <i32>area.packets, "area: a packet was not lent any more");
+  assert(released == <i32>area.packets, "area: a packet was not lent");
   area.packets = area.pagesUsed = 0;
   store<u64>(address, END);
   return 0;

@@ -1,30 +1,23 @@
-// SysSocketSelect: waiting for many sockets at once, each thread with a place in every queue.
-import { Errno } from "../../abi/errno";
-import { deadlineAfterMs } from "../clock";
-import { block, self } from "../scheduler";
-import { allocateNodes, joinQueue, releaseNodes } from "../thread";
-import {
-  NO_SOCKET,
-  readersOf,
-  receiveIsShut,
-  sendIsShut,
-  Socket,
-  socketOf,
-  SocketState,
-  writersOf,
-} from "./socket";
-import { atEnd } from "./end";
+// SysSocketSelect: one thread waits for many sockets, with a place in every queue.
+import { Errno } from "../../../abi/errno";
+import { deadlineAfterMs } from "../../clock";
+import { block, self } from "../../scheduler";
+import { allocateNodes, joinQueue, releaseNodes } from "../../thread";
 import {
   firstInterface,
   hasPayloadRoom,
   NetworkInterface,
   NO_INTERFACE,
   sendersOf,
-} from "./interface";
-import { isReadable, tellRoom } from "./receive";
+} from "../link/interface";
+import { creditOf } from "./credit";
+import { atEnd } from "./end";
+import { askForCredit } from "./output";
+import { advertiseCredit, isReadable } from "./receive";
 import { leastToSend, sendRoomOf, sendSpaceOf } from "./send-buffer";
-import { askForCredit } from "./stream";
-import { creditOf } from "./window";
+import { completionsOf, NO_SOCKET, readersOf, Socket, SocketState, writersOf } from "./socket";
+import { receiveIsShut, sendIsShut } from "./state";
+import { socketOf } from "./table";
 
 /** Events of SysSocketSelect, Linux poll numbers. */
 export const POLLIN: u32 = 1;
@@ -43,38 +36,40 @@ export class SelectEntry {
   revents: u16; // found; POLLERR, POLLHUP and POLLNVAL come unasked
 }
 
-/** What of `events` has happened on a socket. */
+if (offsetof<SelectEntry>("revents") != 6) ERROR("select: wrong layout");
+
+/** The events of a socket that have happened, of `events` and those that come unasked. */
 function readiness(handle: i32, events: u32): u32 {
   const s = socketOf(handle);
   if (s == NO_SOCKET) return POLLNVAL;
   let found: u32 = 0;
   const readable = isReadable(s, i32.MAX_VALUE) || atEnd(s);
-  if (readable || s.nextPending) found |= POLLIN;
+  if (readable || s.pending != 0) found |= POLLIN;
   if (isWritable(s)) found |= POLLOUT;
   if (s.state == SocketState.Disconnected) {
     found |= s.error == 0 ? POLLHUP : POLLERR | POLLHUP;
   } else if (receiveIsShut(s) && sendIsShut(s)) {
     found |= POLLHUP;
   }
-  if (s.completions) found |= POLLERR; // as on Linux: SysSocketSendCompletion has something to say
+  if (completionsOf(s).first) found |= POLLERR; // as on Linux: SysSocketSendCompletion has a range
   return found & (events | POLLERR | POLLHUP);
 }
 
-/** Would a send return at once, if with an error? A connect, of a socket that is no connection. */
+/** Would a send return at once, perhaps with an error? Before a connection: would a connect? */
 function isWritable(s: Socket): bool {
   if (s.state == SocketState.Connected) return sendIsShut(s) || sendSpaceOf(s) >= leastToSend(s);
   if (s.state > SocketState.Bound) return false;
-  const iface = interfaceOf(s);
+  const iface = routeOf(s);
   return !iface.up || hasPayloadRoom(iface);
 }
 
-/** By which a socket connects. */
-function interfaceOf(s: Socket): NetworkInterface {
+/** The interface by which a socket connects. */
+function routeOf(s: Socket): NetworkInterface {
   return s.iface == NO_INTERFACE ? firstInterface() : s.iface;
 }
 
 /**
- * Waits until something asked for happens on one of `count` (up to 1024) SelectEntry at `entries`;
+ * Waits for an event on one of `count` (up to 1024) SelectEntry at `entries`;
  * timeoutMs < 0 waits for ever, 0 only looks. Yields. Returns how many entries have revents, 0
  * after the time-out, -EINVAL or -ENOMEM.
  */
@@ -95,7 +90,7 @@ export function SysSocketSelect(entries: usize, count: u32, timeoutMs: i64): i32
   }
 }
 
-/** Is there no room in the ring for what the socket would send? */
+/** Would a send or connect of the socket wait for room in the ring? */
 function waitsForDevice(s: Socket): bool {
   if (s.state == SocketState.Connected) return sendRoomOf(s) < leastToSend(s);
   return s.state <= SocketState.Bound;
@@ -111,10 +106,10 @@ function waitForAny(entries: usize, count: u32, until: u64): i32 {
     const s = socketOf(entry.socket);
     joinQueue(thread, i * 3, readersOf(s));
     joinQueue(thread, i * 3 + 1, writersOf(s));
-    if ((entry.events & POLLIN) != 0) tellRoom(s, i32.MAX_VALUE);
+    if ((entry.events & POLLIN) != 0) advertiseCredit(s, i32.MAX_VALUE);
     if ((entry.events & POLLOUT) == 0) continue;
     if (s.state == SocketState.Connected && creditOf(s) < leastToSend(s)) askForCredit(s);
-    if (waitsForDevice(s)) joinQueue(thread, i * 3 + 2, sendersOf(interfaceOf(s)));
+    if (waitsForDevice(s)) joinQueue(thread, i * 3 + 2, sendersOf(routeOf(s)));
   }
   const waited = block(until);
   releaseNodes(thread);

@@ -1,12 +1,13 @@
-// What can be set on a socket, and asked of it; numbers and meanings are Linux's where it has them.
-import { Errno } from "../../abi/errno";
-import { NEVER, NS_PER_MS } from "../clock";
-import { SOCK_SEQPACKET, SOCK_STREAM } from "./calls";
-import { interfaceAt, NO_INTERFACE } from "./interface";
-import { SendMode } from "./settings";
+// Socket options. Numbers and meanings are Linux's where it has the option.
+import { Errno } from "../../../abi/errno";
+import { NEVER, NS_PER_MS } from "../../clock";
+import { interfaceAt, NO_INTERFACE } from "../link/interface";
+import { setWindow } from "./credit";
+import { SOCK_SEQPACKET, SOCK_STREAM } from "./flags";
 import { sendSpaceOf, UNBOUNDED } from "./send-buffer";
-import { isSeqpacket, NO_SOCKET, Socket, socketOf, SocketState } from "./socket";
-import { setWindow } from "./window";
+import { SendMode } from "./settings";
+import { isSeqpacket, NO_SOCKET, Socket, SocketState } from "./socket";
+import { socketOf } from "./table";
 
 /** Time-outs are in milliseconds, 0 waits for ever. */
 export const SO_RCVTIMEO: i32 = 20;
@@ -16,44 +17,44 @@ export const SO_NONBLOCK: i32 = 0x800;
 /** The receive window in bytes, 4096 to 256 MiB; credit is advertised in it from the start. */
 export const SO_RCVBUF: i32 = 8;
 /**
- * Bytes of copies that may be with the device, 4096 to 256 MiB, and the largest message; 0: as many
- * as the memory for all sockets allows. Who sends more waits for the device, not only for the peer.
+ * Bytes of copies that may be with the device, 4096 to 256 MiB, and the largest message; 0: limited
+ * only by the memory for all sockets. Larger sends wait for the device, not only for the peer.
  */
 export const SO_SNDBUF: i32 = 7;
 /**
- * Bytes that a stream's receive waits for, if so many were asked for and can be in the window; who
- * does not wait, or not any longer, gets what there is.
+ * Bytes that a stream's receive waits for, unless it asks for fewer or the window holds fewer. A
+ * receive that may not wait, or not any longer, returns with fewer.
  */
 export const SO_RCVLOWAT: i32 = 18;
-/** Bytes of a stream that select waits for room for, if so many can ever be sent at once. */
+/** Room in bytes that select waits for on a stream, if that much can ever be sent at once. */
 export const SO_SNDLOWAT: i32 = 19;
-/** Milliseconds that close waits for the peer to have taken all; 0: it does not wait. */
+/** Milliseconds that close waits for the peer to take all data; 0: it does not wait. */
 export const SO_LINGER: i32 = 13;
-/** The index of the device, before bind or connect: no other one is listened on or used. */
+/** The index of the only device to listen on or to use. Set before bind or connect. */
 export const SO_BINDTODEVICE: i32 = 25;
 /** 1: MSG_ZEROCOPY is obeyed. */
 export const SO_ZEROCOPY: i32 = 60;
 /** A SendMode. */
 export const SO_SENDMODE: i32 = 0x801;
-/** 1: received packets are kept apart, for loans; 0: small ones are put together. */
+/** 1: received packets are kept apart, for loans; 0: small ones are merged. */
 export const SO_RCVLOAN: i32 = 0x802;
-/** Only to be asked: SOCK_STREAM or SOCK_SEQPACKET; the errno that ended it; 1 for a listener. */
+/** Read-only: SOCK_STREAM or SOCK_SEQPACKET; the errno that ended it; 1 for a listener. */
 export const SO_TYPE: i32 = 3;
 export const SO_ERROR: i32 = 4;
 export const SO_ACCEPTCONN: i32 = 30;
-/** Bytes that wait to be read, and bytes that were sent and the peer has not consumed. */
+/** Bytes that wait to be read; bytes that were sent and that the peer has not consumed. */
 export const SIOCINQ: i32 = 0x541b;
 export const SIOCOUTQ: i32 = 0x5411;
 /**
  * Bytes that a send takes without waiting (number and meaning are FreeBSD's); 0 also on a socket
- * that nothing can be sent on. Sent bytes less SIOCOUTQ are those that the peer has consumed.
+ * that cannot send. The peer has consumed all sent bytes but SIOCOUTQ.
  */
 export const FIONSPACE: i32 = 0x4004_6676;
 
 /**
- * A running total of bytes that the peer is known to have taken, of 31 bits, which wraps: what it
- * has consumed, and what it has told of beyond (VSOCK_PROGRESS_BYTES). A slow one that gives no
- * credit for minutes is told from a dead one by it.
+ * A running total, of 31 bits, of the bytes that the peer is known to have taken: consumed ones, and
+ * those that it reports without giving credit (VSOCK_PROGRESS_BYTES). It tells a slow peer, which
+ * gives no credit for minutes, from a dead one.
  */
 export const SO_PROGRESS: i32 = 0x803;
 
@@ -61,7 +62,7 @@ const BUFFER_LEAST: u32 = 4096;
 const BUFFER_MOST: u32 = 1 << 28;
 
 /**
- * Sets an option; listeners hand theirs down to what they accept. Returns 0, -EBADF, -EINVAL,
+ * Sets an option; connections inherit the options of their listener. Returns 0, -EBADF, -EINVAL,
  * -ENODEV (no such device), -ENOMEM (no budget for that window).
  */
 export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
@@ -99,7 +100,7 @@ export function SysSocketSetOption(socket: i32, option: i32, value: u32): i32 {
       s.receiveLeast = max<u32>(value, 1);
       return 0;
     case SO_SNDLOWAT:
-      if (isSeqpacket(s)) return -Errno.EINVAL; // its next message says how much room it needs
+      if (isSeqpacket(s)) return -Errno.EINVAL; // its next message determines it
       s.sendLeast = max<u32>(value, 1);
       return 0;
     case SO_LINGER:
@@ -173,7 +174,7 @@ export function SysSocketGetOption(socket: i32, option: i32): i32 {
     case SIOCOUTQ:
       return s.txCnt - s.peerFwdCnt;
     case SO_PROGRESS:
-      return (s.peerFwdCnt + s.noted) & i32.MAX_VALUE;
+      return (s.peerFwdCnt + s.progress) & i32.MAX_VALUE;
     case FIONSPACE:
       return min<u32>(sendSpaceOf(s), i32.MAX_VALUE);
     default:

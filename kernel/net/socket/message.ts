@@ -1,26 +1,32 @@
-// Messages of seqpacket sockets (virtio 5.10.6.6): parts as packets brought them, the last one of a
-// message marked EOM. Small ones share buffers, each behind a word with its length and its marks,
-// so that a window full of tiny messages takes a multiple of its bytes, not a buffer for each.
-import { NetStats } from "../../abi/stats";
-import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR, VsockHdr } from "../../abi/vsock";
-import { MSG_EOR, MSG_TRUNC } from "./calls";
-import { AllocatePacket, headerOf, Packet, payloadOf } from "./packet";
+// Messages of seqpacket sockets (virtio 5.10.6.6). The queue holds their parts as packets brought
+// them, the last part of each message marked EOM. Small parts share buffers, each after a word with
+// its length and marks: a window full of tiny messages takes a multiple of its bytes, not a buffer
+// for each.
+import { NetStats } from "../../../abi/stats";
+import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR, VsockHdr } from "../../../abi/vsock";
+import { headerOf, Packet, payloadOf } from "../link/packet";
+import { AllocatePacket } from "../link/pool";
+import { receiveCreditOf } from "./credit";
+import { MSG_EOR, MSG_TRUNC } from "./flags";
+import { dropPacket, mayPin, pinPacket } from "./receive-queue";
 import { rxCopybreak } from "./settings";
-import { dropPacket, packetsOf, Socket, statsOf } from "./socket";
+import { packetsOf, Socket, statsOf } from "./socket";
 import { copyPayload } from "./stats";
-import { mayPin } from "./window";
 
-/** Parts of up to so many bytes share a buffer. */
+/** Parts of up to this many bytes share a buffer. */
 const RECORD_BYTES_MAX: u32 = 2048;
-/** Of a buffer that they share. */
+/** Capacity of a shared buffer. */
 const RECORDS_BYTES: u32 = 4096;
-/** The word in front of each: its length, and above that its marks. */
+/** The word before each part: its length, and above that its marks. */
 const RECORD_HEAD: u32 = 4;
 const MARKS_SHIFT: u32 = 30;
 const LENGTH_MASK: u32 = (1 << MARKS_SHIFT) - 1;
 const MARKS: u32 = VIRTIO_VSOCK_SEQ_EOM | VIRTIO_VSOCK_SEQ_EOR;
 
-/** Queues a part, whose credit has been taken. Returns true when it keeps the packet. */
+if (MARKS >> (32 - MARKS_SHIFT) != 0) ERROR("message: marks do not fit above the length");
+if (RECORD_HEAD + RECORD_BYTES_MAX > RECORDS_BYTES) ERROR("message: a part exceeds the buffer");
+
+/** Queues a part, for which credit was spent. Returns true when it keeps the packet. */
 export function enqueuePart(s: Socket, packet: Packet): bool {
   const bytes = packet.length;
   const marks = load<u32>(headerOf(packet), VsockHdr.flags) & MARKS;
@@ -36,19 +42,19 @@ function append(s: Socket, packet: Packet, marks: u32): bool {
   if (!s.keepsApart && bytes <= RECORD_BYTES_MAX && addRecord(s, packet, marks)) return false;
   const small = s.keepsApart && bytes <= rxCopybreak;
   const copy = small || !mayPin(s, packet) ? AllocatePacket(bytes) : null;
-  const part = copy ? copy : packet;
   if (copy) {
     copyPayload(statsOf(s), NetStats.ringToSocket, payloadOf(copy), payloadOf(packet), bytes);
     copy.length = bytes;
-  } else {
-    s.pinned += packet.capacity;
+    copy.marks = marks;
+    packetsOf(s).push(copy);
+    return false;
   }
-  part.marks = marks;
-  packetsOf(s).push(part);
-  return !copy;
+  packet.marks = marks;
+  pinPacket(s, packet);
+  return true;
 }
 
-/** Puts a part behind those that share the last buffer. Returns false when there is no memory. */
+/** Appends a part to the shared buffer at the end. Returns false when there is no memory. */
 function addRecord(s: Socket, packet: Packet, marks: u32): bool {
   const packets = packetsOf(s);
   const bytes = packet.length;
@@ -69,7 +75,7 @@ function addRecord(s: Socket, packet: Packet, marks: u32): bool {
   return true;
 }
 
-/** The last part of a message brings marks, but no bytes. Returns true when it keeps the packet. */
+/** The last part of a message has marks, but no bytes. Returns true when it keeps the packet. */
 function markLast(s: Socket, packet: Packet, marks: u32): bool {
   const last = packetsOf(s).last;
   if (!last) return false;
@@ -77,19 +83,19 @@ function markLast(s: Socket, packet: Packet, marks: u32): bool {
     last.marks |= marks;
     return false;
   }
-  // Which record of it is the last one is not known any more: an empty one behind it says the same.
+  // Where its last record starts is not known any more: an empty record after it has the same effect.
   if (addRecord(s, packet, marks)) return false;
   packet.marks = marks;
-  s.pinned += packet.capacity;
-  packetsOf(s).push(packet);
+  pinPacket(s, packet);
   return true;
 }
 
 /**
- * Copies the first message, of which there is one, as far as `length` bytes; takes all of it out of
- * the queue if it is to be consumed. Returns its length; the socket has its flags.
+ * Copies up to `length` bytes of the first message, of which there is one, and takes all of it out
+ * of the queue if `consumes`. Returns its length, and leaves its flags in the socket.
  */
 export function readMessage(s: Socket, buffer: usize, length: u32, consumes: bool): u32 {
+  assert(s.messages != 0, "message: there is none to read");
   const packets = packetsOf(s);
   let total: u32 = 0;
   let packet = packets.first;
@@ -110,6 +116,7 @@ export function readMessage(s: Socket, buffer: usize, length: u32, consumes: boo
     const room = total < length ? min(bytes, length - total) : 0;
     copyPayload(statsOf(s), NetStats.socketToUser, buffer + total, from, room);
     total += bytes;
+    assert(at <= packet.length, "message: a part exceeds its packet");
     const next = packet.next;
     const isRead = at == packet.length;
     if (consumes) {
@@ -137,6 +144,7 @@ function dropFirst(s: Socket): void {
 
 /** Takes the first part out of the queue, as a packet of its own; null: no memory. */
 export function takePart(s: Socket): Packet | null {
+  assert(s.messages != 0, "message: there is none to take");
   const packet = packetsOf(s).first;
   if (!packet) return null;
   let part = packet;
@@ -167,8 +175,7 @@ export function putBack(s: Socket, part: Packet): void {
   if ((part.marks & VIRTIO_VSOCK_SEQ_EOM) != 0) s.messages++;
 }
 
-/** A message that cannot end: it fills the window, and no other one is there to be read. */
+/** Does an unfinished message fill the window, with no other message to read? It cannot end. */
 export function isEndless(s: Socket): bool {
-  return s.partial && s.messages == 0 && s.received - s.fwdCnt == s.bufAlloc;
+  return s.partial && s.messages == 0 && receiveCreditOf(s) == 0;
 }
-

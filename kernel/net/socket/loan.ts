@@ -1,39 +1,32 @@
-// Receive loans: the application reads packets where the device has put them, and gives each back
-// when it likes. Until then its bytes count against the socket's window, so that what is lent is
-// bounded by credit.
-import { Errno } from "../../abi/errno";
-import { NetStats } from "../../abi/stats";
-import { HandleTable } from "../handle";
-import { releasePacket } from "./interface";
-import { Packet, payloadOf } from "./packet";
-import { giveCredit, waitForData } from "./receive";
+// Receive loans: the application reads packets where the device has put them, and returns each of
+// them when it likes. Until then its bytes count against the socket's window, so that credit bounds
+// the lent memory.
+import { Errno } from "../../../abi/errno";
+import { NetStats } from "../../../abi/stats";
+import { HandleTable } from "../../handle";
+import { releasePacket } from "../link/interface";
+import { Packet, payloadOf } from "../link/packet";
 import { putBack, takePart } from "./message";
-import {
-  dropPacket,
-  hasData,
-  isSeqpacket,
-  NO_SOCKET,
-  packetsOf,
-  Socket,
-  socketOf,
-  statsOf,
-} from "./socket";
+import { giveCredit, waitForData } from "./receive";
+import { hasData, lendPacket, returnPacket } from "./receive-queue";
+import { isSeqpacket, NO_SOCKET, packetsOf, Socket, statsOf } from "./socket";
 import { tally } from "./stats";
+import { socketOf } from "./table";
 
-/** The bytes were copied once: out of a small packet, or for want of buffers. */
+/** The bytes were copied once, as few, or for want of buffers. */
 export const LOAN_COPIED: u32 = 1;
-/** The rest of a packet whose begin was read by SysSocketRecv. */
+/** SysSocketRecv has read the start of the packet. */
 export const LOAN_PARTIAL: u32 = 2;
 
-/** The last part of a message, and of a record. */
+/** The packet ends a message; and a record. */
 export const LOAN_EOM: u32 = 4;
 export const LOAN_EOR: u32 = 8;
 const LOAN_MARKS_SHIFT: u32 = 2;
 
-/** Packets that one socket may have lent. */
+/** The most packets that one socket may have lent. */
 const LOANS_MAX: u32 = 256;
 
-/** What SysSocketRecvLoan writes for each packet. */
+/** SysSocketRecvLoan writes one for each packet. */
 @unmanaged
 export class Loan {
   token: u32; // for SysSocketRelease
@@ -42,16 +35,18 @@ export class Loan {
   flags: u32;
 }
 
+if (offsetof<Loan>("length") != 8 || offsetof<Loan>() != 16) ERROR("loan: wrong layout");
+
 const loans = changetype<HandleTable>(memory.data(offsetof<HandleTable>()));
 
-/** Packets that are lent, by all sockets. */
+/** Packets that all sockets have lent. */
 export function loanCount(): u32 {
   return loans.count;
 }
 
 /**
- * Lends what is queued, packet by packet, as up to `max` Loans at `list`; waits until something is.
- * The bytes stay as they are until they are released, whatever becomes of the socket. Yields.
+ * Lends queued packets, as up to `max` Loans at `list`; waits until there is one. The bytes stay
+ * as they are until they are released, whatever becomes of the socket. Yields.
  * Returns the number of loans; 0 at the end of the stream; -ENOBUFS when the socket has lent 256
  * packets already; -EINVAL for max 0; -ENOMEM; otherwise as SysSocketRecv.
  */
@@ -68,7 +63,7 @@ export function SysSocketRecvLoan(socket: i32, list: usize, max: u32, flags: u32
       error = -Errno.ENOMEM;
       break;
     }
-    error = lend(s, socket, packet, changetype<Loan>(list + lent * offsetof<Loan>()));
+    error = lend(s, packet, changetype<Loan>(list + lent * offsetof<Loan>()));
     if (error < 0) {
       putBack(s, packet);
       break;
@@ -78,13 +73,10 @@ export function SysSocketRecvLoan(socket: i32, list: usize, max: u32, flags: u32
   return lent == 0 ? error : <i32>lent;
 }
 
-function lend(s: Socket, socket: i32, packet: Packet, loan: Loan): i32 {
+function lend(s: Socket, packet: Packet, loan: Loan): i32 {
   const token = loans.add(changetype<usize>(packet));
   if (token < 0) return -Errno.ENOMEM;
-  packet.owner = socket;
-  packet.epoch = s.epoch;
-  s.loans++;
-  s.unread -= packet.length - packet.offset;
+  lendPacket(s, packet);
   loan.token = <u32>token;
   loan.address = payloadOf(packet) + packet.offset;
   loan.length = packet.length - packet.offset;
@@ -95,8 +87,8 @@ function lend(s: Socket, socket: i32, packet: Packet, loan: Loan): i32 {
 }
 
 /**
- * Takes `n` loans of the socket back, in any order; it may have been closed since. Returns n, or
- * -EINVAL when a token is not one of its loans or stands there twice: then nothing has changed.
+ * Takes `n` loans of the socket back, in any order; the socket may have been closed since. Returns
+ * n, or -EINVAL when a token is not one of its loans or is listed twice: then nothing has changed.
  * Does not yield.
  */
 export function SysSocketRelease(socket: i32, tokens: usize, n: u32): i32 {
@@ -113,9 +105,7 @@ export function SysSocketRelease(socket: i32, tokens: usize, n: u32): i32 {
     const packet = changetype<Packet>(loans.get(token));
     loans.remove(token);
     if (s != NO_SOCKET && packet.epoch == s.epoch) {
-      consumed += packet.length - packet.offset;
-      s.loans--;
-      dropPacket(s, packet);
+      consumed += returnPacket(s, packet);
     } else {
       releasePacket(packet);
     }
@@ -124,7 +114,7 @@ export function SysSocketRelease(socket: i32, tokens: usize, n: u32): i32 {
   return <i32>n;
 }
 
-/** Marks a loan of the socket. Returns false when it is none, or marked: it stands there twice. */
+/** Marks a loan of the socket. Returns false when it is none, or marked already: listed twice. */
 function claim(token: i32, socket: i32): bool {
   const packet = changetype<Packet>(loans.get(token));
   if (changetype<usize>(packet) == 0 || packet.owner != socket) return false;
