@@ -80,10 +80,26 @@ test("no files import each other in a circle", () => {
   expect(circles(imports)).toEqual([]);
 });
 
+/** What every part of the guest uses. */
+const SERVICES =
+  "clock|console|handle|hypercall|interrupt|iovec|list|memory|panic|scheduler|thread|timer|trace";
+
 describe("each folder imports only what is below it", () => {
   test.each([
     ["the wire", /^abi\//, /^abi\//],
-    ["drivers: the wire, and what every part of the kernel uses", /^drivers\//, DRIVERS_MAY()],
+    [
+      "drivers: the wire, services of the kernel, and packets",
+      /^drivers\//,
+      new RegExp(`^(abi|drivers)/|^kernel/(${SERVICES})\\.ts$|^kernel/net/link/`),
+    ],
+    [
+      "packets: no driver, no socket",
+      /^kernel\/net\/link\//,
+      /^abi\/|^kernel\/(\w+\.ts$|net\/link\/)/,
+    ],
+    ["sockets: no driver", /^kernel\/net\/socket\//, /^abi\/|^kernel\/(\w+\.ts$|net\/)/],
+    ["files: no driver, no socket", /^kernel\/fs\//, /^abi\/|^kernel\/(\w+\.ts$|fs\/|fuse\/)/],
+    ["FUSE: no path, no node", /^kernel\/fuse\//, /^(abi|drivers)\/|^kernel\/(\w+\.ts$|fuse\/)/],
     [
       "the kernel: no application, no library of applications",
       /^kernel\//,
@@ -108,9 +124,3 @@ describe("each folder imports only what is below it", () => {
     expect(found).toEqual([]);
   });
 });
-
-/** Services of the kernel below its sockets and files. */
-function DRIVERS_MAY(): RegExp {
-  const services = ["api-free"];
-  return new RegExp(`^(abi|drivers)/|^kernel/(${services.join("|")})\\.ts$`);
-}
