@@ -27,8 +27,8 @@ async function main(words: readonly string[]): Promise<End> {
   // Its thread starts while the rest is loaded.
   const { watchdogMs } = invocation;
   const watchdog = watchdogMs === null ? null : new Watchdog(watchdogMs);
-  // Loaded only when it is needed. The firmware takes longest, so the rest is loaded meanwhile, part
-  // by part: Node opens all files that a module imports at once.
+  // Loaded only when it is needed. The firmware takes longest, so the rest is loaded meanwhile,
+  // part by part: Node opens all files that a module imports at once.
   const firmware = import("./node/firmware.ts").then(({ loadFirmware }) => loadFirmware());
   firmware.catch(() => {}); // reported below
   await import("./machine.ts");

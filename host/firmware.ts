@@ -62,7 +62,8 @@ export function createFirmware(
     if (count < 0 || count > IOVECS_MAX) return ERRNO_INVAL;
     if (!memory.contains(iovs, count * IOVEC_BYTES)) return ERRNO_FAULT;
     if (!memory.contains(written, 4)) return ERRNO_FAULT;
-    const list = memory.bytes(iovs, count * IOVEC_BYTES).slice(); // the guest cannot change it after the check
+    // A copy: the guest must not change it after the check.
+    const list = memory.bytes(iovs, count * IOVEC_BYTES).slice();
     const iovecs = new DataView(list.buffer);
     let asked = 0;
     for (let at = 0; at < list.length; at += IOVEC_BYTES) {

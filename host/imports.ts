@@ -1,5 +1,5 @@
-// The imports of a machine's image: hypercalls and firmware. An exception of host code passes through
-// the guest by way of `end`, which records it, because the guest may be able to catch it.
+// The imports of a machine's image: hypercalls and firmware. An exception of host code passes
+// through the guest by way of `end`, which records it, because the guest may be able to catch it.
 import type { Bus } from "./bus.ts";
 import type { Console } from "./console.ts";
 import { createFirmware, PowerOff } from "./firmware.ts";

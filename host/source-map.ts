@@ -1,6 +1,6 @@
-// The source map of an image, as far as a stack needs it: which place in AssemblyScript an offset in
-// the image comes from. The format is that of ECMA-426; an image is a single generated line, whose
-// columns are offsets in it.
+// The source map of an image, as far as a stack needs it: which place in AssemblyScript an offset
+// in the image comes from. The format is that of ECMA-426; an image is a single generated line,
+// whose columns are offsets in it.
 
 /** 0-based. */
 export interface SourcePosition {

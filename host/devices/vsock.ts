@@ -1,8 +1,8 @@
 // Virtio socket device (virtio 5.10): connections between guest ports and sockets of the host.
 //
-// A client of a published address becomes a REQUEST to the guest; a REQUEST from the guest becomes a
-// connection to the address that its host port is mapped to. Kicks only mark a queue: the packets of
-// a turn are handled when the guest has halted, so that all it sent on one stream leaves in one
+// A client of a published address becomes a REQUEST to the guest; a REQUEST from the guest becomes
+// a connection to the address that its host port is mapped to. Kicks only mark a queue: the packets
+// of a turn are handled when the guest has halted, so that all it sent on one stream leaves in one
 // writev.
 //
 // This file is the device as its driver and its owner see it. connections.ts holds the connections,
@@ -122,7 +122,8 @@ export class VsockDevice implements VirtioDevice {
   /**
    * Hybrid vsock over AF_UNIX, as in Firecracker: a client of the path sends `CONNECT <port>\n` and
    * reads `OK <hostport>\n` once the guest has accepted. Connections of the guest to a host port P
-   * that is not mapped go to the path with `_P` appended. Once. Rejects if the path cannot be bound.
+   * that is not mapped go to the path with `_P` appended. Once. Rejects if the path cannot be
+   * bound.
    */
   async publishPath(path: string): Promise<void> {
     this.#routes.publish(path);
@@ -130,8 +131,9 @@ export class VsockDevice implements VirtioDevice {
   }
 
   /**
-   * Resolves once the guest accepts a connection to `guestPort`, and retries until then. To the guest
-   * it is a client that connects and closes. Rejects without a machine, or when it ends or drains.
+   * Resolves once the guest accepts a connection to `guestPort`, and retries until then. To the
+   * guest it is a client that connects and closes. Rejects without a machine, or when it ends or
+   * drains.
    */
   async probe(guestPort: number): Promise<void> {
     if (this.#host === null) throw new Error("vsock: the device is in no machine");
@@ -226,7 +228,9 @@ export class VsockDevice implements VirtioDevice {
     } while (more && !toGuest.full);
   }
 
-  /** Clients that the guest does not know of yet outlive the reset that every driver begins with. */
+  /**
+   * Clients that the guest does not know of yet outlive the reset that every driver begins with.
+   */
   reset(): void {
     if (this.#connections.toGuest.ring !== null || this.#fromGuest.queue !== null) {
       this.#leaveGuest();

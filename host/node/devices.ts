@@ -1,5 +1,5 @@
-// The devices, on Node: where their options leave it open, they use Node's sockets and files and the
-// system's clock.
+// The devices, on Node: where their options leave it open, they use Node's sockets and files and
+// the system's clock.
 import { resolve } from "node:path";
 import * as fs from "../devices/fs.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";

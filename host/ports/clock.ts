@@ -1,5 +1,5 @@
-// Time as a machine sees it. Every clock, timer and deferred call of a machine comes from one Clock,
-// so a machine on a ManualClock is reproducible.
+// Time as a machine sees it. Every clock, timer and deferred call of a machine comes from one
+// Clock, so a machine on a ManualClock is reproducible.
 
 export interface Clock {
   /** Monotonic nanoseconds; the origin is the clock's own. */

@@ -10,7 +10,9 @@ const BUF_ALLOC_MIN = 16 * 1024;
 const BUF_ALLOC_FIRST = 64 * 1024;
 /** Factor by which a window grows. */
 const GROWTH = 4;
-/** A window is at most this fraction of what is not reserved: the first few hundred are full-size. */
+/**
+ * A window is at most this fraction of what is not reserved: the first few hundred are full-size.
+ */
 const SHARES = 64;
 
 export class Budget {

@@ -1,5 +1,5 @@
-// The connections of one device: who may have one, how it begins and ends, and which of them a packet
-// of the guest is for.
+// The connections of one device: who may have one, how it begins and ends, and which of them a
+// packet of the guest is for.
 import { VMADDR_CID_HOST, VsockOp } from "../../../abi/vsock.ts";
 import type { DeviceHost } from "../../device.ts";
 import { limitLog } from "../../log.ts";

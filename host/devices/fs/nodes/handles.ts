@@ -1,5 +1,6 @@
-// What the guest has open. Reads carry their offset, so all handles of a node share one descriptor,
-// and a few descriptors stay open after the last RELEASE: opening a file again costs nothing.
+// Open files and directories of the guest. Reads carry their offset, so all handles of a node share
+// one descriptor. A few descriptors stay open after the last RELEASE, so opening a file again is
+// cheap.
 import { Errno } from "../../../../abi/errno.ts";
 import {
   FUSE_O_ACCMODE,
@@ -24,23 +25,23 @@ export interface Handle {
 export interface OpenFile {
   readonly descriptor: number;
   readonly node: Node;
-  /** Those of KINDS. */
+  /** Only flags of KINDS. */
   readonly flags: number;
   handles: number;
-  /** When it was last seen that writing lends nobody's rights (U21). */
-  harmlessNs: number;
-  /** File calls that are going on in the background; the last one closes what is to be closed. */
+  /** When it was last seen to have no set-id bits (U21). */
+  setIdClearNs: number;
+  /** Calls in the thread pool. The last one to end closes the descriptor, if it is `closed`. */
   busy: number;
   closed: boolean;
-  /** When the host has let us open it. */
+  /** When the host granted access. */
   readonly openedNs: number;
-  /** Used since the last look at who is idle. */
+  /** Used since the last sweep. */
   recent: boolean;
-  /** Opened by a run that has not ended (replay.ts). */
+  /** Opened by a run that may be repeated (replay.ts). */
   passing: boolean;
 }
 
-/** Flags that tell descriptors of one file apart. */
+/** Handles that differ in one of these flags cannot share a descriptor. */
 const KINDS = FUSE_O_ACCMODE | FUSE_O_APPEND | FUSE_O_DSYNC | FUSE_O_SYNC;
 
 /** Names that all open directories together may keep. */
@@ -54,15 +55,14 @@ export class HandleTable {
   readonly #now: () => number;
   readonly #handles = new Map<number, Handle>();
   readonly #open = new Map<Node, OpenFile[]>(); // one for each kind of access
-  readonly #idle = new Set<OpenFile>(); // the one that waits longest comes first
+  readonly #idle = new Set<OpenFile>(); // least recently used first
   #names = 0;
-  #lent = 0; // to the window
-  #lingering = 0; // closed files whose descriptors wait for a call in the background
+  #mapped = 0; // open for mappings
+  #lingering = 0; // closed files whose descriptor waits for a call in the thread pool
   #nextId = 1;
 
   /**
-   * A descriptor serves further OPENs for `sharedNs` of `now`: then the host is asked again whether
-   * it may be opened.
+   * A descriptor serves further OPENs for `sharedNs`; then the host has to grant access again.
    */
   constructor(files: HostCalls, max: number, idleMax: number, sharedNs: number, now: () => number) {
     this.#sharedNs = sharedNs;
@@ -86,19 +86,19 @@ export class HandleTable {
     return this.#make(node, directory ? null : this.#descriptor(node, flags & KINDS));
   }
 
-  /** Can nothing be opened any more? */
+  /** Is the limit reached? */
   get full(): boolean {
-    return this.size + this.#lent + this.#lingering >= this.#max;
+    return this.size + this.#mapped + this.#lingering >= this.#max;
   }
 
-  /** A handle for a file that has just been made, with its descriptor. */
+  /** A handle for a new file, with its descriptor. */
   adopt(node: Node, descriptor: number, flags: number): Handle {
     const file = this.#opened(node, descriptor, flags & KINDS);
     file.handles = 1;
     return this.#make(node, file);
   }
 
-  /** The handle, if it is one of that node and, where it matters, of that kind. */
+  /** The handle, if it belongs to that node and, if given, is of that kind. */
   get(id: number, nodeid: number, directory?: boolean): Handle | undefined {
     const handle = this.#handles.get(id);
     if (handle === undefined || handle.node.id !== nodeid) return undefined;
@@ -106,7 +106,7 @@ export class HandleTable {
     return handle;
   }
 
-  /** Reads the names of an open directory afresh. Throws ENOMEM when there are too many. */
+  /** Reads the names of an open directory again. Throws ENOMEM if there are too many. */
   list(handle: Handle): void {
     const others = this.#names - handle.names.length;
     const names = this.#files.list(handle.node.inode, NAMES_MAX - others);
@@ -121,31 +121,31 @@ export class HandleTable {
     if (handle.file !== null) this.giveBack(handle.file);
   }
 
-  /** A regular file, open for the device's own use; giveBack() ends it. */
+  /** A regular file, opened for the device's own use until giveBack(). */
   borrow(node: Node, flags: number): OpenFile {
     return this.#descriptor(node, flags & KINDS);
   }
 
-  /** borrow() for long, which counts as a handle until takeBack(). Throws EMFILE, too. */
-  lend(node: Node, flags: number): OpenFile {
+  /** borrow() for a mapping: counts as a handle until closeMapping(). Throws EMFILE, too. */
+  openForMapping(node: Node, flags: number): OpenFile {
     if (this.full) throw Object.assign(new Error("no more open files"), { code: "EMFILE" });
     const file = this.borrow(node, flags);
-    this.#lent++;
+    this.#mapped++;
     return file;
   }
 
-  takeBack(file: OpenFile): void {
-    this.#lent--;
+  closeMapping(file: OpenFile): void {
+    this.#mapped--;
     this.giveBack(file);
   }
 
-  /** One user less; the last one leaves the file idle, or closes it. */
+  /** The last user leaves the file idle, or closes it. */
   giveBack(file: OpenFile): void {
     file.handles--;
     if (file.closed) return; // with its node, or the session
     if (file.handles > 0) return;
-    // A program that is being written cannot be run; and what was opened by an operation that may
-    // be run again is not ours yet.
+    // A program that is open for writing cannot be executed; and a descriptor of a run that may be
+    // repeated is not ours yet.
     if (file.flags !== FUSE_O_RDONLY || file.passing) {
       this.#close(file);
       return;
@@ -158,7 +158,7 @@ export class HandleTable {
     }
   }
 
-  /** A file call in the background begins: until its end the descriptor is nobody else's. */
+  /** A call in the thread pool begins: until end() the descriptor must not be closed. */
   begin(file: OpenFile): void {
     file.busy++;
   }
@@ -170,12 +170,12 @@ export class HandleTable {
     this.#shut(file);
   }
 
-  /** Closes the idle descriptor of a node that goes away. */
-  forget(node: Node): void {
+  /** Closes the descriptors of a node that goes away. */
+  closeFiles(node: Node): void {
     for (const file of this.#open.get(node)?.slice() ?? []) this.#close(file);
   }
 
-  /** Closes what nobody has used since the last time. Returns whether there is more of it. */
+  /** Closes files unused since the last sweep. Returns whether idle ones are left. */
   closeIdle(): boolean {
     for (const file of this.#idle) {
       if (!file.recent) this.#close(file);
@@ -185,7 +185,7 @@ export class HandleTable {
   }
 
   clear(): void {
-    for (const node of [...this.#open.keys()]) this.forget(node);
+    for (const node of [...this.#open.keys()]) this.closeFiles(node);
     for (const { node } of this.#handles.values()) node.opens--;
     this.#handles.clear();
     this.#names = 0;
@@ -210,7 +210,7 @@ export class HandleTable {
       node,
       flags,
       handles: 0,
-      harmlessNs: Number.NEGATIVE_INFINITY,
+      setIdClearNs: Number.NEGATIVE_INFINITY,
       busy: 0,
       closed: false,
       openedNs: this.#now(),
@@ -253,7 +253,7 @@ export class HandleTable {
     else this.#lingering++;
   }
 
-  /** Whatever the host says, the descriptor is gone; what was written is asked for by FSYNC. */
+  /** An error does not matter: the descriptor is gone, and FSYNC reports failed writes. */
   #shut(file: OpenFile): void {
     this.#files.close(file.descriptor);
   }

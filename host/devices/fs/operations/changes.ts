@@ -75,7 +75,7 @@ function create(changes: FileChanges, share: Share, request: FuseRequest, parent
     if (typeof node === "number") return node;
     return orUndo(
       () => putCreated(share, request, node, openExisting(changes, share, node, flags)),
-      () => share.giveBack(node, 1),
+      () => share.dropReferences(node, 1),
     );
   }
   return -Errno.ESTALE;
@@ -171,7 +171,7 @@ function mkdir(changes: FileChanges, share: Share, request: FuseRequest, parent:
           putEntry(request.reply, 0, node.id, share.files.stat(node.inode), share.validMs);
           return FuseEntryOut.sizeof;
         },
-        () => share.giveBack(node, 1),
+        () => share.dropReferences(node, 1),
       );
     },
     () => quietly(() => changes.removeDirectory(parent.inode, name)), // only an empty one goes
@@ -214,7 +214,7 @@ function link(changes: FileChanges, share: Share, request: FuseRequest, parent: 
     () => unmake(changes, share.files, parent, name, identity),
   );
   if (made !== source) {
-    share.giveBack(made, 1); // a program of the host was faster
+    share.dropReferences(made, 1); // a program of the host was faster
     return -Errno.ESTALE;
   }
   putEntry(request.reply, 0, made.id, nodes.stat, share.validMs);

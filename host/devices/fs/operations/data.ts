@@ -73,7 +73,7 @@ function write(changes: FileChanges, share: Share, request: FuseRequest, node: N
     share.window.changed(node, position, appends ? end() : position + written);
   };
   share.window?.writeBack(node);
-  const rearm = share.disarm(file);
+  const restore = share.clearSetId(file);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
   // Where the guest can store into the file, too, it would do so between the copy and the write.
   if (share.background.wanted && share.window?.isWritable(node) !== true) {
@@ -85,11 +85,11 @@ function write(changes: FileChanges, share: Share, request: FuseRequest, node: N
       putWritten(answer, written);
       return new Uint8Array(answer.buffer);
     };
-    share.background.write(request, file, bytes, position, reply, rearm);
+    share.background.write(request, file, bytes, position, reply, restore);
     return 0;
   }
   const views = request.chain.readable(start, size);
-  const written = orUndo(() => changes.write(file.descriptor, views, position), rearm);
+  const written = orUndo(() => changes.write(file.descriptor, views, position), restore);
   share.stats.bytesWritten += written;
   show(written);
   return putWritten(reply, written);
@@ -133,7 +133,7 @@ function copyFileRange(
   const got = files.read(from.descriptor, [bytes], source);
   if (got === 0) return putWritten(reply, 0);
   const part = [bytes.subarray(0, got)];
-  const copied = orUndo(() => changes.write(to.descriptor, part, position), share.disarm(to));
+  const copied = orUndo(() => changes.write(to.descriptor, part, position), share.clearSetId(to));
   share.window?.changed(target, position, position + copied);
   return putWritten(reply, copied);
 }

@@ -1,6 +1,6 @@
-// What an operation of the FUSE server is: a function with what has to be there for it. The server
-// has checked that the node exists, that the arguments are there and that the fixed part of the
-// reply fits; the function checks the rest.
+// An entry in the table of operations: a function, and what the server checks before it calls it:
+// that the node exists, the arguments are complete and the fixed part of the reply fits. The
+// function checks the rest.
 import { Errno } from "../../../../abi/errno.ts";
 import type { FileChanges } from "../../../ports/files.ts";
 import type { Node } from "../nodes/node.ts";

@@ -1,4 +1,4 @@
-// SETUPMAPPING and REMOVEMAPPING (virtio 5.11.6.4): what a request for the window must be (U23).
+// SETUPMAPPING and REMOVEMAPPING (virtio 5.11.6.4): checks of requests for the DAX window (U23).
 import { Errno } from "../../../../abi/errno.ts";
 import {
   FUSE_O_ACCMODE,
@@ -18,7 +18,7 @@ import type { Node } from "../nodes/node.ts";
 import { withoutSetId } from "../nodes/set-id.ts";
 import type { FuseRequest } from "../request.ts";
 import type { Share } from "../share.ts";
-import { SLOT_BYTES } from "../window/file-window.ts";
+import { SLOT_BYTES } from "../window/slots.ts";
 import { getU64 } from "./attributes.ts";
 import { type Entry, reading } from "./entry.ts";
 

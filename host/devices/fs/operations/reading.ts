@@ -1,4 +1,4 @@
-// The table of FUSE operations, and the functions of those that only read.
+// FUSE operations that only read.
 import { Errno } from "../../../../abi/errno.ts";
 import {
   FUSE_GETATTR_FH,
@@ -29,19 +29,14 @@ import { DATA_BYTES_MAX, dotsIn, type FuseRequest, REPLY_BYTES_MAX } from "../re
 import type { Share } from "../share.ts";
 import { orUndo } from "../undo.ts";
 import { getU64, putAttributes, putEntry, putOpen, putStatfs, putValid } from "./attributes.ts";
-import { CHANGES } from "./changes.ts";
-import { DATA } from "./data.ts";
 import { putEntries } from "./directory.ts";
-import { changing, type Operation, reading, type Serve } from "./entry.ts";
-import { MAPPINGS } from "./mapping.ts";
-import { SETATTR } from "./setattr.ts";
+import { type Entry, reading, type Serve } from "./entry.ts";
 
 const OFFSET_MAX = 0x7fffffffffffffffn;
 /** Up to here an offset is a number; with DATA_BYTES_MAX added to it, it still is one. */
 const OFFSET_EXACT_MAX = 2 ** 52;
 
-/** What this server knows. FORGET, INTERRUPT, INIT and DESTROY are not here: they need no node. */
-export const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
+export const READING: readonly Entry[] = [
   reading(FuseOpcode.LOOKUP, 2, FuseEntryOut.sizeof, lookup),
   reading(FuseOpcode.GETATTR, FuseGetattrIn.sizeof, FuseAttrOut.sizeof, getattr),
   reading(FuseOpcode.READLINK, 0, 0, readlink),
@@ -55,15 +50,7 @@ export const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
   reading(FuseOpcode.RELEASEDIR, FuseReleaseIn.sizeof, 0, release(true)),
   reading(FuseOpcode.ACCESS, FuseAccessIn.sizeof, 0, access),
   reading(FuseOpcode.LSEEK, FuseLseekIn.sizeof, FuseLseekOut.sizeof, lseek),
-  SETATTR,
-  ...CHANGES,
-  ...DATA,
-  ...MAPPINGS,
-  // Node has no call for these; who is told so stops asking (U3).
-  ...[FuseOpcode.FALLOCATE, FuseOpcode.SETXATTR, FuseOpcode.REMOVEXATTR, FuseOpcode.TMPFILE].map(
-    (opcode) => changing(opcode, 0, 0, () => -Errno.ENOSYS),
-  ),
-]);
+];
 
 /** U8: "." and the root's ".." are the node itself; above the root there is nothing. */
 function lookup(share: Share, request: FuseRequest, parent: Node): number {

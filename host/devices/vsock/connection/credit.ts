@@ -1,15 +1,16 @@
 // Credit of one connection, in both directions (virtio 5.10.6.3). Each side advertises, in every
-// packet, the size of its buffer for the connection (buf_alloc) and the payload bytes that have left
-// that buffer so far (fwd_cnt). The other side counts what it has sent (tx_cnt), so it may send
+// packet, the size of its buffer for the connection (buf_alloc) and the payload bytes that have
+// left that buffer so far (fwd_cnt). The other side counts what it has sent (tx_cnt), so it may
+// send
 //
 //   buf_alloc - (tx_cnt - fwd_cnt)
 //
 // more bytes. All counters are u32 and wrap.
 //
-// The host's "buffer" is a promise: bytes stay in guest memory until the kernel takes them, which is
-// when fwd_cnt advances. Its buf_alloc grows and shrinks (budget.ts); what was once advertised may
-// still be used, up to the edge. A CREDIT_UPDATE is sent when the guest would otherwise believe that
-// less than a packet fits, since any other packet carries the same figures for free.
+// The host's "buffer" is a promise: bytes stay in guest memory until the kernel takes them, which
+// is when fwd_cnt advances. Its buf_alloc grows and shrinks (budget.ts); what was once advertised
+// may still be used, up to the edge. A CREDIT_UPDATE is sent when the guest would otherwise believe
+// that less than a packet fits, since any other packet carries the same figures for free.
 import { VSOCK_PACKET_BYTES_MAX, VsockOp, vsockCredit } from "../../../../abi/vsock.ts";
 import type { GuestPacket, HostPacket } from "../rings/packet.ts";
 

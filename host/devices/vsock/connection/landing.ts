@@ -1,5 +1,6 @@
-// The buffers that one socket reads into: an rx chain reserved in advance, if the connection carries
-// much; else a staging buffer that all connections share, from which bytes are copied to rx chains.
+// The buffers that one socket reads into: an rx chain reserved in advance, if the connection
+// carries much; else a staging buffer that all connections share, from which bytes are copied to rx
+// chains.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../../abi/vsock.ts";
 import type { ReadSource } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";
@@ -7,8 +8,8 @@ import { payloadRoom, type RxRing } from "../rings/rx-ring.ts";
 import { CopyPath, type Ledger } from "./ledger.ts";
 
 /**
- * Shared by all connections, because nothing else is read between a read into it and filled(). Bytes
- * that cannot go to the guest at once are copied out of it.
+ * Shared by all connections, because nothing else is read between a read into it and filled().
+ * Bytes that cannot go to the guest at once are copied out of it.
  */
 const STAGE = new Uint8Array(VSOCK_PACKET_BYTES_MAX);
 
@@ -24,7 +25,9 @@ export interface LandingOwner {
   readonly roomNow: number;
   /** The guest's window while its buffer is empty. */
   readonly window: number;
-  /** Writes the header for `length` payload bytes that are in the chain. Returns the packet's bytes. */
+  /**
+   * Writes the header for `length` payload bytes that are in the chain. Returns the packet's bytes.
+   */
   landed(chain: Chain, length: number): number;
   /** Takes the copying path. Bytes that have to wait are copied, unless they may be `kept`. */
   staged(bytes: Uint8Array, kept: boolean): void;

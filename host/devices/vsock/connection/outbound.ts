@@ -2,10 +2,10 @@
 //
 //   take() ─▶ parts in guest memory ─flush()─▶ one writev ─▶ kernel ─complete()─▶ chains released
 //
-// Bytes leave straight from guest memory, so the device keeps their chain until the kernel has them.
-// One send is in flight at a time. What the guest sends meanwhile is collected for the next one: as
-// chains, up to a limit, then as copies in blocks of the host's memory, which let the chains go
-// (ring-share.ts). Everything after a copied byte is copied as well, to keep the order.
+// Bytes leave straight from guest memory, so the device keeps their chain until the kernel has
+// them. One send is in flight at a time. What the guest sends meanwhile is collected for the next
+// one: as chains, up to a limit, then as copies in blocks of the host's memory, which let the
+// chains go (ring-share.ts). Everything after a copied byte is copied as well, to keep the order.
 //
 // Messages are held until their end is known, because their length precedes them (framing.ts).
 import { VIRTIO_VSOCK_SEQ_EOM, VsockHdr } from "../../../../abi/vsock.ts";
@@ -86,8 +86,8 @@ export class Outbound {
   }
 
   /**
-   * Takes a part of a message. If it is marked as the last, the message is queued after a frame with
-   * its length. True: it keeps the chain.
+   * Takes a part of a message. If it is marked as the last, the message is queued after a frame
+   * with its length. True: it keeps the chain.
    */
   takePart(chain: Chain, length: number, marks: number): boolean {
     if ((marks & VIRTIO_VSOCK_SEQ_EOM) === 0) {

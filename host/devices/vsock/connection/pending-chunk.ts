@@ -1,5 +1,6 @@
-// Bytes of a client that were read and are copied to the guest: at most one chunk. While it waits for
-// credit or rx buffers the socket is paused, so the kernel's flow control slows the client down.
+// Bytes of a client that were read and are copied to the guest: at most one chunk. While it waits
+// for credit or rx buffers the socket is paused, so the kernel's flow control slows the client
+// down.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../../abi/vsock.ts";
 import type { StreamSocket } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";

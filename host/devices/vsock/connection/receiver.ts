@@ -1,19 +1,19 @@
-// From the socket of one connection to the guest. There are three ways, and a connection moves on to
-// the next one when it has earned it, never back:
+// From the socket of one connection to the guest. There are three ways, and a connection moves on
+// to the next one when it has earned it, never back:
 //
-//   chunk     The socket allocates a buffer for each read; it is copied into rx chains. The way of
-//             short connections: nothing is set up for it.
+//   chunk     The socket allocates a buffer for each read; it is copied into rx chains. For short
+//             connections: nothing is set up.
 //   staging   The socket reads into one buffer that all connections share; that is copied into rx
-//             chains. The way of connections that last: it allocates nothing.
-//   in place  The socket reads into an rx chain reserved beforehand; no copy. The way of connections
-//             that carry much, if the guest's buffers are large enough to be worth a read each.
+//             chains. For connections that last: nothing is allocated.
+//   in place  The socket reads into an rx chain reserved beforehand; no copy. For connections that
+//             carry much, if the guest's buffers are large enough to be worth a read each.
 //
 //   socket ──▶ chunk or staging buffer ──▶ PendingChunk ──▶ rx chain
 //   socket ──▶ rx chain (Landing)
 //
-// Flow control is the same for all. Bytes that the guest has no credit or buffer for wait as the one
-// pending chunk, and the socket is paused until they are gone. In place the guest gets its turn when
-// room becomes scarce, before that is decided: all it may need is a chance to return credit.
+// Flow control is the same for all. Bytes for which the guest has no credit or buffer wait as the
+// one pending chunk, and the socket is paused until they are gone. If room becomes scarce in place,
+// the guest gets its turn before reading stops: all it may need is a chance to return credit.
 import { VIRTIO_VSOCK_TYPE_SEQPACKET, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import type { StreamSocket } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";

@@ -1,4 +1,4 @@
-// The life of a connection as the guest sees it (virtio 5.10.6.4 to 5.10.6.6), and the states of it.
+// The life of a connection as the guest sees it (virtio 5.10.6.5), and its states.
 //
 // Opening. Either side sends REQUEST and the other answers RESPONSE, or RST to refuse:
 //
@@ -15,18 +15,18 @@
 //   guest ──SHUTDOWN(both)──▶ device     Tail: its last bytes go to the socket first, then RST
 //   guest ◀──SHUTDOWN(both)── device     Closing until the guest answers RST
 //
-// The ports may be used again as soon as RST is out, so it must not overtake payload. Hence Tail: the
-// guest is done, but its bytes wait for a slow reader. A reader that makes no progress for TAIL_MS
-// loses them.
+// The ports may be used again as soon as RST is out, so it must not overtake payload. Hence Tail:
+// the guest is done, but its bytes wait for a slow reader. A reader that makes no progress for
+// TAIL_MS loses them.
 //
-// Abort. RST at any time, from either side; the host's socket is reset as well. A packet that breaks
-// the protocol is answered like this (Resetting), except in Tail: bytes that the guest sent before it
-// closed are still delivered.
+// Abort. RST at any time, from either side; the host's socket is reset as well. A packet that
+// breaks the protocol is answered like this (Resetting), except in Tail: bytes that the guest sent
+// before it closed are still delivered.
 //
 // The socket has a life of its own. It may close first, while the guest still has a chunk to read
-// (Established until that is delivered), or last: when the guest is done (Gone), the client's unread
-// bytes are drained, since closing over them would make the kernel reset the connection and lose
-// what it still has to send (peer.ts).
+// (Established until that is delivered), or last: when the guest is done (Gone), the client's
+// unread bytes are drained, since closing over them would make the kernel reset the connection and
+// lose what it still has to send (peer.ts).
 //
 // Every wait ends: timeouts.ts says how long each one lasts.
 

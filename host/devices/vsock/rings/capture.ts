@@ -1,5 +1,5 @@
-// A capture of a vsock device that Wireshark reads: a pcap stream of link type VSOCK, with records as
-// in captures of Linux's vsockmon interfaces.
+// A capture of a vsock device that Wireshark reads: a pcap stream of link type VSOCK, with records
+// as in captures of Linux's vsockmon interfaces.
 //
 //   pcap record │ af_vsockmon_hdr: addresses, operation │ struct virtio_vsock_hdr │ payload
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";

@@ -13,7 +13,9 @@ export interface PacketSource {
   nextOp(): VsockOp;
   /** Payload bytes that this packet could carry. */
   readonly nextBytes: number;
-  /** Writes it into an rx chain with room for a header; returns its bytes, 0: the chain is useless. */
+  /**
+   * Writes it into an rx chain with room for a header; returns its bytes, 0: the chain is useless.
+   */
   emit(chain: Chain, packet: HostPacket): number;
 }
 

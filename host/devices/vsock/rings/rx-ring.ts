@@ -1,5 +1,5 @@
-// The guest's receive buffers: best fit by size class. A packet takes the smallest buffer that holds
-// it; larger or smaller ones that came first wait on shelves, one for each power of two. With
+// The guest's receive buffers: best fit by size class. A packet takes the smallest buffer that
+// holds it; larger or smaller ones that came first wait on shelves, one for each power of two. With
 // buffers of one size nothing waits, and the ring is first in, first out.
 //
 // A chain may also be reserved before there is a packet, for a socket to read into (landing.ts).
@@ -64,8 +64,8 @@ export class RxRing {
   }
 
   /**
-   * Reserves a chain of the largest size for a read. null: its payload part is fragmented or smaller
-   * than `least`, there is no chain, or too many are reserved already.
+   * Reserves a chain of the largest size for a read. null: its payload part is fragmented or
+   * smaller than `least`, there is no chain, or too many are reserved already.
    */
   reserve(least: number): Chain | null {
     this.#population = Math.max(this.#population, this.posted);

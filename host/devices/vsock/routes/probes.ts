@@ -1,7 +1,9 @@
 // Asks whether the guest accepts on a port, again and again until it does.
 import type { Answered } from "./route.ts";
 
-/** Begins a connection, and calls `done` with the guest's answer. False: there is no room for it. */
+/**
+ * Begins a connection, and calls `done` with the guest's answer. False: there is no room for it.
+ */
 export type Attempt = (guestPort: number, done: Answered) => boolean;
 
 const RETRY_MS = 5;
