@@ -25,7 +25,7 @@ export function fsInit(device: VirtioDevice): i32 {
   if (hiprioAt == 0 || driver.queues == 0 || driver.tag == 0) return -Errno.ENOMEM;
 
   let status = device.begin(0);
-  if (status == 0) status = device.addQueue(driver.hiprio, FS_QUEUE_HIPRIO, MESSAGES_MAX, 0);
+  if (status == 0) status = driver.hiprio.attach(device, FS_QUEUE_HIPRIO, MESSAGES_MAX, 0);
   if (status == 0) readTag(driver);
   if (status == 0) status = addRequestQueues(driver);
   const handler = (onInterrupt as (arg: usize) => void).index;
@@ -65,7 +65,7 @@ export function fsRestart(driver: FsDriver, requests: u32): i32 {
   driver.queueCount = 0;
   device.failed = false;
   let status = device.begin(0);
-  if (status == 0) status = device.addQueue(hiprio, FS_QUEUE_HIPRIO, MESSAGES_MAX, 0);
+  if (status == 0) status = hiprio.attach(device, FS_QUEUE_HIPRIO, MESSAGES_MAX, 0);
   if (status == 0) status = addRequestQueues(driver);
   if (status == 0 && driver.requestsMax < requests) status = -Errno.ENODEV;
   if (status == 0) start(driver);

@@ -32,6 +32,11 @@ export function deadlineAfterMs(ms: i64): u64 {
   return <u64>ms > TIMEOUT_MS_MAX ? NEVER : nowNs() + <u64>ms * NS_PER_MS;
 }
 
+/** The moment `ns` nanoseconds from now, or NEVER for NEVER. */
+export function deadlineAfterNs(ns: u64): u64 {
+  return ns == NEVER ? NEVER : nowNs() + ns;
+}
+
 export function setNextTimer(deadlineNs: u64): void {
   store<u64>(timePage, deadlineNs, TimePage.nextTimerNs);
 }

@@ -11,9 +11,10 @@ import { commandLineInit } from "./commandline";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { memoryInit } from "./memory";
-import { settingsInit } from "./net/settings";
-import { statsInit } from "./net/stats";
-import { BeginThread } from "./process";
+import { linkSettingsInit } from "./net/link/settings";
+import { socketSettingsInit } from "./net/socket/settings";
+import { statsInit } from "./net/socket/stats";
+import { BeginThread } from "./thread-calls";
 import { isIdle, schedule } from "./scheduler";
 import { nextDeadline, runTimers } from "./timer";
 import { traceInit } from "./trace";
@@ -33,10 +34,11 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
   memoryInit(__heap_base, heapEnd(bootInfo)); // the heap: all of the RAM that is not image
-  traceInit(load<u32>(bootInfo, BootInfo.trace) != 0); // for the host, if it asks
+  if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
   banner(bootInfo);
-  settingsInit(); // how data travels
-  statsInit(); // and what is counted of it
+  linkSettingsInit(); // rings and buffers
+  socketSettingsInit(); // copies and windows
+  statsInit(); // payload counters
   probeDevices(); // virtio-mmio, as the command line announces them
   if (main) startApplication(main); // the first thread
 }
@@ -56,6 +58,10 @@ function heapEnd(bootInfo: usize): usize {
 function checkBootInfo(bootInfo: usize): void {
   assert(load<u32>(bootInfo, BootInfo.magic) == BOOT_MAGIC, "boot: no boot information");
   assert(load<u32>(bootInfo, BootInfo.version) == BOOT_VERSION, "boot: wrong version");
+}
+
+function startTrace(): void {
+  if (!traceInit()) print("trace: no memory for the thread switches\n");
 }
 
 function banner(bootInfo: usize): void {

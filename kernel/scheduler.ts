@@ -102,7 +102,7 @@ function wake(thread: Thread, reason: i32): void {
 
 /** Wakes every thread in the queue, oldest first. */
 export function wakeAll(queue: WaitQueue): void {
-  for (let node = queue.first; node; node = queue.first) wake(node.thread, 0);
+  for (let node = queue.first; node; node = queue.first) wake(changetype<Thread>(node.object), 0);
 }
 
 /**
@@ -111,7 +111,7 @@ export function wakeAll(queue: WaitQueue): void {
  */
 export function wakeSome(queue: WaitQueue, count: u32): void {
   for (let node = queue.first; node && count != 0; node = queue.first) {
-    const thread = node.thread;
+    const thread = changetype<Thread>(node.object);
     if (!thread.suspended) {
       thread.wokenBy = queue;
       count--;

@@ -3,7 +3,6 @@
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../abi/trace";
 import { arch_enter } from "./arch/asyncify";
 import { publishTrace } from "./clock";
-import { print } from "./console";
 import { clock } from "./hypercall";
 import { ToroAllocMem } from "./memory";
 import { Thread } from "./thread";
@@ -11,12 +10,11 @@ import { Thread } from "./thread";
 /** The ring; 0: nobody traces, which is all that a switch then pays to know. */
 export let traceRing: usize = 0;
 
-/** Once, before there are threads. */
-export function traceInit(wanted: bool): void {
-  if (!wanted) return;
+/** Starts the trace, before there are threads. Returns false when there is no memory for it. */
+export function traceInit(): bool {
   traceRing = ToroAllocMem(traceRingBytes());
-  if (traceRing == 0) print("trace: no memory for the thread switches\n");
   publishTrace(traceRing);
+  return traceRing != 0;
 }
 
 /** arch_enter, noted. It is the scheduler's: like that one it must stay above every thread. */

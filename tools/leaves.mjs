@@ -11,8 +11,8 @@ export const leaves = [
   "apps/web-server/cache/lookUp",
   "kernel/memory/ToroGetMem",
   "kernel/memory/ToroFreeMem",
-  "kernel/net/socket/findSocket",
-  "kernel/net/stream/fillHeader",
+  "kernel/net/socket/table/findSocket",
+  "kernel/net/socket/output/fillHeader",
   "drivers/virtqueue/VirtQueue#add",
   "drivers/virtqueue/VirtQueue#take",
 ];

@@ -13,11 +13,11 @@ import {
 } from "../../kernel/api";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
-import { BeginThread } from "../../kernel/process";
+import { BeginThread } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 
-/** What begin() may be asked for. */
+/** Kinds of work for begin(). */
 const enum Kind {
   Read,
   Write,

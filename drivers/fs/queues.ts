@@ -26,7 +26,7 @@ export function addRequestQueues(driver: FsDriver): i32 {
   for (let i: u32 = 0; i < min(announced, QUEUES_MAX); i++) {
     const queue = queueAt(driver, i);
     const segments = SEGMENTS_FIXED + VECTOR_MAX;
-    const status = device.addQueue(queue, FS_QUEUE_REQUEST + i, REQUESTS_MAX, segments);
+    const status = queue.attach(device, FS_QUEUE_REQUEST + i, REQUESTS_MAX, segments);
     // A chain may not be longer than the queue, not even an indirect one (2.7.5.3.1).
     const usable = status == 0 && queue.size > SEGMENTS_FIXED;
     if (!usable && i == 0) return status < 0 ? status : -Errno.ENODEV;

@@ -12,7 +12,7 @@ import {
   SysStatOpenFile,
 } from "../../kernel/api";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/process";
+import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/thread-calls";
 import {
   buffer,
   fileSystem,

@@ -14,7 +14,7 @@ import {
   SysUnmapFile,
 } from "../../kernel/api";
 import { ToroGetMem } from "../../kernel/memory";
-import { Sleep } from "../../kernel/process";
+import { Sleep } from "../../kernel/thread-calls";
 import { thread } from "./harness";
 
 export { boot, interrupt, run, unfinished } from "./harness";

@@ -42,7 +42,7 @@ export { boot, interrupt, run, unfinished, inUse } from "./harness";
 export { heapBlocks } from "./books";
 export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 export { openFiles } from "../../kernel/fs/file";
-export { SysKillThread, SysResumeThread, SysSuspendThread } from "../../kernel/process";
+export { SysKillThread, SysResumeThread, SysSuspendThread } from "../../kernel/thread-calls";
 
 /** In the order of CALLS in test/support/file-guest.ts. */
 const enum Op {

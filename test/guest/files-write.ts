@@ -23,7 +23,7 @@ import {
 } from "../../kernel/api";
 import { openFiles } from "../../kernel/fs/file";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { Sleep, SysThreadSwitch } from "../../kernel/process";
+import { Sleep, SysThreadSwitch } from "../../kernel/thread-calls";
 import { mounted, open, path, stat } from "./files-helper";
 import { inUse, thread } from "./harness";
 

@@ -12,7 +12,7 @@ import {
   SysStatFile,
   SysStatOpenFile,
 } from "../../kernel/api";
-import { Sleep, SysKillThread } from "../../kernel/process";
+import { Sleep, SysKillThread } from "../../kernel/thread-calls";
 import { thread } from "./harness";
 
 export { boot, interrupt, run, unfinished } from "./harness";

@@ -9,7 +9,7 @@ import {
   SysResumeThread,
   SysThreadSelf,
   SysThreadSwitch,
-} from "../../kernel/process";
+} from "../../kernel/thread-calls";
 import { schedule, switchCount, wait, wakeAll, wakeSome, yieldNow } from "../../kernel/scheduler";
 import { threadCount, WaitQueue } from "../../kernel/thread";
 import { inUse, mark, marks, thread } from "./harness";

@@ -3,9 +3,9 @@
 import { afterEach } from "vitest";
 import { NetStats } from "../../abi/stats.ts";
 import { VsockHdr, VsockOp } from "../../abi/vsock.ts";
-import { ManualClock } from "../../host/clock.ts";
 import type { DeviceHost, VirtioDevice } from "../../host/device.ts";
-import { Machine } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { type GuestStats, readGuestStats, statsAt } from "../../host/stats.ts";
 import type { Chain, VirtQueue } from "../../host/virtqueue.ts";
 import { collectHits, compileGuest, type GuestImage } from "./guest.ts";
@@ -387,7 +387,7 @@ export const bytes = (string: string) => new TextEncoder().encode(string);
 export const pattern = (length: number) =>
   Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255);
 
-/** As in kernel/net/calls.ts and kernel/net/select.ts. */
+/** As in kernel/net/socket/calls.ts and kernel/net/socket/select.ts. */
 export const POLLIN = 1;
 export const POLLOUT = 4;
 export const POLLERR = 8;
@@ -407,7 +407,7 @@ export const SO_BINDTODEVICE = 25;
 export const SO_ZEROCOPY = 60;
 export const FIONSPACE = 0x40046676;
 export const MSG_ZEROCOPY = 0x4000000;
-/** As in kernel/net/settings.ts. */
+/** As in kernel/net/link/settings.ts. */
 export const TWO_COPY = 0;
 export const ONE_COPY = 1;
 export const ZERO_COPY = 2;

@@ -78,7 +78,7 @@ describe("the architecture", () => {
     ]);
   });
 
-  test("what lies over static memory has all of it: who wrote behind it would change another's", () => {
+  test("a class over static memory has all of its bytes: writing past them would change another's", () => {
     const guest = code.filter((name) => isGuest(name) || name.startsWith("test/guest/"));
     expect(lines(guest, /changetype<(\w+)>\(memory\.data\((?!offsetof<\1>\(\)\))/)).toEqual([]);
   });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FUSE_O_CREAT, FUSE_O_RDONLY, FUSE_O_RDWR, FUSE_O_WRONLY } from "../../../abi/fuse.ts";
-import { FsDevice } from "../../../host/devices/fs.ts";
+import { FsDevice } from "../../../host/node/devices.ts";
 import {
   type FileCall,
   type FileGuest,

@@ -10,8 +10,8 @@ import * as guest from "../../support/socket-guest.ts";
 const { bytes, DONTWAIT, pattern, SO_RCVLOAN, text } = guest;
 type Guest = guest.SocketGuest;
 
-const [COPIED, PARTIAL] = [1, 2]; // as in kernel/net/loan.ts
-const [PAGE, LARGE] = [1, 2]; // as in kernel/net/pool.ts
+const [COPIED, PARTIAL] = [1, 2]; // as in kernel/net/socket/loan.ts
+const [PAGE, LARGE] = [1, 2]; // as in kernel/net/link/pool.ts
 const CAPACITY = { small: 1482, page: 4096, large: 65536, mixed: 0 };
 
 const image = await compileGuest("test/guest/sockets.ts");
