@@ -60,7 +60,7 @@ function step(letter: u32): i64 {
     case 0x64: // d: open the root
       file = SysOpenFile(paths, 1, 0);
       return file > 0 ? 0 : file;
-    case 0x62: // b: map 8 bytes behind the first slot
+    case 0x62: // b: map 8 bytes after the first slot
       return map(SLOT + 4, 8, 0);
     case 0x73: // s: map the first slot to store to it
       return map(0, SLOT, MAP_WRITE);

@@ -68,7 +68,7 @@ function step(letter: u32): i32 {
       return 0;
     case 0x6b: // k: kill the other thread
       return SysKillThread(other);
-    case 0x3e: // >: the letters behind run in a thread of their own
+    case 0x3e: // >: the letters after it run in a thread of their own
       other = thread(script, kernelParameter("then"));
       return 0;
     default:

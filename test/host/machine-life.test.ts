@@ -105,7 +105,7 @@ describe("a device that throws", () => {
     expect([before.calls, after.calls]).toEqual([["dispose"], ["dispose"]]);
   });
 
-  test("in halted() behind a power-off is told, and the others still hear of it", async () => {
+  test("in halted() after a power-off is reported, and the others still hear of it", async () => {
     const after = fakeDevice();
     const boot = `${HANDSHAKE} ${HANDSHAKE.replaceAll("268435", "268439")} ${off}`;
     const devices = [failing("halted"), after];

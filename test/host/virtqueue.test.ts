@@ -60,7 +60,7 @@ describe.each([
     expect(driver.used(0)).toEqual([{ head, len: 6, data: bytes(0, 7, 8, 9, 1, 2) }]);
   });
 
-  test("S2: a range is found where it is in one piece: first segment, or second behind a header", () => {
+  test("S2: a range is found where it is in one piece: first segment, or second after a header", () => {
     const { driver, queue } = puppet(options);
     expect(queue.available).toBe(0);
     driver.add(0, [bytes(1, 2), bytes(3, 4, 5)], [44, 100, 8]);

@@ -59,7 +59,7 @@ afterEach(() => {
 });
 
 describe("WRITE", () => {
-  test("goes where it is told, in pieces and behind the end", () => {
+  test("goes to its offset, in pieces and past the end", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid, O_RDWR);
     expect(write(fs, nodeid, fh, 7, "WORLD")).toBe(5);

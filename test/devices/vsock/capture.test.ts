@@ -118,7 +118,7 @@ describe("records", () => {
     expect(client.received.equals(pattern(3000))).toBe(true);
   });
 
-  test("room behind the payload of a packet is not part of it", async () => {
+  test("room after the payload of a packet is not part of it", async () => {
     const { captured, send } = await bootCaptured();
     send({ op: VsockOp.RW, len: 3, data: Buffer.from("yes, and no") });
     const sent = encode({ op: VsockOp.RW, hostPort: HOST_PORT, data: Buffer.from("yes") });

@@ -57,7 +57,7 @@ describe("a device that keeps the rules", () => {
     expect((await run("mor", script)).results).toEqual([0, HANDLE, 8]);
   });
 
-  test("RELEASE comes behind the last READ, and a failed OPEN is not released (fault 37)", async () => {
+  test("RELEASE comes after the last READ, and a failed OPEN is not released (fault 37)", async () => {
     const { device } = await run("morc");
     expect(device.opcodes().slice(-3)).toEqual([
       FuseOpcode.OPEN,
@@ -235,7 +235,7 @@ describe("errors of the host arrive as they are (fault 28)", () => {
     expect(results.at(-1)).toBe(-13);
   });
 
-  test("a READ that fails behind another one is a short read", async () => {
+  test("a READ that fails after another one is a short read", async () => {
     const script = ({ opcode, arguments: args }: Request) => {
       if (opcode === FuseOpcode.INIT) return { payload: init({ maxPages: 1 }) };
       if (opcode !== FuseOpcode.READ) return undefined;

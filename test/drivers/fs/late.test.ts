@@ -68,7 +68,7 @@ describe("a device that is late", () => {
     expect(lookups.length).toBe(2);
   });
 
-  test("a thread that is killed ends behind the device's answer, not before", async () => {
+  test("a thread that is killed ends after the device's answer, not before", async () => {
     const { results, device } = await run(
       "m>wkws",
       { script: (r) => (r.opcode === FuseOpcode.READ ? { afterMs: 300 } : undefined) },
@@ -113,7 +113,7 @@ describe("FORGET (fault 33)", () => {
         ]),
       );
 
-  test("F7 a name with another file behind it gives the first one back, at once, on queue 0", async () => {
+  test("F7 a name that leads to another file gives the first one back, at once, on queue 0", async () => {
     const { device } = await run("msss", restless());
     expect(forgotten(device)).toEqual([
       [100, 1],

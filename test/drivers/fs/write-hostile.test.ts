@@ -358,7 +358,7 @@ describe("requests are as FUSE wants them", () => {
     expect(g.now("SysSeekFile", handle, 0, 1)).toBe(4096 + 4096 + 7);
   });
 
-  test("a WRITE that fails behind another one is a short write", async () => {
+  test("a WRITE that fails after another one is a short write", async () => {
     let writes = 0;
     const device = writableFs(({ opcode }) => {
       if (opcode === FuseOpcode.INIT) return { payload: init({ maxPages: 1 }) };

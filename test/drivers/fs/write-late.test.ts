@@ -124,7 +124,7 @@ describe("fsync", () => {
     expect(device.resets).toBe(0);
   });
 
-  test("a thread that is killed in it ends behind the answer, and gives its request back", async () => {
+  test("a thread that is killed in it ends after the answer, and gives its request back", async () => {
     const { g, device, file } = await syncing(MINUTE);
     for (let i = 0; i < 40; i++) {
       const sync = g.start("SysSyncFile", file, 0);

@@ -289,7 +289,7 @@ describe("half-close", () => {
     expect(seen.log).toEqual(["data", "end", "closed"]);
   });
 
-  test("end() right behind a send that is in flight cuts nothing off", async () => {
+  test("end() right after a send that is in flight cuts nothing off", async () => {
     const { stream, peer } = await pair();
     const bytes = pattern(FLOOD_BYTES);
     expect(stream.send([bytes])).toBe(false);

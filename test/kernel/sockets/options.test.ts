@@ -252,7 +252,7 @@ describe("SO_LINGER", () => {
     expect(g.call("liveSockets")).toBe(1);
   });
 
-  test("after its time close returns, and the connection ends behind it", async () => {
+  test("after its time close returns, and the connection ends after it", async () => {
     const { g, socket } = await open();
     set(g, socket, SO_LINGER, 100);
     const call = g.start("close", socket);

@@ -145,7 +145,7 @@ describe("the end", () => {
     expect(g.now("recv", socket, g.allocate(1), 1, DONTWAIT)).toBe(0);
   });
 
-  test("by a reset is POLLERR and POLLHUP, whatever was asked for, behind what can be read", async () => {
+  test("by a reset is POLLERR and POLLHUP, whatever was asked for, after what can be read", async () => {
     const { g, socket, peer, select, found } = await open();
     g.inject({ ...peer, op: VsockOp.RW }, pattern(10));
     g.inject({ ...peer, op: VsockOp.RST });

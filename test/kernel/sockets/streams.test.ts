@@ -63,7 +63,7 @@ describe("receiving", () => {
     expect(g.now("peek", socket, at, 64, DONTWAIT)).toBe(-Errno.EAGAIN);
   });
 
-  test("the end of the stream comes behind the data (Toro fault 12)", async () => {
+  test("the end of the stream comes after the data (Toro fault 12)", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     const at = g.allocate(64);
