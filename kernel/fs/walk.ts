@@ -93,6 +93,7 @@ function walkOn(call: Call, root: Node, path: usize, end: usize, how: Walk): i32
       stepInto(call);
     }
   }
+  assert(call.found == NO_NODE, "fs: in use");
   return endsInSlash(path, end) && !isDirectory(call.node) ? -Errno.ENOTDIR : 0;
 }
 

@@ -30,7 +30,7 @@ test("SysCopyFile of ranges that overlap after the first megabyte changes nothin
   expect(fs.readFileSync(host("large")).equals(content)).toBe(true);
 });
 
-test("the position after an append is where it ended, whoever has appended before it", async () => {
+test("the position after an append is where it ended, whoever has appended before", async () => {
   fs.writeFileSync(host("log"), "one\n");
   const g = await boot({ directory: root });
   const file = g.now("SysOpenFile", "/log", FUSE_O_RDWR | FUSE_O_APPEND);

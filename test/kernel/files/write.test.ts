@@ -106,7 +106,7 @@ describe("writing", () => {
     expect(g.read(first)).toBe(-Errno.EBADF);
   });
 
-  test("a write past the end leaves a hole, also beyond 4 GiB", async () => {
+  test("a write after the end leaves a hole, also beyond 4 GiB", async () => {
     const g = await start();
     const file = g.now("SysOpenFile", "/big", NEW);
     const far = 5n * 1024n ** 3n;
