@@ -86,3 +86,16 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
   });
   return registers;
 }
+
+/** Throws if the guest could not tell two devices apart: by CID, or by tag. */
+export function assertDistinct(devices: readonly VirtioDevice[]): void {
+  const known = new Set<string>();
+  for (const { id, name, identity } of devices) {
+    if (identity === undefined) continue;
+    const key = `${id} ${identity}`;
+    if (known.has(key)) {
+      throw new Error(`${name}: ${identity} is taken by another device of the machine`);
+    }
+    known.add(key);
+  }
+}
