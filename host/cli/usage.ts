@@ -1,13 +1,13 @@
-// What `torito --help` says, and how the command line speaks of its mistakes.
+// The text of `torito --help`, and errors of the command line.
 
 export const EXIT_USAGE = 2;
 export const EXIT_UNAVAILABLE = 69;
 export const EXIT_SOFTWARE = 70;
 export const EXIT_TIMEOUT = 124;
-/** All that a parent sees of an exit code is its low byte: a failure must not end as 0 there. */
+/** A parent sees only the low byte of an exit code, where a failure must not become 0. */
 export const EXIT_MAX = 255;
 
-/** How the process ends, and for how long those who read its output may put that off. */
+/** How the process ends, and for how long readers of its output may delay that. */
 export interface End {
   readonly code: number;
   readonly patienceMs: number;
@@ -17,7 +17,9 @@ export function asLongAsItTakes(code: number): End {
   return { code, patienceMs: Number.POSITIVE_INFINITY };
 }
 
-/** A mistake on the command line, or a resource that cannot be had: one line, and an exit code. */
+/**
+ * An error on the command line, or a resource that is not available: one line, and an exit code.
+ */
 export class CliError extends Error {
   override name = "CliError";
   readonly code: number;
@@ -78,7 +80,7 @@ Exit codes
   write; 70 guest panic; 124 timeout; 130 or 143 second SIGINT or SIGTERM
 `;
 
-/** The known word nearest to a mistyped one, if it is near enough to be meant. */
+/** The known word nearest to a mistyped one, if it is near enough. */
 export function nearest(word: string, known: readonly string[]): string | null {
   let best: string | null = null;
   let least = Math.max(2, Math.floor(word.length / 3)) + 1;
