@@ -45,7 +45,7 @@ export function panicExit(error: unknown, sourceMap: string | undefined): Exit {
 /** The rejection of `exited` when the host failed, alone or while the guest ended. */
 export function endWithFaults(exit: Exit | null, faults: readonly unknown[]): unknown {
   if (faults.length === 1 && exit?.kind !== "panic") return faults[0];
-  const told = faults.map((fault) => (fault instanceof Error ? fault.message : String(fault)));
-  if (exit?.kind === "panic") told.unshift(`panic: ${exit.message}`);
-  return new AggregateError(faults, told.join("; "), { cause: exit });
+  const messages = faults.map((fault) => (fault instanceof Error ? fault.message : String(fault)));
+  if (exit?.kind === "panic") messages.unshift(`panic: ${exit.message}`);
+  return new AggregateError(faults, messages.join("; "), { cause: exit });
 }

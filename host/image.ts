@@ -84,7 +84,7 @@ export function instantiateImage(
   const all: WebAssembly.Imports = { ...imports, env: { memory: memory.wasm } };
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     if (all[from]?.[name] === undefined) {
-      throw new Error(`image: it imports ${from}.${name}, which this machine does not have`);
+      throw new Error(`image: it imports ${from}.${name}, which this machine does not provide`);
     }
   }
   let instance: WebAssembly.Instance;

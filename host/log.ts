@@ -58,7 +58,7 @@ export function limitLog(
       return;
     }
     passed++;
-    write(suppressed > 0 ? `${message} (${suppressed} lines left out before)` : message);
+    write(suppressed > 0 ? `${message} (${suppressed} lines dropped before)` : message);
     suppressed = 0;
   };
 }

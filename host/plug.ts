@@ -81,7 +81,7 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
       }),
     late: slots.late,
     log: (message) => log("info", device.name, message),
-    trace: track?.told,
+    trace: track?.events,
   });
   return registers;
 }

@@ -3,7 +3,7 @@ import { Mmio } from "../abi/virtio.ts";
 import { GuestError, type GuestMemory } from "./memory.ts";
 import { type QueueOptions, VirtQueue } from "./virtqueue.ts";
 
-/** What the queue needs besides its registers. */
+/** Inputs of a queue besides its registers. */
 export type QueueContext = Omit<QueueOptions, "size" | "desc" | "avail" | "used">;
 
 export class QueueRegisters {

@@ -96,17 +96,17 @@ export class Tracer {
   device({ name, queueNames }: VirtioDevice) {
     const tid = VCPU + ++this.#devices;
     this.#name("thread_name", MACHINE, tid, name);
-    const told: DeviceTrace = {
+    const events: DeviceTrace = {
       now: this.now,
       instant: (what, args) => this.#instant(tid, what, args),
       slice: (what, sinceNs, args) => this.#slice(MACHINE, tid, what, sinceNs, this.now(), args),
     };
     return {
-      told,
+      events,
       kicked: (queue: number) => {
-        told.instant("kick", { queue, name: queueNames[queue] ?? "" });
+        events.instant("kick", { queue, name: queueNames[queue] ?? "" });
       },
-      interrupted: (irq: number) => told.instant("interrupt", { irq }),
+      interrupted: (irq: number) => events.instant("interrupt", { irq }),
     };
   }
 

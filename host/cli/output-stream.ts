@@ -72,7 +72,7 @@ export class OutputStream {
     this.#resolve();
     const leftOut = this.#leftOut;
     this.#leftOut = 0;
-    if (leftOut > 0) this.tell(`${this.#name}: nobody read ${leftOut} lines, which were left out`);
+    if (leftOut > 0) this.tell(`${this.#name}: dropped ${leftOut} lines that nobody read`);
   };
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {

@@ -43,20 +43,20 @@ Network
       --connect PORT:[HOST:]TCP      the guest's connections to host port PORT reach that TCP port
       --vsock-uds PATH               hybrid vsock: clients of that socket say CONNECT PORT;
                                      the guest's connections to port P reach PATH_P
-      --seqpacket PORT               connections to that port, the guest's or the host's, carry
-                                     messages: on the host each behind its length, 4 bytes, little
-                                     endian, the highest bit of which ends a record; repeatable
+      --seqpacket PORT               connections to that port, of the guest or the host, carry
+                                     messages; on the host each follows its length: 4 bytes,
+                                     little-endian, the highest bit ends a record; repeatable
       --cid N                        the guest's address, 3 or more (3)
 
 Machine
-  -v, --volume HOSTDIR:TAG[:ro|rw]   a directory for the guest, by its tag, which it may only read
-                                     unless it is told :rw; repeatable
+  -v, --volume HOSTDIR:TAG[:ro|rw]   a directory that the guest mounts by its tag, read-only
+                                     unless :rw is given; repeatable
   -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
-      --fs-window SIZE               memory beside it, of each volume, in which the guest maps
+      --fs-window SIZE               additional memory for each volume, into which the guest maps
                                      files; 0: none (serve: 16M, run: 0)
-      --timeout SECONDS              give up after that time, exit code 124
+      --timeout SECONDS              give up after this time, exit code 124
       --grace SECONDS                time to finish open connections after a signal (10)
-      --watchdog SECONDS             kill a guest that does not return for so long; 0: never (10)
+      --watchdog SECONDS             kill a guest that does not return for this long; 0: never (10)
 
 Output
       --log-format pretty|json       (pretty)

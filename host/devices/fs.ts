@@ -13,13 +13,13 @@ import { FuseRequest } from "./fs/request.ts";
 import { FuseServer } from "./fs/server.ts";
 import { type FsLimits, Share } from "./fs/share.ts";
 import type { FsStats } from "./fs/stats.ts";
-import { tellRequest } from "./fs/trace.ts";
+import { traceRequest } from "./fs/trace.ts";
 
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 4;
 const REQUEST_QUEUES_MAX = 64;
 /** A host that holds up the guest for longer is logged. */
-const STALL_TOLD_NS = 1_000_000_000;
+const STALL_LOG_NS = 1_000_000_000;
 /** What stays idle for two sweeps is released, so a deleted file is gone within two seconds. */
 const SWEEP_MS = 900;
 
@@ -109,16 +109,16 @@ export class FsDevice implements VirtioDevice {
     this.#kicked = true;
     this.#take(source, sinceNs);
     this.#kicked = false;
-    this.#tellStall(sinceNs);
+    this.#checkStall(sinceNs);
     this.#sweepLater();
   }
 
   /** Checks whether the host held up the guest since then. */
-  #tellStall(sinceNs: number): void {
+  #checkStall(sinceNs: number): void {
     const ns = this.#share.background.served(sinceNs);
     if (ns === 0) return;
     this.#host?.late?.();
-    if (ns < STALL_TOLD_NS) return;
+    if (ns < STALL_LOG_NS) return;
     const seconds = (ns / 1e9).toFixed(1);
     this.#host?.log(
       `the host took ${seconds} s for a file; the thread pool waits for the next ones`,
@@ -138,7 +138,7 @@ export class FsDevice implements VirtioDevice {
   #sweep(): boolean {
     const sinceNs = this.#now();
     const isMore = this.#share.sweep();
-    this.#tellStall(sinceNs);
+    this.#checkStall(sinceNs);
     return isMore;
   }
 
@@ -182,7 +182,7 @@ export class FsDevice implements VirtioDevice {
     let result = request.take(chain);
     const forgets = result === 0 && this.#forgets(request);
     if (result === 0 && !forgets) result = this.#server.serve(request);
-    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
+    if (this.#trace !== null) traceRequest(this.#trace, sinceNs, request, result);
     if (forgets) request.finishEmpty();
     else if (request.parked) this.#request = this.#spare.pop() ?? this.#newRequest();
     else if (!request.detached) request.finish(result);
@@ -206,7 +206,7 @@ export class FsDevice implements VirtioDevice {
       if (queue !== null) this.#take(queue, sinceNs);
     }
     this.#kicked = false;
-    this.#tellStall(sinceNs);
+    this.#checkStall(sinceNs);
     for (const queue of this.#queues) queue?.signal();
     this.#host?.turn();
   }
@@ -222,7 +222,7 @@ export class FsDevice implements VirtioDevice {
     const silent =
       result === 0 && (this.#forgets(request) || request.opcode === FuseOpcode.INTERRUPT);
     if (result === 0 && !silent) result = -Errno.EINVAL;
-    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
+    if (this.#trace !== null) traceRequest(this.#trace, sinceNs, request, result);
     if (silent) request.finishEmpty();
     else request.finish(result);
   }

@@ -44,7 +44,7 @@ const NAMES: Readonly<Record<number, string>> = {
 };
 
 /** A request that is about to be answered with `result`: bytes of reply, or -Errno. */
-export function tellRequest(
+export function traceRequest(
   trace: DeviceTrace,
   sinceNs: number,
   request: FuseRequest,
