@@ -11,11 +11,12 @@ export type { ConnectionStats, Traffic, VsockStats } from "./devices/vsock/stats
 export { VsockDevice, type VsockOptions } from "./devices/vsock.ts";
 export type { Exit } from "./exit.ts";
 export { createLog, type Log, type LoggerOptions, type LogLevel } from "./log.ts";
-export { Machine, type Platform } from "./machine.ts";
+export { Machine } from "./machine.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { GuestError, GuestMemory } from "./memory.ts";
 export { RegisterFile } from "./mmio.ts";
 export type { MachineOptions } from "./options.ts";
+export type { Platform } from "./parts.ts";
 export type { Clock } from "./ports/clock.ts";
 export type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "./ports/files.ts";
 export type { FirmwareLibrary } from "./ports/firmware.ts";

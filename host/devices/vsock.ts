@@ -136,7 +136,7 @@ export class VsockDevice implements VirtioDevice {
    * drains.
    */
   async probe(guestPort: number): Promise<void> {
-    if (this.#host === null) throw new Error("vsock: the device is in no machine");
+    if (this.#host === null) throw new Error("vsock: the device is not in a machine");
     await this.#probes.add(guestPort);
   }
 

@@ -8,6 +8,6 @@ export interface Clock {
   realtime(): bigint;
   /** Calls back once after at least `ms` milliseconds; returns what cancels it. */
   after(ms: number, callback: () => void): () => void;
-  /** Calls back once, soon, after the host has looked at its sockets. */
+  /** Calls back once, soon, after the host events that are ready now. */
   defer(callback: () => void): void;
 }

@@ -141,6 +141,6 @@ test("the device counts them with the reason, and logs a line a second", async (
   clock.advance(1000);
   await burst();
   expect(lines).toHaveLength(2);
-  expect(lines[1]).toContain("(9 lines left out before)");
+  expect(lines[1]).toContain("(9 lines dropped before)");
   m.dispose();
 });

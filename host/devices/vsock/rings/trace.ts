@@ -21,7 +21,7 @@ export class PacketTrace implements PacketTap {
   readonly #header = new Uint8Array(VsockHdr.sizeof);
   readonly #view = new DataView(this.#header.buffer);
 
-  /** What it sees, `next` sees as well. */
+  /** Passes everything on to `next`. */
   constructor(trace: DeviceTrace, next: PacketTap | null) {
     this.#trace = trace;
     this.#next = next;
