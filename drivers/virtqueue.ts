@@ -73,7 +73,7 @@ export class VirtQueue {
    * destroy() frees the rings.
    */
   attach(device: VirtioDevice, index: u32, sizeMax: u32, segmentsMax: u32): i32 {
-    assert(sizeMax != 0, "virtqueue: no entries");
+    assert(sizeMax != 0, "no entries");
     device.write(Mmio.QueueSel, index);
     if (device.read(Mmio.QueueReady) != 0) return -Errno.ENODEV;
     const offered = device.read(Mmio.QueueSizeMax);
@@ -94,7 +94,7 @@ export class VirtQueue {
   }
 
   private allocate(device: VirtioDevice, index: u32, size: u32, segmentsMax: u32): i32 {
-    assert((size & (size - 1)) == 0, "virtqueue: size is no power of two"); // 2.7
+    assert((size & (size - 1)) == 0, "not a power of two"); // 2.7
     this.device = device;
     this.index = index;
     this.size = size;
@@ -140,8 +140,8 @@ export class VirtQueue {
 
   /** Starts a chain of `segments` segments, for which there is room. */
   begin(segments: u32): void {
-    assert(this.left == 0, "virtqueue: the last chain is incomplete");
-    assert(segments != 0 && this.hasRoom(segments), "virtqueue: no room for the chain");
+    assert(this.left == 0, "chain is incomplete");
+    assert(segments != 0 && this.hasRoom(segments), "no room for the chain");
     this.left = segments;
     this.last = 0;
     this.chainCount = 0;
@@ -160,7 +160,7 @@ export class VirtQueue {
 
   private takeDescriptor(): usize {
     const i = this.firstFree;
-    assert(i < this.size, "virtqueue: the free list is broken");
+    assert(i < this.size, "broken list");
     this.firstFree = this.record(i).next;
     this.free--;
     this.chainCount++;
@@ -168,7 +168,7 @@ export class VirtQueue {
   }
 
   private append(address: usize, bytes: u32, flags: u32): void {
-    assert(this.left != 0, "virtqueue: too many segments");
+    assert(this.left != 0, "too many segments");
     this.left--;
     let at = this.cursor;
     let index: u32 = 0;
@@ -192,7 +192,7 @@ export class VirtQueue {
 
   /** Adds a segment that the device reads until take() returns the chain. */
   readable(address: usize, bytes: u32): void {
-    assert(this.chainWritable == 0, "virtqueue: readable after writable"); // 2.7.4.2
+    assert(this.chainWritable == 0, "readable after writable"); // 2.7.4.2
     this.append(address, bytes, 0);
   }
 
@@ -204,9 +204,9 @@ export class VirtQueue {
 
   /** Makes the chain available. take() returns `token`, which is not 0, once it has been used. */
   add(token: usize): void {
-    assert(token != 0 && this.left == 0, "virtqueue: the chain is incomplete");
+    assert(token != 0 && this.left == 0, "chain is incomplete");
     const r = this.record(this.head);
-    assert(r.token == 0, "virtqueue: descriptor is in use");
+    assert(r.token == 0, "in use");
     r.token = token;
     r.writable = this.chainWritable;
     r.count = <u16>this.chainCount;
@@ -260,13 +260,13 @@ export class VirtQueue {
     this.record(last).next = <u16>this.firstFree;
     this.firstFree = head;
     this.free += r.count;
-    assert(this.free + this.inFlight <= this.size, "virtqueue: more descriptors than entries");
+    assert(this.free + this.inFlight <= this.size, "wrong count");
     return token;
   }
 
   /** After a reset: the token of a chain that the device did not use, or 0 when there is none. */
   reclaim(): usize {
-    assert(this.device.failed, "virtqueue: reclaim from a live device");
+    assert(this.device.failed, "device is live");
     if (this.inFlight == 0) return 0;
     let i: u32 = 0;
     while (this.record(i).token == 0) i++;

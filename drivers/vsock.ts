@@ -151,7 +151,7 @@ function destroyDriver(driver: VsockDriver): void {
 /** The device has failed and is reset: frees the packets that it had and ends all connections. */
 function giveUp(arg: usize): void {
   const driver = changetype<VsockDriver>(arg);
-  assert(driver.device.failed, "vsock: a live device is given up");
+  assert(driver.device.failed, "device is live");
   stopTimer(driver.end);
   const rx = driver.rx;
   const tx = driver.tx;

@@ -49,14 +49,14 @@ export function makeReady(thread: Thread): void {
  * so that a thread in a loop of it comes to the end of the budget.
  */
 export function yieldNow(): void {
-  assert(current != NO_THREAD, "scheduler: yield outside a thread");
+  assert(current != NO_THREAD, "outside a thread");
   makeReady(current);
   arch_leave(current);
 }
 
 /** Gives up the CPU until resume(). Yields. */
 export function suspendSelf(): void {
-  assert(current != NO_THREAD, "scheduler: suspend outside a thread");
+  assert(current != NO_THREAD, "outside a thread");
   current.state = ThreadState.Suspended;
   arch_leave(current);
 }
@@ -76,7 +76,7 @@ export function wait(queue: WaitQueue, deadlineNs: u64): i32 {
 /** As wait(), in the queues that the caller has joined already; in none it is a sleep. Yields. */
 export function block(deadlineNs: u64): i32 {
   const thread = current;
-  assert(thread != NO_THREAD, "scheduler: block outside a thread");
+  assert(thread != NO_THREAD, "outside a thread");
   thread.state = ThreadState.Waiting;
   if (deadlineNs != NEVER) {
     const timer = timerOf(thread);
@@ -152,7 +152,7 @@ export function isKilled(): bool {
 /** Ends the running thread. Does not return. */
 export function endSelf(): void {
   const thread = current;
-  assert(thread != NO_THREAD, "scheduler: end outside a thread");
+  assert(thread != NO_THREAD, "outside a thread");
   thread.ending = true;
   assert(thread.shields == 0, "scheduler: a shielded thread ends");
   arch_leave(thread);

@@ -56,7 +56,7 @@ function post(driver: VsockDriver, packet: Packet): void {
   packet.length = 0;
   packet.offset = 0;
   if (isLarge(packet)) driver.large++;
-  assert(driver.large <= rx.size, "vsock: more large buffers than entries");
+  assert(driver.large <= rx.size, "wrong count");
   if (isInline(packet)) {
     rx.begin(1);
     rx.writable(headerOf(packet), VsockHdr.sizeof + packet.capacity);
@@ -110,9 +110,9 @@ export function receive(driver: VsockDriver): void {
       continue;
     }
     const packet = changetype<Packet>(token);
-    assert(packet.received, "vsock: no receive buffer");
+    assert(packet.received, "no receive buffer");
     if (isLarge(packet)) {
-      assert(driver.large != 0, "vsock: wrong count of large buffers");
+      assert(driver.large != 0, "wrong count");
       driver.large--;
     }
     if (isValid(driver, packet, rx.usedBytes)) {

@@ -38,7 +38,7 @@ export function transmit(driver: VsockDriver, packet: Packet): bool {
     startTimer(driver.end, nowNs());
     return false;
   }
-  assert(packet.length <= packet.capacity || packet.segments != 0, "vsock: packet overflow");
+  assert(packet.length <= packet.capacity || packet.segments != 0, "too large");
   tx.begin(segments);
   if (packet.segments != 0) {
     tx.readable(headerOf(packet), VsockHdr.sizeof);
@@ -72,7 +72,7 @@ function freeUsed(driver: VsockDriver): bool {
   for (let token = tx.take(); token != 0; token = tx.take()) {
     const packet = changetype<Packet>(token);
     if (isAwaited(packet)) {
-      assert(driver.awaited != 0, "vsock: wrong count of awaited packets");
+      assert(driver.awaited != 0, "wrong count");
       driver.awaited--;
     }
     freeSent(packet);

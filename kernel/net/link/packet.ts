@@ -76,7 +76,7 @@ export class PacketQueue {
 
   /** Puts a packet back at the front. */
   unshift(packet: Packet): void {
-    assert(!packet.next, "packet: is in a queue");
+    assert(!packet.next, "in a list");
     packet.next = this.first;
     this.first = packet;
     if (!this.last) this.last = packet;
@@ -84,7 +84,7 @@ export class PacketQueue {
   }
 
   push(packet: Packet): void {
-    assert(!packet.next, "packet: is in a queue");
+    assert(!packet.next, "in a list");
     const last = this.last;
     if (last) last.next = packet;
     else this.first = packet;
@@ -95,7 +95,7 @@ export class PacketQueue {
   pop(): Packet | null {
     const packet = this.first;
     if (!packet) {
-      assert(this.count == 0, "packet: wrong count of a queue");
+      assert(this.count == 0, "wrong count");
       return null;
     }
     this.first = packet.next;

@@ -1,6 +1,7 @@
 // The memory of packets: the heap for small payloads, and a pool of buffers for large ones and for
 // receive rings. Returned buffers are kept for the next use, up to a share of the heap.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock";
+import { beginAtomic, endAtomic } from "../../arch/asyncify";
 import { IoVec } from "../../iovec";
 import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../memory";
 import { Packet, PACKET_OVERHEAD, PacketQueue, resetPacket } from "./packet";
@@ -92,23 +93,29 @@ function createPacket(capacity: u32): Packet | null {
  * not yield.
  */
 export function FreePacket(packet: Packet): void {
-  assert(!packet.next, "packet: is in a queue");
+  assert(!packet.next, "in a list");
   const completion = packet.completion;
   const arg = packet.completionArg;
   const bytes = packet.length;
   if (packet.pooled) giveBuffer(packet);
   else ToroFreeMem(changetype<usize>(packet));
-  if (completion != 0) call_indirect<void>(completion, arg, bytes);
+  if (completion != 0) complete(completion, arg, bytes);
+}
+
+function complete(completion: u32, arg: usize, bytes: u32): void {
+  beginAtomic();
+  call_indirect<void>(completion, arg, bytes);
+  endAtomic();
 }
 
 // Pooled buffers.
 
 /** An empty packet with a buffer of a size; null: no memory. FreePacket takes it back. */
 export function takeBuffer(size: u32): Packet | null {
-  assert(size < SIZES, "pool: no such size");
+  assert(size < SIZES, "no such size");
   let packet = keptOf(size).pop();
   if (packet) {
-    assert(keptBytes >= packet.capacity, "pool: wrong count of bytes kept");
+    assert(keptBytes >= packet.capacity, "wrong count");
     keptBytes -= packet.capacity;
     resetPacket(packet);
   } else {
@@ -144,7 +151,7 @@ function createSplit(size: u32): Packet | null {
 
 function giveBuffer(packet: Packet): void {
   const size = sizeOf(packet);
-  assert(buffersInFlight(size) != 0, "pool: a buffer came back twice");
+  assert(buffersInFlight(size) != 0, "given back twice");
   store<u32>(inFlight + (size << 2), buffersInFlight(size) - 1);
   if (pooling && keptBytes + packet.capacity <= heapBytes() >> KEPT_SHIFT) {
     keptBytes += packet.capacity;

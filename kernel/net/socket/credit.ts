@@ -25,7 +25,7 @@ export function setWindow(s: Socket, bytes: u32): bool {
 }
 
 function resizeWindow(s: Socket, bytes: u32, budget: u64): bool {
-  assert(bytes >= s.rxCnt - s.fwdCnt, "credit: window below what it holds");
+  assert(bytes >= s.rxCnt - s.fwdCnt, "window too small");
   const total = windowsBytes - s.bufAlloc + bytes;
   if (total > budget) return false;
   windowsBytes = total;
@@ -34,14 +34,14 @@ function resizeWindow(s: Socket, bytes: u32, budget: u64): bool {
 }
 
 export function closeWindow(s: Socket): void {
-  assert(windowsBytes >= s.bufAlloc, "credit: wrong sum of windows");
+  assert(windowsBytes >= s.bufAlloc, "wrong count");
   windowsBytes -= s.bufAlloc;
   s.bufAlloc = 0;
 }
 
 /** A new attempt of a socket that was disconnected starts from zero. */
 export function restartCredit(s: Socket): void {
-  assert(s.rxCnt == s.fwdCnt, "credit: received bytes are left");
+  assert(s.rxCnt == s.fwdCnt, "bytes are left");
   s.rxCnt = s.fwdCnt = s.lastFwdCnt = 0;
   s.txCnt = s.peerFwdCnt = s.peerBufAlloc = 0;
   s.creditAsked = s.answerDue = false;
@@ -72,7 +72,7 @@ export function spendReceiveCredit(s: Socket, bytes: u32): bool {
  * of no more than half of its window. A stream that keeps it that low gets a larger window.
  */
 export function consume(s: Socket, bytes: u32): bool {
-  assert(s.rxCnt - s.fwdCnt >= bytes, "credit: consumed more than received");
+  assert(s.rxCnt - s.fwdCnt >= bytes, "more than there is");
   s.fwdCnt += bytes;
   if (advertisedCreditOf(s) > s.bufAlloc >> 1) return false;
   if (s.bufAlloc < s.windowMax) {
@@ -100,7 +100,7 @@ export function creditOf(s: Socket): u32 {
 
 /** `bytes` of payload have been handed to the device. */
 export function spendCredit(s: Socket, bytes: u32): void {
-  assert(bytes <= creditOf(s), "credit: sent more than the peer allows");
+  assert(bytes <= creditOf(s), "beyond the credit");
   s.txCnt += bytes;
 }
 

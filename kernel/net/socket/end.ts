@@ -17,7 +17,7 @@ const CLOSE_TIMEOUT_NS: u64 = 8 * NS_PER_S;
 
 /** The peer broke the rules, or the connection is not wanted any more: sends RST. */
 export function reset(s: Socket, error: i32): void {
-  assert(s.state >= SocketState.Connecting, "socket: reset without a peer");
+  assert(s.state >= SocketState.Connecting, "no peer");
   settleAll(s); // RST is the last packet
   const sent = sendSoon(s, VsockOp.RST);
   const listener = s.listener;
@@ -29,7 +29,7 @@ export function reset(s: Socket, error: i32): void {
 
 /** The connection is gone: RST has come, or the device has lost it. */
 export function connectionGone(s: Socket, error: i32): void {
-  assert(s.state >= SocketState.Connecting, "socket: gone without a peer");
+  assert(s.state >= SocketState.Connecting, "no peer");
   const listener = s.listener;
   if (listener) {
     // Nobody has accepted it, so nobody will miss it.
@@ -63,7 +63,7 @@ function awaitReset(s: Socket): void {
 
 /** Shuts directions of a connection down for good; `flags` as on the wire. */
 export function shutdown(s: Socket, flags: u32): void {
-  assert(s.state == SocketState.Connected, "socket: shut down without a peer");
+  assert(s.state == SocketState.Connected, "no peer");
   if ((flags & ~s.localShutdown) == 0) return;
   s.localShutdown |= flags;
   sendSoon(s, VsockOp.SHUTDOWN);
@@ -82,7 +82,7 @@ export function peerShutdown(s: Socket, flags: u32): void {
 
 /** The application has closed a socket, and its handle is gone. */
 export function close(s: Socket): void {
-  assert(s.handle == 0, "socket: closed with a handle");
+  assert(s.handle == 0, "has a handle");
   const connected = s.state == SocketState.Connected;
   if (s.state == SocketState.Listening) {
     for (let p = takePending(s); p != NO_SOCKET; p = takePending(s)) reset(p, 0);

@@ -53,7 +53,7 @@ function drain(iface: NetworkInterface): void {
 /** Sends owed packets, as far as there is room. */
 function payOwed(iface: NetworkInterface): void {
   for (let s = firstOwing(iface); s && hasSendRoom(iface); s = firstOwing(iface)) {
-    assert(s.owed != 0, "owed: listed, but owes nothing");
+    assert(s.owed != 0, "owes nothing");
     const op: u32 = ctz(s.owed);
     if (!sendSoon(s, op)) return; // out of memory
     if (op == VsockOp.RST && s.handle == 0) destroySocket(s);
@@ -85,8 +85,8 @@ function receive(packet: Packet): bool {
     if (op != VsockOp.REQUEST || !acceptRequest(packet)) refuse(packet);
     return false;
   }
-  assert(s.state >= SocketState.Connecting, "socket: found without a peer");
-  assert(s.state != SocketState.Disconnected, "socket: found after its end");
+  assert(s.state >= SocketState.Connecting, "no peer");
+  assert(s.state != SocketState.Disconnected, "wrong state");
   if (s.state == SocketState.Connecting) {
     receiveConnecting(s, op, header);
     return false;

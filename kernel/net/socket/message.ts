@@ -95,7 +95,7 @@ function markLast(s: Socket, packet: Packet, marks: u32): bool {
  * of the queue if `consumes`. Returns its length, and leaves its flags in the socket.
  */
 export function readMessage(s: Socket, buffer: usize, length: u32, consumes: bool): u32 {
-  assert(s.messages != 0, "message: there is none to read");
+  assert(s.messages != 0, "nothing to read");
   const packets = packetsOf(s);
   let total: u32 = 0;
   let packet = packets.first;
@@ -116,7 +116,7 @@ export function readMessage(s: Socket, buffer: usize, length: u32, consumes: boo
     const room = total < length ? min(bytes, length - total) : 0;
     copyPayload(statsOf(s), NetStats.socketToUser, buffer + total, from, room);
     total += bytes;
-    assert(at <= packet.length, "message: a part exceeds its packet");
+    assert(at <= packet.length, "too large");
     const next = packet.next;
     const isRead = at == packet.length;
     if (consumes) {
@@ -144,7 +144,7 @@ function dropFirst(s: Socket): void {
 
 /** Takes the first part out of the queue, as a packet of its own; null: no memory. */
 export function takePart(s: Socket): Packet | null {
-  assert(s.messages != 0, "message: there is none to take");
+  assert(s.messages != 0, "nothing to read");
   const packet = packetsOf(s).first;
   if (!packet) return null;
   let part = packet;

@@ -169,7 +169,7 @@ function copied(area: Area): usize {
 
 /** Enters the loan as the area's next packet: overwrites END, and writes END after it. */
 function enter(area: Area, pages: u32, from: usize): void {
-  assert(pages <= area.pages - area.pagesUsed, "area: more pages than there are");
+  assert(pages <= area.pages - area.pagesUsed, "too large");
   const record = changetype<usize>(area);
   for (let i: u32 = 0; i < pages; i++) {
     store<u32>(record + TABLE + (area.pagesUsed++ << 2), <u32>from + i * PAGE_BYTES);
@@ -190,7 +190,7 @@ export function areaAdviseDontNeed(address: usize): i32 {
   if (area == NO_AREA) return -Errno.EINVAL;
   const tokens = changetype<usize>(area) + TOKENS;
   const released = SysSocketRelease(area.socket, tokens, area.packets);
-  assert(released == <i32>area.packets, "area: a packet was not lent");
+  assert(released == <i32>area.packets, "not lent");
   area.packets = area.pagesUsed = 0;
   store<u64>(address, END);
   return 0;

@@ -183,7 +183,7 @@ function copyOut(s: Socket, buffer: usize, length: u32, consume: bool): u32 {
   let copied: u32 = 0;
   let packet = packets.first;
   while (packet && copied < length) {
-    assert(packet.offset < packet.length, "socket: an empty packet is queued");
+    assert(packet.offset < packet.length, "no bytes");
     const bytes = min(packet.length - packet.offset, length - copied);
     const from = payloadOf(packet) + packet.offset;
     copyPayload(statsOf(s), NetStats.socketToUser, buffer + copied, from, bytes);

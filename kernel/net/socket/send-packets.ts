@@ -44,7 +44,7 @@ export function sendPackets(
     if (error < 0) break;
     const s = socketOf(socket);
     const most = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
-    assert(most != 0, "socket: a packet without bytes");
+    assert(most != 0, "no bytes");
     const packet =
       buffers && !buffers.copied
         ? gather(s, source, entries, sent, most)
@@ -68,7 +68,7 @@ export function sendPackets(
 function copy(s: Socket, source: usize, entries: u32, offset: u32, bytes: u32): Packet | null {
   const packet = AllocatePacket(bytes);
   if (!packet) return null;
-  assert(packet.capacity >= bytes, "socket: a packet is too small");
+  assert(packet.capacity >= bytes, "too large");
   const stats = statsOf(s);
   const to = payloadOf(packet);
   packet.length = bytes;

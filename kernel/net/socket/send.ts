@@ -151,7 +151,7 @@ function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flag
   const isTorn = sent > 0 && sent < <i32>length;
   s = socketOf(socket);
   if (s != NO_SOCKET) {
-    assert(s.sendMarks != 0, "socket: another message was sent meanwhile");
+    assert(s.sendMarks != 0, "no message");
     s.sendMarks = 0;
     wakeAll(writersOf(s));
     if (isTorn && s.state == SocketState.Connected) reset(s, Errno.ECONNABORTED);
