@@ -1,6 +1,6 @@
 // The host's timer behind the guest's: wakes the machine when the guest wanted to be woken, and
 // says how late it is.
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./ports/clock.ts";
 import { type HostTimePage, NO_TIMER } from "./time-page.ts";
 
 export class Alarm {

@@ -11,7 +11,7 @@ import {
   EXIT_UNAVAILABLE,
   HELP,
 } from "./cli/usage.ts";
-import { Watchdog } from "./watchdog.ts";
+import { Watchdog } from "./node/watchdog.ts";
 
 async function main(words: readonly string[]): Promise<End> {
   const invocation = parseCommandLine(words);
@@ -27,13 +27,14 @@ async function main(words: readonly string[]): Promise<End> {
   // Its thread starts while the rest is loaded.
   const { watchdogMs } = invocation;
   const watchdog = watchdogMs === null ? null : new Watchdog(watchdogMs);
-  // Loaded only when it is needed. The firmware takes longest: the rest is loaded meanwhile, one
-  // part behind the other, since Node opens all files that a module needs at once.
-  const firmware = import("./firmware.ts").then(({ loadFirmware }) => loadFirmware());
-  firmware.catch(() => {}); // told below
+  // Loaded only when it is needed. The firmware takes longest, so the rest is loaded meanwhile,
+  // part by part: Node opens all files that a module imports at once.
+  const firmware = import("./node/firmware.ts").then(({ loadFirmware }) => loadFirmware());
+  firmware.catch(() => {}); // reported below
   await import("./machine.ts");
   await import("./devices/vsock.ts");
   await import("./devices/fs.ts");
+  await import("./node/devices.ts");
   const [{ run }] = await Promise.all([import("./cli/run.ts"), firmware]);
   return run(invocation, watchdog);
 }

@@ -1,11 +1,16 @@
-// The host's half of kernel/hypercall.ts, which is the contract. Numbers arrive as i32 and leave as
-// u32 or u64; everything behind them works on unsigned numbers.
+// The host's half of kernel/hypercall.ts, which is the contract. Numbers arrive as i32 and are
+// converted to unsigned here, once.
 import type * as Hypercall from "../kernel/hypercall.ts";
 import type { Bus } from "./bus.ts";
-import type { Clock } from "./clock.ts";
 import { type GuestMemory, u32 } from "./memory.ts";
+import type { Clock } from "./ports/clock.ts";
 
-/** The guest gave up, by an assertion or an error of its own. Thrown through the guest. */
+/** Frames that the stack of a panic keeps; V8's default is ten. */
+const PANIC_FRAMES_MAX = 50;
+/** Other engines ignore the limit. */
+const v8Error = Error as ErrorConstructor & { stackTraceLimit: number };
+
+/** The guest panicked: a failed assertion, or an error of its own. Thrown through the guest. */
 export class GuestPanic extends Error {
   override name = "GuestPanic";
   readonly file: string;
@@ -13,18 +18,15 @@ export class GuestPanic extends Error {
   readonly column: number;
 
   constructor(message: string, file: string, line: number, column: number) {
-    const limit = Error.stackTraceLimit;
-    Error.stackTraceLimit = PANIC_FRAMES_MAX;
+    const limit = v8Error.stackTraceLimit;
+    v8Error.stackTraceLimit = PANIC_FRAMES_MAX;
     super(message);
-    Error.stackTraceLimit = limit;
+    v8Error.stackTraceLimit = limit;
     this.file = file;
     this.line = line;
     this.column = column;
   }
 }
-
-/** Frames that a panic shows; V8 would keep ten. */
-const PANIC_FRAMES_MAX = 50;
 
 /** `end` throws a panic through the guest. */
 export function createHypercalls(

@@ -1,11 +1,12 @@
-// What a machine's image may call: the hypercalls and the firmware. Whatever host code throws on
-// the way leaves the guest through `end`, which remembers it: a guest may be able to catch it.
+// The imports of a machine's image: hypercalls and firmware. An exception of host code passes
+// through the guest by way of `end`, which records it, because the guest may be able to catch it.
 import type { Bus } from "./bus.ts";
-import { type Clock, systemClock } from "./clock.ts";
 import type { Console } from "./console.ts";
-import { createFirmware, type FirmwareLibrary, PowerOff } from "./firmware.ts";
+import { createFirmware, PowerOff } from "./firmware.ts";
 import { createHypercalls } from "./hypercall.ts";
 import type { GuestMemory } from "./memory.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { FirmwareLibrary } from "./ports/firmware.ts";
 import type { Presence } from "./presence.ts";
 
 export interface ImportOptions {
@@ -15,9 +16,10 @@ export interface ImportOptions {
   /** FirmwareOptions.refused */
   readonly refused: () => void;
   readonly presence: Presence;
-  /** In place of the system's clock. */
-  readonly clock: Clock | undefined;
-  /** In place of the system's entropy. */
+  readonly clock: Clock;
+  /** FirmwareOptions.clock */
+  readonly firmwareClock: Clock | undefined;
+  /** FirmwareOptions.entropy */
   readonly entropy: ((into: Uint8Array) => void) | undefined;
   /** Throws the error through the guest. */
   readonly end: (error: unknown) => never;
@@ -32,9 +34,9 @@ export function createImports(
     memory.assertAttached();
     return end(new PowerOff(code));
   };
-  const hypercall = createHypercalls(bus, memory, clock ?? systemClock, end);
+  const hypercall = createHypercalls(bus, memory, clock, end);
   return {
-    ...createFirmware(library, { ...options, powerOff }),
+    ...createFirmware(library, { ...options, clock: options.firmwareClock, powerOff }),
     hypercall: {
       ...hypercall,
       mmioWrite(address: number, bytes: number, value: number): void {

@@ -3,10 +3,9 @@
 import { BOOT_INFO_ADDRESS, RunResult } from "../abi/boot.ts";
 import { Alarm } from "./alarm.ts";
 import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
-import { type Clock, systemClock } from "./clock.ts";
 import { Console } from "./console.ts";
 import { type Exit, endWithFaults, isPanic, panicExit } from "./exit.ts";
-import { type FirmwareLibrary, loadFirmware, PowerOff } from "./firmware.ts";
+import { PowerOff } from "./firmware.ts";
 import { assertDistinct } from "./identity.ts";
 import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
@@ -16,6 +15,8 @@ import type { GuestMemory } from "./memory.ts";
 import type { RegisterFile } from "./mmio.ts";
 import type { MachineOptions } from "./options.ts";
 import { plugAll } from "./plug.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { FirmwareLibrary } from "./ports/firmware.ts";
 import { Presence } from "./presence.ts";
 import { symbolise } from "./symbols.ts";
 import { HostTimePage } from "./time-page.ts";
@@ -34,6 +35,31 @@ const enum State {
   Created, // by create()
   Running, // by boot()
   Ended, // by power-off, panic, dispose() or a fault of the host
+}
+
+/** What a machine takes from the host it runs on. */
+export interface Platform {
+  /** For machines without a clock of their own. */
+  readonly clock: Clock;
+  /** Called for each machine: the library may be loaded on first use. */
+  loadFirmware(): Promise<FirmwareLibrary>;
+}
+
+/** What a machine is made of, loaded. */
+export interface MachineParts {
+  readonly module: WebAssembly.Module;
+  readonly library: FirmwareLibrary;
+  readonly options: MachineOptions;
+  readonly clock: Clock;
+}
+
+export async function loadParts(
+  options: MachineOptions,
+  platform: Platform,
+): Promise<MachineParts> {
+  const loading = [compileImage(options.image), platform.loadFirmware()] as const;
+  const [module, library] = await Promise.all(loading);
+  return { module, library, options, clock: options.clock ?? platform.clock };
 }
 
 export class Machine {
@@ -72,23 +98,18 @@ export class Machine {
    * devices are as they were then, or disposed where one of them cannot be attached. The image's
    * start function runs, if it has one.
    */
-  static async create(options: MachineOptions): Promise<Machine> {
-    const [module, library] = await Promise.all([compileImage(options.image), loadFirmware()]);
-    return new Machine(module, library, options);
+  static async create(options: MachineOptions, platform: Platform): Promise<Machine> {
+    return new Machine(await loadParts(options, platform));
   }
 
-  private constructor(
-    module: WebAssembly.Module,
-    library: FirmwareLibrary,
-    options: MachineOptions,
-  ) {
+  protected constructor({ module, library, options, clock }: MachineParts) {
     const { memoryBytes = MEMORY_BYTES_DEFAULT, devices = [], sharedMemory = false } = options;
     const { budget = BUDGET_DEFAULT, trace, log = () => {} } = options;
     if (!(Number.isInteger(budget) && budget > 0)) throw new Error(`budget: ${budget} switches`);
     this.#options = options;
     this.#budget = budget;
     this.#presence = new Presence(options.presence ?? new Int32Array(1));
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = clock;
     assertDistinct(devices);
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;
@@ -110,7 +131,8 @@ export class Machine {
         bus: this.#bus,
         console: this.#console,
         refused: () => full("nobody reads: the guest has to wait, or loses what it prints"),
-        clock: options.clock,
+        clock,
+        firmwareClock: options.clock,
         entropy: options.entropy === undefined ? undefined : this.#aside(options.entropy),
         presence: this.#presence,
         end: this.#throw,

@@ -1,7 +1,8 @@
 // What a machine is made of.
-import type { Clock } from "./clock.ts";
+
 import type { VirtioDevice } from "./device.ts";
 import type { Log } from "./log.ts";
+import type { Clock } from "./ports/clock.ts";
 import type { TraceSink } from "./trace.ts";
 
 export interface MachineOptions {

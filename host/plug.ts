@@ -1,11 +1,11 @@
 // How devices come into a machine: each gets a register file on the bus, and sees of the machine
 // what DeviceHost says.
 import { BUS_IRQ_FIRST, BUS_SLOTS_MAX, type Bus } from "./bus.ts";
-import type { Clock } from "./clock.ts";
 import type { VirtioDevice } from "./device.ts";
 import type { Layout } from "./layout.ts";
 import { type Log, limitLog } from "./log.ts";
 import { RegisterFile } from "./mmio.ts";
+import type { Clock } from "./ports/clock.ts";
 import type { Tracer } from "./trace.ts";
 
 const LOG_LINES_PER_SECOND = 5;

@@ -1,6 +1,6 @@
-// Stacks of the guest in AssemblyScript terms: V8 names wasm frames by byte offset in the image,
-// and the image's source map has those offsets as columns of its only line.
-import { SourceMap } from "node:module";
+// Stacks of the guest in AssemblyScript terms. V8 identifies a wasm frame by its byte offset in the
+// image, which the image's source map leads back to a source position.
+import { SourceMap } from "./source-map.ts";
 
 /**
  * `at kernel/thread/spawn (wasm://wasm/1a2b3c:wasm-function[12]:0x1f4)`; the name may be missing.
@@ -32,17 +32,17 @@ export function innermost(
 
 function parse(text: string): SourceMap | null {
   try {
-    return new SourceMap(JSON.parse(text));
+    return new SourceMap(text);
   } catch {
-    return null; // a map that cannot be read costs the names, not the report
+    return null; // an unreadable map costs the positions, not the report
   }
 }
 
+/** null for code without a source: what Asyncify added, and what follows an `unreachable`. */
 function position(map: SourceMap, offset: number): string | null {
-  const entry = map.findEntry(0, offset);
-  // Some frames have no mapping: what Asyncify added, and what is behind an `unreachable`.
-  if (!("originalSource" in entry) || entry.originalSource === undefined) return null;
-  // Sources are relative to the image's folder; what counts is where they are in the project.
-  const file = entry.originalSource.replace(/^(?:\.\.?\/)+/, "");
-  return `${file}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+  const found = map.find(offset);
+  if (found === null) return null;
+  // Sources are relative to the folder of the image; show them relative to the project.
+  const file = found.source.replace(/^(?:\.\.?\/)+/, "");
+  return `${file}:${found.line + 1}:${found.column + 1}`;
 }

@@ -1,8 +1,8 @@
 // The host's side of the time page, which is written before each entry into the guest. Wall time is
 // an offset in it, so that it follows the host: one that slept, or whose clock was set.
 import { TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
-import type { Clock } from "./clock.ts";
 import type { GuestMemory } from "./memory.ts";
+import type { Clock } from "./ports/clock.ts";
 import { WallClock } from "./wall-clock.ts";
 
 const TWO_32 = 4294967296;

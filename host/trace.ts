@@ -3,10 +3,10 @@
 // about its threads is checked here: times that contradict others are dropped and counted.
 import { TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../abi/trace.ts";
-import type { Clock } from "./clock.ts";
 import type { DeviceTrace, VirtioDevice } from "./device.ts";
 import type { GuestExports } from "./image.ts";
 import { type GuestMemory, u32 } from "./memory.ts";
+import type { Clock } from "./ports/clock.ts";
 
 export type TraceArguments = Readonly<Record<string, string | number>>;
 

@@ -1,6 +1,6 @@
 // The wall clock as an offset from the monotonic one. It is looked at again and again, since the
 // host may sleep, when its monotonic clock stands still, and since its wall clock may be set.
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./ports/clock.ts";
 
 /** A look costs as much as the rest of an entry into the guest: this often it costs nothing. */
 const LOOK_NS = 10e6;

@@ -139,7 +139,6 @@ export {
   SEEK_END,
   SEEK_SET,
   SysCloseFile,
-  SysReadDirectory,
   SysReadFile,
   SysReadFileAt,
   SysSeekFile,
@@ -147,6 +146,7 @@ export {
   SysStatLink,
   SysStatOpenFile,
 } from "./fs/calls";
+export { SysReadDirectory } from "./fs/directory";
 export { SysMount } from "./fs/mount";
 export { MAP_WRITE, SysMapFile, SysUnmapFile } from "./fs/map";
 export {
@@ -173,15 +173,14 @@ export {
   SysWriteVector,
 } from "./fs/write";
 export {
-  RENAME_NOREPLACE,
   SysCreateDir,
   SysLink,
   SysReadLink,
   SysRemoveDir,
-  SysRename,
   SysSymlink,
   SysUnlink,
 } from "./fs/names";
+export { RENAME_NOREPLACE, SysRename } from "./fs/rename";
 export {
   F_OK,
   OWNER_OMIT,

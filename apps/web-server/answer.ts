@@ -9,7 +9,14 @@ import { typeOf } from "../../guest/http/mime";
 import { decodePath, pathEnd, pathStart, ROOT } from "../../guest/http/path";
 import { parseRange, Range, RangeKind } from "../../guest/http/range";
 import { Method } from "../../guest/http/request";
-import { putEnd, putLength, putRange, putStart, putValidators, reason } from "../../guest/http/response";
+import {
+  putEnd,
+  putLength,
+  putRange,
+  putStart,
+  putValidators,
+  reason,
+} from "../../guest/http/response";
 import { putBytes, putNumber, putText } from "../../guest/http/text";
 import { outputOf, pathOf, requestOf } from "./work";
 

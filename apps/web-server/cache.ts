@@ -20,7 +20,13 @@ import {
 import { putType, TypeId } from "../../guest/http/mime";
 import { isDatedAhead, putValidators } from "../../guest/http/response";
 import { putBytes, putText } from "../../guest/http/text";
-import { isSameFile, isVersion, setVersion, Version, VERSION_BYTES } from "../../guest/http/version";
+import {
+  isSameFile,
+  isVersion,
+  setVersion,
+  Version,
+  VERSION_BYTES,
+} from "../../guest/http/version";
 
 /** Larger files are not kept in the heap. */
 const HEAP_BYTES_MAX: u64 = 262144;

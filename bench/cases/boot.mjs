@@ -148,7 +148,10 @@ async function bootMachines(count) {
   return samples;
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   const processes = rows.filter((row) => row.metric === "to first byte");
   return [

@@ -95,7 +95,10 @@ async function unixEchoes(core) {
   ];
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   return ["TCP", "AF_UNIX"].map((transport) => ({
     title: `Round trips over ${transport}, one core`,

@@ -207,7 +207,10 @@ async function beside(devices, mb, run) {
   }
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   const find = (/** @type {string} */ subject, /** @type {string} */ way) =>
     rows.find((row) => row.case === way && row.subject === subject && row.metric === "rate");

@@ -210,7 +210,10 @@ async function web(server, mode, tool, site, run) {
   return samples;
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   /** @param {string} subject @param {string} metric @param {string} name */
   const find = (subject, metric, name) =>

@@ -2,15 +2,15 @@
 // and reads what it took when it is done.
 import { clock } from "../../kernel/hypercall";
 import {
+  FileStat,
   SysCloseFile,
+  SysMount,
   SysOpenFile,
   SysReadDirectory,
   SysReadFileAt,
   SysStatOpenFile,
-} from "../../kernel/fs/calls";
-import { SysMount } from "../../kernel/fs/mount";
-import { FileStat } from "../../kernel/fs/stat";
-import { SysWriteFileAt } from "../../kernel/fs/write";
+  SysWriteFileAt,
+} from "../../kernel/api";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
 import { BeginThread } from "../../kernel/thread-calls";

@@ -1,5 +1,5 @@
-// Peer: an HTTP server on WASIX sockets, for bench/peers/wasmer-server.mjs, which writes the port and
-// every response to its standard input. Blocking calls, so one connection at a time.
+// Peer: an HTTP server on WASIX sockets, for bench/peers/wasmer-server.mjs, which writes the port
+// and every response to its standard input. Blocking calls, so one connection at a time.
 
 @external("wasix_32v1", "sock_open")
 declare function sockOpen(family: i32, type: i32, protocol: i32, fd: usize): i32;

@@ -1,6 +1,7 @@
 // The files of `--pcap` and `--trace`.
-import { PacketCapture } from "../devices/vsock/capture.ts";
+
 import type { Log } from "../log.ts";
+import { PacketCapture } from "../node/devices.ts";
 import { JsonTrace, type TraceSink } from "../trace.ts";
 import { OutputFile } from "./output.ts";
 import { CliError, EXIT_UNAVAILABLE } from "./usage.ts";

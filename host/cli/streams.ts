@@ -1,6 +1,6 @@
 // The process's two streams, and how it ends without losing what it has written to them.
 import { setTimeout } from "node:timers/promises";
-import { callsRunning } from "../devices/fs/threads.ts";
+import { callsRunning } from "../node/files/threads.ts";
 import { OutputStream, type Tell } from "./output-stream.ts";
 import { EXIT_UNAVAILABLE } from "./usage.ts";
 

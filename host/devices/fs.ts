@@ -6,9 +6,8 @@ import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig, FuseOpcode } from "../../a
 import { FS_SHM_WINDOW } from "../../abi/fuse-window.ts";
 import { VIRTIO_ID_FS } from "../../abi/virtio.ts";
 import type { DeviceHost, DeviceTrace, VirtioDevice } from "../device.ts";
-import type { FileChanges, Files } from "../files.ts";
+import type { FileChanges, Files } from "../ports/files.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
-import { hostFiles } from "./fs/host-files.ts";
 import { FuseRequest } from "./fs/request.ts";
 import { FuseServer } from "./fs/server.ts";
 import { type FsLimits, Share } from "./fs/share.ts";
@@ -24,14 +23,14 @@ const STALL_TOLD_NS = 1_000_000_000;
 const SWEEP_MS = 900;
 
 export interface FsOptions {
-  /** Directory of the host: what is there by this name, whatever becomes of it. */
+  /** Absolute path: the guest sees whatever directory has this name at the time. */
   readonly directory: string;
   /** Name of the file system for the guest: 1 to 36 bytes of UTF-8. */
   readonly tag: string;
   /** May the guest change nothing? It may not, unless this is false. */
   readonly readOnly?: boolean;
   /** With FileChanges where the guest may write. */
-  readonly files?: Files | (Files & FileChanges);
+  readonly files: Files | (Files & FileChanges);
   /** How long the guest may believe names and attributes; 0: it asks every time. */
   readonly attrTimeoutMs?: number;
   /** Queues that the guest may put its requests into (F3), 1 to 64; 4 by default. */
@@ -251,7 +250,7 @@ function configOf(tag: string, requestQueues: number): Uint8Array {
 }
 
 function openShare(options: FsOptions, now: () => number): Share {
-  const { directory, files = hostFiles(), readOnly = true, attrTimeoutMs = 1000, limits } = options;
+  const { directory, files, readOnly = true, attrTimeoutMs = 1000, limits } = options;
   // Sockets need descriptors too.
   const { descriptorsMax = files.descriptorsMax() / 2 } = options;
   const bounded = {

@@ -1,8 +1,7 @@
 // Two stream sockets of this process, joined. They behave as those of a kernel do; what happens to
 // one by a call of the other is an event, and events come from the event loop alone.
-import type { Clock } from "../clock.ts";
-import type { ReadSource, SocketEvents, StreamSocket } from "../sockets.ts";
-import { NOBODY } from "./nobody.ts";
+import type { Clock } from "../ports/clock.ts";
+import { NOBODY, type ReadSource, type SocketEvents, type StreamSocket } from "../ports/sockets.ts";
 import { Wire } from "./wire.ts";
 
 /** Sockets that are served before the host looks at its others. */
@@ -70,7 +69,7 @@ export class PairSocket implements StreamSocket {
   #sentDue = false;
   #paused = false;
   #finished = false; // no more sends
-  #endTold = false;
+  #endDelivered = false;
   #left = false; // closed or reset by its owner
   #broken = false; // by the peer
   #gone = false;
@@ -84,8 +83,8 @@ export class PairSocket implements StreamSocket {
     this.#peer = peer;
   }
 
-  /** The owner accepted, and the peer is connected; if it did not, it will reset the socket. */
-  readonly opened = (accepted: boolean): void => {
+  /** The owner has accepted, so the peer is connected; or refused, and will reset the socket. */
+  readonly answered = (accepted: boolean): void => {
     if (!accepted) return;
     this.#peer.#connectedDue = true;
     this.#peer.#wake();
@@ -168,7 +167,7 @@ export class PairSocket implements StreamSocket {
       this.#sentDue = false;
       this.events.sent();
     }
-    if (!this.#left && !(this.#finished && this.#endTold && this.#out.empty)) return;
+    if (!this.#left && !(this.#finished && this.#endDelivered && this.#out.empty)) return;
     this.#gone = true;
     this.events.closed();
   }
@@ -186,8 +185,8 @@ export class PairSocket implements StreamSocket {
       if (wasLent && !from.#out.lent) from.#sentDue = true;
       if (wasLent !== from.#out.lent || from.#finished) from.#wake();
     }
-    if (!this.#endTold && from.#finished && from.#out.empty && !this.#paused && this.#alive) {
-      this.#endTold = true;
+    if (!this.#endDelivered && from.#finished && from.#out.empty && !this.#paused && this.#alive) {
+      this.#endDelivered = true;
       this.events.end();
     }
   }

@@ -1,5 +1,6 @@
 // One direction between two sockets of this process. It stands in for a kernel's socket buffer, but
 // holds little: a small send is copied, a larger one stays the sender's until the reader has it.
+import { joinBytes } from "../bytes.ts";
 
 /** Sends up to this many bytes are taken at once, when nothing else waits. */
 export const TAKEN_BYTES_MAX = 16384;
@@ -33,7 +34,7 @@ export class Wire {
     for (const part of parts) bytes += part.length;
     if (bytes === 0) return true;
     if (this.empty && bytes <= TAKEN_BYTES_MAX) {
-      this.#parts.push(gather(parts, bytes));
+      this.#parts.push(joinBytes(parts));
     } else {
       for (const part of parts) this.#parts.push(part);
       this.#lent = true;
@@ -79,14 +80,4 @@ export class Wire {
     this.#first = this.#at = this.#waiting = 0;
     this.#lent = false;
   }
-}
-
-function gather(parts: readonly Uint8Array[], bytes: number): Uint8Array {
-  const whole = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

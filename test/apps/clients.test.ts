@@ -4,9 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
-import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import { Machine } from "../../host/machine.ts";
+import type { VsockOptions } from "../../host/node/devices.ts";
+import { VsockDevice } from "../../host/node/devices.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { makeFolder, removeFolders, until } from "../support/appliance.ts";
 import { witness } from "../support/outside-program.ts";
 

@@ -3,10 +3,9 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import net from "node:net";
 import { afterEach, expect, test } from "vitest";
-import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockSwitch } from "../../host/devices/vsock/switch.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import { Machine } from "../../host/machine.ts";
+import type { VsockOptions } from "../../host/node/devices.ts";
+import { VsockDevice, VsockSwitch } from "../../host/node/devices.ts";
+import { Machine } from "../../host/node/machine.ts";
 
 const machines: Machine[] = [];
 const servers: net.Server[] = [];

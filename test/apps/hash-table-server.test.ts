@@ -6,8 +6,8 @@ import http from "node:http";
 import net from "node:net";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import { Machine } from "../../host/machine.ts";
+import { VsockDevice } from "../../host/node/devices.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
 import { witness } from "../support/outside-program.ts";
 

@@ -1,7 +1,7 @@
 // How the guest's drivers treat a device's registers, access by access (virtio 3.1.1, 4.2).
 import { describe, expect, test } from "vitest";
 import { Mmio, Status } from "../../abi/virtio.ts";
-import { Machine } from "../../host/machine.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { compileGuest } from "../support/guest.ts";
 import { RINGS } from "../support/ring-kinds.ts";
 import { ScriptedVsock, SocketGuest } from "../support/socket-guest.ts";

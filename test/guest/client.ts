@@ -1,5 +1,5 @@
 // Servers and clients for the tests of both halves, beside the single calls of sockets.ts.
-import { SysCloseFile, SysMount, SysOpenFile, SysReadFile } from "../../kernel/fs/calls";
+import { SysCloseFile, SysMount, SysOpenFile, SysReadFile } from "../../kernel/api";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import { MSG_DONTWAIT, SOCK_STREAM } from "../../kernel/net/socket/flags";
 import {

@@ -10,13 +10,12 @@ import {
   SysSeekFile,
   SysStatFile,
   SysStatOpenFile,
-} from "../../kernel/fs/calls";
-import { Session } from "../../kernel/fs/node";
+} from "../../kernel/api";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/thread-calls";
 import {
   buffer,
-  driver,
+  fileSystem,
   isPattern,
   list,
   look,
@@ -24,6 +23,7 @@ import {
   open,
   path,
   requests,
+  session,
   stat,
 } from "./files-helper";
 import { inUse, mark, thread } from "./harness";
@@ -98,8 +98,8 @@ function statMany(): void {
 export function test_thousands_of_files_leave_the_host_a_bounded_table_fault_33(): void {
   mounted((_: usize): void => {
     statMany();
-    assert(changetype<Session>(driver().session).count <= 1024);
-    assert(driver().forgotten == 0);
+    assert(fileSystem().count <= 1024);
+    assert(session().forgotten == 0);
     const before = inUse();
     // Names are evicted by the 32: after so many rounds the cache is as full as before.
     for (let round = 0; round < 4; round++) statMany();

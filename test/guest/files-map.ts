@@ -1,11 +1,18 @@
-// Maps files as test/kernel/files/map.test.ts asks for by letters, and leaves what the calls return in
+// Maps files as test/kernel/files/map.test.ts asks by letters, and leaves what the calls return in
 // `results`, 64 bits each.
 import { kernelParameter, parameterBytes } from "../../kernel/commandline";
-import { SysCloseFile, SysMount, SysOpenFile, SysStatFile } from "../../kernel/fs/calls";
-import { MAP_WRITE, SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
-import { O_RDWR } from "../../kernel/fs/open";
-import { FileStat } from "../../kernel/fs/stat";
-import { SysSyncFile } from "../../kernel/fs/write";
+import {
+  FileStat,
+  MAP_WRITE,
+  O_RDWR,
+  SysCloseFile,
+  SysMapFile,
+  SysMount,
+  SysOpenFile,
+  SysStatFile,
+  SysSyncFile,
+  SysUnmapFile,
+} from "../../kernel/api";
 import { ToroGetMem } from "../../kernel/memory";
 import { Sleep } from "../../kernel/thread-calls";
 import { thread } from "./harness";

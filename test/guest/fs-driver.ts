@@ -1,5 +1,5 @@
-// Runs the file calls that test/drivers/fs/driver.test.ts asks for by letters, against its scripted device,
-// and leaves what they return in `results`.
+// Runs the file calls that test/drivers/fs/driver.test.ts asks for by letters, against its scripted
+// device, and leaves what they return in `results`.
 import { kernelParameter, parameterBytes } from "../../kernel/commandline";
 import {
   SEEK_SET,
@@ -11,7 +11,7 @@ import {
   SysSeekFile,
   SysStatFile,
   SysStatOpenFile,
-} from "../../kernel/fs/calls";
+} from "../../kernel/api";
 import { Sleep, SysKillThread } from "../../kernel/thread-calls";
 import { thread } from "./harness";
 

@@ -1,6 +1,6 @@
 // The guest's console and its reader: one that is slow, that throws, or that never comes back.
 import { beforeAll, describe, expect, test } from "vitest";
-import { Machine, type MachineOptions } from "../../host/machine.ts";
+import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import { compileGuest, type GuestImage } from "../support/guest.ts";
 import { type GuestText, print } from "../support/wat.ts";
 import { count, MIB, machine, u32 } from "../support/wat-machine.ts";

@@ -1,8 +1,8 @@
 // What a guest sees of the world through its firmware: console, clocks, entropy.
 import { expect, test } from "vitest";
 import { TIME_PAGE_ADDRESS as TIME_PAGE, TimePage } from "../../abi/boot.ts";
-import { ManualClock } from "../../host/clock.ts";
-import { Machine } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { type GuestText, guest, print } from "../support/wat.ts";
 import { count, MIB, machine, u32 } from "../support/wat-machine.ts";
 

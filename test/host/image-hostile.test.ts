@@ -2,9 +2,8 @@
 // execute reaches the host, nor a machine beside it.
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { FsDevice } from "../../host/devices/fs.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import { Machine } from "../../host/machine.ts";
+import { FsDevice, VsockDevice } from "../../host/node/devices.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { checkSections } from "../../host/sections.ts";
 import { fakeDevice } from "../support/ring-puppet.ts";
 import { assemble, guest, print } from "../support/wat.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { VirtioDevice } from "../../host/device.ts";
 import { layOut } from "../../host/layout.ts";
-import { Machine } from "../../host/machine.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { compileGuest } from "../support/guest.ts";
 import { fakeDevice } from "../support/ring-puppet.ts";
 

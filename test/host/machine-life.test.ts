@@ -4,7 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { VirtioDevice } from "../../host/device.ts";
-import { Machine } from "../../host/machine.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { fakeDevice } from "../support/ring-puppet.ts";
 import { type GuestText, guest, print } from "../support/wat.ts";
 import { HANDSHAKE, MIB, machine } from "../support/wat-machine.ts";

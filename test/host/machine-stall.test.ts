@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { TimePage } from "../../abi/boot.ts";
 import { Mmio } from "../../abi/virtio.ts";
-import type { Clock } from "../../host/clock.ts";
+import type { Clock } from "../../host/ports/clock.ts";
 import { fakeDevice } from "../support/ring-puppet.ts";
 import { count, machine, u32 } from "../support/wat-machine.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { BootInfo, TimePage } from "../../abi/boot.ts";
 import { Mmio } from "../../abi/virtio.ts";
-import { ManualClock } from "../../host/clock.ts";
-import { Machine } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { fakeDevice } from "../support/ring-puppet.ts";
 import { print } from "../support/wat.ts";
 import { count, HANDSHAKE, MIB, machine, u32, write } from "../support/wat-machine.ts";

@@ -2,9 +2,9 @@
 // turns and power-off in one piece.
 import { readFileSync } from "node:fs";
 import { beforeAll, expect, test } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
 import type { VirtioDevice } from "../../host/device.ts";
-import { Machine } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine } from "../../host/node/machine.ts";
 import type { Chain } from "../../host/virtqueue.ts";
 import { fakeDevice } from "../support/ring-puppet.ts";
 import { assemble } from "../support/wat.ts";
@@ -14,7 +14,7 @@ let image: Uint8Array<ArrayBuffer>;
 beforeAll(async () => {
   image = await assemble(
     "puppet.wat",
-    readFileSync(new URL("puppet.wat", import.meta.url), "utf8"),
+    readFileSync(new URL("../support/puppet.wat", import.meta.url), "utf8"),
   );
 });
 

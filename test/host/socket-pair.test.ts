@@ -1,10 +1,10 @@
 // Two joined sockets of the host, without any guest.
 import { describe, expect, test } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
-import { NOBODY } from "../../host/sockets/nobody.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import type { SocketEvents } from "../../host/ports/sockets.ts";
+import { NOBODY } from "../../host/ports/sockets.ts";
 import { PairLoop, type PairSocket } from "../../host/sockets/pair.ts";
 import { TAKEN_BYTES_MAX } from "../../host/sockets/wire.ts";
-import type { SocketEvents } from "../../host/sockets.ts";
 import { Random } from "../support/simulation-random.ts";
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
@@ -48,7 +48,7 @@ const BROKEN = "the peer broke the connection off";
 describe("two joined sockets", () => {
   test("tell each other nothing before the event loop comes round", () => {
     const { a, b, ofA, ofB, settle } = joined();
-    b.opened(true);
+    b.answered(true);
     expect(a.send([Buffer.from("he"), Buffer.from("llo")])).toBe(true);
     a.end();
     expect([ofA, ofB]).toEqual([[], []]);

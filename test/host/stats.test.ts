@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { TIME_PAGE_ADDRESS, TimePage } from "../../abi/boot.ts";
 import { NetStats } from "../../abi/stats.ts";
 import { statsText } from "../../host/cli/stats.ts";
-import { Ledger } from "../../host/devices/vsock/copy.ts";
+import { Ledger } from "../../host/devices/vsock/connection/ledger.ts";
 import { countFrom, countRefusal } from "../../host/devices/vsock/stats.ts";
 import { GuestMemory } from "../../host/memory.ts";
 import { readGuestStats } from "../../host/stats.ts";

@@ -3,9 +3,8 @@
 import { describe, expect, test } from "vitest";
 import { Mmio } from "../../abi/virtio.ts";
 import type { VirtioDevice } from "../../host/device.ts";
-import { FsDevice } from "../../host/devices/fs.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import type { Machine } from "../../host/machine.ts";
+import { FsDevice, VsockDevice } from "../../host/node/devices.ts";
+import type { Machine } from "../../host/node/machine.ts";
 import { fakeDevice } from "../support/ring-puppet.ts";
 import { count, HANDSHAKE, MIB, machine, u32, write } from "../support/wat-machine.ts";
 

@@ -1,9 +1,9 @@
 // Unit tests of the kernel, written in AssemblyScript (test/guest): every exported test_* runs on a
 // machine of its own that has just booted; every panics_* must end in the panic that is named here.
 import { describe, expect, test } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
 import { GuestPanic } from "../../host/hypercall.ts";
-import { Machine } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { compileGuest, type GuestImage, runGuest } from "../support/guest.ts";
 
 const files = {

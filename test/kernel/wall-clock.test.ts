@@ -1,8 +1,9 @@
 // The guest's two clocks: the monotonic one never steps, the other one is where the host's is.
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Clock, ManualClock } from "../../host/clock.ts";
-import { PacketCapture } from "../../host/devices/vsock/capture.ts";
-import { Machine } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { PacketCapture } from "../../host/node/devices.ts";
+import { Machine } from "../../host/node/machine.ts";
+import type { Clock } from "../../host/ports/clock.ts";
 import { WallClock } from "../../host/wall-clock.ts";
 import { compileGuest, type GuestImage } from "../support/guest.ts";
 import { MIB, machine } from "../support/wat-machine.ts";

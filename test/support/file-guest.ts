@@ -1,10 +1,10 @@
 // The kernel's file calls under test: a machine with test/guest/files-ops.ts, and the real device
 // over a directory of the host (or any other device with the tag "site").
 import { afterEach } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
 import type { VirtioDevice } from "../../host/device.ts";
-import { FsDevice, type FsOptions } from "../../host/devices/fs.ts";
-import { Machine } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { FsDevice, type FsOptions } from "../../host/node/devices.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { collectHits, compileGuest, type GuestImage } from "./guest.ts";
 
 /** In the order of Op in test/guest/files-ops.ts. */

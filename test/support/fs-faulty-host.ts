@@ -1,7 +1,7 @@
 // The file calls of this host, which a test can make fail one by one; and what is held by them.
 import nodefs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
-import type { FileChanges, Files } from "../../host/files.ts";
+import type { FileChanges, Files } from "../../host/ports/files.ts";
 
 type Call = (...args: unknown[]) => unknown;
 

@@ -1,6 +1,6 @@
 // The files of this host with the same times for ever, as if all changes were in one tick.
-import { hostFiles } from "../../host/devices/fs/host-files.ts";
-import type { FileStat } from "../../host/files.ts";
+import { hostFiles } from "../../host/node/files/host-files.ts";
+import type { FileStat } from "../../host/ports/files.ts";
 
 /** Files whose mtime and ctime are what `timeNs` says, whatever happens to them. */
 export function frozenFiles(timeNs: bigint): ReturnType<typeof hostFiles> {

@@ -1,7 +1,7 @@
 // Drives an FsDevice through real rings in guest memory, as a driver would: one request at a time.
 import { FuseInHeader, FuseInitIn, FuseOpcode, FuseOutHeader } from "../../abi/fuse.ts";
-import { FsDevice, type FsOptions } from "../../host/devices/fs.ts";
 import { GuestMemory, PAGE_BYTES } from "../../host/memory.ts";
+import { FsDevice, type FsOptions } from "../../host/node/devices.ts";
 import { VirtQueue } from "../../host/virtqueue.ts";
 
 const QUEUE_SIZE = 64;

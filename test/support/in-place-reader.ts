@@ -1,6 +1,6 @@
 // What Node does with a socket that reads in place, for sockets that the test plays: the buffer is
 // chosen before the bytes come, and stays chosen while the socket is paused.
-import type { ReadSource } from "../../host/sockets.ts";
+import type { ReadSource } from "../../host/ports/sockets.ts";
 
 export class InPlaceReader {
   readonly #source: ReadSource;

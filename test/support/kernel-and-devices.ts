@@ -1,10 +1,12 @@
 // The guest's sockets against the real device: a machine, its calls one by one, and what is around
 // it.
-import { ManualClock, systemClock } from "../../host/clock.ts";
+
 import type { VirtioDevice } from "../../host/device.ts";
-import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import { Machine, type MachineOptions } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { systemClock } from "../../host/node/clock.ts";
+import type { VsockOptions } from "../../host/node/devices.ts";
+import { VsockDevice } from "../../host/node/devices.ts";
+import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import { collectHits, type GuestImage } from "./guest.ts";
 import { SimulatedNetwork, type SimulatedSocket } from "./simulation-socket.ts";
 

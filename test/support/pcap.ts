@@ -1,6 +1,7 @@
 // Captures as a reader of them sees them: taken apart, and put together for comparison.
-import { ManualClock } from "../../host/clock.ts";
-import { PacketCapture } from "../../host/devices/vsock/capture.ts";
+
+import { ManualClock } from "../../host/manual-clock.ts";
+import { PacketCapture } from "../../host/node/devices.ts";
 
 export const FRONT_BYTES = 24;
 const RECORD_BYTES = 16;

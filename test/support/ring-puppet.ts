@@ -17,8 +17,8 @@ import {
   VirtqUsed,
   VirtqUsedElem,
 } from "../../abi/virtio.ts";
-import { ManualClock } from "../../host/clock.ts";
 import type { VirtioDevice } from "../../host/device.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
 import { GuestMemory } from "../../host/memory.ts";
 import { RegisterFile } from "../../host/mmio.ts";
 

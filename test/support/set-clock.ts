@@ -1,5 +1,5 @@
 // A clock that is cranked by hand, whose time of day can be set; it goes on from there.
-import { ManualClock } from "../../host/clock.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
 
 export class SetClock extends ManualClock {
   #offsetNs = 0n;

@@ -1,7 +1,7 @@
 // A directory of the host that exists in memory only, and does not change: files, and directories
 // one level deep.
 import { constants } from "node:os";
-import type { FileStat, FileSystemStat, Files } from "../../host/files.ts";
+import type { FileStat, FileSystemStat, Files } from "../../host/ports/files.ts";
 
 const S_IFDIR = 0o040755n;
 const S_IFREG = 0o100644n;

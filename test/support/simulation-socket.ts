@@ -8,7 +8,7 @@ import type {
   SocketEvents,
   Sockets,
   StreamSocket,
-} from "../../host/sockets.ts";
+} from "../../host/ports/sockets.ts";
 import { InPlaceReader } from "./in-place-reader.ts";
 
 /** What a read of Node returns at most. */

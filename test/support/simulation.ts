@@ -2,9 +2,8 @@
 // sockets and files of the test's own. The seed decides what happens, when and in which order.
 import { createHash } from "node:crypto";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../../abi/virtio.ts";
-import { FsDevice } from "../../host/devices/fs.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import { Machine } from "../../host/machine.ts";
+import { FsDevice, VsockDevice } from "../../host/node/devices.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { SetClock } from "./set-clock.ts";
 import { SimulatedFiles } from "./simulation-files.ts";
 import { allPaths, makeSite } from "./simulation-http.ts";

@@ -3,9 +3,9 @@
 import { afterEach } from "vitest";
 import { NetStats } from "../../abi/stats.ts";
 import { VsockHdr, VsockOp } from "../../abi/vsock.ts";
-import { ManualClock } from "../../host/clock.ts";
 import type { DeviceHost, VirtioDevice } from "../../host/device.ts";
-import { Machine } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine } from "../../host/node/machine.ts";
 import { type GuestStats, readGuestStats, statsAt } from "../../host/stats.ts";
 import type { Chain, VirtQueue } from "../../host/virtqueue.ts";
 import { collectHits, compileGuest, type GuestImage } from "./guest.ts";

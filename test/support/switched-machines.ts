@@ -1,9 +1,8 @@
 // Machines of one switch, whose clock the test cranks: guests that reach each other by CID.
 import { afterEach } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
-import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockSwitch } from "../../host/devices/vsock/switch.ts";
-import type { VsockDevice } from "../../host/devices/vsock.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import type { VsockDevice, VsockOptions } from "../../host/node/devices.ts";
+import { VsockSwitch } from "../../host/node/devices.ts";
 import { compileGuest } from "./guest.ts";
 import { BothHalves } from "./kernel-and-devices.ts";
 

@@ -1,6 +1,6 @@
 // What every trace has to be, whatever the guest did.
 import { expect } from "vitest";
-import { ManualClock } from "../../host/clock.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
 import type { TraceEvent } from "../../host/trace.ts";
 
 export const MACHINE = 1;

@@ -2,9 +2,9 @@
 // sockets that are plain objects, and a clock that the test turns by hand.
 import { VsockHdr, VsockOp } from "../../abi/vsock.ts";
 import type { DeviceHost } from "../../host/device.ts";
-import type { VsockOptions } from "../../host/devices/vsock/options.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
 import { GuestMemory } from "../../host/memory.ts";
+import type { VsockOptions } from "../../host/node/devices.ts";
+import { VsockDevice } from "../../host/node/devices.ts";
 import type {
   Acceptor,
   Listener,
@@ -13,7 +13,7 @@ import type {
   SocketEvents,
   Sockets,
   StreamSocket,
-} from "../../host/sockets.ts";
+} from "../../host/ports/sockets.ts";
 import { DriverRing, type Piece } from "./driver-ring.ts";
 import { InPlaceReader } from "./in-place-reader.ts";
 import { PLAIN_RINGS, type RingKind } from "./ring-kinds.ts";

@@ -1,7 +1,7 @@
 // Machines for hand-written guests, and the snippets that such guests have in common.
 import { Mmio } from "../../abi/virtio.ts";
-import { ManualClock } from "../../host/clock.ts";
-import { Machine, type MachineOptions } from "../../host/machine.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import { type GuestText, guest } from "./wat.ts";
 
 export const MIB = 1024 * 1024;

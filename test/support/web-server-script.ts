@@ -1,14 +1,14 @@
 // WebServer on a clock that stands still, with scripted clients, in front of a real directory.
-import { hostFiles } from "../../host/devices/fs/host-files.ts";
-import { FsDevice, type FsOptions } from "../../host/devices/fs.ts";
-import { VsockDevice } from "../../host/devices/vsock.ts";
-import { Machine } from "../../host/machine.ts";
-import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../../host/sockets.ts";
+
+import { FsDevice, type FsOptions, VsockDevice } from "../../host/node/devices.ts";
+import { hostFiles } from "../../host/node/files/host-files.ts";
+import { Machine } from "../../host/node/machine.ts";
+import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../../host/ports/sockets.ts";
 import type { TraceSink } from "../../host/trace.ts";
-import { compile } from "../../tools/compile.mjs";
+import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 
 export const MIB = 1024 * 1024;

@@ -7,9 +7,9 @@ import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Errno } from "../../abi/errno.ts";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../../abi/virtio.ts";
-import { FsDevice } from "../../host/devices/fs.ts";
-import { compile } from "../../tools/compile.mjs";
+import { FsDevice } from "../../host/node/devices.ts";
 import { makeFolder, removeFolders, until } from "../support/appliance.ts";
+import { compileOnce } from "../support/compiled.ts";
 import { compileGuest } from "../support/guest.ts";
 import { BothHalves, type HalvesOptions } from "../support/kernel-and-devices.ts";
 import { Random } from "../support/simulation-random.ts";
@@ -26,7 +26,7 @@ afterEach(() => {
 
 async function compileShared(): Promise<WebAssembly.Module> {
   const flags = ["--sharedMemory", "--enable", "threads"];
-  const { wasm } = await compile("test/guest/client.ts", "test", { coverage: true, flags });
+  const { wasm } = await compileOnce("test/guest/client.ts", "test", { coverage: true, flags });
   return new WebAssembly.Module(wasm);
 }
 

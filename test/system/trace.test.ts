@@ -7,10 +7,10 @@ import { Errno } from "../../abi/errno.ts";
 import { FuseOpcode } from "../../abi/fuse.ts";
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../../abi/trace.ts";
 import type { DeviceHost } from "../../host/device.ts";
-import { Machine, type MachineOptions } from "../../host/machine.ts";
+import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import { JsonTrace, type TraceEvent } from "../../host/trace.ts";
-import { compile } from "../../tools/compile.mjs";
 import { Appliance, makeFolder, removeFolders, until } from "../support/appliance.ts";
+import { compileOnce } from "../support/compiled.ts";
 import { FsPuppet, HIPRIO } from "../support/fs-puppet.ts";
 import { collectHits, compileGuest, runGuest } from "../support/guest.ts";
 import { checkTrace, MACHINE, on, THREADS, TickingClock, trackOf, VCPU } from "../support/trace.ts";
@@ -407,7 +407,7 @@ describe("torito --trace", () => {
 
   test("a panic leaves a whole file, with the thread that failed", async () => {
     const folder = makeFolder();
-    const { wasm, map } = await compile("test/guest/panic.ts", "release");
+    const { wasm, map } = await compileOnce("test/guest/panic.ts", "release");
     writeFileSync(`${folder}/panic.wasm`, wasm);
     writeFileSync(`${folder}/panic.wasm.map`, map);
     const path = `${folder}/trace.json`;

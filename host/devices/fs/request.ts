@@ -3,7 +3,7 @@
 import { Errno } from "../../../abi/errno.ts";
 import { FUSE_NAME_BYTES_MAX, FuseInHeader, FuseOutHeader } from "../../../abi/fuse.ts";
 import type { Chain } from "../../virtqueue.ts";
-import { getU64 } from "./attributes.ts";
+import { getU64 } from "./operations/attributes.ts";
 
 /** Arguments that are copied; what is longer is data, and is read from the chain in pieces. */
 const ARGUMENT_BYTES_MAX = 8192;

@@ -16,10 +16,10 @@ import {
   FuseOpcode,
 } from "../../../abi/fuse.ts";
 import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../abi/fuse-window.ts";
-import { getU64 } from "./attributes.ts";
 import { errnoOf } from "./errno.ts";
-import type { Operation } from "./operation.ts";
-import { OPERATIONS } from "./operations.ts";
+import { getU64 } from "./operations/attributes.ts";
+import type { Operation } from "./operations/entry.ts";
+import { OPERATIONS } from "./operations/table.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import type { Share } from "./share.ts";
 
@@ -107,7 +107,7 @@ export class FuseServer {
 
   #forgetNode(nodeid: number, count: number): void {
     const node = this.#share.nodes.get(nodeid);
-    if (node !== undefined) this.#share.giveBack(node, count);
+    if (node !== undefined) this.#share.dropReferences(node, count);
   }
 
   /** U1. A driver of a later major version is told ours and tries again. */

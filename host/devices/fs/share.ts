@@ -1,35 +1,35 @@
-// A directory of the host that is shared, and what the guest holds of it: nodes, open files, mapped
-// parts of files. Each session with the guest begins with none of that.
-import type { FileChanges, Files } from "../../files.ts";
-import { Background } from "./background.ts";
+// A shared directory of the host, and what the guest holds of it: nodes, open files, mapped parts
+// of files. A session with the guest begins without any.
+import type { FileChanges, Files } from "../../ports/files.ts";
 import { errnoOf } from "./errno.ts";
-import { HandleTable, type OpenFile } from "./handles.ts";
-import { HostCalls } from "./host-calls.ts";
-import type { Node } from "./node.ts";
-import { NodeTable } from "./nodes.ts";
-import { clearSetId, withoutSetId } from "./set-id.ts";
+import { HandleTable, type OpenFile } from "./nodes/handles.ts";
+import type { Node } from "./nodes/node.ts";
+import { NodeTable } from "./nodes/node-table.ts";
+import { clearSetId, withoutSetId } from "./nodes/set-id.ts";
+import { Background } from "./slow/background.ts";
+import { HostCalls } from "./slow/host-calls.ts";
+import { Syncs } from "./slow/syncs.ts";
 import { noStats } from "./stats.ts";
-import { Syncs } from "./syncs.ts";
-import { FileWindow } from "./window.ts";
+import { DaxWindow } from "./window/dax-window.ts";
 
 export interface FsLimits {
-  /** Inodes that the guest may know at a time; each is a descriptor of the host. */
+  /** Inodes that the guest may know at a time. Each takes a descriptor of the host. */
   readonly nodesMax: number;
   /** Files and directories that it may have open. */
   readonly handlesMax: number;
   /** Descriptors that stay open for the next OPEN of the same file. */
   readonly idleFilesMax: number;
   /**
-   * How long the guest may believe that there is no such name (U17). It sees what the host makes
+   * How long the guest may cache that a name does not exist (U17). Names that the host makes appear
    * that much later; 0: at once.
    */
   readonly missingMs: number;
   /**
-   * A kick that the host holds up for longer makes reads and writes go to the thread pool until it
-   * is quick again. Infinity: they never do.
+   * If the host holds up a kick for longer, reads and writes go to the thread pool until it is
+   * quick again. Infinity: never.
    */
   readonly slowMs: number;
-  /** The same of all other calls that may wait for a disk. */
+  /** The same for all other calls that may wait for a disk. */
   readonly stallMs: number;
 }
 
@@ -46,13 +46,13 @@ export class Share {
   readonly stats = noStats();
   /** Nanoseconds of the machine's clock. */
   readonly now: () => number;
-  /** How long the guest may believe names and attributes. */
+  /** How long the guest may cache names and attributes. */
   readonly validMs: number;
-  /** How long that a name is missing; 0: it asks again. */
+  /** FsLimits.missingMs */
   readonly missingMs: number;
-  #looking = false; // where the directory's name leads
+  #isLooking = false; // where the directory's name leads
   /** null: the guest can map no files. */
-  window: FileWindow | null = null;
+  window: DaxWindow | null = null;
 
   /** Throws what the host throws when the directory cannot be used. */
   constructor(
@@ -75,37 +75,37 @@ export class Share {
     this.background = new Background(this.files, this.handles, this.stats, limits, now);
   }
 
-  /** The guest finds files in `memory` from now on, which is whole slots of its own memory. */
+  /** From now on the guest can map files into `memory`, whole slots of its own memory. */
   openWindow(memory: Uint8Array): void {
     const settle = (node: Node) => this.settle(node);
-    const disarm = (file: OpenFile) => this.disarm(file);
-    this.window = new FileWindow(memory, this.files, this.changes, this.handles, settle, disarm);
+    const clear = (file: OpenFile) => this.clearSetId(file);
+    this.window = new DaxWindow(memory, this.files, this.changes, this.handles, settle, clear);
   }
 
   /**
-   * Takes set-id bits from a file that is going to be written (U21), where the host's kernel leaves
-   * that to us; returns what puts them back when nothing was written. They are looked for as often
+   * Clears the set-id bits of a file that is about to be written (U21), if the host's kernel leaves
+   * that to us. Returns what restores them if nothing is written. The bits are looked for as often
    * as attributes are: only programs of the host can have set them meanwhile.
    */
-  disarm(file: OpenFile): () => void {
+  clearSetId(file: OpenFile): () => void {
     if (this.changes?.keepsSetId() !== true) return NOTHING;
     const nowNs = this.now();
-    if (nowNs - file.harmlessNs < this.validMs * 1e6) return NOTHING;
-    const rearm = clearSetId(this.changes, this.files, file.node);
-    file.harmlessNs = nowNs;
+    if (nowNs - file.setIdClearNs < this.validMs * 1e6) return NOTHING;
+    const restore = clearSetId(this.changes, this.files, file.node);
+    file.setIdClearNs = nowNs;
     return () => {
-      file.harmlessNs = Number.NEGATIVE_INFINITY;
-      rearm();
+      file.setIdClearNs = Number.NEGATIVE_INFINITY;
+      restore();
     };
   }
 
-  /** Cuts a regular file to nothing. */
+  /** Truncates a regular file to nothing. */
   empty(changes: FileChanges, node: Node): void {
     withoutSetId(changes, this.files, node, () => changes.resize(node.inode, 0));
     this.window?.changed(node, 0, Number.POSITIVE_INFINITY);
   }
 
-  /** For those who go on if it fails: 0 or -Errno. */
+  /** For callers that go on if it fails: 0 or -Errno. */
   writeBack(node: Node): number {
     try {
       this.window?.writeBack(node);
@@ -115,32 +115,31 @@ export class Share {
     }
   }
 
-  /** References come back from the guest: a node has no fewer than none, whatever it says (W8). */
-  giveBack(node: Node, count: number): void {
+  /** Takes references away; the guest cannot return more than it has (W8). */
+  dropReferences(node: Node, count: number): void {
     if (node === this.nodes.root) return;
     node.references = Math.max(0, node.references - count);
     this.settle(node);
   }
 
-  /** Removes a node that nobody can name or use any more. */
+  /** Removes a node that neither the guest nor an open file refers to any more. */
   settle(node: Node): void {
     if (!this.nodes.unused(node)) return;
-    this.handles.forget(node);
+    this.handles.closeFiles(node);
     this.nodes.remove(node);
   }
 
   /**
-   * Lets go of what is idle, and looks where the directory's name leads; to be called twice in the
-   * time in which what the host deletes is to be gone. Returns whether there is anything to look
-   * after.
+   * Releases what has been idle since the last sweep, and follows the directory's name to where it
+   * leads now. Returns whether anything may become idle later.
    */
   sweep(): boolean {
     const files = this.handles.closeIdle();
     const nodes = this.nodes.letGoOfIdle();
-    if (!this.#looking) {
-      this.#looking = true; // a disk that hangs is not asked again and again
+    if (!this.#isLooking) {
+      this.#isLooking = true; // ask a disk that hangs only once
       const ended = () => {
-        this.#looking = false;
+        this.#isLooking = false;
       };
       this.background.run(() => this.nodes.lookAtRoot(), ended);
     }
@@ -148,8 +147,8 @@ export class Share {
   }
 
   /**
-   * The session ends: handles and node ids are void (F5), and so are mappings. What the guest has
-   * stored into them and has not been written is lost, as in a crash of its own.
+   * The session ends: handles, node ids (F5) and mappings are void. What the guest has stored and
+   * was not written back is lost, as if it had crashed.
    */
   end(): void {
     this.background.clear();

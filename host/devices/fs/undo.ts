@@ -1,8 +1,8 @@
 // What is half made when a file call fails is taken back, as far as the host lets us: the guest was
 // told that there is nothing.
-import type { FileChanges, FileStat, Files } from "../../files.ts";
+import type { FileChanges, FileStat, Files } from "../../ports/files.ts";
 import { errnoOf } from "./errno.ts";
-import type { Node } from "./node.ts";
+import type { Node } from "./nodes/node.ts";
 
 /** What body returns; when it throws, `undo` comes first. */
 export function orUndo<T>(body: () => T, undo: () => void): T {

@@ -1,26 +1,26 @@
-// What the device may have to hold for slow readers, over all connections: the sum of the buf_alloc
-// that it advertises. Every connection gets a window when it begins, a larger one while its client
-// takes what it gets, a small one when it does not, and gives it back when it is gone.
+// Memory that the device may have to hold for slow readers: the sum of the windows (buf_alloc) that
+// it advertises. A connection begins with a window, gets a larger one while its client keeps up, a
+// small one while it does not, and returns it at its end.
 import { VIRTIO_VSOCK_TYPE_STREAM } from "../../../abi/vsock.ts";
-import type { VsockLimits } from "./hub.ts";
+import type { VsockLimits } from "./limits.ts";
 
-/** No window is smaller, unless the largest one is. */
+/** The smallest window, unless the largest one is smaller. */
 const BUF_ALLOC_MIN = 16 * 1024;
-/** Of a connection that begins: nobody knows yet what its client takes. */
+/** The first window: it is not known yet how fast the client reads. */
 const BUF_ALLOC_FIRST = 64 * 1024;
-/** A window grows so many times at once. */
+/** Factor by which a window grows. */
 const GROWTH = 4;
 /**
- * A window takes at most this fraction of what is not reserved: the first few hundred are
- * full-size.
+ * A window is at most this fraction of what is not reserved: the first few hundred are full-size.
  */
 const SHARES = 64;
 
 export class Budget {
-  /** Of a client that takes nothing. */
+  /** The window of a client that takes nothing. */
   readonly least: number;
   readonly #first: number;
   readonly #most: number;
+  readonly #total: number;
   #left: number;
   #connectionsLeft: number;
 
@@ -28,14 +28,14 @@ export class Budget {
     this.least = Math.min(BUF_ALLOC_MIN, bufAlloc);
     this.#first = Math.min(BUF_ALLOC_FIRST, bufAlloc);
     this.#most = bufAlloc;
-    this.#left = bufAllocTotal;
+    this.#left = this.#total = bufAllocTotal;
     this.#connectionsLeft = connections;
   }
 
   /**
-   * The window of one more connection, in bytes, which the caller gives back; 0: no room for
-   * another. A smallest window stays reserved for each connection that may come later. That of
-   * messages is as large as it will be: what is larger can never be sent.
+   * The window of one more connection, in bytes, which the caller returns; 0: no room for another.
+   * A smallest window stays reserved for each connection that may come later. A window for messages
+   * is never resized, because a larger message could not be sent at all.
    */
   take(type = VIRTIO_VSOCK_TYPE_STREAM): number {
     if (this.#connectionsLeft === 0 || this.#left < this.least) return 0;
@@ -46,7 +46,7 @@ export class Budget {
     return window;
   }
 
-  /** A larger window than `window`, or the same, of a connection that has `charged` bytes. */
+  /** A window larger than `window`, or the same, for a connection that is charged `charged`. */
   grow(window: number, charged: number): number {
     const larger = Math.min(window * GROWTH, this.#fair, this.#most);
     const more = Math.max(0, larger - charged);
@@ -55,15 +55,20 @@ export class Budget {
     return larger;
   }
 
-  /** A connection has less than it had. */
+  /** A connection returns a part of its window. */
   shrink(bytes: number): void {
     this.#left += bytes;
   }
 
-  /** A connection is gone, which had so many bytes. */
+  /** A connection is gone, and returns its window. */
   give(window: number): void {
     this.#left += window;
     this.#connectionsLeft++;
+  }
+
+  /** Bytes that are in windows. */
+  get granted(): number {
+    return this.#total - this.#left;
   }
 
   get #fair(): number {

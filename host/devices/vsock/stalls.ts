@@ -1,10 +1,22 @@
-// Connections whose client has not taken a send at once. Each second those are looked at whose send
-// has been there for a second.
+// Connections with a send that the kernel did not take at once. Once a second, those whose send has
+// been in flight for a second are examined: is the client slow, or dead (patience.ts)?
 import type { DeviceHost } from "../../device.ts";
-import type { Sockets } from "../../sockets.ts";
-import type { Connection } from "./connection.ts";
+import type { Sockets, StreamSocket } from "../../ports/sockets.ts";
 
 const LOOK_MS = 1000;
+
+/** A connection, as this list sees it. */
+export interface Stalling {
+  readonly sender: {
+    /** The number of the send in flight; 0: there is none. */
+    readonly sending: number;
+    /** Another send than the one examined last is in flight. */
+    begin(): void;
+  };
+  readonly peer: { readonly socket: StreamSocket };
+  /** The send has been in flight for another second. -1: acknowledgements are not known. */
+  look(unacknowledged: number): void;
+}
 
 interface Stall {
   /** The send in flight. */
@@ -15,11 +27,11 @@ interface Stall {
 export class Stalls {
   readonly #sockets: Sockets;
   readonly #looked: () => void;
-  readonly #waiting = new Map<Connection, Stall>();
+  readonly #waiting = new Map<Stalling, Stall>();
   #host: DeviceHost | null = null;
   #cancel: (() => void) | null = null;
 
-  /** `looked` is called after every look that had somebody to look at. */
+  /** `looked` is called whenever connections were examined. */
   constructor(sockets: Sockets, looked: () => void) {
     this.#sockets = sockets;
     this.#looked = looked;
@@ -29,8 +41,8 @@ export class Stalls {
     this.#host = host;
   }
 
-  /** Its send has not left at once; perhaps it is a new one. */
-  add(connection: Connection): void {
+  /** A send did not leave at once; it may be the one that is known, or another. */
+  add(connection: Stalling): void {
     const host = this.#host;
     if (host === null) return;
     const { sender } = connection;
@@ -55,7 +67,7 @@ export class Stalls {
   readonly #look = (): void => {
     const host = this.#host as DeviceHost;
     const latestNs = host.now() - LOOK_MS * 1e6;
-    const old: Connection[] = [];
+    const old: Stalling[] = [];
     for (const [connection, { sinceNs }] of this.#waiting) {
       if (connection.sender.sending === 0) this.#waiting.delete(connection);
       else if (sinceNs <= latestNs) old.push(connection);
@@ -64,7 +76,7 @@ export class Stalls {
     if (old.length > 0) this.#judge(old);
   };
 
-  #judge(connections: readonly Connection[]): void {
+  #judge(connections: readonly Stalling[]): void {
     const sends = connections.map(({ sender }) => sender.sending);
     const answered = (counts: readonly number[]): void => {
       connections.forEach((connection, i) => {

@@ -1,5 +1,5 @@
 // What the device counts, for tests, benchmarks and metrics.
-import type { Ledger } from "./copy.ts";
+import type { Ledger } from "./connection/ledger.ts";
 
 /** Payload bytes both ways, and those of them that the device copied; a byte may count twice. */
 export interface Traffic {

@@ -35,7 +35,7 @@ async function serveSite(options: Options = {}) {
 /** The same file by another name each: slashes and dots that lead nowhere. */
 function spellings(name: string): string[] {
   return Array.from({ length: MANY }, (_, i) => {
-    const way = Array.from({ length: 14 }, (_, bit) => ((i >> bit) & 1 ? "../../" : "/")).join("");
+    const way = Array.from({ length: 14 }, (_, bit) => ((i >> bit) & 1 ? "./" : "/")).join("");
     return `/${way}${name}`;
   });
 }

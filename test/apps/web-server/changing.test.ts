@@ -3,14 +3,13 @@ import * as fs from "node:fs";
 import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Mmio } from "../../../abi/virtio.ts";
-import { FsDevice } from "../../../host/devices/fs.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
-import { Machine } from "../../../host/machine.ts";
-import { compile } from "../../../tools/compile.mjs";
+import { FsDevice, VsockDevice } from "../../../host/node/devices.ts";
+import { Machine } from "../../../host/node/machine.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
+import { compileOnce } from "../../support/compiled.ts";
 import { Client, MIB, serve as serveByHand } from "../../support/web-server-script.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 const WINDOW = 4 * 1024 * 1024;

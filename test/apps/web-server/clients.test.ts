@@ -1,8 +1,8 @@
 // WebServer on a clock that stands still, with scripted clients: what depends on the moment.
 import { renameSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import type { Files } from "../../../host/files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import type { Files } from "../../../host/ports/files.ts";
 import { makeFolder, parseResponses, removeFolders } from "../../support/appliance.ts";
 import { Client, serve } from "../../support/web-server-script.ts";
 

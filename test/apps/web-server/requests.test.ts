@@ -2,8 +2,8 @@
 // first wrong byte, and waits for the rest of what may be one.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import type { Files } from "../../../host/files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import type { Files } from "../../../host/ports/files.ts";
 import { makeFolder, parseResponses, removeFolders } from "../../support/appliance.ts";
 import { Client, type Options, serve } from "../../support/web-server-script.ts";
 

@@ -2,13 +2,12 @@
 import { writeFileSync } from "node:fs";
 import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { FsDevice } from "../../../host/devices/fs.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
-import { Machine } from "../../../host/machine.ts";
-import { compile } from "../../../tools/compile.mjs";
+import { FsDevice, VsockDevice } from "../../../host/node/devices.ts";
+import { Machine } from "../../../host/node/machine.ts";
 import { makeFolder, parseResponses, removeFolders, until } from "../../support/appliance.ts";
+import { compileOnce } from "../../support/compiled.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 

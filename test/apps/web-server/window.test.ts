@@ -2,15 +2,15 @@
 import { writeFileSync } from "node:fs";
 import net from "node:net";
 import { afterEach, expect, test } from "vitest";
-import { type Clock, systemClock } from "../../../host/clock.ts";
-import { FsDevice, type FsOptions } from "../../../host/devices/fs.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
-import { Machine } from "../../../host/machine.ts";
-import { compile } from "../../../tools/compile.mjs";
+import { systemClock } from "../../../host/node/clock.ts";
+import { FsDevice, type FsOptions, VsockDevice } from "../../../host/node/devices.ts";
+import { Machine } from "../../../host/node/machine.ts";
+import type { Clock } from "../../../host/ports/clock.ts";
 import { makeFolder, removeFolders, until } from "../../support/appliance.ts";
+import { compileOnce } from "../../support/compiled.ts";
 import { frozenFiles } from "../../support/fs-frozen-files.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 const KIB = 1024;

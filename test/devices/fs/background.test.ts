@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseWriteIn } from "../../../abi/fuse-write.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import {
   getattr,

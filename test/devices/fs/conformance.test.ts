@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseAttr, FuseAttrOut, FuseEntryOut, FuseInitOut, FuseOpcode } from "../../../abi/fuse.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import { isWindowsName } from "../../../host/devices/fs/path-files.ts";
-import { FsDevice } from "../../../host/devices/fs.ts";
-import type { FileStat } from "../../../host/files.ts";
+import { FsDevice } from "../../../host/node/devices.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import { isWindowsName } from "../../../host/node/files/path-files.ts";
+import type { FileStat } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import {
   type Dirent,

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FuseOpcode, FuseStatfsOut } from "../../../abi/fuse.ts";
 import { FuseSetattrValid as Valid } from "../../../abi/fuse-write.ts";
-import { PathFiles } from "../../../host/devices/fs/path-files.ts";
-import { ProcFiles } from "../../../host/devices/fs/proc-files.ts";
-import type { FileChanges, Files } from "../../../host/files.ts";
+import { PathFiles } from "../../../host/node/files/path-files.ts";
+import { ProcFiles } from "../../../host/node/files/proc-files.ts";
+import type { FileChanges, Files } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import {
   batchForget,

@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseOpcode } from "../../../abi/fuse.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import { PathFiles } from "../../../host/devices/fs/path-files.ts";
-import { ProcFiles } from "../../../host/devices/fs/proc-files.ts";
-import type { Files } from "../../../host/files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import { PathFiles } from "../../../host/node/files/path-files.ts";
+import { ProcFiles } from "../../../host/node/files/proc-files.ts";
+import type { Files } from "../../../host/ports/files.ts";
 import {
   batchForget,
   type Dirent,

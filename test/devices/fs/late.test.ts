@@ -7,10 +7,10 @@ import { Errno } from "../../../abi/errno.ts";
 import { FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseSetattrValid as Valid } from "../../../abi/fuse-write.ts";
 import type { DeviceTrace } from "../../../host/device.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import { NodeTable } from "../../../host/devices/fs/nodes.ts";
-import { PathFiles } from "../../../host/devices/fs/path-files.ts";
-import type { FileChanges, Files } from "../../../host/files.ts";
+import { NodeTable } from "../../../host/devices/fs/nodes/node-table.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import { PathFiles } from "../../../host/node/files/path-files.ts";
+import type { FileChanges, Files } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import {
   batchForget,

@@ -8,9 +8,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseOpcode, FuseType } from "../../../abi/fuse.ts";
 import { FuseSetattrValid } from "../../../abi/fuse-write.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import { PathFiles } from "../../../host/devices/fs/path-files.ts";
-import { ProcFiles } from "../../../host/devices/fs/proc-files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import { PathFiles } from "../../../host/node/files/path-files.ts";
+import { ProcFiles } from "../../../host/node/files/proc-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import {
   forget,

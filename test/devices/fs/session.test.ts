@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseAttr, FuseAttrOut, FuseEntryOut, FuseInitOut, FuseOpcode } from "../../../abi/fuse.ts";
-import { FsDevice } from "../../../host/devices/fs.ts";
+import { FsDevice } from "../../../host/node/devices.ts";
 import {
   batchForget,
   type Dirent,

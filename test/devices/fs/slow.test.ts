@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseEntryOut, FuseOpcode } from "../../../abi/fuse.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import { broughtBy } from "../../../host/devices/fs/replay.ts";
-import type { FileChanges, Files, LaterCall, LaterDone } from "../../../host/files.ts";
+import { broughtBy } from "../../../host/devices/fs/slow/replay.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import type { FileChanges, Files, LaterCall, LaterDone } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import {
   forget,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseSetattrValid } from "../../../abi/fuse-write.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { lookup, open, ROOT, release } from "../../support/fs-calls.ts";
 import { setattr, write } from "../../support/fs-change-calls.ts";

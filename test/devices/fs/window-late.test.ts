@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseWriteIn } from "../../../abi/fuse-write.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { getattr, lookup, open, ROOT } from "../../support/fs-calls.ts";
 import { FsPuppet, WINDOW_AT } from "../../support/fs-puppet.ts";

@@ -7,7 +7,6 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseInitFlag, FuseInitOut, FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseSetattrValid, FuseWriteIn } from "../../../abi/fuse-write.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
 import {
   forget,
   getattr,
@@ -20,41 +19,20 @@ import {
 } from "../../support/fs-calls.ts";
 import { copyFileRange, create, fsync, setattr, write } from "../../support/fs-change-calls.ts";
 import { FsPuppet, WINDOW_AT } from "../../support/fs-puppet.ts";
+import { refusingFiles } from "../../support/fs-refusing-files.ts";
 
 const SLOT = 65536;
 const SLOTS = 8;
 const WINDOW = SLOTS * SLOT;
-const READ = 2n;
-const WRITE = 1n;
+const [WRITE, READ] = [1n, 2n];
 const NOBODY = 0xffffffffffffffffn;
-const O_WRONLY = 1;
-const O_RDWR = 2;
-const O_TRUNC = 0x200;
+const [O_WRONLY, O_RDWR, O_TRUNC] = [1, 2, 0x200];
 const SIZE = 3 * SLOT + 100;
 
 let directory: string;
 let fs: FsPuppet;
-/** With this code the host refuses to open files for writing, and to write; "": it does not. */
+/** The code of the error with which the host refuses to write. */
 let refusal = "";
-
-function refusingFiles(): ReturnType<typeof hostFiles> {
-  const refuse = (when: boolean) => {
-    if (when && refusal !== "") throw Object.assign(new Error("refused"), { code: refusal });
-  };
-  return new Proxy(hostFiles(), {
-    get(target, key) {
-      if (key === "open") {
-        return (inode: number, flags: number) => {
-          refuse((flags & O_RDWR) !== 0);
-          return target.open(inode, flags);
-        };
-      }
-      if (key === "write") refuse(true);
-      const value = Reflect.get(target, key) as unknown;
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
 const path = (name: string) => join(directory, name);
 const content = (name: string) => nodefs.readFileSync(path(name));
 const noise = (bytes: number, seed: number) =>
@@ -67,7 +45,7 @@ beforeEach(() => {
   nodefs.mkdirSync(path("sub"));
   nodefs.symlinkSync("a", path("link"));
   refusal = "";
-  const files = refusingFiles();
+  const files = refusingFiles(() => refusal);
   fs = new FsPuppet(directory, { readOnly: false, windowBytes: WINDOW, files });
   fs.init();
 });

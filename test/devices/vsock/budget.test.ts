@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
 import { Budget } from "../../../host/devices/vsock/budget.ts";
-import { LIMITS } from "../../../host/devices/vsock/hub.ts";
+import { LIMITS } from "../../../host/devices/vsock/limits.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import {
   bootPublished,

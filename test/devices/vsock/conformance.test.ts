@@ -8,7 +8,7 @@ import {
   VsockConfig,
   VsockOp,
 } from "../../../abi/vsock.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
+import { VsockDevice } from "../../../host/node/devices.ts";
 import { RING_KINDS, type RingKind } from "../../support/ring-kinds.ts";
 import {
   bootPublished,
@@ -342,7 +342,7 @@ describe.each(RING_KINDS)("reset ($name)", (rings) => {
       const untouched = Buffer.alloc(puppet.memory.byteLength, 0xee);
       expect(untouched.equals(puppet.memory.u8)).toBe(true);
       expect(puppet.device.stats.connections).toBe(0);
-      expect(puppet.device.share.pinned).toBe(0);
+      expect(puppet.device.holdings.txDescriptors).toBe(0);
       expect(puppet.timers).toBe(0);
     },
   );

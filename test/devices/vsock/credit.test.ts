@@ -1,8 +1,8 @@
 // Credit arithmetic of one vsock connection: u32 counters that wrap (virtio 5.10.6.3).
 import { expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { Credit } from "../../../host/devices/vsock/credit.ts";
-import { GuestPacket, HostPacket } from "../../../host/devices/vsock/packet.ts";
+import { Credit } from "../../../host/devices/vsock/connection/credit.ts";
+import { GuestPacket, HostPacket } from "../../../host/devices/vsock/rings/packet.ts";
 
 function told(bufAlloc: number, fwdCnt: number): GuestPacket {
   return Object.assign(new GuestPacket(), { bufAlloc, fwdCnt });

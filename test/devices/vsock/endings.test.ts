@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import type { TcpAddress } from "../../../host/sockets.ts";
-import { NodeSockets } from "../../../host/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import type { TcpAddress } from "../../../host/ports/sockets.ts";
 import { type Packet, VsockPuppet } from "../../support/vsock-puppet.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-"));

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { HALF_CLOSE_MS } from "../../../host/devices/vsock/hub.ts";
-import { NodeSockets } from "../../../host/sockets.ts";
+import { HALF_CLOSE_MS } from "../../../host/devices/vsock/connection/timeouts.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import { bootPublished, type Packet, VsockPuppet } from "../../support/vsock-puppet.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-"));

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { NodeSockets } from "../../../host/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import { type Packet, type PuppetOptions, VsockPuppet } from "../../support/vsock-puppet.ts";
 
@@ -100,7 +100,7 @@ describe.each(RING_KINDS)("a client that never reads ($name)", (rings) => {
       client.resume();
       await vi.waitUntil(() => arrived === sent, PATIENCE);
       expect(stats.bytesFromGuest).toBe(sent);
-      expect(puppet.device.share.pinned).toBe(0);
+      expect(puppet.device.holdings.txDescriptors).toBe(0);
       client.destroy();
     },
   );
@@ -165,7 +165,7 @@ describe.each(RING_KINDS)("the wrong moment ($name)", (rings) => {
       await vi.waitUntil(() => resets.length === i + 1, PATIENCE);
     }
     await vi.waitUntil(() => puppet.device.stats.connections === 0, PATIENCE);
-    expect(puppet.device.share.pinned).toBe(0);
+    expect(puppet.device.holdings.txDescriptors).toBe(0);
     expect(puppet.tx.queue.inFlight).toBe(0);
   });
 
@@ -292,7 +292,7 @@ describe.each(RING_KINDS)("reset with transfers in flight ($name)", (rings) => {
       const hostPort = puppet.device.connections()[0]?.hostPort as number;
       puppet.onTurn = () => {};
       // A client that does not read: the kernel has a part of it when the reset comes.
-      while (puppet.device.share.pinned === 0) {
+      while (puppet.device.holdings.txDescriptors === 0) {
         puppet.send({ op: VsockOp.RW, hostPort, data });
         puppet.tx.used();
       }
@@ -305,7 +305,7 @@ describe.each(RING_KINDS)("reset with transfers in flight ($name)", (rings) => {
       const untouched = Buffer.alloc(puppet.memory.byteLength, 0xee);
       expect(untouched.equals(puppet.memory.u8)).toBe(true);
       expect(puppet.device.stats.connections).toBe(0);
-      expect(puppet.device.share.pinned).toBe(0);
+      expect(puppet.device.holdings.txDescriptors).toBe(0);
     },
   );
 });

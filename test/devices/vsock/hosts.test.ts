@@ -2,7 +2,7 @@
 // further than its own connection, and what it held is given back.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { LIMITS } from "../../../host/devices/vsock/hub.ts";
+import { LIMITS } from "../../../host/devices/vsock/limits.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import {
   bootPublished,
@@ -45,7 +45,7 @@ function expectNothingHeld(puppet: VsockPuppet): void {
   for (let batch = puppet.take(); batch.length > 0; ) batch = puppet.take();
   puppet.tx.used();
   expect(puppet.device.stats.connections).toBe(0);
-  expect(puppet.device.share.pinned).toBe(0);
+  expect(puppet.device.holdings.txDescriptors).toBe(0);
   expect(puppet.tx.queue.inFlight).toBe(0);
   expect(puppet.timers).toBe(0);
   expect([...puppet.rx.faults, ...puppet.tx.faults]).toEqual([]);

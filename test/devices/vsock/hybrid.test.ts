@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { NodeSockets } from "../../../host/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import {
   type FakeSocket,

@@ -394,7 +394,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
     expect(client.calls).toEqual(["reset"]);
     expect(puppet.ops()).toEqual([VsockOp.RST]);
     expect(client.reader?.armed.buffer).not.toBe(puppet.memory.wasm.buffer);
-    expect(puppet.device.toGuest.ring?.armed).toBe(0);
+    expect(puppet.device.holdings.rxBuffers).toBe(0);
     expect(puppet.device.stats.bytesToGuest).toBe(0);
   });
 

@@ -1,7 +1,7 @@
 // The vsock device against a guest that the test plays: the life of a connection.
 import { describe, expect, test } from "vitest";
 import { VsockConfig, VsockOp } from "../../../abi/vsock.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
+import { VsockDevice } from "../../../host/node/devices.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import {
   bootPublished,

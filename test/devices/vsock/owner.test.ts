@@ -2,10 +2,10 @@
 import net from "node:net";
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { ManualClock } from "../../../host/clock.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
+import { ManualClock } from "../../../host/manual-clock.ts";
 import { GuestMemory } from "../../../host/memory.ts";
-import { NodeSockets } from "../../../host/sockets.ts";
+import { VsockDevice } from "../../../host/node/devices.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import {
   bootPublished,

@@ -49,16 +49,16 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     puppet.send(rw(hostPort, "b"));
     puppet.send(rw(hostPort, "c"));
     expect(puppet.tx.used()).toEqual([]);
-    expect(puppet.device.share.pinned).toBe(3);
+    expect(puppet.device.holdings.txDescriptors).toBe(3);
     client.takeOne();
     expect(puppet.tx.used()).toHaveLength(1);
-    expect(puppet.device.share.pinned).toBe(2);
+    expect(puppet.device.holdings.txDescriptors).toBe(2);
     expect(client.sends.map((send) => send.length)).toEqual([1, 2]);
     client.take();
     expect(client.received.toString()).toBe("abc");
     expect(puppet.tx.used()).toHaveLength(2);
     expect(puppet.device.stats.copiedFromGuest).toBe(0);
-    expect(puppet.device.share.pinned).toBe(0);
+    expect(puppet.device.holdings.txDescriptors).toBe(0);
   });
 
   test("H3: behind 16 waiting chains payload is copied, those chains come back, order holds", async () => {
@@ -75,7 +75,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     client.take();
     const expected = Array.from({ length: 30 }, (_, i) => ` ${i}`.padStart(400));
     expect(client.received.toString()).toBe(`first${expected.join("")}`);
-    expect(puppet.device.share.pinned).toBe(0);
+    expect(puppet.device.holdings.txDescriptors).toBe(0);
     expect(puppet.tx.queue.inFlight).toBe(0);
   });
 

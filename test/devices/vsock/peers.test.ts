@@ -1,8 +1,8 @@
 // Guests that reach each other by CID, packet by packet: both are played by the test.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { ManualClock } from "../../../host/clock.ts";
-import { VsockSwitch } from "../../../host/devices/vsock/switch.ts";
+import { ManualClock } from "../../../host/manual-clock.ts";
+import { VsockSwitch } from "../../../host/node/devices.ts";
 import { type Packet, type PuppetOptions, VsockPuppet } from "../../support/vsock-puppet.ts";
 
 class Pair {

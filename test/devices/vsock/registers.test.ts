@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { COMMAND_LINE_ADDRESS } from "../../../abi/boot.ts";
 import { INTERRUPT_USED_BUFFER, Mmio } from "../../../abi/virtio.ts";
 import { VSOCK_QUEUE_RX, VSOCK_QUEUE_TX, VsockOp } from "../../../abi/vsock.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
+import { VsockDevice } from "../../../host/node/devices.ts";
 import { PLAIN_RINGS, RING_KINDS, type RingKind } from "../../support/ring-kinds.ts";
 import { RingPuppet } from "../../support/ring-puppet.ts";
 import { decode, encode, FakeNetwork, type Packet } from "../../support/vsock-puppet.ts";

@@ -188,8 +188,8 @@ describe.each(Object.keys(GUESTS))("a guest whose buffers are %s", (name) => {
     chaos.finish();
     expect(puppet.device.stats.connections).toBe(0);
     expect(puppet.tx.queue.inFlight).toBe(0);
-    expect(puppet.device.share.pinned).toBe(0);
-    expect(puppet.device.toGuest.ring?.armed).toBe(0);
+    expect(puppet.device.holdings.txDescriptors).toBe(0);
+    expect(puppet.device.holdings.rxBuffers).toBe(0);
     expect([...puppet.rx.faults, ...puppet.tx.faults]).toEqual([]);
   });
 });

@@ -3,9 +3,9 @@
 import { describe, expect, test } from "vitest";
 import { VSOCK_PROGRESS_BYTES, VsockOp } from "../../../abi/vsock.ts";
 import { Budget } from "../../../host/devices/vsock/budget.ts";
-import { LIMITS } from "../../../host/devices/vsock/hub.ts";
-import { Patience } from "../../../host/devices/vsock/patience.ts";
-import type { StreamSocket } from "../../../host/sockets.ts";
+import { Patience } from "../../../host/devices/vsock/connection/patience.ts";
+import { LIMITS } from "../../../host/devices/vsock/limits.ts";
+import type { StreamSocket } from "../../../host/ports/sockets.ts";
 import { bootPublished, type VsockPuppet } from "../../support/vsock-puppet.ts";
 
 const KIB = 1024;
@@ -115,7 +115,8 @@ describe("windows", () => {
     client.takeOne();
     expect(windowOfNext()).toBe(before);
     client.fail();
-    expect(puppet.device.budget.take()).toBe(new Budget({ ...LIMITS, ...limits }).take());
+    expect(puppet.device.holdings.windowBytes).toBe(0);
+    expect(windowOfNext()).toBe(new Budget({ ...LIMITS, ...limits }).take());
   });
 });
 

@@ -3,8 +3,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
-import { VsockSwitch } from "../../../host/devices/vsock/switch.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
+import { VsockDevice, VsockSwitch } from "../../../host/node/devices.ts";
 import { until } from "../../support/appliance.ts";
 import { compileGuest } from "../../support/guest.ts";
 import { BothHalves } from "../../support/kernel-and-devices.ts";

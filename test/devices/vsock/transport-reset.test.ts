@@ -2,8 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { VsockConfig, VsockOp } from "../../../abi/vsock.ts";
-import { VsockSwitch } from "../../../host/devices/vsock/switch.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
+import { VsockDevice, VsockSwitch } from "../../../host/node/devices.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import { linked } from "../../support/switched-machines.ts";
 import { bootPublished, type VsockPuppet } from "../../support/vsock-puppet.ts";
@@ -47,7 +46,7 @@ describe.each(RING_KINDS)("the device ($name)", (rings) => {
     client.say(Buffer.alloc(100_000, "b"));
     expect(Buffer.from(puppet.memory.u8).toString("latin1")).toBe(before);
     client.events.closed();
-    expect(puppet.device.toGuest.ring?.armed).toBe(0);
+    expect(puppet.device.holdings.rxBuffers).toBe(0);
   });
 
   test("V19: several resets are one event, which waits for a buffer", async () => {

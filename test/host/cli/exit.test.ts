@@ -19,7 +19,7 @@ function endWith(code: number) {
   const script = `
     import { open } from "node:fs";
     import { exit } from ${module("cli/streams.js")};
-    import { Threads } from ${module("devices/fs/threads.js")};
+    import { Threads } from ${module("node/files/threads.js")};
     new Threads().run((end) => open(${JSON.stringify(fifo)}, "r", end));
     process.stdout.write("ends");
     await exit(${code}, Infinity);`;

@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Watchdog } from "../../../host/watchdog.ts";
+import { Watchdog } from "../../../host/node/watchdog.ts";
 import {
   buildCommand,
   killCommands,

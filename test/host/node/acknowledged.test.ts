@@ -1,9 +1,9 @@
 // What clients have acknowledged, of real sockets: Linux tells, and torito reads it.
 import net from "node:net";
 import { expect, test } from "vitest";
-import { keyOf, unacknowledged } from "../../../host/sockets/acknowledged.ts";
-import { NOBODY } from "../../../host/sockets/nobody.ts";
-import { NodeSockets, type StreamSocket, type TcpAddress } from "../../../host/sockets.ts";
+import { keyOf, unacknowledged } from "../../../host/node/sockets/acknowledged.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import { NOBODY, type StreamSocket, type TcpAddress } from "../../../host/ports/sockets.ts";
 
 const isLinux = process.platform === "linux";
 

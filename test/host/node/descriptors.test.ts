@@ -3,10 +3,11 @@
 import { closeSync, openSync } from "node:fs";
 import net from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { ManualClock } from "../../../host/clock.ts";
-import { VsockDevice } from "../../../host/devices/vsock.ts";
-import { canRewrap } from "../../../host/sockets/rewrap.ts";
-import { NodeSockets, type StreamSocket, type TcpAddress } from "../../../host/sockets.ts";
+import { ManualClock } from "../../../host/manual-clock.ts";
+import { VsockDevice } from "../../../host/node/devices.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import { canRewrap } from "../../../host/node/sockets/rewrap.ts";
+import type { StreamSocket, TcpAddress } from "../../../host/ports/sockets.ts";
 import { machine } from "../../support/wat-machine.ts";
 
 const PATIENCE = { timeout: 20_000, interval: 1 };

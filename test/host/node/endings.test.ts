@@ -5,12 +5,8 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
-import {
-  NodeSockets,
-  type SocketAddress,
-  type SocketEvents,
-  type StreamSocket,
-} from "../../../host/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import type { SocketAddress, SocketEvents, StreamSocket } from "../../../host/ports/sockets.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));

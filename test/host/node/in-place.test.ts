@@ -6,15 +6,15 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
-import { canRewrap } from "../../../host/sockets/rewrap.ts";
-import {
-  type Listener,
-  NodeSockets,
-  type ReadSource,
-  type SocketAddress,
-  type SocketEvents,
-  type StreamSocket,
-} from "../../../host/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import { canRewrap } from "../../../host/node/sockets/rewrap.ts";
+import type {
+  Listener,
+  ReadSource,
+  SocketAddress,
+  SocketEvents,
+  StreamSocket,
+} from "../../../host/ports/sockets.ts";
 
 const KIB = 1024;
 const folder = mkdtempSync(join(tmpdir(), "torito-"));

@@ -2,14 +2,14 @@
 // what happens is told. The peer of each test is a plain socket of Node.
 import net from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import {
-  type Acceptor,
-  type Listener,
-  NodeSockets,
-  type SocketEvents,
-  type StreamSocket,
-  type TcpAddress,
-} from "../../../host/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import type {
+  Acceptor,
+  Listener,
+  SocketEvents,
+  StreamSocket,
+  TcpAddress,
+} from "../../../host/ports/sockets.ts";
 
 const sockets = new NodeSockets();
 const LOOPBACK = { host: "127.0.0.1", port: 0 };

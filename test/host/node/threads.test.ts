@@ -1,7 +1,7 @@
 // Node's thread pool, as the shared directories have it: of its four threads one directory has two,
 // and all together leave one for whatever else the process does.
 import { expect, test } from "vitest";
-import { Threads } from "../../../host/devices/fs/threads.ts";
+import { Threads } from "../../../host/node/files/threads.ts";
 
 /** Calls that hang until the test ends them, in the order in which they began. */
 class Pool {

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
-import { NodeSockets, type SocketAddress, type StreamSocket } from "../../../host/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import type { SocketAddress, StreamSocket } from "../../../host/ports/sockets.ts";
 import { compileGuest } from "../../support/guest.ts";
 import { BothHalves } from "../../support/kernel-and-devices.ts";
 

@@ -6,12 +6,8 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test, vi } from "vitest";
-import {
-  type Acceptor,
-  type Listener,
-  NodeSockets,
-  type SocketEvents,
-} from "../../../host/sockets.ts";
+import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import type { Acceptor, Listener, SocketEvents } from "../../../host/ports/sockets.ts";
 
 const sockets = new NodeSockets();
 const folder = mkdtempSync(join(tmpdir(), "torito-"));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FUSE_R_OK, FUSE_W_OK, FUSE_X_OK } from "../../../abi/fuse.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { fileGuests } from "../../support/file-guest.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FUSE_O_APPEND, FUSE_O_CREAT, FUSE_O_EXCL, FUSE_O_RDWR } from "../../../abi/fuse.ts";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { fileGuests } from "../../support/file-guest.ts";
 

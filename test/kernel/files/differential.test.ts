@@ -2,8 +2,8 @@
 // after each of them the same results, errors, and trees.
 import * as nodefs from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import type { FileChanges, Files, LaterDone } from "../../../host/files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import type { FileChanges, Files, LaterDone } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { FileTwins } from "../../support/differential-files.ts";
 import { fileGuests } from "../../support/file-guest.ts";

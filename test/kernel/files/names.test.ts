@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FUSE_O_CREAT, FUSE_O_RDONLY, FUSE_O_RDWR, FUSE_O_WRONLY } from "../../../abi/fuse.ts";
-import { FsDevice } from "../../../host/devices/fs.ts";
+import { FsDevice } from "../../../host/node/devices.ts";
 import {
   type FileCall,
   type FileGuest,
@@ -230,7 +230,7 @@ describe("names", () => {
 
   test("symbolic links have their text, of up to 4095 bytes, and are told of themselves", async () => {
     const g = await start();
-    const long = `${"../../".repeat(2044)}filexyz`;
+    const long = `${"./".repeat(2044)}filexyz`;
     expect(long.length).toBe(4095);
     expect(g.now("SysSymlink", long, "/to-dir/link")).toBe(0);
     expect(g.readLink("/dir/link")).toBe(long);

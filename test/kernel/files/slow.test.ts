@@ -3,8 +3,8 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
-import type { LaterCall, LaterDone } from "../../../host/files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
+import type { LaterCall, LaterDone } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { type FileGuest, fileGuests } from "../../support/file-guest.ts";
 

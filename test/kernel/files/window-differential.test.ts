@@ -3,7 +3,7 @@
 // host.
 import * as fs from "node:fs";
 import { afterAll, expect, test } from "vitest";
-import { hostFiles } from "../../../host/devices/fs/host-files.ts";
+import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { WindowTwins } from "../../support/differential-window.ts";
 import { fileGuests } from "../../support/file-guest.ts";

@@ -17,8 +17,8 @@ import {
   FUSE_O_WRONLY,
 } from "../../../abi/fuse.ts";
 import { Mmio } from "../../../abi/virtio.ts";
-import { FsDevice } from "../../../host/devices/fs.ts";
 import type { RegisterFile } from "../../../host/mmio.ts";
+import { FsDevice } from "../../../host/node/devices.ts";
 import { type FileGuest, fileGuests, type GuestStat } from "../../support/file-guest.ts";
 import { compileGuest, runGuest } from "../../support/guest.ts";
 

@@ -1,8 +1,0 @@
-// The files of this host: by descriptors on Linux, by paths elsewhere.
-import type { FileChanges, Files } from "../../files.ts";
-import { PathFiles } from "./path-files.ts";
-import { ProcFiles } from "./proc-files.ts";
-
-export function hostFiles(): Files & FileChanges {
-  return process.platform === "linux" ? new ProcFiles() : new PathFiles();
-}

@@ -1,0 +1,265 @@
+// Open files and directories of the guest. Reads carry their offset, so all handles of a node share
+// one descriptor. A few descriptors stay open after the last RELEASE, so opening a file again is
+// cheap.
+import { Errno } from "../../../../abi/errno.ts";
+import {
+  FUSE_O_ACCMODE,
+  FUSE_O_APPEND,
+  FUSE_O_DSYNC,
+  FUSE_O_RDONLY,
+  FUSE_O_SYNC,
+  FuseType,
+} from "../../../../abi/fuse.ts";
+import type { HostCalls } from "../slow/host-calls.ts";
+import type { Node } from "./node.ts";
+
+export interface Handle {
+  readonly id: number;
+  readonly node: Node;
+  /** The file's descriptor; null for a directory. */
+  readonly file: OpenFile | null;
+  /** Names of a directory since the guest last read it from the start. */
+  names: Uint8Array[];
+}
+
+export interface OpenFile {
+  readonly descriptor: number;
+  readonly node: Node;
+  /** Only flags of KINDS. */
+  readonly flags: number;
+  handles: number;
+  /** When it was last seen to have no set-id bits (U21). */
+  setIdClearNs: number;
+  /** Calls in the thread pool. The last one to end closes the descriptor, if it is `closed`. */
+  busy: number;
+  closed: boolean;
+  /** When the host granted access. */
+  readonly openedNs: number;
+  /** Used since the last sweep. */
+  recent: boolean;
+  /** Opened by a run that may be repeated (replay.ts). */
+  passing: boolean;
+}
+
+/** Handles that differ in one of these flags cannot share a descriptor. */
+const KINDS = FUSE_O_ACCMODE | FUSE_O_APPEND | FUSE_O_DSYNC | FUSE_O_SYNC;
+
+/** Names that all open directories together may keep. */
+const NAMES_MAX = 1 << 18;
+
+export class HandleTable {
+  readonly #files: HostCalls;
+  readonly #max: number;
+  readonly #idleMax: number;
+  readonly #sharedNs: number;
+  readonly #now: () => number;
+  readonly #handles = new Map<number, Handle>();
+  readonly #open = new Map<Node, OpenFile[]>(); // one for each kind of access
+  readonly #idle = new Set<OpenFile>(); // least recently used first
+  #names = 0;
+  #mapped = 0; // open for mappings
+  #lingering = 0; // closed files whose descriptor waits for a call in the thread pool
+  #nextId = 1;
+
+  /**
+   * A descriptor serves further OPENs for `sharedNs`; then the host has to grant access again.
+   */
+  constructor(files: HostCalls, max: number, idleMax: number, sharedNs: number, now: () => number) {
+    this.#sharedNs = sharedNs;
+    this.#now = now;
+    this.#files = files;
+    this.#max = max;
+    this.#idleMax = idleMax;
+  }
+
+  get size(): number {
+    return this.#handles.size;
+  }
+
+  /**
+   * Opens a node. Only regular files and directories are ever opened (CVE-2020-35517); or -Errno.
+   */
+  open(node: Node, directory: boolean, flags = FUSE_O_RDONLY): Handle | number {
+    if (directory && node.type !== FuseType.DIR) return -Errno.ENOTDIR;
+    if (!directory && node.type !== FuseType.REG) return refusal(node);
+    if (this.full) return -Errno.EMFILE;
+    return this.#make(node, directory ? null : this.#descriptor(node, flags & KINDS));
+  }
+
+  /** Is the limit reached? */
+  get full(): boolean {
+    return this.size + this.#mapped + this.#lingering >= this.#max;
+  }
+
+  /** A handle for a new file, with its descriptor. */
+  adopt(node: Node, descriptor: number, flags: number): Handle {
+    const file = this.#opened(node, descriptor, flags & KINDS);
+    file.handles = 1;
+    return this.#make(node, file);
+  }
+
+  /** The handle, if it belongs to that node and, if given, is of that kind. */
+  get(id: number, nodeid: number, directory?: boolean): Handle | undefined {
+    const handle = this.#handles.get(id);
+    if (handle === undefined || handle.node.id !== nodeid) return undefined;
+    if (directory !== undefined && (handle.file === null) !== directory) return undefined;
+    return handle;
+  }
+
+  /** Reads the names of an open directory again. Throws ENOMEM if there are too many. */
+  list(handle: Handle): void {
+    const others = this.#names - handle.names.length;
+    const names = this.#files.list(handle.node.inode, NAMES_MAX - others);
+    handle.names = names;
+    this.#names = others + names.length;
+  }
+
+  release(handle: Handle): void {
+    this.#handles.delete(handle.id);
+    this.#names -= handle.names.length;
+    handle.node.opens--;
+    if (handle.file !== null) this.giveBack(handle.file);
+  }
+
+  /** A regular file, opened for the device's own use until giveBack(). */
+  borrow(node: Node, flags: number): OpenFile {
+    return this.#descriptor(node, flags & KINDS);
+  }
+
+  /** borrow() for a mapping: counts as a handle until closeMapping(). Throws EMFILE, too. */
+  openForMapping(node: Node, flags: number): OpenFile {
+    if (this.full) throw Object.assign(new Error("no more open files"), { code: "EMFILE" });
+    const file = this.borrow(node, flags);
+    this.#mapped++;
+    return file;
+  }
+
+  closeMapping(file: OpenFile): void {
+    this.#mapped--;
+    this.giveBack(file);
+  }
+
+  /** The last user leaves the file idle, or closes it. */
+  giveBack(file: OpenFile): void {
+    file.handles--;
+    if (file.closed) return; // with its node, or the session
+    if (file.handles > 0) return;
+    // A program that is open for writing cannot be executed; and a descriptor of a run that may be
+    // repeated is not ours yet.
+    if (file.flags !== FUSE_O_RDONLY || file.passing) {
+      this.#close(file);
+      return;
+    }
+    this.#idle.add(file);
+    if (this.#idle.size <= this.#idleMax) return;
+    for (const oldest of this.#idle) {
+      this.#close(oldest);
+      break;
+    }
+  }
+
+  /** A call in the thread pool begins: until end() the descriptor must not be closed. */
+  begin(file: OpenFile): void {
+    file.busy++;
+  }
+
+  end(file: OpenFile): void {
+    file.busy--;
+    if (!file.closed || file.busy > 0) return;
+    this.#lingering--;
+    this.#shut(file);
+  }
+
+  /** Closes the descriptors of a node that goes away. */
+  closeFiles(node: Node): void {
+    for (const file of this.#open.get(node)?.slice() ?? []) this.#close(file);
+  }
+
+  /** Closes files unused since the last sweep. Returns whether idle ones are left. */
+  closeIdle(): boolean {
+    for (const file of this.#idle) {
+      if (!file.recent) this.#close(file);
+      file.recent = false;
+    }
+    return this.#idle.size > 0;
+  }
+
+  clear(): void {
+    for (const node of [...this.#open.keys()]) this.closeFiles(node);
+    for (const { node } of this.#handles.values()) node.opens--;
+    this.#handles.clear();
+    this.#names = 0;
+  }
+
+  #make(node: Node, file: OpenFile | null): Handle {
+    const handle: Handle = { id: this.#nextId++, node, file, names: [] };
+    this.#handles.set(handle.id, handle);
+    node.opens++;
+    return handle;
+  }
+
+  #filesOf(node: Node): OpenFile[] {
+    const files = this.#open.get(node) ?? [];
+    this.#open.set(node, files);
+    return files;
+  }
+
+  #opened(node: Node, descriptor: number, flags: number): OpenFile {
+    const file: OpenFile = {
+      descriptor,
+      node,
+      flags,
+      handles: 0,
+      setIdClearNs: Number.NEGATIVE_INFINITY,
+      busy: 0,
+      closed: false,
+      openedNs: this.#now(),
+      recent: true,
+      passing: this.#files.replaying,
+    };
+    if (file.passing) {
+      this.#files.effect(() => {
+        file.passing = false;
+      });
+    }
+    this.#filesOf(node).push(file);
+    return file;
+  }
+
+  #descriptor(node: Node, flags: number): OpenFile {
+    let file = this.#freshOf(this.#open.get(node), flags);
+    if (file === undefined) {
+      file = this.#opened(node, this.#files.open(node.inode, flags), flags);
+    }
+    file.recent = true;
+    this.#idle.delete(file);
+    file.handles++;
+    return file;
+  }
+
+  #freshOf(files: readonly OpenFile[] | undefined, flags: number): OpenFile | undefined {
+    if (files === undefined) return undefined;
+    const since = this.#now() - this.#sharedNs;
+    return files.find((one) => one.flags === flags && one.openedNs > since);
+  }
+
+  #close(file: OpenFile): void {
+    this.#idle.delete(file);
+    const files = this.#filesOf(file.node);
+    files.splice(files.indexOf(file), 1);
+    if (files.length === 0) this.#open.delete(file.node);
+    file.closed = true;
+    if (file.busy === 0) this.#shut(file);
+    else this.#lingering++;
+  }
+
+  /** An error does not matter: the descriptor is gone, and FSYNC reports failed writes. */
+  #shut(file: OpenFile): void {
+    this.#files.close(file.descriptor);
+  }
+}
+
+function refusal(node: Node): number {
+  if (node.type === FuseType.DIR) return -Errno.EISDIR;
+  return node.type === FuseType.LNK ? -Errno.ELOOP : -Errno.EACCES;
+}

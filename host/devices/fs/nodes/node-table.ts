@@ -1,0 +1,309 @@
+// The inodes that the guest knows. A node lives from the first LOOKUP until FORGET has given back
+// every reference; its number is never used again, so that a stale one meets nothing.
+import { Errno } from "../../../../abi/errno.ts";
+import { FUSE_ROOT_ID, FuseType } from "../../../../abi/fuse.ts";
+import type { FileStat, Files } from "../../../ports/files.ts";
+import { errnoOf, orThrow, refusal } from "../errno.ts";
+import { orErrno } from "../undo.ts";
+import { type Holder, keyOf, NOT_HELD, Node, type Place, typeOf } from "./node.ts";
+
+/** The runs of operations, as the table needs to know of them (host-calls.ts). */
+export interface Runs {
+  readonly replaying: boolean;
+  /** The run's place in its record; and see Replay.keep(). */
+  mark(): number;
+  keep(mark: number): void;
+  /** Behind the operation that is being run `release` is called. False: it is to be already. */
+  untilEnd(owner: object, release: () => void): boolean;
+  /** Done when the run turns out to be the last one, at its end. */
+  effect(body: () => void): void;
+}
+
+/** Everything is run once. */
+const NO_RUNS: Runs = {
+  replaying: false,
+  mark: () => 0,
+  keep() {},
+  untilEnd: () => false,
+  effect() {},
+};
+
+const NO_TARGET = new Uint8Array(0);
+/** How often a name may change hands while it is being looked up. */
+const LOOKUP_TRIES = 3;
+
+export class NodeTable implements Holder {
+  readonly root: Node;
+  /** Attributes of the node that the last lookup returned. */
+  stat: FileStat;
+  /** Called when a node has one user less. */
+  settle: (node: Node) => void = () => {};
+  readonly #files: Files;
+  readonly #directory: string;
+  readonly #max: number;
+  readonly #runs: Runs;
+  readonly #byId = new Map<number, Node>();
+  readonly #byKey = new Map<bigint, Node>();
+  #nextId = FUSE_ROOT_ID + 1;
+
+  /** Throws what the host throws when the directory cannot be used. */
+  constructor(files: Files, directory: string, max: number, runs = NO_RUNS) {
+    this.#files = files;
+    this.#directory = directory;
+    this.#max = max;
+    this.#runs = runs;
+    const inode = files.root(this.#directory);
+    this.stat = files.stat(inode);
+    this.root = this.#make(FUSE_ROOT_ID, inode, this.stat, NO_TARGET, null);
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Can no node be added any more? */
+  get full(): boolean {
+    return this.size >= this.#max;
+  }
+
+  get(id: number): Node | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** A node for a file that has just been made and is held; one reference is the guest's. */
+  adopt(inode: number, stat: FileStat, parent: Node, name: Uint8Array): Node {
+    this.stat = stat;
+    const seen = { parent, name: Uint8Array.from(name) };
+    return this.#make(this.#nextId++, inode, stat, NO_TARGET, seen);
+  }
+
+  get replaying(): boolean {
+    return this.#runs.replaying;
+  }
+
+  used(node: Node): void {
+    const isNew = this.#runs.untilEnd(node, () => {
+      node.opens--;
+      this.settle(node);
+    });
+    if (isNew) node.opens++;
+  }
+
+  takeUp(node: Node): void {
+    if (node === this.root) {
+      this.#takeUpRoot();
+      return;
+    }
+    for (const place of node.place === null ? [] : [node.place, ...node.places]) {
+      if (!this.#knows(place.parent)) continue;
+      const mark = this.#runs.mark();
+      if (orErrno(() => this.#leadsTo(place, node)) !== true) continue;
+      const { inode, stat } = this.#files.hold(place.parent.inode, place.name);
+      if (!node.is(stat)) {
+        this.drop(inode);
+        break;
+      }
+      node.held = inode;
+      this.#runs.keep(mark);
+      return;
+    }
+    throw refusal(-Errno.ESTALE);
+  }
+
+  #takeUpRoot(): void {
+    const mark = this.#runs.mark();
+    const inode = this.#files.root(this.#directory);
+    const stat = this.#files.stat(inode);
+    this.root.held = inode;
+    this.#runs.keep(mark);
+    this.#becomeRoot(stat);
+  }
+
+  #becomeRoot(stat: FileStat): void {
+    const { root } = this;
+    const key = keyOf(stat);
+    root.born = stat.birthtimeNs;
+    if (root.key === key) return;
+    if (this.#byKey.get(root.key) === root) this.#byKey.delete(root.key);
+    root.key = key;
+    if (!this.#byKey.has(key)) this.#byKey.set(key, root);
+  }
+
+  /**
+   * Looks whether the name of the shared directory leads to another one by now, as behind a build
+   * that makes it anew or a release that moves a symbolic link: that is the root then. Where it
+   * leads nowhere, nothing is found until it does.
+   */
+  lookAtRoot(): void {
+    const { root } = this;
+    if (root.held === NOT_HELD) return;
+    const inode = orErrno(() => this.#files.root(this.#directory));
+    if (inode < 0) {
+      this.letGo(root);
+      return;
+    }
+    const stat = orErrno(() => this.#files.stat(inode));
+    if (typeof stat === "number" || keyOf(stat) === root.key) {
+      this.drop(inode);
+      return;
+    }
+    this.drop(root.held);
+    root.held = inode;
+    this.#becomeRoot(stat);
+  }
+
+  /**
+   * Lets go of inodes that nobody has used since the last time and nobody has open. Returns whether
+   * there are any left that may become idle.
+   */
+  letGoOfIdle(): boolean {
+    let left = false;
+    for (const node of this.#byId.values()) {
+      if (node.held === NOT_HELD || node.opens > 0) continue;
+      const found = node === this.root || (node.place !== null && this.#knows(node.place.parent));
+      if (!found) continue; // by what name would it be taken up again?
+      if (node.recent) left = true;
+      else this.letGo(node);
+      node.recent = false;
+    }
+    return left;
+  }
+
+  letGo(node: Node): void {
+    const { held } = node;
+    node.held = NOT_HELD;
+    if (held !== NOT_HELD) this.drop(held);
+  }
+
+  /** A parent that was forgotten is no directory of ours any more: its number may be another's. */
+  #knows(parent: Node): boolean {
+    return this.#byId.get(parent.id) === parent;
+  }
+
+  /** Where the node can be found by name now; null: nobody knows. */
+  placeOf(node: Node): Place | null {
+    const { place } = node;
+    if (place === null) return null;
+    const found = [place, ...node.places].find((seen) => this.#leadsTo(seen, node));
+    if (found === undefined) return null;
+    if (found !== place) this.#seen(node, found.parent, found.name);
+    return found;
+  }
+
+  #leadsTo({ parent, name }: Place, node: Node): boolean {
+    if (!this.#knows(parent)) return false;
+    const stat = this.#files.peek(parent.inode, name);
+    return stat !== null && node.is(stat);
+  }
+
+  /** What is at `name` was moved or made there. */
+  moved(parent: Node, name: Uint8Array): void {
+    try {
+      const stat = this.#files.peek(parent.inode, name);
+      const node = stat === null ? undefined : this.#known(stat);
+      if (node !== undefined) this.#seen(node, parent, name);
+    } catch (error) {
+      errnoOf(error); // it was moved all the same
+    }
+  }
+
+  /** A run that follows is to look at the same places. */
+  #seen(node: Node, parent: Node, name: Uint8Array): void {
+    if (this.replaying) this.#runs.effect(() => node.seenAt(parent, name));
+    else node.seenAt(parent, name);
+  }
+
+  /** One reference on what is at `name`, with its attributes in `stat`; or -Errno. */
+  lookup(parent: Node, name: Uint8Array): Node | number {
+    for (let i = 0; i < LOOKUP_TRIES; i++) {
+      const seen = this.#files.peek(parent.inode, name);
+      if (seen === null) return -Errno.ENOENT;
+      const node = this.#known(seen);
+      if (node !== undefined) {
+        this.stat = seen;
+        this.#seen(node, parent, name);
+        return this.reference(node);
+      }
+      if (this.full) return -Errno.ENFILE;
+      const found = orErrno(() => this.#hold(parent, name));
+      if (found !== null) return found;
+    }
+    return -Errno.ESTALE;
+  }
+
+  /** One more reference; FORGET gives it back. */
+  reference(node: Node): Node {
+    node.references++;
+    return node;
+  }
+
+  /** Is nobody left who may use the node? The root is always in use. */
+  unused(node: Node): boolean {
+    return node.references === 0 && node.opens === 0 && node.shown === 0 && node !== this.root;
+  }
+
+  remove(node: Node): void {
+    this.#byId.delete(node.id);
+    if (this.#byKey.get(node.key) === node) this.#byKey.delete(node.key);
+    node.place = null; // or it would keep its parent, and that one its own, for ever
+    node.places = [];
+    this.letGo(node);
+  }
+
+  /** Whatever the host says, the inode is held no longer. */
+  drop(inode: number): void {
+    try {
+      this.#files.drop(inode);
+    } catch (error) {
+      errnoOf(error);
+    }
+  }
+
+  /** The session is over: the root alone stays. */
+  clear(): void {
+    for (const node of this.#byId.values()) if (node !== this.root) this.remove(node);
+  }
+
+  /** The node of that inode. One whose number is another inode's by now is found no more. */
+  #known(stat: FileStat): Node | undefined {
+    const node = this.#byKey.get(keyOf(stat));
+    return node?.is(stat) === true ? node : undefined;
+  }
+
+  /** Makes a node of what is at `name` now; null when the name changed meanwhile. */
+  #hold(parent: Node, name: Uint8Array): Node | null {
+    const { inode, stat } = this.#files.hold(parent.inode, name);
+    let kept = false;
+    try {
+      if (this.#known(stat) !== undefined) return null;
+      let target: Uint8Array = NO_TARGET;
+      if (typeOf(stat) === FuseType.LNK) {
+        // The text can be had by name only, so the name must lead to this inode before and after.
+        const text = orErrno(() => this.#files.readlink(parent.inode, name));
+        const after = this.#files.peek(parent.inode, name);
+        if (after === null || keyOf(after) !== keyOf(stat)) return null;
+        target = orThrow(text);
+      }
+      const seen = { parent, name: Uint8Array.from(name) };
+      const node = this.#make(this.#nextId++, inode, stat, target, seen);
+      this.stat = stat;
+      kept = true;
+      return node;
+    } finally {
+      if (!kept) this.drop(inode);
+    }
+  }
+
+  #make(id: number, inode: number, stat: FileStat, target: Uint8Array, seen: Place | null): Node {
+    const node = new Node(this, id, inode, stat, target, seen);
+    node.passing = this.replaying;
+    if (node.passing) {
+      this.#runs.effect(() => {
+        node.passing = false;
+      });
+    }
+    this.#byId.set(id, node);
+    this.#byKey.set(node.key, node);
+    return node;
+  }
+}

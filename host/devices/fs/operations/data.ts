@@ -1,0 +1,182 @@
+// FUSE operations on what is in a file that the guest may write: WRITE, COPY_FILE_RANGE, FLUSH and
+// FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has. Before each
+// of them, what the guest has stored into the window is written.
+import { Errno } from "../../../../abi/errno.ts";
+import {
+  FUSE_O_ACCMODE,
+  FUSE_O_APPEND,
+  FUSE_O_RDONLY,
+  FuseFlushIn,
+  FuseFsyncIn,
+  FuseInHeader,
+  FuseOpcode,
+} from "../../../../abi/fuse.ts";
+import {
+  FUSE_FSYNC_FDATASYNC,
+  FuseCopyFileRangeIn,
+  FuseWriteIn,
+  FuseWriteOut,
+} from "../../../../abi/fuse-write.ts";
+import type { FileChanges } from "../../../ports/files.ts";
+import { errnoOf } from "../errno.ts";
+import type { OpenFile } from "../nodes/handles.ts";
+import type { Node } from "../nodes/node.ts";
+import { DATA_BYTES_MAX, type FuseRequest } from "../request.ts";
+import type { Share } from "../share.ts";
+import { orUndo } from "../undo.ts";
+import { getU64, putU64 } from "./attributes.ts";
+import { changing, type Entry, reading, type Serve } from "./entry.ts";
+
+const COPIED = FuseWriteOut.sizeof;
+const COPY_IN = FuseCopyFileRangeIn.sizeof;
+
+export const DATA: readonly Entry[] = [
+  changing(FuseOpcode.WRITE, FuseWriteIn.sizeof, FuseWriteOut.sizeof, write),
+  changing(FuseOpcode.COPY_FILE_RANGE, COPY_IN, COPIED, copyFileRange),
+  changing(FuseOpcode.COPY_FILE_RANGE_64, COPY_IN, COPIED, copyFileRange),
+  reading(FuseOpcode.FLUSH, FuseFlushIn.sizeof, 0, flush),
+  reading(FuseOpcode.FSYNC, FuseFsyncIn.sizeof, 0, fsync(false)),
+  reading(FuseOpcode.FSYNCDIR, FuseFsyncIn.sizeof, 0, fsync(true)),
+];
+
+/** A position up to which Node's calls can write `bytes` more; null: there is none. */
+function positionIn(input: DataView, at: number, bytes: number): number | null {
+  const position = getU64(input, at);
+  return position <= Number.MAX_SAFE_INTEGER - bytes ? position : null;
+}
+
+/** May the guest write to it? */
+function isWritable(file: OpenFile): boolean {
+  return (file.flags & FUSE_O_ACCMODE) !== FUSE_O_RDONLY;
+}
+
+/**
+ * The host writes straight from the guest's pages. To a file that is open with O_APPEND it writes
+ * at the end, wherever that is by now, and whatever the guest has asked for.
+ */
+function write(changes: FileChanges, share: Share, request: FuseRequest, node: Node): number {
+  const { arguments: input, reply } = request;
+  const file = share.handles.get(getU64(input, FuseWriteIn.fh), node.id, false)?.file;
+  if (!file || !isWritable(file)) return -Errno.EBADF;
+  const size = input.getUint32(FuseWriteIn.size, true);
+  if (size > DATA_BYTES_MAX || request.argumentBytes !== FuseWriteIn.sizeof + size) {
+    return -Errno.EINVAL; // U13
+  }
+  const appends = (file.flags & FUSE_O_APPEND) !== 0;
+  const end = () => Number(share.files.stat(node.inode).size);
+  const position = appends ? end() : positionIn(input, FuseWriteIn.offset, size);
+  if (position === null) return -Errno.EFBIG;
+  if (size === 0) return putWritten(reply, 0);
+  /** What others have appended meanwhile may be in front of it, and is shown as well. */
+  const show = (written: number) => {
+    if (share.window?.isMapped(node) !== true) return;
+    share.window.changed(node, position, appends ? end() : position + written);
+  };
+  share.window?.writeBack(node);
+  const restore = share.clearSetId(file);
+  const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
+  // Where the guest can store into the file, too, it would do so between the copy and the write.
+  if (share.background.wanted && share.window?.isWritable(node) !== true) {
+    const bytes = new Uint8Array(size);
+    request.chain.copyFrom(start, bytes);
+    const reply = (written: number) => {
+      show(written);
+      const answer = new DataView(new ArrayBuffer(FuseWriteOut.sizeof));
+      putWritten(answer, written);
+      return new Uint8Array(answer.buffer);
+    };
+    share.background.write(request, file, bytes, position, reply, restore);
+    return 0;
+  }
+  const views = request.chain.readable(start, size);
+  const written = orUndo(() => changes.write(file.descriptor, views, position), restore);
+  share.stats.bytesWritten += written;
+  show(written);
+  return putWritten(reply, written);
+}
+
+function putWritten(reply: DataView, bytes: number): number {
+  putU64(reply, FuseWriteOut.size, bytes);
+  return FuseWriteOut.sizeof;
+}
+
+/**
+ * As much as one request may move, by a read and a write: fewer bytes than asked for are legal.
+ * What is refused is what was asked for, as far as there is that much to copy.
+ */
+function copyFileRange(
+  changes: FileChanges,
+  share: Share,
+  request: FuseRequest,
+  node: Node,
+): number {
+  const { arguments: input, reply } = request;
+  const target = share.nodes.get(getU64(input, FuseCopyFileRangeIn.nodeid_out));
+  if (target === undefined) return -Errno.EBADF;
+  const { handles, files } = share;
+  const from = handles.get(getU64(input, FuseCopyFileRangeIn.fh_in), node.id, false)?.file;
+  const to = handles.get(getU64(input, FuseCopyFileRangeIn.fh_out), target.id, false)?.file;
+  if (!from || !to || !isWritable(to)) return -Errno.EBADF;
+  if ((to.flags & FUSE_O_APPEND) !== 0) return -Errno.EBADF;
+  if (input.getBigUint64(FuseCopyFileRangeIn.flags, true) !== 0n) return -Errno.EINVAL;
+  const source = getU64(input, FuseCopyFileRangeIn.off_in);
+  const position = getU64(input, FuseCopyFileRangeIn.off_out);
+  const rest = Math.max(0, Number(files.stat(node.inode).size) - source);
+  const asked = Math.min(getU64(input, FuseCopyFileRangeIn.len), rest);
+  if (node === target && Math.abs(source - position) < asked) return -Errno.EINVAL;
+  const length = Math.min(asked, DATA_BYTES_MAX);
+  const last = Number.MAX_SAFE_INTEGER - length;
+  if (source > last || position > last) return -Errno.EFBIG;
+  share.window?.writeBack(node);
+  share.window?.writeBack(target);
+  const bytes = new Uint8Array(length);
+  const got = files.read(from.descriptor, [bytes], source);
+  if (got === 0) return putWritten(reply, 0);
+  const part = [bytes.subarray(0, got)];
+  const copied = orUndo(() => changes.write(to.descriptor, part, position), share.clearSetId(to));
+  share.window?.changed(target, position, position + copied);
+  return putWritten(reply, copied);
+}
+
+/** What waits to be written is in the window; that is all to be done, if there is such a handle. */
+function flush(share: Share, request: FuseRequest, node: Node): number {
+  const fh = getU64(request.arguments, FuseFlushIn.fh);
+  if (share.handles.get(fh, node.id, false) === undefined) return -Errno.EBADF;
+  share.window?.writeBack(node);
+  return 0;
+}
+
+/**
+ * U24: the answer comes from the thread pool, once the disk has it; others go on meanwhile. Where
+ * nothing is ever written there is nothing to wait for.
+ */
+function fsync(directory: boolean): Serve {
+  return (share, request, node) => {
+    const { arguments: input } = request;
+    const { changes, handles } = share;
+    const handle = handles.get(getU64(input, FuseFsyncIn.fh), node.id, directory);
+    if (handle === undefined) return -Errno.EBADF;
+    if (changes === null) return 0;
+    const flags = input.getUint32(FuseFsyncIn.fsync_flags, true);
+    share.window?.writeBack(node);
+    const { file } = handle;
+    if (file !== null) handles.begin(file);
+    const answer = request.detach();
+    share.syncs.add({
+      begin(done) {
+        if (file !== null) {
+          changes.sync(file.descriptor, (flags & FUSE_FSYNC_FDATASYNC) !== 0, done);
+        } else if (share.nodes.get(node.id) === node) {
+          changes.syncDirectory(node.inode, done);
+        } else {
+          throw Object.assign(new Error("forgotten"), { code: "EBADF" }); // its number is another's
+        }
+      },
+      end(error) {
+        if (file !== null) handles.end(file);
+        answer(error === null ? 0 : errnoOf(error));
+      },
+    });
+    return 0;
+  };
+}

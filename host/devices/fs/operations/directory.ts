@@ -1,0 +1,89 @@
+// READDIR and READDIRPLUS: whole entries, as many as fit. The names of an open directory are read
+// when the guest reads from the start, so cookies (positions in them) outlive an unlink on the
+// host.
+import { Errno } from "../../../../abi/errno.ts";
+import {
+  FUSE_ROOT_ID,
+  FUSE_UNKNOWN_INO,
+  FuseDirent,
+  FuseDirentplus,
+  FuseType,
+  fuseDirentBytes,
+} from "../../../../abi/fuse.ts";
+import type { FileStat } from "../../../ports/files.ts";
+import { errnoOf } from "../errno.ts";
+import type { Handle } from "../nodes/handles.ts";
+import { typeOf } from "../nodes/node.ts";
+import type { NodeTable } from "../nodes/node-table.ts";
+import type { HostCalls } from "../slow/host-calls.ts";
+import { putEntry } from "./attributes.ts";
+
+const DOT = 46;
+const DOTS = [Uint8Array.of(DOT), Uint8Array.of(DOT, DOT)] as const;
+
+/** Where entries go: their bytes, and how many there may be. */
+export interface DirectoryReply {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly capacity: number;
+}
+
+/**
+ * Writes the entries from `cookie` on; returns their bytes, 0 at the end, -EINVAL if not even one
+ * fits. With `validMs` they are those of READDIRPLUS, and each takes a reference on its node. When
+ * the host keeps it so long that it is `overdue`, those that are there have to do.
+ */
+export function putEntries(
+  { bytes, view, capacity }: DirectoryReply,
+  handle: Handle,
+  cookie: number,
+  files: HostCalls,
+  nodes: NodeTable,
+  validMs: number | null,
+  overdue: () => boolean,
+): number {
+  const { node, names } = handle;
+  const head = validMs === null ? 0 : FuseDirentplus.dirent;
+  let written = 0;
+  for (let i = cookie; i < names.length + DOTS.length; i++) {
+    const name = DOTS[i] ?? (names[i - DOTS.length] as Uint8Array);
+    const length = head + fuseDirentBytes(name.length);
+    if (written + length > capacity) return written > 0 ? written : -Errno.EINVAL;
+    if (written > 0 && overdue()) return written;
+    bytes.fill(0, written, written + length);
+    let ino = BigInt(FUSE_UNKNOWN_INO);
+    let type: number = FuseType.DIR;
+    if (i >= DOTS.length) {
+      const stat = putChild(name, head === 0 ? null : written);
+      if (stat === null) continue; // gone since the names were read
+      ino = stat.ino;
+      type = typeOf(stat);
+    } else if (i === 0 || node.id === FUSE_ROOT_ID) {
+      ino = node.key & 0xffffffffffffffffn;
+    }
+    const at = written + head;
+    view.setBigUint64(at + FuseDirent.ino, ino, true);
+    view.setUint32(at + FuseDirent.off, i + 1, true);
+    view.setUint32(at + FuseDirent.namelen, name.length, true);
+    view.setUint32(at + FuseDirent.type, type, true);
+    bytes.set(name, at + FuseDirent.name);
+    written += length;
+  }
+  return written;
+
+  /** Attributes of an entry; at `entryAt`, if given, its FuseEntryOut with a new reference. */
+  function putChild(name: Uint8Array, entryAt: number | null): FileStat | null {
+    try {
+      // A reference that a run has taken would be taken again by the next (replay.ts).
+      if (entryAt === null || files.replaying) return files.peek(node.inode, name);
+      const found = nodes.lookup(node, name);
+      // An entry without a node is legal: the guest looks it up when it needs it.
+      if (typeof found === "number") return files.peek(node.inode, name);
+      putEntry(view, entryAt, found.id, nodes.stat, validMs ?? 0);
+      return nodes.stat;
+    } catch (error) {
+      errnoOf(error); // an entry that the host cannot tell about is left out
+      return null;
+    }
+  }
+}

@@ -1,0 +1,292 @@
+// The host's file calls as the server makes them: at once, or, where an operation is run that may
+// have to wait for a slow host, as its record of answers says (replay.ts). Nothing is closed that a
+// call in the thread pool is about: the number would soon be another file's.
+import { equalBytes } from "../../../bytes.ts";
+import type {
+  FileChanges,
+  FileStat,
+  FileSystemStat,
+  Files,
+  FileTime,
+  LaterCall,
+  LaterDone,
+} from "../../../ports/files.ts";
+import type { Runs } from "../nodes/node-table.ts";
+import { quietly } from "../undo.ts";
+import { broughtBy, Replay, SUSPENDED } from "./replay.ts";
+
+type Host = Files & FileChanges;
+type Views = readonly Uint8Array[];
+
+export class HostCalls implements Files, FileChanges, Runs {
+  /** Where the guest may only read, nobody calls its changes. */
+  readonly #host: Host;
+  readonly #slow: () => boolean;
+  #replay: Replay | null = null;
+  readonly #inodes = new Pins((inode) => quietly(() => this.#host.drop(inode)));
+  readonly #descriptors = new Pins((descriptor) => this.#close(descriptor));
+
+  /** While `slow` says so, calls are left to the thread pool. */
+  constructor(files: Files, slow: () => boolean) {
+    this.#host = files as Host;
+    this.#slow = slow;
+  }
+
+  /** Can calls be left to the thread pool? */
+  get canWait(): boolean {
+    return "later" in this.#host;
+  }
+
+  /** Is an operation being run that may be run again? */
+  get replaying(): boolean {
+    return this.#replay !== null;
+  }
+
+  newReplay(): Replay {
+    return new Replay((call, result) => this.#discard(call, result));
+  }
+
+  /** Runs `body`; null: it has to wait for `replay.wanted`. */
+  run<T>(replay: Replay, body: () => T): T | null {
+    this.#replay = replay;
+    replay.begin();
+    try {
+      const result = body();
+      if (replay.suspended) return null;
+      this.#replay = null;
+      replay.end();
+      return result;
+    } catch (error) {
+      if (error !== SUSPENDED) throw error;
+      return null;
+    } finally {
+      this.#replay = null;
+    }
+  }
+
+  /** What body does is not part of the run that is going on. */
+  outside(body: () => void): void {
+    const replay = this.#replay;
+    this.#replay = null;
+    try {
+      body();
+    } finally {
+      this.#replay = replay;
+    }
+  }
+
+  mark(): number {
+    return this.#replay?.mark ?? 0;
+  }
+
+  keep(mark: number): void {
+    this.#replay?.keep(mark);
+  }
+
+  effect(body: () => void): void {
+    this.#replay?.effect(body);
+  }
+
+  untilEnd(owner: object, release: () => void): boolean {
+    return this.#replay?.untilEnd(owner, release) === true;
+  }
+
+  /** By the thread pool; pin() has been called for it. */
+  later(call: LaterCall, args: readonly unknown[], done: LaterDone): void {
+    // The guest's memory may only be touched as long as the request is the device's: a copy.
+    const own = call === "read" ? [args[0], [new Uint8Array(bytesOf(args))], args[2]] : args;
+    this.#host.later?.(call, own, (error, result) => {
+      const isRead = call === "read" && error === null;
+      const views = own[1] as Views;
+      done(error, isRead ? views[0]?.subarray(0, result as number) : result);
+    });
+  }
+
+  #call<K extends LaterCall>(call: K, args: Parameters<Host[K]>): ReturnType<Host[K]> {
+    const host = this.#host as unknown as Record<K, (...args: unknown[]) => ReturnType<Host[K]>>;
+    if (this.#replay === null) return host[call](...(args as unknown[]));
+    const ask = () => host[call](...(args as unknown[]));
+    return this.#replay.call(call, args, this.#slow() && this.canWait ? null : ask) as ReturnType<
+      Host[K]
+    >;
+  }
+
+  /** An answer has come for nobody: what it holds is let go. */
+  #discard(call: LaterCall, result: unknown): void {
+    const { inode, descriptor } = broughtBy(call, result);
+    if (inode !== undefined) this.#inodes.release(inode);
+    if (descriptor !== undefined) this.#descriptors.release(descriptor);
+  }
+
+  /** Until what this returns is called, what the call is about stays held. */
+  pin(call: LaterCall, args: readonly unknown[]): () => void {
+    const byDescriptor =
+      call === "read" || call === "write" || call === "truncate" || call === "close";
+    const pins = byDescriptor ? this.#descriptors : this.#inodes;
+    const numbers = call === "root" ? [] : [args[0] as number];
+    if (call === "link" || call === "rename") numbers.push(args[2] as number);
+    for (const number of numbers) pins.add(number);
+    return () => {
+      for (const number of numbers) pins.remove(number);
+    };
+  }
+
+  /** Of a slow host nobody waits for it: what was written is asked for by FSYNC. */
+  #close(descriptor: number): void {
+    if (this.#slow() && this.canWait) {
+      this.#host.later?.("close", [descriptor], () => {});
+      return;
+    }
+    quietly(() => this.#host.close(descriptor));
+  }
+
+  // ---- Files
+
+  descriptorsMax(): number {
+    return this.#host.descriptorsMax();
+  }
+  sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+    return this.#host.sameBytes?.(a, b) ?? equalBytes(a, b);
+  }
+  root(path: string): number {
+    return this.#call("root", [path]);
+  }
+  peek(directory: number, name: Uint8Array): FileStat | null {
+    if (this.#replay === null) return this.#host.peek(directory, name);
+    return this.#call("peek", [directory, name]);
+  }
+  hold(directory: number, name: Uint8Array): { inode: number; stat: FileStat } {
+    if (this.#replay === null) return this.#host.hold(directory, name);
+    return this.#call("hold", [directory, name]);
+  }
+  drop(inode: number): void {
+    if (this.#replay?.hasBrought("inode", inode) === true) {
+      this.#replay.effect(() => this.#inodes.release(inode));
+    } else {
+      this.#inodes.release(inode);
+    }
+  }
+  stat(inode: number): FileStat {
+    if (this.#replay === null) return this.#host.stat(inode);
+    return this.#call("stat", [inode]);
+  }
+  access(inode: number, mask: number): void {
+    this.#call("access", [inode, mask]);
+  }
+  statfs(inode: number): FileSystemStat {
+    return this.#call("statfs", [inode]);
+  }
+  readlink(directory: number, name: Uint8Array): Uint8Array {
+    return this.#call("readlink", [directory, name]);
+  }
+  list(directory: number, max: number): Uint8Array[] {
+    return this.#call("list", [directory, max]);
+  }
+  open(inode: number, flags: number): number {
+    if (this.#replay === null) return this.#host.open(inode, flags);
+    return this.#call("open", [inode, flags]);
+  }
+  read(descriptor: number, views: Views, offset: number | bigint): number {
+    if (this.#replay === null) return this.#host.read(descriptor, views, offset);
+    return this.#call("read", [descriptor, views, offset]);
+  }
+  readLater(...args: Parameters<Files["readLater"]>): void {
+    this.#host.readLater(...args);
+  }
+  close(descriptor: number): void {
+    if (this.#replay?.hasBrought("descriptor", descriptor) === true) {
+      this.#replay.effect(() => this.#descriptors.release(descriptor));
+    } else {
+      this.#descriptors.release(descriptor);
+    }
+  }
+
+  // ---- FileChanges
+
+  keepsSetId(): boolean {
+    return this.#host.keepsSetId();
+  }
+  create(directory: number, name: Uint8Array, flags: number, mode: number) {
+    return this.#call("create", [directory, name, flags, mode]);
+  }
+  write(descriptor: number, views: Views, offset: number): number {
+    if (this.#replay === null) return this.#host.write(descriptor, views, offset);
+    return this.#call("write", [descriptor, views, offset]);
+  }
+  writeLater(...args: Parameters<FileChanges["writeLater"]>): void {
+    this.#host.writeLater(...args);
+  }
+  truncate(descriptor: number, size: number): void {
+    this.#call("truncate", [descriptor, size]);
+  }
+  resize(inode: number, size: number): void {
+    this.#call("resize", [inode, size]);
+  }
+  chmod(inode: number, mode: number): void {
+    this.#call("chmod", [inode, mode]);
+  }
+  chown(inode: number, uid: number, gid: number): void {
+    this.#call("chown", [inode, uid, gid]);
+  }
+  setTimes(inode: number, atime: FileTime, mtime: FileTime): void {
+    this.#call("setTimes", [inode, atime, mtime]);
+  }
+  makeDirectory(directory: number, name: Uint8Array, mode: number): void {
+    this.#call("makeDirectory", [directory, name, mode]);
+  }
+  symlink(directory: number, name: Uint8Array, target: Uint8Array): void {
+    this.#call("symlink", [directory, name, target]);
+  }
+  link(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
+    this.#call("link", [from, name, to, newName]);
+  }
+  unlink(directory: number, name: Uint8Array): void {
+    this.#call("unlink", [directory, name]);
+  }
+  removeDirectory(directory: number, name: Uint8Array): void {
+    this.#call("removeDirectory", [directory, name]);
+  }
+  rename(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
+    this.#call("rename", [from, name, to, newName]);
+  }
+  sync(...args: Parameters<FileChanges["sync"]>): void {
+    this.#host.sync(...args);
+  }
+  syncDirectory(...args: Parameters<FileChanges["syncDirectory"]>): void {
+    this.#host.syncDirectory(...args);
+  }
+}
+
+function bytesOf(args: readonly unknown[]): number {
+  return (args[1] as Views).reduce((sum, view) => sum + view.length, 0);
+}
+
+/** Numbers that calls in the thread pool are about, and those of them that are to be let go. */
+class Pins {
+  readonly #counts = new Map<number, number>();
+  readonly #released = new Set<number>();
+  readonly #letGo: (number: number) => void;
+
+  constructor(letGo: (number: number) => void) {
+    this.#letGo = letGo;
+  }
+
+  add(number: number): void {
+    this.#counts.set(number, (this.#counts.get(number) ?? 0) + 1);
+  }
+
+  remove(number: number): void {
+    const count = (this.#counts.get(number) ?? 1) - 1;
+    if (count > 0) {
+      this.#counts.set(number, count);
+      return;
+    }
+    this.#counts.delete(number);
+    if (this.#released.delete(number)) this.#letGo(number);
+  }
+
+  release(number: number): void {
+    if (this.#counts.has(number)) this.#released.add(number);
+    else this.#letGo(number);
+  }
+}

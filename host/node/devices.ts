@@ -1,0 +1,56 @@
+// The devices, on Node: where their options leave it open, they use Node's sockets and files and
+// the system's clock.
+import { resolve } from "node:path";
+import * as fs from "../devices/fs.ts";
+import * as capture from "../devices/vsock/rings/capture.ts";
+import * as network from "../devices/vsock/routes/switch.ts";
+import * as vsock from "../devices/vsock.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { FileChanges, Files } from "../ports/files.ts";
+import type { Sockets } from "../ports/sockets.ts";
+import { systemClock } from "./clock.ts";
+import { hostFiles } from "./files/host-files.ts";
+import { NodeSockets } from "./sockets/node-sockets.ts";
+
+export interface VsockOptions extends Omit<vsock.VsockOptions, "sockets"> {
+  /** Default: NodeSockets. */
+  readonly sockets?: Sockets;
+}
+
+export class VsockDevice extends vsock.VsockDevice {
+  /** Throws on a CID that is reserved (V10) or taken, and on mapped ports out of range. */
+  constructor(options: VsockOptions = {}) {
+    super({ ...options, sockets: options.sockets ?? new NodeSockets() });
+  }
+}
+
+export interface FsOptions extends Omit<fs.FsOptions, "files"> {
+  /** With FileChanges where the guest may write. Default: hostFiles(). */
+  readonly files?: Files | (Files & FileChanges);
+}
+
+export class FsDevice extends fs.FsDevice {
+  /** Throws Error when the tag does not fit or the directory cannot be shared. */
+  constructor(options: FsOptions) {
+    // Absolute now: the process may change its working directory later.
+    const directory = resolve(options.directory);
+    super({ ...options, directory, files: options.files ?? hostFiles() });
+  }
+}
+
+export class VsockSwitch extends network.VsockSwitch {
+  /** Data between guests arrives by `clock.defer`. */
+  constructor(clock: Pick<Clock, "defer"> = systemClock) {
+    super(clock);
+  }
+}
+
+export class PacketCapture extends capture.PacketCapture {
+  /**
+   * `write` is given the file header at once, and one whole record per call from then on. It must
+   * copy the bytes before it returns, and must not throw.
+   */
+  constructor(write: (bytes: Uint8Array) => void, clock: Clock = systemClock) {
+    super(write, clock);
+  }
+}
