@@ -122,8 +122,8 @@ export class VirtioDevice {
   }
 
   /**
-   * Acknowledges the interrupt and returns its causes. Call it before draining queues: a buffer used
-   * after this raises a new interrupt.
+   * Acknowledges the interrupt and returns its causes. Call it before draining queues: a buffer
+   * used after this raises a new interrupt.
    */
   acknowledge(): u32 {
     const status = this.read(Mmio.InterruptStatus) & 3;

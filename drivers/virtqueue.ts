@@ -254,7 +254,8 @@ export class VirtQueue {
     this.inFlight--;
     this.usedBytes = bytes;
     r.token = 0;
-    // The chain's descriptors are linked already: the whole chain goes to the front of the free list.
+    // The chain's descriptors are linked already: the whole chain goes to the front of the free
+    // list.
     let last = head;
     for (let i: u32 = 1; i < r.count; i++) last = this.record(last).next;
     this.record(last).next = <u16>this.firstFree;
@@ -296,7 +297,8 @@ export class VirtQueue {
 
   /** Asks for no interrupts until enableInterrupts(). */
   disableInterrupts(): void {
-    // With EVENT_IDX the flag must stay 0 (2.7.10.1); an event index in the past has the same effect.
+    // With EVENT_IDX the flag must stay 0 (2.7.10.1); an event index in the past has the same
+    // effect.
     if (!this.eventIdx) store<u16>(this.avail, VIRTQ_AVAIL_F_NO_INTERRUPT, VirtqAvail.flags);
   }
 

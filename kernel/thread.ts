@@ -103,7 +103,7 @@ export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
   timerOf(thread).arg = address;
   thread.nodes = ownNodesOf(thread);
   thread.nodeCount = 1;
-  for (let i: u32 = 0; i < OWN_NODE_COUNT; i++) nodeAt(thread, i).object = changetype<usize>(thread);
+  for (let i: u32 = 0; i < OWN_NODE_COUNT; i++) nodeAt(thread, i).object = address;
   return id;
 }
 

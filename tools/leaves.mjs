@@ -18,9 +18,9 @@ export const leaves = [
 ];
 
 /**
- * Functions that call through the table a function which never yields: they run it as an atomic call
- * (kernel/arch/asyncify.ts), in which a yield panics. Asyncify cannot see that, and would instrument
- * all of their callers.
+ * Functions that call through the table a function which never yields: they run it as an atomic
+ * call (kernel/scheduler.ts), in which a yield panics. Asyncify cannot see that, and would
+ * instrument all of their callers.
  */
 export const upcalls = [
   "kernel/net/link/pool/complete",

@@ -69,8 +69,8 @@ function post(driver: VsockDriver, packet: Packet): void {
 }
 
 /**
- * A received packet has been consumed: posts its buffer again, or frees it if the ring has enough of
- * its size.
+ * A received packet has been consumed: posts its buffer again, or frees it if the ring has enough
+ * of its size.
  */
 export function recycle(driver: VsockDriver, packet: Packet): void {
   const enough = isLarge(packet) && driver.large >= driver.largeWanted;

@@ -1,8 +1,8 @@
 // How threads switch: the only file that knows Asyncify. The pass classifies functions by the
-// intrinsics that they call. A function with start_unwind or stop_rewind is not instrumented, but its
-// callers are; a function with start_rewind or stop_unwind is not instrumented, nor are its callers.
-// Inlining one of them would silently change the class of its caller: the build marks arch_*
-// no-inline.
+// intrinsics that they call. A function with start_unwind or stop_rewind is not instrumented, but
+// its callers are; a function with start_rewind or stop_unwind is not instrumented, nor are its
+// callers. Inlining one of them would silently change the class of its caller: the build marks
+// arch_* no-inline.
 
 declare function start_unwind(context: usize): void;
 declare function stop_unwind(): void;
@@ -27,28 +27,12 @@ const enum Mode {
 }
 let mode: Mode = Mode.Running;
 
-let atomic: u32 = 0; // depth of calls that never yield
-
-/**
- * Up to endAtomic() the running thread must not leave. Functions that the build takes for leaves
- * (tools/leaves.mjs), although they call through the table, are not instrumented: a frame of theirs
- * could not be saved.
- */
-export function beginAtomic(): void {
-  atomic++;
-}
-
-export function endAtomic(): void {
-  atomic--;
-}
-
 /** Thread side: gives up the CPU. Returns when the scheduler enters this context again. Yields. */
 export function arch_leave(context: Context): void {
   if (mode == Mode.Resuming) {
     mode = Mode.Running;
     stop_rewind();
   } else {
-    assert(atomic == 0, "thread: yields in an atomic call");
     mode = Mode.Leaving;
     start_unwind(changetype<usize>(context));
   }

@@ -1,12 +1,11 @@
-// Network interfaces: where drivers and the network meet, and Toro's packet calls. A driver registers
-// an interface; one owner takes the packets that all of them receive: an application by
+// Network interfaces: where drivers and the network meet, and Toro's packet calls. A driver
+// registers an interface; one owner takes the packets that all of them receive: an application by
 // SysNetworkRead, or the socket layer from its first socket on.
 import { Errno } from "../../../abi/errno";
-import { beginAtomic, endAtomic } from "../../arch/asyncify";
 import { nowNs } from "../../clock";
 import { List } from "../../list";
 import { heapBytes } from "../../memory";
-import { wait, wakeAll } from "../../scheduler";
+import { beginAtomic, endAtomic, wait, wakeAll } from "../../scheduler";
 import { WaitQueue } from "../../thread";
 import { Packet, PacketQueue } from "./packet";
 import { FreePacket } from "./pool";

@@ -1,9 +1,9 @@
 // The memory of packets: the heap for small payloads, and a pool of buffers for large ones and for
 // receive rings. Returned buffers are kept for the next use, up to a share of the heap.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock";
-import { beginAtomic, endAtomic } from "../../arch/asyncify";
 import { IoVec } from "../../iovec";
 import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../memory";
+import { beginAtomic, endAtomic } from "../../scheduler";
 import { Packet, PACKET_OVERHEAD, PacketQueue, resetPacket } from "./packet";
 import { pooling, splitHeader } from "./settings";
 
@@ -18,7 +18,7 @@ const SMALL_BYTES: u32 = 1526 - VsockHdr.sizeof;
 const PAGE_BYTES: u32 = 4096;
 const LARGE_BYTES: u32 = 65536;
 
-if (LARGE_BYTES < <u32>VSOCK_PACKET_BYTES_MAX) ERROR("pool: a packet may exceed the largest buffer");
+if (LARGE_BYTES < <u32>VSOCK_PACKET_BYTES_MAX) ERROR("pool: a packet exceeds every buffer");
 if (offsetof<PacketQueue>() != 12) ERROR("pool: a queue is not 12 bytes");
 
 /** At most this share of the heap is kept. */

@@ -110,8 +110,8 @@ export function startCredit(s: Socket, header: usize): void {
 }
 
 /**
- * Takes over the credit in a header; `enough` bytes of it allow another CREDIT_REQUEST later. Returns
- * false when it contradicts the bytes that we sent (D9).
+ * Takes over the credit in a header; `enough` bytes of it allow another CREDIT_REQUEST later.
+ * Returns false when it contradicts the bytes that we sent (D9).
  */
 export function updateCredit(s: Socket, header: usize, enough: u32): bool {
   const fwdCnt = load<u32>(header, VsockHdr.fwd_cnt);

@@ -1,5 +1,5 @@
-// How connections end, by our doing or the peer's. Nothing here yields: a packet that finds no room is
-// owed.
+// How connections end, by our doing or the peer's. Nothing here yields: a packet that finds no room
+// is owed.
 import { VIRTIO_VSOCK_SHUTDOWN_BOTH, VIRTIO_VSOCK_SHUTDOWN_RCV, VsockOp } from "../../../abi/vsock";
 import { nowNs, NS_PER_S } from "../../clock";
 import { startTimer, stopTimer } from "../../timer";

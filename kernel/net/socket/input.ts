@@ -1,5 +1,5 @@
-// Packets that arrive (virtio 5.10.6), and their effect on sockets. Runs in interrupts, so nothing here
-// yields.
+// Packets that arrive (virtio 5.10.6), and their effect on sockets. Runs in interrupts, so nothing
+// here yields.
 //
 // A connection starts with REQUEST and RESPONSE (or RST) and ends with SHUTDOWN of both directions
 // answered by RST, or with an RST at any time. Each packet carries buf_alloc and fwd_cnt of its

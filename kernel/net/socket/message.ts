@@ -83,7 +83,8 @@ function markLast(s: Socket, packet: Packet, marks: u32): bool {
     last.marks |= marks;
     return false;
   }
-  // Where its last record starts is not known any more: an empty record after it has the same effect.
+  // Where its last record starts is not known any more: an empty record after it has the same
+  // effect.
   if (addRecord(s, packet, marks)) return false;
   packet.marks = marks;
   pinPacket(s, packet);

@@ -52,9 +52,9 @@ export const SIOCOUTQ: i32 = 0x5411;
 export const FIONSPACE: i32 = 0x4004_6676;
 
 /**
- * A running total, of 31 bits, of the bytes that the peer is known to have taken: consumed ones, and
- * those that it reports without giving credit (VSOCK_PROGRESS_BYTES). It tells a slow peer, which
- * gives no credit for minutes, from a dead one.
+ * A running total, of 31 bits, of the bytes that the peer is known to have taken: consumed ones,
+ * and those that it reports without giving credit (VSOCK_PROGRESS_BYTES). It tells a slow peer,
+ * which gives no credit for minutes, from a dead one.
  */
 export const SO_PROGRESS: i32 = 0x803;
 

@@ -80,8 +80,8 @@ export function areaEnable(socket: i32): i32 {
 
 /**
  * Makes a receive area of page 0 and 1 to 4096 more pages, with memory for packets that must be
- * copied. Does not yield. Returns its address; 0: no memory, too many pages or none, or there are 16
- * areas already. areaUnmap frees it.
+ * copied. Does not yield. Returns its address; 0: no memory, too many pages or none, or there are
+ * 16 areas already. areaUnmap frees it.
  */
 export function areaMap(pages: u32): usize {
   const place = placeOf(0);

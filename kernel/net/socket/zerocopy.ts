@@ -108,7 +108,9 @@ function complete(s: Socket, buffers: UserBuffers): void {
   wakeAll(writersOf(s));
 }
 
-/** Makes one range of two neighbours, if the numbers have no gap and both were copied or neither. */
+/**
+ * Makes one range of two neighbours, if the numbers have no gap and both were copied or neither.
+ */
 function mergeRanges(s: Socket, left: UserBuffers, right: UserBuffers): void {
   if (left.last + 1 != right.first || left.copied != right.copied) return;
   left.last = right.last;
