@@ -33,6 +33,7 @@ class Record {
   count: u16; // descriptors of that chain in the table
 }
 
+if (VirtqUsedElem.sizeof != 8) ERROR("virtqueue: wrong layout of the used ring");
 if (VirtqDesc.sizeof != 16) ERROR("virtqueue: append() shifts by 4");
 if (offsetof<Record>() != 12) ERROR("virtqueue: a record has holes");
 if (QUEUE_SIZE_MAX > 0x8000) ERROR("virtqueue: ring indices wrap before the ring does");

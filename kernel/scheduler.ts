@@ -83,9 +83,9 @@ export function suspendSelf(): void {
 }
 
 /**
- * Waits in `queue` until woken or `deadlineNs`. Yields; a killed thread does not return from here
- * unless it is shielded. Returns 0, -ETIMEDOUT, or -EINTR (see setInterruptible). The caller looks
- * at its condition again: others may have run in between.
+ * Waits in `queue` until woken or `deadlineNs`. Yields; a killed thread does not return unless it
+ * is shielded. Returns 0, -ETIMEDOUT, or -EINTR (see setInterruptible). The caller must check its
+ * condition again: other threads may have run in between.
  */
 export function wait(queue: WaitQueue, deadlineNs: u64): i32 {
   assert(current != NO_THREAD, "scheduler: wait outside a thread");
@@ -94,7 +94,7 @@ export function wait(queue: WaitQueue, deadlineNs: u64): i32 {
   return block(deadlineNs);
 }
 
-/** As wait(), in the queues that the caller has joined already; in none it is a sleep. Yields. */
+/** As wait(), in the queues that the caller has joined; without any it is a sleep. Yields. */
 export function block(deadlineNs: u64): i32 {
   const thread = current;
   assert(thread != NO_THREAD, "outside a thread");
@@ -141,14 +141,14 @@ export function wakeSome(queue: WaitQueue, count: u32): void {
   }
 }
 
-/** A woken thread will not act upon its wake-up, or not soon: the next one gets it. */
+/** A woken thread will not act on its wake-up, or not soon: the next one gets it. */
 function passOn(thread: Thread): void {
   const queue = thread.wokenBy;
   thread.wokenBy = null;
   if (queue) wakeSome(queue, 1);
 }
 
-/** From here to unshield() a kill has to wait: a device may write to the thread's buffers. */
+/** From here to unshield() a kill has to wait: a device may use the thread's buffers. */
 export function shield(): void {
   current.shields++;
 }
@@ -179,10 +179,10 @@ export function endSelf(): void {
   leave(thread);
 }
 
-/** Ends another thread: at its next turn it is gone, with what the kernel had lent it. */
+/** Ends another thread at its next turn, and frees what the kernel had lent it. */
 export function kill(thread: Thread): void {
   thread.ending = true;
-  resume(thread); // to its end, or to that of its shield
+  resume(thread); // until its end, or the end of its shield
   if (thread.state != ThreadState.Waiting) return;
   if (thread.shields == 0) wake(thread, 0);
   else if (thread.interruptible) wake(thread, -Errno.EINTR);
@@ -201,7 +201,7 @@ export function resume(thread: Thread): void {
   if (thread.state == ThreadState.Suspended) makeReady(thread);
 }
 
-/** A dead thread leaves nothing: its save area goes too, and nobody runs on it any more. */
+/** Frees a dead thread, with its save area, on which nothing runs any more. */
 function bury(thread: Thread): void {
   passOn(thread);
   wakeAll(joinersOf(thread));

@@ -51,6 +51,7 @@ function isLarge(packet: Packet): bool {
 
 function post(driver: VsockDriver, packet: Packet): void {
   const rx = driver.rx;
+  assert(packet.capacity != 0 && packet.segments == 0, "no receive buffer");
   packet.iface = changetype<usize>(driver.iface);
   packet.received = true;
   packet.length = 0;
@@ -67,6 +68,8 @@ function post(driver: VsockDriver, packet: Packet): void {
   }
   rx.add(changetype<usize>(packet));
 }
+
+if (VsockHdr.len + 4 > VsockHdr.sizeof) ERROR("vsock: isValid() reads beyond the header");
 
 /**
  * A received packet has been consumed: posts its buffer again, or frees it if the ring has enough
@@ -117,6 +120,7 @@ export function receive(driver: VsockDriver): void {
     }
     if (isValid(driver, packet, rx.usedBytes)) {
       packet.length = load<u32>(headerOf(packet), VsockHdr.len);
+      assert(packet.length <= packet.capacity, "too large"); // the ring has checked usedBytes
       iface.incoming.push(packet);
       arrived = true;
     } else {

@@ -50,7 +50,7 @@ export function arch_enter(context: Context): bool {
   call_indirect<void>(context.entry, context.arg);
   if (mode != Mode.Leaving) return false;
   mode = Mode.Running;
-  // stop_unwind would only trap, and after memory beyond the area was written: say what happened.
+  // stop_unwind would trap without a message, after memory beyond the area was written.
   assert(context.sp <= context.limit, "thread: save area overflow");
   stop_unwind();
   return true;

@@ -185,6 +185,7 @@ export function SysNetworkSend(packet: Packet): i32 {
   if (outgoing.count >= OUTGOING_MAX) return -Errno.ENOBUFS;
   iface.unfreed += unfreedBytesOf(packet);
   if (outgoing.count != 0 || !transmit(iface, packet)) outgoing.push(packet);
+  assert(outgoing.count <= OUTGOING_MAX, "wrong count");
   return 0;
 }
 
@@ -195,6 +196,7 @@ function unfreedBytesOf(packet: Packet): u32 {
 /** Driver: the device has consumed a sent packet, or never will. */
 export function freeSent(packet: Packet): void {
   const iface = interfaceOf(packet);
+  assert(!packet.received, "not a sent packet");
   const bytes = unfreedBytesOf(packet);
   assert(iface.unfreed >= bytes, "wrong count");
   iface.unfreed -= bytes;
@@ -203,7 +205,7 @@ export function freeSent(packet: Packet): void {
 
 /**
  * The oldest received packet of the first interface that has one, or null. It belongs to the
- * caller, who gives it back with releasePacket. Sees nothing once the application uses sockets.
+ * caller, until releasePacket. Always null once the application uses sockets.
  * Does not yield.
  */
 export function SysNetworkRead(): Packet | null {

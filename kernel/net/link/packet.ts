@@ -51,6 +51,7 @@ export function isInline(packet: Packet): bool {
 
 /** Entry `i` of the table of the sender's buffers. */
 export function segmentOf(packet: Packet, i: u32): IoVec {
+  assert(i < packet.segments, "too many segments");
   return changetype<IoVec>(changetype<usize>(packet) + PAYLOAD + i * offsetof<IoVec>());
 }
 
@@ -90,6 +91,7 @@ export class PacketQueue {
     else this.first = packet;
     this.last = packet;
     this.count++;
+    assert(this.first != null, "broken list");
   }
 
   pop(): Packet | null {

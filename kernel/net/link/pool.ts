@@ -71,6 +71,7 @@ export function AllocatePacket(capacity: u32): Packet | null {
 
 /** A packet with a table for up to `segments` buffers of the sender; null: no memory. */
 export function allocateGatherPacket(segments: u32): Packet | null {
+  assert(segments != 0, "no bytes");
   const packet = createPacket(segments * <u32>offsetof<IoVec>());
   if (packet) packet.capacity = 0;
   return packet;
@@ -89,11 +90,11 @@ function createPacket(capacity: u32): Packet | null {
 }
 
 /**
- * Frees a packet that no device has and no queue holds, and tells the one who waits for that. Does
- * not yield.
+ * Frees a packet that no device has and no queue holds, and calls its completion. Does not yield.
  */
 export function FreePacket(packet: Packet): void {
   assert(!packet.next, "in a list");
+  assert(packet.segments == 0 || packet.completion != 0, "buffers without an owner");
   const completion = packet.completion;
   const arg = packet.completionArg;
   const bytes = packet.length;
@@ -155,6 +156,7 @@ function giveBuffer(packet: Packet): void {
   store<u32>(inFlight + (size << 2), buffersInFlight(size) - 1);
   if (pooling && keptBytes + packet.capacity <= heapBytes() >> KEPT_SHIFT) {
     keptBytes += packet.capacity;
+    assert(packet.capacity == capacityOf(size), "no such size");
     keptOf(size).push(packet);
     return;
   }

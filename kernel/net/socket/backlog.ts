@@ -19,6 +19,7 @@ export function removePending(listener: Socket, s: Socket): void {
 /** The connection that has waited longest, or NO_SOCKET. */
 export function firstPending(listener: Socket): Socket {
   const node = backlogOf(listener).first;
+  assert((node == null) == (listener.pending == 0), "wrong count");
   return node ? changetype<Socket>(node.object) : NO_SOCKET;
 }
 

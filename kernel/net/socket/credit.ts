@@ -15,6 +15,7 @@ let windowsBytes: u64 = 0; // sum of bufAlloc
 
 /** Opens the first window. Returns false when the budget is spent: the connection is refused. */
 export function openWindow(s: Socket): bool {
+  assert(s.bufAlloc == 0 && s.rxCnt == s.fwdCnt, "has a window");
   return resizeWindow(s, s.windowFirst, heapBytes() >> 2);
 }
 
@@ -64,6 +65,7 @@ export function advertisedCreditOf(s: Socket): u32 {
 export function spendReceiveCredit(s: Socket, bytes: u32): bool {
   if (s.rxCnt + bytes - s.fwdCnt > s.bufAlloc) return false;
   s.rxCnt += bytes;
+  assert(receiveCreditOf(s) <= s.bufAlloc - bytes, "beyond the credit");
   return true;
 }
 
@@ -88,6 +90,7 @@ export function consumeAll(s: Socket): void {
 
 /** A packet with the present fwdCnt has been sent. */
 export function advertised(s: Socket): void {
+  assert(s.rxCnt - s.fwdCnt <= s.rxCnt - s.lastFwdCnt, "credit goes back");
   s.lastFwdCnt = s.fwdCnt;
 }
 
@@ -124,7 +127,7 @@ export function updateCredit(s: Socket, header: usize, enough: u32): bool {
   return true;
 }
 
-/** A CREDIT_UPDATE without news that was not asked for says that the peer takes what it has. */
+/** An unrequested CREDIT_UPDATE without news shows that the peer takes the data that it has. */
 export function noteProgress(s: Socket, header: usize): void {
   const isNews =
     load<u32>(header, VsockHdr.fwd_cnt) != s.peerFwdCnt ||

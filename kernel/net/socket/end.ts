@@ -49,6 +49,7 @@ function disconnect(s: Socket, error: i32): void {
   s.error = error;
   unhash(s);
   stopTimer(timerOf(s));
+  assert(s.listener == null, "in a list");
   wakeSleepers(s);
 }
 
@@ -65,6 +66,7 @@ function awaitReset(s: Socket): void {
 export function shutdown(s: Socket, flags: u32): void {
   assert(s.state == SocketState.Connected, "no peer");
   if ((flags & ~s.localShutdown) == 0) return;
+  assert((flags & ~VIRTIO_VSOCK_SHUTDOWN_BOTH) == 0, "no such direction");
   s.localShutdown |= flags;
   sendSoon(s, VsockOp.SHUTDOWN);
   if ((flags & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0) dropReceived(s);

@@ -13,6 +13,7 @@ import {
   hasSendRoom,
   interfaceOf,
   NetworkInterface,
+  NO_INTERFACE,
   releasePacket,
 } from "../link/interface";
 import { headerOf, Packet } from "../link/packet";
@@ -134,6 +135,7 @@ function acceptRequest(packet: Packet): bool {
   if (listener.pending >= listener.backlog) return false;
   const s = createSocket(listener.type);
   if (s == NO_SOCKET) return false;
+  assert(iface != NO_INTERFACE, "no interface");
   s.iface = iface;
   s.localPort = listener.localPort;
   s.remoteCid = load<u32>(header, VsockHdr.src_cid);

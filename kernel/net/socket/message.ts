@@ -72,6 +72,7 @@ function addRecord(s: Socket, packet: Packet, marks: u32): bool {
     statsOf(s), NetStats.ringToSocket, at + RECORD_HEAD, payloadOf(packet), bytes,
   );
   records.length += size;
+  assert(records.length <= records.capacity, "too large");
   return true;
 }
 
@@ -134,7 +135,10 @@ export function readMessage(s: Socket, buffer: usize, length: u32, consumes: boo
       at = 0;
     }
   }
-  if (consumes) s.messages--;
+  if (consumes) {
+    assert(total <= s.unread, "more than there is");
+    s.messages--;
+  }
   return total;
 }
 
@@ -172,6 +176,7 @@ export function takePart(s: Socket): Packet | null {
 
 /** Undoes takePart(). */
 export function putBack(s: Socket, part: Packet): void {
+  assert(!part.isRecords, "not a part");
   packetsOf(s).unshift(part);
   if ((part.marks & VIRTIO_VSOCK_SEQ_EOM) != 0) s.messages++;
 }

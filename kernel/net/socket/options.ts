@@ -9,7 +9,7 @@ import { SendMode } from "./settings";
 import { isSeqpacket, NO_SOCKET, Socket, SocketState } from "./socket";
 import { socketOf } from "./table";
 
-/** Time-outs are in milliseconds, 0 waits for ever. */
+/** Time-outs in milliseconds; 0 waits forever. */
 export const SO_RCVTIMEO: i32 = 20;
 export const SO_SNDTIMEO: i32 = 21;
 export const SO_CONNECT_TIMEOUT: i32 = 6;

@@ -18,6 +18,7 @@ export function owe(s: Socket, op: u32): void {
 /** `op` was sent, or is no longer needed. */
 export function settle(s: Socket, op: u32): void {
   if ((s.owed & (1 << op)) == 0) return;
+  assert(owingOf(s).list == s.iface.owing, "not in the list");
   s.owed &= ~(1 << op);
   if (s.owed == 0) s.iface.owing.remove(owingOf(s));
 }

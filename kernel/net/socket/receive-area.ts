@@ -42,6 +42,7 @@ const AREAS_MAX: u32 = 16;
 /** An AreaEntry of length 0. */
 const END: u64 = 0;
 
+if (PACKETS_MAX >= PAGE_BYTES / 8) ERROR("area: the array exceeds its page");
 if (offsetof<AreaEntry>() != 8) ERROR("area: an entry is not 8 bytes");
 
 // After an area's pages: the Area, the token of each packet, and the address of each page.

@@ -45,6 +45,7 @@ export function dropPacket(s: Socket, packet: Packet): void {
 
 /** A packet has left the queue, and the application has it. */
 export function lendPacket(s: Socket, packet: Packet): void {
+  assert(s.handle != 0 && !packet.next, "not its handle");
   packet.owner = s.handle;
   packet.epoch = s.epoch;
   s.loans++;
@@ -70,5 +71,6 @@ export function dropReceived(s: Socket): void {
   consumeAll(s);
   s.pinned = s.loans = s.messages = s.unread = 0;
   s.partial = false;
+  assert(packets.count == 0, "wrong count");
   s.epoch++;
 }

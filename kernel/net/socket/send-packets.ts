@@ -60,6 +60,7 @@ export function sendPackets(
     if (buffers && !buffers.copied) tally(statsOf(s), NetStats.lent, bytes);
     if (buffers && buffers.detached && sent == 0) numberCall(s, buffers);
     sent += bytes;
+    assert(sent <= length, "more than there is");
   }
   return sent == 0 ? error : <i32>sent;
 }
@@ -124,6 +125,7 @@ function gather(s: Socket, source: usize, entries: u32, offset: u32, bytes: u32)
 }
 
 function addSegment(packet: Packet, base: usize, bytes: u32): void {
+  assert(bytes != 0 && packet.capacity == 0, "no bytes");
   const segment = segmentOf(packet, packet.segments++);
   segment.base = base;
   segment.length = bytes;

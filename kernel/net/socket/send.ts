@@ -114,6 +114,7 @@ function sendBuffers(
   untilNs: u64,
   buffers: UserBuffers,
 ): i32 {
+  assert(buffers.open && buffers.pending == 0, "in use");
   shield(); // the device may read the buffers
   setInterruptible(true);
   const sent = sendPackets(socket, source, entries, length, untilNs, buffers);
@@ -133,6 +134,7 @@ function sendBuffers(
 function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flags: u32): i32 {
   let s = socketOf(socket);
   if (length == 0) return 0;
+  assert(isSeqpacket(s), "no messages");
   const waits = mayWait(s, flags);
   const untilNs = deadlineAfterNs(s.sendTimeoutNs);
   while (s.sendMarks != 0) {

@@ -63,6 +63,7 @@ export function findSocket(
 
 /** The first socket of bucket `i`; the others follow by nextInBucket. */
 export function firstInBucket(i: u32): Socket {
+  assert(i < BUCKETS, "no such bucket");
   return changetype<Socket>(<usize>load<u32>(buckets + (i << 2)));
 }
 
