@@ -66,7 +66,7 @@ describe("a machine with shared memory", () => {
     machine.boot();
     expect(await machine.exited).toMatchObject({
       kind: "panic",
-      message: expect.stringContaining("no memory behind the image"),
+      message: expect.stringContaining("no memory after the image"),
     });
   });
 });

@@ -338,7 +338,7 @@ describe("SR5: short of memory, those that are stalled go before a new client is
     }
     expect(uploads[0]!.left).toBe(true);
     expect(server.lines()).toContain(
-      "WebServer: memory is short: cut a client behind its last answer",
+      "WebServer: memory is short: cut a client after its last answer",
     );
     server.machine.dispose();
   });
