@@ -6,7 +6,7 @@ import { makeFolder, parseResponses, removeFolders } from "../../support/applian
 import { Client, MIB, type Options, serve } from "../../support/web-server-script.ts";
 
 const KIB = 1024;
-/** The most that a response may hold while it waits: thread, socket, window and place in the file. */
+/** The most that a waiting response may hold: thread, socket, window and place in the file. */
 const WAITING_BYTES_MAX = 16 * KIB;
 /** Pieces that the device may have at a time, for clients that take nothing. */
 const PINNED_MAX = 64 * 64 * KIB;
