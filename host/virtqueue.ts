@@ -26,7 +26,7 @@ export interface QueueOptions {
   readonly used: number;
   readonly indirect: boolean;
   readonly eventIdx: boolean;
-  /** What the device may still take in this turn, over all its queues. null: no limit. */
+  /** Work that the device may still do in this turn, over all its queues. null: no limit. */
   readonly allowance?: Allowance | null;
   /** Interrupts the driver: buffers were used. Called by signal() only. */
   readonly interrupt: () => void;

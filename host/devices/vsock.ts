@@ -36,7 +36,7 @@ export type { VsockOptions } from "./vsock/options.ts";
 const QUEUE_SIZE_MAX = 32768;
 const EVENT_QUEUE_SIZE_MAX = 64;
 
-/** What the device holds at the moment. All of it is 0 when it is idle. */
+/** Resources that the device holds at the moment. All are 0 when it is idle. */
 export interface VsockHoldings {
   /** Descriptors of the tx ring, for clients that are slow to read. */
   readonly txDescriptors: number;

@@ -184,7 +184,7 @@ describe("notifications", () => {
     expect(driver.interrupts).toBe(2);
   });
 
-  test("signal() interrupts once for all that was used since, and not for nothing (S17)", () => {
+  test("signal() interrupts once for all that was used since, and not needlessly (S17)", () => {
     const { driver, queue } = puppet();
     for (let i = 0; i < 4; i++) driver.add(0, [bytes(i)], []);
     for (const chain of queue) chain.release(0);

@@ -1,4 +1,4 @@
-// The answers that WebServer must give, written down a second time and independently of it: requests
+// The answers that WebServer must give, written down a second time, independently of it: requests
 // made at random, each with the response that is due, byte for byte but for the date.
 
 import type { SimulatedFile } from "./simulation-files.ts";

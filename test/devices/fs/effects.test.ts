@@ -90,7 +90,7 @@ describe("CREATE", () => {
     expect(content("new")).toBe("");
   });
 
-  test("of a name that is a symbolic link by then is refused, and leads nowhere", () => {
+  test("of a name that is a symbolic link by then is refused, and not followed", () => {
     racing((name) => nodefs.symlinkSync("file", at(name)));
     expect(change.create(fs, ROOT, "new", O_RDWR | O_TRUNC, 0o644).error).toBe(-Errno.ELOOP);
     expect(content("file")).toBe("contents");

@@ -349,7 +349,7 @@ describe("while a call hangs", () => {
     expect(await drain()).toHaveLength(16);
   });
 
-  test("a handle is closed for good behind it", async () => {
+  test("a handle is closed for good after it", async () => {
     const { nodeid } = lookup(fs, ROOT, "file");
     const fh = open(fs, nodeid, O_RDWR);
     stall();

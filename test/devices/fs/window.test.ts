@@ -312,7 +312,7 @@ describe("what the guest has stored", () => {
     expect(content("a").toString("latin1", SIZE - 10)).toBe("zzzzzzzzzz");
   });
 
-  test("what cannot be written is told, and stays mapped", () => {
+  test("what cannot be written is reported, and stays mapped", () => {
     refusal = "ENOSPC";
     expect(unmap([[0, 4 * SLOT]])).toBe(-Errno.ENOSPC);
     const flush = fs.request(FuseOpcode.FLUSH, handleArguments(24), { nodeid });

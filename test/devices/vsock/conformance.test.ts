@@ -279,7 +279,7 @@ describe.each(RING_KINDS)("notifications ($name)", (rings) => {
     expect(client.paused).toBe(false);
   });
 
-  test("S17: kicks for nothing, of any queue, do nothing", async () => {
+  test("S17: needless kicks, of any queue, do nothing", async () => {
     const { puppet, client } = await boot();
     puppet.tx.used();
     const before = { ...puppet.device.stats };

@@ -477,7 +477,7 @@ describe("a parameter", () => {
   };
 
   const list = Object.entries(values);
-  test.each(list)("%s that cannot be meant is told", async (name, [good, bad]) => {
+  test.each(list)("%s that makes no sense is refused", async (name, [good, bad]) => {
     const complaints = async (parameters: string) => {
       const devices = [new guest.ScriptedVsock()];
       const { lines } = await runGuest(image, "liveSockets", { parameters, devices });

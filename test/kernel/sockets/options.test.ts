@@ -171,7 +171,7 @@ describe("SO_SNDBUF", () => {
 });
 
 describe("SO_RCVLOWAT", () => {
-  test("makes a receive wait for so many bytes, or for as many as it asked for", async () => {
+  test("makes a receive wait for this many bytes, or for as many as it asked for", async () => {
     const { g, socket } = await open();
     set(g, socket, SO_RCVLOWAT, 1000);
     const at = g.allocate(4096);

@@ -1,4 +1,4 @@
-// What select waits for, beside what the calls that wait by themselves do: who is told by select
+// What select waits for, beside what the calls that wait by themselves do: whom select wakes
 // that a call would not wait finds it so, and nobody sleeps through what ends the other's wait.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";

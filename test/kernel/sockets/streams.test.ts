@@ -296,7 +296,7 @@ describe("select", () => {
     expect(found(g, at, 1)).toBe(POLLERR | POLLHUP);
   });
 
-  test("a select for nothing is a sleep; more than 1024 entries are refused", async () => {
+  test("a select on nothing is a sleep; more than 1024 entries are refused", async () => {
     const g = await boot();
     const call = g.start("select", 0, 0, 10);
     g.advance(10);
