@@ -145,6 +145,7 @@ export class VsockDevice implements VirtioDevice {
     return this.#connections.toGuest.ring?.posted ?? 0;
   }
 
+  /** Resources that the device holds at the moment. */
   get holdings(): VsockHoldings {
     const { share, toGuest, budget } = this.#connections;
     const rxBuffers = toGuest.ring?.reserved ?? 0;
@@ -237,6 +238,7 @@ export class VsockDevice implements VirtioDevice {
     }
   }
 
+  /** The driver stopped a queue (VirtioDevice). */
   readonly stopped = (queue: number): void =>
     queue === VSOCK_QUEUE_EVENT ? this.#events.end() : this.#leaveGuest(); // M14
 
