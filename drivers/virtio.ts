@@ -29,6 +29,7 @@ export class VirtioDevice {
   }
 
   write(register: u32, value: u32): void {
+    assert(register < <u32>Mmio.Config && (register & 3) == 0, "no such register");
     mmioWrite(this.base + register, 4, value);
   }
 
@@ -65,7 +66,7 @@ export class VirtioDevice {
   }
 
   has(feature: u32): bool {
-    assert(feature < 64, "virtio: no such feature bit");
+    assert(feature < 64, "no such feature");
     return ((this.features >> feature) & 1) != 0;
   }
 
@@ -75,7 +76,7 @@ export class VirtioDevice {
 
   /** Looks for a device at `base`; id 0 is an empty slot and is left alone (4.2.3.1.1). */
   probe(base: u32, irq: u32): bool {
-    assert(!this.failed, "virtio: a failed device is probed");
+    assert(!this.failed, "device has failed");
     this.base = base;
     this.irq = irq;
     if (this.read(Mmio.MagicValue) != MMIO_MAGIC) return false;
@@ -86,7 +87,7 @@ export class VirtioDevice {
 
   /** 3.1.1, steps 1 to 6: reset to FEATURES_OK. Returns 0, or -ENODEV and the device has FAILED. */
   begin(wanted: u64): i32 {
-    assert(this.id != 0 && !this.failed, "virtio: begin without a device");
+    assert(this.id != 0 && !this.failed, "no device");
     this.write(Mmio.Status, 0);
     for (let tries: u32 = 0; this.read(Mmio.Status) != 0; tries++) {
       if (tries == TRIES_MAX) return this.fail();
@@ -117,13 +118,13 @@ export class VirtioDevice {
 
   /** 3.1.1, step 8: the device is live. */
   driverOk(): void {
-    assert(this.has(VIRTIO_F_VERSION_1) && !this.failed, "virtio: live without a handshake");
+    assert(this.has(VIRTIO_F_VERSION_1) && !this.failed, "no handshake");
     this.addStatus(Status.DRIVER_OK);
   }
 
   /**
-   * Acknowledges the interrupt and returns its causes. Call it before draining queues: a buffer used
-   * after this raises a new interrupt.
+   * Acknowledges the interrupt and returns its causes. Call it before draining queues: a buffer
+   * used after this raises a new interrupt.
    */
   acknowledge(): u32 {
     const status = this.read(Mmio.InterruptStatus) & 3;

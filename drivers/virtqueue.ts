@@ -33,6 +33,7 @@ class Record {
   count: u16; // descriptors of that chain in the table
 }
 
+if (VirtqUsedElem.sizeof != 8) ERROR("virtqueue: wrong layout of the used ring");
 if (VirtqDesc.sizeof != 16) ERROR("virtqueue: append() shifts by 4");
 if (offsetof<Record>() != 12) ERROR("virtqueue: a record has holes");
 if (QUEUE_SIZE_MAX > 0x8000) ERROR("virtqueue: ring indices wrap before the ring does");
@@ -73,7 +74,7 @@ export class VirtQueue {
    * destroy() frees the rings.
    */
   attach(device: VirtioDevice, index: u32, sizeMax: u32, segmentsMax: u32): i32 {
-    assert(sizeMax != 0, "virtqueue: no entries");
+    assert(sizeMax != 0, "no entries");
     device.write(Mmio.QueueSel, index);
     if (device.read(Mmio.QueueReady) != 0) return -Errno.ENODEV;
     const offered = device.read(Mmio.QueueSizeMax);
@@ -94,7 +95,7 @@ export class VirtQueue {
   }
 
   private allocate(device: VirtioDevice, index: u32, size: u32, segmentsMax: u32): i32 {
-    assert((size & (size - 1)) == 0, "virtqueue: size is no power of two"); // 2.7
+    assert((size & (size - 1)) == 0, "not a power of two"); // 2.7
     this.device = device;
     this.index = index;
     this.size = size;
@@ -140,8 +141,8 @@ export class VirtQueue {
 
   /** Starts a chain of `segments` segments, for which there is room. */
   begin(segments: u32): void {
-    assert(this.left == 0, "virtqueue: the last chain is incomplete");
-    assert(segments != 0 && this.hasRoom(segments), "virtqueue: no room for the chain");
+    assert(this.left == 0, "chain is incomplete");
+    assert(segments != 0 && this.hasRoom(segments), "no room for the chain");
     this.left = segments;
     this.last = 0;
     this.chainCount = 0;
@@ -160,7 +161,7 @@ export class VirtQueue {
 
   private takeDescriptor(): usize {
     const i = this.firstFree;
-    assert(i < this.size, "virtqueue: the free list is broken");
+    assert(i < this.size, "broken list");
     this.firstFree = this.record(i).next;
     this.free--;
     this.chainCount++;
@@ -168,7 +169,7 @@ export class VirtQueue {
   }
 
   private append(address: usize, bytes: u32, flags: u32): void {
-    assert(this.left != 0, "virtqueue: too many segments");
+    assert(this.left != 0, "too many segments");
     this.left--;
     let at = this.cursor;
     let index: u32 = 0;
@@ -192,7 +193,7 @@ export class VirtQueue {
 
   /** Adds a segment that the device reads until take() returns the chain. */
   readable(address: usize, bytes: u32): void {
-    assert(this.chainWritable == 0, "virtqueue: readable after writable"); // 2.7.4.2
+    assert(this.chainWritable == 0, "readable after writable"); // 2.7.4.2
     this.append(address, bytes, 0);
   }
 
@@ -204,9 +205,9 @@ export class VirtQueue {
 
   /** Makes the chain available. take() returns `token`, which is not 0, once it has been used. */
   add(token: usize): void {
-    assert(token != 0 && this.left == 0, "virtqueue: the chain is incomplete");
+    assert(token != 0 && this.left == 0, "chain is incomplete");
     const r = this.record(this.head);
-    assert(r.token == 0, "virtqueue: descriptor is in use");
+    assert(r.token == 0, "in use");
     r.token = token;
     r.writable = this.chainWritable;
     r.count = <u16>this.chainCount;
@@ -254,19 +255,20 @@ export class VirtQueue {
     this.inFlight--;
     this.usedBytes = bytes;
     r.token = 0;
-    // The chain's descriptors are linked already: the whole chain goes to the front of the free list.
+    // The chain's descriptors are linked already: the whole chain goes to the front of the free
+    // list.
     let last = head;
     for (let i: u32 = 1; i < r.count; i++) last = this.record(last).next;
     this.record(last).next = <u16>this.firstFree;
     this.firstFree = head;
     this.free += r.count;
-    assert(this.free + this.inFlight <= this.size, "virtqueue: more descriptors than entries");
+    assert(this.free + this.inFlight <= this.size, "wrong count");
     return token;
   }
 
   /** After a reset: the token of a chain that the device did not use, or 0 when there is none. */
   reclaim(): usize {
-    assert(this.device.failed, "virtqueue: reclaim from a live device");
+    assert(this.device.failed, "device is live");
     if (this.inFlight == 0) return 0;
     let i: u32 = 0;
     while (this.record(i).token == 0) i++;
@@ -296,7 +298,8 @@ export class VirtQueue {
 
   /** Asks for no interrupts until enableInterrupts(). */
   disableInterrupts(): void {
-    // With EVENT_IDX the flag must stay 0 (2.7.10.1); an event index in the past has the same effect.
+    // With EVENT_IDX the flag must stay 0 (2.7.10.1); an event index in the past has the same
+    // effect.
     if (!this.eventIdx) store<u16>(this.avail, VIRTQ_AVAIL_F_NO_INTERRUPT, VirtqAvail.flags);
   }
 

@@ -47,6 +47,7 @@ const EVENT: usize = TX + offsetof<VirtQueue>();
 const EVENTS: usize = EVENT + offsetof<VirtQueue>();
 const IFACE: usize = (EVENTS + EVENT_SIZE * VSOCK_EVENT_BYTES + 7) & ~7;
 const END: usize = (IFACE + INTERFACE_BYTES + 7) & ~7;
+if ((END & 7) != 0) ERROR("vsock: the timer is not aligned");
 const DRIVER_BYTES: usize = END + offsetof<Timer>();
 /** A packet is a header and a payload, and no chain is longer than the ring (2.7.5.2). */
 const RING_MIN: u32 = 2;
@@ -74,6 +75,7 @@ export function vsockInit(device: VirtioDevice): i32 {
   for (let i: u32 = 0; i < min(EVENT_SIZE, driver.event.size); i++) {
     postEvent(driver, driver.events + i * VSOCK_EVENT_BYTES);
   }
+  assert(iface.segmentsMax >= RING_MIN, "no room for the chain");
   driver.rx.enableInterrupts();
   driver.tx.disableInterrupts();
   driver.event.enableInterrupts();
@@ -151,7 +153,7 @@ function destroyDriver(driver: VsockDriver): void {
 /** The device has failed and is reset: frees the packets that it had and ends all connections. */
 function giveUp(arg: usize): void {
   const driver = changetype<VsockDriver>(arg);
-  assert(driver.device.failed, "vsock: a live device is given up");
+  assert(driver.device.failed, "device is live");
   stopTimer(driver.end);
   const rx = driver.rx;
   const tx = driver.tx;
@@ -163,6 +165,7 @@ function giveUp(arg: usize): void {
 // Events.
 
 function postEvent(driver: VsockDriver, buffer: usize): void {
+  assert(buffer - driver.events < EVENT_SIZE * VSOCK_EVENT_BYTES, "not an event's buffer");
   driver.event.begin(1);
   driver.event.writable(buffer, VSOCK_EVENT_BYTES);
   driver.event.add(buffer);

@@ -21,7 +21,7 @@ export class List {
 
   /** Inserts `node` after `prev`, or at the front for null. */
   insertAfter(prev: ListNode | null, node: ListNode): void {
-    assert(!node.list, "list: node is in a list");
+    assert(!node.list, "in a list");
     const next = prev ? prev.next : this.first;
     node.list = this;
     node.prev = prev;
@@ -33,7 +33,7 @@ export class List {
   }
 
   remove(node: ListNode): void {
-    assert(node.list == this, "list: node is not in this list");
+    assert(node.list == this, "not in the list");
     const prev = node.prev;
     const next = node.next;
     if (prev) prev.next = next;

@@ -23,7 +23,7 @@ import { proc_exit } from "./wasi_snapshot_preview1";
 
 export { interrupt } from "./interrupt";
 
-/** The application: runs as the first thread; what it returns is the exit code of the machine. */
+/** The application runs as the first thread, and returns the exit code of the machine. */
 export type Application = () => i32;
 
 let application: u32 = 0;
@@ -44,14 +44,14 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
 }
 
 /**
- * The end of the RAM, behind which devices may have shared memory; of 4 GiB the last page goes
- * unused, for its end is no address.
+ * The end of the RAM; shared memory of devices may follow it. Of 4 GiB the last page is unused,
+ * because its end is not an address.
  */
 function heapEnd(bootInfo: usize): usize {
   const pages = load<u32>(bootInfo, BootInfo.memoryPages);
-  assert(pages <= <u32>memory.size(), "boot: less memory than there should be");
+  assert(pages <= <u32>memory.size(), "boot: less memory than announced");
   const end = <usize>min(pages, 0xffff) << 16;
-  assert(end > __heap_base + 0x1000, "boot: no memory behind the image");
+  assert(end > __heap_base + 0x1000, "boot: no memory after the image");
   return end;
 }
 

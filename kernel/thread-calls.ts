@@ -16,8 +16,8 @@ import {
 import { createThread, findThread, NO_THREAD, ThreadEntry } from "./thread";
 
 /**
- * Starts a thread that runs entry(arg) and ends when it returns. `stackBytes` is what its suspended
- * call stack may take, about 16 bytes a frame and at most 16 MiB; 0 is the default of 4 KiB.
+ * Starts a thread that runs entry(arg) and ends when it returns. Its suspended call stack may take
+ * `stackBytes`, at about 16 bytes a frame and at most 16 MiB; 0 is the default of 4 KiB.
  * Returns its id, -EINVAL, -ENOMEM or -ENFILE (65,536 threads). Does not yield.
  */
 export function BeginThread(entry: ThreadEntry, arg: usize, stackBytes: u32): i32 {
@@ -42,7 +42,7 @@ export function SysSuspendThread(id: i32): i32 {
   return 0;
 }
 
-/** Lets a suspended thread go on. Returns 0 or -ESRCH. */
+/** Lets a suspended thread run again. Returns 0 or -ESRCH. */
 export function SysResumeThread(id: i32): i32 {
   const thread = findThread(id);
   if (thread == NO_THREAD) return -Errno.ESRCH;
@@ -51,10 +51,10 @@ export function SysResumeThread(id: i32): i32 {
 }
 
 /**
- * Ends thread `id` where it stands: its call stack is dropped, its joiners wake, and all that the
- * kernel had lent it is freed. A request that a device is working on is finished first, and buffers
- * that a send has lent come back: a peer that takes nothing of them for 8 s is reset. Sockets,
- * files and memory belong to the application and stay. Returns 0 or -ESRCH.
+ * Ends thread `id`: its call stack is dropped, its joiners wake, and the kernel frees what it had
+ * lent the thread. A request that a device works on finishes first, and the device gives the
+ * buffers of a send back: a peer that takes nothing of them for 8 s is reset. Sockets, files and
+ * memory belong to the application and stay. Returns 0 or -ESRCH.
  */
 export function SysKillThread(id: i32): i32 {
   const thread = findThread(id);
@@ -70,7 +70,7 @@ export function SysEndThread(): void {
 }
 
 /**
- * Waits until thread `id` has ended; timeoutMs < 0 waits for ever. Yields. Returns 0, -ESRCH for no
+ * Waits until thread `id` has ended; timeoutMs < 0 waits forever. Yields. Returns 0, -ESRCH for no
  * such thread (any more), -EDEADLK for the caller itself, or -ETIMEDOUT.
  */
 export function SysJoinThread(id: i32, timeoutMs: i64): i32 {

@@ -26,18 +26,18 @@ export class Thread extends Context {
   state: ThreadState;
   next: Thread | null; // in the run queue
   wakeReason: i32; // 0: woken; -ETIMEDOUT or -EINTR
-  suspended: bool; // leaves for Suspended as soon as it is ready
+  suspended: bool; // becomes Suspended once it is ready
   ending: bool; // dies at its next turn, unless shielded
-  shields: u32; // > 0: a device holds its buffers, so it must run on until it has them back
+  shields: u32; // > 0: a device has its buffers, so it must run until they are back
   interruptible: bool; // a kill ends its waits, even shielded
   nodes: ListNode; // its places while it waits: its own three, or allocated ones
   nodeCount: u32;
-  wokenBy: WaitQueue | null; // whose wake-up it has not acted upon yet (see wakeSome)
+  wokenBy: WaitQueue | null; // whose wake-up it has not acted on yet (see wakeSome)
 }
 
 // Embedded parts: asc has no embedded structs, so they follow the class by offset.
 const OWN_NODES: usize = offsetof<Thread>();
-/** Enough to select on one socket: that must not fail for want of memory. */
+/** Enough to select on one socket, which must not fail for want of memory. */
 const OWN_NODE_COUNT: u32 = 3;
 const TIMER: usize = (OWN_NODES + OWN_NODE_COUNT * offsetof<ListNode>() + 7) & ~7;
 const JOINERS: usize = TIMER + offsetof<Timer>();
@@ -48,7 +48,7 @@ export const SAVE_BYTES_DEFAULT: u32 = ASC_OPTIMIZE_LEVEL > 0 ? 4096 : 16384;
 const SAVE_BYTES_MIN: u32 = 512;
 const SAVE_BYTES_MAX: u32 = 1 << 24;
 /**
- * An overrun of the save area is seen only after it was written: a gap keeps small ones harmless.
+ * An overrun of the save area is detected after the write; this gap makes small ones harmless.
  */
 const GUARD_BYTES: u32 = 512;
 
@@ -103,11 +103,11 @@ export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
   timerOf(thread).arg = address;
   thread.nodes = ownNodesOf(thread);
   thread.nodeCount = 1;
-  for (let i: u32 = 0; i < OWN_NODE_COUNT; i++) nodeAt(thread, i).object = changetype<usize>(thread);
+  for (let i: u32 = 0; i < OWN_NODE_COUNT; i++) nodeAt(thread, i).object = address;
   return id;
 }
 
-/** Frees a thread that runs no more, is in no queue and has its timer stopped. */
+/** Frees a thread that has ended: it is in no queue, and its timer is stopped. */
 export function destroyThread(thread: Thread): void {
   threads.remove(thread.id);
   unreserveTimer();

@@ -1,5 +1,5 @@
-// The guest's side of a trace: when the host asks for it, every run of a thread is noted in a ring
-// that the host reads. Never waits for the host: what it has not read is overwritten.
+// The guest's side of a trace: on the host's request, every run of a thread is recorded in a ring
+// that the host reads. The guest never waits for the host, and overwrites old records.
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../abi/trace";
 import { arch_enter } from "./arch/asyncify";
 import { publishTrace } from "./clock";
@@ -7,7 +7,7 @@ import { clock } from "./hypercall";
 import { ToroAllocMem } from "./memory";
 import { Thread } from "./thread";
 
-/** The ring; 0: nobody traces, which is all that a switch then pays to know. */
+/** The ring; 0: no trace, and a switch costs one test more. */
 export let traceRing: usize = 0;
 
 /** Starts the trace, before there are threads. Returns false when there is no memory for it. */
@@ -17,7 +17,7 @@ export function traceInit(): bool {
   return traceRing != 0;
 }
 
-/** arch_enter, noted. It is the scheduler's: like that one it must stay above every thread. */
+/** arch_enter, recorded. Only the scheduler calls it, as its frame must not be unwound. */
 export function tracedEnter(thread: Thread): bool {
   const written = load<u32>(traceRing, TraceRing.written);
   const place: usize = (written % TRACE_RECORDS) * TraceRecord.sizeof;

@@ -18,6 +18,18 @@ export const leaves = [
 ];
 
 /**
+ * Functions that call through the table a function which never yields: they run it as an atomic
+ * call (kernel/scheduler.ts), in which a yield panics. Asyncify cannot see that, and would
+ * instrument all of their callers.
+ */
+export const upcalls = [
+  "kernel/net/link/pool/complete",
+  "kernel/net/link/interface/transmit",
+  "kernel/net/link/interface/recycle",
+  "kernel/net/link/interface/notifyOwner",
+];
+
+/**
  * Functions that are called from a loop which waits, and are large: with a frame of their own, a
  * thread that waits in the loop saves and restores what the loop needs, and not what they do.
  */

@@ -77,7 +77,7 @@ function byNode(directory, { kind, block, random, files, count }) {
   const started = process.hrtime.bigint();
   if (kind === LIST) {
     for (const name of fs.readdirSync(join(directory, "list"))) {
-      fs.lstatSync(join(directory, "list", name)); // the guest's listing has types and inode numbers
+      fs.lstatSync(join(directory, "list", name)); // as the guest's listing says
     }
   } else if (kind === OPEN) {
     for (let i = 0; i < count; i++) {

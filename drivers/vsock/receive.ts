@@ -51,12 +51,13 @@ function isLarge(packet: Packet): bool {
 
 function post(driver: VsockDriver, packet: Packet): void {
   const rx = driver.rx;
+  assert(packet.capacity != 0 && packet.segments == 0, "no receive buffer");
   packet.iface = changetype<usize>(driver.iface);
   packet.received = true;
   packet.length = 0;
   packet.offset = 0;
   if (isLarge(packet)) driver.large++;
-  assert(driver.large <= rx.size, "vsock: more large buffers than entries");
+  assert(driver.large <= rx.size, "wrong count");
   if (isInline(packet)) {
     rx.begin(1);
     rx.writable(headerOf(packet), VsockHdr.sizeof + packet.capacity);
@@ -68,9 +69,11 @@ function post(driver: VsockDriver, packet: Packet): void {
   rx.add(changetype<usize>(packet));
 }
 
+if (VsockHdr.len + 4 > VsockHdr.sizeof) ERROR("vsock: isValid() reads beyond the header");
+
 /**
- * A received packet has been consumed: posts its buffer again, or frees it if the ring has enough of
- * its size.
+ * A received packet has been consumed: posts its buffer again, or frees it if the ring has enough
+ * of its size.
  */
 export function recycle(driver: VsockDriver, packet: Packet): void {
   const enough = isLarge(packet) && driver.large >= driver.largeWanted;
@@ -110,13 +113,14 @@ export function receive(driver: VsockDriver): void {
       continue;
     }
     const packet = changetype<Packet>(token);
-    assert(packet.received, "vsock: no receive buffer");
+    assert(packet.received, "no receive buffer");
     if (isLarge(packet)) {
-      assert(driver.large != 0, "vsock: wrong count of large buffers");
+      assert(driver.large != 0, "wrong count");
       driver.large--;
     }
     if (isValid(driver, packet, rx.usedBytes)) {
       packet.length = load<u32>(headerOf(packet), VsockHdr.len);
+      assert(packet.length <= packet.capacity, "too large"); // the ring has checked usedBytes
       iface.incoming.push(packet);
       arrived = true;
     } else {

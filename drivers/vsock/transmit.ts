@@ -4,7 +4,12 @@
 import { VsockHdr } from "../../abi/vsock";
 import { nowNs } from "../../kernel/clock";
 import { VECTOR_MAX } from "../../kernel/iovec";
-import { freeSent, LINGER_BYTES_MAX, ringHasRoom } from "../../kernel/net/link/interface";
+import {
+  freeSent,
+  interfaceOf,
+  LINGER_BYTES_MAX,
+  ringHasRoom,
+} from "../../kernel/net/link/interface";
 import {
   headerOf,
   isInline,
@@ -28,6 +33,7 @@ function isAwaited(packet: Packet): bool {
  */
 export function transmit(driver: VsockDriver, packet: Packet): bool {
   const tx = driver.tx;
+  assert(interfaceOf(packet) == driver.iface, "not its interface");
   freeUsed(driver);
   const segments = segmentsOf(packet);
   while (!driver.device.failed && !tx.hasRoom(segments)) {
@@ -38,7 +44,7 @@ export function transmit(driver: VsockDriver, packet: Packet): bool {
     startTimer(driver.end, nowNs());
     return false;
   }
-  assert(packet.length <= packet.capacity || packet.segments != 0, "vsock: packet overflow");
+  assert(packet.length <= packet.capacity || packet.segments != 0, "too large");
   tx.begin(segments);
   if (packet.segments != 0) {
     tx.readable(headerOf(packet), VsockHdr.sizeof);
@@ -72,7 +78,7 @@ function freeUsed(driver: VsockDriver): bool {
   for (let token = tx.take(); token != 0; token = tx.take()) {
     const packet = changetype<Packet>(token);
     if (isAwaited(packet)) {
-      assert(driver.awaited != 0, "vsock: wrong count of awaited packets");
+      assert(driver.awaited != 0, "wrong count");
       driver.awaited--;
     }
     freeSent(packet);

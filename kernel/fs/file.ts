@@ -142,7 +142,7 @@ function releaseOf(file: OpenFile): FuseOpcode {
   return file.directory ? FuseOpcode.RELEASEDIR : FuseOpcode.RELEASE;
 }
 
-/** Ends the handle. The server is told when no call is at work on the file any more. Yields. */
+/** Ends the handle. The server gets RELEASE after the last call on the file. Yields. */
 export function closeFile(handle: i32, file: OpenFile): void {
   assert(fileOf(handle) == file && !file.closed, "fs: no file");
   beginUse(file);

@@ -9,7 +9,7 @@ import { FileSystem, isDirectory, Node, NO_NODE, typeOf } from "./node";
 import { findChild, hashByte, hashStart, hold, letGo } from "./table";
 import { dotsIn, endsInSlash, hasNul, isEmpty, nameEnd, SLASH, skipSlashes } from "./text";
 
-/** What a walk does with the last name of its path. */
+/** How a walk treats the last name of its path. */
 export const enum Walk {
   Follow, // goes to its file, also through a symbolic link
   Stay, // goes to its file; stays at a symbolic link unless a slash follows it

@@ -1,11 +1,11 @@
-// Network interfaces: where drivers and the network meet, and Toro's packet calls. A driver registers
-// an interface; one owner takes the packets that all of them receive: an application by
+// Network interfaces: where drivers and the network meet, and Toro's packet calls. A driver
+// registers an interface; one owner takes the packets that all of them receive: an application by
 // SysNetworkRead, or the socket layer from its first socket on.
 import { Errno } from "../../../abi/errno";
 import { nowNs } from "../../clock";
 import { List } from "../../list";
 import { heapBytes } from "../../memory";
-import { wait, wakeAll } from "../../scheduler";
+import { beginAtomic, endAtomic, wait, wakeAll } from "../../scheduler";
 import { WaitQueue } from "../../thread";
 import { Packet, PacketQueue } from "./packet";
 import { FreePacket } from "./pool";
@@ -87,7 +87,7 @@ export function initInterface(
 
 /** Registers an interface. Returns 0, or -EBUSY: there are too many. */
 export function registerInterface(iface: NetworkInterface): i32 {
-  assert(iface.transmit != 0 && iface.recycle != 0, "interface: no driver");
+  assert(iface.transmit != 0 && iface.recycle != 0, "no driver");
   if (interfaceCount == INTERFACES_MAX) return -Errno.EBUSY;
   store<u32>(interfaces + (interfaceCount++ << 2), <u32>changetype<usize>(iface));
   return 0;
@@ -150,8 +150,26 @@ export function sendersOf(iface: NetworkInterface): WaitQueue {
   return iface.space;
 }
 
+// Calls through the table, to functions that never yield.
+
 function transmit(iface: NetworkInterface, packet: Packet): bool {
-  return call_indirect<bool>(iface.transmit, iface.driver, packet);
+  beginAtomic();
+  const taken = call_indirect<bool>(iface.transmit, iface.driver, packet);
+  endAtomic();
+  return taken;
+}
+
+function recycle(iface: NetworkInterface, packet: Packet): void {
+  beginAtomic();
+  call_indirect<void>(iface.recycle, iface.driver, packet);
+  endAtomic();
+}
+
+function notifyOwner(callback: u32, iface: NetworkInterface): void {
+  if (callback == 0) return;
+  beginAtomic();
+  call_indirect<void>(callback, iface);
+  endAtomic();
 }
 
 /**
@@ -167,6 +185,7 @@ export function SysNetworkSend(packet: Packet): i32 {
   if (outgoing.count >= OUTGOING_MAX) return -Errno.ENOBUFS;
   iface.unfreed += unfreedBytesOf(packet);
   if (outgoing.count != 0 || !transmit(iface, packet)) outgoing.push(packet);
+  assert(outgoing.count <= OUTGOING_MAX, "wrong count");
   return 0;
 }
 
@@ -177,15 +196,16 @@ function unfreedBytesOf(packet: Packet): u32 {
 /** Driver: the device has consumed a sent packet, or never will. */
 export function freeSent(packet: Packet): void {
   const iface = interfaceOf(packet);
+  assert(!packet.received, "not a sent packet");
   const bytes = unfreedBytesOf(packet);
-  assert(iface.unfreed >= bytes, "interface: more freed than sent");
+  assert(iface.unfreed >= bytes, "wrong count");
   iface.unfreed -= bytes;
   FreePacket(packet);
 }
 
 /**
  * The oldest received packet of the first interface that has one, or null. It belongs to the
- * caller, who gives it back with releasePacket. Sees nothing once the application uses sockets.
+ * caller, until releasePacket. Always null once the application uses sockets.
  * Does not yield.
  */
 export function SysNetworkRead(): Packet | null {
@@ -200,8 +220,8 @@ export function SysNetworkRead(): Packet | null {
 export function releasePacket(packet: Packet): void {
   if (!packet.received) return FreePacket(packet);
   const iface = interfaceOf(packet);
-  assert(!packet.next, "packet: is in a queue");
-  call_indirect<void>(iface.recycle, iface.driver, packet);
+  assert(!packet.next, "in a list");
+  recycle(iface, packet);
 }
 
 /** Driver: may it post another receive buffer? */
@@ -211,7 +231,7 @@ export function hasReceiveRoom(iface: NetworkInterface): bool {
 
 /** Driver: all received packets are queued; the owner may take them. */
 export function arrivalsComplete(iface: NetworkInterface): void {
-  if (drainIncoming != 0) call_indirect<void>(drainIncoming, iface);
+  notifyOwner(drainIncoming, iface);
 }
 
 /** Driver: the ring has room again. */
@@ -241,6 +261,6 @@ export function connectionsLost(iface: NetworkInterface, up: bool): void {
   iface.up = up;
   for (let p = iface.outgoing.pop(); p; p = iface.outgoing.pop()) freeSent(p);
   for (let p = iface.incoming.pop(); p; p = iface.incoming.pop()) releasePacket(p);
-  if (resetConnections != 0) call_indirect<void>(resetConnections, iface);
+  notifyOwner(resetConnections, iface);
   wakeAll(iface.space);
 }

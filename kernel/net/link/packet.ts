@@ -51,6 +51,7 @@ export function isInline(packet: Packet): bool {
 
 /** Entry `i` of the table of the sender's buffers. */
 export function segmentOf(packet: Packet, i: u32): IoVec {
+  assert(i < packet.segments, "too many segments");
   return changetype<IoVec>(changetype<usize>(packet) + PAYLOAD + i * offsetof<IoVec>());
 }
 
@@ -76,7 +77,7 @@ export class PacketQueue {
 
   /** Puts a packet back at the front. */
   unshift(packet: Packet): void {
-    assert(!packet.next, "packet: is in a queue");
+    assert(!packet.next, "in a list");
     packet.next = this.first;
     this.first = packet;
     if (!this.last) this.last = packet;
@@ -84,18 +85,19 @@ export class PacketQueue {
   }
 
   push(packet: Packet): void {
-    assert(!packet.next, "packet: is in a queue");
+    assert(!packet.next, "in a list");
     const last = this.last;
     if (last) last.next = packet;
     else this.first = packet;
     this.last = packet;
     this.count++;
+    assert(this.first != null, "broken list");
   }
 
   pop(): Packet | null {
     const packet = this.first;
     if (!packet) {
-      assert(this.count == 0, "packet: wrong count of a queue");
+      assert(this.count == 0, "wrong count");
       return null;
     }
     this.first = packet.next;

@@ -3,6 +3,7 @@
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock";
 import { IoVec } from "../../iovec";
 import { heapBytes, ToroFreeMem, ToroGetAlignedMem, ToroGetMem } from "../../memory";
+import { beginAtomic, endAtomic } from "../../scheduler";
 import { Packet, PACKET_OVERHEAD, PacketQueue, resetPacket } from "./packet";
 import { pooling, splitHeader } from "./settings";
 
@@ -17,7 +18,7 @@ const SMALL_BYTES: u32 = 1526 - VsockHdr.sizeof;
 const PAGE_BYTES: u32 = 4096;
 const LARGE_BYTES: u32 = 65536;
 
-if (LARGE_BYTES < <u32>VSOCK_PACKET_BYTES_MAX) ERROR("pool: a packet may exceed the largest buffer");
+if (LARGE_BYTES < <u32>VSOCK_PACKET_BYTES_MAX) ERROR("pool: a packet exceeds every buffer");
 if (offsetof<PacketQueue>() != 12) ERROR("pool: a queue is not 12 bytes");
 
 /** At most this share of the heap is kept. */
@@ -70,6 +71,7 @@ export function AllocatePacket(capacity: u32): Packet | null {
 
 /** A packet with a table for up to `segments` buffers of the sender; null: no memory. */
 export function allocateGatherPacket(segments: u32): Packet | null {
+  assert(segments != 0, "no bytes");
   const packet = createPacket(segments * <u32>offsetof<IoVec>());
   if (packet) packet.capacity = 0;
   return packet;
@@ -88,27 +90,33 @@ function createPacket(capacity: u32): Packet | null {
 }
 
 /**
- * Frees a packet that no device has and no queue holds, and tells the one who waits for that. Does
- * not yield.
+ * Frees a packet that no device has and no queue holds, and calls its completion. Does not yield.
  */
 export function FreePacket(packet: Packet): void {
-  assert(!packet.next, "packet: is in a queue");
+  assert(!packet.next, "in a list");
+  assert(packet.segments == 0 || packet.completion != 0, "buffers without an owner");
   const completion = packet.completion;
   const arg = packet.completionArg;
   const bytes = packet.length;
   if (packet.pooled) giveBuffer(packet);
   else ToroFreeMem(changetype<usize>(packet));
-  if (completion != 0) call_indirect<void>(completion, arg, bytes);
+  if (completion != 0) complete(completion, arg, bytes);
+}
+
+function complete(completion: u32, arg: usize, bytes: u32): void {
+  beginAtomic();
+  call_indirect<void>(completion, arg, bytes);
+  endAtomic();
 }
 
 // Pooled buffers.
 
 /** An empty packet with a buffer of a size; null: no memory. FreePacket takes it back. */
 export function takeBuffer(size: u32): Packet | null {
-  assert(size < SIZES, "pool: no such size");
+  assert(size < SIZES, "no such size");
   let packet = keptOf(size).pop();
   if (packet) {
-    assert(keptBytes >= packet.capacity, "pool: wrong count of bytes kept");
+    assert(keptBytes >= packet.capacity, "wrong count");
     keptBytes -= packet.capacity;
     resetPacket(packet);
   } else {
@@ -144,10 +152,11 @@ function createSplit(size: u32): Packet | null {
 
 function giveBuffer(packet: Packet): void {
   const size = sizeOf(packet);
-  assert(buffersInFlight(size) != 0, "pool: a buffer came back twice");
+  assert(buffersInFlight(size) != 0, "given back twice");
   store<u32>(inFlight + (size << 2), buffersInFlight(size) - 1);
   if (pooling && keptBytes + packet.capacity <= heapBytes() >> KEPT_SHIFT) {
     keptBytes += packet.capacity;
+    assert(packet.capacity == capacityOf(size), "no such size");
     keptOf(size).push(packet);
     return;
   }

@@ -81,8 +81,9 @@ export function SysSocketListen(socket: i32, backlog: i32): i32 {
 }
 
 /**
- * Takes the connection that has waited longest, or waits for one. Yields. Returns its handle, -EAGAIN,
- * -EBADF, -EINVAL (not a listener), -ENFILE or -ENOMEM: then the connection stays in the queue.
+ * Takes the connection that has waited longest, or waits for one. Yields. Returns its handle,
+ * -EAGAIN, -EBADF, -EINVAL (not a listener), -ENFILE or -ENOMEM: then the connection stays in the
+ * queue.
  */
 export function SysSocketAccept(socket: i32): i32 {
   const s = socketOf(socket);
@@ -120,9 +121,9 @@ export function SysSocketShutdown(socket: i32, how: i32): i32 {
 }
 
 /**
- * Ends a connection at once: the peer gets RST, data that have not reached it are lost, and calls of
- * other threads and later ones fail with -ECONNABORTED. The handle must still be closed. Does not yield.
- * Returns 0, -EBADF, -ENOTCONN or the error that had ended the connection.
+ * Ends a connection at once: the peer gets RST, data that have not reached it are lost, and calls
+ * of other threads and later ones fail with -ECONNABORTED. The handle must still be closed. Does
+ * not yield. Returns 0, -EBADF, -ENOTCONN or the error that had ended the connection.
  */
 export function SysSocketReset(socket: i32): i32 {
   const s = socketOf(socket);
@@ -149,7 +150,9 @@ export function SysSocketReceiveCounter(socket: i32): usize {
   return s == NO_SOCKET ? 0 : changetype<usize>(s) + offsetof<Socket>("rxCnt");
 }
 
-/** Writes the socket's own address; parts that it does not have yet are ANY. Returns 0 or -EBADF. */
+/**
+ * Writes the socket's own address; parts that it does not have yet are ANY. Returns 0 or -EBADF.
+ */
 export function SysSocketLocalAddress(socket: i32, address: usize): i32 {
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
@@ -172,9 +175,9 @@ export function SysSocketPeerAddress(socket: i32, address: usize): i32 {
 
 /**
  * Closes the socket: the handle is gone at once, sent data still arrive, received data are dropped,
- * threads in calls on it get -EBADF. Read the completions of MSG_ZEROCOPY first: buffers without one
- * must never change again. Yields only with SO_LINGER, until the peer has taken all data. Returns 0,
- * -EAGAIN (it has not, in that time) or -EBADF.
+ * threads in calls on it get -EBADF. Read the completions of MSG_ZEROCOPY first: buffers without
+ * one must never change again. Yields only with SO_LINGER, until the peer has taken all data.
+ * Returns 0, -EAGAIN (it has not, in that time) or -EBADF.
  */
 export function SysSocketClose(socket: i32): i32 {
   let s = socketOf(socket);

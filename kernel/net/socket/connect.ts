@@ -1,4 +1,4 @@
-// SysSocketConnect, and what it takes to try again after a failure.
+// SysSocketConnect, also on a socket whose last attempt or connection has failed.
 import { Errno } from "../../../abi/errno";
 import { VsockOp } from "../../../abi/vsock";
 import { deadlineAfterNs, NEVER } from "../../clock";
@@ -82,6 +82,7 @@ function connectTimedOut(arg: usize): void {
 
 /** Makes a socket that is not in the table as new. It keeps its port if that is still free. */
 function makeNew(s: Socket): void {
+  assert(s.listener == null && s.pending == 0, "in a list");
   settleAll(s);
   dropReceived(s);
   restartCredit(s);

@@ -15,6 +15,7 @@ let windowsBytes: u64 = 0; // sum of bufAlloc
 
 /** Opens the first window. Returns false when the budget is spent: the connection is refused. */
 export function openWindow(s: Socket): bool {
+  assert(s.bufAlloc == 0 && s.rxCnt == s.fwdCnt, "has a window");
   return resizeWindow(s, s.windowFirst, heapBytes() >> 2);
 }
 
@@ -25,7 +26,7 @@ export function setWindow(s: Socket, bytes: u32): bool {
 }
 
 function resizeWindow(s: Socket, bytes: u32, budget: u64): bool {
-  assert(bytes >= s.rxCnt - s.fwdCnt, "credit: window below what it holds");
+  assert(bytes >= s.rxCnt - s.fwdCnt, "window too small");
   const total = windowsBytes - s.bufAlloc + bytes;
   if (total > budget) return false;
   windowsBytes = total;
@@ -34,14 +35,14 @@ function resizeWindow(s: Socket, bytes: u32, budget: u64): bool {
 }
 
 export function closeWindow(s: Socket): void {
-  assert(windowsBytes >= s.bufAlloc, "credit: wrong sum of windows");
+  assert(windowsBytes >= s.bufAlloc, "wrong count");
   windowsBytes -= s.bufAlloc;
   s.bufAlloc = 0;
 }
 
 /** A new attempt of a socket that was disconnected starts from zero. */
 export function restartCredit(s: Socket): void {
-  assert(s.rxCnt == s.fwdCnt, "credit: received bytes are left");
+  assert(s.rxCnt == s.fwdCnt, "bytes are left");
   s.rxCnt = s.fwdCnt = s.lastFwdCnt = 0;
   s.txCnt = s.peerFwdCnt = s.peerBufAlloc = 0;
   s.creditAsked = s.answerDue = false;
@@ -64,6 +65,7 @@ export function advertisedCreditOf(s: Socket): u32 {
 export function spendReceiveCredit(s: Socket, bytes: u32): bool {
   if (s.rxCnt + bytes - s.fwdCnt > s.bufAlloc) return false;
   s.rxCnt += bytes;
+  assert(receiveCreditOf(s) <= s.bufAlloc - bytes, "beyond the credit");
   return true;
 }
 
@@ -72,7 +74,7 @@ export function spendReceiveCredit(s: Socket, bytes: u32): bool {
  * of no more than half of its window. A stream that keeps it that low gets a larger window.
  */
 export function consume(s: Socket, bytes: u32): bool {
-  assert(s.rxCnt - s.fwdCnt >= bytes, "credit: consumed more than received");
+  assert(s.rxCnt - s.fwdCnt >= bytes, "more than there is");
   s.fwdCnt += bytes;
   if (advertisedCreditOf(s) > s.bufAlloc >> 1) return false;
   if (s.bufAlloc < s.windowMax) {
@@ -88,6 +90,7 @@ export function consumeAll(s: Socket): void {
 
 /** A packet with the present fwdCnt has been sent. */
 export function advertised(s: Socket): void {
+  assert(s.rxCnt - s.fwdCnt <= s.rxCnt - s.lastFwdCnt, "credit goes back");
   s.lastFwdCnt = s.fwdCnt;
 }
 
@@ -100,7 +103,7 @@ export function creditOf(s: Socket): u32 {
 
 /** `bytes` of payload have been handed to the device. */
 export function spendCredit(s: Socket, bytes: u32): void {
-  assert(bytes <= creditOf(s), "credit: sent more than the peer allows");
+  assert(bytes <= creditOf(s), "beyond the credit");
   s.txCnt += bytes;
 }
 
@@ -110,8 +113,8 @@ export function startCredit(s: Socket, header: usize): void {
 }
 
 /**
- * Takes over the credit in a header; `enough` bytes of it allow another CREDIT_REQUEST later. Returns
- * false when it contradicts the bytes that we sent (D9).
+ * Takes over the credit in a header; `enough` bytes of it allow another CREDIT_REQUEST later.
+ * Returns false when it contradicts the bytes that we sent (D9).
  */
 export function updateCredit(s: Socket, header: usize, enough: u32): bool {
   const fwdCnt = load<u32>(header, VsockHdr.fwd_cnt);
@@ -124,7 +127,7 @@ export function updateCredit(s: Socket, header: usize, enough: u32): bool {
   return true;
 }
 
-/** A CREDIT_UPDATE without news that was not asked for says that the peer takes what it has. */
+/** An unrequested CREDIT_UPDATE without news shows that the peer takes the data that it has. */
 export function noteProgress(s: Socket, header: usize): void {
   const isNews =
     load<u32>(header, VsockHdr.fwd_cnt) != s.peerFwdCnt ||

@@ -1,5 +1,5 @@
-// How connections end, by our doing or the peer's. Nothing here yields: a packet that finds no room is
-// owed.
+// How connections end, by our doing or the peer's. Nothing here yields: a packet that finds no room
+// is owed.
 import { VIRTIO_VSOCK_SHUTDOWN_BOTH, VIRTIO_VSOCK_SHUTDOWN_RCV, VsockOp } from "../../../abi/vsock";
 import { nowNs, NS_PER_S } from "../../clock";
 import { startTimer, stopTimer } from "../../timer";
@@ -17,7 +17,7 @@ const CLOSE_TIMEOUT_NS: u64 = 8 * NS_PER_S;
 
 /** The peer broke the rules, or the connection is not wanted any more: sends RST. */
 export function reset(s: Socket, error: i32): void {
-  assert(s.state >= SocketState.Connecting, "socket: reset without a peer");
+  assert(s.state >= SocketState.Connecting, "no peer");
   settleAll(s); // RST is the last packet
   const sent = sendSoon(s, VsockOp.RST);
   const listener = s.listener;
@@ -29,7 +29,7 @@ export function reset(s: Socket, error: i32): void {
 
 /** The connection is gone: RST has come, or the device has lost it. */
 export function connectionGone(s: Socket, error: i32): void {
-  assert(s.state >= SocketState.Connecting, "socket: gone without a peer");
+  assert(s.state >= SocketState.Connecting, "no peer");
   const listener = s.listener;
   if (listener) {
     // Nobody has accepted it, so nobody will miss it.
@@ -49,6 +49,7 @@ function disconnect(s: Socket, error: i32): void {
   s.error = error;
   unhash(s);
   stopTimer(timerOf(s));
+  assert(s.listener == null, "in a list");
   wakeSleepers(s);
 }
 
@@ -63,8 +64,9 @@ function awaitReset(s: Socket): void {
 
 /** Shuts directions of a connection down for good; `flags` as on the wire. */
 export function shutdown(s: Socket, flags: u32): void {
-  assert(s.state == SocketState.Connected, "socket: shut down without a peer");
+  assert(s.state == SocketState.Connected, "no peer");
   if ((flags & ~s.localShutdown) == 0) return;
+  assert((flags & ~VIRTIO_VSOCK_SHUTDOWN_BOTH) == 0, "no such direction");
   s.localShutdown |= flags;
   sendSoon(s, VsockOp.SHUTDOWN);
   if ((flags & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0) dropReceived(s);
@@ -82,7 +84,7 @@ export function peerShutdown(s: Socket, flags: u32): void {
 
 /** The application has closed a socket, and its handle is gone. */
 export function close(s: Socket): void {
-  assert(s.handle == 0, "socket: closed with a handle");
+  assert(s.handle == 0, "has a handle");
   const connected = s.state == SocketState.Connected;
   if (s.state == SocketState.Listening) {
     for (let p = takePending(s); p != NO_SOCKET; p = takePending(s)) reset(p, 0);

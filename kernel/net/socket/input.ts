@@ -1,5 +1,5 @@
-// Packets that arrive (virtio 5.10.6), and their effect on sockets. Runs in interrupts, so nothing here
-// yields.
+// Packets that arrive (virtio 5.10.6), and their effect on sockets. Runs in interrupts, so nothing
+// here yields.
 //
 // A connection starts with REQUEST and RESPONSE (or RST) and ends with SHUTDOWN of both directions
 // answered by RST, or with an RST at any time. Each packet carries buf_alloc and fwd_cnt of its
@@ -13,6 +13,7 @@ import {
   hasSendRoom,
   interfaceOf,
   NetworkInterface,
+  NO_INTERFACE,
   releasePacket,
 } from "../link/interface";
 import { headerOf, Packet } from "../link/packet";
@@ -53,7 +54,7 @@ function drain(iface: NetworkInterface): void {
 /** Sends owed packets, as far as there is room. */
 function payOwed(iface: NetworkInterface): void {
   for (let s = firstOwing(iface); s && hasSendRoom(iface); s = firstOwing(iface)) {
-    assert(s.owed != 0, "owed: listed, but owes nothing");
+    assert(s.owed != 0, "owes nothing");
     const op: u32 = ctz(s.owed);
     if (!sendSoon(s, op)) return; // out of memory
     if (op == VsockOp.RST && s.handle == 0) destroySocket(s);
@@ -85,8 +86,8 @@ function receive(packet: Packet): bool {
     if (op != VsockOp.REQUEST || !acceptRequest(packet)) refuse(packet);
     return false;
   }
-  assert(s.state >= SocketState.Connecting, "socket: found without a peer");
-  assert(s.state != SocketState.Disconnected, "socket: found after its end");
+  assert(s.state >= SocketState.Connecting, "no peer");
+  assert(s.state != SocketState.Disconnected, "wrong state");
   if (s.state == SocketState.Connecting) {
     receiveConnecting(s, op, header);
     return false;
@@ -134,6 +135,7 @@ function acceptRequest(packet: Packet): bool {
   if (listener.pending >= listener.backlog) return false;
   const s = createSocket(listener.type);
   if (s == NO_SOCKET) return false;
+  assert(iface != NO_INTERFACE, "no interface");
   s.iface = iface;
   s.localPort = listener.localPort;
   s.remoteCid = load<u32>(header, VsockHdr.src_cid);

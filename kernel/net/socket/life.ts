@@ -41,7 +41,7 @@ export function createSocket(type: u32): Socket {
   }
   socketsAlive++;
   const s = changetype<Socket>(address);
-  assert(s.state == SocketState.Created, "socket: not zeroed");
+  assert(s.state == SocketState.Created, "not zeroed");
   s.type = type;
   s.receiveTimeoutNs = NEVER;
   s.sendTimeoutNs = NEVER;
@@ -61,7 +61,7 @@ export function createSocket(type: u32): Socket {
 
 /** Frees the socket and all that it holds. Threads that wait for it find the handle gone. */
 export function destroySocket(s: Socket): void {
-  assert(s.listener == null && s.pending == 0, "socket: destroyed in a backlog");
+  assert(s.listener == null && s.pending == 0, "in a list");
   removeHandle(s);
   unhash(s);
   stopTimer(timerOf(s));
@@ -71,7 +71,7 @@ export function destroySocket(s: Socket): void {
   dropReceived(s);
   closeWindow(s);
   wakeSleepers(s);
-  assert(socketsAlive != 0, "socket: destroyed twice");
+  assert(socketsAlive != 0, "wrong count");
   socketsAlive--;
   ToroFreeMem(changetype<usize>(s));
 }

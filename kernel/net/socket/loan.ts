@@ -82,6 +82,7 @@ function lend(s: Socket, packet: Packet, loan: Loan): i32 {
   loan.length = packet.length - packet.offset;
   loan.flags = (packet.received ? 0 : LOAN_COPIED) | (packet.offset == 0 ? 0 : LOAN_PARTIAL);
   loan.flags |= packet.marks << LOAN_MARKS_SHIFT;
+  assert(loan.length != 0, "no bytes");
   if (packet.received) tally(statsOf(s), NetStats.loaned, loan.length);
   return token;
 }
@@ -103,6 +104,7 @@ export function SysSocketRelease(socket: i32, tokens: usize, n: u32): i32 {
   for (let i: u32 = 0; i < n; i++) {
     const token = load<i32>(tokens + (i << 2));
     const packet = changetype<Packet>(loans.get(token));
+    assert(packet.owner == 0, "given back twice"); // claimed
     loans.remove(token);
     if (s != NO_SOCKET && packet.epoch == s.epoch) {
       consumed += returnPacket(s, packet);

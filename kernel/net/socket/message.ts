@@ -72,6 +72,7 @@ function addRecord(s: Socket, packet: Packet, marks: u32): bool {
     statsOf(s), NetStats.ringToSocket, at + RECORD_HEAD, payloadOf(packet), bytes,
   );
   records.length += size;
+  assert(records.length <= records.capacity, "too large");
   return true;
 }
 
@@ -83,7 +84,8 @@ function markLast(s: Socket, packet: Packet, marks: u32): bool {
     last.marks |= marks;
     return false;
   }
-  // Where its last record starts is not known any more: an empty record after it has the same effect.
+  // Where its last record starts is not known any more: an empty record after it has the same
+  // effect.
   if (addRecord(s, packet, marks)) return false;
   packet.marks = marks;
   pinPacket(s, packet);
@@ -95,7 +97,7 @@ function markLast(s: Socket, packet: Packet, marks: u32): bool {
  * of the queue if `consumes`. Returns its length, and leaves its flags in the socket.
  */
 export function readMessage(s: Socket, buffer: usize, length: u32, consumes: bool): u32 {
-  assert(s.messages != 0, "message: there is none to read");
+  assert(s.messages != 0, "nothing to read");
   const packets = packetsOf(s);
   let total: u32 = 0;
   let packet = packets.first;
@@ -116,7 +118,7 @@ export function readMessage(s: Socket, buffer: usize, length: u32, consumes: boo
     const room = total < length ? min(bytes, length - total) : 0;
     copyPayload(statsOf(s), NetStats.socketToUser, buffer + total, from, room);
     total += bytes;
-    assert(at <= packet.length, "message: a part exceeds its packet");
+    assert(at <= packet.length, "too large");
     const next = packet.next;
     const isRead = at == packet.length;
     if (consumes) {
@@ -133,7 +135,10 @@ export function readMessage(s: Socket, buffer: usize, length: u32, consumes: boo
       at = 0;
     }
   }
-  if (consumes) s.messages--;
+  if (consumes) {
+    assert(total <= s.unread, "more than there is");
+    s.messages--;
+  }
   return total;
 }
 
@@ -144,7 +149,7 @@ function dropFirst(s: Socket): void {
 
 /** Takes the first part out of the queue, as a packet of its own; null: no memory. */
 export function takePart(s: Socket): Packet | null {
-  assert(s.messages != 0, "message: there is none to take");
+  assert(s.messages != 0, "nothing to read");
   const packet = packetsOf(s).first;
   if (!packet) return null;
   let part = packet;
@@ -171,6 +176,7 @@ export function takePart(s: Socket): Packet | null {
 
 /** Undoes takePart(). */
 export function putBack(s: Socket, part: Packet): void {
+  assert(!part.isRecords, "not a part");
   packetsOf(s).unshift(part);
   if ((part.marks & VIRTIO_VSOCK_SEQ_EOM) != 0) s.messages++;
 }

@@ -9,7 +9,7 @@ import { SendMode } from "./settings";
 import { isSeqpacket, NO_SOCKET, Socket, SocketState } from "./socket";
 import { socketOf } from "./table";
 
-/** Time-outs are in milliseconds, 0 waits for ever. */
+/** Time-outs in milliseconds; 0 waits forever. */
 export const SO_RCVTIMEO: i32 = 20;
 export const SO_SNDTIMEO: i32 = 21;
 export const SO_CONNECT_TIMEOUT: i32 = 6;
@@ -52,9 +52,9 @@ export const SIOCOUTQ: i32 = 0x5411;
 export const FIONSPACE: i32 = 0x4004_6676;
 
 /**
- * A running total, of 31 bits, of the bytes that the peer is known to have taken: consumed ones, and
- * those that it reports without giving credit (VSOCK_PROGRESS_BYTES). It tells a slow peer, which
- * gives no credit for minutes, from a dead one.
+ * A running total, of 31 bits, of the bytes that the peer is known to have taken: consumed ones,
+ * and those that it reports without giving credit (VSOCK_PROGRESS_BYTES). It tells a slow peer,
+ * which gives no credit for minutes, from a dead one.
  */
 export const SO_PROGRESS: i32 = 0x803;
 

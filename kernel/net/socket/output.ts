@@ -18,7 +18,7 @@ if (VsockHdr.sizeof != 44) ERROR("vsock: the header is not 44 bytes");
 
 /** Addresses a packet and fills its header, with the present credit of `s`. */
 export function fillHeader(s: Socket, packet: Packet, op: u32): void {
-  assert(s.iface != NO_INTERFACE, "socket: sends without an interface");
+  assert(s.iface != NO_INTERFACE, "no interface");
   const header = headerOf(packet);
   packet.iface = changetype<usize>(s.iface);
   address(packet, s.remoteCid, s.localPort, s.remotePort);
@@ -56,7 +56,7 @@ export function sendControl(s: Socket, op: u32): i32 {
 
 /** Sends a packet without payload, now or once there is room and memory. False: it is owed. */
 export function sendSoon(s: Socket, op: u32): bool {
-  assert(op != VsockOp.RW, "socket: payload is never owed");
+  assert(op != VsockOp.RW, "payload is not owed");
   const sent = sendControl(s, op);
   if (sent < 0 && sent != -Errno.ENETDOWN) {
     owe(s, op);

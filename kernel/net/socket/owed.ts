@@ -10,7 +10,7 @@ export function firstOwing(iface: NetworkInterface): Socket | null {
 }
 
 export function owe(s: Socket, op: u32): void {
-  assert(op < 32 && s.iface != NO_INTERFACE, "owed: no such packet");
+  assert(op < 32 && s.iface != NO_INTERFACE, "no such packet");
   if (s.owed == 0) s.iface.owing.append(owingOf(s));
   s.owed |= 1 << op;
 }
@@ -18,6 +18,7 @@ export function owe(s: Socket, op: u32): void {
 /** `op` was sent, or is no longer needed. */
 export function settle(s: Socket, op: u32): void {
   if ((s.owed & (1 << op)) == 0) return;
+  assert(owingOf(s).list == s.iface.owing, "not in the list");
   s.owed &= ~(1 << op);
   if (s.owed == 0) s.iface.owing.remove(owingOf(s));
 }

@@ -42,6 +42,7 @@ const AREAS_MAX: u32 = 16;
 /** An AreaEntry of length 0. */
 const END: u64 = 0;
 
+if (PACKETS_MAX >= PAGE_BYTES / 8) ERROR("area: the array exceeds its page");
 if (offsetof<AreaEntry>() != 8) ERROR("area: an entry is not 8 bytes");
 
 // After an area's pages: the Area, the token of each packet, and the address of each page.
@@ -80,8 +81,8 @@ export function areaEnable(socket: i32): i32 {
 
 /**
  * Makes a receive area of page 0 and 1 to 4096 more pages, with memory for packets that must be
- * copied. Does not yield. Returns its address; 0: no memory, too many pages or none, or there are 16
- * areas already. areaUnmap frees it.
+ * copied. Does not yield. Returns its address; 0: no memory, too many pages or none, or there are
+ * 16 areas already. areaUnmap frees it.
  */
 export function areaMap(pages: u32): usize {
   const place = placeOf(0);
@@ -169,7 +170,7 @@ function copied(area: Area): usize {
 
 /** Enters the loan as the area's next packet: overwrites END, and writes END after it. */
 function enter(area: Area, pages: u32, from: usize): void {
-  assert(pages <= area.pages - area.pagesUsed, "area: more pages than there are");
+  assert(pages <= area.pages - area.pagesUsed, "too large");
   const record = changetype<usize>(area);
   for (let i: u32 = 0; i < pages; i++) {
     store<u32>(record + TABLE + (area.pagesUsed++ << 2), <u32>from + i * PAGE_BYTES);
@@ -190,7 +191,7 @@ export function areaAdviseDontNeed(address: usize): i32 {
   if (area == NO_AREA) return -Errno.EINVAL;
   const tokens = changetype<usize>(area) + TOKENS;
   const released = SysSocketRelease(area.socket, tokens, area.packets);
-  assert(released == <i32>area.packets, "area: a packet was not lent");
+  assert(released == <i32>area.packets, "not lent");
   area.packets = area.pagesUsed = 0;
   store<u64>(address, END);
   return 0;

@@ -17,7 +17,7 @@ export function mayPin(s: Socket, packet: Packet): bool {
 
 /** Queues a receive buffer as it is. */
 export function pinPacket(s: Socket, packet: Packet): void {
-  assert(packet.received, "socket: no receive buffer to pin");
+  assert(packet.received, "no receive buffer");
   s.pinned += packet.capacity;
   packetsOf(s).push(packet);
 }
@@ -25,19 +25,19 @@ export function pinPacket(s: Socket, packet: Packet): void {
 /** Counts `bytes` that have arrived, for which credit was spent. */
 export function addUnread(s: Socket, bytes: u32): void {
   s.unread += bytes;
-  assert(s.unread <= s.rxCnt - s.fwdCnt, "socket: more unread than received");
+  assert(s.unread <= s.rxCnt - s.fwdCnt, "more than there is");
 }
 
 /** `bytes` have been read or lent. */
 export function takeUnread(s: Socket, bytes: u32): void {
-  assert(s.unread >= bytes, "socket: more read than queued");
+  assert(s.unread >= bytes, "more than there is");
   s.unread -= bytes;
 }
 
 /** A packet has left the queue for good. */
 export function dropPacket(s: Socket, packet: Packet): void {
   if (packet.received) {
-    assert(s.pinned >= packet.capacity, "socket: wrong count of pinned bytes");
+    assert(s.pinned >= packet.capacity, "wrong count");
     s.pinned -= packet.capacity;
   }
   releasePacket(packet);
@@ -45,6 +45,7 @@ export function dropPacket(s: Socket, packet: Packet): void {
 
 /** A packet has left the queue, and the application has it. */
 export function lendPacket(s: Socket, packet: Packet): void {
+  assert(s.handle != 0 && !packet.next, "not its handle");
   packet.owner = s.handle;
   packet.epoch = s.epoch;
   s.loans++;
@@ -53,7 +54,7 @@ export function lendPacket(s: Socket, packet: Packet): void {
 
 /** The application has given a packet back. Returns the bytes that it has consumed by that. */
 export function returnPacket(s: Socket, packet: Packet): u32 {
-  assert(s.loans != 0 && packet.epoch == s.epoch, "socket: not its loan");
+  assert(s.loans != 0 && packet.epoch == s.epoch, "not its loan");
   s.loans--;
   const bytes = packet.length - packet.offset;
   dropPacket(s, packet);
@@ -70,5 +71,6 @@ export function dropReceived(s: Socket): void {
   consumeAll(s);
   s.pinned = s.loans = s.messages = s.unread = 0;
   s.partial = false;
+  assert(packets.count == 0, "wrong count");
   s.epoch++;
 }

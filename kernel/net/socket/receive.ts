@@ -40,6 +40,7 @@ const COALESCE_BYTES_MAX: u32 = 2048;
 
 /** RW: takes the payload of a packet into the socket. Returns true when it keeps the packet. */
 export function receiveData(s: Socket, packet: Packet): bool {
+  assert(s.state >= SocketState.Connected, "no peer");
   const bytes = packet.length;
   if (bytes == 0 && !s.partial) return false; // V34
   const isShut = (s.peerShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0;
@@ -68,6 +69,7 @@ function enqueue(s: Socket, packet: Packet): bool {
     const end = payloadOf(last) + last.length;
     copyPayload(statsOf(s), NetStats.ringToSocket, end, payloadOf(packet), bytes);
     last.length += bytes;
+    assert(last.offset < last.length, "no bytes");
     return false;
   }
   const small = s.keepsApart && bytes <= rxCopybreak;
@@ -183,7 +185,7 @@ function copyOut(s: Socket, buffer: usize, length: u32, consume: bool): u32 {
   let copied: u32 = 0;
   let packet = packets.first;
   while (packet && copied < length) {
-    assert(packet.offset < packet.length, "socket: an empty packet is queued");
+    assert(packet.offset < packet.length, "no bytes");
     const bytes = min(packet.length - packet.offset, length - copied);
     const from = payloadOf(packet) + packet.offset;
     copyPayload(statsOf(s), NetStats.socketToUser, buffer + copied, from, bytes);

@@ -70,7 +70,7 @@ function routeOf(s: Socket): NetworkInterface {
 
 /**
  * Waits for an event on one of `count` (up to 1024) SelectEntry at `entries`;
- * timeoutMs < 0 waits for ever, 0 only looks. Yields. Returns how many entries have revents, 0
+ * timeoutMs < 0 waits forever, 0 only looks. Yields. Returns how many entries have revents, 0
  * after the time-out, -EINVAL or -ENOMEM.
  */
 export function SysSocketSelect(entries: usize, count: u32, timeoutMs: i64): i32 {
@@ -98,6 +98,7 @@ function waitsForDevice(s: Socket): bool {
 
 /** Sleeps in the queues of every entry, and of their interfaces, at once. Yields. */
 function waitForAny(entries: usize, count: u32, until: u64): i32 {
+  assert(count <= SELECT_MAX, "too large");
   const thread = self();
   const allocated = allocateNodes(thread, count * 3);
   if (allocated < 0) return allocated;

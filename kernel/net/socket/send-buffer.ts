@@ -38,6 +38,6 @@ export function chargePacket(s: Socket, packet: Packet): void {
 function packetFreed(handle: i32, bytes: u32): void {
   const s = socketOf(handle);
   if (s == NO_SOCKET) return;
-  assert(s.unsent >= bytes, "socket: more freed than sent");
+  assert(s.unsent >= bytes, "wrong count");
   s.unsent -= bytes;
 }

@@ -44,7 +44,7 @@ export function sendPackets(
     if (error < 0) break;
     const s = socketOf(socket);
     const most = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
-    assert(most != 0, "socket: a packet without bytes");
+    assert(most != 0, "no bytes");
     const packet =
       buffers && !buffers.copied
         ? gather(s, source, entries, sent, most)
@@ -60,6 +60,7 @@ export function sendPackets(
     if (buffers && !buffers.copied) tally(statsOf(s), NetStats.lent, bytes);
     if (buffers && buffers.detached && sent == 0) numberCall(s, buffers);
     sent += bytes;
+    assert(sent <= length, "more than there is");
   }
   return sent == 0 ? error : <i32>sent;
 }
@@ -68,7 +69,7 @@ export function sendPackets(
 function copy(s: Socket, source: usize, entries: u32, offset: u32, bytes: u32): Packet | null {
   const packet = AllocatePacket(bytes);
   if (!packet) return null;
-  assert(packet.capacity >= bytes, "socket: a packet is too small");
+  assert(packet.capacity >= bytes, "too large");
   const stats = statsOf(s);
   const to = payloadOf(packet);
   packet.length = bytes;
@@ -124,6 +125,7 @@ function gather(s: Socket, source: usize, entries: u32, offset: u32, bytes: u32)
 }
 
 function addSegment(packet: Packet, base: usize, bytes: u32): void {
+  assert(bytes != 0 && packet.capacity == 0, "no bytes");
   const segment = segmentOf(packet, packet.segments++);
   segment.base = base;
   segment.length = bytes;

@@ -1,6 +1,6 @@
 // SysSocketSend in its modes. A send that copies builds packets of its own and returns. One that
-// sends in place lists the sender's buffers after a header, and waits until the device has given the
-// last of them back, or, with MSG_ZEROCOPY, returns and leaves a completion to be read.
+// sends in place lists the sender's buffers after a header, and waits until the device has given
+// the last of them back, or, with MSG_ZEROCOPY, returns and leaves a completion to be read.
 import { Errno } from "../../../abi/errno";
 import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR } from "../../../abi/vsock";
 import { deadlineAfterNs, nowNs, NS_PER_S } from "../../clock";
@@ -45,11 +45,11 @@ export const COMPLETION_COPIED: u32 = 1;
 /**
  * Sends `length` bytes. The buffer is free again on return, but with MSG_ZEROCOPY on a socket with
  * SO_ZEROCOPY only once SysSocketSendCompletion says so. Yields while the peer gives no credit, the
- * device has no room, or the device has the buffer. Returns the bytes sent: fewer than `length` only
- * if a time-out, a reset or an end of memory cut the call short; if none were sent, the error: -EAGAIN, -ECONNRESET, -EPIPE (shut down), -ENOTCONN, -ENOMEM, -ENOBUFS (64
- * completions were not read) or -EBADF. A peer that takes nothing of a buffer that is sent in place
- * is reset after the time-out, and the next call gets -ETIMEDOUT: there is no other way to get the
- * buffer back.
+ * device has no room, or the device has the buffer. Returns the bytes sent: fewer than `length`
+ * only if a time-out, a reset or an end of memory cut the call short; if none were sent, the error:
+ * -EAGAIN, -ECONNRESET, -EPIPE (shut down), -ENOTCONN, -ENOMEM, -ENOBUFS (64 completions were not
+ * read) or -EBADF. A peer that takes nothing of a buffer that is sent in place is reset after the
+ * time-out, and the next call gets -ETIMEDOUT: there is no other way to get the buffer back.
  */
 export function SysSocketSend(socket: i32, buffer: usize, length: u32, flags: u32): i32 {
   return send(socket, buffer, 0, length, flags);
@@ -66,7 +66,9 @@ export function SysSocketSendVector(socket: i32, vector: usize, entries: u32, fl
   return length > 0x7fff_ffff ? -Errno.EINVAL : send(socket, vector, entries, <u32>length, flags);
 }
 
-/** Sends `entries` buffers that the vector at `source` lists; 0 entries: one buffer, at `source`. */
+/**
+ * Sends `entries` buffers that the vector at `source` lists; 0 entries: one buffer, at `source`.
+ */
 function send(socket: i32, source: usize, entries: u32, length: u32, flags: u32): i32 {
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
@@ -101,7 +103,9 @@ function maySendInPlace(s: Socket, length: u32): bool {
   return length >= txCopybreak && s.state == SocketState.Connected && s.iface.segmentsMax > 1;
 }
 
-/** sendPackets() of buffers that the device may hold. It frees `buffers`, at the latest when done. */
+/**
+ * sendPackets() of buffers that the device may hold. It frees `buffers`, at the latest when done.
+ */
 function sendBuffers(
   socket: i32,
   source: usize,
@@ -110,6 +114,7 @@ function sendBuffers(
   untilNs: u64,
   buffers: UserBuffers,
 ): i32 {
+  assert(buffers.open && buffers.pending == 0, "in use");
   shield(); // the device may read the buffers
   setInterruptible(true);
   const sent = sendPackets(socket, source, entries, length, untilNs, buffers);
@@ -123,12 +128,13 @@ function sendBuffers(
 
 /**
  * Sends one message, whole or not at all: without credit for all of it a call that may not wait
- * fails, and once it has started it waits for the device alone. A message that is cut short ends the
- * connection, for the peer has seen its start.
+ * fails, and once it has started it waits for the device alone. A message that is cut short ends
+ * the connection, for the peer has seen its start.
  */
 function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flags: u32): i32 {
   let s = socketOf(socket);
   if (length == 0) return 0;
+  assert(isSeqpacket(s), "no messages");
   const waits = mayWait(s, flags);
   const untilNs = deadlineAfterNs(s.sendTimeoutNs);
   while (s.sendMarks != 0) {
@@ -151,7 +157,7 @@ function sendMessage(socket: i32, source: usize, entries: u32, length: u32, flag
   const isTorn = sent > 0 && sent < <i32>length;
   s = socketOf(socket);
   if (s != NO_SOCKET) {
-    assert(s.sendMarks != 0, "socket: another message was sent meanwhile");
+    assert(s.sendMarks != 0, "no message");
     s.sendMarks = 0;
     wakeAll(writersOf(s));
     if (isTorn && s.state == SocketState.Connected) reset(s, Errno.ECONNABORTED);

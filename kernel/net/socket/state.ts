@@ -42,10 +42,10 @@ function followersOf(state: SocketState): u32 {
 
 /** Changes the state: the only way to. */
 export function enterState(s: Socket, state: SocketState): void {
-  assert(((followersOf(s.state) >> state) & 1) != 0, "socket: no such step");
+  assert(((followersOf(s.state) >> state) & 1) != 0, "no such step");
   const isConnection = state == SocketState.Connecting || state == SocketState.Connected;
-  assert(!isConnection || s.bufAlloc != 0, "socket: connected without a window");
-  assert(state != SocketState.Closing || s.handle == 0, "socket: closing, but in use");
+  assert(!isConnection || s.bufAlloc != 0, "no window");
+  assert(state != SocketState.Closing || s.handle == 0, "has a handle");
   s.state = state;
 }
 

@@ -22,7 +22,7 @@ export function socketOf(handle: i32): Socket {
 
 /** Gives the application a handle on `s`. Returns it, or -ENOMEM or -ENFILE. */
 export function addHandle(s: Socket): i32 {
-  assert(s.handle == 0, "table: the socket has a handle");
+  assert(s.handle == 0, "has a handle");
   const handle = sockets.add(changetype<usize>(s));
   if (handle > 0) s.handle = handle;
   return handle;
@@ -30,7 +30,7 @@ export function addHandle(s: Socket): i32 {
 
 export function removeHandle(s: Socket): void {
   if (s.handle == 0) return;
-  assert(socketOf(s.handle) == s, "table: the handle is another socket's");
+  assert(socketOf(s.handle) == s, "not its handle");
   sockets.remove(s.handle);
   s.handle = 0;
 }
@@ -63,6 +63,7 @@ export function findSocket(
 
 /** The first socket of bucket `i`; the others follow by nextInBucket. */
 export function firstInBucket(i: u32): Socket {
+  assert(i < BUCKETS, "no such bucket");
   return changetype<Socket>(<usize>load<u32>(buckets + (i << 2)));
 }
 
@@ -70,7 +71,7 @@ export function firstInBucket(i: u32): Socket {
 export function hash(s: Socket): void {
   const bucket = bucketOf(s.localPort, s.remoteCid, s.remotePort);
   const first: usize = load<u32>(bucket);
-  assert(first != changetype<usize>(s), "table: the socket is in it");
+  assert(first != changetype<usize>(s), "in a list");
   s.nextInBucket = changetype<Socket | null>(first);
   store<u32>(bucket, <u32>changetype<usize>(s));
 }

@@ -44,14 +44,14 @@ export function createUserBuffers(detached: bool, copied: bool): UserBuffers | n
 }
 
 export function freeUserBuffers(buffers: UserBuffers): void {
-  assert(buffers.pending == 0, "zerocopy: the device has a packet");
-  assert(!buffers.list, "zerocopy: freed in a list");
+  assert(buffers.pending == 0, "device has a packet");
+  assert(!buffers.list, "in a list");
   ToroFreeMem(changetype<usize>(buffers));
 }
 
 /** A packet of the call's buffers is about to be sent. */
 export function addPacket(buffers: UserBuffers, packet: Packet): void {
-  assert(buffers.open && packet.segments != 0, "zerocopy: not a packet of the call");
+  assert(buffers.open && packet.segments != 0, "no such packet");
   packet.completion = (packetDone as (buffers: UserBuffers, bytes: u32) => void).index;
   packet.completionArg = changetype<usize>(buffers);
   buffers.pending++;
@@ -59,7 +59,7 @@ export function addPacket(buffers: UserBuffers, packet: Packet): void {
 
 /** The device has given a packet back, or never had it. */
 function packetDone(buffers: UserBuffers, bytes: u32): void {
-  assert(buffers.pending != 0, "zerocopy: a packet came back twice");
+  assert(buffers.pending != 0, "given back twice");
   if (--buffers.pending == 0 && !buffers.open) finish(buffers);
 }
 
@@ -85,7 +85,7 @@ export function hasCompletionRoom(s: Socket): bool {
 
 /** Gives a call that has sent something the socket's next number. */
 export function numberCall(s: Socket, buffers: UserBuffers): void {
-  assert(!buffers.numbered, "zerocopy: the call has a number");
+  assert(!buffers.numbered, "has a number");
   buffers.socket = s;
   buffers.numbered = true;
   buffers.first = buffers.last = s.nextCompletion++;
@@ -108,7 +108,9 @@ function complete(s: Socket, buffers: UserBuffers): void {
   wakeAll(writersOf(s));
 }
 
-/** Makes one range of two neighbours, if the numbers have no gap and both were copied or neither. */
+/**
+ * Makes one range of two neighbours, if the numbers have no gap and both were copied or neither.
+ */
 function mergeRanges(s: Socket, left: UserBuffers, right: UserBuffers): void {
   if (left.last + 1 != right.first || left.copied != right.copied) return;
   left.last = right.last;
@@ -117,7 +119,7 @@ function mergeRanges(s: Socket, left: UserBuffers, right: UserBuffers): void {
 }
 
 function dropCompletion(s: Socket, range: UserBuffers): void {
-  assert(s.completionCount != 0, "zerocopy: wrong count of completions");
+  assert(s.completionCount != 0, "wrong count");
   completionsOf(s).remove(range);
   s.completionCount--;
 }
@@ -137,7 +139,7 @@ export function abandonUserBuffers(s: Socket): void {
   for (let node = calls.first; node; node = calls.first) {
     calls.remove(node);
     changetype<UserBuffers>(node).socket = null;
-    assert(changetype<UserBuffers>(node).detached, "zerocopy: numbered, but not detached");
+    assert(changetype<UserBuffers>(node).detached, "wrong state");
   }
   for (let one = takeCompletion(s); one; one = takeCompletion(s)) freeUserBuffers(one);
 }

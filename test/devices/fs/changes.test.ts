@@ -59,7 +59,7 @@ afterEach(() => {
 });
 
 describe("WRITE", () => {
-  test("goes where it is told, in pieces and behind the end", () => {
+  test("goes to its offset, in pieces and past the end", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid, O_RDWR);
     expect(write(fs, nodeid, fh, 7, "WORLD")).toBe(5);
@@ -279,7 +279,7 @@ describe("directories and links", () => {
     expect(rename(fs, sub, "there", lookup(fs, sub, "there").nodeid, "x")).toBe(-Errno.ENOTDIR);
   });
 
-  test("U20, W18: RENAME2 replaces nothing where it is told so; it exchanges nothing", () => {
+  test("U20, W18: RENAME2 replaces nothing with the flag; it exchanges nothing", () => {
     create(fs, ROOT, "other", O_RDWR, 0o600);
     const { nodeid } = lookup(fs, ROOT, "hello");
     expect(rename2(fs, ROOT, "hello", ROOT, "other", 1)).toBe(-Errno.EEXIST);

@@ -90,7 +90,7 @@ describe("CREATE", () => {
     expect(content("new")).toBe("");
   });
 
-  test("of a name that is a symbolic link by then is refused, and leads nowhere", () => {
+  test("of a name that is a symbolic link by then is refused, and not followed", () => {
     racing((name) => nodefs.symlinkSync("file", at(name)));
     expect(change.create(fs, ROOT, "new", O_RDWR | O_TRUNC, 0o644).error).toBe(-Errno.ELOOP);
     expect(content("file")).toBe("contents");
@@ -149,7 +149,7 @@ describe("COPY_FILE_RANGE", () => {
     return { nodeid, fh: open(fs, nodeid, O_RDWR) };
   }
 
-  test("refuses ranges that overlap behind what one request moves", () => {
+  test("refuses ranges that overlap after what one request moves", () => {
     const { nodeid, fh } = large();
     const before = nodefs.readFileSync(at("large"));
     const copy = (from: number, to: number, length: number) =>
@@ -160,7 +160,7 @@ describe("COPY_FILE_RANGE", () => {
     expect(nodefs.readFileSync(at("large")).equals(before)).toBe(true);
   });
 
-  test("asks for no more than there is: behind the end nothing overlaps", () => {
+  test("asks for no more than there is: after the end nothing overlaps", () => {
     const { nodeid, fh } = large();
     const copied = change.copyFileRange(fs, [nodeid, fh, 3 * MIB], [nodeid, fh, 4 * MIB], 2 * MIB);
     expect(copied).toBe(MIB);

@@ -258,7 +258,7 @@ describe("opening for writing", () => {
     expect(fs.readdirSync(root).sort()).toEqual(["dir", "file", "link", "loop", "up"]);
   });
 
-  test("O_CREAT goes through a symbolic link that leads nowhere, also out of another directory", async () => {
+  test("O_CREAT goes through a dangling symbolic link, also out of another directory", async () => {
     fs.mkdirSync(host("dir"));
     fs.symlinkSync("/dir/second", host("first"));
     fs.symlinkSync("../third", host("dir/second"));
