@@ -4,7 +4,7 @@ import { Errno } from "../../abi/errno";
 import { FuseOpcode, FuseReadIn } from "../../abi/fuse";
 import { FuseWriteIn, FuseWriteOut } from "../../abi/fuse-write";
 import { attachVector, prepare, transact } from "../fuse/request";
-import { bufferOf, FuseRequest, replyOf } from "../fuse/session";
+import { bufferOf, dataSegmentsOf, FuseRequest, replyOf } from "../fuse/session";
 import { IoVec, VECTOR_MAX } from "../iovec";
 import { beginCall, Call, callAt, endCall } from "./call";
 import {
@@ -157,7 +157,7 @@ function transferAll(
 function gather(call: Call, vector: usize, entries: u32): u32 {
   const session = call.request.session;
   const most = session.dataBytesMax;
-  const segmentsMax = session.driver.dataSegments;
+  const segmentsMax = dataSegmentsOf(session);
   let segments: u32 = 0;
   let bytes: u32 = 0;
   while (call.entry < entries && segments < segmentsMax && bytes < most) {

@@ -123,3 +123,8 @@ export function bufferOf(request: FuseRequest): IoVec {
 export function hasFailed(session: Session): bool {
   return session.driver.device.failed;
 }
+
+/** Data buffers that one request may have. */
+export function dataSegmentsOf(session: Session): u32 {
+  return session.driver.dataSegments;
+}
