@@ -15,16 +15,21 @@ const RESTART_NS: u64 = NS_PER_S;
 
 /** Ends the requests that the device has used, on all queues. Does not yield. */
 export function drain(driver: FsDriver): void {
-  for (let i: u32 = 0; i < driver.queueCount; i++) drainQueue(driver, queueAt(driver, i));
-  drainQueue(driver, driver.hiprio);
+  for (let i: u32 = 0; i < driver.queueCount; i++) {
+    const queue = queueAt(driver, i);
+    if (queue.hasUsed()) drainQueue(driver, queue);
+  }
+  if (driver.hiprio.hasUsed()) drainQueue(driver, driver.hiprio);
   if (driver.device.failed && driver.live) endAll(driver);
 }
 
 function drainQueue(driver: FsDriver, queue: VirtQueue): void {
-  for (let token = queue.take(); token != 0; token = queue.take()) {
+  do {
+    const token = queue.take();
+    if (token == 0) return; // the device broke the rules
     driver.progressNs = nowNs();
     complete(changetype<FsRequest>(token), queue.usedBytes);
-  }
+  } while (queue.hasUsed());
 }
 
 function complete(request: FsRequest, result: i32): void {

@@ -84,12 +84,14 @@ function begun(fs: FileSystem, request: FuseRequest | null): i64 {
 
 /** The call that beginCall() has returned. */
 export function callAt(begun: i64): Call {
-  assert(begun > 0, "fs: no call");
   return changetype<Call>(<usize>begun);
 }
 
 function leaveNode(call: Call): void {
-  if (call.node != NO_NODE) letGo(takeNode(call));
+  const node = call.node;
+  if (node == NO_NODE) return;
+  call.node = NO_NODE;
+  letGo(node);
 }
 
 /** Puts the call on a node, which the caller has held for it. */
@@ -108,16 +110,20 @@ export function takeNode(call: Call): Node {
 
 /** Goes from where the call is to another node. */
 export function moveTo(call: Call, node: Node): void {
+  const left = call.node;
+  assert(left != NO_NODE, "fs: no node");
   hold(node);
-  const left = takeNode(call);
   call.node = node;
   letGo(left);
 }
 
 /** Goes from where the call is to what was found. */
 export function stepInto(call: Call): void {
-  const left = takeNode(call);
-  call.node = takeFound(call);
+  const left = call.node;
+  const found = call.found;
+  assert(left != NO_NODE && found != NO_NODE, "fs: no node");
+  call.node = found;
+  call.found = NO_NODE;
   letGo(left);
 }
 
@@ -142,7 +148,7 @@ export function endCall(call: Call): void {
     ToroFreeMem(call.scratch);
     call.scratch = 0;
   }
-  sendForgotten(session);
+  if (session.forgotten != 0) sendForgotten(session);
   releaseRequest(request);
   unshield();
 }

@@ -37,7 +37,7 @@ export function findMount(path: usize, end: usize): Mount {
   for (let i: u32 = 0; i < count; i++) {
     const mount = mountAt(i);
     if (longest != NO_MOUNT && mount.pathBytes <= longest.pathBytes) continue;
-    if (restAfter(mount, path, end) != 0) longest = mount;
+    if (mount.pathBytes == 0 || restAfter(mount, path, end) != 0) longest = mount;
   }
   return longest;
 }

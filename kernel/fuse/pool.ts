@@ -15,29 +15,27 @@ export function acquireRequest(session: Session): FuseRequest | null {
   while (!hasFailed(session)) {
     const free = session.firstFree;
     if (free) {
+      assert(!free.held && !free.transfer.inFlight, "fs: in use");
       session.firstFree = free.next;
-      return hold(free);
+      free.held = true;
+      return free;
     }
     const made = grow(session);
-    if (made) return hold(made);
+    if (made) return made;
     if (session.allocated == 0) return null;
     checks = waitForProgress(session, checks);
   }
   return null;
 }
 
-function hold(request: FuseRequest): FuseRequest {
-  assert(!request.held && !request.transfer.inFlight, "fs: in use");
-  request.held = true;
-  return request;
-}
-
-/** One more request, or null: the device takes no more, or there is no memory. */
+/** One more request, held, or null: the device takes no more, or there is no memory. */
 function grow(session: Session): FuseRequest | null {
   if (session.allocated == session.driver.requestsMax) return null;
   assert(session.allocated < session.driver.requestsMax, "fs: count");
   const request = allocateRequest(session);
-  if (request) session.allocated++;
+  if (!request) return null;
+  session.allocated++;
+  request.held = true;
   return request;
 }
 

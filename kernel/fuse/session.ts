@@ -90,7 +90,7 @@ const ROOM: usize = OUT + FuseOutHeader.sizeof + REPLY_BYTES_MAX;
 
 /** A request of the session, in nobody's hands yet; null: no memory. */
 export function allocateRequest(session: Session): FuseRequest | null {
-  if ((IN & 7) != 0 || (OUT & 7) != 0 || (ROOM & 7) != 0) ERROR("fuse: request layout");
+  if (((IN | ARGUMENT_BYTES_MAX | OUT | ROOM) & 7) != 0) ERROR("fuse: request layout");
   const address = ToroAllocMem(ROOM + session.roomBytes);
   if (address == 0) return null;
   const request = changetype<FuseRequest>(address);
