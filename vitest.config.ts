@@ -1,9 +1,30 @@
 import { defineConfig } from "vitest/config";
 
+// Three sizes: npm run test:quick, npm test, npm run test:full.
+const QUICK = ["test/host/*.test.ts", "test/devices/**/*.test.ts", "test/kernel/unit.test.ts"];
+const STYLE = ["tidy", "rules", "layers", "docs"].map((name) => `test/system/${name}.test.ts`);
+/** Real sockets, or many rounds. */
+const SLOW = [
+  "test/host/turn-work.test.ts",
+  "test/devices/vsock/{messages,capture,*-real}.test.ts",
+];
+/** Minutes of rounds. */
+const LONG = ["test/system/endurance.test.ts"];
+
+const sizes = {
+  quick: { include: [...QUICK, ...STYLE], exclude: SLOW },
+  usual: { include: ["test/**/*.test.ts"], exclude: LONG },
+  full: { include: ["test/**/*.test.ts"], exclude: [] },
+};
+const size = (process.env.TORITO_TEST ?? "usual") as keyof typeof sizes;
+
 // test/guest is AssemblyScript: test/kernel/unit.test.ts compiles and runs it.
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    ...sizes[size],
     globalSetup: ["test/support/coverage.ts"],
-    testTimeout: 60_000, hookTimeout: 120_000 },
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    coverage: { include: ["host/**/*.ts"], reporter: ["text"], reportsDirectory: "coverage/host" },
+  },
 });

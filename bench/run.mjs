@@ -1,7 +1,7 @@
 // The benchmark runner: npm run bench -- [NAME ...] [options]. Measures dist/ and build/ as they
 // are (npm builds them first). A benchmark never asserts: what cannot be measured is a line on
 // stderr.
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { enterNamespace } from "./lib/namespace.mjs";
@@ -10,24 +10,15 @@ import { cleanUp } from "./lib/programs.mjs";
 import { describeHost, formatTable, ratiosOf, summarise } from "./lib/report.mjs";
 
 /**
- * What a benchmark is given. `note` reports progress and what is missing; `fail` a sample that was
+ * Given to a benchmark. `note` reports progress and missing peers; `fail` a sample that was
  * spoilt, which makes the exit code 1.
  * @typedef {{ rounds: number, scale: number, note: (line: string) => void,
  *   fail: (line: string) => void }} Run
  */
 
-const NAMES = [
-  "tx-copies",
-  "rx-zerocopy",
-  "rings",
-  "ping-pong",
-  "bulk",
-  "http",
-  "slow-readers",
-  "fs",
-  "switch",
-  "boot",
-];
+const NAMES = readdirSync(new URL("cases", import.meta.url))
+  .filter((name) => name.endsWith(".mjs"))
+  .map((name) => name.slice(0, -".mjs".length));
 const OVER_TCP = ["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http", "slow-readers"];
 const USAGE = `npm run bench -- [NAME ...] [options]     default: all
   NAMES: ${NAMES.join(", ")}

@@ -1,9 +1,8 @@
-// A virtio device behind virtio-mmio (virtio 4.2): status handshake, features, configuration.
+// A virtio device on virtio-mmio (virtio 4.2): status handshake, features, configuration.
 import {
   Mmio,
   MMIO_MAGIC,
   MMIO_VERSION,
-  QUEUE_SIZE_MAX,
   Status,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
@@ -11,25 +10,26 @@ import {
 } from "../abi/virtio";
 import { Errno } from "../abi/errno";
 import { mmioRead, mmioWrite } from "../kernel/hypercall";
-import { VirtQueue } from "./virtqueue";
 
-/** The device is a call away and answers at once: one that does not by then never will. */
+/** Devices answer register accesses at once: one that has not by then never will. */
 const TRIES_MAX: u32 = 100;
 
-/** One device; embedded in, or owned by, its driver. */
+/** One device, owned by its driver. */
 @unmanaged
 export class VirtioDevice {
   base: u32; // on the MMIO bus
   irq: u32;
   id: u32;
   features: u64; // negotiated
-  failed: bool; // given up: reset, and touched no more
+  failed: bool; // given up: reset, and not touched again
 
+  /** Reads a register of 4 bytes. */
   read(register: u32): u32 {
     return mmioRead(this.base + register, 4);
   }
 
   write(register: u32, value: u32): void {
+    assert(register < <u32>Mmio.Config && (register & 3) == 0, "no such register");
     mmioWrite(this.base + register, 4, value);
   }
 
@@ -53,19 +53,20 @@ export class VirtioDevice {
     return value;
   }
 
-  /** 4.2.2: bytes of a shared memory region; all ones where there is none. */
+  /** 4.2.2: bytes of a shared memory region; all ones if there is none. */
   sharedMemoryBytes(region: u32): u64 {
     this.write(Mmio.SHMSel, region);
     return (<u64>this.read(Mmio.SHMLenHigh) << 32) | this.read(Mmio.SHMLenLow);
   }
 
-  /** And where it begins. */
+  /** The address of a shared memory region. */
   sharedMemoryBase(region: u32): u64 {
     this.write(Mmio.SHMSel, region);
     return (<u64>this.read(Mmio.SHMBaseHigh) << 32) | this.read(Mmio.SHMBaseLow);
   }
 
   has(feature: u32): bool {
+    assert(feature < 64, "no such feature");
     return ((this.features >> feature) & 1) != 0;
   }
 
@@ -75,6 +76,7 @@ export class VirtioDevice {
 
   /** Looks for a device at `base`; id 0 is an empty slot and is left alone (4.2.3.1.1). */
   probe(base: u32, irq: u32): bool {
+    assert(!this.failed, "device has failed");
     this.base = base;
     this.irq = irq;
     if (this.read(Mmio.MagicValue) != MMIO_MAGIC) return false;
@@ -85,6 +87,7 @@ export class VirtioDevice {
 
   /** 3.1.1, steps 1 to 6: reset to FEATURES_OK. Returns 0, or -ENODEV and the device has FAILED. */
   begin(wanted: u64): i32 {
+    assert(this.id != 0 && !this.failed, "no device");
     this.write(Mmio.Status, 0);
     for (let tries: u32 = 0; this.read(Mmio.Status) != 0; tries++) {
       if (tries == TRIES_MAX) return this.fail();
@@ -113,38 +116,15 @@ export class VirtioDevice {
     return (<u64>this.read(Mmio.DeviceFeatures) << 32) | low;
   }
 
-  /**
-   * 4.2.3.2: makes `queue` live as number `index` with `sizeMax` entries or what the device allows.
-   * Returns 0, -ENODEV, -EINVAL or -ENOMEM.
-   */
-  addQueue(queue: VirtQueue, index: u32, sizeMax: u32, segmentsMax: u32): i32 {
-    this.write(Mmio.QueueSel, index);
-    if (this.read(Mmio.QueueReady) != 0) return -Errno.ENODEV;
-    const offered = this.read(Mmio.QueueSizeMax);
-    if (offered == 0 || offered > QUEUE_SIZE_MAX) return -Errno.ENODEV;
-    // The largest power of two that both sides allow.
-    const size = <u32>1 << (31 - clz(min(offered, sizeMax)));
-    const made = queue.init(this, index, size, segmentsMax);
-    if (made < 0) return made;
-    this.write(Mmio.QueueSize, size);
-    this.write(Mmio.QueueDescLow, <u32>queue.desc);
-    this.write(Mmio.QueueDescHigh, 0);
-    this.write(Mmio.QueueDriverLow, <u32>queue.avail);
-    this.write(Mmio.QueueDriverHigh, 0);
-    this.write(Mmio.QueueDeviceLow, <u32>queue.used);
-    this.write(Mmio.QueueDeviceHigh, 0);
-    this.write(Mmio.QueueReady, 1);
-    return this.read(Mmio.QueueReady) == 1 ? 0 : -Errno.EINVAL;
-  }
-
   /** 3.1.1, step 8: the device is live. */
   driverOk(): void {
+    assert(this.has(VIRTIO_F_VERSION_1) && !this.failed, "no handshake");
     this.addStatus(Status.DRIVER_OK);
   }
 
   /**
-   * Acknowledges and returns what the device wanted. Acknowledged before anything is drained: what
-   * comes in between raises a new interrupt.
+   * Acknowledges the interrupt and returns its causes. Call it before draining queues: a buffer
+   * used after this raises a new interrupt.
    */
   acknowledge(): u32 {
     const status = this.read(Mmio.InterruptStatus) & 3;
@@ -156,10 +136,7 @@ export class VirtioDevice {
     return (this.read(Mmio.Status) & Status.DEVICE_NEEDS_RESET) != 0;
   }
 
-  /**
-   * Is it there, and as it was brought up? A device that was reset or has gone is not, and one that
-   * needs a reset answers no more.
-   */
+  /** Is the device still as it was brought up: not gone, not reset, and not in need of a reset? */
   isLive(): bool {
     const state = this.read(Mmio.Status) & (Status.DRIVER_OK | Status.DEVICE_NEEDS_RESET);
     return state == Status.DRIVER_OK;

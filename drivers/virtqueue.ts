@@ -1,11 +1,12 @@
-// Split virtqueue, driver half (virtio 2.7). Free descriptors are a list in memory that the device
-// never sees; of what the device writes only the used ring is read, and every element is checked
-// against the driver's own record before it is believed.
+// Split virtqueue, driver half (virtio 2.7). The list of free descriptors is in memory that the
+// device never sees. Of the memory that the device writes only the used ring is read, and every
+// element is checked against the driver's own records: a device that breaks the rules fails.
 import {
   availBytes,
   descBytes,
   Mmio,
   needEvent,
+  QUEUE_SIZE_MAX,
   usedBytes,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_INDIRECT_DESC,
@@ -26,11 +27,16 @@ import { VirtioDevice } from "./virtio";
 /** The driver's record of one descriptor. */
 @unmanaged
 class Record {
-  token: usize; // of the chain that begins here; 0: none
+  token: usize; // of the chain that starts here; 0: none
   writable: u32; // bytes that the device may write to that chain
   next: u16; // in the free list, or in the chain
   count: u16; // descriptors of that chain in the table
 }
+
+if (VirtqUsedElem.sizeof != 8) ERROR("virtqueue: wrong layout of the used ring");
+if (VirtqDesc.sizeof != 16) ERROR("virtqueue: append() shifts by 4");
+if (offsetof<Record>() != 12) ERROR("virtqueue: a record has holes");
+if (QUEUE_SIZE_MAX > 0x8000) ERROR("virtqueue: ring indices wrap before the ring does");
 
 @unmanaged
 export class VirtQueue {
@@ -47,22 +53,49 @@ export class VirtQueue {
   private device: VirtioDevice;
   private index: u32;
   private eventIdx: bool;
-  private segmentsMax: u32; // of an indirect table; 0: the feature is not there
+  private segmentsMax: u32; // of an indirect table; 0: not negotiated
   private tables: usize; // an indirect table for each head
   private records: usize;
   private firstFree: u32;
   private availIdx: u16; // wraps like the ring's own index
   private kickedIdx: u16; // availIdx at the last kick
   private lastUsed: u16;
-  // The chain under construction.
+  // The chain under construction, from begin() to add().
+  private left: u32; // segments to come
   private head: u32;
   private last: usize; // its last descriptor so far, 0: none
   private cursor: usize; // the next entry of its indirect table, 0: direct
   private chainCount: u32;
   private chainWritable: u32;
 
-  /** Allocates the rings for `size` entries. Returns 0 or -ENOMEM. destroy() frees them. */
-  init(device: VirtioDevice, index: u32, size: u32, segmentsMax: u32): i32 {
+  /**
+   * 4.2.3.2: makes this the device's queue `index`, with up to `sizeMax` entries as the device
+   * allows, and indirect tables of up to `segmentsMax`. Returns 0, -ENODEV, -EINVAL or -ENOMEM.
+   * destroy() frees the rings.
+   */
+  attach(device: VirtioDevice, index: u32, sizeMax: u32, segmentsMax: u32): i32 {
+    assert(sizeMax != 0, "no entries");
+    device.write(Mmio.QueueSel, index);
+    if (device.read(Mmio.QueueReady) != 0) return -Errno.ENODEV;
+    const offered = device.read(Mmio.QueueSizeMax);
+    if (offered == 0 || offered > QUEUE_SIZE_MAX) return -Errno.ENODEV;
+    // The largest power of two that both sides allow.
+    const size = <u32>1 << (31 - clz(min(offered, sizeMax)));
+    const allocated = this.allocate(device, index, size, segmentsMax);
+    if (allocated < 0) return allocated;
+    device.write(Mmio.QueueSize, size);
+    device.write(Mmio.QueueDescLow, <u32>this.desc);
+    device.write(Mmio.QueueDescHigh, 0);
+    device.write(Mmio.QueueDriverLow, <u32>this.avail);
+    device.write(Mmio.QueueDriverHigh, 0);
+    device.write(Mmio.QueueDeviceLow, <u32>this.used);
+    device.write(Mmio.QueueDeviceHigh, 0);
+    device.write(Mmio.QueueReady, 1);
+    return device.read(Mmio.QueueReady) == 1 ? 0 : -Errno.EINVAL;
+  }
+
+  private allocate(device: VirtioDevice, index: u32, size: u32, segmentsMax: u32): i32 {
+    assert((size & (size - 1)) == 0, "not a power of two"); // 2.7
     this.device = device;
     this.index = index;
     this.size = size;
@@ -82,7 +115,7 @@ export class VirtQueue {
     return 0;
   }
 
-  /** Frees the rings. The device has been reset and uses them no more. */
+  /** Frees the rings of a device that has been reset. */
   destroy(): void {
     ToroFreeMem(this.desc);
     ToroFreeMem(this.avail);
@@ -101,14 +134,16 @@ export class VirtQueue {
     return this.free >= (segments > 1 && segments <= this.segmentsMax ? 1 : segments);
   }
 
-  /** Segments that a chain may have at most, indirect or not (2.7.5.2). */
+  /** The most segments that a chain may have, indirect or not (2.7.5.2). */
   get segments(): u32 {
     return this.size;
   }
 
-  /** Begins a chain of `segments` segments, for which there is room. */
+  /** Starts a chain of `segments` segments, for which there is room. */
   begin(segments: u32): void {
-    assert(this.hasRoom(segments), "virtqueue: no room for the chain");
+    assert(this.left == 0, "chain is incomplete");
+    assert(segments != 0 && this.hasRoom(segments), "no room for the chain");
+    this.left = segments;
     this.last = 0;
     this.chainCount = 0;
     this.chainWritable = 0;
@@ -126,6 +161,7 @@ export class VirtQueue {
 
   private takeDescriptor(): usize {
     const i = this.firstFree;
+    assert(i < this.size, "broken list");
     this.firstFree = this.record(i).next;
     this.free--;
     this.chainCount++;
@@ -133,6 +169,8 @@ export class VirtQueue {
   }
 
   private append(address: usize, bytes: u32, flags: u32): void {
+    assert(this.left != 0, "too many segments");
+    this.left--;
     let at = this.cursor;
     let index: u32 = 0;
     if (at != 0) {
@@ -153,20 +191,23 @@ export class VirtQueue {
     this.last = at;
   }
 
-  /** Adds a segment that the device reads. Ours again when take() returns the chain. */
+  /** Adds a segment that the device reads until take() returns the chain. */
   readable(address: usize, bytes: u32): void {
+    assert(this.chainWritable == 0, "readable after writable"); // 2.7.4.2
     this.append(address, bytes, 0);
   }
 
-  /** Adds a segment that the device writes; all of them come behind the readable ones (2.7.4.2). */
+  /** Adds a segment that the device writes, after all readable ones (2.7.4.2). */
   writable(address: usize, bytes: u32): void {
     this.append(address, bytes, VIRTQ_DESC_F_WRITE);
     this.chainWritable += bytes;
   }
 
-  /** Makes the chain available; take() gives `token` (not 0) back when it was used. */
+  /** Makes the chain available. take() returns `token`, which is not 0, once it has been used. */
   add(token: usize): void {
+    assert(token != 0 && this.left == 0, "chain is incomplete");
     const r = this.record(this.head);
+    assert(r.token == 0, "in use");
     r.token = token;
     r.writable = this.chainWritable;
     r.count = <u16>this.chainCount;
@@ -178,7 +219,7 @@ export class VirtQueue {
     this.inFlight++;
   }
 
-  /** Tells the device about added chains if it asked to be told (2.7.10). */
+  /** Notifies the device of added chains if it asked for that (2.7.10). */
   kick(): void {
     const old: u32 = this.kickedIdx;
     const current: u32 = this.availIdx;
@@ -195,8 +236,8 @@ export class VirtQueue {
   }
 
   /**
-   * The token of the next used chain, or 0: none, or the device broke the rules and has failed.
-   * Its descriptors are free again.
+   * The token of the next used chain, whose descriptors are free again. 0: there is none, or the
+   * device broke the rules and has failed.
    */
   take(): usize {
     const pending: u32 = <u16>(load<u16>(this.used, VirtqUsed.idx) - this.lastUsed);
@@ -214,17 +255,20 @@ export class VirtQueue {
     this.inFlight--;
     this.usedBytes = bytes;
     r.token = 0;
-    // The chain's descriptors are linked already: put the whole of it in front of the free list.
+    // The chain's descriptors are linked already: the whole chain goes to the front of the free
+    // list.
     let last = head;
     for (let i: u32 = 1; i < r.count; i++) last = this.record(last).next;
     this.record(last).next = <u16>this.firstFree;
     this.firstFree = head;
     this.free += r.count;
+    assert(this.free + this.inFlight <= this.size, "wrong count");
     return token;
   }
 
-  /** Behind a reset: the token of a chain that the device never used, or 0 when there is none. */
+  /** After a reset: the token of a chain that the device did not use, or 0 when there is none. */
   reclaim(): usize {
+    assert(this.device.failed, "device is live");
     if (this.inFlight == 0) return 0;
     let i: u32 = 0;
     while (this.record(i).token == 0) i++;
@@ -240,8 +284,8 @@ export class VirtQueue {
   }
 
   /**
-   * Asks for an interrupt at the next used chain. Returns true when there is one already: the
-   * caller drains again, or it would sleep through it (2.7.7).
+   * Asks for an interrupt at the next used chain. Returns true if there is one already, for which
+   * no interrupt will come: the caller has to drain again (2.7.7).
    */
   enableInterrupts(): bool {
     if (this.eventIdx) {
@@ -252,9 +296,9 @@ export class VirtQueue {
     return load<u16>(this.used, VirtqUsed.idx) != this.lastUsed;
   }
 
-  /** No interrupts until enableInterrupts(), as far as the device can help it. */
+  /** Asks for no interrupts until enableInterrupts(). */
   disableInterrupts(): void {
-    // With EVENT_IDX the flag must stay 0 (2.7.10.1): an event index left behind has the same
+    // With EVENT_IDX the flag must stay 0 (2.7.10.1); an event index in the past has the same
     // effect.
     if (!this.eventIdx) store<u16>(this.avail, VIRTQ_AVAIL_F_NO_INTERRUPT, VirtqAvail.flags);
   }

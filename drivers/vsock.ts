@@ -1,5 +1,5 @@
 // virtio-vsock driver (virtio 5.10): moves packets between the network interface and the rings.
-// Here are its set-up, its end and the event queue; vsock/ holds the two directions.
+// This file sets it up, ends it and serves the event queue; vsock/ holds the two directions.
 import { INTERRUPT_CONFIG_CHANGE } from "../abi/virtio";
 import {
   VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
@@ -17,10 +17,16 @@ import {
 import { Errno } from "../abi/errno";
 import { registerInterrupt } from "../kernel/interrupt";
 import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
-import { connectionsLost, NetworkInterface, registerInterface } from "../kernel/net/interface";
-import { FreePacket, Packet, PacketQueue } from "../kernel/net/packet";
-import { indirect, rxRing, txRing } from "../kernel/net/settings";
-import { WaitQueue } from "../kernel/thread";
+import {
+  connectionsLost,
+  freeSent,
+  initInterface,
+  INTERFACE_BYTES,
+  registerInterface,
+} from "../kernel/net/link/interface";
+import { Packet } from "../kernel/net/link/packet";
+import { FreePacket } from "../kernel/net/link/pool";
+import { indirect, rxRing, txRing } from "../kernel/net/link/settings";
 import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../kernel/timer";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
@@ -39,18 +45,18 @@ const RX: usize = (offsetof<VsockDriver>() + 7) & ~7;
 const TX: usize = RX + offsetof<VirtQueue>();
 const EVENT: usize = TX + offsetof<VirtQueue>();
 const EVENTS: usize = EVENT + offsetof<VirtQueue>();
-const IFACE: usize = EVENTS + EVENT_SIZE * VSOCK_EVENT_BYTES;
-const OUTGOING: usize = IFACE + offsetof<NetworkInterface>();
-const INCOMING: usize = OUTGOING + offsetof<PacketQueue>();
-const SPACE: usize = INCOMING + offsetof<PacketQueue>();
-const END: usize = (SPACE + offsetof<WaitQueue>() + 7) & ~7;
+const IFACE: usize = (EVENTS + EVENT_SIZE * VSOCK_EVENT_BYTES + 7) & ~7;
+const END: usize = (IFACE + INTERFACE_BYTES + 7) & ~7;
+if ((END & 7) != 0) ERROR("vsock: the timer is not aligned");
 const DRIVER_BYTES: usize = END + offsetof<Timer>();
-/** A packet is its header and its payload, and no chain is longer than the ring (2.7.5.2). */
+/** A packet is a header and a payload, and no chain is longer than the ring (2.7.5.2). */
 const RING_MIN: u32 = 2;
 
+if (VSOCK_EVENT_BYTES != 4) ERROR("vsock: an event is not one u32");
+
 /**
- * Brings the device up. Returns 0 or -ENODEV, -EINVAL, -ENOMEM, -EBUSY; then the device has FAILED,
- * and nothing of the driver is left.
+ * Brings the device up. Returns 0, or -ENODEV, -EINVAL, -ENOMEM or -EBUSY: then the device has
+ * FAILED and the driver is freed.
  */
 export function vsockInit(device: VirtioDevice): i32 {
   const driver = createDriver(device);
@@ -69,6 +75,7 @@ export function vsockInit(device: VirtioDevice): i32 {
   for (let i: u32 = 0; i < min(EVENT_SIZE, driver.event.size); i++) {
     postEvent(driver, driver.events + i * VSOCK_EVENT_BYTES);
   }
+  assert(iface.segmentsMax >= RING_MIN, "no room for the chain");
   driver.rx.enableInterrupts();
   driver.tx.disableInterrupts();
   driver.event.enableInterrupts();
@@ -78,7 +85,7 @@ export function vsockInit(device: VirtioDevice): i32 {
   return 0;
 }
 
-/** A device without features has streams (V2), and so has one that does not say otherwise (V3). */
+/** A device without feature bits has streams (V2), unless it declines implied ones (V3). */
 function socketTypes(device: VirtioDevice): u32 {
   let types: u32 = 0;
   if (device.has(VIRTIO_VSOCK_F_SEQPACKET)) types |= 1 << VIRTIO_VSOCK_TYPE_SEQPACKET;
@@ -93,7 +100,6 @@ function createDriver(device: VirtioDevice): VsockDriver {
   const address = ToroAllocMem(DRIVER_BYTES);
   const driver = changetype<VsockDriver>(address);
   if (address == 0) return driver;
-  const iface = changetype<NetworkInterface>(address + IFACE);
   driver.device = device;
   driver.rx = changetype<VirtQueue>(address + RX);
   driver.tx = changetype<VirtQueue>(address + TX);
@@ -102,25 +108,24 @@ function createDriver(device: VirtioDevice): VsockDriver {
   driver.end = changetype<Timer>(address + END);
   driver.end.handler = (giveUp as (arg: usize) => void).index;
   driver.end.arg = address;
-  driver.iface = iface;
-  iface.outgoing = changetype<PacketQueue>(address + OUTGOING);
-  iface.incoming = changetype<PacketQueue>(address + INCOMING);
-  iface.space = changetype<WaitQueue>(address + SPACE);
-  iface.driver = address;
-  iface.transmit = (transmit as (driver: VsockDriver, packet: Packet) => bool).index;
-  iface.recycle = (recycle as (driver: VsockDriver, packet: Packet) => void).index;
+  driver.iface = initInterface(
+    address + IFACE,
+    address,
+    (transmit as (driver: VsockDriver, packet: Packet) => bool).index,
+    (recycle as (driver: VsockDriver, packet: Packet) => void).index,
+  );
   return driver;
 }
 
-/** All that may fail. */
+/** Negotiates, makes the rings, and registers the driver: the steps that may fail. */
 function setUp(driver: VsockDriver): i32 {
   const device = driver.device;
   let status = device.begin(FEATURES);
   const rxTable = indirect ? rxSegments() : 0;
   const txTable = indirect ? TX_SEGMENTS_MAX : 0;
-  if (status == 0) status = device.addQueue(driver.rx, VSOCK_QUEUE_RX, rxRing, rxTable);
-  if (status == 0) status = device.addQueue(driver.tx, VSOCK_QUEUE_TX, txRing, txTable);
-  if (status == 0) status = device.addQueue(driver.event, VSOCK_QUEUE_EVENT, EVENT_SIZE, 0);
+  if (status == 0) status = driver.rx.attach(device, VSOCK_QUEUE_RX, rxRing, rxTable);
+  if (status == 0) status = driver.tx.attach(device, VSOCK_QUEUE_TX, txRing, txTable);
+  if (status == 0) status = driver.event.attach(device, VSOCK_QUEUE_EVENT, EVENT_SIZE, 0);
   if (status < 0) return status;
   if (min(driver.rx.size, driver.tx.size) < RING_MIN) return -Errno.ENODEV;
   if (reserveTimer() < 0) return -Errno.ENOMEM;
@@ -129,7 +134,7 @@ function setUp(driver: VsockDriver): i32 {
   return added;
 }
 
-/** Makes the driver known to others. */
+/** Routes the device's interrupts to the driver, and registers its interface. */
 function connect(driver: VsockDriver): i32 {
   const device = driver.device;
   const handler = (onInterrupt as (arg: usize) => void).index;
@@ -137,7 +142,7 @@ function connect(driver: VsockDriver): i32 {
   return registerInterface(driver.iface);
 }
 
-/** The device has been reset and nobody knows the driver. */
+/** The device has been reset, and nothing refers to the driver. */
 function destroyDriver(driver: VsockDriver): void {
   driver.rx.destroy();
   driver.tx.destroy();
@@ -145,24 +150,22 @@ function destroyDriver(driver: VsockDriver): void {
   ToroFreeMem(changetype<usize>(driver));
 }
 
-/** The device has failed and is reset: what it had is ours again, and connections are gone. */
+/** The device has failed and is reset: frees the packets that it had and ends all connections. */
 function giveUp(arg: usize): void {
   const driver = changetype<VsockDriver>(arg);
+  assert(driver.device.failed, "device is live");
   stopTimer(driver.end);
-  freeAll(driver.rx);
-  freeAll(driver.tx);
+  const rx = driver.rx;
+  const tx = driver.tx;
+  for (let p = rx.reclaim(); p != 0; p = rx.reclaim()) FreePacket(changetype<Packet>(p));
+  for (let p = tx.reclaim(); p != 0; p = tx.reclaim()) freeSent(changetype<Packet>(p));
   connectionsLost(driver.iface, false);
-}
-
-function freeAll(queue: VirtQueue): void {
-  for (let packet = queue.reclaim(); packet != 0; packet = queue.reclaim()) {
-    FreePacket(changetype<Packet>(packet));
-  }
 }
 
 // Events.
 
 function postEvent(driver: VsockDriver, buffer: usize): void {
+  assert(buffer - driver.events < EVENT_SIZE * VSOCK_EVENT_BYTES, "not an event's buffer");
   driver.event.begin(1);
   driver.event.writable(buffer, VSOCK_EVENT_BYTES);
   driver.event.add(buffer);
@@ -181,7 +184,7 @@ function drainEvents(driver: VsockDriver): void {
       load<u32>(buffer) == VIRTIO_VSOCK_EVENT_TRANSPORT_RESET;
     postEvent(driver, buffer);
     if (known) {
-      // 5.10.6.7: the CID may be another one, connections are gone, listeners stay.
+      // 5.10.6.7: the CID may have changed; connections are gone, listeners stay.
       driver.iface.cid = <u32>driver.device.readConfig64(VsockConfig.guest_cid);
       connectionsLost(driver.iface, true);
     }
@@ -196,7 +199,7 @@ function onInterrupt(arg: usize): void {
   const cause = device.acknowledge();
   if ((cause & INTERRUPT_CONFIG_CHANGE) != 0 && device.needsReset()) device.fail();
   if (!device.failed) {
-    drainEvents(driver); // first: nothing is sent with a CID that is not ours any more
+    drainEvents(driver); // first, so that no packet is sent with an old CID
     collect(driver);
     receive(driver);
   }

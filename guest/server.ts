@@ -1,4 +1,4 @@
-// What the servers among the applications share: a listener, and a thread for each connection.
+// The main loop of a server: a listener, and a thread for each connection.
 import {
   BeginThread,
   print,
@@ -12,7 +12,7 @@ import {
   SysThreadSwitch,
 } from "../kernel/api";
 
-/** When memory or handles are out: connections that end give them back. */
+/** Pause when memory or handles are out; connections that end free some. */
 const PAUSE_MS: u32 = 10;
 
 function noRoom(): bool {
@@ -20,10 +20,10 @@ function noRoom(): bool {
 }
 
 /**
- * Listens on a vsock port, and begins `thread` with each socket that it accepts, which is the
- * thread's to close. When there is no memory for a thread, `makeRoom` may free some, perhaps by
- * ending another, and says whether it has. Says on the console that it listens. Yields. Returns
- * only what keeps it from listening: a negative error.
+ * Listens on a vsock port, reports that on the console, and starts `thread` with each accepted
+ * socket, which the thread closes. When there is no memory for a thread, `makeRoom` may free some,
+ * perhaps by ending another thread, and returns whether it has. Yields. Returns only if it cannot
+ * listen: a negative error.
  */
 export function serveForever(
   name: string,
@@ -44,22 +44,22 @@ export function serveForever(
   print("\n");
   while (true) {
     const socket = SysSocketAccept(listener);
-    if (socket < 0 || !begin(thread, socket, makeRoom)) {
+    if (socket < 0 || !start(thread, socket, makeRoom)) {
       if (socket > 0) SysSocketClose(socket);
       Sleep(PAUSE_MS);
     }
   }
 }
 
-function begin(thread: (socket: usize) => void, socket: i32, makeRoom: () => bool): bool {
+function start(thread: (socket: usize) => void, socket: i32, makeRoom: () => bool): bool {
   while (BeginThread(thread, socket, 0) < 0) {
     if (!makeRoom()) return false;
-    SysThreadSwitch(); // who was ended gives its memory back
+    SysThreadSwitch(); // a thread that was ended frees its memory
   }
   return true;
 }
 
-/** Says what failed. Returns the exit code of an application that it ends. */
+/** Reports a failure. Returns the exit code for the application. */
 export function failed(name: string, what: string, error: i32): i32 {
   print(name);
   print(": ");

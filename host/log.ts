@@ -1,10 +1,13 @@
 // Log lines of the machine and the command line: one line each, for people or as JSON.
 
+/** Levels of log lines, the gravest first. */
 export type LogLevel = "error" | "warn" | "info" | "debug";
 export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
 
+/** For people, or for machines: a JSON object per line. */
 export type LogFormat = "pretty" | "json";
 
+/** Options of createLog(). */
 export interface LoggerOptions {
   readonly format: LogFormat;
   /** Lines below this level are dropped. */
@@ -20,6 +23,7 @@ export interface LoggerOptions {
 /** `component` is the source: "guest", "vsock"; "torito" is the program itself. */
 export type Log = (level: LogLevel, component: string, message: string) => void;
 
+/** Returns a Log that writes lines in the format and above the level given. */
 export function createLog(options: LoggerOptions): Log {
   const { format, level: threshold, write, date = Date.now, fields = {} } = options;
   const most = LOG_LEVELS.indexOf(threshold);

@@ -22,6 +22,7 @@ export function u32(value: number): number {
   return value >>> 0;
 }
 
+/** The linear memory of a guest. Every address that comes from the guest is checked here. */
 export class GuestMemory {
   /** The memory that the image imports; owned by the machine. */
   readonly wasm: WebAssembly.Memory;
@@ -51,6 +52,7 @@ export class GuestMemory {
     return this.u8.length !== 0;
   }
 
+  /** Throws MemoryDetached if the guest has executed `memory.grow`. */
   assertAttached(): void {
     if (!this.attached) throw new MemoryDetached("memory.grow, in a memory of fixed size");
   }

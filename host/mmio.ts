@@ -45,6 +45,7 @@ export interface RegisterOptions {
   readonly withheld?: bigint;
 }
 
+/** The registers of one device, with counters of what its driver did wrong. */
 export class RegisterFile {
   readonly device: VirtioDevice;
   /** Accesses that the specification forbids to the driver; all of them were ignored. */

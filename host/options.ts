@@ -5,6 +5,7 @@ import type { Log } from "./log.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { TraceSink } from "./trace.ts";
 
+/** Options of Machine.create(). Only `image` is required. */
 export interface MachineOptions {
   /**
    * The guest: its bytes, or the module if several machines share it. A module cannot be checked

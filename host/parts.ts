@@ -1,4 +1,4 @@
-// What a machine is made of: its options, and what it takes from the host it runs on.
+// The parts of a machine: its options, and the services of the host it runs on.
 import { compileImage } from "./image.ts";
 import type { MachineOptions } from "./options.ts";
 import type { Clock } from "./ports/clock.ts";

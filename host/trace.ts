@@ -8,6 +8,7 @@ import type { GuestExports } from "./image.ts";
 import { type GuestMemory, u32 } from "./memory.ts";
 import type { Clock } from "./ports/clock.ts";
 
+/** Named values of a trace event. */
 export type TraceArguments = Readonly<Record<string, string | number>>;
 
 /** An event of the Trace Event Format. */

@@ -26,7 +26,7 @@ export interface QueueOptions {
   readonly used: number;
   readonly indirect: boolean;
   readonly eventIdx: boolean;
-  /** What the device may still take in this turn, over all its queues. null: no limit. */
+  /** Work that the device may still do in this turn, over all its queues. null: no limit. */
   readonly allowance?: Allowance | null;
   /** Interrupts the driver: buffers were used. Called by signal() only. */
   readonly interrupt: () => void;
@@ -74,6 +74,7 @@ export class Chain {
     return this.#queue.memory.u8.subarray(start, start + (this.lengths[i] as number));
   }
 
+  /** The memory that the chain's buffers lie in. */
   get memory(): GuestMemory {
     return this.#queue.memory;
   }
@@ -160,6 +161,10 @@ export class Chain {
   }
 }
 
+/**
+ * The device's half of a split virtqueue (virtio 2.7). Iterating it takes the chains that are
+ * available.
+ */
 export class VirtQueue {
   readonly memory: GuestMemory;
   readonly size: number;
@@ -244,6 +249,7 @@ export class VirtQueue {
     return null;
   }
 
+  /** Takes available chains one by one. */
   *[Symbol.iterator](): Iterator<Chain> {
     for (let chain = this.pop(); chain !== null; chain = this.pop()) yield chain;
   }

@@ -1,6 +1,6 @@
-// What the kernel offers to applications: its calls, their constants and types, each at this one
-// place. Applications and the library that they share (guest/) import nothing else of the kernel.
-// What a call does, whether it waits and how it fails is written where it is defined.
+// The kernel's interface for applications: all calls, constants and types. Applications and the
+// library that they share (guest/) import nothing else of the kernel. The definition of each call
+// says what it does, whether it yields, and how it fails.
 
 // entry points of an image
 export { interrupt, kernelMain, run } from "./main";
@@ -16,7 +16,7 @@ export {
   SysSuspendThread,
   SysThreadSelf,
   SysThreadSwitch,
-} from "./process";
+} from "./thread-calls";
 export { ThreadEntry, WaitQueue } from "./thread";
 export { wait, wakeAll, wakeSome } from "./scheduler";
 
@@ -54,12 +54,13 @@ export {
   MSG_ZEROCOPY,
   SOCK_SEQPACKET,
   SOCK_STREAM,
+} from "./net/socket/flags";
+export {
   SocketAddress,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
-  SysSocketConnect,
   SysSocketListen,
   SysSocketLocalAddress,
   SysSocketPeerAddress,
@@ -67,7 +68,8 @@ export {
   SysSocketReset,
   SysSocketShutdown,
   SysSocketStat,
-} from "./net/calls";
+} from "./net/socket/calls";
+export { SysSocketConnect } from "./net/socket/connect";
 export {
   FIONSPACE,
   SIOCINQ,
@@ -91,8 +93,8 @@ export {
   SO_ZEROCOPY,
   SysSocketGetOption,
   SysSocketSetOption,
-} from "./net/options";
-export { SysSocketMessageFlags, SysSocketPeek, SysSocketRecv } from "./net/receive";
+} from "./net/socket/options";
+export { SysSocketMessageFlags, SysSocketPeek, SysSocketRecv } from "./net/socket/receive";
 export {
   Loan,
   LOAN_COPIED,
@@ -101,7 +103,7 @@ export {
   LOAN_PARTIAL,
   SysSocketRecvLoan,
   SysSocketRelease,
-} from "./net/loan";
+} from "./net/socket/loan";
 export {
   POLLERR,
   POLLHUP,
@@ -110,25 +112,26 @@ export {
   POLLOUT,
   SelectEntry,
   SysSocketSelect,
-} from "./net/select";
+} from "./net/socket/select";
 export {
   Completion,
   COMPLETION_COPIED,
   SysSocketSend,
   SysSocketSendCompletion,
   SysSocketSendVector,
-} from "./net/send";
+} from "./net/socket/send";
 export {
   areaAdviseDontNeed,
   AreaEntry,
   areaMap,
   areaReceive,
   areaUnmap,
-} from "./net/receive-area";
+} from "./net/socket/receive-area";
 
 // packets
-export { AllocatePacket, FreePacket, Packet } from "./net/packet";
-export { SysNetworkRead, SysNetworkSend } from "./net/interface";
+export { Packet } from "./net/link/packet";
+export { AllocatePacket, FreePacket } from "./net/link/pool";
+export { SysNetworkRead, SysNetworkSend } from "./net/link/interface";
 
 // files
 export {
@@ -136,7 +139,6 @@ export {
   SEEK_END,
   SEEK_SET,
   SysCloseFile,
-  SysReadDirectory,
   SysReadFile,
   SysReadFileAt,
   SysSeekFile,
@@ -144,6 +146,7 @@ export {
   SysStatLink,
   SysStatOpenFile,
 } from "./fs/calls";
+export { SysReadDirectory } from "./fs/directory";
 export { SysMount } from "./fs/mount";
 export { MAP_WRITE, SysMapFile, SysUnmapFile } from "./fs/map";
 export {
@@ -170,15 +173,14 @@ export {
   SysWriteVector,
 } from "./fs/write";
 export {
-  RENAME_NOREPLACE,
   SysCreateDir,
   SysLink,
   SysReadLink,
   SysRemoveDir,
-  SysRename,
   SysSymlink,
   SysUnlink,
 } from "./fs/names";
+export { RENAME_NOREPLACE, SysRename } from "./fs/rename";
 export {
   F_OK,
   OWNER_OMIT,

@@ -1,6 +1,6 @@
-// Time. The host leaves the monotonic clock in the time page on every entry into the guest, and how
-// far the wall clock is from it, so that reading either is a load; both stand still until the guest
-// halts or its budget is spent. The monotonic one never steps; the wall clock follows the host's.
+// Time. On every entry into the guest the host stores the monotonic clock in the time page, and the
+// offset of the wall clock, so that reading either is a load; both stand still until the guest
+// halts or its budget is spent. The monotonic clock never steps; the wall clock follows the host's.
 import { TimePage } from "../abi/boot";
 
 export const NS_PER_MS: u64 = 1_000_000;
@@ -8,7 +8,7 @@ export const NS_PER_S: u64 = 1_000_000_000;
 /** No time-out: later than every deadline. */
 export const NEVER: u64 = u64.MAX_VALUE;
 
-/** Nanoseconds of both sides of a sum fit 64 bits. */
+/** The sum of two time-outs in nanoseconds fits 64 bits. */
 const TIMEOUT_MS_MAX: u64 = (<u64>1 << 62) / NS_PER_MS;
 
 let timePage: usize = 0;
@@ -32,26 +32,31 @@ export function deadlineAfterMs(ms: i64): u64 {
   return <u64>ms > TIMEOUT_MS_MAX ? NEVER : nowNs() + <u64>ms * NS_PER_MS;
 }
 
+/** The moment `ns` nanoseconds from now, or NEVER for NEVER. */
+export function deadlineAfterNs(ns: u64): u64 {
+  return ns == NEVER ? NEVER : nowNs() + ns;
+}
+
 export function setNextTimer(deadlineNs: u64): void {
   store<u64>(timePage, deadlineNs, TimePage.nextTimerNs);
 }
 
-/** Does nobody take what the console prints? */
+/** Does the host take no more console output? */
 export function consoleIsFull(): bool {
   return load<u32>(timePage, TimePage.consoleFull) != 0;
 }
 
-/** The host's watchdog sees this word stand still when a thread never calls the kernel. */
+/** Counts a turn. The host's watchdog looks for a thread that never calls the kernel. */
 export function beat(): void {
   store<u32>(timePage, load<u32>(timePage, TimePage.heartbeat) + 1, TimePage.heartbeat);
 }
 
-/** Tells the host where the statistics are. */
+/** Gives the host the address of the statistics. */
 export function publishStats(block: usize): void {
   store<u32>(timePage, <u32>block, TimePage.stats);
 }
 
-/** Tells the host where the ring of switches is. */
+/** Gives the host the address of the ring of switches. */
 export function publishTrace(ring: usize): void {
   store<u32>(timePage, <u32>ring, TimePage.trace);
 }

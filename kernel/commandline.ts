@@ -1,5 +1,5 @@
 // The kernel command line: items separated by spaces, `name=value` or a bare name. It stays where
-// the host left it, and values are slices of it.
+// the host stored it, and values are slices of it.
 import { BootInfo } from "../abi/boot";
 
 let start: usize = 0;
@@ -15,7 +15,7 @@ function itemEnd(item: usize): usize {
   return item;
 }
 
-/** Where the value begins if the item at `item` is called `name`, otherwise 0. */
+/** The address of the value if the item at `item` is called `name`, otherwise 0. */
 function valueOf(item: usize, name: string): usize {
   const stop = itemEnd(item);
   for (let i = 0; i < name.length; i++, item++) {
@@ -53,7 +53,7 @@ export function parameterNumber(name: string, fallback: u32): u32 {
   return number;
 }
 
-/** Is the value of `name` just `word`? */
+/** Is the value of `name` exactly `word`? */
 export function parameterIs(name: string, word: string): bool {
   const value = kernelParameter(name);
   if (value == 0 || <i32>parameterBytes(value) != word.length) return false;

@@ -1,6 +1,6 @@
-// The console: text gathered into lines, since a call of the firmware costs microseconds. While
-// nobody takes what is printed the threads that print wait. Where nobody can wait, at boot and in
-// interrupts, the host keeps the text; when it has no more room, what is missing is counted.
+// The console. Text is gathered into lines, because a firmware call costs microseconds. While the
+// host takes no output, threads that print wait. Boot and interrupts cannot wait: the host keeps
+// their text as long as it has room, and then the lost bytes are counted.
 import { consoleIsFull, NEVER } from "./clock";
 import { self, wait, wakeAll } from "./scheduler";
 import { NO_THREAD, WaitQueue } from "./thread";
@@ -12,18 +12,18 @@ const line: usize = memory.data(256);
 const iov: usize = memory.data(16);
 const writers = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
 let used: u32 = 0;
-let lostBytes: u64 = 0; // and nobody has been told
+let lostBytes: u64 = 0; // not yet reported
 
-/** Writes a byte of UTF-8; a newline or a full line goes out. Yields while the console is full. */
+/** Writes a byte of UTF-8, and flushes at a newline or a full line. Yields while it is full. */
 export function putByte(byte: u32): void {
   store<u8>(line + used++, byte);
   if (byte == 10 || used == LINE_BYTES) flushConsole();
 }
 
-/** Hands over what has been gathered. Yields while the console is full; not outside a thread. */
+/** Hands the gathered text over. Yields while the console is full, unless outside a thread. */
 export function flushConsole(): void {
   handOver();
-  if (lostBytes != 0 && !consoleIsFull()) tellLost();
+  if (lostBytes != 0 && !consoleIsFull()) reportLost();
   while (consoleIsFull() && self() != NO_THREAD) wait(writers, NEVER);
 }
 
@@ -34,7 +34,7 @@ export function handOver(): void {
   if (bytes != 0) lostBytes += bytes - send(bytes);
 }
 
-/** The guest is entered: those who wait to print may find that they can. */
+/** The guest has been entered: threads that wait to print try again if there is room. */
 export function consoleEntered(): void {
   if (!consoleIsFull()) wakeAll(writers);
 }
@@ -48,7 +48,7 @@ function send(bytes: u32): u32 {
   return fd_write(STDOUT, iov, 1, written) == 0 ? load<u32>(written) : 0;
 }
 
-function tellLost(): void {
+function reportLost(): void {
   const bytes = lostBytes;
   lostBytes = 0;
   print("console: bytes left out: ");
@@ -86,7 +86,7 @@ function putUtf8(code: u32): void {
 }
 
 /**
- * Writes bytes as they are; what is not printable ASCII becomes '?', so a peer cannot forge lines.
+ * Writes bytes from outside. All but printable ASCII becomes '?', so a peer cannot forge lines.
  */
 export function printBytes(address: usize, bytes: u32): void {
   for (let i: u32 = 0; i < bytes; i++) {

@@ -1,5 +1,5 @@
-// The devices that the command line announces: virtio_mmio.device=<bytes>@<base>:<irq>, as on
-// Linux.
+// Finds the devices that the command line announces, and starts their drivers. The syntax is
+// Linux's: virtio_mmio.device=<bytes>@<base>:<irq>.
 import { VIRTIO_ID_FS, VIRTIO_ID_VSOCK } from "../abi/virtio";
 import { fsInit } from "../drivers/fs";
 import { VirtioDevice } from "../drivers/virtio";
@@ -8,15 +8,15 @@ import { kernelParameter, parameterBytes } from "./commandline";
 import { print, printNumber } from "./console";
 import { ToroAllocMem, ToroFreeMem } from "./memory";
 
-/** What an item of the command line says. */
+/** One item of the command line. */
 @unmanaged
-class Window {
+class Announcement {
   bytes: u32;
   base: u32;
   irq: u32;
 }
 
-const window = changetype<Window>(memory.data(offsetof<Window>()));
+const item = changetype<Announcement>(memory.data(offsetof<Announcement>()));
 let at: usize = 0;
 let end: usize = 0;
 
@@ -32,7 +32,7 @@ export function probeDevices(): void {
 function probe(): void {
   const device = changetype<VirtioDevice>(ToroAllocMem(offsetof<VirtioDevice>()));
   if (changetype<usize>(device) == 0) return print("virtio-mmio: no memory\n");
-  if (!device.probe(window.base, window.irq)) {
+  if (!device.probe(item.base, item.irq)) {
     ToroFreeMem(changetype<usize>(device));
     return;
   }
@@ -53,7 +53,7 @@ function probe(): void {
 function report(driver: string, status: i32): void {
   print(driver);
   print(", irq ");
-  printNumber(window.irq);
+  printNumber(item.irq);
   if (status == 0) return print("\n");
   print(": failed with error ");
   printNumber(-status);
@@ -63,12 +63,12 @@ function report(driver: string, status: i32): void {
 function parse(value: usize): bool {
   at = value;
   end = value + parameterBytes(value);
-  window.bytes = number();
+  item.bytes = number();
   if (!skip(0x40)) return false;
-  window.base = number();
+  item.base = number();
   if (!skip(0x3a)) return false;
-  window.irq = number();
-  return at == end && window.bytes != 0;
+  item.irq = number();
+  return at == end && item.bytes != 0;
 }
 
 function skip(byte: u32): bool {
@@ -77,7 +77,7 @@ function skip(byte: u32): bool {
   return true;
 }
 
-/** Decimal, or hexadecimal behind 0x. */
+/** A decimal number, or a hexadecimal one after 0x. */
 function number(): u32 {
   const hex = end - at > 2 && load<u8>(at) == 0x30 && load<u8>(at, 1) == 0x78;
   if (hex) at += 2;

@@ -1,5 +1,5 @@
-// Handles: what the kernel gives out in place of addresses. A handle is slot + generation, so that
-// a stale one is an error and never somebody else's object.
+// Handles stand for kernel objects outside the kernel. A handle is a slot and its generation, so
+// that a stale handle is an error and never another object.
 import { Errno } from "../abi/errno";
 import { ToroReAllocMem } from "./memory";
 
@@ -10,12 +10,12 @@ const NO_SLOT: u32 = 0xffff_ffff;
 
 @unmanaged
 class Slot {
-  object: usize; // 0: free, then `next` counts
+  object: usize; // 0: free, and `next` is valid
   generation: u32;
   next: u32;
 }
 
-/** A growing table of up to 65,536 objects; lives in static memory of its owner. */
+/** A table of up to 65,536 objects, in static memory of its owner. It grows and never shrinks. */
 @unmanaged
 export class HandleTable {
   private slots: usize;

@@ -1,7 +1,8 @@
-// Everything that the guest may ask of the host. Each declaration is an import of the image, module
-// "hypercall"; host/hypercall.ts implements this file and the compiler holds it to these types.
-// A hypercall never runs guest code: it may complete requests in guest memory and mark interrupts
-// pending, which the host delivers after the present call into the guest has returned.
+// The hypercalls, which are all that the guest can ask of the host. Each declaration is an import
+// of the image, module "hypercall"; host/hypercall.ts implements this file, and the compiler checks
+// it against these types. A hypercall never runs guest code: it may complete requests in guest
+// memory and mark interrupts pending, which the host delivers once the present call into the guest
+// returns.
 
 /**
  * Reads a device register; `address` is on the MMIO bus, `bytes` is 1, 2 or 4. Nothing there: 0.

@@ -1,4 +1,4 @@
-// Interrupts: from a number to the driver that acknowledges and drains. Handlers never yield.
+// Interrupts: calls the driver of a line, which acknowledges and drains. Handlers never yield.
 
 const LINES: u32 = 32;
 
@@ -22,7 +22,7 @@ export function registerInterrupt(irq: u32, handler: u32, arg: usize): bool {
   return true;
 }
 
-/** The host's entry. An interrupt that nobody waits for is ignored. */
+/** The host's entry. An interrupt without a handler is ignored. */
 export function interrupt(irq: u32): void {
   if (irq >= LINES) return;
   const l = line(irq);

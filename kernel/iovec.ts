@@ -1,11 +1,11 @@
-// A buffer of several, as calls with vectors take them.
+// The vectors of buffers that calls take.
 
-/** One buffer of a gather send or of a vectored read or write, as the application writes it. */
+/** One buffer of a gather send, or of a vectored read or write. */
 @unmanaged
 export class IoVec {
   base: usize;
   length: u32;
 }
 
-/** Buffers of one call. */
+/** The most buffers of one call. */
 export const VECTOR_MAX: u32 = 16;

@@ -11,9 +11,10 @@ import { commandLineInit } from "./commandline";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { memoryInit } from "./memory";
-import { settingsInit } from "./net/settings";
-import { statsInit } from "./net/stats";
-import { BeginThread } from "./process";
+import { linkSettingsInit } from "./net/link/settings";
+import { socketSettingsInit } from "./net/socket/settings";
+import { statsInit } from "./net/socket/stats";
+import { BeginThread } from "./thread-calls";
 import { isIdle, schedule } from "./scheduler";
 import { nextDeadline, runTimers } from "./timer";
 import { traceInit } from "./trace";
@@ -22,7 +23,7 @@ import { proc_exit } from "./wasi_snapshot_preview1";
 
 export { interrupt } from "./interrupt";
 
-/** The application: runs as the first thread; what it returns is the exit code of the machine. */
+/** The application runs as the first thread, and returns the exit code of the machine. */
 export type Application = () => i32;
 
 let application: u32 = 0;
@@ -33,29 +34,34 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
   memoryInit(__heap_base, heapEnd(bootInfo)); // the heap: all of the RAM that is not image
-  traceInit(load<u32>(bootInfo, BootInfo.trace) != 0); // for the host, if it asks
+  if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
   banner(bootInfo);
-  settingsInit(); // how data travels
-  statsInit(); // and what is counted of it
+  linkSettingsInit(); // rings and buffers
+  socketSettingsInit(); // copies and windows
+  statsInit(); // payload counters
   probeDevices(); // virtio-mmio, as the command line announces them
   if (main) startApplication(main); // the first thread
 }
 
 /**
- * The end of the RAM, behind which devices may have shared memory; of 4 GiB the last page goes
- * unused, for its end is no address.
+ * The end of the RAM; shared memory of devices may follow it. Of 4 GiB the last page is unused,
+ * because its end is not an address.
  */
 function heapEnd(bootInfo: usize): usize {
   const pages = load<u32>(bootInfo, BootInfo.memoryPages);
-  assert(pages <= <u32>memory.size(), "boot: less memory than there should be");
+  assert(pages <= <u32>memory.size(), "boot: less memory than announced");
   const end = <usize>min(pages, 0xffff) << 16;
-  assert(end > __heap_base + 0x1000, "boot: no memory behind the image");
+  assert(end > __heap_base + 0x1000, "boot: no memory after the image");
   return end;
 }
 
 function checkBootInfo(bootInfo: usize): void {
   assert(load<u32>(bootInfo, BootInfo.magic) == BOOT_MAGIC, "boot: no boot information");
   assert(load<u32>(bootInfo, BootInfo.version) == BOOT_VERSION, "boot: wrong version");
+}
+
+function startTrace(): void {
+  if (!traceInit()) print("trace: no memory for the thread switches\n");
 }
 
 function banner(bootInfo: usize): void {

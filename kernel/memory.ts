@@ -1,6 +1,6 @@
 // The kernel's allocator: two-level segregated fit, so that allocating and freeing take constant
 // time, with boundary tags, so that neighbours coalesce at once. Blocks never move: devices may
-// hold their addresses. Every block carries a check word before it and a canary behind it.
+// hold their addresses. Every block has a check word before it and a canary after it.
 //
 //   block - 16         block                                      block + size
 //   ┌──────┬──────┬────────┬───────┬───────────────────┬────────┬──────┐
@@ -41,7 +41,7 @@ let inUseBytes: u64 = 0; // headers and rounding included
 let peakBytes: u64 = 0;
 let inUseBlocks: u32 = 0;
 
-/** Payload addresses are used throughout; this views the header in front of one. */
+/** Blocks are known by the address of their payload; this is the header before it. */
 function header(address: usize): Block {
   return changetype<Block>(address - HEADER);
 }
@@ -107,7 +107,7 @@ function removeFree(block: usize): void {
 
 /** A free block of at least `size` bytes, taken out of its list; 0 when there is none. */
 function takeFree(size: u32): usize {
-  // Round up to the next class: every block of that class fits, so the first one is good.
+  // Round up to the next class: every block of that class fits, so the first one will do.
   const rounded = size < SMALL ? size : size + (1 << (27 - clz(size))) - 1;
   if (rounded < size) return 0;
   const row = rowOf(rounded);
@@ -125,7 +125,7 @@ function takeFree(size: u32): usize {
   return block;
 }
 
-/** Cuts `block` (in no list) to `size` bytes; what is behind becomes a free block if it is one. */
+/** Cuts `block` (in no list) to `size` bytes. A rest that is large enough becomes a free block. */
 function trim(block: usize, size: u32): void {
   const b = header(block);
   const rest = b.size - size;
@@ -158,7 +158,7 @@ function release(block: usize): void {
   if (prev != 0 && isFree(prev)) {
     removeFree(prev);
     header(prev).size += b.size + HEADER;
-    b.check = FREE ^ <u32>block; // a second free of this address is still told from a foreign one
+    b.check = FREE ^ <u32>block; // so that a second free of this address is reported as such
     header(prev + header(prev).size + HEADER).prev = prev;
     block = prev;
   }
@@ -243,8 +243,8 @@ function validate(address: usize): Block {
 }
 
 /**
- * Gives a block back. Returns 0, or -EINVAL for a null pointer. A double free, a pointer from
- * elsewhere or an overrun is a bug of the caller and panics.
+ * Frees a block. Returns 0, or -EINVAL for a null pointer. A double free, a foreign pointer or an
+ * overrun is a bug of the caller and panics.
  */
 export function ToroFreeMem(address: usize): i32 {
   if (address == 0) return -Errno.EINVAL;
@@ -277,17 +277,17 @@ export function ToroReAllocMem(address: usize, length: usize): usize {
   return moved;
 }
 
-/** Bytes that were asked for at `address`. */
+/** The length that the block at `address` was allocated with. */
 export function ToroMemLength(address: usize): u32 {
   return validate(address).length;
 }
 
-/** What the block at `address` takes of the heap: header, canary and rounding included. */
+/** Bytes that the block at `address` takes from the heap, with header, canary and rounding. */
 export function allocatedBytes(address: usize): u32 {
   return validate(address).size + HEADER;
 }
 
-/** Bytes in use, with what the blocks cost beside their contents. */
+/** Bytes in use, with headers, canaries and rounding. */
 export function heapInUse(): u64 {
   return inUseBytes;
 }
@@ -300,7 +300,7 @@ export function heapBlocks(): u32 {
   return inUseBlocks;
 }
 
-/** Is the address behind all that the kernel has? Shared memory of devices is. */
+/** Is the address after the heap, as shared memory of devices is? */
 export function isBehindHeap(address: u64): bool {
   return address >= heapEnd;
 }

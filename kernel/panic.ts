@@ -1,5 +1,5 @@
-// Where assert() and throw end (asconfig.json: use abort). Neither allocates. The host prints the
-// message with file and line, behind a line that was begun, and ends the machine.
+// The end of assert() and throw (asconfig.json: use abort). Nothing here allocates. The host prints
+// the message with file and line, after any unfinished line, and ends the machine.
 import { handOver } from "./console";
 import { panic as hostPanic } from "./hypercall";
 

@@ -23,6 +23,7 @@ let firstReady: Thread | null = null;
 let lastReady: Thread | null = null;
 let scheduling: bool = false;
 let switches: u64 = 0;
+let atomic: u32 = 0; // depth of calls that never yield
 
 /** The running thread, or NO_THREAD in interrupts and at boot. */
 export function self(): Thread {
@@ -32,6 +33,26 @@ export function self(): Thread {
 /** Threads entered since boot. */
 export function switchCount(): u64 {
   return switches;
+}
+
+/**
+ * From here to endAtomic() nothing yields. The build takes functions that call through the table
+ * for leaves if they do it between the two (tools/leaves.mjs): then neither they nor their callers
+ * are instrumented, and a yield below them could not save their frames.
+ */
+export function beginAtomic(): void {
+  atomic++;
+}
+
+export function endAtomic(): void {
+  assert(atomic != 0, "wrong count");
+  atomic--;
+}
+
+/** Every way out of a thread. Yields. */
+function leave(thread: Thread): void {
+  assert(atomic == 0, "yield in an atomic call");
+  arch_leave(thread);
 }
 
 /** Puts a thread at the end of the run queue. */
@@ -49,22 +70,22 @@ export function makeReady(thread: Thread): void {
  * so that a thread in a loop of it comes to the end of the budget.
  */
 export function yieldNow(): void {
-  assert(current != NO_THREAD, "scheduler: yield outside a thread");
+  assert(current != NO_THREAD, "outside a thread");
   makeReady(current);
-  arch_leave(current);
+  leave(current);
 }
 
 /** Gives up the CPU until resume(). Yields. */
 export function suspendSelf(): void {
-  assert(current != NO_THREAD, "scheduler: suspend outside a thread");
+  assert(current != NO_THREAD, "outside a thread");
   current.state = ThreadState.Suspended;
-  arch_leave(current);
+  leave(current);
 }
 
 /**
- * Waits in `queue` until woken or `deadlineNs`. Yields; a killed thread does not return from here
- * unless it is shielded. Returns 0, -ETIMEDOUT, or -EINTR (see setInterruptible). The caller looks
- * at its condition again: others may have run in between.
+ * Waits in `queue` until woken or `deadlineNs`. Yields; a killed thread does not return unless it
+ * is shielded. Returns 0, -ETIMEDOUT, or -EINTR (see setInterruptible). The caller must check its
+ * condition again: other threads may have run in between.
  */
 export function wait(queue: WaitQueue, deadlineNs: u64): i32 {
   assert(current != NO_THREAD, "scheduler: wait outside a thread");
@@ -73,17 +94,17 @@ export function wait(queue: WaitQueue, deadlineNs: u64): i32 {
   return block(deadlineNs);
 }
 
-/** As wait(), in the queues that the caller has joined already; in none it is a sleep. Yields. */
+/** As wait(), in the queues that the caller has joined; without any it is a sleep. Yields. */
 export function block(deadlineNs: u64): i32 {
   const thread = current;
-  assert(thread != NO_THREAD, "scheduler: block outside a thread");
+  assert(thread != NO_THREAD, "outside a thread");
   thread.state = ThreadState.Waiting;
   if (deadlineNs != NEVER) {
     const timer = timerOf(thread);
     timer.handler = (timeOut as (arg: usize) => void).index;
     startTimer(timer, deadlineNs);
   }
-  arch_leave(thread);
+  leave(thread);
   thread.wokenBy = null;
   return thread.wakeReason;
 }
@@ -102,7 +123,7 @@ function wake(thread: Thread, reason: i32): void {
 
 /** Wakes every thread in the queue, oldest first. */
 export function wakeAll(queue: WaitQueue): void {
-  for (let node = queue.first; node; node = queue.first) wake(node.thread, 0);
+  for (let node = queue.first; node; node = queue.first) wake(changetype<Thread>(node.object), 0);
 }
 
 /**
@@ -111,7 +132,7 @@ export function wakeAll(queue: WaitQueue): void {
  */
 export function wakeSome(queue: WaitQueue, count: u32): void {
   for (let node = queue.first; node && count != 0; node = queue.first) {
-    const thread = node.thread;
+    const thread = changetype<Thread>(node.object);
     if (!thread.suspended) {
       thread.wokenBy = queue;
       count--;
@@ -120,14 +141,14 @@ export function wakeSome(queue: WaitQueue, count: u32): void {
   }
 }
 
-/** A woken thread will not act upon its wake-up, or not soon: the next one gets it. */
+/** A woken thread will not act on its wake-up, or not soon: the next one gets it. */
 function passOn(thread: Thread): void {
   const queue = thread.wokenBy;
   thread.wokenBy = null;
   if (queue) wakeSome(queue, 1);
 }
 
-/** From here to unshield() a kill has to wait: a device may write to the thread's buffers. */
+/** From here to unshield() a kill has to wait: a device may use the thread's buffers. */
 export function shield(): void {
   current.shields++;
 }
@@ -136,7 +157,7 @@ export function shield(): void {
 export function unshield(): void {
   const thread = current;
   thread.shields--;
-  if (thread.ending && thread.shields == 0) arch_leave(thread);
+  if (thread.ending && thread.shields == 0) leave(thread);
 }
 
 /** While it is on, a kill ends the running thread's waits with -EINTR, although it is shielded. */
@@ -152,16 +173,16 @@ export function isKilled(): bool {
 /** Ends the running thread. Does not return. */
 export function endSelf(): void {
   const thread = current;
-  assert(thread != NO_THREAD, "scheduler: end outside a thread");
+  assert(thread != NO_THREAD, "outside a thread");
   thread.ending = true;
   assert(thread.shields == 0, "scheduler: a shielded thread ends");
-  arch_leave(thread);
+  leave(thread);
 }
 
-/** Ends another thread: at its next turn it is gone, with what the kernel had lent it. */
+/** Ends another thread at its next turn, and frees what the kernel had lent it. */
 export function kill(thread: Thread): void {
   thread.ending = true;
-  resume(thread); // to its end, or to that of its shield
+  resume(thread); // until its end, or the end of its shield
   if (thread.state != ThreadState.Waiting) return;
   if (thread.shields == 0) wake(thread, 0);
   else if (thread.interruptible) wake(thread, -Errno.EINTR);
@@ -180,7 +201,7 @@ export function resume(thread: Thread): void {
   if (thread.state == ThreadState.Suspended) makeReady(thread);
 }
 
-/** A dead thread leaves nothing: its save area goes too, and nobody runs on it any more. */
+/** Frees a dead thread, with its save area, on which nothing runs any more. */
 function bury(thread: Thread): void {
   passOn(thread);
   wakeAll(joinersOf(thread));

@@ -1,7 +1,8 @@
-// Threads and wait queues as data: what a thread is, and the lists that it can stand in.
+// Threads and wait queues as data.
 import { Errno } from "../abi/errno";
 import { Context } from "./arch/asyncify";
 import { HandleTable } from "./handle";
+import { List, ListNode } from "./list";
 import { ToroAllocMem, ToroFreeMem, ToroGetMem } from "./memory";
 import { reserveTimer, Timer, unreserveTimer } from "./timer";
 
@@ -14,21 +15,9 @@ export const enum ThreadState {
   Suspended, // SysSuspendThread: until SysResumeThread
 }
 
-/** A FIFO of waiting threads. Zeroed is empty. */
+/** A FIFO of waiting threads: the objects of its nodes. Zeroed is empty. */
 @unmanaged
-export class WaitQueue {
-  first: WaitNode | null;
-  last: WaitNode | null;
-}
-
-/** A thread's place in one queue. */
-@unmanaged
-export class WaitNode {
-  next: WaitNode | null;
-  prev: WaitNode | null;
-  queue: WaitQueue | null; // null: in none
-  thread: Thread;
-}
+export class WaitQueue extends List {}
 
 /** A cooperative thread; its save area follows it in the same block. */
 @unmanaged
@@ -37,20 +26,20 @@ export class Thread extends Context {
   state: ThreadState;
   next: Thread | null; // in the run queue
   wakeReason: i32; // 0: woken; -ETIMEDOUT or -EINTR
-  suspended: bool; // leaves for Suspended as soon as it is ready
+  suspended: bool; // becomes Suspended once it is ready
   ending: bool; // dies at its next turn, unless shielded
-  shields: u32; // > 0: a device holds its buffers, so it must run on until it has them back
+  shields: u32; // > 0: a device has its buffers, so it must run until they are back
   interruptible: bool; // a kill ends its waits, even shielded
-  nodes: WaitNode; // its places while it waits: its own, or those that it allocated
+  nodes: ListNode; // its places while it waits: its own three, or allocated ones
   nodeCount: u32;
-  wokenBy: WaitQueue | null; // whose wake-up it has not acted upon yet (see wakeSome)
+  wokenBy: WaitQueue | null; // whose wake-up it has not acted on yet (see wakeSome)
 }
 
 // Embedded parts: asc has no embedded structs, so they follow the class by offset.
 const OWN_NODES: usize = offsetof<Thread>();
-/** Enough to select on one socket: that must not fail for want of memory. */
+/** Enough to select on one socket, which must not fail for want of memory. */
 const OWN_NODE_COUNT: u32 = 3;
-const TIMER: usize = (OWN_NODES + OWN_NODE_COUNT * offsetof<WaitNode>() + 7) & ~7;
+const TIMER: usize = (OWN_NODES + OWN_NODE_COUNT * offsetof<ListNode>() + 7) & ~7;
 const JOINERS: usize = TIMER + offsetof<Timer>();
 const THREAD_BYTES: usize = (JOINERS + offsetof<WaitQueue>() + 15) & ~15;
 
@@ -59,7 +48,7 @@ export const SAVE_BYTES_DEFAULT: u32 = ASC_OPTIMIZE_LEVEL > 0 ? 4096 : 16384;
 const SAVE_BYTES_MIN: u32 = 512;
 const SAVE_BYTES_MAX: u32 = 1 << 24;
 /**
- * An overrun of the save area is seen only after it was written: a gap keeps small ones harmless.
+ * An overrun of the save area is detected after the write; this gap makes small ones harmless.
  */
 const GUARD_BYTES: u32 = 512;
 
@@ -75,8 +64,8 @@ export function joinersOf(thread: Thread): WaitQueue {
   return changetype<WaitQueue>(changetype<usize>(thread) + JOINERS);
 }
 
-function ownNodesOf(thread: Thread): WaitNode {
-  return changetype<WaitNode>(changetype<usize>(thread) + OWN_NODES);
+function ownNodesOf(thread: Thread): ListNode {
+  return changetype<ListNode>(changetype<usize>(thread) + OWN_NODES);
 }
 
 /** The thread called `id`, or null. */
@@ -114,11 +103,11 @@ export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
   timerOf(thread).arg = address;
   thread.nodes = ownNodesOf(thread);
   thread.nodeCount = 1;
-  for (let i: u32 = 0; i < OWN_NODE_COUNT; i++) nodeAt(thread, i).thread = thread;
+  for (let i: u32 = 0; i < OWN_NODE_COUNT; i++) nodeAt(thread, i).object = address;
   return id;
 }
 
-/** Frees a thread that runs no more, is in no queue and has its timer stopped. */
+/** Frees a thread that has ended: it is in no queue, and its timer is stopped. */
 export function destroyThread(thread: Thread): void {
   threads.remove(thread.id);
   unreserveTimer();
@@ -132,11 +121,11 @@ export function allocateNodes(thread: Thread, count: u32): i32 {
     thread.nodeCount = count;
     return 0;
   }
-  const address = ToroAllocMem(count * offsetof<WaitNode>());
+  const address = ToroAllocMem(count * offsetof<ListNode>());
   if (address == 0) return -Errno.ENOMEM;
-  thread.nodes = changetype<WaitNode>(address);
+  thread.nodes = changetype<ListNode>(address);
   thread.nodeCount = count;
-  for (let i: u32 = 0; i < count; i++) nodeAt(thread, i).thread = thread;
+  for (let i: u32 = 0; i < count; i++) nodeAt(thread, i).object = changetype<usize>(thread);
   return 0;
 }
 
@@ -147,35 +136,20 @@ export function releaseNodes(thread: Thread): void {
   thread.nodes = ownNodesOf(thread);
 }
 
-export function nodeAt(thread: Thread, i: u32): WaitNode {
-  return changetype<WaitNode>(changetype<usize>(thread.nodes) + i * offsetof<WaitNode>());
+export function nodeAt(thread: Thread, i: u32): ListNode {
+  return changetype<ListNode>(changetype<usize>(thread.nodes) + i * offsetof<ListNode>());
 }
 
 /** Puts place `i` of the thread at the end of `queue`. */
 export function joinQueue(thread: Thread, i: u32, queue: WaitQueue): void {
-  const node = nodeAt(thread, i);
-  assert(node.queue == null, "thread: place is taken");
-  node.queue = queue;
-  node.next = null;
-  node.prev = queue.last;
-  const last = queue.last;
-  if (last) last.next = node;
-  else queue.first = node;
-  queue.last = node;
+  queue.append(nodeAt(thread, i));
 }
 
 /** Takes the thread out of every queue that it waits in. */
 export function leaveQueues(thread: Thread): void {
   for (let i: u32 = 0; i < thread.nodeCount; i++) {
     const node = nodeAt(thread, i);
-    const queue = node.queue;
-    if (!queue) continue;
-    const prev = node.prev;
-    const next = node.next;
-    if (prev) prev.next = next;
-    else queue.first = next;
-    if (next) next.prev = prev;
-    else queue.last = prev;
-    node.queue = null;
+    const queue = node.list;
+    if (queue) queue.remove(node);
   }
 }

@@ -1,5 +1,5 @@
-// Timers: a binary heap by deadline. Whoever owns a timer reserves its place when it is created, so
-// that starting one cannot fail.
+// Timers: a binary heap by deadline. The owner of a timer reserves its place in advance, so that
+// starting it cannot fail.
 import { Errno } from "../abi/errno";
 import { NEVER } from "./clock";
 import { ToroReAllocMem } from "./memory";
@@ -9,8 +9,8 @@ import { ToroReAllocMem } from "./memory";
 export class Timer {
   deadlineNs: u64;
   place: u32; // in the heap, from 1; 0: not running
-  handler: u32; // table index of a function (arg: usize): void; never yields, and if it starts
-  // timers then for later than now
+  handler: u32; // table index of a function (arg: usize): void; it never yields, and any timer
+  // that it starts must be due later
   arg: usize;
 }
 

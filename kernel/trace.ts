@@ -1,25 +1,23 @@
-// The guest's side of a trace: when the host asks for it, every run of a thread is noted in a ring
-// that the host reads. Never waits for the host: what it has not read is overwritten.
+// The guest's side of a trace: on the host's request, every run of a thread is recorded in a ring
+// that the host reads. The guest never waits for the host, and overwrites old records.
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../abi/trace";
 import { arch_enter } from "./arch/asyncify";
 import { publishTrace } from "./clock";
-import { print } from "./console";
 import { clock } from "./hypercall";
 import { ToroAllocMem } from "./memory";
 import { Thread } from "./thread";
 
-/** The ring; 0: nobody traces, which is all that a switch then pays to know. */
+/** The ring; 0: no trace, and a switch costs one test more. */
 export let traceRing: usize = 0;
 
-/** Once, before there are threads. */
-export function traceInit(wanted: bool): void {
-  if (!wanted) return;
+/** Starts the trace, before there are threads. Returns false when there is no memory for it. */
+export function traceInit(): bool {
   traceRing = ToroAllocMem(traceRingBytes());
-  if (traceRing == 0) print("trace: no memory for the thread switches\n");
   publishTrace(traceRing);
+  return traceRing != 0;
 }
 
-/** arch_enter, noted. It is the scheduler's: like that one it must stay above every thread. */
+/** arch_enter, recorded. Only the scheduler calls it, as its frame must not be unwound. */
 export function tracedEnter(thread: Thread): bool {
   const written = load<u32>(traceRing, TraceRing.written);
   const place: usize = (written % TRACE_RECORDS) * TraceRecord.sizeof;

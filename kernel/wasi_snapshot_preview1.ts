@@ -1,8 +1,8 @@
 // The firmware: the calls of WASI preview 1 that the kernel uses. Each returns 0 or a WASI errno.
 
 /**
- * Writes `count` buffers {address u32, bytes u32} at `iovs` to descriptor `fd`: 1 is the console,
- * which takes as many bytes as it has room for, and says at `written` how many; none: 6, AGAIN.
+ * Writes `count` buffers {address u32, bytes u32} at `iovs` to descriptor `fd`: 1 is the console.
+ * It takes the bytes that it has room for, and stores their number at `written`; none: 6, AGAIN.
  */
 export declare function fd_write(fd: u32, iovs: usize, count: u32, written: usize): u32;
 

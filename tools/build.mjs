@@ -1,18 +1,13 @@
 // Builds the guest images into build/: node tools/build.mjs [NAME ...], all of them by default. An
 // image that is newer than everything it was made from is kept.
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { root } from "./compile.mjs";
 
-const images = {
-  "web-server": "apps/web-server/main.ts",
-  "hello-world": "apps/hello-world/main.ts",
-  "hello-file": "apps/hello-file/main.ts",
-  echo: "apps/echo/main.ts",
-  "hash-table-server": "apps/hash-table-server/main.ts",
-  "ping-pong": "apps/ping-pong/main.ts",
-  "rx-zerocopy": "apps/rx-zerocopy/main.ts",
-  kernel: "kernel/image.ts",
-};
+/** Each folder of apps/ with a main.ts is an image, and so is the kernel without an application. */
+const images = { kernel: "kernel/image.ts" };
+for (const name of readdirSync(`${root}apps`)) {
+  if (existsSync(`${root}apps/${name}/main.ts`)) images[name] = `apps/${name}/main.ts`;
+}
 const ingredients = [
   "asconfig.json",
   "package-lock.json",

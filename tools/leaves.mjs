@@ -11,10 +11,22 @@ export const leaves = [
   "apps/web-server/cache/lookUp",
   "kernel/memory/ToroGetMem",
   "kernel/memory/ToroFreeMem",
-  "kernel/net/socket/findSocket",
-  "kernel/net/stream/fillHeader",
+  "kernel/net/socket/table/findSocket",
+  "kernel/net/socket/output/fillHeader",
   "drivers/virtqueue/VirtQueue#add",
   "drivers/virtqueue/VirtQueue#take",
+];
+
+/**
+ * Functions that call through the table a function which never yields: they run it as an atomic
+ * call (kernel/scheduler.ts), in which a yield panics. Asyncify cannot see that, and would
+ * instrument all of their callers.
+ */
+export const upcalls = [
+  "kernel/net/link/pool/complete",
+  "kernel/net/link/interface/transmit",
+  "kernel/net/link/interface/recycle",
+  "kernel/net/link/interface/notifyOwner",
 ];
 
 /**

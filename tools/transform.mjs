@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { libraryFiles } from "assemblyscript/asc";
 import { Transform } from "assemblyscript/transform";
-import { checkLeaves, frames } from "./leaves.mjs";
+import { checkLeaves, frames, upcalls } from "./leaves.mjs";
 
 libraryFiles["rt/stub"] = readFileSync(new URL("../kernel/rt/stub.ts", import.meta.url), "utf8");
 
@@ -21,7 +21,7 @@ export function kernelTransform({ optimize, leaves }) {
     afterCompile(module) {
       const { binaryen } = this; // set only because asc makes the instance itself
       // panic stays a frame of its own, so that the one that failed has its own line on the stack.
-      for (const name of ["*arch_*", "kernel/panic/panic", ...frames, ...leaves]) {
+      for (const name of ["*arch_*", "kernel/panic/panic", ...frames, ...upcalls, ...leaves]) {
         runPass(binaryen, module, "no-inline", { "no-inline": name });
       }
       if (optimize) {
@@ -30,7 +30,11 @@ export function kernelTransform({ optimize, leaves }) {
         module.optimize();
       }
       // No host import may unwind, only the intrinsics do.
-      runPass(binaryen, module, "asyncify", { "asyncify-imports": "env.none" });
+      const atomic = upcalls.filter((name) => module.getFunction(name) !== 0);
+      runPass(binaryen, module, "asyncify", {
+        "asyncify-imports": "env.none",
+        "asyncify-removelist": atomic.join(","),
+      });
       checkLeaves(module.emitText(), leaves);
     }
   };

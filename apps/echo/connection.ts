@@ -1,6 +1,6 @@
-// One connection of the echo. Its loans stand in a ring: lent by the kernel, then sent, then given
-// back, in that order. A short exchange is one send that waits for its buffers; when much has come
-// at once, sends go on while the device still has the buffers of those before.
+// One connection of the echo. Its loans form a ring: the kernel lends them, they are sent, and they
+// are released, in that order. A short exchange is one send that waits for its buffers; of bulk
+// data, further sends start while the device still has the buffers of earlier ones.
 import {
   Completion,
   IoVec,
@@ -25,18 +25,18 @@ import {
 const BATCH: u32 = 16;
 /** Sends whose buffers the device may have. */
 const SENDS: u32 = 8;
-/** A send of less than this is waited for: the next data are not there yet. */
+/** A smaller send waits for its buffers: the next data have not come yet. */
 const STREAM_BYTES: u32 = 65536;
 
 @unmanaged
 class Echo {
   socket: i32;
   next: u32; // number of the next send with MSG_ZEROCOPY
-  pending: u32; // of those before, how many still have their loans
+  pending: u32; // earlier sends that still have their loans
 }
 
-// Behind the record: for each of SENDS the count of its tokens (0: it is free) and these, then the
-// scratch of one batch.
+// After the record: for each of SENDS the number of its tokens (0: free) and the tokens; then the
+// scratch space of one batch.
 const SLOTS: usize = offsetof<Echo>();
 const SLOT_BYTES: u32 = (BATCH + 1) * 4;
 const LOANS: usize = SLOTS + SENDS * SLOT_BYTES;
@@ -59,7 +59,7 @@ export function serve(arg: usize): void {
   SysSocketClose(socket);
 }
 
-/** Sends back what has come. Yields. Returns false at the end of the connection. */
+/** Sends received data back. Yields. Returns false at the end of the connection. */
 function step(echo: Echo): bool {
   const loans = changetype<usize>(echo) + LOANS;
   const waits = echo.pending == 0;
@@ -104,7 +104,7 @@ function waitForEither(echo: Echo): bool {
   return (entry.revents & POLLIN) != 0 || collect(echo, MSG_DONTWAIT);
 }
 
-/** Gives back what the device no longer has. Yields. Returns false when there was nothing. */
+/** Releases the loans of finished sends. Yields. Returns false when there were none. */
 function collect(echo: Echo, flags: u32): bool {
   const range = changetype<Completion>(changetype<usize>(echo) + RANGE);
   if (SysSocketSendCompletion(echo.socket, changetype<usize>(range), flags) != 1) return false;

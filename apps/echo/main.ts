@@ -1,5 +1,5 @@
-// Echo: sends back what it receives, a thread per connection. Data is borrowed where the device has
-// put it and sent from there, so that large packets are not copied. Kernel parameters: port=7,
+// Echo: sends received data back, with a thread per connection. Data is borrowed where the device
+// has put it and sent from there, so that large packets are not copied. Kernel parameters: port=7,
 // type=seqpacket for messages.
 import {
   kernelMain,

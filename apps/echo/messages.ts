@@ -1,4 +1,4 @@
-// One seqpacket connection of the echo: a buffer as large as the window holds any message.
+// One seqpacket connection of the echo. A buffer as large as the window holds any message.
 import {
   MSG_EOR,
   SO_RCVBUF,

@@ -1,5 +1,5 @@
 // One connection: requests one after the other, each answered in one send. It holds no memory while
-// it has nothing to answer.
+// it waits for a request.
 import {
   SO_RCVTIMEO,
   SO_SNDTIMEO,
@@ -22,17 +22,17 @@ import { putEnd, putLength, putStart, reason } from "../../guest/http/response";
 import { putNumber, putText } from "../../guest/http/text";
 import { find, KEY_BYTES_MAX, keyCount, put, valueOf } from "./table";
 
-/** A client that says nothing, or takes nothing, for so long is left. */
+/** A client that sends or takes nothing for this long is disconnected. */
 const PATIENCE_MS: u32 = 30_000;
 const SLASH: u32 = 0x2f;
 const EQUALS: u32 = 0x3d;
 
-// A block of the heap: what has been received, the request that was found in it, the response.
+// A block of the heap: received bytes, the request parsed from them, the response.
 const REQUEST: usize = (HEAD_BYTES_MAX + 7) & ~7;
 const RESPONSE: usize = REQUEST + offsetof<Request>();
 const HEAD_BYTES: usize = 512;
-const PAGE: usize = RESPONSE + HEAD_BYTES; // where a body of our own is made
-const BLOCK_BYTES: usize = PAGE + <usize>REQUEST_LINE_BYTES_MAX; // a value comes in a request line
+const PAGE: usize = RESPONSE + HEAD_BYTES; // for generated bodies
+const BLOCK_BYTES: usize = PAGE + <usize>REQUEST_LINE_BYTES_MAX; // values come in request lines
 
 const peeked: usize = memory.data(16);
 
@@ -41,17 +41,17 @@ export function serve(arg: usize): void {
   const socket = <i32>arg;
   SysSocketSetOption(socket, SO_RCVTIMEO, PATIENCE_MS);
   SysSocketSetOption(socket, SO_SNDTIMEO, PATIENCE_MS);
-  let goesOn = true;
-  while (goesOn && SysSocketPeek(socket, peeked, 1, 0) > 0) {
+  let open = true;
+  while (open && SysSocketPeek(socket, peeked, 1, 0) > 0) {
     const block = ToroGetMem(BLOCK_BYTES);
     if (block == 0) break;
-    goesOn = converse(socket, block);
+    open = converse(socket, block);
     ToroFreeMem(block);
   }
   SysSocketClose(socket);
 }
 
-/** Answers what has come. Returns false when the connection is to end. Yields. */
+/** Answers requests. Yields. Returns true when all are answered, false to end the connection. */
 function converse(socket: i32, block: usize): bool {
   const request = changetype<Request>(block + REQUEST);
   let received: u32 = 0;
@@ -106,7 +106,7 @@ function read(block: usize, key: usize, keyBytes: u32, keep: bool, isHead: bool)
   return <u32>(body - start) + entry.valueBytes;
 }
 
-/** `/`: a page that says how many keys there are. */
+/** `/`: a page with the number of keys. */
 function count(block: usize, keep: bool, isHead: bool): u32 {
   const page = block + PAGE;
   let end = putText(page, "<!doctype html><title>HashTableServer</title><p>Keys: ");

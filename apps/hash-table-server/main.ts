@@ -1,5 +1,5 @@
-// HashTableServer: keys and values over HTTP. GET /key=value stores, GET /key reads, GET / says how
-// many keys there are. Kernel parameters: port=80, slots=10000.
+// HashTableServer: keys and values over HTTP. GET /key=value stores, GET /key reads, GET /
+// shows the number of keys. Kernel parameters: port=80, slots=10000.
 import { kernelMain, parameterNumber, SOCK_STREAM } from "../../kernel/api";
 import { failed, serveForever } from "../../guest/server";
 import { serve } from "./connection";

@@ -1,5 +1,6 @@
-// The table: open addressing with linear probing. Slots are bounded, and so is what the entries,
-// blocks of the kernel's heap, take of it: connections need the rest. Nothing here yields.
+// The table: open addressing with linear probing. The number of slots is fixed, and entries, which
+// are blocks of the kernel's heap, take up to half of it: connections need the rest. Nothing here
+// yields.
 import {
   allocatedBytes,
   Errno,
@@ -12,7 +13,7 @@ import {
 /** Keys are no longer than this. */
 export const KEY_BYTES_MAX: u32 = 256;
 
-/** Key and value stand behind it. */
+/** Key and value follow it. */
 @unmanaged
 export class Entry {
   keyBytes: u32;
@@ -22,7 +23,7 @@ export class Entry {
 let slots: usize = 0; // u32 each: the address of an Entry, or 0
 let slotCount: u32 = 0;
 let used: u32 = 0;
-let takenBytes: u64 = 0; // by the entries, all included
+let takenBytes: u64 = 0; // by all entries, with the heap's overhead
 
 /** Makes the table. Returns 0, -EINVAL (no slots) or -ENOMEM. */
 export function tableInit(count: u32): i32 {
@@ -53,7 +54,7 @@ function hash(key: usize, bytes: u32): u32 {
   return h;
 }
 
-/** The slot of a key, or the free one where it would be; 0: the table is full of others. */
+/** The slot of a key, or the free slot where it belongs; 0: the table is full. */
 function slotOf(key: usize, bytes: u32): usize {
   let i = hash(key, bytes) % slotCount;
   for (let seen: u32 = 0; seen < slotCount; seen++) {
@@ -66,14 +67,14 @@ function slotOf(key: usize, bytes: u32): usize {
   return 0;
 }
 
-/** Null: there is no such key. The entry is good until the key is stored again. */
+/** Null: there is no such key. The entry is valid until the key is stored again. */
 export function find(key: usize, bytes: u32): Entry | null {
   const slot = slotOf(key, bytes);
   return slot == 0 ? null : changetype<Entry | null>(<usize>load<u32>(slot));
 }
 
 /**
- * Copies key and value; a value that was there is replaced. Returns 0, -ENOSPC (no slot is free, or
+ * Copies key and value, replacing an older value. Returns 0, -ENOSPC (no slot is free, or
  * half of the heap is taken) or -ENOMEM.
  */
 export function put(key: usize, keyBytes: u32, value: usize, valueBytes: u32): i32 {

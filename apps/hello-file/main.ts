@@ -1,5 +1,5 @@
-// HelloFile: the smallest application that writes a file, and knows that the disk has it before it
-// powers off. Kernel parameter: root=site (tag of a directory that is shared for writing).
+// HelloFile: the smallest application that writes a file, and syncs it to the disk before it powers
+// off. Kernel parameter: root=site (tag of a directory that is shared for writing).
 import {
   kernelMain,
   kernelParameter,

@@ -1,4 +1,4 @@
-// Ping-pong: connects to an echo and times round trips as the guest sees them. Kernel parameters:
+// Ping-pong: connects to an echo, and the guest times round trips. Kernel parameters:
 // cid=2 (the host) and port=7 of the echo, type=seqpacket for messages, size= in bytes, count=.
 import {
   clock,

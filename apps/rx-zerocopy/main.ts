@@ -1,4 +1,4 @@
-// Bulk transfer with one client, timed as the guest sees it. Kernel parameters: mode=rx|tx, mb= to
+// Bulk transfer with one client, timed by the guest. Kernel parameters: mode=rx|tx, mb= to
 // send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, zerocopy=area by
 // the receive area of the vsock RFC, port= to listen on, runs= clients to serve, one by one.
 import {
@@ -46,7 +46,7 @@ const LOANS: u32 = 256;
 /** An area holds at least one packet of any size. */
 const PACKET_BYTES_MAX: u32 = 65536;
 const SHUTDOWN_SEND: i32 = 1;
-/** Whoever only looks whether somebody listens has gone by then. */
+/** A client that only probes the port has gone by then. */
 const PROBE_MS: u32 = 5;
 
 const list: usize = memory.data(256 * 16);

@@ -1,5 +1,5 @@
-// From a request to its response: the head, in the output, and what of a file follows it. Nothing
-// is sent here, and nothing told of a file that could not be opened for reading.
+// From a request to its response: writes the head to the output, and selects the part of a file
+// that follows it. Nothing is sent here. A file that cannot be opened for reading reveals nothing.
 import { Errno, FileStat, SysStatFile } from "../../kernel/api";
 import { Entry, findEntry, loadError, loadFile, putFileHeaders, release } from "./cache";
 import { allowsRange, isNotModified } from "../../guest/http/conditional";
@@ -9,29 +9,36 @@ import { typeOf } from "../../guest/http/mime";
 import { decodePath, pathEnd, pathStart, ROOT } from "../../guest/http/path";
 import { parseRange, Range, RangeKind } from "../../guest/http/range";
 import { Method } from "../../guest/http/request";
-import { putEnd, putLength, putRange, putStart, putValidators, reason } from "../../guest/http/response";
+import {
+  putEnd,
+  putLength,
+  putRange,
+  putStart,
+  putValidators,
+  reason,
+} from "../../guest/http/response";
 import { putBytes, putNumber, putText } from "../../guest/http/text";
 import { outputOf, pathOf, requestOf } from "./work";
 
 const S_IFMT: u32 = 0o170000;
 const S_IFDIR: u32 = 0o040000;
 const S_IFREG: u32 = 0o100000;
-/** A body that small goes out in one piece with its head. */
+/** A body of up to this size is sent in one piece with its head. */
 const JOINED_BYTES_MAX: u64 = 4096;
-/** Seconds after which a client may ask again when memory was short. */
+/** Seconds after which a client may try again when memory was short. */
 const RETRY_AFTER_S: u32 = 1;
 
-// Nothing yields between filling these and their last use.
+// Nothing yields between setting these and their last use.
 const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 const range = changetype<Range>(memory.data(offsetof<Range>()));
 
 /**
- * Answers the request in the connection's work. Yields. Returns the bytes of the output; c.entry is
- * the file whose bytes [c.at, c.end) follow, if any, and c.keepAlive whether another request may.
+ * Answers the request in the connection's work. Yields. Returns the number of bytes in the output.
+ * Of the file c.entry, if any, bytes [c.at, c.end) follow; c.keepAlive allows another request.
  */
 export function answer(c: Connection): u32 {
   const request = requestOf(c.work);
-  // A body is not read, so what follows it cannot be told from it.
+  // Bodies are not read, so their end, and with it the next request, is not known.
   c.keepAlive = request.keepAlive && !request.hasBody;
   if (request.method == Method.Unknown) return fail(c, 501);
   if (request.method == Method.Known) return fail(c, 405);
@@ -50,7 +57,7 @@ export function answer(c: Connection): u32 {
   const found = SysStatFile(path, bytes, changetype<usize>(stat));
   if (found < 0) return fail(c, statusOf(found));
   const kind = stat.mode & S_IFMT;
-  // An index that is a directory itself would be redirected to for ever.
+  // An index that is itself a directory would be redirected forever.
   if (kind == S_IFDIR && !asDirectory) return redirect(c, start, stop, end);
   if (kind != S_IFREG) return fail(c, 403);
   return serveFile(c, bytes);
@@ -75,7 +82,7 @@ function statusOf(error: i32): u32 {
   }
 }
 
-/** The file at pathOf(work), which `stat` describes as far as it is known. */
+/** Serves the file at pathOf(work), whose attributes are in `stat` as far as they are known. */
 function serveFile(c: Connection, pathBytes: u32): u32 {
   const request = requestOf(c.work);
   const path = pathOf(c.work);
@@ -136,7 +143,7 @@ function unsatisfiable(c: Connection, entry: Entry): u32 {
   return text(c, at, 416);
 }
 
-/** A directory without its slash: relative links in its index would lead astray. */
+/** Adds the slash to a directory's name, which relative links in its index need. */
 function redirect(c: Connection, start: usize, stop: usize, end: usize): u32 {
   let at = putStart(outputOf(c.work), 301);
   at = putText(at, "Location: ");
@@ -151,7 +158,7 @@ function redirect(c: Connection, start: usize, stop: usize, end: usize): u32 {
 
 /** An answer without a file. */
 export function fail(c: Connection, status: u32): u32 {
-  // Who writes nonsense may mean anything by what follows.
+  // After a malformed request the next one cannot be found.
   if (status == 400) c.keepAlive = false;
   let at = putStart(outputOf(c.work), status);
   if (status == 405) at = putText(at, "Allow: GET, HEAD\r\n");
@@ -162,7 +169,7 @@ export function fail(c: Connection, status: u32): u32 {
   return text(c, at, status);
 }
 
-/** A head that could not be read, or not in time; the connection ends. */
+/** Answers a head that is invalid or late; the connection ends. */
 export function refuse(c: Connection, status: u32): u32 {
   c.keepAlive = false;
   requestOf(c.work).method = Method.GET;
@@ -190,7 +197,7 @@ function text(c: Connection, at: usize, status: u32): u32 {
   return <u32>(at - outputOf(c.work));
 }
 
-/** Writes an answer for want of memory, which takes none but `at`. Returns its end. */
+/** Writes the answer for want of memory to `at`, without more memory. Returns its end. */
 export function putUnavailable(at: usize): usize {
   at = putStart(at, 503);
   at = putRetryAfter(at);

@@ -1,8 +1,7 @@
-// Files that responses are made of, each known by what it is: its inode and its type, whatever name
-// it was asked for by. An entry is used only as long as the file system says that the file is the
-// same. Its bytes go to the socket as they are, out of the window that the file system has in
-// shared memory, or out of the heap; those of a file for which there is no room are read piece by
-// piece.
+// The cache of files. An entry is found by inode and content type, under any name of the file, and
+// is used only as long as the file system says that the file has not changed. Its bytes are sent
+// from the window that the file system has in shared memory, or from the heap; a file for which
+// there is no room is read piece by piece.
 import {
   allocatedBytes,
   Errno,
@@ -20,11 +19,17 @@ import {
 import { putType, TypeId } from "../../guest/http/mime";
 import { isDatedAhead, putValidators } from "../../guest/http/response";
 import { putBytes, putText } from "../../guest/http/text";
-import { isSameFile, isVersion, setVersion, Version, VERSION_BYTES } from "../../guest/http/version";
+import {
+  isSameFile,
+  isVersion,
+  setVersion,
+  Version,
+  VERSION_BYTES,
+} from "../../guest/http/version";
 
 /** Larger files are not kept in the heap. */
 const HEAP_BYTES_MAX: u64 = 262144;
-/** Smaller files are not mapped: most of the 64 KiB that they would take were for nothing. */
+/** Smaller files are not mapped: most of the 64 KiB that they would take would be wasted. */
 const MAPPED_BYTES_MIN: u64 = 32768;
 /** Larger ones would leave no room for others. */
 const MAPPED_BYTES_MAX: u64 = 4194304;
@@ -37,14 +42,14 @@ export class Entry {
   newer: Entry | null; // by use
   older: Entry | null;
   type: TypeId;
-  users: u32; // responses that need it
-  listed: bool; // to be found; one that is not is freed by its last user
+  users: u32; // responses that use it
+  listed: bool; // can be found; otherwise its last user frees it
   mapped: bool; // content is in the window
-  content: usize; // all of the file; 0: read it from `file`
-  file: i32; // open; 0: no need of it
+  content: usize; // the whole file; 0: read it from `file`
+  file: i32; // open; 0: not needed
   headers: usize; // Content-Type to validators, of a file that is not dated in the future
   headersBytes: u32;
-  heapBytes: u64; // all that it takes there
+  heapBytes: u64; // that it takes, with the heap's overhead
 
   get version(): Version {
     return changetype<Version>(changetype<usize>(this) + VERSION);
@@ -62,8 +67,8 @@ const BUCKETS: u32 = 4096;
 const buckets: usize = memory.data(4096 * 4);
 let newest: Entry = NO_ENTRY;
 let oldest: Entry = NO_ENTRY;
-let takenBytes: u64 = 0; // of the heap, by all entries, in use after they were dropped or not
-let hasWindow = true; // until the file system says no
+let takenBytes: u64 = 0; // of the heap, by all entries, also by dropped ones in use
+let hasWindow = true; // until a mapping fails for want of one
 
 function bucketOf(ino: u64, type: TypeId): usize {
   let h = <u32>(ino ^ (ino >> 32)) * 0x9e37_79b1 + type * 0x85eb_ca6b;
@@ -89,8 +94,8 @@ function linkUse(entry: Entry): void {
 }
 
 /**
- * The entry of the file that `stat` describes, if its content is known to be the same still: the
- * caller's until release(). Null otherwise.
+ * The entry of the file with the attributes `stat`, if its content is known to be unchanged. The
+ * caller releases it. Null otherwise.
  */
 function lookUp(stat: FileStat, type: TypeId): Entry | null {
   let entry = changetype<Entry>(<usize>load<u32>(bucketOf(stat.ino, type)));
@@ -110,7 +115,7 @@ function lookUp(stat: FileStat, type: TypeId): Entry | null {
   return entry;
 }
 
-/** Finds it no more. Its users have it to their end. */
+/** Removes an entry from the cache. It stays valid for its users. */
 function drop(entry: Entry): void {
   let at = bucketOf(entry.version.stat.ino, entry.type);
   while (load<u32>(at) != <u32>changetype<usize>(entry)) {
@@ -122,7 +127,7 @@ function drop(entry: Entry): void {
   if (entry.users == 0) free(entry);
 }
 
-/** Of an entry without users, and so without an open file. */
+/** Frees an entry without users, and so without an open file. */
 function free(entry: Entry): void {
   takenBytes -= entry.heapBytes;
   if (entry.mapped) SysUnmapFile(entry.content);
@@ -131,7 +136,7 @@ function free(entry: Entry): void {
   ToroFreeMem(changetype<usize>(entry));
 }
 
-/** The caller needs it no more. Yields when it was the last one that read from the file. */
+/** Ends a use of the entry. Yields when the last user had read from the file. */
 export function release(entry: Entry): void {
   if (--entry.users != 0) return;
   const file = entry.file;
@@ -145,8 +150,8 @@ export function release(entry: Entry): void {
 }
 
 /**
- * Frees the content that was not used for the longest time and is not in use; in the window, if
- * that is what is wanted. Returns false if there is none.
+ * Frees the least recently used entry that is not in use; if `mapped`, one in the window. Returns
+ * false if there is none.
  */
 function evict(mapped: bool): bool {
   let entry = oldest;
@@ -158,14 +163,12 @@ function evict(mapped: bool): bool {
   return true;
 }
 
-/**
- * Gives back what is kept for requests to come, a little of it. Returns false if that is nothing.
- */
+/** Frees one entry that is kept for later requests. Returns false if there is none. */
 export function shrinkCache(): bool {
   return evict(false);
 }
 
-/** `bytes` for what an entry keeps; 0: no room among those in use. */
+/** Allocates `bytes` for an entry; 0: entries in use leave no room. */
 function allocate(bytes: usize): usize {
   while (takenBytes + bytes > heapBytes() >> HEAP_SHIFT) if (!evict(false)) return 0;
   let address = ToroGetMem(bytes);
@@ -174,8 +177,8 @@ function allocate(bytes: usize): usize {
 }
 
 /**
- * lookUp(), but no entry that reads from a file which was lost with the file system: somebody may
- * have it in use for long. Yields for those that read.
+ * lookUp(), without entries whose open file was lost with the file system; a slow response may
+ * still use such an entry. Yields if the entry reads from an open file.
  */
 export function findEntry(stat: FileStat, type: TypeId): Entry | null {
   const entry = lookUp(stat, type);
@@ -188,15 +191,15 @@ export function findEntry(stat: FileStat, type: TypeId): Entry | null {
 
 let error: i32 = 0;
 
-/** Why loadFile() found nothing, negative. */
+/** Why loadFile() returned null: a negative error. */
 export function loadError(): i32 {
   return error;
 }
 
 /**
- * Opens the file, and maps or reads it if it is worth that and there is room. Yields. The caller's
- * until release(). It describes what was opened: the name may lead to another file by now. Null:
- * see loadError().
+ * Opens the file, and maps or reads it if that pays and there is room. Yields. The caller releases
+ * the entry. It describes the opened file: the name may refer to another one by now. Null: see
+ * loadError().
  */
 export function loadFile(path: usize, pathBytes: u32, type: TypeId): Entry | null {
   const file = SysOpenFile(path, pathBytes, 0);
@@ -218,7 +221,7 @@ export function loadFile(path: usize, pathBytes: u32, type: TypeId): Entry | nul
   return entry;
 }
 
-/** An entry for the file that is open, which `opened` describes; null: no memory. */
+/** An entry for an open file with the attributes in `opened`; null: no memory. */
 function create(file: i32, type: TypeId): Entry | null {
   const bytes = VERSION + VERSION_BYTES;
   let address = ToroGetMem(bytes);
@@ -237,14 +240,14 @@ function create(file: i32, type: TypeId): Entry | null {
   return entry;
 }
 
-/** Notes what a block of the entry really takes. */
+/** Charges a block to the entry, with the heap's overhead. */
 function charge(entry: Entry, block: usize): void {
   const bytes = allocatedBytes(block);
   entry.heapBytes += bytes;
   takenBytes += bytes;
 }
 
-/** Lets others find the entry, in place of one that was loaded meanwhile. */
+/** Puts the entry into the cache, in place of one that was loaded meanwhile. */
 function enlist(entry: Entry): void {
   const bucket = bucketOf(entry.version.stat.ino, entry.type);
   const other = lookUp(entry.version.stat, entry.type);
@@ -258,7 +261,7 @@ function enlist(entry: Entry): void {
   entry.listed = true;
 }
 
-/** Is all of the file in memory now? Yields. */
+/** Maps or reads the whole file. Yields. Returns false if it must be read piece by piece. */
 function fill(entry: Entry): bool {
   if (!(isMapped(entry.size) && mapWhole(entry)) && !readWhole(entry)) return false;
   // The file may have changed while it was read.
@@ -271,7 +274,7 @@ function fill(entry: Entry): bool {
   return true;
 }
 
-/** Gives the content back. */
+/** Frees the content. */
 function empty(entry: Entry): void {
   if (entry.mapped) {
     SysUnmapFile(entry.content);
@@ -289,7 +292,7 @@ function isMapped(bytes: u64): bool {
   return hasWindow && bytes >= MAPPED_BYTES_MIN && bytes <= MAPPED_BYTES_MAX;
 }
 
-/** Entries that are not in use make room in the window. Returns false if it is not mapped. */
+/** Maps the file, evicting entries that are not in use. Returns false if it is not mapped. */
 function mapWhole(entry: Entry): bool {
   let address: i64 = -Errno.ENOSPC;
   while (address == -Errno.ENOSPC) {
@@ -323,7 +326,7 @@ function readWhole(entry: Entry): bool {
 
 const scratch: usize = memory.data(512);
 
-/** Prepares what all responses from the entry have in common, unless that changes by the second. */
+/** Prepares the headers that all responses share, unless they change every second. */
 function describe(entry: Entry): void {
   if (isDatedAhead(entry.version)) return;
   const bytes = <u32>(composeHeaders(scratch, entry) - scratch);

@@ -1,4 +1,4 @@
-// One connection, one thread: reads requests, answers each, until one side has had enough. While it
+// One connection and its thread: reads requests and answers each, until one side ends it. While it
 // waits for its client it holds no buffer.
 import {
   Errno,
@@ -23,10 +23,10 @@ import { HEAD_BYTES_MAX, parseRequest } from "../../guest/http/request";
 import { keepRoom } from "./room";
 import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 
-/** How long a connection may stay without a request, and a request without the end of its head. */
+/** How long a connection may wait for a request, and a request for the end of its head. */
 let idleTimeoutMs: u32 = 15_000;
 let headTimeoutMs: u32 = 10_000;
-/** How long what a client sends on, after the answer that ends its connection, is still read. */
+/** How long data of a client are still read after the answer that ends its connection. */
 const LINGER_MS: u32 = 5_000;
 const SHUTDOWN_SEND: i32 = 1;
 
@@ -36,7 +36,7 @@ export function setTimeouts(idleMs: u32, headMs: u32): void {
 }
 
 const peeked: usize = memory.data(16);
-/** Where bytes go that nobody wants; all connections share it. */
+/** Receives discarded bytes; all connections share it. */
 const SINK_BYTES: u32 = 4096;
 const sink: usize = memory.data(4096);
 const unavailable: usize = memory.data(512);
@@ -55,9 +55,9 @@ export function serveConnection(socket: usize): void {
   SysSocketClose(<i32>socket);
 }
 
-/** Answers the request that has begun to come. Yields. False: it was the last one. */
+/** Answers a request whose first bytes are there. Yields. False: it was the last one. */
 function serveRequest(c: Connection): bool {
-  // Where there is no room for an answer, no question is taken up.
+  // A request is taken only if there is room for an answer.
   if (!awaitRoom(c, OUTPUT_BYTES)) return false;
   const head = readHead(c);
   if (head == 0) return false;
@@ -78,7 +78,7 @@ function serveRequest(c: Connection): bool {
   return true;
 }
 
-/** Takes a request off the input; those that follow it move up. */
+/** Removes a request from the input; the bytes after it move up. */
 function consume(c: Connection, head: u32): void {
   const rest = c.work.used - head;
   if (rest != 0) memory.copy(inputOf(c.work), inputOf(c.work) + head, rest);
@@ -93,15 +93,15 @@ function awaitRequest(c: Connection): bool {
 }
 
 /**
- * Reads until a whole head is in the input. Yields. Returns its length; 0 when the client has gone,
- * or is not to be answered from here; or a negative HTTP status.
+ * Reads until a whole head is in the input. Yields. Returns its length; 0 when the client has gone
+ * or has been answered; or a negative HTTP status.
  */
 function readHead(c: Connection): i32 {
   enter(c, Phase.Head);
   const deadline = nowNs() + <u64>headTimeoutMs * NS_PER_MS;
   let late = false;
   while (true) {
-    if (!openWork(c)) return sayUnavailable(c);
+    if (!openWork(c)) return sendUnavailable(c);
     const work = c.work;
     if (work.used != 0) {
       const head = parseRequest(inputOf(work), work.used, requestOf(work));
@@ -117,7 +117,7 @@ function readHead(c: Connection): i32 {
     } else if (got != -Errno.EAGAIN) {
       return 0;
     } else {
-      if (!closeWork(c)) return sayUnavailable(c);
+      if (!closeWork(c)) return sendUnavailable(c);
       const more = receive(c, peeked, 1, deadline, true);
       late = more == -Errno.EAGAIN;
       if (more <= 0 && !late) return 0;
@@ -134,8 +134,8 @@ function receive(c: Connection, at: usize, bytes: u32, deadline: u64, peek: bool
   return SysSocketRecv(c.socket, at, bytes, 0);
 }
 
-/** Answers that there is no memory for an answer, out of memory that is there. Returns 0. */
-function sayUnavailable(c: Connection): i32 {
+/** Answers 503 from static memory. Returns 0. */
+function sendUnavailable(c: Connection): i32 {
   note(Event.NoMemory);
   const bytes = <u32>(putUnavailable(unavailable) - unavailable);
   SysSocketSend(c.socket, unavailable, bytes, MSG_DONTWAIT);
@@ -144,8 +144,8 @@ function sayUnavailable(c: Connection): i32 {
 }
 
 /**
- * Reads on behind an answer that is the last one: closing over bytes of the client would reset it,
- * and it might lose the answer's end (RFC 9112, 9.6). Yields.
+ * Keeps reading after the last answer: closing with unread bytes would reset the connection, and
+ * the client might lose the end of the answer (RFC 9112, 9.6). Yields.
  */
 function linger(c: Connection): void {
   dropInput(c);

@@ -1,6 +1,6 @@
-// All connections, and which of them are given up when memory is short: those that have had their
-// last answer; responses whose clients take nothing, the oldest stall first; then heads that do not
-// end; then those that are idle.
+// All connections, and the order in which they are cut when memory is short: connections that have
+// had their last answer; responses whose clients take nothing, the oldest stall first; unfinished
+// heads; idle connections.
 import {
   heapBytes,
   IoVec,
@@ -19,11 +19,11 @@ import { Parked } from "./park";
 import { Work } from "./work";
 
 export const enum Phase {
-  Idle, // opened, or answered: no byte of a request is there
+  Idle, // opened, or answered: no byte of a request has come
   Head, // the first byte of a request has come
   Answering, // the head is whole
   Sending, // a response waits for its client
-  Ending, // the last answer is sent; what the client still says is dropped
+  Ending, // the last answer is sent; data of the client are discarded
   Cut, // given up
 }
 
@@ -34,17 +34,17 @@ export class Connection {
   sinceNs: u64; // in this phase; of Sending: without progress
   newer: Connection | null;
   older: Connection | null;
-  work: Work; // NO_WORK: while it waits for its client
+  work: Work; // NO_WORK while it waits for its client
   parked: Parked | null; // bytes of requests, while it has no work
   // The response under way.
   keepAlive: bool;
   entry: Entry; // the file of its body; NO_ENTRY: it has none
-  at: u64; // what is left of the file: [at, end)
+  at: u64; // bytes [at, end) of the file are still to be sent
   end: u64;
   // Its pace (pace.ts).
   grace: bool; // in the first interval
-  paceNs: u64; // when the present interval began
-  paceTaken: u32; // what the client had taken by then
+  paceNs: u64; // start of the present interval
+  paceTaken: u32; // bytes that the client had taken by then
   waiting: u32; // SIOCOUTQ at the last look
 }
 
@@ -53,15 +53,17 @@ const VECTOR: usize = (offsetof<Connection>() + 7) & ~7;
 const POLL: usize = VECTOR + 2 * offsetof<IoVec>();
 const CONNECTION_BYTES: usize = POLL + offsetof<SelectEntry>();
 
-/** What a connection takes at least, with its thread, socket and window. */
+/** The least memory of a connection, with its thread, socket and window. */
 const BYTES_SHIFT: u64 = 14;
-/** All windows together are a quarter of the heap: those that grew would leave none for others. */
+/**
+ * Fixed: all windows together take a quarter of the heap, and some must not grow at others' cost.
+ */
 const WINDOW_BYTES: u32 = 4096;
-/** Places that are kept for clients to come. */
+/** Places that are kept for new clients. */
 const SPARE: u32 = 32;
-/** Who has not been waiting for so long is at work, and not to be missed. */
+/** A connection that has waited for less time is at work, and not cut. */
 const STALL_NS: u64 = 2 * NS_PER_S;
-/** Who has had the last answer for so long has read it, most likely. */
+/** By then a client has most likely read its last answer. */
 const ENDED_NS: u64 = NS_PER_S / 4;
 
 let newest: Connection = NO_CONNECTION;
@@ -77,7 +79,7 @@ export function pollOf(c: Connection): usize {
   return changetype<usize>(c) + POLL;
 }
 
-/** Null: no memory. closeConnection() takes it back. */
+/** A connection for the socket; null: no memory. closeConnection() frees it. */
 export function openConnection(socket: i32): Connection | null {
   const c = changetype<Connection>(ToroAllocMem(CONNECTION_BYTES));
   if (c == NO_CONNECTION) return null;
@@ -115,12 +117,12 @@ export function nextConnection(c: Connection): Connection {
   return changetype<Connection>(changetype<usize>(c.older));
 }
 
-/** As many connections as the memory is for. */
+/** The most connections that the memory allows. */
 function mostConnections(): u32 {
   return <u32>min<u64>(heapBytes() >> BYTES_SHIFT, u32.MAX_VALUE);
 }
 
-/** Are there hardly places for more? */
+/** Is hardly any place left? */
 export function isFull(): bool {
   return count + SPARE > mostConnections();
 }
@@ -131,8 +133,8 @@ export function isCrowded(): bool {
 }
 
 /**
- * Resets the connection that can be missed most easily; its memory is free once its thread has had
- * its turn. Returns false if none is stalled. Does not yield.
+ * Resets the connection that is the first to be cut; its memory is free once its thread has had its
+ * turn. Returns false if there is none to cut. Does not yield.
  */
 export function cutOne(): bool {
   const ended = longestIn(Phase.Ending, ENDED_NS);
@@ -144,15 +146,13 @@ export function cutOne(): bool {
   return idle != NO_CONNECTION && cut(idle, Event.CutIdle);
 }
 
-/**
- * Resets the response whose client has taken nothing for the longest time; false: none is stalled.
- */
+/** Resets the response that has been stalled for the longest time; false: none is stalled. */
 export function cutStalled(): bool {
   const victim = longestIn(Phase.Sending);
   return victim != NO_CONNECTION && cut(victim, Event.CutStalled);
 }
 
-/** The one that has been in that phase for the longest time, and for `leastNs`. */
+/** The connection that has been in that phase for the longest time, at least `leastNs`. */
 function longestIn(phase: Phase, leastNs: u64 = STALL_NS): Connection {
   let oldest = NO_CONNECTION;
   const before = nowNs() - leastNs;
@@ -163,10 +163,10 @@ function longestIn(phase: Phase, leastNs: u64 = STALL_NS): Connection {
   return oldest;
 }
 
-/** Gives the connection up: its thread finds it reset. Returns true. */
+/** Resets the connection, which its thread will notice. Returns true. */
 export function cut(c: Connection, why: Event): bool {
   SysSocketReset(c.socket);
-  c.phase = Phase.Cut; // no second time
+  c.phase = Phase.Cut; // only once
   note(why);
   return true;
 }

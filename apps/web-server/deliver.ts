@@ -1,6 +1,5 @@
-// A response on its way to the client. What fits in the client's credit goes at once; while the
-// rest waits, the connection holds its thread, its socket and its place in the file, and nothing
-// else.
+// Sends a response. The part that fits the client's credit goes at once; while the rest waits, the
+// connection holds its thread, its socket and its place in the file, and nothing else.
 import {
   Errno,
   FIONSPACE,
@@ -25,16 +24,16 @@ import { beginPace, endPace } from "./pace";
 import { giveTurn, pieceBytesMax, takeTurn } from "./turns";
 import { outputOf } from "./work";
 
-/** More may be lent to the device, for as long as the client takes to have it. */
+/** Longer sends happen in place: the device may hold them until the client has taken them. */
 const HELD_BYTES_MAX: u64 = 65535;
-/** No piece is smaller but the last one. */
+/** Only the last piece may be smaller. */
 const PIECE_BYTES_MIN: u32 = 8192;
-/** When memory for a packet is out: other responses give theirs back. */
+/** Pause when there is no memory for a packet; other responses free theirs. */
 const PAUSE_MS: u32 = 10;
 
 /**
- * Sends the first `bytes` of the output, for which there is room, and what of the file follows
- * them. Yields. The connection has its work no more if that took time. False: the client has gone.
+ * Sends the first `bytes` of the output, for which there is room, and the part of the file. Yields.
+ * If that takes time the connection gives its work back. False: the client has gone.
  */
 export function deliver(c: Connection, bytes: u32): bool {
   const output = outputOf(c.work);
@@ -66,7 +65,7 @@ function fillVector(c: Connection, head: usize, bytes: u32, body: usize, length:
   return vector;
 }
 
-/** The head, and with it what there is room for of a file in memory. */
+/** Sends the head, and with it as much of a file in memory as there is room for. */
 function deliverHead(c: Connection, bytes: u32): bool {
   const content = c.entry.content;
   const head: usize = content == 0 ? 0 : ToroGetMem(bytes);
@@ -89,7 +88,7 @@ function deliverHead(c: Connection, bytes: u32): bool {
   return true;
 }
 
-/** The rest, as the client takes it. */
+/** Sends the rest, as the client takes it. */
 function deliverBody(c: Connection): bool {
   while (c.at < c.end) {
     if (!awaitSpace(c, <u32>min<u64>(c.end - c.at, pieceBytes(c)))) return false;
@@ -106,26 +105,26 @@ function deliverBody(c: Connection): bool {
   return true;
 }
 
-/** How much room a piece waits for: half of the window, so that the other half is on its way. */
+/** The room that a piece waits for: half of the window, while the other half is on its way. */
 function pieceBytes(c: Connection): u32 {
   const window = roomOf(c) + SysSocketGetOption(c.socket, SIOCOUTQ);
   return max(min(window >> 1, pieceBytesMax()), PIECE_BYTES_MIN);
 }
 
-/** Sends a piece of a file that is read for it. Returns its bytes, or an error. */
+/** Reads and sends a piece of a file. Returns its bytes, or an error. */
 function sendRead(c: Connection, bytes: u32): i32 {
   const piece = ToroGetMem(bytes);
   if (piece == 0) return -Errno.ENOMEM;
   const got = SysReadFileAt(c.entry.file, piece, bytes, c.at);
   const sent = got > 0 ? SysSocketSend(c.socket, piece, got, 0) : got;
   ToroFreeMem(piece);
-  // A file that has become shorter cannot be sent as announced: the connection ends instead.
+  // The file is shorter than announced, so the connection must end.
   return got == 0 && bytes != 0 ? -Errno.EIO : sent;
 }
 
 /**
- * Waits until the client has credit for `bytes`, and holds nothing meanwhile. Yields. False: it has
- * gone, or was cut, or what it had said has found no place.
+ * Waits until the client has room for `bytes`, holding no work. Yields. False: it has gone or was
+ * cut, or there was no memory to keep its requests.
  */
 export function awaitRoom(c: Connection, bytes: u32): bool {
   if (roomOf(c) >= bytes) return true;

@@ -1,14 +1,14 @@
-// What a connection holds: its work while it works, and while it waits what it has of requests.
+// The buffers of a connection: its work while it answers, and while it waits only received bytes.
 import { Connection } from "./connections";
 import { dropParked, park, Parked, unpark } from "./park";
 import { giveWork, NO_WORK, takeWork } from "./work";
 
-/** Has a part of a request come? */
+/** Are there bytes of a request? */
 export function hasInput(c: Connection): bool {
   return c.parked != null || (c.work != NO_WORK && c.work.used != 0);
 }
 
-/** Takes the buffers for a request, with what has come of it in the input. False: no memory. */
+/** Takes the buffers for a request, with its received bytes in the input. False: no memory. */
 export function openWork(c: Connection): bool {
   if (c.work != NO_WORK) return true;
   const work = takeWork();
@@ -21,8 +21,8 @@ export function openWork(c: Connection): bool {
 }
 
 /**
- * Gives the buffers back, for as long as the connection waits. Where there is no room for what had
- * come of requests to follow, the connection will have to end: false.
+ * Gives the buffers back while the connection waits. Returns false if there is no memory to keep
+ * received bytes: then the connection has to end.
  */
 export function closeWork(c: Connection): bool {
   const work = c.work;
@@ -36,7 +36,7 @@ export function closeWork(c: Connection): bool {
   return whole;
 }
 
-/** Gives back whatever it is. */
+/** Frees all of it. */
 export function dropInput(c: Connection): void {
   if (c.work != NO_WORK) giveWork(c.work);
   c.work = NO_WORK;

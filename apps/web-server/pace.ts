@@ -1,6 +1,6 @@
-// Responses that wait for their clients must move, or they are given up: on average LEAST_RATE over
-// each interval, but for the first one, which is grace. Progress is whatever the client is known to
-// take, be it a byte. The thread that looks at it sleeps while no response waits.
+// Clients must take their responses at LEAST_RATE on average over each interval but the first, or
+// they are cut. Every byte that the client is known to have taken counts. The thread that checks is
+// suspended while no response waits.
 import {
   BeginThread,
   nowNs,
@@ -25,30 +25,30 @@ import { Event } from "./events";
 
 const LEAST_RATE: u32 = 240; // bytes a second
 const INTERVAL_S: u32 = 10;
-const LOOK_MS: u32 = 1000;
-/** What was taken in the last second may not be known yet. */
+const CHECK_MS: u32 = 1000;
+/** Bytes taken in the last second may not be known yet. */
 const LEAST_BYTES: u32 = LEAST_RATE * (INTERVAL_S - 1);
 
 /** SO_PROGRESS wraps at 31 bits. */
 const PROGRESS_MASK: u32 = 0x7fff_ffff;
 
-let looker: i32 = 0;
+let checker: i32 = 0;
 let paced: u32 = 0; // responses that wait
 
-/** Starts the thread that looks. Returns 0 or an error. */
+/** Starts the thread that checks. Returns 0 or an error. */
 export function paceInit(): i32 {
-  looker = BeginThread(look, 0, 0);
-  return min(looker, 0);
+  checker = BeginThread(checkAll, 0, 0);
+  return min(checker, 0);
 }
 
-/** The response goes at its client's pace from here on, until endPace(). */
+/** From here to endPace() the response depends on its client's pace. */
 export function beginPace(c: Connection): void {
   enter(c, Phase.Sending);
   c.paceNs = c.sinceNs;
   c.paceTaken = takenBy(c);
   c.waiting = waitingOf(c);
   c.grace = true;
-  if (paced++ == 0) SysResumeThread(looker);
+  if (paced++ == 0) SysResumeThread(checker);
 }
 
 export function endPace(c: Connection): void {
@@ -61,15 +61,15 @@ function takenBy(c: Connection): u32 {
   return SysSocketGetOption(c.socket, SO_PROGRESS);
 }
 
-/** Bytes that the client's side has not taken off our hands: another number is another stall. */
+/** Bytes that the client's side has not taken; when the number changes, a new stall starts. */
 function waitingOf(c: Connection): u32 {
   return SysSocketGetOption(c.socket, SIOCOUTQ);
 }
 
-function look(_: usize): void {
+function checkAll(_: usize): void {
   while (true) {
     if (paced == 0) SysSuspendThread(0);
-    Sleep(LOOK_MS);
+    Sleep(CHECK_MS);
     for (let c = firstConnection(); c != NO_CONNECTION; c = nextConnection(c)) {
       if (c.phase == Phase.Sending) check(c);
     }

@@ -1,5 +1,5 @@
-// Bytes of requests that have come before their connection can go on: a head whose end is not there
-// yet, or requests behind a response that waits for its client. They take no more than they are.
+// Received bytes of a connection that waits: an unfinished head, or requests after a response that
+// waits for its client. They are kept in blocks of just their size.
 import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/api";
 import { shrinkCache } from "./cache";
 import { inputOf, Work } from "./work";
@@ -13,7 +13,7 @@ export class Parked {
 const HEAP_SHIFT: u64 = 4;
 let parkedBytes: u64 = 0;
 
-/** Copies the bytes at the start of the input; null: no room. unpark() or drop() take them back. */
+/** Copies the input; null: no room. unpark() or dropParked() free it. */
 export function park(work: Work): Parked | null {
   const bytes = offsetof<Parked>() + work.used;
   if (parkedBytes + bytes > heapBytes() >> HEAP_SHIFT) return null;

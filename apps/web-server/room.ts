@@ -1,5 +1,5 @@
-// Memory for clients to come: before one of them is refused, what is only kept goes, and then who
-// can be missed.
+// Memory for new clients: before one is refused, cached files are dropped, and then other
+// connections are cut.
 import { heapBytes, heapInUse } from "../../kernel/api";
 import { shrinkCache } from "./cache";
 import { cutOne, cutStalled, isCrowded, isFull } from "./connections";
@@ -10,19 +10,19 @@ function isShort(): bool {
   return heapInUse() > heapBytes() / 10 * 9;
 }
 
-/** Frees something. Returns false if there is nothing that can be missed. */
+/** Frees some memory. Returns false if there is nothing to drop or cut. */
 function makeRoom(): bool {
   return shrinkCache() || cutOne();
 }
 
-/** Makes room for a client that is there. One for whom there is none is told of. */
+/** Makes room for a client that has connected; reports it if there is none. */
 export function admitClient(): bool {
   const made = makeRoom();
   if (!made) note(Event.NoThread);
   return made;
 }
 
-/** For each client that comes: above 90 % of connections or of the heap another one goes. */
+/** For each new client: above 90 % of connections or of the heap, makes room. */
 export function keepRoom(): void {
   if (isFull()) cutOne();
   else if (isCrowded()) cutStalled();

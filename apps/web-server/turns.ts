@@ -1,5 +1,5 @@
-// Large responses go out in pieces, and some of them at a time, each in its turn: so the device's
-// ring has room for what is short, and the memory for pieces is bounded.
+// Large responses are sent in pieces, and only some of them at a time, in turn. That leaves room in
+// the device's ring for short ones, and bounds the memory for pieces.
 import { heapBytes, NEVER, wait, WaitQueue, wakeSome } from "../../kernel/api";
 
 /**
@@ -23,9 +23,9 @@ export function pieceBytesMax(): u32 {
   return bytes;
 }
 
-/** Waits until it is the caller's turn; giveTurn() ends it. Yields. */
+/** Waits for the caller's turn, until giveTurn(). Yields. */
 export function takeTurn(): void {
-  let first = true; // those that wait go first
+  let first = true; // threads that wait already go first
   while (taken == TURNS || (first && waiting.first != null)) {
     wait(waiting, NEVER);
     first = false;

@@ -1,5 +1,5 @@
-// The buffers that answering a request needs, in one block: head, response, path. A connection has
-// them while it works on a request, and never while it waits for its client.
+// The buffers for answering a request, in one block: head, response, path. A connection has them
+// while it answers, and never while it waits for its client.
 import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/api";
 import { shrinkCache } from "./cache";
 import { HEAD_BYTES_MAX, Request, REQUEST_LINE_BYTES_MAX } from "../../guest/http/request";
@@ -13,17 +13,17 @@ const REQUEST: usize = (offsetof<Work>() + 7) & ~7;
 const INPUT: usize = REQUEST + offsetof<Request>();
 const OUTPUT: usize = INPUT + HEAD_BYTES_MAX;
 /**
- * A decoded path and the name of an index file, behind where a head begins that is not a redirect.
+ * A decoded path and the name of an index file, after the room for a head that is no redirect.
  */
 const PATH: usize = OUTPUT + RESPONSE_HEAD_BYTES_MAX;
 const PATH_BYTES_MAX: u32 = REQUEST_LINE_BYTES_MAX + 16;
 const WORK_BYTES: usize = PATH + PATH_BYTES_MAX;
-/** What a response may have in the output: its path is not needed any more by then. */
+/** Room for a response, which may overwrite the path. */
 export const OUTPUT_BYTES: u32 = RESPONSE_HEAD_BYTES_MAX + PATH_BYTES_MAX;
 
 export const NO_WORK: Work = changetype<Work>(0);
 
-/** Most requests are answered without a wait, one after another: this block does for them. */
+/** Most requests are answered one after another, without a wait: they use this block. */
 const first: usize = memory.data(<i32>WORK_BYTES, 8);
 let firstIsTaken = false;
 
@@ -41,7 +41,7 @@ export function takeWork(): Work {
   }
   if (workBytes + WORK_BYTES > heapBytes() >> HEAP_SHIFT) return NO_WORK;
   let work = changetype<Work>(ToroGetMem(WORK_BYTES));
-  // What is only kept for requests to come gives way to one that is there.
+  // Cached files give way to a request.
   while (work == NO_WORK && shrinkCache()) work = changetype<Work>(ToroGetMem(WORK_BYTES));
   if (work == NO_WORK) return NO_WORK;
   workBytes += WORK_BYTES;

@@ -121,7 +121,7 @@ function ask(port, path) {
 }
 
 /**
- * What a unit test of the kernel pays for a machine of its own, the module being compiled.
+ * Cost of a machine of its own for a unit test of the kernel, the module being compiled.
  * @param {number} count
  * @returns {Promise<Sample[]>}
  */
@@ -148,7 +148,10 @@ async function bootMachines(count) {
   return samples;
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   const processes = rows.filter((row) => row.metric === "to first byte");
   return [

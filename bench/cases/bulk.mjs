@@ -85,7 +85,10 @@ async function iperf3(way, mb) {
   }
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   const cases = ["to the guest", "from the guest"];
   return [

@@ -170,7 +170,10 @@ async function sample({ name, path, load }, { name: subject, port, program }, co
   return [rate, { ...row, metric: "server CPU", unit: "us/request", value }];
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   const cases = [...new Set(rows.map((row) => row.case))];
   return [

@@ -138,7 +138,7 @@ async function whereTimeGoes(
   }
 }
 
-/** What a buffer costs by itself. @param {Run} run @returns {Promise<Sample[]>} */
+/** Cost of a buffer by itself. @param {Run} run @returns {Promise<Sample[]>} */
 async function allocations(run) {
   const { Machine } = await import("../../dist/host/index.js");
   poolImage ??= compile("bench/guest/pool.ts", "release").then(({ wasm }) => wasm);
@@ -207,7 +207,10 @@ async function beside(devices, mb, run) {
   }
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   const find = (/** @type {string} */ subject, /** @type {string} */ way) =>
     rows.find((row) => row.case === way && row.subject === subject && row.metric === "rate");

@@ -50,7 +50,10 @@ export async function measure(run) {
   return samples;
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   return [
     { metric: "rate", y: "MB/s" },

@@ -137,7 +137,10 @@ function quantile(values, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   const labels = [...new Set(rows.map((row) => row.subject))];
   const lines = ["coming p99", "stalled p99"].map((metric) => ({

@@ -155,7 +155,7 @@ async function makeCopier() {
 }
 
 /**
- * What one copy of `size` bytes takes by itself: the least that a mode with one copy fewer gains.
+ * Time of one copy of `size` bytes: the least that a mode with one copy fewer gains.
  * @param {number} size
  * @param {Run} run
  * @returns {Promise<Sample>}
@@ -210,7 +210,10 @@ async function web(server, mode, tool, site, run) {
   return samples;
 }
 
-/** @param {import("../lib/report.mjs").Result} result @returns {import("../lib/plot.mjs").Panel[]} */
+/**
+ * @param {import("../lib/report.mjs").Result} result
+ * @returns {import("../lib/plot.mjs").Panel[]}
+ */
 export function panels({ rows }) {
   /** @param {string} subject @param {string} metric @param {string} name */
   const find = (subject, metric, name) =>

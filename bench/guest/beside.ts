@@ -2,18 +2,18 @@
 import { parameterNumber } from "../../kernel/commandline";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem } from "../../kernel/memory";
+import { SOCK_STREAM } from "../../kernel/net/socket/flags";
 import {
-  SOCK_STREAM,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-} from "../../kernel/net/calls";
-import { SO_BINDTODEVICE, SysSocketSetOption } from "../../kernel/net/options";
-import { SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
-import { BeginThread } from "../../kernel/process";
+} from "../../kernel/net/socket/calls";
+import { SO_BINDTODEVICE, SysSocketSetOption } from "../../kernel/net/socket/options";
+import { SysSocketRecv } from "../../kernel/net/socket/receive";
+import { SysSocketSend } from "../../kernel/net/socket/send";
+import { BeginThread } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 

@@ -2,22 +2,22 @@
 // and reads what it took when it is done.
 import { clock } from "../../kernel/hypercall";
 import {
+  FileStat,
   SysCloseFile,
+  SysMount,
   SysOpenFile,
   SysReadDirectory,
   SysReadFileAt,
   SysStatOpenFile,
-} from "../../kernel/fs/calls";
-import { SysMount } from "../../kernel/fs/mount";
-import { FileStat } from "../../kernel/fs/stat";
-import { SysWriteFileAt } from "../../kernel/fs/write";
+  SysWriteFileAt,
+} from "../../kernel/api";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
-import { BeginThread } from "../../kernel/process";
+import { BeginThread } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 
-/** What begin() may be asked for. */
+/** Kinds of work for begin(). */
 const enum Kind {
   Read,
   Write,

@@ -1,11 +1,12 @@
-// What a packet's buffer costs, from the page pool or, with vsock.page_pool=off, from the heap.
+// The cost of a packet's buffer, from the page pool or, with vsock.page_pool=off, from the heap.
 import { clock } from "../../kernel/hypercall";
 import { kernelMain } from "../../kernel/main";
-import { FreePacket, Packet } from "../../kernel/net/packet";
-import { takeBuffer } from "../../kernel/net/pool";
+import { FreePacket } from "../../kernel/net/link/pool";
+import { Packet } from "../../kernel/net/link/packet";
+import { takeBuffer } from "../../kernel/net/link/pool";
 
 export { interrupt, run } from "../../kernel/main";
-export { LARGE, PAGE, SMALL } from "../../kernel/net/pool";
+export { LARGE, PAGE, SMALL } from "../../kernel/net/link/pool";
 
 const HELD: u32 = 32;
 const held: usize = memory.data(32 * 4);

@@ -1,7 +1,7 @@
 // Threads that do nothing but switch, at a chosen depth of calls.
 import { clock } from "../../kernel/hypercall";
 import { kernelMain } from "../../kernel/main";
-import { BeginThread, SysThreadSwitch } from "../../kernel/process";
+import { BeginThread, SysThreadSwitch } from "../../kernel/thread-calls";
 import { schedule, switchCount } from "../../kernel/scheduler";
 
 export { interrupt, run } from "../../kernel/main";

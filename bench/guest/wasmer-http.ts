@@ -1,5 +1,5 @@
-// Peer: an HTTP server on WASIX sockets, for bench/peers/wasmer-server.mjs, which writes the port and
-// every response to its standard input. Blocking calls, so one connection at a time.
+// Peer: an HTTP server on WASIX sockets, for bench/peers/wasmer-server.mjs, which writes the port
+// and every response to its standard input. Blocking calls, so one connection at a time.
 
 @external("wasix_32v1", "sock_open")
 declare function sockOpen(family: i32, type: i32, protocol: i32, fd: usize): i32;
@@ -91,7 +91,7 @@ function stays(end: usize): bool {
 
 /** @returns whether another request may come on this connection */
 function answer(fd: i32, end: usize): bool {
-  const path: usize = request + 4; // behind "GET "
+  const path: usize = request + 4; // after "GET "
   let space = path;
   while (space < end && load<u8>(space) !== 0x20) space++;
   const entry = find(path, space - path);

@@ -1,5 +1,5 @@
-// What the parts of the virtio-vsock driver share.
-import { NetworkInterface } from "../../kernel/net/interface";
+// The state of the virtio-vsock driver.
+import { NetworkInterface } from "../../kernel/net/link/interface";
 import { Timer } from "../../kernel/timer";
 import { VirtioDevice } from "../virtio";
 import { VirtQueue } from "../virtqueue";
@@ -12,8 +12,10 @@ export class VsockDriver {
   event: VirtQueue;
   iface: NetworkInterface;
   events: usize; // the event queue's buffers
-  end: Timer; // runs when a send has found that the device failed
-  largeWanted: u32; // receive buffers of the large class that the ring should hold
+  end: Timer; // runs giveUp() after a send has found that the device failed
+  // receive.ts
+  largeWanted: u32; // large buffers that the receive ring should hold
   large: u32; // that it holds
-  awaited: u32; // sent packets whose end somebody waits for
+  // transmit.ts
+  awaited: u32; // packets in the send ring that somebody waits for
 }

@@ -1,13 +1,20 @@
-// The receive side of the virtio-vsock driver (virtio 5.10.6.4): posts buffers, takes in packets.
+// The receive side of the virtio-vsock driver (virtio 5.10.6.4): posts buffers and takes packets.
 import { VsockHdr } from "../../abi/vsock";
 import { heapBytes } from "../../kernel/memory";
-import { arrivalsComplete, hasReceiveRoom } from "../../kernel/net/interface";
-import { FreePacket, headerOf, isInline, Packet, payloadOf } from "../../kernel/net/packet";
-import { capacityOf, LARGE, PAGE, SMALL, takeBuffer } from "../../kernel/net/pool";
-import { RxBuffers, rxBuffers, splitHeader } from "../../kernel/net/settings";
+import { arrivalsComplete, hasReceiveRoom } from "../../kernel/net/link/interface";
+import { headerOf, isInline, Packet, payloadOf } from "../../kernel/net/link/packet";
+import {
+  capacityOf,
+  FreePacket,
+  LARGE,
+  PAGE,
+  SMALL,
+  takeBuffer,
+} from "../../kernel/net/link/pool";
+import { RxBuffers, rxBuffers, splitHeader } from "../../kernel/net/link/settings";
 import { VsockDriver } from "./driver";
 
-/** Of a mixed ring so many buffers are large, if they take at most this share of the heap. */
+/** A mixed ring has up to this many large buffers, which take up to this share of the heap. */
 const MIXED_LARGE_MAX: u32 = 32;
 const MIXED_LARGE_SHIFT: u32 = 5;
 
@@ -16,7 +23,7 @@ export function rxSegments(): u32 {
   return splitHeader ? 2 : 1;
 }
 
-/** How many large buffers belong into a ring of `size`. */
+/** How many large buffers a ring of `size` should hold. */
 export function largeWanted(size: u32): u32 {
   if (rxBuffers == RxBuffers.Large) return size;
   if (rxBuffers != RxBuffers.Mixed) return 0;
@@ -25,13 +32,13 @@ export function largeWanted(size: u32): u32 {
 }
 
 /**
- * Posts buffers until the ring is full, memory is out or too many packets wait to be looked at.
+ * Posts buffers until the ring is full, memory is out or too many received packets wait.
  */
 export function replenish(driver: VsockDriver): void {
   while (driver.rx.hasRoom(rxSegments()) && hasReceiveRoom(driver.iface)) {
     const large = driver.large < driver.largeWanted;
-    const kind = large ? LARGE : rxBuffers == RxBuffers.Small ? SMALL : PAGE;
-    const packet = takeBuffer(kind) || takeBuffer(PAGE);
+    const size = large ? LARGE : rxBuffers == RxBuffers.Small ? SMALL : PAGE;
+    const packet = takeBuffer(size) || takeBuffer(PAGE);
     if (!packet) break;
     post(driver, packet);
   }
@@ -44,11 +51,13 @@ function isLarge(packet: Packet): bool {
 
 function post(driver: VsockDriver, packet: Packet): void {
   const rx = driver.rx;
-  packet.iface = driver.iface;
+  assert(packet.capacity != 0 && packet.segments == 0, "no receive buffer");
+  packet.iface = changetype<usize>(driver.iface);
   packet.received = true;
   packet.length = 0;
   packet.offset = 0;
   if (isLarge(packet)) driver.large++;
+  assert(driver.large <= rx.size, "wrong count");
   if (isInline(packet)) {
     rx.begin(1);
     rx.writable(headerOf(packet), VsockHdr.sizeof + packet.capacity);
@@ -60,9 +69,11 @@ function post(driver: VsockDriver, packet: Packet): void {
   rx.add(changetype<usize>(packet));
 }
 
+if (VsockHdr.len + 4 > VsockHdr.sizeof) ERROR("vsock: isValid() reads beyond the header");
+
 /**
- * A received packet has been consumed: its buffer is posted again, or freed if the ring has enough
- * of its kind.
+ * A received packet has been consumed: posts its buffer again, or frees it if the ring has enough
+ * of its size.
  */
 export function recycle(driver: VsockDriver, packet: Packet): void {
   const enough = isLarge(packet) && driver.large >= driver.largeWanted;
@@ -75,8 +86,8 @@ export function recycle(driver: VsockDriver, packet: Packet): void {
 }
 
 /**
- * 5.10.6: is what the device wrote a packet for us, as long as it says? CID 0 is nobody's, and
- * marks sockets without a peer in our tables.
+ * 5.10.6: did the device write a packet for us, of the length that its header gives? CID 0 belongs
+ * to nobody, and marks sockets without a peer in our tables.
  */
 function isValid(driver: VsockDriver, packet: Packet, usedBytes: u32): bool {
   if (usedBytes < <u32>VsockHdr.sizeof) return false;
@@ -90,7 +101,7 @@ function isValid(driver: VsockDriver, packet: Packet, usedBytes: u32): bool {
   );
 }
 
-/** Takes in what the device has written, and posts buffers for more. */
+/** Queues the packets that the device has written for their owner, and posts new buffers. */
 export function receive(driver: VsockDriver): void {
   const rx = driver.rx;
   const iface = driver.iface;
@@ -102,9 +113,14 @@ export function receive(driver: VsockDriver): void {
       continue;
     }
     const packet = changetype<Packet>(token);
-    if (isLarge(packet)) driver.large--;
+    assert(packet.received, "no receive buffer");
+    if (isLarge(packet)) {
+      assert(driver.large != 0, "wrong count");
+      driver.large--;
+    }
     if (isValid(driver, packet, rx.usedBytes)) {
       packet.length = load<u32>(headerOf(packet), VsockHdr.len);
+      assert(packet.length <= packet.capacity, "too large"); // the ring has checked usedBytes
       iface.incoming.push(packet);
       arrived = true;
     } else {

@@ -1,38 +1,39 @@
-// The send side of the virtio-vsock driver (virtio 5.10.6.4). Packets that the device has consumed
-// are freed when the next one is sent or anything interrupts; it is asked to interrupt for them
-// only while somebody waits for that, or much memory does.
-import { NetStats } from "../../abi/stats";
+// The send side of the virtio-vsock driver (virtio 5.10.6.4). Consumed packets are freed when the
+// next one is sent or at any interrupt; the device is asked to interrupt for that only while
+// somebody waits for a packet, or a packet takes much memory.
 import { VsockHdr } from "../../abi/vsock";
 import { nowNs } from "../../kernel/clock";
-import { freeSent, LINGER_BYTES_MAX, ringHasRoom } from "../../kernel/net/interface";
+import { VECTOR_MAX } from "../../kernel/iovec";
 import {
-  AllocatePacket,
-  FreePacket,
+  freeSent,
+  interfaceOf,
+  LINGER_BYTES_MAX,
+  ringHasRoom,
+} from "../../kernel/net/link/interface";
+import {
   headerOf,
   isInline,
   Packet,
   payloadOf,
   segmentOf,
-} from "../../kernel/net/packet";
-import { VECTOR_MAX } from "../../kernel/iovec";
-import { findSocket, NO_SOCKET, statsOf } from "../../kernel/net/socket";
-import { copyPayload, NO_STATS } from "../../kernel/net/stats";
+} from "../../kernel/net/link/packet";
 import { startTimer } from "../../kernel/timer";
 import { VsockDriver } from "./driver";
 
-/** The header, and what a gather send may consist of. */
+/** The header, and the buffers of a gather send. */
 export const TX_SEGMENTS_MAX: u32 = 1 + VECTOR_MAX;
 
 function isAwaited(packet: Packet): bool {
-  return packet.lending != null || packet.capacity > LINGER_BYTES_MAX || packet.sender != 0;
+  return packet.completion != 0 || packet.capacity > LINGER_BYTES_MAX;
 }
 
 /**
  * Gives `packet` to the device. Returns false when the ring has no room for it, or the device has
- * failed: it is given up behind this, for connections are not to end under those who send on them.
+ * failed. Then a timer gives the device up: connections must not end under their senders.
  */
 export function transmit(driver: VsockDriver, packet: Packet): bool {
   const tx = driver.tx;
+  assert(interfaceOf(packet) == driver.iface, "not its interface");
   freeUsed(driver);
   const segments = segmentsOf(packet);
   while (!driver.device.failed && !tx.hasRoom(segments)) {
@@ -43,22 +44,22 @@ export function transmit(driver: VsockDriver, packet: Packet): bool {
     startTimer(driver.end, nowNs());
     return false;
   }
-  const sent = packet.bounced ? bounce(packet) : packet;
-  tx.begin(segmentsOf(sent));
-  if (sent.segments != 0) {
-    tx.readable(headerOf(sent), VsockHdr.sizeof);
-    for (let i: u32 = 0; i < sent.segments; i++) {
-      const segment = segmentOf(sent, i);
+  assert(packet.length <= packet.capacity || packet.segments != 0, "too large");
+  tx.begin(segments);
+  if (packet.segments != 0) {
+    tx.readable(headerOf(packet), VsockHdr.sizeof);
+    for (let i: u32 = 0; i < packet.segments; i++) {
+      const segment = segmentOf(packet, i);
       tx.readable(segment.base, segment.length);
     }
-  } else if (isInline(sent)) {
-    tx.readable(headerOf(sent), VsockHdr.sizeof + sent.length);
+  } else if (isInline(packet)) {
+    tx.readable(headerOf(packet), VsockHdr.sizeof + packet.length);
   } else {
-    tx.readable(headerOf(sent), VsockHdr.sizeof);
-    tx.readable(payloadOf(sent), sent.length);
+    tx.readable(headerOf(packet), VsockHdr.sizeof);
+    tx.readable(payloadOf(packet), packet.length);
   }
-  tx.add(changetype<usize>(sent));
-  if (isAwaited(sent)) {
+  tx.add(changetype<usize>(packet));
+  if (isAwaited(packet)) {
     driver.awaited++;
     tx.enableInterrupts();
   }
@@ -70,49 +71,28 @@ function segmentsOf(packet: Packet): u32 {
   return packet.segments != 0 ? packet.segments + 1 : isInline(packet) ? 1 : 2;
 }
 
-/**
- * The second copy of two: into a buffer of the driver's own, like the packet, which is free then.
- */
-function bounce(packet: Packet): Packet {
-  const buffer = AllocatePacket(packet.capacity);
-  if (!buffer) return packet; // without memory it goes as it is
-  const header = headerOf(packet);
-  memory.copy(headerOf(buffer), header, VsockHdr.sizeof);
-  const s = findSocket(
-    packet.iface,
-    load<u32>(header, VsockHdr.src_port),
-    load<u32>(header, VsockHdr.dst_cid),
-    load<u32>(header, VsockHdr.dst_port),
-  );
-  const stats = s == NO_SOCKET ? NO_STATS : statsOf(s);
-  const from = payloadOf(packet);
-  copyPayload(stats, NetStats.packetToRing, payloadOf(buffer), from, packet.length);
-  buffer.iface = packet.iface;
-  buffer.sender = packet.sender;
-  buffer.length = packet.length;
-  FreePacket(packet);
-  return buffer;
-}
-
 /** Returns false when there was nothing to free. */
 function freeUsed(driver: VsockDriver): bool {
   const tx = driver.tx;
   let freed = false;
   for (let token = tx.take(); token != 0; token = tx.take()) {
     const packet = changetype<Packet>(token);
-    if (isAwaited(packet)) driver.awaited--;
+    if (isAwaited(packet)) {
+      assert(driver.awaited != 0, "wrong count");
+      driver.awaited--;
+    }
     freeSent(packet);
     freed = true;
   }
   return freed;
 }
 
-/** Does anybody wait for the device to consume packets, or packets for room in the ring? */
+/** Does anybody wait for a packet to be consumed, or a packet for room in the ring? */
 function isWaitedFor(driver: VsockDriver): bool {
   return driver.awaited != 0 || driver.iface.outgoing.count != 0;
 }
 
-/** Frees what the device has consumed, and lets senders go on. */
+/** Frees packets that the device has consumed, and lets senders go on. */
 export function collect(driver: VsockDriver): void {
   const tx = driver.tx;
   tx.disableInterrupts();

@@ -36,8 +36,9 @@ function listHasTag(at: usize, bytes: u32, ownBytes: u32): bool {
 }
 
 /**
- * Does If-Range allow a part? The tag must be ours and strong, a date exact and strong (13.1.5): a
- * file that was modified in the second of its response may change in it once more (8.8.2.2).
+ * Does If-Range allow a partial response? The tag must match and be strong, a date be exact and
+ * strong (13.1.5): a file that was modified in the second of its response may change again in that
+ * second (8.8.2.2).
  */
 export function allowsRange(request: Request, version: Version): bool {
   const at = request.ifRange;

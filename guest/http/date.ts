@@ -1,13 +1,13 @@
-// HTTP dates (RFC 9110, 5.6.7): written as `Sun, 06 Nov 1994 08:49:37 GMT`, 29 bytes; read in the
-// two obsolete forms as well. Seconds since 1970, negative before it. Leaves.
+// HTTP dates (RFC 9110, 5.6.7), as seconds since 1970, negative before. Written in the form
+// `Sun, 06 Nov 1994 08:49:37 GMT`, 29 bytes; read in the two obsolete forms as well. Leaves.
 import { putText, putTwo } from "./text";
 
 export const DATE_BYTES: u32 = 29;
-/** What parseDate returns for what is no date. */
+/** parseDate: this is not a date. */
 export const NO_DATE: i64 = i64.MIN_VALUE;
 
 const DAY: i64 = 86400;
-/** The longest day name, and the two obsolete forms around it. */
+/** Lengths of the two obsolete forms, with the shortest day name. */
 const RFC850_BYTES_LEAST: u32 = 30; // Monday, 06-Nov-94 08:49:37 GMT
 const ASCTIME_BYTES: u32 = 24; // Sun Nov  6 08:49:37 1994
 
@@ -20,13 +20,13 @@ const MONTHS: StaticArray<string> = [
 
 /** Days from 1970-01-01 to the first day of `month` (0 to 11) of `year`, from year 0 on. */
 function daysTo(year: i32, month: i32): i32 {
-  // Years that begin in March put the leap day last; 400 of them later all is positive.
+  // Years that start in March have the leap day last; adding 400 years keeps all values positive.
   const y = (month < 2 ? year - 1 : year) + 400;
   const m = (month + 10) % 12;
   return 365 * y + y / 4 - y / 100 + y / 400 + (m * 306 + 5) / 10 - 719468 - 146097;
 }
 
-/** Writes the date of `seconds`, in the years 0 to 9999; returns the address behind it. */
+/** Writes the date of `seconds`, in the years 0 to 9999; returns the address after it. */
 export function putDate(at: usize, seconds: i64): usize {
   const days = <i32>floorDivide(seconds, DAY);
   const rest = <u32>(seconds - <i64>days * DAY);
@@ -103,7 +103,7 @@ export function parseDate(at: usize, bytes: u32, now: i64): i64 {
   return joinCentury(number(day + 9, 2), monthAt(day + 5), number(day + 2, 2), day + 12, now);
 }
 
-/** 50 years ahead and more is the past (RFC 9110, 5.6.7). */
+/** A date more than 50 years ahead is in the past (RFC 9110, 5.6.7). */
 function joinCentury(short: u32, month: i32, day: u32, time: usize, now: i64): i64 {
   if (short == BAD) return NO_DATE;
   const limit = now + 50 * 31_556_952; // mean Gregorian years
@@ -114,7 +114,7 @@ function joinCentury(short: u32, month: i32, day: u32, time: usize, now: i64): i
   return NO_DATE;
 }
 
-/** Of a date and the `hh:mm:ss` at `time`; NO_DATE unless all of it is in its range. */
+/** The moment of a date and the `hh:mm:ss` at `time`; NO_DATE if a part is out of range. */
 function join(year: u32, month: i32, day: u32, time: usize): i64 {
   const hour = number(time, 2);
   const minute = number(time + 3, 2);

@@ -1,16 +1,16 @@
-// Content types by extension, out of the table that tools/mime.mjs makes. Leaves.
+// Content types by extension, from the table that tools/mime.mjs makes. Leaves.
 import { GROUPS, NAME_BYTES_MAX, NAMES, TYPE_OF, TYPES } from "mime-table";
 import { lower, putBytes, putText } from "./text";
 
-/** The type of names that say nothing; see TypeId. */
+/** The type of names without a known extension. */
 const NO_TYPE: u32 = 0xffff_ffff;
 
-/** Which type a name has: equal numbers are equal types. */
+/** A content type: equal numbers are equal types. */
 export type TypeId = u32;
 
 const name: usize = memory.data(NAME_BYTES_MAX);
 
-/** The type of a path, by what follows the last dot of its last component, in either case. */
+/** The type of a path by the extension of its last component, in either case. */
 export function typeOf(path: usize, bytes: u32): TypeId {
   let at = path + bytes;
   while (at > path && load<u8>(at - 1) != 0x2e && load<u8>(at - 1) != 0x2f) at--;
@@ -20,7 +20,7 @@ export function typeOf(path: usize, bytes: u32): TypeId {
   return find(length);
 }
 
-/** Of the extension in `name`, among those of its length. */
+/** The type of the extension in `name`, found among those of its length. */
 function find(length: u32): TypeId {
   const group = GROUPS + (length << 2);
   const before: u32 = load<u16>(group);
@@ -37,7 +37,7 @@ function find(length: u32): TypeId {
   return NO_TYPE;
 }
 
-/** Writes the media type; returns the address behind it. */
+/** Writes the media type; returns the address after it. */
 export function putType(at: usize, type: TypeId): usize {
   if (type == NO_TYPE) return putText(at, "application/octet-stream");
   return putBytes(at, TYPES + type + 1, load<u8>(TYPES + type));

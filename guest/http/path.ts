@@ -1,16 +1,16 @@
 // From a request target to a path in the served directory. A leaf.
 
-/** The value of a hexadecimal digit; 16: it is none. */
+/** The value of a hexadecimal digit; 16: not a digit. */
 function hexDigit(c: u32): u32 {
   if (c - 0x30 < 10) return c - 0x30;
   const letter = (c | 0x20) - 0x61;
   return letter < 6 ? letter + 10 : 16;
 }
 
-/** The path of a target in absolute form that has none (RFC 9112, 3.2.2). */
+/** The path of a target in absolute form without one (RFC 9112, 3.2.2). */
 export const ROOT: usize = memory.data<u8>([0x2f]);
 
-/** Where the path of a target begins, behind scheme and authority of the absolute form, or 0. */
+/** The start of the path in a target, after scheme and authority if it has them, or 0. */
 export function pathStart(target: usize, bytes: u32): usize {
   const end = target + bytes;
   if (load<u8>(target) == 0x2f) return target;
@@ -23,7 +23,7 @@ export function pathStart(target: usize, bytes: u32): usize {
   return 0;
 }
 
-/** Where the path ends: before `?` and `#`. */
+/** The end of the path: before `?` and `#`. */
 export function pathEnd(path: usize, end: usize): usize {
   let p = path;
   while (p < end && load<u8>(p) != 0x3f && load<u8>(p) != 0x23) p++;
@@ -31,8 +31,9 @@ export function pathEnd(path: usize, end: usize): usize {
 }
 
 /**
- * Decodes [path, end) to `out`, which takes as many bytes. Returns the length, or -400: a broken
- * escape, a NUL, or a `..` component, written in whatever way, which is refused and never resolved.
+ * Decodes [path, end) into `out`, which has room for as many bytes. Returns the length, or -400 for
+ * a broken escape, a NUL, or a `..` component, however it is encoded: it is refused, never
+ * resolved.
  */
 export function decodePath(path: usize, end: usize, out: usize): i32 {
   let at = out;

@@ -1,5 +1,5 @@
-// Byte ranges (RFC 9110, 14). One range is served; of several, or of what is not a byte range, the
-// whole file is the answer, which a client must accept. A leaf.
+// Byte ranges (RFC 9110, 14). One range is served; several ranges and other units are answered with
+// the whole file, which a client must accept. A leaf.
 
 @unmanaged
 export class Range {
@@ -22,7 +22,7 @@ function number(end: usize): u64 {
     const digit = <u32>load<u8>(cursor) - 0x30;
     if (digit > 9) break;
     if (value == ABSENT) value = 0;
-    // Beyond every file there is; what follows no longer matters.
+    // Larger than any file: further digits do not matter.
     value = value > 1_000_000_000_000_000_000 ? value : value * 10 + digit;
   }
   return value;

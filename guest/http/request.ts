@@ -1,15 +1,15 @@
-// The head of an HTTP/1.x request (RFC 9112), parsed in place. A leaf: the whole head is in the
-// buffer before it is looked at, and nothing here yields.
+// The head of an HTTP/1.x request (RFC 9112), parsed in place. A leaf: it parses what the buffer
+// holds, and never yields for more.
 import { isText } from "./text";
 
 export const enum Method {
   GET,
   HEAD,
-  Known, // a method of HTTP that this server does not do
+  Known, // a method of HTTP that this server does not implement
   Unknown,
 }
 
-/** What was found. Addresses point into the buffer that was parsed; 0: no such header. */
+/** A parsed head. Addresses point into the buffer; 0: no such header. */
 @unmanaged
 export class Request {
   method: Method;
@@ -33,7 +33,7 @@ export class Request {
 /** A longer request line is answered 414 (RFC 9112, 3: at least 8000 octets), a longer head 431. */
 export const REQUEST_LINE_BYTES_MAX: u32 = 8192;
 export const HEAD_BYTES_MAX: u32 = 16384;
-/** No method is longer; 501 needs no line to end (RFC 9112, 3). */
+/** No method is longer; 501 does not wait for the end of the line (RFC 9112, 3). */
 const METHOD_BYTES_MAX: u32 = 32;
 
 const CR: u32 = 13;
@@ -43,8 +43,8 @@ const COLON: u32 = 58;
 const COMMA: u32 = 44;
 
 /**
- * Parses a head out of `bytes` bytes at `at`. Returns its length; 0 when it has not all arrived and
- * may still be one; or the negative status of the answer: -400, -414, -431, -501 or -505.
+ * Parses a head in the `bytes` bytes at `at`. Returns its length; 0 when it is incomplete, but
+ * valid so far; or the negative status of the answer: -400, -414, -431, -501 or -505.
  */
 export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
   memory.fill(changetype<usize>(request), 0, offsetof<Request>());
@@ -55,7 +55,7 @@ export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
   else if (p < end && load<u8>(p) == LF) p++;
   const lineEnd = findLineFeed(p, end);
   if (lineEnd == 0) {
-    const refused = refuseBegin(p, end);
+    const refused = refuseStart(p, end);
     return refused < 0 || end - p <= REQUEST_LINE_BYTES_MAX ? refused : -414;
   }
   if (lineEnd - p > REQUEST_LINE_BYTES_MAX) return -414;
@@ -78,12 +78,12 @@ export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
 }
 
 /**
- * Can a request line begin with [p, end), which holds no line feed? Who speaks TLS or SOCKS to this
- * port sends none and waits for an answer: it gets one at the first byte that cannot be.
+ * Can a request line start with [p, end), which holds no line feed? Clients that speak TLS or SOCKS
+ * send none and wait for an answer: they get it at the first byte that no request has.
  */
-function refuseBegin(p: usize, end: usize): i32 {
+function refuseStart(p: usize, end: usize): i32 {
   const start = p;
-  if (end - p == 1 && load<u8>(p) == CR) return 0; // of an empty line
+  if (end - p == 1 && load<u8>(p) == CR) return 0; // of an empty line to be ignored
   while (p < end && isToken(load<u8>(p))) p++;
   if (p - start > METHOD_BYTES_MAX) return -501;
   if (p == end) return 0;
@@ -218,7 +218,7 @@ function parseConnection(p: usize, end: usize, request: Request): void {
     const bytes = <u32>(p - start);
     if (isText(start, bytes, "close")) request.close = true;
     if (isText(start, bytes, "keep-alive")) request.keepAlive = true;
-    while (p < end && load<u8>(p) != COMMA) p++; // what is no option
+    while (p < end && load<u8>(p) != COMMA) p++; // skip anything else
   }
 }
 

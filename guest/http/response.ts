@@ -1,10 +1,10 @@
-// Response heads. Leaves, but for the clock nothing is looked at that is not an argument.
+// Response heads. Leaves, which use their arguments and the clock.
 import { NS_PER_S, realtimeNs } from "../../kernel/api";
 import { DATE_BYTES, floorDivide, putDate } from "./date";
 import { putBytes, putHex, putNumber, putText } from "./text";
 import { Version } from "./version";
 
-/** Every head fits into so many bytes, but for what a Location takes in it. */
+/** The most bytes of a head, without the value of a Location. */
 export const RESPONSE_HEAD_BYTES_MAX: u32 = 1024;
 
 const date: usize = memory.data(32);
@@ -61,7 +61,7 @@ export function reason(status: u32): string {
 
 /**
  * `ctime-size` in hexadecimal and in quotes: as exact as the file system (RFC 9110, 8.8.3). Not
- * mtime, which tools set as they like: a build that dates all files alike would never change.
+ * mtime, which tools set: a build that gives all files one date would never change its tags.
  */
 export function putOpaqueTag(at: usize, version: Version): usize {
   const stat = version.stat;
@@ -85,12 +85,12 @@ export function putValidators(at: usize, version: Version): usize {
   return putText(at, "\r\n");
 }
 
-/** Would its Last-Modified lie in the future? Then it is another one in each second. */
+/** Is its modification time in the future? Then Last-Modified differs every second. */
 export function isDatedAhead(version: Version): bool {
   return floorDivide(version.stat.mtimeNs, <i64>NS_PER_S) > nowSecond();
 }
 
-/** Never later than the response itself: such a clock was wrong (RFC 9110, 8.8.2.1). */
+/** The second of Last-Modified, never later than the response itself (RFC 9110, 8.8.2.1). */
 export function modifiedSecond(version: Version): i64 {
   return min(floorDivide(version.stat.mtimeNs, <i64>NS_PER_S), nowSecond());
 }

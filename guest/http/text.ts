@@ -1,6 +1,6 @@
 // Writing text into a buffer. Leaves: they run for every response and never yield.
 
-/** Writes an ASCII string; returns the address behind it. */
+/** Writes an ASCII string; returns the address after it. */
 export function putText(at: usize, text: string): usize {
   const from = changetype<usize>(text);
   const length = <usize>text.length;

@@ -1,5 +1,5 @@
-// What a file was when it was opened: what validators are made of, and how cached content is known
-// to be the file's still.
+// The identity of a file's content: its attributes when it was read. Validators are made from it,
+// and cached content is checked against it.
 import { believedUntil, copyStat, FileStat, NEVER, nowNs } from "../../kernel/api";
 
 @unmanaged
@@ -7,8 +7,8 @@ export class Version {
   readNs: u64;
   believedUntilNs: u64; // see believedUntil()
   /**
-   * The file may change once more without looking different, so its tag names the moment of
-   * reading too, and is weak (RFC 9110, 8.8.1).
+   * The file may change again without a change of its attributes, so its tag includes the moment of
+   * reading, and is weak (RFC 9110, 8.8.1).
    */
   weak: bool;
 
@@ -21,7 +21,7 @@ export class Version {
 const STAT: usize = (offsetof<Version>() + 7) & ~7;
 export const VERSION_BYTES: usize = STAT + offsetof<FileStat>();
 
-/** Notes the attributes of a file that is about to be read. */
+/** Records the attributes of a file that is about to be read. */
 export function setVersion(version: Version, stat: FileStat): void {
   copyStat(version.stat, stat);
   version.readNs = nowNs();

@@ -3,7 +3,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 
 const BUFFER_BYTES = 64 * 1024;
-/** The most that a reader of the growing file lags behind. */
+/** The longest time that output stays in the buffer. */
 const FLUSH_MS = 1000;
 
 export class OutputFile {

@@ -20,7 +20,7 @@ const REQUEST_QUEUES = 4;
 const REQUEST_QUEUES_MAX = 64;
 /** A host that holds up the guest for longer is logged. */
 const STALL_LOG_NS = 1_000_000_000;
-/** What stays idle for two sweeps is released, so a deleted file is gone within two seconds. */
+/** A file that is idle for two sweeps is released, so a deleted one is gone within two seconds. */
 const SWEEP_MS = 900;
 
 export interface FsOptions {

@@ -9,6 +9,7 @@ export type { MachineOptions } from "../options.ts";
 
 const NODE: Platform = { clock: systemClock, loadFirmware };
 
+/** One guest and the machine it runs on. Create it, boot it, and await `exited`. */
 export class Machine extends core.Machine {
   /**
    * Compiles the image and plugs the devices in. Throws an Error that says what does not fit; the

@@ -1,6 +1,7 @@
 // Time as a machine sees it. Every clock, timer and deferred call of a machine comes from one
 // Clock, so a machine on a ManualClock is reproducible.
 
+/** The source of time, timers and deferred calls of a machine. */
 export interface Clock {
   /** Monotonic nanoseconds; the origin is the clock's own. */
   now(): number;

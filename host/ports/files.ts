@@ -21,6 +21,7 @@ export interface FileStat {
   readonly birthtimeNs?: bigint;
 }
 
+/** Sizes of the file system of an inode, as in Node's BigIntStatsFs. */
 export interface FileSystemStat {
   readonly bsize: bigint;
   readonly blocks: bigint;
@@ -45,10 +46,13 @@ export interface Files {
   peek(directory: number, name: Uint8Array): FileStat | null;
   /** Holds what is at `name`: it stays this inode, whatever happens to the name. */
   hold(directory: number, name: Uint8Array): { inode: number; stat: FileStat };
+  /** Releases a held inode. */
   drop(inode: number): void;
+  /** Attributes of a held inode. */
   stat(inode: number): FileStat;
   /** Throws unless the host grants this process the access in mask (4 read, 2 write, 1 execute). */
   access(inode: number, mask: number): void;
+  /** Sizes of the file system that holds the inode. */
   statfs(inode: number): FileSystemStat;
   /** Text of the symbolic link at `name`. */
   readlink(directory: number, name: Uint8Array): Uint8Array;
@@ -71,6 +75,7 @@ export interface Files {
     offset: number | bigint,
     done: (error: Error | null, bytes: number) => void,
   ): void;
+  /** Closes a descriptor. */
   close(descriptor: number): void;
   /**
    * Makes one of these calls, or of FileChanges, by the thread pool; `done` gets its result or its
@@ -86,6 +91,7 @@ export interface Files {
 export type LaterCall =
   | Exclude<keyof Files, "descriptorsMax" | "drop" | "readLater" | "later" | "sameBytes">
   | Exclude<keyof FileChanges, "keepsSetId" | "writeLater" | "sync" | "syncDirectory">;
+/** Receives the result of a LaterCall. */
 export type LaterDone = (error: Error | null, result?: unknown) => void;
 
 /** Nanoseconds since 1970, "now" by the host's clock, or null: unchanged. */
@@ -118,16 +124,23 @@ export interface FileChanges {
   truncate(descriptor: number, size: number): void;
   /** The same for an inode that is a regular file. */
   resize(inode: number, size: number): void;
+  /** Changes the permission bits. */
   chmod(inode: number, mode: number): void;
   /** -1: unchanged. */
   chown(inode: number, uid: number, gid: number): void;
   /** Precise to microseconds. */
   setTimes(inode: number, atime: FileTime, mtime: FileTime): void;
+  /** Makes a directory; EEXIST if the name is taken. */
   makeDirectory(directory: number, name: Uint8Array, mode: number): void;
+  /** Makes a symbolic link with that text; EEXIST if the name is taken. */
   symlink(directory: number, name: Uint8Array, target: Uint8Array): void;
+  /** Gives the file at `name` in `from` another name in `to`. */
   link(from: number, name: Uint8Array, to: number, newName: Uint8Array): void;
+  /** Removes a name that is not a directory's. */
   unlink(directory: number, name: Uint8Array): void;
+  /** Removes an empty directory. */
   removeDirectory(directory: number, name: Uint8Array): void;
+  /** Moves a name to another, which it replaces. */
   rename(from: number, name: Uint8Array, to: number, newName: Uint8Array): void;
   /**
    * Calls `done` when the data of an open file is on disk, and its attributes unless `dataOnly`.

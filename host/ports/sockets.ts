@@ -1,6 +1,7 @@
 // The host's network as devices see it: stream sockets that listen and connect, and nothing more.
 // NodeSockets in host/node is the real one; a simulation can take its place.
 
+/** A TCP address. */
 export interface TcpAddress {
   readonly host: string;
   readonly port: number;
@@ -11,6 +12,7 @@ export interface UnixAddress {
   readonly path: string;
 }
 
+/** An address that a stream socket can be bound or connected to. */
 export type SocketAddress = TcpAddress | UnixAddress;
 
 /** For messages: host:port, or the path. */
@@ -79,7 +81,9 @@ export interface StreamSocket {
   peerGone?(): boolean | undefined;
   /** No more sends: the peer reads end of stream after what was sent. */
   end(): void;
+  /** Stops reading; the kernel holds back the peer. */
   pause(): void;
+  /** Reads on after pause(). */
   resume(): void;
   /** Closes both directions. Bytes that the kernel has taken are still delivered. */
   close(): void;
@@ -87,6 +91,7 @@ export interface StreamSocket {
   reset(): void;
 }
 
+/** A bound address that accepts clients. */
 export interface Listener {
   /** The address that was bound: a port is never 0. */
   readonly address: SocketAddress;
@@ -94,12 +99,15 @@ export interface Listener {
   close(): void;
 }
 
+/** Receives the clients of a listener. */
 export interface Acceptor {
+  /** A client has connected; the socket is the receiver's. */
   accepted(socket: StreamSocket): void;
   /** A client was lost before it became a socket, for instance because descriptors ran out. */
   refused(error: Error): void;
 }
 
+/** The stream sockets of a host: listening and connecting. */
 export interface Sockets {
   /**
    * Rejects with the address and the reason in the message. The file of a path is replaced if it is

@@ -1,7 +1,8 @@
-// How threads switch: the only file that knows Asyncify. The pass tells functions apart by the
-// intrinsics that they call: one with start_unwind or stop_rewind is not instrumented, its callers
-// are; one with start_rewind or stop_unwind is not instrumented, nor is anything above it. Inlined
-// into a caller they would change what the caller is, silently: the build marks arch_* no-inline.
+// How threads switch: the only file that knows Asyncify. The pass classifies functions by the
+// intrinsics that they call. A function with start_unwind or stop_rewind is not instrumented, but
+// its callers are; a function with start_rewind or stop_unwind is not instrumented, nor are its
+// callers. Inlining one of them would silently change the class of its caller: the build marks
+// arch_* no-inline.
 
 declare function start_unwind(context: usize): void;
 declare function stop_unwind(): void;
@@ -49,7 +50,7 @@ export function arch_enter(context: Context): bool {
   call_indirect<void>(context.entry, context.arg);
   if (mode != Mode.Leaving) return false;
   mode = Mode.Running;
-  // stop_unwind would only trap, and after memory beyond the area was written: say what happened.
+  // stop_unwind would trap without a message, after memory beyond the area was written.
   assert(context.sp <= context.limit, "thread: save area overflow");
   stop_unwind();
   return true;

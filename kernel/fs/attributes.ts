@@ -1,22 +1,30 @@
-// File calls that change attributes, or ask about rights and room.
+// File calls that change attributes, or ask about rights and free space.
 import { Errno } from "../../abi/errno";
-import { FuseAccessIn, FuseOpcode, FuseStatfsOut } from "../../abi/fuse";
+import {
+  FUSE_R_OK,
+  FUSE_W_OK,
+  FUSE_X_OK,
+  FuseAccessIn,
+  FuseOpcode,
+  FuseStatfsOut,
+} from "../../abi/fuse";
 import { FuseSetattrIn, FuseSetattrValid } from "../../abi/fuse-write";
-import { argumentsOf, FsRequest, replyOf } from "../../drivers/fs/driver";
-import { transact } from "../../drivers/fs/transact";
+import { prepare, transact } from "../fuse/request";
+import { hasFailed, replyOf } from "../fuse/session";
 import { nowNs, NS_PER_S } from "../clock";
-import { beginUse, endUse, fileOf, isWritable, NO_FILE, sessionOf } from "./file";
-import { Node, NO_NODE } from "./node";
-import { beginPath, isStale, pathError, placeOf } from "./path";
-import { beginCall, callError, endCall } from "./request";
-import { resize, sendSetattr, setattrArguments } from "./setattr";
+import { beginCall, Call, callAt, endCall } from "./call";
+import { beginUse, endUse, fileOf, fsOf, isWritable, NO_FILE } from "./file";
+import { findMount, restAfter } from "./mount";
+import { NO_NODE } from "./node";
+import { prepareSetattr, resize, sendSetattr } from "./nodeattributes";
+import { beginPath, isStale, refuse } from "./path";
 import { FileSystemStat } from "./stat";
 import { findCached, Walk } from "./walk";
 
 /** For SysSetTimes, in place of a time. */
 export const TIME_NOW: i64 = i64.MIN_VALUE;
 export const TIME_OMIT: i64 = i64.MIN_VALUE + 1;
-/** For SysSetOwner: stays as it is. */
+/** For SysSetOwner: no change. */
 export const OWNER_OMIT: u32 = 0xffff_ffff;
 /** For SysAccessFile. */
 export const F_OK: u32 = 0;
@@ -26,16 +34,17 @@ export const R_OK: u32 = 4;
 const MODE_BITS: u32 = 0o7777;
 
 /**
- * Cuts the file at the path to `size` bytes, or lengthens it with zeros; symbolic links are
+ * Shortens the file at the path to `size` bytes, or extends it with zeros; symbolic links are
  * followed. Yields. Returns 0; -EINVAL (not a file, or no such size), -EISDIR, -EROFS, -EFBIG,
  * -ENOSPC, or an error as of SysStatFile.
  */
 export function SysTruncateFile(path: usize, pathBytes: u32, size: u64): i32 {
   if (<i64>size < 0) return -Errno.EINVAL;
-  const request = beginPath(path, pathBytes, Walk.Follow);
-  if (!request) return pathError();
-  const status = resize(request, changetype<Node>(request.node), size);
-  endCall(request);
+  const begun = beginPath(path, pathBytes, Walk.Follow);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  const status = resize(call.request, call.node, size);
+  endCall(call);
   return status;
 }
 
@@ -45,66 +54,69 @@ export function SysTruncateOpenFile(file: i32, size: u64): i32 {
   if (f == NO_FILE) return -Errno.EBADF;
   if (<i64>size < 0 || !isWritable(f)) return -Errno.EINVAL;
   beginUse(f);
-  const session = sessionOf(f);
-  const request = beginCall(session);
-  let status = callError(session);
-  if (request) {
-    const input = setattrArguments(request);
+  const begun = beginCall(fsOf(f));
+  let status = <i32>begun;
+  if (begun > 0) {
+    const call = callAt(begun);
+    const input = prepareSetattr(call.request, f.node);
     // U19: by the handle, for a file that may have no name any more.
     const valid: u32 = (1 << FuseSetattrValid.SIZE) | (1 << FuseSetattrValid.FH);
     store<u32>(input, valid, FuseSetattrIn.valid);
     store<u64>(input, f.fh, FuseSetattrIn.fh);
     store<u64>(input, size, FuseSetattrIn.size);
-    status = sendSetattr(request, f.node);
-    endCall(request);
+    status = sendSetattr(call.request, f.node);
+    endCall(call);
   }
   endUse(f);
   return status;
 }
 
 /**
- * Gives what is at the path other permissions, the lower 12 bits of `mode`; symbolic links are
+ * Sets the permissions of the file at the path to the lower 12 bits of `mode`; symbolic links are
  * followed. Yields. Returns 0, -EPERM, -EROFS or an error as of SysStatFile.
  */
 export function SysSetMode(path: usize, pathBytes: u32, mode: u32): i32 {
-  const request = beginPath(path, pathBytes, Walk.Follow);
-  if (!request) return pathError();
-  const input = setattrArguments(request);
+  const begun = beginPath(path, pathBytes, Walk.Follow);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  const input = prepareSetattr(call.request, call.node);
   store<u32>(input, 1 << FuseSetattrValid.MODE, FuseSetattrIn.valid);
   store<u32>(input, mode & MODE_BITS, FuseSetattrIn.mode);
-  const status = sendSetattr(request, changetype<Node>(request.node));
-  endCall(request);
+  const status = sendSetattr(call.request, call.node);
+  endCall(call);
   return status;
 }
 
 /**
- * Gives what is at the path another owner and group, OWNER_OMIT for either to stay; symbolic links
- * are followed. The host takes set-user-ID away. Yields. Returns as SysSetMode.
+ * Sets owner and group of the file at the path, but not those that are OWNER_OMIT; symbolic links
+ * are followed. The host clears set-user-ID. Yields. Returns as SysSetMode.
  */
 export function SysSetOwner(path: usize, pathBytes: u32, uid: u32, gid: u32): i32 {
-  const request = beginPath(path, pathBytes, Walk.Follow);
-  if (!request) return pathError();
-  const input = setattrArguments(request);
+  const begun = beginPath(path, pathBytes, Walk.Follow);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  const input = prepareSetattr(call.request, call.node);
   let valid: u32 = 0;
   if (uid != OWNER_OMIT) valid |= 1 << FuseSetattrValid.UID;
   if (gid != OWNER_OMIT) valid |= 1 << FuseSetattrValid.GID;
   store<u32>(input, valid, FuseSetattrIn.valid);
   store<u32>(input, uid, FuseSetattrIn.uid);
   store<u32>(input, gid, FuseSetattrIn.gid);
-  const status = valid == 0 ? 0 : sendSetattr(request, changetype<Node>(request.node));
-  endCall(request);
+  const status = valid == 0 ? 0 : sendSetattr(call.request, call.node);
+  endCall(call);
   return status;
 }
 
 /**
- * Sets when what is at the path was read and written last, in nanoseconds since 1970 (negative
- * before it), TIME_NOW or TIME_OMIT; symbolic links are followed. What the host cannot keep exactly
- * it rounds. Yields. Returns as SysSetMode.
+ * Sets when the file at the path was last read and written, in nanoseconds since 1970 (negative
+ * before it), TIME_NOW or TIME_OMIT; symbolic links are followed. The host rounds times that it
+ * cannot store exactly. Yields. Returns as SysSetMode.
  */
 export function SysSetTimes(path: usize, pathBytes: u32, atimeNs: i64, mtimeNs: i64): i32 {
-  const request = beginPath(path, pathBytes, Walk.Follow);
-  if (!request) return pathError();
-  const input = setattrArguments(request);
+  const begun = beginPath(path, pathBytes, Walk.Follow);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  const input = prepareSetattr(call.request, call.node);
   let valid: u32 = 0;
   if (atimeNs != TIME_OMIT) valid |= 1 << FuseSetattrValid.ATIME;
   if (mtimeNs != TIME_OMIT) valid |= 1 << FuseSetattrValid.MTIME;
@@ -115,12 +127,12 @@ export function SysSetTimes(path: usize, pathBytes: u32, atimeNs: i64, mtimeNs: 
   store<i64>(input, secondsOf(mtimeNs), FuseSetattrIn.mtime);
   store<u32>(input, restOf(atimeNs), FuseSetattrIn.atimensec);
   store<u32>(input, restOf(mtimeNs), FuseSetattrIn.mtimensec);
-  const status = valid == 0 ? 0 : sendSetattr(request, changetype<Node>(request.node));
-  endCall(request);
+  const status = valid == 0 ? 0 : sendSetattr(call.request, call.node);
+  endCall(call);
   return status;
 }
 
-/** Whole seconds, downwards, so that the rest counts upwards before 1970 too. */
+/** Whole seconds, rounded down, so that the rest is positive before 1970 too. */
 function secondsOf(ns: i64): i64 {
   const seconds = ns / <i64>NS_PER_S;
   return ns % <i64>NS_PER_S < 0 ? seconds - 1 : seconds;
@@ -128,23 +140,27 @@ function secondsOf(ns: i64): i64 {
 
 function restOf(ns: i64): u32 {
   const rest = ns % <i64>NS_PER_S;
-  return <u32>(rest < 0 ? rest + <i64>NS_PER_S : rest);
+  const up = rest < 0 ? rest + <i64>NS_PER_S : rest;
+  assert(secondsOf(ns) * <i64>NS_PER_S + up == ns, "fs: time");
+  return <u32>up;
 }
 
 /**
- * May the host's process do that with what is at the path: R_OK, W_OK, X_OK together, or F_OK: is
- * it there? Symbolic links are followed. What the host has said of one right is believed as long as
- * the attributes, and costs no request then: who asks behind SysStatFile asks the device once for
- * each time that the attributes are fetched. Yields, unless it is known. Returns 0, -EACCES,
+ * May the host's process access the file at the path: for R_OK, W_OK and X_OK together; or does it
+ * exist (F_OK)? Symbolic links are followed. The host's answer is cached for as long as the
+ * attributes are valid, so calls after SysStatFile ask the device once for each time that the
+ * attributes are fetched. Yields, unless it is cached. Returns 0, -EACCES,
  * -EINVAL (no such right), -EROFS or an error as of SysStatFile.
  */
 export function SysAccessFile(path: usize, pathBytes: u32, mask: u32): i32 {
   if (mask > (R_OK | W_OK | X_OK)) return -Errno.EINVAL;
-  const place = placeOf(path, pathBytes);
-  if (changetype<usize>(place) == 0) return pathError();
-  if (!place.session.driver.device.failed) {
+  const end = path + pathBytes;
+  const mount = findMount(path, end);
+  const refused = refuse(mount, pathBytes);
+  if (refused < 0) return refused;
+  if (!hasFailed(mount.fs.session)) {
     const now = nowNs();
-    const known = findCached(place.session, place.rest, path + pathBytes, now);
+    const known = findCached(mount.fs, restAfter(mount, path, end), end, now);
     if (known != NO_NODE && known.nodeid != 0 && known.attrUntilNs > now) {
       if ((known.granted & mask) == mask) return 0;
       if ((known.asked & ~known.granted & mask) != 0) return -Errno.EACCES;
@@ -155,25 +171,29 @@ export function SysAccessFile(path: usize, pathBytes: u32, mask: u32): i32 {
 }
 
 function askAt(path: usize, pathBytes: u32, mask: u32): i32 {
-  const request = beginPath(path, pathBytes, Walk.Follow);
-  if (!request) return pathError();
-  const status = mask == F_OK ? 0 : askForRights(request, mask);
-  endCall(request);
+  const begun = beginPath(path, pathBytes, Walk.Follow);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  const status = mask == F_OK ? 0 : askForRights(call, mask);
+  endCall(call);
   return status;
 }
 
-/** Of the node on which the request stands. Yields. */
-function askForRights(request: FsRequest, mask: u32): i32 {
-  const node = changetype<Node>(request.node);
-  const version = node.session.version;
+/** Asks for rights on the node where the call is. Yields. */
+function askForRights(call: Call, mask: u32): i32 {
+  if (R_OK != FUSE_R_OK || W_OK != FUSE_W_OK || X_OK != FUSE_X_OK) ERROR("fs: rights");
+  assert(mask != 0 && mask <= 7, "fs: empty");
+  const node = call.node;
+  const version = node.fs.version;
   const untilNs = node.attrUntilNs;
-  store<u32>(argumentsOf(request, FuseAccessIn.sizeof), mask, FuseAccessIn.mask);
-  let status = transact(request, FuseOpcode.ACCESS, node.nodeid, FuseAccessIn.sizeof, 0, 0, 0);
+  const input = prepare(call.request, FuseOpcode.ACCESS, node.nodeid, FuseAccessIn.sizeof);
+  store<u32>(input, mask, FuseAccessIn.mask);
+  let status = transact(call.request);
   if (status == -Errno.ENOSYS) status = 0; // a server without rights
   // With newer attributes the answer may be another one.
-  if (version != node.session.version || untilNs != node.attrUntilNs) return status;
+  if (version != node.fs.version || untilNs != node.attrUntilNs) return status;
   if (status == 0) node.granted |= <u8>mask;
-  // Of several rights nobody knows which one is missing.
+  // With several rights it is not known which one is missing.
   if (status == 0 || (status == -Errno.EACCES && popcnt(mask) == 1)) node.asked |= <u8>mask;
   return status;
 }
@@ -183,13 +203,15 @@ function askForRights(request: FsRequest, mask: u32): i32 {
  * an error as of SysStatFile.
  */
 export function SysStatFileSystem(path: usize, pathBytes: u32, stat: usize): i32 {
-  const request = beginPath(path, pathBytes, Walk.Follow);
-  if (!request) return pathError();
-  const node = changetype<Node>(request.node);
-  const reply = <u32>FuseStatfsOut.sizeof;
-  const got = transact(request, FuseOpcode.STATFS, node.nodeid, 0, reply, 0, 0);
+  const begun = beginPath(path, pathBytes, Walk.Follow);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  const request = call.request;
+  prepare(request, FuseOpcode.STATFS, call.node.nodeid, 0);
+  request.replyBytes = FuseStatfsOut.sizeof;
+  const got = transact(request);
   if (got >= 0) fill(changetype<FileSystemStat>(stat), replyOf(request));
-  endCall(request);
+  endCall(call);
   return got < 0 ? got : 0;
 }
 

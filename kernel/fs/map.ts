@@ -1,40 +1,33 @@
-// Files in memory without a read: SysMapFile and SysUnmapFile, and what they ask of the device. The
-// host copies a part of a file into the window once, for all who use it (see the README's limits).
+// Mapping files into memory: SysMapFile and SysUnmapFile. The host copies a part of a file into the
+// window once, for all of its users.
 import { Errno } from "../../abi/errno";
-import {
-  FuseRemovemappingIn,
-  FuseRemovemappingOne,
-  FuseSetupmappingFlag,
-  FuseSetupmappingIn,
-} from "../../abi/fuse-window";
-import { FUSE_ROOT_ID, FuseOpcode } from "../../abi/fuse";
-import { ARGUMENT_BYTES_MAX, argumentsOf, FsRequest } from "../../drivers/fs/driver";
-import { transact } from "../../drivers/fs/transact";
+import { FuseSetupmappingFlag, FuseSetupmappingIn } from "../../abi/fuse-window";
+import { FuseOpcode } from "../../abi/fuse";
+import { prepare, transact } from "../fuse/request";
+import { FuseRequest } from "../fuse/session";
 import { NEVER } from "../clock";
 import { wait, wakeAll } from "../scheduler";
+import { beginCall, callAt, endCall } from "./call";
+import { freeSlots } from "./evict";
 import {
   beginUse,
-  believe,
   endUse,
   fileOf,
+  fsOf,
   isReadable,
   isWritable,
   NO_FILE,
   OpenFile,
-  sessionOf,
+  revalidate,
 } from "./file";
 import { statOf } from "./node";
-import { beginCall, callError, endCall } from "./request";
-import { getAttributes } from "./session";
+import { getAttributes } from "./nodeattributes";
 import { believedUntil } from "./stat";
 import {
   addressOf,
   findRange,
   findRangeAt,
-  findRun,
-  findUnused,
   freeRange,
-  keepRange,
   makeRange,
   NO_RANGE,
   NO_WINDOW,
@@ -47,23 +40,23 @@ import {
 
 /** A flag of SysMapFile: the range may be stored to. */
 export const MAP_WRITE: u32 = 1;
-/** A file that changes as often while it is being mapped cannot be. */
+/** Attempts to map a file that changes meanwhile. */
 const TRIES_MAX: u32 = 4;
-/** Ranges that one request removes: what its arguments have room for. */
-const REMOVED_MAX: u32 =
-  (ARGUMENT_BYTES_MAX - <u32>FuseRemovemappingIn.sizeof) / <u32>FuseRemovemappingOne.sizeof;
 const SLOT_MASK: u64 = (1 << SLOT_SHIFT) - 1;
 
 /**
- * Maps `length` bytes of an open file from `offset` on, and returns their address. They stay as
- * they are, whatever happens to the file on the host, until SysUnmapFile(address); behind the end
- * of the file are zeros. Users of the same part share it, and it may be there after the last has
- * gone; a file that has changed is mapped anew, but for a part that was mapped with MAP_WRITE,
- * while in use. With it stores reach the file when it is closed or synced, or its memory is needed
- * (if they cannot be written then, it is not given away); then other mappings show them. Yields
- * unless it is there. -ENODEV: the device has no window; -EBADF, -EISDIR, -EINVAL, -EACCES, -EROFS;
- * -EFBIG: more than the window; -ENOSPC: all of it is in use; -ENOMEM; -EAGAIN: the file does not
- * stop changing; or an error of the host, which may be that of another file's stores.
+ * Maps `length` bytes of an open file from `offset`, and returns their address. The bytes stay as
+ * they are, whatever happens to the file on the host, until SysUnmapFile(address); zeros follow the
+ * end of the file. Users of the same part share it, and it may stay mapped after the last of them.
+ * A file that has changed is mapped anew, except for a part in use that was mapped with MAP_WRITE.
+ *
+ * With MAP_WRITE, stores reach the file when it is closed or synced, or when its memory is needed
+ * (which is not given away if they cannot be written); then other mappings show them.
+ *
+ * Yields unless the part is mapped already. Returns -ENODEV: the device has no window; -EBADF,
+ * -EISDIR, -EINVAL, -EACCES, -EROFS; -EFBIG: more than the window; -ENOSPC: all of it is in use;
+ * -ENOMEM; -EAGAIN: the file keeps changing; or an error of the host, which may be that of stores
+ * to another file.
  */
 export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64 {
   if ((flags & ~MAP_WRITE) != 0 || length == 0) return -Errno.EINVAL;
@@ -74,11 +67,11 @@ export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64
   for (let tries: u32 = 0; tries <= TRIES_MAX; ) {
     const f = fileOf(file);
     if (f == NO_FILE) return -Errno.EBADF;
-    const known = believe(f);
+    const known = revalidate(f);
     if (known < 0) return known;
     if (fileOf(file) != f) return -Errno.EBADF;
     if (f.directory) return -Errno.EISDIR;
-    const window = changetype<Window>(sessionOf(f).window);
+    const window = changetype<Window>(fsOf(f).window);
     if (window == NO_WINDOW) return -Errno.ENODEV;
     if (slots > window.slots) return -Errno.EFBIG;
     const range = findRange(window, f.node, from, slots, writable);
@@ -86,9 +79,9 @@ export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64
       const mapped = tries++ < TRIES_MAX ? map(f, window, from, slots, writable) : -Errno.EAGAIN;
       if (mapped < 0) return mapped;
     } else if (!isReadable(f) || (writable && !isWritable(f))) {
-      return -Errno.EACCES; // as the device says of what another handle has not mapped before
+      return -Errno.EACCES; // as the device says when the part is not mapped yet
     } else if (range.state != RangeState.Mapped) {
-      wait(window.changes, NEVER); // for another thread
+      wait(window.changes, NEVER); // another thread is mapping it
     } else {
       range.pins++;
       touch(window, range);
@@ -98,9 +91,7 @@ export function SysMapFile(file: i32, offset: u64, length: u32, flags: u32): i64
   return -Errno.EAGAIN;
 }
 
-/**
- * Ends one use of the range that `address` is in. Returns 0, or -EINVAL where nothing is mapped.
- */
+/** Ends one use of the range at `address`. Returns 0, or -EINVAL if nothing is mapped there. */
 export function SysUnmapFile(address: usize): i32 {
   const range = findRangeAt(address);
   if (range == NO_RANGE || range.pins == 0) return -Errno.EINVAL;
@@ -108,59 +99,69 @@ export function SysUnmapFile(address: usize): i32 {
   return 0;
 }
 
-/** Maps what findRange() did not find; nobody uses it yet. Yields. Returns 0 or an error. */
+/** Maps a part that is not mapped yet, without a user. Yields. Returns 0 or an error. */
 function map(f: OpenFile, window: Window, offset: u64, slots: u32, writable: bool): i32 {
+  assert(window.fs == fsOf(f), "fs: misplaced");
   beginUse(f);
-  const session = window.session;
-  const request = beginCall(session);
-  const status = request
-    ? setUp(request, f, window, offset, slots, writable)
-    : callError(session);
-  if (request) endCall(request);
+  const begun = beginCall(window.fs);
+  let status = <i32>begun;
+  if (begun > 0) {
+    const call = callAt(begun);
+    status = setUp(call.request, f, window, offset, slots, writable);
+    endCall(call);
+  }
   endUse(f);
   return status;
 }
 
 function setUp(
-  request: FsRequest,
+  request: FuseRequest,
   f: OpenFile,
   window: Window,
   offset: u64,
   slots: u32,
   writable: bool,
 ): i32 {
-  const first = makeRoom(request, window, slots);
+  const first = freeSlots(request, window, slots);
   if (first < 0) return first;
-  const node = f.node;
-  const known = statOf(node);
   // Others may have mapped it meanwhile.
-  if (findRange(window, node, offset, slots, writable) != NO_RANGE) return 0;
+  if (findRange(window, f.node, offset, slots, writable) != NO_RANGE) return 0;
   const range = makeRange(window, first, slots);
   if (range == NO_RANGE) return -Errno.ENOMEM;
-  range.nodeid = node.nodeid;
-  range.generation = node.generation;
-  range.offset = offset;
-  range.size = known.size;
-  range.mtimeNs = known.mtimeNs;
-  range.ctimeNs = known.ctimeNs;
-  range.believedUntilNs = believedUntil(known.ctimeNs);
-  range.writable = writable;
+  describe(range, f, offset, writable);
   window.busy++;
-  let status = sendSetUp(request, f, window, range);
+  let status = sendSetUp(request, f, range);
+  assert(range.state == RangeState.Mapping && range.pins == 0, "fs: state");
   window.busy--;
   if (status < 0) {
-    freeRange(window, range); // the next one replaces whatever is there (F13)
+    freeRange(window, range); // the next mapping replaces whatever is there (F13)
   } else {
     range.state = RangeState.Mapped;
-    // Asked behind the copy, they tell whether the file was another one by then.
-    status = getAttributes(request, node, true, f.fh);
+    // Fetched after the copy, they tell whether the file had changed by then.
+    status = getAttributes(request, f.node, true, f.fh);
   }
   wakeAll(window.changes);
   return status;
 }
 
-function sendSetUp(request: FsRequest, f: OpenFile, window: Window, range: Range): i32 {
-  const input = argumentsOf(request, FuseSetupmappingIn.sizeof);
+/** Makes the range stand for a part of the file, in the state that its attributes say. */
+function describe(range: Range, f: OpenFile, offset: u64, writable: bool): void {
+  assert(range.nodeid == 0 && range.pins == 0, "fs: in use");
+  assert((offset & SLOT_MASK) == 0, "fs: misplaced");
+  const known = statOf(f.node);
+  range.nodeid = f.node.nodeid;
+  range.generation = f.node.generation;
+  range.offset = offset;
+  range.size = known.size;
+  range.mtimeNs = known.mtimeNs;
+  range.ctimeNs = known.ctimeNs;
+  range.validUntilNs = believedUntil(known.ctimeNs);
+  range.writable = writable;
+}
+
+function sendSetUp(request: FuseRequest, f: OpenFile, range: Range): i32 {
+  const bytes = <u32>FuseSetupmappingIn.sizeof;
+  const input = prepare(request, FuseOpcode.SETUPMAPPING, range.nodeid, bytes);
   let flags: u64 = 1 << FuseSetupmappingFlag.READ;
   if (range.writable) flags |= 1 << FuseSetupmappingFlag.WRITE;
   store<u64>(input, f.fh, FuseSetupmappingIn.fh);
@@ -168,74 +169,5 @@ function sendSetUp(request: FsRequest, f: OpenFile, window: Window, range: Range
   store<u64>(input, <u64>range.slots << SLOT_SHIFT, FuseSetupmappingIn.len);
   store<u64>(input, flags, FuseSetupmappingIn.flags);
   store<u64>(input, <u64>range.first << SLOT_SHIFT, FuseSetupmappingIn.moffset);
-  const bytes = <u32>FuseSetupmappingIn.sizeof;
-  return transact(request, FuseOpcode.SETUPMAPPING, range.nodeid, bytes, 0, 0, 0);
-}
-
-/**
- * Finds so many free slots in a row, for which ranges that nobody uses have to go. Yields. Returns
- * the first of them, -ENOSPC, or why the device did not remove them.
- */
-function makeRoom(request: FsRequest, window: Window, slots: u32): i32 {
-  const refusals = window.refusals; // what is refused from here on is not asked for again
-  let most = REMOVED_MAX;
-  while (true) {
-    const first = findRun(window, slots, false);
-    if (first >= 0) return first;
-    const evicted = evict(request, window, slots, most, refusals);
-    if (evicted < 0) {
-      most = 1; // of several, one may be to blame
-    } else if (evicted == 0) {
-      if (window.busy != 0) wait(window.changes, NEVER);
-      else return window.refusals == refusals ? -Errno.ENOSPC : window.error;
-    }
-  }
-}
-
-/**
- * Removes the ranges that were not used for the longest time, in one request: as many as it takes,
- * and then an eighth of the window, for those that come next; but `most`, and none that was refused
- * behind `refusals`. Yields. Returns how many, or an error: then they stay.
- */
-function evict(
-  request: FsRequest,
-  window: Window,
-  slots: u32,
-  most: u32,
-  refusals: u64,
-): i32 {
-  const input = argumentsOf(request, ARGUMENT_BYTES_MAX);
-  let count: u32 = 0;
-  let freed: u32 = 0;
-  while (count < most) {
-    if (freed >= window.slots >> 3 && findRun(window, slots, true) >= 0) break;
-    const range = findUnused(window, refusals);
-    if (range == NO_RANGE) break;
-    range.state = RangeState.Leaving;
-    const one = input + FuseRemovemappingIn.sizeof + count * FuseRemovemappingOne.sizeof;
-    store<u64>(one, <u64>range.first << SLOT_SHIFT, FuseRemovemappingOne.moffset);
-    store<u64>(one, <u64>range.slots << SLOT_SHIFT, FuseRemovemappingOne.len);
-    freed += range.slots;
-    count++;
-  }
-  if (count == 0) return 0;
-  store<u32>(input, count, FuseRemovemappingIn.count);
-  const bytes = <u32>FuseRemovemappingIn.sizeof + count * <u32>FuseRemovemappingOne.sizeof;
-  window.busy += count;
-  const status = transact(request, FuseOpcode.REMOVEMAPPING, FUSE_ROOT_ID, bytes, 0, 0, 0);
-  window.busy -= count;
-  for (let i: u32 = 0; i < count; i++) {
-    const one = input + FuseRemovemappingIn.sizeof + i * FuseRemovemappingOne.sizeof;
-    const at = window.base + <usize>load<u64>(one, FuseRemovemappingOne.moffset);
-    const range = findRangeAt(at);
-    if (status >= 0) {
-      freeRange(window, range);
-    } else {
-      keepRange(window, range);
-      if (count == 1) range.refusal = ++window.refusals;
-    }
-  }
-  if (status < 0) window.error = status;
-  wakeAll(window.changes);
-  return status < 0 ? status : <i32>count;
+  return transact(request);
 }

@@ -1,60 +1,52 @@
-// Where file systems are mounted: at "/" and below it; the longest prefix of a path wins.
+// Where file systems are mounted: at "/" and below it. The longest prefix of a path wins.
 import { Errno } from "../../abi/errno";
 import { FS_TAG_BYTES_MAX } from "../../abi/fuse";
-import { findFsDriver } from "../../drivers/fs";
-import { FsDriver } from "../../drivers/fs/driver";
+import { findDevice, isDeviceFailed, sessionOn } from "../fuse/device";
 import { ToroFreeMem, ToroGetMem } from "../memory";
 import { unshield } from "../scheduler";
-import { beginCall, endCall, protect } from "./request";
-import { createSession, destroySession, Session } from "./node";
-import { startSession } from "./session";
+import { beginCall, Call, callAt, endCall, protect } from "./call";
+import { createFileSystem, destroyFileSystem, fileSystemOf, NO_FILE_SYSTEM } from "./filesystem";
+import { FileSystem } from "./node";
+import { startFileSystem } from "./start";
+import { DOT, SLASH } from "./text";
 
 const MOUNTS_MAX: u32 = 8;
 const PATH_BYTES_MAX: u32 = 255;
-const SLASH: u32 = 0x2f;
-const DOT: u32 = 0x2e;
-
+/** A mount lives as long as the kernel. */
 @unmanaged
-class Mount {
-  session: Session;
+export class Mount {
+  fs: FileSystem;
   path: usize; // without the first slash
   pathBytes: u32;
 }
 
 const mounts: usize = memory.data(8 * 12);
+if (offsetof<Mount>() != 12) ERROR("fs: mount layout");
 let count: u32 = 0;
 
 function mountAt(i: u32): Mount {
+  assert(i < MOUNTS_MAX, "fs: too many");
   return changetype<Mount>(mounts + i * offsetof<Mount>());
 }
 
-/** What findMount found: the file system, and where the path goes on inside it. */
-@unmanaged
-export class Place {
-  session: Session;
-  rest: usize;
-}
+export const NO_MOUNT: Mount = changetype<Mount>(0);
 
-const place = changetype<Place>(memory.data(offsetof<Place>()));
-const NOWHERE: Place = changetype<Place>(0);
-
-/** The mount that a path leads to, or null. Good until the next call. Does not yield. */
-export function findMount(path: usize, end: usize): Place {
-  let longest: i32 = -1;
+/** The mount that a path leads to, or null. Does not yield. */
+export function findMount(path: usize, end: usize): Mount {
+  let longest = NO_MOUNT;
   for (let i: u32 = 0; i < count; i++) {
     const mount = mountAt(i);
-    if (<i32>mount.pathBytes <= longest) continue;
-    const rest = restBehind(mount, path, end);
-    if (rest == 0) continue;
-    longest = mount.pathBytes;
-    place.session = mount.session;
-    place.rest = rest;
+    if (longest != NO_MOUNT && mount.pathBytes <= longest.pathBytes) continue;
+    if (restAfter(mount, path, end) != 0) longest = mount;
   }
-  return longest < 0 ? NOWHERE : place;
+  return longest;
 }
 
-/** Where the path goes on behind the mount's, or 0. Empty components and "." do not count. */
-function restBehind(mount: Mount, path: usize, end: usize): usize {
+/**
+ * Where the path goes on inside the mount, or 0 if it does not lead there. Empty components and "."
+ * do not count.
+ */
+export function restAfter(mount: Mount, path: usize, end: usize): usize {
   if (mount.pathBytes == 0) return path;
   let p = skipEmpty(path, end);
   for (let i: u32 = 0; i < mount.pathBytes; i++) {
@@ -62,10 +54,11 @@ function restBehind(mount: Mount, path: usize, end: usize): usize {
     if (p == end || <u32>load<u8>(p) != byte) return 0;
     p = byte == SLASH ? skipEmpty(p, end) : p + 1;
   }
+  assert(p <= end, "fs: too long");
   return p == end || <u32>load<u8>(p) == SLASH ? p : 0;
 }
 
-/** To the first name: over slashes, and dots between them. */
+/** Skips empty components and ".". */
 function skipEmpty(p: usize, end: usize): usize {
   for (; p < end; p++) {
     const byte: u32 = load<u8>(p);
@@ -105,64 +98,62 @@ function isTaken(path: usize, bytes: u32): bool {
 }
 
 /**
- * Mounts the virtio-fs device called `tag` at `path`: "/", or "/name" and so on; nothing needs to
- * be there. A path leads there if it begins with the mount's as it is written, but for "." and
- * empty components: ".." and symbolic links are resolved inside the file system where the path
- * began, and never lead into another. A device may be mounted at several places. Yields. Returns 0,
- * -EINVAL (no such path, or tag), -ENODEV (no such device), -EBUSY (the path is taken, or the
- * device is being mounted), -ENOMEM (also: 8 mounts), -EPROTO, -ENOTDIR or -EIO.
+ * Mounts the virtio-fs device called `tag` at `path`: "/", or "/name" and so on. Nothing needs to
+ * be there. A path leads to the mount if it begins with the mount's path literally, except for "."
+ * and empty components: ".." and symbolic links are resolved inside the file system in which the
+ * path begins, and never lead into another. A device may be mounted at several places. Yields.
+ * Returns 0, -EINVAL (no such path or tag), -ENODEV (no such device), -EBUSY (the path is taken, or
+ * the device is being mounted), -ENOMEM (also: 8 mounts), -EPROTO, -ENOTDIR or -EIO.
  */
 export function SysMount(tag: usize, tagBytes: u32, path: usize, pathBytes: u32): i32 {
   if (tagBytes == 0 || tagBytes > <u32>FS_TAG_BYTES_MAX) return -Errno.EINVAL;
   if (!isMountPath(path, pathBytes)) return -Errno.EINVAL;
-  const driver = findFsDriver(tag, tagBytes);
-  if (!driver) return -Errno.ENODEV;
+  const device = findDevice(tag, tagBytes);
+  if (device == 0) return -Errno.ENODEV;
   if (isTaken(path + 1, pathBytes - 1)) return -Errno.EBUSY;
   if (count == MOUNTS_MAX) return -Errno.ENOMEM;
   const copy = ToroGetMem(pathBytes);
   if (copy == 0) return -Errno.ENOMEM;
   memory.copy(copy, path + 1, pathBytes - 1);
   protect();
-  const status = addMount(driver, copy, pathBytes - 1);
+  const status = addMount(device, copy, pathBytes - 1);
   if (status < 0) ToroFreeMem(copy);
   unshield();
   return status;
 }
 
 /** Keeps `path`, unless it returns an error. Yields. */
-function addMount(driver: FsDriver, path: usize, pathBytes: u32): i32 {
-  const status = provideSession(driver);
-  if (status < 0) return status;
+function addMount(device: usize, path: usize, pathBytes: u32): i32 {
+  if (isDeviceFailed(device)) return -Errno.EIO;
+  const session = sessionOn(device, offsetof<Call>());
+  if (!session) return -Errno.ENOMEM;
+  let fs = fileSystemOf(session);
+  if (fs != NO_FILE_SYSTEM && !session.started) return -Errno.EBUSY;
+  if (fs == NO_FILE_SYSTEM) {
+    fs = createFileSystem(session);
+    const status = fs == NO_FILE_SYSTEM ? -Errno.ENOMEM : start(fs);
+    if (status < 0) return status;
+  }
+  assert(fs.session == session && session.started, "fs: state");
   // Another thread may have mounted something meanwhile.
   if (isTaken(path, pathBytes) || count == MOUNTS_MAX) return -Errno.EBUSY;
   const mount = mountAt(count++);
-  mount.session = changetype<Session>(driver.session);
+  mount.fs = fs;
   mount.path = path;
   mount.pathBytes = pathBytes;
   return 0;
 }
 
-/** Starts the device's session, if it has none. Yields. */
-function provideSession(driver: FsDriver): i32 {
-  if (driver.device.failed) return -Errno.EIO;
-  if (driver.session != 0) {
-    return changetype<Session>(driver.session).started ? 0 : -Errno.EBUSY;
+/** Starts a new file system, or destroys it. Yields. */
+function start(fs: FileSystem): i32 {
+  const begun = beginCall(fs);
+  let status = <i32>begun;
+  if (begun > 0) {
+    const call = callAt(begun);
+    status = startFileSystem(call.request, fs);
+    endCall(call);
   }
-  const session = createSession(driver);
-  if (!session) return -Errno.ENOMEM;
-  driver.session = changetype<usize>(session);
-  const request = beginCall(session);
-  let status = -Errno.ENOMEM;
-  if (request) {
-    status = startSession(request, session);
-    if (status < 0) {
-      driver.session = 0;
-      destroySession(session);
-    }
-    endCall(request);
-  } else {
-    driver.session = 0;
-    destroySession(session);
-  }
+  if (status < 0) destroyFileSystem(fs);
+  assert((status == 0) == fs.session.started, "fs: state");
   return status;
 }

@@ -1,62 +1,45 @@
-// File calls that make, move and remove names. What they change the cache of nodes knows at once; a
-// directory that was moved is looked up again under its new name, and so is all below it.
+// File calls that make and remove names, and read symbolic links. The cache of nodes learns of the
+// changes at once.
 import { Errno } from "../../abi/errno";
 import { FuseEntryOut, FuseOpcode, FuseType } from "../../abi/fuse";
-import {
-  FUSE_RENAME_NOREPLACE,
-  FuseLinkIn,
-  FuseMkdirIn,
-  FuseRename2In,
-  FuseRenameIn,
-} from "../../abi/fuse-write";
-import { argumentsOf, FsRequest } from "../../drivers/fs/driver";
-import { transact } from "../../drivers/fs/transact";
+import { FuseLinkIn, FuseMkdirIn } from "../../abi/fuse-write";
+import { attachBuffer, transact } from "../fuse/request";
 import { ToroFreeMem, ToroGetMem } from "../memory";
-import { makeEntry, putName } from "./make";
-import {
-  expire,
-  findChild,
-  hashName,
-  isDirectory,
-  letGo,
-  Node,
-  NO_NODE,
-  remove,
-  removeChildren,
-  Session,
-  typeOf,
-} from "./node";
-import { beginPath, pathError, placeOf } from "./path";
-import { endCall } from "./request";
-import { hasNul, lookUp, readLink } from "./session";
-import { Last, skipSlashes, Walk, walk } from "./walk";
+import { Call, callAt, endCall, Last, takeFound, takeNode } from "./call";
+import { lookUp, readLink } from "./lookup";
+import { makeEntry, prepareName } from "./make";
+import { findMount, restAfter } from "./mount";
+import { FileSystem, isDirectory, Node, NO_NODE, typeOf } from "./node";
+import { beginPath, refuse } from "./path";
+import { expire, findChild, hashName, letGo, remove, removeChildren } from "./table";
+import { hasNul, isEmpty } from "./text";
+import { Walk, walk } from "./walk";
 
-/** For SysRename: what is there already stays. */
-export const RENAME_NOREPLACE: u32 = FUSE_RENAME_NOREPLACE;
 const MODE_BITS: u32 = 0o7777;
-/** Text of a symbolic link, its NUL among it. */
+/** Text of a symbolic link, including its NUL. */
 const LINK_BYTES_MAX: u32 = 4096;
-const ENTRY: u32 = FuseEntryOut.sizeof;
 
 /**
  * Makes a directory with the permissions `mode`. Yields. Returns 0, -EEXIST, -EROFS, -ENOSPC or an
  * error as of SysStatFile.
  */
 export function SysCreateDir(path: usize, pathBytes: u32, mode: u32): i32 {
-  const request = beginPath(path, pathBytes, Walk.Parent);
-  if (!request) return pathError();
+  const begun = beginPath(path, pathBytes, Walk.Parent);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
   let status: i32 = -Errno.EEXIST;
-  if (request.last == Last.Name) {
-    const head = <u32>FuseMkdirIn.sizeof;
-    store<u32>(putName(request, head), mode & MODE_BITS, FuseMkdirIn.mode);
-    status = makeEntry(request, FuseOpcode.MKDIR, head, ENTRY, FuseType.DIR, 0, 0);
+  if (call.last == Last.Name) {
+    const input = prepareName(call, FuseOpcode.MKDIR, FuseMkdirIn.sizeof);
+    store<u32>(input, mode & MODE_BITS, FuseMkdirIn.mode);
+    call.request.replyBytes = FuseEntryOut.sizeof;
+    status = makeEntry(call, FuseType.DIR);
   }
-  endCall(request);
+  endCall(call);
   return status;
 }
 
 /**
- * Makes a symbolic link at the path, with the text `target`, which nobody looks at before the link
+ * Makes a symbolic link at the path, with the text `target`, which is not looked at before the link
  * is followed. Yields. Returns 0; -ENOENT (also: an empty text), -EINVAL (a NUL), -ENAMETOOLONG
  * (also: a text of 4096 bytes), -EEXIST, -EROFS, -ENOSPC or an error as of SysStatFile.
  */
@@ -64,50 +47,43 @@ export function SysSymlink(target: usize, targetBytes: u32, path: usize, pathByt
   if (targetBytes == 0) return -Errno.ENOENT;
   if (targetBytes >= LINK_BYTES_MAX) return -Errno.ENAMETOOLONG;
   if (hasNul(target, targetBytes)) return -Errno.EINVAL;
-  const request = beginPath(path, pathBytes, Walk.Parent);
-  if (!request) return pathError();
-  let status = refusal(request, false);
-  if (status == 0) status = sendSymlink(request, target, targetBytes);
-  endCall(request);
+  const begun = beginPath(path, pathBytes, Walk.Parent);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  let status = refuseName(call, false);
+  if (status == 0) status = sendSymlink(call, target, targetBytes);
+  endCall(call);
   return status;
 }
 
-function sendSymlink(request: FsRequest, target: usize, targetBytes: u32): i32 {
+function sendSymlink(call: Call, target: usize, targetBytes: u32): i32 {
+  assert(targetBytes != 0 && targetBytes < LINK_BYTES_MAX, "fs: too long");
   const text = ToroGetMem(targetBytes + 1);
   if (text == 0) return -Errno.ENOMEM;
   memory.copy(text, target, targetBytes);
   store<u8>(text + targetBytes, 0);
-  putName(request, 0);
-  const opcode = FuseOpcode.SYMLINK;
-  const status = makeEntry(request, opcode, 0, ENTRY, FuseType.LNK, text, targetBytes + 1);
+  prepareName(call, FuseOpcode.SYMLINK, 0);
+  attachBuffer(call.request, text, targetBytes + 1, true);
+  call.request.replyBytes = FuseEntryOut.sizeof;
+  const status = makeEntry(call, FuseType.LNK);
   ToroFreeMem(text);
   return status;
 }
 
-/** Why no file can be made under the last name, as far as that is known here; or 0. Yields. */
-function refusal(request: FsRequest, look: bool): i32 {
-  if (request.last != Last.Name) return -Errno.EEXIST;
-  if (!request.slash && !look) return 0;
-  const found = childOf(request);
-  if (found == NO_NODE) return missing != -Errno.ENOENT || request.slash ? missing : 0;
-  letGo(found);
-  return -Errno.EEXIST;
+/** Looks up the last name of the call's path. Yields. Returns 0 with the node in call.found. */
+export function lookUpLast(call: Call): i32 {
+  assert(call.last == Last.Name, "fs: no name");
+  return lookUp(call, call.node, call.name, call.nameBytes);
 }
 
-let missing: i32 = 0;
-
-/**
- * The node under the last name, held; the request stands on the directory as before. Yields. Null:
- * `missing` says why.
- */
-function childOf(request: FsRequest): Node {
-  const directory = request.node;
-  const found = lookUp(request, changetype<Node>(directory), request.name, request.nameBytes);
-  missing = found;
-  if (found < 0) return NO_NODE;
-  const child = changetype<Node>(request.node);
-  request.node = directory;
-  return child;
+/** Why no file can be made under the last name, if that is known here; or 0. Yields. */
+function refuseName(call: Call, look: bool): i32 {
+  if (call.last != Last.Name) return -Errno.EEXIST;
+  if (!call.slash && !look) return 0;
+  const status = lookUpLast(call);
+  if (status < 0) return status != -Errno.ENOENT || call.slash ? status : 0;
+  letGo(takeFound(call));
+  return -Errno.EEXIST;
 }
 
 /**
@@ -116,16 +92,18 @@ function childOf(request: FsRequest): Node {
  */
 export function SysReadLink(path: usize, pathBytes: u32, buffer: usize, length: u32): i32 {
   if (length == 0) return -Errno.EINVAL;
-  const request = beginPath(path, pathBytes, Walk.Stay);
-  if (!request) return pathError();
-  const node = changetype<Node>(request.node);
+  const begun = beginPath(path, pathBytes, Walk.Stay);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  const node = call.node;
   let got: i32 = -Errno.EINVAL;
-  if (typeOf(node) == FuseType.LNK) got = readLink(request, node);
+  if (typeOf(node) == FuseType.LNK) got = readLink(call.request, node);
   if (got == 0) {
+    assert(node.target != 0 && node.targetBytes != 0, "fs: empty");
     got = min(length, node.targetBytes);
     memory.copy(buffer, node.target, got);
   }
-  endCall(request);
+  endCall(call);
   return got;
 }
 
@@ -136,66 +114,60 @@ export function SysReadLink(path: usize, pathBytes: u32, buffer: usize, length: 
  */
 export function SysLink(from: usize, fromBytes: u32, to: usize, toBytes: u32): i32 {
   const status = linkOnce(from, fromBytes, to, toBytes);
-  // The server links by the name that it saw last, which may be another one of the file, and gone.
+  // The server links by the name that it saw last: another name of the file, which may be gone.
   return status == -Errno.ENOENT ? linkOnce(from, fromBytes, to, toBytes) : status;
 }
 
-/** Behind -ENOENT the source will be looked up again. Yields. */
+/** After -ENOENT the source will be looked up again. Yields. */
 function linkOnce(from: usize, fromBytes: u32, to: usize, toBytes: u32): i32 {
-  const target = placeOf(to, toBytes);
-  if (changetype<usize>(target) == 0) return pathError();
-  const session = target.session;
-  const rest = target.rest;
-  const request = beginPath(from, fromBytes, Walk.Stay);
-  if (!request) return pathError();
-  const source = leave(request);
-  let status: i32 = -Errno.EXDEV;
-  if (isRoot(rest, to + toBytes)) {
-    status = -Errno.EEXIST;
-  } else if (source.session == session) {
-    status = walk(request, session, rest, to + toBytes, Walk.Parent);
-    if (status == 0) status = refusal(request, isDirectory(source));
-    if (status == 0) status = isDirectory(source) ? -Errno.EPERM : sendLink(request, source);
-  }
+  const end = to + toBytes;
+  const mount = findMount(to, end);
+  const refused = refuse(mount, toBytes);
+  if (refused < 0) return refused;
+  const begun = beginPath(from, fromBytes, Walk.Stay);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
+  const source = takeNode(call);
+  const status = linkTo(call, source, mount.fs, restAfter(mount, to, end), end);
   letGo(source);
-  endCall(request);
+  endCall(call);
   return status;
 }
 
-/** Is that the root of a mount? */
-function isRoot(path: usize, end: usize): bool {
-  return skipSlashes(path, end) == end;
+function linkTo(call: Call, source: Node, fs: FileSystem, to: usize, end: usize): i32 {
+  assert(source.uses != 0, "fs: not held");
+  if (isEmpty(to, end)) return -Errno.EEXIST; // the root of a mount
+  if (source.fs != fs) return -Errno.EXDEV;
+  let status = walk(call, fs, to, end, Walk.Parent);
+  if (status == 0) status = refuseName(call, isDirectory(source));
+  if (status < 0) return status;
+  return isDirectory(source) ? -Errno.EPERM : sendLink(call, source);
 }
 
-/** Takes what the request stands on, held, away from it. */
-function leave(request: FsRequest): Node {
-  const node = changetype<Node>(request.node);
-  request.node = 0;
-  return node;
-}
-
-function sendLink(request: FsRequest, source: Node): i32 {
-  const head = <u32>FuseLinkIn.sizeof;
-  store<u64>(putName(request, head), source.nodeid, FuseLinkIn.oldnodeid);
-  const status = makeEntry(request, FuseOpcode.LINK, head, ENTRY, typeOf(source), 0, 0);
+function sendLink(call: Call, source: Node): i32 {
+  const input = prepareName(call, FuseOpcode.LINK, FuseLinkIn.sizeof);
+  store<u64>(input, source.nodeid, FuseLinkIn.oldnodeid);
+  call.request.replyBytes = FuseEntryOut.sizeof;
+  const status = makeEntry(call, typeOf(source));
   if (status == -Errno.ENOENT) source.entryUntilNs = 0;
   if (status < 0) return status;
-  const made = changetype<Node>(request.node);
+  const made = call.node;
   if (made.nodeid == source.nodeid) return 0;
   if (made.hashed) remove(made); // D15: that is another file
   return -Errno.EIO;
 }
 
 /**
- * Removes a name of a file, and the file with its last one, once nobody has it open. Yields.
+ * Removes a name of a file, and the file with its last name, once nobody has it open. Yields.
  * Returns 0, -EISDIR (a directory), -EROFS or an error as of SysStatFile.
  */
 export function SysUnlink(path: usize, pathBytes: u32): i32 {
-  const request = beginPath(path, pathBytes, Walk.Parent);
-  if (!request) return pathError();
+  const begun = beginPath(path, pathBytes, Walk.Parent);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
   let status: i32 = -Errno.EISDIR;
-  if (request.last == Last.Name) status = removeName(request, FuseOpcode.UNLINK);
-  endCall(request);
+  if (call.last == Last.Name) status = removeName(call, FuseOpcode.UNLINK);
+  endCall(call);
   return status;
 }
 
@@ -205,41 +177,45 @@ export function SysUnlink(path: usize, pathBytes: u32): i32 {
  * SysStatFile.
  */
 export function SysRemoveDir(path: usize, pathBytes: u32): i32 {
-  const request = beginPath(path, pathBytes, Walk.Parent);
-  if (!request) return pathError();
+  const begun = beginPath(path, pathBytes, Walk.Parent);
+  if (begun < 0) return <i32>begun;
+  const call = callAt(begun);
   let status: i32 = -Errno.EBUSY;
-  if (request.last == Last.Dot) status = -Errno.EINVAL;
-  else if (request.last == Last.DotDot) status = -Errno.ENOTEMPTY;
-  else if (request.last == Last.Name) status = removeName(request, FuseOpcode.RMDIR);
-  endCall(request);
+  if (call.last == Last.Dot) status = -Errno.EINVAL;
+  else if (call.last == Last.DotDot) status = -Errno.ENOTEMPTY;
+  else if (call.last == Last.Name) status = removeName(call, FuseOpcode.RMDIR);
+  endCall(call);
   return status;
 }
 
-function removeName(request: FsRequest, opcode: FuseOpcode): i32 {
-  const child = childOf(request);
-  if (child == NO_NODE) return missing;
-  let status: i32 = 0;
+function removeName(call: Call, opcode: FuseOpcode): i32 {
+  assert(opcode == FuseOpcode.UNLINK || opcode == FuseOpcode.RMDIR, "fs: wrong type");
+  const found = lookUpLast(call);
+  if (found < 0) return found;
+  const child = takeFound(call);
+  const parent = call.node;
   const directory = isDirectory(child);
+  let status: i32 = 0;
   if (opcode == FuseOpcode.UNLINK && directory) status = -Errno.EISDIR;
-  else if (!directory && (opcode == FuseOpcode.RMDIR || request.slash)) status = -Errno.ENOTDIR;
+  else if (!directory && (opcode == FuseOpcode.RMDIR || call.slash)) status = -Errno.ENOTDIR;
   if (status == 0) {
-    const parent = changetype<Node>(request.node);
-    putName(request, 0);
-    status = transact(request, opcode, parent.nodeid, request.nameBytes + 1, 0, 0, 0);
-    parent.session.version++;
+    prepareName(call, opcode, 0);
+    status = transact(call.request);
+    call.fs.version++;
     expire(parent);
     expire(child);
-    endName(parent, request.name, request.nameBytes, status == 0);
+    endName(parent, call.name, call.nameBytes, status == 0);
   }
   letGo(child);
   return status;
 }
 
 /**
- * What is known under the name by now ends with it; where it has not `gone`, as far as the server
- * says, it is to be looked at again.
+ * Ends a name in the cache, whatever node it has by now. If the server has not confirmed that it is
+ * `gone`, it is only looked up again.
  */
-function endName(parent: Node, name: usize, bytes: u32, gone: bool): void {
+export function endName(parent: Node, name: usize, bytes: u32, gone: bool): void {
+  assert(parent.uses != 0, "fs: not held");
   const known = findChild(parent, hashName(parent, name, bytes), name, bytes);
   if (known == NO_NODE) return;
   expire(known);
@@ -247,104 +223,4 @@ function endName(parent: Node, name: usize, bytes: u32, gone: bool): void {
   if (!gone) return;
   removeChildren(known);
   remove(known);
-}
-
-/**
- * Moves what is at `from` to `to`, in place of what is there unless RENAME_NOREPLACE is in `flags`;
- * symbolic links are moved themselves. Yields. Returns 0; -EXDEV (another file system), -EBUSY (a
- * mount's root, or a path that ends in dots), -EEXIST, -EINVAL (a directory into itself, or flags
- * that the host does not have), -ENOTEMPTY, -EISDIR, -ENOTDIR, -EROFS or an error as of
- * SysStatFile.
- */
-export function SysRename(
-  from: usize,
-  fromBytes: u32,
-  to: usize,
-  toBytes: u32,
-  flags: u32,
-): i32 {
-  if ((flags & ~RENAME_NOREPLACE) != 0) return -Errno.EINVAL;
-  const target = placeOf(to, toBytes);
-  if (changetype<usize>(target) == 0) return pathError();
-  const session = target.session;
-  const rest = target.rest;
-  const request = beginPath(from, fromBytes, Walk.Parent);
-  if (!request) return pathError();
-  const occupied: i32 = flags != 0 ? -Errno.EEXIST : -Errno.EBUSY;
-  let status: i32 = -Errno.EXDEV;
-  if (request.last == Last.Root) status = -Errno.EBUSY;
-  else if (isRoot(rest, to + toBytes)) status = occupied;
-  else if (changetype<Node>(request.node).session == session) {
-    status = rename(request, session, rest, to + toBytes, flags);
-  }
-  endCall(request);
-  return status;
-}
-
-/** From where the request stands. Yields. */
-function rename(request: FsRequest, session: Session, to: usize, end: usize, flags: u32): i32 {
-  const last = request.last;
-  const slash = request.slash;
-  const bytes = request.nameBytes;
-  const name = ToroGetMem(bytes + 1); // the second walk may need where it is now
-  if (name == 0) return -Errno.ENOMEM;
-  if (last == Last.Name) memory.copy(name, request.name, bytes);
-  const parent = leave(request);
-  let status = walk(request, session, to, end, Walk.Parent);
-  if (status == 0) {
-    if (last != Last.Name) status = -Errno.EBUSY;
-    else if (request.last != Last.Name) status = flags != 0 ? -Errno.EEXIST : -Errno.EBUSY;
-    else status = move(request, parent, name, bytes, slash, flags);
-  }
-  letGo(parent);
-  ToroFreeMem(name);
-  return status;
-}
-
-/** Moves `name` of `from` to the last name of the directory on which the request stands. Yields. */
-function move(
-  request: FsRequest,
-  from: Node,
-  name: usize,
-  bytes: u32,
-  slash: bool,
-  flags: u32,
-): i32 {
-  const directory = request.node;
-  const found = lookUp(request, from, name, bytes);
-  if (found < 0) return found;
-  const source = changetype<Node>(request.node);
-  request.node = directory;
-  const victim = childOf(request);
-  let status: i32 = 0;
-  if (victim == NO_NODE && missing != -Errno.ENOENT) status = missing;
-  else if (victim != NO_NODE && flags != 0) status = -Errno.EEXIST;
-  else if ((slash || request.slash) && !isDirectory(source)) status = -Errno.ENOTDIR;
-  else status = sendRename(request, from, name, bytes, flags);
-  expire(source);
-  if (victim != NO_NODE) {
-    expire(victim);
-    letGo(victim);
-  }
-  letGo(source);
-  return status;
-}
-
-function sendRename(request: FsRequest, from: Node, name: usize, bytes: u32, flags: u32): i32 {
-  const to = changetype<Node>(request.node);
-  const head = flags == 0 ? <u32>FuseRenameIn.sizeof : <u32>FuseRename2In.sizeof;
-  const all = head + bytes + 1 + request.nameBytes + 1;
-  const input = argumentsOf(request, all);
-  store<u64>(input, to.nodeid, FuseRenameIn.newdir);
-  if (flags != 0) store<u32>(input, flags, FuseRename2In.flags);
-  memory.copy(input + head, name, bytes);
-  memory.copy(input + head + bytes + 1, request.name, request.nameBytes);
-  const opcode = flags == 0 ? FuseOpcode.RENAME : FuseOpcode.RENAME2;
-  const status = transact(request, opcode, from.nodeid, all, 0, 0, 0);
-  from.session.version++;
-  expire(from);
-  expire(to);
-  endName(from, name, bytes, status == 0);
-  endName(to, request.name, request.nameBytes, status == 0); // also: that there was none
-  return status;
 }

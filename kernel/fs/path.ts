@@ -1,53 +1,41 @@
-// How a call on a path begins: from the mounts to where its node, or its last name, is.
+// How a call on a path begins: at the mount that the path leads to.
 import { Errno } from "../../abi/errno";
-import { FsRequest } from "../../drivers/fs/driver";
-import { findMount, Place } from "./mount";
-import { beginCall, callError, endCall } from "./request";
+import { beginCall, callAt, endCall } from "./call";
+import { findMount, Mount, NO_MOUNT, restAfter } from "./mount";
+import { NO_NODE } from "./node";
 import { PATH_BYTES_MAX, Walk, walk } from "./walk";
 
-let failure: i32 = 0;
-
-/** Where the path leads to, or null: pathError() says why. Does not yield. */
-export function placeOf(path: usize, pathBytes: u32): Place {
-  const place = findMount(path, path + pathBytes);
-  failure = -Errno.ENOENT;
-  if (changetype<usize>(place) == 0 || pathBytes == 0) return changetype<Place>(0);
-  failure = -Errno.ENAMETOOLONG;
-  return pathBytes > PATH_BYTES_MAX ? changetype<Place>(0) : place;
+/** Why a path that leads to that mount is refused before anybody looks; or 0. */
+export function refuse(mount: Mount, pathBytes: u32): i32 {
+  if (mount == NO_MOUNT || pathBytes == 0) return -Errno.ENOENT;
+  return pathBytes > PATH_BYTES_MAX ? -Errno.ENAMETOOLONG : 0;
 }
 
-/** Begins a call that stands where the path leads. Yields. Null: pathError() says why. */
-export function beginPath(path: usize, pathBytes: u32, how: Walk): FsRequest | null {
-  const request = beginPathOnce(path, pathBytes, how);
-  return isStale(request ? 0 : failure) ? beginPathOnce(path, pathBytes, how) : request;
+/** Begins a call and walks to the path. Yields. Returns the Call (callAt) or an error. */
+export function beginPath(path: usize, pathBytes: u32, how: Walk): i64 {
+  const begun = beginPathOnce(path, pathBytes, how);
+  return isStale(begun) ? beginPathOnce(path, pathBytes, how) : begun;
 }
 
 /**
- * Did a call by a path fail since a name on it was believed that leads to another file by now? They
- * have been forgotten (endCall), so it can be made once more.
+ * Did a call on a path fail because a name that was still valid leads to another file by now? The
+ * names have been forgotten (endCall), so the call can be made once more.
  */
 export function isStale(status: i64): bool {
   return status == -Errno.ESTALE;
 }
 
-function beginPathOnce(path: usize, pathBytes: u32, how: Walk): FsRequest | null {
-  const place = placeOf(path, pathBytes);
-  if (changetype<usize>(place) == 0) return null;
-  const session = place.session;
-  const rest = place.rest;
-  const request = beginCall(session);
-  if (!request) {
-    failure = callError(session);
-    return null;
-  }
-  const status = walk(request, session, rest, path + pathBytes, how);
-  if (status == 0) return request;
-  endCall(request);
-  failure = status;
-  return null;
-}
-
-/** Of the call that has just failed. */
-export function pathError(): i32 {
-  return failure;
+function beginPathOnce(path: usize, pathBytes: u32, how: Walk): i64 {
+  const end = path + pathBytes;
+  const mount = findMount(path, end);
+  const refused = refuse(mount, pathBytes);
+  if (refused < 0) return refused;
+  const begun = beginCall(mount.fs);
+  if (begun < 0) return begun;
+  const call = callAt(begun);
+  const status = walk(call, mount.fs, restAfter(mount, path, end), end, how);
+  assert(call.node != NO_NODE || status < 0, "fs: no node");
+  if (status == 0) return begun;
+  endCall(call);
+  return status;
 }

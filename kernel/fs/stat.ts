@@ -1,9 +1,9 @@
-// What the file calls fill in for their callers, and how long it can be relied on.
+// The structures that file calls fill in for applications, and how long content can be cached.
 import { NEVER, NS_PER_MS, nowNs, realtimeNs } from "../clock";
 
 /**
- * Filled by SysStatFile and its kin; times are nanoseconds since 1970, negative before it, and end
- * where 64 bits do (1677 and 2262).
+ * Filled by SysStatFile and similar calls. Times are nanoseconds since 1970, negative before it,
+ * clamped to 64 bits (1677 to 2262).
  */
 @unmanaged
 export class FileStat {
@@ -26,7 +26,7 @@ export class FileStat {
 export class FileSystemStat {
   blocks: u64; // of blockBytes
   freeBlocks: u64;
-  availableBlocks: u64; // of them for others than the host's administrator
+  availableBlocks: u64; // those of them that are not reserved for the host's administrator
   files: u64;
   freeFiles: u64;
   blockBytes: u32;
@@ -41,23 +41,27 @@ export const enum DirectoryEntry {
   name = 16,
 }
 
-/** Many ticks of any host, and more than its clock and the guest's differ by. */
+/**
+ * Longer than many ticks of any host, and than the difference between its clock and the guest's.
+ */
 const RACY_NS: i64 = 100 * <i64>NS_PER_MS;
 
 /**
- * Until when content may be believed that is about to be read from a file of that ctime, as long as
- * size and times stay. The host keeps the times of files by ticks of up to 10 ms: what changes a
- * second time in the tick of its ctime looks as it did before. So content that is read so soon is
- * believed only until the ctime is long past, and what is read then is believed for ever. A ctime
- * in the future is a clock that is wrong, unless it is near: the guest's stands still as it runs.
+ * Until when content that is about to be read from a file of that ctime may be cached, if size and
+ * times stay the same. The host advances file times in ticks of up to 10 ms: a second change in the
+ * tick of the ctime is invisible. So content that is read soon after the ctime is valid only until
+ * the ctime is long past, and content that is read later is valid for ever. A ctime in the far
+ * future is a wrong clock; in the near future it is a recent one, since the guest's clock stands
+ * still while it runs.
  */
 export function believedUntil(ctimeNs: i64): u64 {
   const ageNs = <i64>realtimeNs() - ctimeNs;
   return ageNs > -RACY_NS && ageNs < RACY_NS ? nowNs() + <u64>(RACY_NS - ageNs) : NEVER;
 }
 
-/** Field by field: for so few words a bulk copy costs more than they do. */
+/** Field by field, which is faster than a bulk copy of so few words. */
 export function copyStat(to: FileStat, from: FileStat): void {
+  if (offsetof<FileStat>() != 72) ERROR("fs: copyStat copies every field");
   to.ino = from.ino;
   to.size = from.size;
   to.mtimeNs = from.mtimeNs;

@@ -1,56 +1,55 @@
 // A device's window as the guest keeps it: slots of 64 KiB in shared memory (virtio 5.11.6.4), and
-// ranges of them with parts of files. Ranges that nobody uses stay, until others need their slots.
+// ranges of slots with parts of files. Unused ranges stay until others need their slots.
 import { Errno } from "../../abi/errno";
-import { FS_SHM_WINDOW, FS_WINDOW_ALIGNMENT_LOG2 } from "../../abi/fuse-window";
+import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../abi/fuse-window";
+import { windowBase, windowBytes } from "../fuse/device";
 import { nowNs } from "../clock";
+import { List, ListNode } from "../list";
 import { isBehindHeap, ToroAllocMem, ToroFreeMem } from "../memory";
 import { WaitQueue } from "../thread";
-import { Node, Session, statOf } from "./node";
+import { FileSystem, Node, statOf } from "./node";
 
 export const SLOT_SHIFT: u32 = FS_WINDOW_ALIGNMENT_LOG2;
-/** Of a larger window the rest goes unused. */
+/** The rest of a larger window is not used. */
 const SLOTS_MAX: u32 = 4096;
 
 export const enum RangeState {
-  Mapping, // the device has been asked for it
-  Mapped, // the device says that the file is there
-  Leaving, // the device has been asked to remove it
+  Mapping, // SETUPMAPPING is in flight
+  Mapped, // the device has put the file there
+  Leaving, // REMOVEMAPPING is in flight
 }
 
 /** A part of a file in a run of slots. */
 @unmanaged
-export class Range {
-  nodeid: u64; // 0: found no more, since the file has changed
-  generation: u64; // and of that number
+export class Range extends ListNode {
+  nodeid: u64; // 0: not found any more, since the file has changed
+  generation: u64; // of nodeid
   offset: u64; // in the file
   size: u64; // of the file when it was mapped, with its times
   mtimeNs: i64;
   ctimeNs: i64;
-  believedUntilNs: u64; // see believedUntil()
+  validUntilNs: u64; // see believedUntil()
   first: u32; // slot
   slots: u32;
   pins: u32; // users that were given its address
-  refusal: u64; // the last time that the device did not remove it, by `refusals`; 0: none
+  refusal: u64; // the number, by `refusals`, of its last failed removal; 0: none
   writable: bool;
   state: RangeState;
-  newer: Range | null; // by use
-  older: Range | null;
 }
 
 export const NO_RANGE: Range = changetype<Range>(0);
 
+/** A list of its ranges, least recently used first. */
 @unmanaged
-export class Window {
+export class Window extends List {
   base: usize;
   slots: u32;
-  session: Session;
-  owners: usize; // of each slot the address of its range, or 0
-  busy: u32; // ranges that the device is being asked about
-  refusals: u64; // times that the device has not removed a range
-  error: i32; // why, the last time
-  changes: WaitQueue; // who waits for them
-  newest: Range | null;
-  oldest: Range | null;
+  fs: FileSystem;
+  owners: usize; // for each slot, the address of its range or 0
+  busy: u32; // ranges that a request in flight is about
+  refusals: u64; // removals of single ranges that have failed
+  error: i32; // of the last one
+  changes: WaitQueue; // threads that wait until a range changes its state
   next: Window | null;
 }
 
@@ -58,13 +57,13 @@ export const NO_WINDOW: Window = changetype<Window>(0);
 let firstWindow: Window | null = null;
 
 /**
- * Finds the device's window, if it has one that can be true (D14): behind the RAM, inside memory.
- * Without it, or memory to keep account of it, files are read as ever (F16).
+ * Opens the device's window, if it has a plausible one (D14): after the RAM, inside memory. Without
+ * it, or without memory to manage it, files can still be read (F16).
  */
-export function openWindow(session: Session): void {
-  const device = session.driver.device;
-  const bytes = device.sharedMemoryBytes(FS_SHM_WINDOW);
-  const base = device.sharedMemoryBase(FS_SHM_WINDOW);
+export function openWindow(fs: FileSystem): void {
+  assert(fs.window == 0, "fs: done twice");
+  const bytes = windowBytes(fs.session);
+  const base = windowBase(fs.session);
   const mask: u64 = (1 << SLOT_SHIFT) - 1;
   const end = <u64>memory.size() << 16;
   if (bytes == 0 || ((bytes | base) & mask) != 0 || !isBehindHeap(base)) return;
@@ -82,22 +81,22 @@ export function openWindow(session: Session): void {
   }
   window.base = <usize>base;
   window.slots = slots;
-  window.session = session;
+  window.fs = fs;
   window.next = firstWindow;
   firstWindow = window;
-  session.window = changetype<usize>(window);
+  fs.window = changetype<usize>(window);
 }
 
 /**
- * The device has forgotten what it has mapped. Who was given an address keeps it, with the bytes
- * that are there; nobody else finds it.
+ * The device has forgotten its mappings. Users of an address keep it, with the bytes that are
+ * there; nobody else finds the range.
  */
 export function renewWindow(window: Window): void {
-  for (let range = window.oldest; range; ) {
-    const newer = range.newer;
+  for (let member = window.first; member; ) {
+    const range = changetype<Range>(member);
+    member = member.next;
     range.nodeid = 0;
     if (range.pins == 0 && range.state == RangeState.Mapped) freeRange(window, range);
-    range = newer;
   }
 }
 
@@ -105,7 +104,7 @@ function ownerOf(window: Window, slot: u32): usize {
   return window.owners + slot * sizeof<usize>();
 }
 
-/** The range that is mapped at an address, whichever window it is in; or null. */
+/** The range at an address in any window, or null. */
 export function findRangeAt(address: usize): Range {
   let window = firstWindow;
   while (window) {
@@ -123,8 +122,8 @@ export function addressOf(window: Window, range: Range): usize {
 }
 
 /**
- * A range that holds `slots` slots of the file from `offset` on, as its attributes are; or null.
- * One of an older state of the file is found no more. What is being mapped is found, too.
+ * A range that contains `slots` slots of the file from `offset`, in the state that its attributes
+ * say, also one that is still being mapped; or null. Ranges of an older state are retired.
  */
 export function findRange(
   window: Window,
@@ -134,70 +133,84 @@ export function findRange(
   writable: bool,
 ): Range {
   const end = offset + (<u64>slots << SLOT_SHIFT);
-  let range = window.newest;
-  while (range) {
-    const older = range.older;
-    if (range.nodeid == node.nodeid && range.state != RangeState.Leaving) {
-      if (range.generation != node.generation || !isCurrent(range, node)) {
-        range.nodeid = 0;
-        unlink(window, range);
-        pushOldest(window, range);
-      } else if (
-        range.offset <= offset &&
-        range.offset + (<u64>range.slots << SLOT_SHIFT) >= end &&
-        (range.writable || !writable)
-      ) {
-        return range;
-      }
+  for (let member = window.last; member; ) {
+    const range = changetype<Range>(member);
+    member = member.prev;
+    if (range.nodeid != node.nodeid || range.state == RangeState.Leaving) continue;
+    if (range.generation != node.generation || !isCurrent(range, node)) {
+      retire(window, range);
+    } else if (
+      range.offset <= offset &&
+      range.offset + (<u64>range.slots << SLOT_SHIFT) >= end &&
+      (range.writable || !writable)
+    ) {
+      return range;
     }
-    range = older;
   }
   return NO_RANGE;
 }
 
+/** The range is not found any more, and is the first to be removed. */
+function retire(window: Window, range: Range): void {
+  assert(range.nodeid != 0 && range.state != RangeState.Leaving, "fs: state");
+  range.nodeid = 0;
+  window.remove(range);
+  window.insertAfter(null, range);
+}
+
 /**
- * Does the range hold the file as it is known to be? What is stored into a writable one changes the
- * times, too: as long as it is in use they tell nothing of the host. Behind that the worst is that
- * the file's own part is mapped once more.
+ * Does the range contain the file in the state that its attributes say? Stores into a writable
+ * range change the times too, so while it is in use they say nothing about the host. After that, at
+ * worst the same part is mapped once more.
  */
 function isCurrent(range: Range, node: Node): bool {
   if (range.writable && range.pins != 0) return true;
   const stat = statOf(node);
   return (
     range.size == stat.size && range.mtimeNs == stat.mtimeNs && range.ctimeNs == stat.ctimeNs &&
-    range.believedUntilNs > nowNs()
+    range.validUntilNs > nowNs()
   );
 }
 
-/** A range in the run of slots that begins at `first`, all of them free. Null: no memory. */
+/** Makes a range of the free slots from `first`, in the state Mapping. Null: no memory. */
 export function makeRange(window: Window, first: u32, slots: u32): Range {
+  assert(slots != 0 && first + slots <= window.slots, "fs: too many");
   const range = changetype<Range>(ToroAllocMem(offsetof<Range>()));
   if (range == NO_RANGE) return NO_RANGE;
   range.first = first;
   range.slots = slots;
-  setOwner(window, range, changetype<usize>(range));
-  pushNewest(window, range);
+  setOwner(window, range, 0, changetype<usize>(range));
+  window.append(range);
   return range;
 }
 
 export function freeRange(window: Window, range: Range): void {
-  setOwner(window, range, 0);
-  unlink(window, range);
+  assert(range.pins == 0, "fs: in use");
+  setOwner(window, range, changetype<usize>(range), 0);
+  window.remove(range);
   ToroFreeMem(changetype<usize>(range));
 }
 
-function setOwner(window: Window, range: Range, owner: usize): void {
-  for (let i: u32 = 0; i < range.slots; i++) store<usize>(ownerOf(window, range.first + i), owner);
+function setOwner(window: Window, range: Range, before: usize, owner: usize): void {
+  for (let i: u32 = 0; i < range.slots; i++) {
+    const at = ownerOf(window, range.first + i);
+    assert(load<usize>(at) == before, "fs: slot taken");
+    store<usize>(at, owner);
+  }
 }
 
 export function touch(window: Window, range: Range): void {
-  if (window.newest == range) return;
-  unlink(window, range);
-  pushNewest(window, range);
+  if (window.last == range) return;
+  window.remove(range);
+  window.append(range);
 }
 
-/** The first of `slots` free slots in a row; -ENOSPC. Those that are being freed may count. */
+/**
+ * Returns the first of `slots` consecutive free slots, or -ENOSPC. With `leavingToo`, slots of
+ * ranges that are being removed count as free.
+ */
 export function findRun(window: Window, slots: u32, leavingToo: bool): i32 {
+  assert(slots != 0 && slots <= window.slots, "fs: too many");
   let run: u32 = 0;
   for (let i: u32 = 0; i < window.slots; i++) {
     const owner = changetype<Range>(load<usize>(ownerOf(window, i)));
@@ -209,53 +222,26 @@ export function findRun(window: Window, slots: u32, leavingToo: bool): i32 {
 }
 
 /**
- * The range that nobody has used for the longest time, of those that nobody uses and that the
- * device has not refused to remove behind the first `refusals` ones; or null.
+ * The least recently used range among those that are not in use, and whose removal has not failed
+ * after the first `refusals` failures; or null.
  */
 export function findUnused(window: Window, refusals: u64): Range {
-  let range = window.oldest;
-  while (
-    range && (range.pins != 0 || range.state != RangeState.Mapped || range.refusal > refusals)
-  ) {
-    range = range.newer;
+  for (let member = window.first; member; ) {
+    const range = changetype<Range>(member);
+    member = member.next;
+    const unused = range.pins == 0 && range.state == RangeState.Mapped;
+    if (unused && range.refusal <= refusals) return range;
   }
-  return changetype<Range>(changetype<usize>(range));
+  return NO_RANGE;
 }
 
 /**
- * For a range that the device did not remove: what was stored into it may be nowhere else. It stays
- * until it is asked for again, which others are before it; found no more, for the device may have
- * removed it all the same.
+ * Keeps a range whose removal has failed: stores into it may be nowhere else. It stays until its
+ * turn comes again, as the newest, and is not found, since the device may have removed it anyway.
  */
 export function keepRange(window: Window, range: Range): void {
+  assert(range.state == RangeState.Leaving, "fs: state");
   range.state = RangeState.Mapped;
   range.nodeid = 0;
   touch(window, range);
-}
-
-function pushNewest(window: Window, range: Range): void {
-  const newest = window.newest;
-  range.newer = null;
-  range.older = newest;
-  if (newest) newest.newer = range;
-  else window.oldest = range;
-  window.newest = range;
-}
-
-function pushOldest(window: Window, range: Range): void {
-  const oldest = window.oldest;
-  range.older = null;
-  range.newer = oldest;
-  if (oldest) oldest.older = range;
-  else window.newest = range;
-  window.oldest = range;
-}
-
-function unlink(window: Window, range: Range): void {
-  const newer = range.newer;
-  const older = range.older;
-  if (newer) newer.older = older;
-  else window.newest = older;
-  if (older) older.newer = newer;
-  else window.oldest = newer;
 }

@@ -13,11 +13,8 @@ import {
 } from "../support/socket-guest.ts";
 
 const bootGuest = await socketGuests("test/guest/rx-area.ts");
-const PORT = 80;
-const PEER = 7;
-const WINDOW = 262144;
-const OPTION_BYTES = 8;
-const PAGE_BYTES = 4096;
+const [PORT, PEER, WINDOW] = [80, 7, 262144];
+const [OPTION_BYTES, PAGE_BYTES] = [8, 4096];
 /** The test's device takes buffers as they come: with these any packet fits, in any order. */
 const LARGE = "vsock.rx_buffers=large";
 
@@ -28,8 +25,7 @@ async function boot(pages = 16, parameters = "", window = WINDOW) {
   g.call("SysSocketSetOption", listener, SO_RCVBUF, window);
   expect(g.call("areaEnable", listener)).toBe(0);
   const socket = g.accept(listener, PORT, PEER);
-  const area = map(g, pages);
-  return { g, listener, socket, area };
+  return { g, listener, socket, area: map(g, pages) };
 }
 
 function map(g: SocketGuest, pages: number): number {
@@ -39,9 +35,9 @@ function map(g: SocketGuest, pages: number): number {
   return area;
 }
 
-function send(g: SocketGuest, payload: Uint8Array): void {
+const send = (g: SocketGuest, payload: Uint8Array) =>
   g.inject({ op: VsockOp.RW, srcPort: PEER, dstPort: PORT }, payload);
-}
+const page = (g: SocketGuest, area: number, i: number) => g.call("areaPage", area, i) >>> 0;
 
 function start(g: SocketGuest, socket: number, area: number, length = OPTION_BYTES): PendingCall {
   const record = Number(g.machine.call("startAreaReceive", socket, area, length)) >>> 0;
@@ -71,8 +67,6 @@ function expectHeap(g: SocketGuest, [blocks = 0, bytes = 0]: number[]): void {
   expect(g.call("heapBlocks")).toBe(blocks);
   expect(Math.abs(g.call("inUse") - bytes)).toBeLessThan(PAGE_BYTES);
 }
-
-const page = (g: SocketGuest, area: number, i: number) => g.call("areaPage", area, i) >>> 0;
 
 /** The packets as an application reads them: page by page. */
 function packets(g: SocketGuest, area: number): Buffer[] {
@@ -155,7 +149,7 @@ describe("what the area shows", () => {
     },
   );
 
-  test("a large packet behind its header is copied to pages that follow each other", async () => {
+  test("a large packet after its header is copied to pages that follow each other", async () => {
     const { g, socket, area } = await boot(16, `vsock.rx_header=inline ${LARGE}`);
     send(g, three[2]);
     expect(receive(g, socket, area)).toBe(1);
@@ -228,7 +222,7 @@ describe("receiving into an area", () => {
     expect(g.call("loanCount")).toBe(0);
   });
 
-  test("finds the end of the stream behind all packets, and again", async () => {
+  test("finds the end of the stream after all packets, and again", async () => {
     const { g, socket, area } = await boot();
     send(g, bytes("last"));
     g.inject({ op: VsockOp.SHUTDOWN, srcPort: PEER, dstPort: PORT, flags: 2 });

@@ -2,7 +2,7 @@
 // been collected, and what the pool keeps.
 import { interrupt } from "../../kernel/interrupt";
 import * as memory from "../../kernel/memory";
-import { trimPool } from "../../kernel/net/pool";
+import { trimPool } from "../../kernel/net/link/pool";
 
 const VSOCK_IRQ: u32 = 5;
 

@@ -1,17 +1,16 @@
 // Servers and clients for the tests of both halves, beside the single calls of sockets.ts.
-import { SysCloseFile, SysMount, SysOpenFile, SysReadFile } from "../../kernel/fs/calls";
+import { SysCloseFile, SysMount, SysOpenFile, SysReadFile } from "../../kernel/api";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { MSG_DONTWAIT, SOCK_STREAM } from "../../kernel/net/socket/flags";
 import {
-  MSG_DONTWAIT,
-  SOCK_STREAM,
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-} from "../../kernel/net/calls";
-import { SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend } from "../../kernel/net/send";
+} from "../../kernel/net/socket/calls";
+import { SysSocketRecv } from "../../kernel/net/socket/receive";
+import { SysSocketSend } from "../../kernel/net/socket/send";
 import { thread } from "./harness";
 
 export * from "./sockets";
@@ -27,7 +26,7 @@ function listen(port: u32): i32 {
   return listener;
 }
 
-/** Sends back all that comes on `port`, and closes behind the end. */
+/** Sends back all that comes on `port`, and closes after the end. */
 export function serveEcho(port: u32): void {
   thread(acceptEcho, listen(port));
 }

@@ -10,7 +10,7 @@ import {
   SysSuspendThread,
   SysThreadSelf,
   SysThreadSwitch,
-} from "../../kernel/process";
+} from "../../kernel/thread-calls";
 import { schedule, shield, unshield, wait, wakeAll, wakeSome } from "../../kernel/scheduler";
 import { threadCount, WaitQueue } from "../../kernel/thread";
 import { inUse, mark, marks, thread } from "./harness";

@@ -10,13 +10,12 @@ import {
   SysSeekFile,
   SysStatFile,
   SysStatOpenFile,
-} from "../../kernel/fs/calls";
-import { Session } from "../../kernel/fs/node";
+} from "../../kernel/api";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/process";
+import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/thread-calls";
 import {
   buffer,
-  driver,
+  fileSystem,
   isPattern,
   list,
   look,
@@ -24,6 +23,7 @@ import {
   open,
   path,
   requests,
+  session,
   stat,
 } from "./files-helper";
 import { inUse, mark, thread } from "./harness";
@@ -32,7 +32,7 @@ export { boot, interrupt, run, unfinished } from "./harness";
 
 const VALID_MS: u32 = 1000; // as files.test.ts tells the device
 
-export function test_what_may_be_believed_is_not_asked_for_again(): void {
+export function test_what_is_valid_is_not_asked_for_again(): void {
   mounted((_: usize): void => {
     assert(look("/dir/sub/deep.txt") == 0);
     const before = requests();
@@ -66,7 +66,7 @@ export function test_a_change_on_the_host_is_seen_when_the_time_out_is_over_faul
     assert(SysStatOpenFile(file, changetype<usize>(stat)) == 0 && stat.ino == first);
     assert(SysReadFileAt(file, buffer, 10, 0) == 8);
     assert(look("/host-please-remove") == -Errno.ENOENT);
-    assert(look("/changing") == 0); // still believed
+    assert(look("/changing") == 0); // still valid
     Sleep(VALID_MS);
     assert(look("/changing") == -Errno.ENOENT);
     assert(SysReadFileAt(file, buffer, 10, 0) == 8);
@@ -98,10 +98,10 @@ function statMany(): void {
 export function test_thousands_of_files_leave_the_host_a_bounded_table_fault_33(): void {
   mounted((_: usize): void => {
     statMany();
-    assert(changetype<Session>(driver().session).count <= 1024);
-    assert(driver().forgotten == 0);
+    assert(fileSystem().count <= 1024);
+    assert(session().forgotten == 0);
     const before = inUse();
-    // Names are evicted by the 32: after so many rounds the cache is as full as before.
+    // Names are evicted by the 32: after these rounds the cache is as full as before.
     for (let round = 0; round < 4; round++) statMany();
     assert(inUse() == before);
   });

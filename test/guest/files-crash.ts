@@ -1,9 +1,7 @@
 // Writes numbered records to a file of the host, says so of each, and after every eighth that the
 // disk has them: for tests that kill the machine meanwhile.
 import { print, printNumber } from "../../kernel/console";
-import { SysMount } from "../../kernel/fs/mount";
-import { SysCreateFile } from "../../kernel/fs/open";
-import { SysSyncFile, SysWriteFileAt } from "../../kernel/fs/write";
+import { SysCreateFile, SysMount, SysSyncFile, SysWriteFileAt } from "../../kernel/api";
 import { kernelMain } from "../../kernel/main";
 import { ToroGetMem } from "../../kernel/memory";
 

@@ -1,17 +1,19 @@
 // What the tests of the file calls stand on: names as bytes, the calls by name, and patterns. The
 // directory that they expect is made by test/kernel/files/calls.test.ts.
 import { FuseType } from "../../abi/fuse";
-import { findFsDriver } from "../../drivers/fs";
-import { FsDriver } from "../../drivers/fs/driver";
 import {
+  DirectoryEntry,
+  FileStat,
   SEEK_SET,
   SysMount,
   SysOpenFile,
   SysReadDirectory,
   SysSeekFile,
   SysStatFile,
-} from "../../kernel/fs/calls";
-import { DirectoryEntry, FileStat } from "../../kernel/fs/stat";
+} from "../../kernel/api";
+import { findMount } from "../../kernel/fs/mount";
+import { FileSystem } from "../../kernel/fs/node";
+import { Session } from "../../kernel/fuse/session";
 import { mark, thread } from "./harness";
 
 export const buffer: usize = memory.data(4096);
@@ -45,15 +47,19 @@ export function open(name: string, flags: u32 = 0): i32 {
   return SysOpenFile(p, pathBytes, flags);
 }
 
-/** The driver of the share "site". */
-export function driver(): FsDriver {
-  const tag = path("site");
-  return findFsDriver(tag, pathBytes)!;
+/** The file system that is mounted at the root. */
+export function fileSystem(): FileSystem {
+  const root = path("/");
+  return findMount(root, root + 1).fs;
+}
+
+export function session(): Session {
+  return fileSystem().session;
 }
 
 /** Requests that the host has got. */
 export function requests(): u64 {
-  return driver().unique;
+  return session().unique;
 }
 
 /** Runs the test as a thread with the file system mounted. */

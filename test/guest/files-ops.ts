@@ -2,52 +2,47 @@
 // result stands in memory when it has returned.
 import {
   SysAccessFile,
-  SysSetMode,
-  SysSetOwner,
-  SysSetTimes,
-  SysStatFileSystem,
-  SysTruncateFile,
-  SysTruncateOpenFile,
-} from "../../kernel/fs/attributes";
-import {
   SysCloseFile,
+  SysCopyFile,
+  SysCreateDir,
+  SysCreateFile,
+  SysLink,
+  SysMapFile,
   SysMount,
+  SysOpenFile,
   SysReadDirectory,
   SysReadFile,
   SysReadFileAt,
-  SysSeekFile,
-  SysStatFile,
-  SysStatLink,
-  SysStatOpenFile,
-} from "../../kernel/fs/calls";
-import {
-  SysCreateDir,
-  SysLink,
   SysReadLink,
+  SysReadVector,
   SysRemoveDir,
   SysRename,
+  SysSeekFile,
+  SysSetMode,
+  SysSetOwner,
+  SysSetTimes,
+  SysStatFile,
+  SysStatFileSystem,
+  SysStatLink,
+  SysStatOpenFile,
   SysSymlink,
-  SysUnlink,
-} from "../../kernel/fs/names";
-import { SysMapFile, SysUnmapFile } from "../../kernel/fs/map";
-import { SysCreateFile, SysOpenFile } from "../../kernel/fs/open";
-import {
-  SysCopyFile,
-  SysReadVector,
   SysSyncFile,
+  SysTruncateFile,
+  SysTruncateOpenFile,
+  SysUnlink,
+  SysUnmapFile,
   SysWriteFile,
   SysWriteFileAt,
   SysWriteVector,
-} from "../../kernel/fs/write";
-import { Session } from "../../kernel/fs/node";
-import { driver } from "./files-helper";
+} from "../../kernel/api";
+import { fileSystem } from "./files-helper";
 import { thread } from "./harness";
 
 export { boot, interrupt, run, unfinished, inUse } from "./harness";
 export { heapBlocks } from "./books";
 export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 export { openFiles } from "../../kernel/fs/file";
-export { SysKillThread, SysResumeThread, SysSuspendThread } from "../../kernel/process";
+export { SysKillThread, SysResumeThread, SysSuspendThread } from "../../kernel/thread-calls";
 
 /** In the order of CALLS in test/support/file-guest.ts. */
 const enum Op {
@@ -126,7 +121,7 @@ function perform(arg: usize): void {
 
 /** Names that the guest knows of the file system "site". */
 export function knownNodes(): u32 {
-  return changetype<Session>(driver().session).count;
+  return fileSystem().count;
 }
 
 function dispatch(call: Call): i64 {

@@ -1,21 +1,29 @@
 // File calls that change something, many threads at once and without memory, against the real
 // device over a directory that test/kernel/files/write.test.ts makes.
 import { Errno } from "../../abi/errno";
-import { SysTruncateFile } from "../../kernel/fs/attributes";
-import { SysCloseFile, SysReadFileAt, SysStatFile, SysStatOpenFile } from "../../kernel/fs/calls";
-import { openFiles } from "../../kernel/fs/file";
 import {
+  O_APPEND,
+  O_CREAT,
+  O_RDWR,
+  O_WRONLY,
+  SysCloseFile,
   SysCreateDir,
   SysLink,
+  SysOpenFile,
+  SysReadFileAt,
   SysRemoveDir,
   SysRename,
+  SysStatFile,
+  SysStatOpenFile,
   SysSymlink,
+  SysTruncateFile,
   SysUnlink,
-} from "../../kernel/fs/names";
-import { O_APPEND, O_CREAT, O_RDWR, O_WRONLY, SysOpenFile } from "../../kernel/fs/open";
-import { SysWriteFile, SysWriteFileAt } from "../../kernel/fs/write";
+  SysWriteFile,
+  SysWriteFileAt,
+} from "../../kernel/api";
+import { openFiles } from "../../kernel/fs/file";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { Sleep, SysThreadSwitch } from "../../kernel/process";
+import { Sleep, SysThreadSwitch } from "../../kernel/thread-calls";
 import { mounted, open, path, stat } from "./files-helper";
 import { inUse, thread } from "./harness";
 

@@ -15,7 +15,7 @@ import {
   SysSeekFile,
   SysStatFile,
   SysStatOpenFile,
-} from "../../kernel/fs/calls";
+} from "../../kernel/api";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import {
   buffer,

@@ -4,7 +4,7 @@
 import { parameterIs, parameterNumber } from "../../kernel/commandline";
 import { print, printNumber } from "../../kernel/console";
 import { kernelMain } from "../../kernel/main";
-import { BeginThread, Sleep } from "../../kernel/process";
+import { BeginThread, Sleep } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 

@@ -2,7 +2,7 @@
 // machine that has just booted; threads that it begins run when it has returned, and must all have
 // ended when nothing is left to run.
 import { kernelMain } from "../../kernel/main";
-import { BeginThread } from "../../kernel/process";
+import { BeginThread } from "../../kernel/thread-calls";
 import { threadCount } from "../../kernel/thread";
 import { heapInUse } from "./books";
 

@@ -2,8 +2,10 @@
 import { VMADDR_CID_HOST } from "../../abi/vsock";
 import { kernelMain } from "../../kernel/main";
 import { ToroAllocMem } from "../../kernel/memory";
-import { SOCK_STREAM, SysSocket, SysSocketConnect } from "../../kernel/net/calls";
-import { SysSocketSend } from "../../kernel/net/send";
+import { SOCK_STREAM } from "../../kernel/net/socket/flags";
+import { SysSocket } from "../../kernel/net/socket/calls";
+import { SysSocketConnect } from "../../kernel/net/socket/connect";
+import { SysSocketSend } from "../../kernel/net/socket/send";
 
 export { interrupt, run } from "../../kernel/main";
 

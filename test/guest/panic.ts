@@ -1,6 +1,6 @@
 // An application that fails, for the report of it.
 import { kernelMain } from "../../kernel/main";
-import { Sleep } from "../../kernel/process";
+import { Sleep } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 

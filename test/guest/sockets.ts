@@ -1,16 +1,17 @@
 // Lets a test on the host make the kernel's calls one by one: each runs in a thread of its own, and
 // its result stands in memory when it has returned.
+import { SysSocketAccept, SysSocketClose, SysSocketShutdown } from "../../kernel/net/socket/calls";
+import { SysSocketConnect } from "../../kernel/net/socket/connect";
+import { SysSocketRecvLoan } from "../../kernel/net/socket/loan";
+import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/socket/receive";
 import {
-  SysSocketAccept,
-  SysSocketClose,
-  SysSocketConnect,
-  SysSocketShutdown,
-} from "../../kernel/net/calls";
-import { SysSocketRecvLoan } from "../../kernel/net/loan";
-import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/receive";
-import { SysSocketSend, SysSocketSendCompletion, SysSocketSendVector } from "../../kernel/net/send";
-import { SysSocketSelect } from "../../kernel/net/select";
-import { socketCount, socketOf } from "../../kernel/net/socket";
+  SysSocketSend,
+  SysSocketSendCompletion,
+  SysSocketSendVector,
+} from "../../kernel/net/socket/send";
+import { SysSocketSelect } from "../../kernel/net/socket/select";
+import { socketCount } from "../../kernel/net/socket/life";
+import { socketOf } from "../../kernel/net/socket/table";
 import { VirtioDevice } from "../../drivers/virtio";
 import { vsockInit } from "../../drivers/vsock";
 import { thread } from "./harness";
@@ -18,13 +19,12 @@ import { thread } from "./harness";
 export { boot, interrupt, run, unfinished, inUse } from "./harness";
 export { heapBlocks } from "./books";
 export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-export { SysKillThread } from "../../kernel/process";
+export { SysKillThread } from "../../kernel/thread-calls";
 export {
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
-  SysSocketConnect,
   SysSocketListen,
   SysSocketLocalAddress,
   SysSocketPeerAddress,
@@ -32,14 +32,16 @@ export {
   SysSocketReset,
   SysSocketShutdown,
   SysSocketStat,
-} from "../../kernel/net/calls";
-export { SysSocketGetOption, SysSocketSetOption } from "../../kernel/net/options";
-export { loanCount, SysSocketRelease } from "../../kernel/net/loan";
-export { buffersInFlight, buffersKept } from "../../kernel/net/pool";
-export { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/receive";
-export { SysSocketSend } from "../../kernel/net/send";
-export { AllocatePacket, FreePacket, headerOf, payloadOf } from "../../kernel/net/packet";
-export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/interface";
+} from "../../kernel/net/socket/calls";
+export { SysSocketConnect } from "../../kernel/net/socket/connect";
+export { SysSocketGetOption, SysSocketSetOption } from "../../kernel/net/socket/options";
+export { loanCount, SysSocketRelease } from "../../kernel/net/socket/loan";
+export { buffersInFlight, buffersKept } from "../../kernel/net/link/pool";
+export { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/socket/receive";
+export { SysSocketSend } from "../../kernel/net/socket/send";
+export { AllocatePacket, FreePacket } from "../../kernel/net/link/pool";
+export { headerOf, payloadOf } from "../../kernel/net/link/packet";
+export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/link/interface";
 
 export function liveSockets(): u32 {
   return socketCount();
@@ -53,14 +55,14 @@ export function startDriver(): i32 {
   return second.probe(0x1000_0000, 5) ? vsockInit(second) : 1;
 }
 
-/** As if so many bytes had gone in each direction already. */
+/** As if this many bytes had gone in each direction already. */
 export function preset(socket: i32, bytes: u32): void {
   const s = socketOf(socket);
-  s.received = s.fwdCnt = s.fwdTold = bytes;
+  s.rxCnt = s.fwdCnt = s.lastFwdCnt = bytes;
   s.txCnt = s.peerFwdCnt = bytes;
 }
 
-/** As if so many calls with MSG_ZEROCOPY had been made. */
+/** As if this many calls with MSG_ZEROCOPY had been made. */
 export function presetCompletion(socket: i32, calls: u32): void {
   socketOf(socket).nextCompletion = calls;
 }

@@ -1,7 +1,7 @@
 // An application with a thread that yields for ever.
 import { print } from "../../kernel/console";
 import { kernelMain } from "../../kernel/main";
-import { SysThreadSwitch } from "../../kernel/process";
+import { SysThreadSwitch } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 

@@ -9,7 +9,7 @@ import {
   SysResumeThread,
   SysThreadSelf,
   SysThreadSwitch,
-} from "../../kernel/process";
+} from "../../kernel/thread-calls";
 import { schedule, switchCount, wait, wakeAll, wakeSome, yieldNow } from "../../kernel/scheduler";
 import { threadCount, WaitQueue } from "../../kernel/thread";
 import { inUse, mark, marks, thread } from "./harness";
@@ -259,7 +259,7 @@ function endless(level: u32): u32 {
 }
 
 export function panics_save_area_overflow(): void {
-  // Memory behind the area, so that the overrun hurts nobody before it is seen.
+  // Memory after the area, so that the overrun hurts nobody before it is seen.
   const spare = ToroAllocMem(8_000_000);
   ToroFreeMem(spare);
   thread((_: usize): void => {

@@ -1,6 +1,6 @@
 // Threads for a trace to show.
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { SysThreadSwitch } from "../../kernel/process";
+import { SysThreadSwitch } from "../../kernel/thread-calls";
 import { traceInit, traceRing } from "../../kernel/trace";
 import { thread } from "./harness";
 

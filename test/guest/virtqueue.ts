@@ -9,7 +9,7 @@ export { boot, interrupt, run, unfinished } from "./harness";
 
 const NOW: u8 = 0; // given back at once
 const HOLD: u8 = 1; // kept
-const FLUSH: u8 = 2; // given back at once, and all that was kept behind it, the newest first
+const FLUSH: u8 = 2; // given back at once, and all that was kept after it, the newest first
 
 const BASE: u32 = 0x1000_0000;
 const IRQ: u32 = 5;
@@ -27,7 +27,7 @@ function setUp(size: u32, segmentsMax: u32): void {
   queue = changetype<VirtQueue>(ToroAllocMem(offsetof<VirtQueue>()));
   assert(device.probe(BASE, IRQ));
   assert(device.begin(0) == 0);
-  assert(device.addQueue(queue, 0, size, segmentsMax) == 0);
+  assert(queue.attach(device, 0, size, segmentsMax) == 0);
   assert(queue.size == size);
   assert(registerInterrupt(IRQ, (onInterrupt as (arg: usize) => void).index, 0));
   assert(!registerInterrupt(IRQ, (onInterrupt as (arg: usize) => void).index, 0));
@@ -127,7 +127,7 @@ export function test_a_queue_without_memory_is_an_error_and_leaves_nothing(): vo
     }
   }
   for (let status = -12; status != 0; ) {
-    status = device.addQueue(queue, 0, 64, 0);
+    status = queue.attach(device, 0, 64, 0);
     assert(status == 0 || status == -12);
     const next = load<usize>(taken);
     ToroFreeMem(taken);
@@ -194,9 +194,9 @@ export function test_a_device_without_the_queue_is_refused(): void {
   queue = changetype<VirtQueue>(ToroAllocMem(offsetof<VirtQueue>()));
   assert(device.probe(BASE, IRQ));
   assert(device.begin(0) == 0);
-  assert(device.addQueue(queue, 5, 8, 0) == -19);
-  assert(device.addQueue(queue, 0, 8, 0) == 0);
-  assert(device.addQueue(queue, 0, 8, 0) == -19);
+  assert(queue.attach(device, 5, 8, 0) == -19);
+  assert(queue.attach(device, 0, 8, 0) == 0);
+  assert(queue.attach(device, 0, 8, 0) == -19);
 }
 
 export function test_an_empty_slot_is_left_alone(): void {

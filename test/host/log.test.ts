@@ -20,7 +20,7 @@ test("pretty lines name who speaks, JSON lines have fixed fields", () => {
   ]);
 });
 
-test("a flood of lines is cut to so many in a second, and the rest is counted", () => {
+test("a flood of lines is cut to this many in a second, and the rest is counted", () => {
   const lines: string[] = [];
   let nowNs = 0;
   const log = limitLog(

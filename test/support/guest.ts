@@ -4,8 +4,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { afterAll } from "vitest";
 import { ManualClock } from "../../host/manual-clock.ts";
 import { Machine, type MachineOptions } from "../../host/node/machine.ts";
-import { compile } from "../../tools/compile.mjs";
 import type { Point } from "../../tools/coverage.mjs";
+import { compileOnce } from "./compiled.ts";
 import { COVERAGE_FOLDER } from "./coverage.ts";
 
 export interface GuestImage {
@@ -17,7 +17,7 @@ export interface GuestImage {
 }
 
 export async function compileGuest(entry: string): Promise<GuestImage> {
-  const { wasm, map, points } = await compile(entry, "test", { coverage: true });
+  const { wasm, map, points } = await compileOnce(entry, "test", { coverage: true });
   const hits = new Uint8Array(points.length);
   afterAll(() => {
     mkdirSync(COVERAGE_FOLDER, { recursive: true });

@@ -5,10 +5,10 @@ import { hostFiles } from "../../host/node/files/host-files.ts";
 import { Machine } from "../../host/node/machine.ts";
 import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../../host/ports/sockets.ts";
 import type { TraceSink } from "../../host/trace.ts";
-import { compile } from "../../tools/compile.mjs";
+import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 
 export const MIB = 1024 * 1024;

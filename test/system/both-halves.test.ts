@@ -8,8 +8,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { Errno } from "../../abi/errno.ts";
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } from "../../abi/virtio.ts";
 import { FsDevice } from "../../host/node/devices.ts";
-import { compile } from "../../tools/compile.mjs";
 import { makeFolder, removeFolders, until } from "../support/appliance.ts";
+import { compileOnce } from "../support/compiled.ts";
 import { compileGuest } from "../support/guest.ts";
 import { BothHalves, type HalvesOptions } from "../support/kernel-and-devices.ts";
 import { Random } from "../support/simulation-random.ts";
@@ -26,7 +26,7 @@ afterEach(() => {
 
 async function compileShared(): Promise<WebAssembly.Module> {
   const flags = ["--sharedMemory", "--enable", "threads"];
-  const { wasm } = await compile("test/guest/client.ts", "test", { coverage: true, flags });
+  const { wasm } = await compileOnce("test/guest/client.ts", "test", { coverage: true, flags });
   return new WebAssembly.Module(wasm);
 }
 
@@ -43,7 +43,7 @@ function noise(bytes: number, seed = 1): Buffer {
   return buffer;
 }
 
-/** What serveSource() sends. */
+/** The bytes that serveSource() sends. */
 function sourced(bytes: number): Buffer {
   const buffer = Buffer.alloc(bytes);
   for (let i = 0; i < bytes; i++) buffer[i] = (i * 7) % 251;

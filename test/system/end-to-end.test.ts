@@ -13,8 +13,8 @@ import http from "node:http";
 import net from "node:net";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
-import { compile } from "../../tools/compile.mjs";
 import { Appliance, makeFolder, removeFolders, until } from "../support/appliance.ts";
+import { compileOnce } from "../support/compiled.ts";
 import { witness } from "../support/outside-program.ts";
 
 const run = promisify(execFile);
@@ -34,7 +34,7 @@ async function serve(directory: string, ...args: string[]): Promise<Appliance> {
 
 /** Builds a program of test/guest; returns the path of its image. */
 async function build(name: string): Promise<string> {
-  const { wasm, map } = await compile(`test/guest/${name}.ts`, "release");
+  const { wasm, map } = await compileOnce(`test/guest/${name}.ts`, "release");
   const path = `${makeFolder()}/${name}.wasm`;
   writeFileSync(path, wasm);
   writeFileSync(`${path}.map`, map);
@@ -290,7 +290,7 @@ describe("serving", () => {
 });
 
 /**
- * A page with the others in frames. Its load event comes behind theirs, images and all; what is
+ * A page with the others in frames. Its load event comes after theirs, images and all; what is
  * missing then is written down before Chromium takes the document.
  */
 function checkPage(pages: readonly string[]): string {

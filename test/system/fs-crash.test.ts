@@ -1,19 +1,19 @@
-// A machine that is killed while it writes: what it was told is written is there, and what is
-// behind it is whole records in their order.
+// A machine that is killed while it writes: acknowledged writes are there, followed by whole
+// records in their order.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, expect, test } from "vitest";
-import { compile } from "../../tools/compile.mjs";
 import { CLI, makeFolder, removeFolders } from "../support/appliance.ts";
+import { compileOnce } from "../support/compiled.ts";
 import { Random } from "../support/simulation-random.ts";
 
 const RECORD_BYTES = 4096;
 let image: Uint8Array;
 
 beforeAll(async () => {
-  image = (await compile("test/guest/files-crash.ts", "release")).wasm;
+  image = (await compileOnce("test/guest/files-crash.ts", "release")).wasm;
 });
 afterEach(removeFolders);
 

@@ -68,7 +68,7 @@ test.each(names)("the switch functions of %s.wasm are out of line", (name) => {
   }
 });
 
-test("static data begin behind what the host leaves at boot", () => {
+test("static data begin above the data that the host leaves at boot", () => {
   const { memoryBase } = JSON.parse(readFileSync("asconfig.json", "utf8")).options;
   expect(memoryBase).toBe(RESERVED_BYTES);
 });
@@ -87,9 +87,9 @@ function exportedCalls(): string[] {
   return names.filter((name) => !ENTRY_POINTS.includes(name) && !isAsyncify(name)).sort();
 }
 
-test("the kernel image exports the calls of the README's table, and no others", () => {
-  const readme = readFileSync("README.md", "utf8");
-  const table = /<!-- calls -->([\s\S]*?)<!-- \/calls -->/.exec(readme)![1] as string;
+test("the kernel image exports the calls of the table in docs/calls.md, and no others", () => {
+  const page = readFileSync("docs/calls.md", "utf8");
+  const table = /<!-- calls -->([\s\S]*?)<!-- \/calls -->/.exec(page)![1] as string;
   const documented = [...table.matchAll(/`(\w+)`/g)].map((match) => match[1] as string);
   expect(documented.sort()).toEqual(exportedCalls());
 });

@@ -2,12 +2,12 @@
 // the real WebServer image and both devices, in simulated time. Whatever the order of events, every
 // response is what a second, independent description of the server says, and nothing is left over.
 import { afterEach, describe, expect, test } from "vitest";
-import { compile } from "../../tools/compile.mjs";
 import { parseResponses } from "../support/appliance.ts";
+import { compileOnce } from "../support/compiled.ts";
 import { Simulation } from "../support/simulation.ts";
 import { Client, makeNonsense, makePlan, type Plan } from "../support/simulation-client.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 const simulations: Simulation[] = [];
 

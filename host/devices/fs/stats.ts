@@ -1,5 +1,6 @@
 // Counters of a file system device.
 
+/** Counters of a file system device since it was made. */
 export interface FsStats {
   /** Including FORGETs. */
   requests: number;

@@ -24,6 +24,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   ENOENT: "no such directory",
 };
 
+/** Node's TCP and AF_UNIX sockets as the devices see them. */
 export class NodeSockets implements Sockets {
   readonly #canRewrap: (socket: net.Socket) => boolean;
   readonly #descriptors: Descriptors;

@@ -5,11 +5,11 @@ import { afterEach, describe, expect, test } from "vitest";
 import { Mmio } from "../../../abi/virtio.ts";
 import { FsDevice, VsockDevice } from "../../../host/node/devices.ts";
 import { Machine } from "../../../host/node/machine.ts";
-import { compile } from "../../../tools/compile.mjs";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
+import { compileOnce } from "../../support/compiled.ts";
 import { Client, MIB, serve as serveByHand } from "../../support/web-server-script.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 const WINDOW = 4 * 1024 * 1024;

@@ -6,11 +6,11 @@ import { systemClock } from "../../../host/node/clock.ts";
 import { FsDevice, type FsOptions, VsockDevice } from "../../../host/node/devices.ts";
 import { Machine } from "../../../host/node/machine.ts";
 import type { Clock } from "../../../host/ports/clock.ts";
-import { compile } from "../../../tools/compile.mjs";
 import { makeFolder, removeFolders, until } from "../../support/appliance.ts";
+import { compileOnce } from "../../support/compiled.ts";
 import { frozenFiles } from "../../support/fs-frozen-files.ts";
 
-const { wasm } = await compile("test/guest/web-server.ts", "release");
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release");
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 const KIB = 1024;
@@ -25,7 +25,7 @@ interface Options extends Partial<FsOptions> {
   clock?: Clock;
 }
 
-/** Files are older than a moment, if the guest is asked: their times can be told apart. */
+/** To the guest, files are older than a moment: their times differ. */
 const later: Clock = { ...systemClock, realtime: () => systemClock.realtime() + 1_000_000_000n };
 
 async function serve(windowBytes: number, { clock = later, ...options }: Options = {}) {

@@ -7,7 +7,6 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseInitFlag, FuseInitOut, FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseSetattrValid, FuseWriteIn } from "../../../abi/fuse-write.ts";
-import { hostFiles } from "../../../host/node/files/host-files.ts";
 import {
   forget,
   getattr,
@@ -20,41 +19,20 @@ import {
 } from "../../support/fs-calls.ts";
 import { copyFileRange, create, fsync, setattr, write } from "../../support/fs-change-calls.ts";
 import { FsPuppet, WINDOW_AT } from "../../support/fs-puppet.ts";
+import { refusingFiles } from "../../support/fs-refusing-files.ts";
 
 const SLOT = 65536;
 const SLOTS = 8;
 const WINDOW = SLOTS * SLOT;
-const READ = 2n;
-const WRITE = 1n;
+const [WRITE, READ] = [1n, 2n];
 const NOBODY = 0xffffffffffffffffn;
-const O_WRONLY = 1;
-const O_RDWR = 2;
-const O_TRUNC = 0x200;
+const [O_WRONLY, O_RDWR, O_TRUNC] = [1, 2, 0x200];
 const SIZE = 3 * SLOT + 100;
 
 let directory: string;
 let fs: FsPuppet;
-/** With this code the host refuses to open files for writing, and to write; "": it does not. */
+/** The code of the error with which the host refuses to write. */
 let refusal = "";
-
-function refusingFiles(): ReturnType<typeof hostFiles> {
-  const refuse = (when: boolean) => {
-    if (when && refusal !== "") throw Object.assign(new Error("refused"), { code: refusal });
-  };
-  return new Proxy(hostFiles(), {
-    get(target, key) {
-      if (key === "open") {
-        return (inode: number, flags: number) => {
-          refuse((flags & O_RDWR) !== 0);
-          return target.open(inode, flags);
-        };
-      }
-      if (key === "write") refuse(true);
-      const value = Reflect.get(target, key) as unknown;
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
 const path = (name: string) => join(directory, name);
 const content = (name: string) => nodefs.readFileSync(path(name));
 const noise = (bytes: number, seed: number) =>
@@ -67,7 +45,7 @@ beforeEach(() => {
   nodefs.mkdirSync(path("sub"));
   nodefs.symlinkSync("a", path("link"));
   refusal = "";
-  const files = refusingFiles();
+  const files = refusingFiles(() => refusal);
   fs = new FsPuppet(directory, { readOnly: false, windowBytes: WINDOW, files });
   fs.init();
 });
@@ -106,7 +84,7 @@ function unmap(ranges: [number | bigint, number | bigint][], count = ranges.leng
 const window = (at = 0, bytes = SLOT) =>
   Buffer.from(fs.memory.bytes(WINDOW_AT + at, bytes).buffer, WINDOW_AT + at, bytes);
 const node = (name: string) => lookup(fs, ROOT, name).nodeid;
-/** The file's bytes and zeros behind its end, as a mapping shows them. */
+/** The file's bytes and zeros past its end, as a mapping shows them. */
 const part = (name: string, offset: number, bytes = SLOT) => {
   const all = Buffer.alloc(bytes);
   content(name).copy(all, 0, offset);
@@ -131,14 +109,14 @@ describe("mapping", () => {
     without.device.dispose();
   });
 
-  test("U23: a part of a file is in the window, zeros behind its end, and nothing beside it", () => {
+  test("U23: a part of a file is in the window, zeros past its end, and nothing beside it", () => {
     window(0, WINDOW).fill(0xee);
     expect(map(node("a"), { offset: 2 * SLOT, bytes: 2 * SLOT, at: SLOT })).toBe(0);
     expect(same(window(SLOT, 2 * SLOT), part("a", 2 * SLOT, 2 * SLOT))).toBe(true);
     expect(window(SLOT + SLOT + 100, SLOT - 100).every((byte) => byte === 0)).toBe(true);
     expect(window(0).every((byte) => byte === 0xee)).toBe(true);
     expect(window(3 * SLOT).every((byte) => byte === 0xee)).toBe(true);
-    expect(map(node("a"), { offset: 2 ** 40 })).toBe(0); // far behind the end
+    expect(map(node("a"), { offset: 2 ** 40 })).toBe(0); // far past the end
     expect(window(0).every((byte) => byte === 0)).toBe(true);
   });
 
@@ -327,14 +305,14 @@ describe("what the guest has stored", () => {
     expect(content("a").toString("latin1", 8192, 8196)).toBe("host");
   });
 
-  test("behind the end of the file is dropped: a mapping makes no file longer", () => {
+  test("past the end of the file is dropped: a mapping makes no file longer", () => {
     window(3 * SLOT + 90, 20).fill("z");
     expect(release(fs, nodeid, fh)).toBe(0);
     expect(content("a").length).toBe(SIZE);
     expect(content("a").toString("latin1", SIZE - 10)).toBe("zzzzzzzzzz");
   });
 
-  test("what cannot be written is told, and stays mapped", () => {
+  test("what cannot be written is reported, and stays mapped", () => {
     refusal = "ENOSPC";
     expect(unmap([[0, 4 * SLOT]])).toBe(-Errno.ENOSPC);
     const flush = fs.request(FuseOpcode.FLUSH, handleArguments(24), { nodeid });

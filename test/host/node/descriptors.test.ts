@@ -50,7 +50,7 @@ async function dial(port: number): Promise<net.Socket> {
 }
 
 describe("a limit of descriptors", () => {
-  test("clients beyond the limit are told of and closed, and those there are stay", async () => {
+  test("clients beyond the limit are reported and closed, and those there are stay", async () => {
     const { accepted, refused, port } = await listen(roomFor(10));
     const clients: net.Socket[] = [];
     for (let i = 0; i < 30; i++) {

@@ -57,7 +57,7 @@ function populate(): void {
   link("dangling", "nothing/there");
   link("outside", "../../../../../../etc/passwd");
   link("loop", "loop");
-  link("long-a", `${"../../".repeat(2043)}hello.txt`);
+  link("long-a", `${"./".repeat(2043)}hello.txt`);
   link("chain1", "hello.txt");
   for (let i = 2; i <= 41; i++) link(`chain${i}`, `chain${i - 1}`);
 }

@@ -131,8 +131,8 @@ export class NodeTable implements Holder {
 
   /**
    * Checks whether the name of the shared directory leads to another directory by now, for instance
-   * after a build or a moved symbolic link. That becomes the root. While it leads nowhere nothing
-   * is found.
+   * after a build or a moved symbolic link. That becomes the root. While the name does not
+   * exist nothing is found.
    */
   lookAtRoot(): void {
     const { root } = this;

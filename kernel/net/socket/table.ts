@@ -1,0 +1,103 @@
+// The two ways to find a socket: by the application's handle, and by addresses. A connection is
+// known by interface, local port, remote CID and remote port; a listener or a bound socket by its
+// local port, with remote CID and port 0, and perhaps its interface.
+import { HandleTable } from "../../handle";
+import { NetworkInterface, NO_INTERFACE } from "../link/interface";
+import { NO_SOCKET, Socket } from "./socket";
+
+const sockets = changetype<HandleTable>(memory.data(offsetof<HandleTable>()));
+
+export const BUCKETS: u32 = 4096;
+const buckets: usize = memory.data(4096 * 4);
+
+if ((BUCKETS & (BUCKETS - 1)) != 0) ERROR("table: the number of buckets is no power of two");
+
+const EPHEMERAL_FIRST: u32 = 0xc000;
+const EPHEMERAL_LAST: u32 = 0xffff;
+let nextEphemeral: u32 = EPHEMERAL_FIRST;
+
+export function socketOf(handle: i32): Socket {
+  return changetype<Socket>(sockets.get(handle));
+}
+
+/** Gives the application a handle on `s`. Returns it, or -ENOMEM or -ENFILE. */
+export function addHandle(s: Socket): i32 {
+  assert(s.handle == 0, "has a handle");
+  const handle = sockets.add(changetype<usize>(s));
+  if (handle > 0) s.handle = handle;
+  return handle;
+}
+
+export function removeHandle(s: Socket): void {
+  if (s.handle == 0) return;
+  assert(socketOf(s.handle) == s, "not its handle");
+  sockets.remove(s.handle);
+  s.handle = 0;
+}
+
+function bucketOf(localPort: u32, remoteCid: u32, remotePort: u32): usize {
+  let h = localPort * 0x9e37_79b1 + remoteCid * 0x85eb_ca6b + remotePort * 0xc2b2_ae35;
+  h ^= h >> 15;
+  return buckets + ((h & (BUCKETS - 1)) << 2);
+}
+
+/** NO_INTERFACE finds a socket of any interface. */
+export function findSocket(
+  iface: NetworkInterface,
+  localPort: u32,
+  remoteCid: u32,
+  remotePort: u32,
+): Socket {
+  let s = changetype<Socket>(<usize>load<u32>(bucketOf(localPort, remoteCid, remotePort)));
+  while (s != NO_SOCKET) {
+    const found =
+      s.localPort == localPort &&
+      s.remotePort == remotePort &&
+      s.remoteCid == remoteCid &&
+      (s.iface == iface || s.iface == NO_INTERFACE || iface == NO_INTERFACE);
+    if (found) return s;
+    s = changetype<Socket>(changetype<usize>(s.nextInBucket));
+  }
+  return NO_SOCKET;
+}
+
+/** The first socket of bucket `i`; the others follow by nextInBucket. */
+export function firstInBucket(i: u32): Socket {
+  assert(i < BUCKETS, "no such bucket");
+  return changetype<Socket>(<usize>load<u32>(buckets + (i << 2)));
+}
+
+/** Enters the socket under its present addresses, which stay as they are until unhash(). */
+export function hash(s: Socket): void {
+  const bucket = bucketOf(s.localPort, s.remoteCid, s.remotePort);
+  const first: usize = load<u32>(bucket);
+  assert(first != changetype<usize>(s), "in a list");
+  s.nextInBucket = changetype<Socket | null>(first);
+  store<u32>(bucket, <u32>changetype<usize>(s));
+}
+
+/** Takes the socket out of the table, if it is there. */
+export function unhash(s: Socket): void {
+  let at = bucketOf(s.localPort, s.remoteCid, s.remotePort);
+  while (true) {
+    const one: usize = load<u32>(at);
+    if (one == 0) return;
+    if (one == changetype<usize>(s)) break;
+    at = one + offsetof<Socket>("nextInBucket");
+  }
+  store<u32>(at, <u32>changetype<usize>(s.nextInBucket));
+}
+
+/**
+ * A port that no bound socket has and no connection to that peer, or 0. The port of a connection is
+ * free for connections to other peers.
+ */
+export function ephemeralPort(iface: NetworkInterface, remoteCid: u32, remotePort: u32): u32 {
+  for (let port = EPHEMERAL_FIRST; port <= EPHEMERAL_LAST; port++) {
+    const local = nextEphemeral;
+    nextEphemeral = local == EPHEMERAL_LAST ? EPHEMERAL_FIRST : local + 1;
+    if (findSocket(iface, local, 0, 0) != NO_SOCKET) continue;
+    if (findSocket(iface, local, remoteCid, remotePort) == NO_SOCKET) return local;
+  }
+  return 0;
+}
