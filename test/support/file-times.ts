@@ -1,5 +1,5 @@
-// Times of files as Node sets them. Node 20 cuts them to microseconds; later versions pass the double
-// on, which differs from the microsecond by less than one.
+// Times of files as Node sets them. Node 20 cuts them to microseconds; later versions pass the
+// double on, which differs from the microsecond by less than one.
 
 const exact = process.versions.node.startsWith("20.");
 
