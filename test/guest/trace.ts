@@ -33,7 +33,7 @@ export function test_without_memory_there_is_no_ring(): void {
     store<usize>(block, blocks);
     blocks = block;
   }
-  traceInit(true);
+  assert(!traceInit());
   assert(traceRing == 0, "trace: a ring out of nothing");
   while (blocks != 0) {
     const before = load<usize>(blocks);

@@ -135,8 +135,8 @@ export function noteProgress(s: Socket, header: usize): void {
   if (!isNews && !s.answerDue) s.progress += VSOCK_PROGRESS_BYTES;
 }
 
-/** Returns false when credit has been asked for since there was enough. */
-export function mayAskForCredit(s: Socket): bool {
+/** Notes that credit is asked for. Returns false if it has been since there was enough. */
+export function startCreditRequest(s: Socket): bool {
   if (s.creditAsked) return false;
   s.creditAsked = s.answerDue = true;
   return true;
