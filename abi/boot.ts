@@ -1,4 +1,4 @@
-// What the host leaves in the guest's memory at boot, and the page both sides keep the time in.
+// Data that the host leaves in the guest's memory at boot, and the page that both use for the time.
 
 /** The guest's static data begins here: below are null detection, boot information and the time. */
 export const RESERVED_BYTES = 0x10000;

@@ -1,5 +1,5 @@
 // FUSE requests that change something (linux/fuse.h): the wire. Byte offsets; all fields are little
-// endian. What every request has, and those that only read, are in fuse.ts.
+// endian. The headers, and requests that only read, are in fuse.ts.
 
 export const enum FuseSetattrIn {
   valid = 0, // le32

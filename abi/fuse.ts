@@ -135,7 +135,7 @@ export const enum FuseInitIn {
   flags2 = 16, // le32, with INIT_EXT
   sizeof = 64,
 }
-/** What a driver without INIT_EXT sends of FuseInitIn. */
+/** Bytes of FuseInitIn that a driver without INIT_EXT sends. */
 export const FUSE_INIT_IN_BYTES_MIN = 16;
 export const enum FuseInitOut {
   major = 0, // le32

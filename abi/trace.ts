@@ -1,6 +1,7 @@
 // The trace of thread switches: a ring in the guest's memory that the guest writes and the host
 // reads each time the guest has returned. It is there only when the boot information asks for it;
-// the time page says where. What the host has not read in time is overwritten, the oldest first.
+// the time page says where. If the host does not read it in time, the oldest entries are
+// overwritten.
 
 /** Records that the ring holds: more than a machine's usual budget of switches in one entry. */
 export const TRACE_RECORDS: u32 = 16384;

@@ -7,7 +7,7 @@
 export const enum Mmio {
   MagicValue = 0x000, // R
   Version = 0x004, // R
-  DeviceID = 0x008, // R, 0: no device behind this slot
+  DeviceID = 0x008, // R, 0: the slot is empty
   VendorID = 0x00c, // R
   DeviceFeatures = 0x010, // R, the 32 bits chosen by DeviceFeaturesSel
   DeviceFeaturesSel = 0x014, // W

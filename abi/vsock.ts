@@ -66,8 +66,8 @@ export const VIRTIO_VSOCK_SEQ_EOR = 2;
 export const VSOCK_PACKET_BYTES_MAX = 65536;
 
 /**
- * What CREDIT_UPDATE without news says of its own accord: that the peer has taken so many bytes of
- * those that were consumed before. To other devices and drivers it says nothing.
+ * A CREDIT_UPDATE that changes nothing reports progress: the peer's client has taken this many of
+ * the bytes that were consumed before. To other devices and drivers it means nothing.
  */
 export const VSOCK_PROGRESS_BYTES = 512;
 

@@ -1,4 +1,4 @@
-// What the clients of the applications share: the way to a guest's port from the host.
+// Shared by the clients of the applications: the way to a guest's port from the host.
 import { once } from "node:events";
 import net from "node:net";
 
@@ -17,7 +17,7 @@ export async function connect(target, guestPort) {
   return socket;
 }
 
-/** The first line; what stands behind it is left to be read. Empty: the socket ended before. */
+/** The first line; the bytes after it stay unread. Empty: the socket ended before. */
 function readLine(socket) {
   return new Promise((resolve, reject) => {
     let line = "";

@@ -10,7 +10,7 @@ import { cleanUp } from "./lib/programs.mjs";
 import { describeHost, formatTable, ratiosOf, summarise } from "./lib/report.mjs";
 
 /**
- * What a benchmark is given. `note` reports progress and what is missing; `fail` a sample that was
+ * Given to a benchmark. `note` reports progress and missing peers; `fail` a sample that was
  * spoilt, which makes the exit code 1.
  * @typedef {{ rounds: number, scale: number, note: (line: string) => void,
  *   fail: (line: string) => void }} Run

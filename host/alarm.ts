@@ -1,5 +1,5 @@
-// The host's timer behind the guest's: wakes the machine when the guest wanted to be woken, and
-// says how late it is.
+// The guest's timer, kept by one of the host's: wakes the machine when the guest asked to be woken,
+// and says how late that is.
 import type { Clock } from "./ports/clock.ts";
 import { type HostTimePage, NO_TIMER } from "./time-page.ts";
 
@@ -7,7 +7,7 @@ export class Alarm {
   readonly #clock: Clock;
   readonly #time: HostTimePage;
   readonly #wake: (lateNs: number) => void;
-  #firesNs = NO_TIMER; // the guest may want it later by now
+  #firesNs = NO_TIMER; // by now the guest may want a later time
   #cancel: () => void = () => {};
 
   constructor(clock: Clock, time: HostTimePage, wake: (lateNs: number) => void) {
@@ -16,10 +16,10 @@ export class Alarm {
     this.#wake = wake;
   }
 
-  /** Is the guest to be woken at once? Arms the host's timer if not. */
+  /** Is the guest's timer due now? If not, sets the host's. */
   isDue(): boolean {
     const wantedNs = this.#time.nextTimerNs;
-    // A timer that fires too early costs one look; arming one in every turn would cost more.
+    // A timer that fires too early costs one check; setting one in every turn would cost more.
     if (wantedNs >= this.#firesNs) return false;
     const nowNs = this.#clock.now();
     if (wantedNs <= nowNs) return true;

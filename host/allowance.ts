@@ -1,27 +1,26 @@
-// How much of a guest's requests is worked on in one turn, for each device. Each chain may be legal
-// by itself and all of them together still take minutes: what goes beyond waits for the next turn,
-// when the host has seen its other events.
+// How much work a device does for its guest in one turn. Each chain may be legal and all of them
+// together still take minutes; the rest waits for the next turn, after the host's other events.
 
-/** In descriptors, each some 8 ns of work: a turn is held up by some 10 ms. */
+/** In descriptors, each some 8 ns of work: some 10 ms a turn. */
 const WORK_PER_TURN = 1 << 20;
-/** What a chain costs beside its descriptors, with what it carries if that is little. */
+/** The cost of a chain besides its descriptors, including a small payload. */
 const CHAIN_WORK = 8;
 const LITTLE_BYTES = 1024;
-/** 16 bytes go to a socket of the host while a descriptor is read: a turn moves 16 MiB. */
+/** Sending 16 bytes takes as long as reading a descriptor: a turn moves 16 MiB. */
 const BYTES_PER_WORK_LOG2 = 4;
 
 export class Allowance {
   #left = WORK_PER_TURN;
-  /** Something has to wait for renew(). */
+  /** Work waits for renew(). */
   exhausted = false;
   readonly #ranOut: () => void;
 
-  /** `ranOut` is called once a turn, at most: there has to be a next one. */
+  /** `ranOut` is called at most once a turn. It must see to another turn. */
   constructor(ranOut: () => void) {
     this.#ranOut = ranOut;
   }
 
-  /** May one more chain be taken? */
+  /** May another chain be taken? */
   grants(): boolean {
     if (this.#left > 0) return true;
     if (!this.exhausted) {
@@ -37,7 +36,7 @@ export class Allowance {
     if (bytes > LITTLE_BYTES) this.#left -= bytes >>> BYTES_PER_WORK_LOG2;
   }
 
-  /** A new turn begins. */
+  /** A turn begins. */
   renew(): void {
     this.#left = WORK_PER_TURN;
     this.exhausted = false;

@@ -1,5 +1,5 @@
-// The MMIO bus: up to 24 device windows, and the interrupt lines behind them. A line follows its
-// device's InterruptStatus; pending is what the machine has still to deliver.
+// The MMIO bus: up to 24 device windows, and their interrupt lines. A line follows its device's
+// InterruptStatus; pending interrupts are those that the machine has not delivered yet.
 import { MMIO_WINDOW } from "../abi/virtio.ts";
 
 export const BUS_BASE = 0x10000000;
@@ -7,7 +7,7 @@ export const BUS_STRIDE = 0x1000;
 export const BUS_IRQ_FIRST = 5;
 export const BUS_SLOTS_MAX = 24;
 
-/** A device's window: offsets are inside it, values are u32. */
+/** A device's registers. Offsets are inside its window, values are u32. */
 export interface BusDevice {
   read(offset: number, bytes: number): number;
   write(offset: number, bytes: number, value: number): void;
@@ -22,7 +22,7 @@ export class Bus {
   strayAccesses = 0;
   readonly #devices: BusDevice[] = [];
 
-  /** Plugs a device into the next slot, which is returned. */
+  /** Plugs a device into the next slot, and returns the slot's number. */
   plug(device: BusDevice): number {
     if (this.#devices.length === BUS_SLOTS_MAX) {
       throw new Error(`the bus has ${BUS_SLOTS_MAX} slots and all are taken`);
@@ -35,7 +35,7 @@ export class Bus {
     this.asserted |= 1 << slot;
   }
 
-  /** The driver acknowledged everything: an interrupt that is still to come is not needed. */
+  /** The driver acknowledged everything, so a pending interrupt is not needed any more. */
   lower(slot: number): void {
     this.pending &= ~(1 << slot);
     this.asserted &= ~(1 << slot);

@@ -19,15 +19,20 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 /** From this length on, comparing words pays for making the two views. */
 const WORDS_FROM = 256;
 
+/** Copies the parts to `target`, one after the other, from `at` on. */
+export function putBytes(target: Uint8Array, at: number, parts: readonly Uint8Array[]): void {
+  let end = at;
+  for (const part of parts) {
+    target.set(part, end);
+    end += part.length;
+  }
+}
+
 /** The parts in order, as one array. */
 export function joinBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0;
   for (const part of parts) length += part.length;
   const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
+  putBytes(whole, 0, parts);
   return whole;
 }

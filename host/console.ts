@@ -1,37 +1,37 @@
-// The guest's console on its way to whoever reads it: bytes become text, by whole lines. A reader
-// that is slow is waited for; what the guest prints meanwhile is kept, up to a bound.
+// The guest's console: turns bytes into text and passes it on by whole lines. Output is buffered,
+// up to a limit, while the reader is busy.
 
-/** An unfinished line is shown when it has grown to this many bytes. */
+/** An unfinished line is passed on when it has grown to this many bytes. */
 const LINE_BYTES_MAX = 4096;
-/** Of what has gathered the reader gets so much at a time. */
+/** The most that the reader gets at a time. */
 const PIECE_BYTES_MAX = 64 * 1024;
 
-/** So much is kept for a slow reader, and the firmware takes no more. */
+/** The size of the buffer. While it is full the firmware accepts nothing. */
 const KEPT_BYTES_MAX = 1024 * 1024;
-/** The kernel is told, which lets the threads wait that print. */
+/** From here on the kernel makes threads that print wait. */
 const FULL_BYTES = KEPT_BYTES_MAX / 4;
-/** A guest that does not care, or prints where nobody can wait, has no turns for a while. */
+/** From here on a guest that prints regardless gets no turns. */
 const STUFFED_BYTES = KEPT_BYTES_MAX / 2;
-/** All is well again. */
+/** Down to here both end. */
 const DRAINED_BYTES = KEPT_BYTES_MAX / 16;
 
 const BUFFER_BYTES_MIN = 4096;
 const NEWLINE = 10;
 
-/** Takes text; a promise says that it must not be given more before that has resolved. */
+/** Takes text. If it returns a promise, it gets no more before that has resolved. */
 export type Print = (text: string) => unknown;
 
 export interface ConsoleOptions {
   readonly print: Print;
-  /** Whether those who print should wait, whenever that changes. */
+  /** Called when threads that print should start or stop waiting. */
   readonly full: (full: boolean) => void;
-  /** The reader has failed where no call of these is: it gets nothing more. */
+  /** The reader's promise was rejected. It gets nothing more. */
   readonly failed: (error: unknown) => void;
 }
 
 export class Console {
   readonly #options: ConsoleOptions;
-  readonly #decoder = new TextDecoder(); // holds what a piece has of a character at its end
+  readonly #decoder = new TextDecoder(); // keeps an incomplete character at the end of a piece
   #bytes = new Uint8Array(BUFFER_BYTES_MIN);
   #used = 0;
   #busy = false; // the reader's promise is open
@@ -44,17 +44,17 @@ export class Console {
     this.#options = options;
   }
 
-  /** Bytes that can be added now. */
+  /** Free bytes of the buffer. */
   get room(): number {
     return this.#closed ? 0 : KEPT_BYTES_MAX - this.#used;
   }
 
-  /** Has the guest printed so much that it should not go on? */
+  /** Has the guest printed so much that it should get no turns? */
   get stuffed(): boolean {
     return this.#stuffed;
   }
 
-  /** Adds bytes for which there is room; deliver() follows. */
+  /** Adds bytes, for which there is room. The caller calls deliver() next. */
   add(bytes: Uint8Array): void {
     const used = this.#used + bytes.length;
     if (used > this.#bytes.length) this.#resize(used);
@@ -62,7 +62,7 @@ export class Console {
     this.#used = used;
   }
 
-  /** Gives the reader what it can take. Throws what the reader throws. */
+  /** Passes on as much as the reader takes. Throws what the reader throws. */
   deliver(): void {
     try {
       while (!this.#busy && this.#used > 0) {
@@ -76,8 +76,8 @@ export class Console {
   }
 
   /**
-   * The guest is gone: the reader gets what is left. Throws what it throws; a promise is for the
-   * moment when a slow one has all.
+   * The guest is gone: passes the rest on. Throws what the reader throws. A promise resolves when a
+   * slow reader has taken everything.
    */
   finish(): Promise<void> | null {
     this.#closed = true;
@@ -88,7 +88,7 @@ export class Console {
     });
   }
 
-  /** The reader gets all that is left at once, and nobody waits for it any more. */
+  /** Passes all of the rest on at once, and waits for the reader no longer. */
   abandon(): void {
     this.#closed = true;
     try {
@@ -99,7 +99,7 @@ export class Console {
     }
   }
 
-  /** How much goes to the reader now: 0 is nothing yet. */
+  /** Bytes to pass on now; 0: none yet. */
   #end(): number {
     const limit = Math.min(this.#used, PIECE_BYTES_MAX);
     const end = this.#bytes.lastIndexOf(NEWLINE, limit - 1) + 1;

@@ -1,23 +1,33 @@
 // The library without a platform: everything that runs wherever WebAssembly does. What it needs of
 // the world are the interfaces in host/ports; index.ts adds what Node does for them.
 export type { DeviceHost, DeviceTrace, VirtioDevice } from "./device.ts";
+export type { FsLimits } from "./devices/fs/share.ts";
 export type { FsStats } from "./devices/fs/stats.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
 export type { ReceiveMode, VsockLimits } from "./devices/vsock/limits.ts";
 export { PacketCapture } from "./devices/vsock/rings/capture.ts";
 export type { PublishedPort } from "./devices/vsock/routes/listeners.ts";
 export { VsockSwitch } from "./devices/vsock/routes/switch.ts";
-export type { ConnectionStats, Traffic, VsockStats } from "./devices/vsock/stats.ts";
-export { VsockDevice, type VsockOptions } from "./devices/vsock.ts";
+export type { ConnectionStats, Refusal, Traffic, VsockStats } from "./devices/vsock/stats.ts";
+export { VsockDevice, type VsockHoldings, type VsockOptions } from "./devices/vsock.ts";
 export type { Exit } from "./exit.ts";
-export { createLog, type Log, type LoggerOptions, type LogLevel } from "./log.ts";
-export { Machine, type Platform } from "./machine.ts";
+export { createLog, type Log, type LogFormat, type LoggerOptions, type LogLevel } from "./log.ts";
+export { Machine } from "./machine.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { GuestError, GuestMemory } from "./memory.ts";
 export { RegisterFile } from "./mmio.ts";
 export type { MachineOptions } from "./options.ts";
+export type { Platform } from "./parts.ts";
 export type { Clock } from "./ports/clock.ts";
-export type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "./ports/files.ts";
+export type {
+  FileChanges,
+  FileStat,
+  FileSystemStat,
+  Files,
+  FileTime,
+  LaterCall,
+  LaterDone,
+} from "./ports/files.ts";
 export type { FirmwareLibrary } from "./ports/firmware.ts";
 export type {
   Acceptor,

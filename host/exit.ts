@@ -1,9 +1,9 @@
-// How a machine ends, and how a trap or a panic of its guest is told.
+// How a machine ends, and what is reported of a trap or a panic.
 import { GuestPanic } from "./hypercall.ts";
 import { MemoryDetached } from "./memory.ts";
 import { innermost, symbolise } from "./symbols.ts";
 
-/** Why the machine is no more. */
+/** Why the machine ended. */
 export type Exit =
   | { readonly kind: "power-off"; readonly code: number }
   | {
@@ -19,7 +19,7 @@ export type Exit =
     }
   | { readonly kind: "disposed" };
 
-/** Did the guest give up, or break off? */
+/** Did the guest panic or trap? */
 export function isPanic(error: unknown): boolean {
   return error instanceof GuestPanic || error instanceof MemoryDetached || isTrap(error);
 }
@@ -33,7 +33,7 @@ function isTrap(error: unknown): boolean {
 }
 
 export function panicExit(error: unknown, sourceMap: string | undefined): Exit {
-  // What a guest throws and nobody catches is no Error: it has no message, and no stack.
+  // An exception of the guest is no Error: it has neither message nor stack.
   const { message, stack: frames = "" } =
     error instanceof Error ? error : { message: "an exception that nobody caught" };
   const stack = symbolise(frames, sourceMap);
@@ -42,10 +42,10 @@ export function panicExit(error: unknown, sourceMap: string | undefined): Exit {
   return { kind: "panic", message, file, line, column, stack, code: 70 };
 }
 
-/** What is told of a machine whose host failed, alone or while the guest ended. */
+/** The rejection of `exited` when the host failed, alone or while the guest ended. */
 export function endWithFaults(exit: Exit | null, faults: readonly unknown[]): unknown {
   if (faults.length === 1 && exit?.kind !== "panic") return faults[0];
-  const told = faults.map((fault) => (fault instanceof Error ? fault.message : String(fault)));
-  if (exit?.kind === "panic") told.unshift(`panic: ${exit.message}`);
-  return new AggregateError(faults, told.join("; "), { cause: exit });
+  const messages = faults.map((fault) => (fault instanceof Error ? fault.message : String(fault)));
+  if (exit?.kind === "panic") messages.unshift(`panic: ${exit.message}`);
+  return new AggregateError(faults, messages.join("; "), { cause: exit });
 }

@@ -1,6 +1,6 @@
-// The guest's firmware: the calls of WASI preview 1 that a guest has, for console, real-time clock,
-// entropy and power-off. Addresses and lengths are checked here; what a call does is up to the
-// firmware library of the host (ports/firmware.ts), which sees no guest memory.
+// The guest's firmware: the WASI preview 1 calls of a guest, for console, real-time clock, entropy
+// and power-off. Addresses and lengths are checked here; what a call does is up to the firmware
+// library of the host (ports/firmware.ts), which sees no guest memory.
 import type { Console } from "./console.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { Clock } from "./ports/clock.ts";
@@ -19,11 +19,11 @@ const CLOCK_REALTIME = 0;
 const CLOCK_MONOTONIC = 1;
 const STDOUT = 1;
 const STDERR = 2;
-/** Buffers of one fd_write; as many as Linux takes. */
+/** Buffers of one fd_write: as many as Linux accepts. */
 const IOVECS_MAX = 1024;
 const IOVEC_BYTES = 8;
 
-/** The guest asked for power-off; thrown through the guest. */
+/** The guest powered off. Thrown through the guest. */
 export class PowerOff extends Error {
   override name = "PowerOff";
   readonly code: number;

@@ -1,4 +1,4 @@
-// The guest's image: what the machine demands of its imports and exports, and how it is entered.
+// The guest's image: required imports and exports, and its entry points.
 import {
   BOOT_INFO_ADDRESS,
   BOOT_MAGIC,
@@ -12,7 +12,7 @@ import {
 import { type GuestMemory, PAGE_BYTES } from "./memory.ts";
 import { checkSections } from "./sections.ts";
 
-/** The guest's entry points, and all that the image exports. */
+/** The guest's entry points, and all exports of the image. */
 export interface GuestExports {
   readonly exports: WebAssembly.Exports;
   readonly initialize: () => void;
@@ -43,7 +43,7 @@ const GROWN = "image: its start function grows the memory, which has a fixed siz
 export async function compileImage(
   image: BufferSource | WebAssembly.Module,
 ): Promise<WebAssembly.Module> {
-  // What is checked is what is compiled, whatever becomes of the caller's bytes meanwhile.
+  // A copy: the caller must not change the bytes between check and compilation.
   const bytes = image instanceof WebAssembly.Module ? null : bytesOf(image).slice();
   const module = bytes === null ? (image as WebAssembly.Module) : await compile(bytes);
   const exported = new Map(WebAssembly.Module.exports(module).map((one) => [one.name, one.kind]));
@@ -73,8 +73,8 @@ function bytesOf(image: BufferSource): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * `imports` holds everything but the memory. The image's start function runs now: should it end the
- * guest, initialize() tells that.
+ * `imports` holds everything but the memory. The image's start function runs now. If it ends the
+ * guest, initialize() reports that.
  */
 export function instantiateImage(
   module: WebAssembly.Module,
@@ -84,7 +84,7 @@ export function instantiateImage(
   const all: WebAssembly.Imports = { ...imports, env: { memory: memory.wasm } };
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     if (all[from]?.[name] === undefined) {
-      throw new Error(`image: it imports ${from}.${name}, which this machine does not have`);
+      throw new Error(`image: it imports ${from}.${name}, which this machine does not provide`);
     }
   }
   let instance: WebAssembly.Instance;
@@ -94,7 +94,7 @@ export function instantiateImage(
     const unfit = /^WebAssembly\.Instance\(\): (.*)$/s.exec((error as Error)?.message ?? "");
     if (!memory.attached) throw new Error(GROWN);
     if (unfit === null) return endedInStart(error);
-    // Mostly: the image declares more memory than the machine has, or memory of the other kind.
+    // Most likely the image declares more memory than the machine has, or memory of the other kind.
     throw new Error(`image: it does not fit ${memory.byteLength} bytes of memory: ${unfit[1]}`);
   }
   if (!memory.attached) throw new Error(GROWN);
@@ -114,7 +114,7 @@ function endedInStart(error: unknown): GuestExports {
   return { exports: {}, initialize, boot: () => {}, interrupt: () => {}, run: () => 0 };
 }
 
-/** Links a module that imports a function of the wanted type: that is what a type is good for. */
+/** Links a module that imports a function of the wanted type: the only way to compare types. */
 function checkSignature(name: string, entry: () => void, { parameters, results }: Signature): void {
   const module = new WebAssembly.Module(
     Uint8Array.from([
@@ -134,8 +134,8 @@ function checkSignature(name: string, entry: () => void, { parameters, results }
 }
 
 /**
- * Leaves the boot-info block, the command line and an empty time page in the guest's memory.
- * `trace` asks the guest for a ring of its thread switches.
+ * Writes the boot-info block, the command line and an empty time page to guest memory. `trace` asks
+ * the guest for a ring of its thread switches.
  */
 export function writeBootInfo(memory: GuestMemory, commandLine: string, trace: boolean): void {
   const line = new TextEncoder().encode(commandLine);

@@ -1,11 +1,11 @@
-// Where things lie in a machine's memory: the guest's RAM first, then the shared memory regions of
-// the devices (virtio 2.10), one behind the other. The guest is told of its RAM alone.
+// The layout of a machine's memory: the guest's RAM, then the shared memory regions of the devices
+// (virtio 2.10). The boot information mentions the RAM only.
 import type { VirtioDevice } from "./device.ts";
 import { GuestMemory, PAGE_BYTES } from "./memory.ts";
 
 const MEMORY_BYTES_MAX = 65536 * PAGE_BYTES;
 
-/** A shared memory region as the driver finds it; its number is its place in a list. */
+/** A shared memory region as the driver finds it; its number is its index in a list. */
 export interface Region {
   readonly base: number;
   readonly length: number;
@@ -17,7 +17,7 @@ export interface Layout {
   readonly regions: ReadonlyMap<VirtioDevice, readonly Region[]>;
 }
 
-/** Throws an Error when a size is none, or all of it does not fit 4 GiB. */
+/** Throws an Error if a size is invalid, or if everything together exceeds 4 GiB. */
 export function layOut(
   ramBytes: number,
   devices: readonly VirtioDevice[],

@@ -1,25 +1,29 @@
 // Log lines of the machine and the command line: one line each, for people or as JSON.
 
+/** Levels of log lines, the gravest first. */
 export type LogLevel = "error" | "warn" | "info" | "debug";
 export const LOG_LEVELS: readonly LogLevel[] = ["error", "warn", "info", "debug"];
 
+/** For people, or for machines: a JSON object per line. */
 export type LogFormat = "pretty" | "json";
 
+/** Options of createLog(). */
 export interface LoggerOptions {
   readonly format: LogFormat;
-  /** Lines of lesser weight are left out. */
+  /** Lines below this level are dropped. */
   readonly level: LogLevel;
-  /** Takes one line, its newline included. */
+  /** Takes one line, including its newline. */
   readonly write: (line: string) => void;
   /** Milliseconds since 1970. */
   readonly date?: () => number;
-  /** In every JSON line, beside ts, level, comp and msg. */
+  /** Added to every JSON line, next to ts, level, comp and msg. */
   readonly fields?: Readonly<Record<string, string | number>>;
 }
 
-/** `component` is who speaks: "guest", "vsock"; "torito" is the program itself. */
+/** `component` is the source: "guest", "vsock"; "torito" is the program itself. */
 export type Log = (level: LogLevel, component: string, message: string) => void;
 
+/** Returns a Log that writes lines in the format and above the level given. */
 export function createLog(options: LoggerOptions): Log {
   const { format, level: threshold, write, date = Date.now, fields = {} } = options;
   const most = LOG_LEVELS.indexOf(threshold);
@@ -36,8 +40,8 @@ export function createLog(options: LoggerOptions): Log {
 }
 
 /**
- * Lets `perSecond` lines of each second through and counts the others, so that a guest cannot
- * flood the log. The next line that passes says how many were left out.
+ * Rate limit: passes `perSecond` lines a second and counts the others, so that a guest cannot flood
+ * the log. The next line that passes says how many were dropped.
  */
 export function limitLog(
   write: (message: string) => void,
@@ -58,7 +62,7 @@ export function limitLog(
       return;
     }
     passed++;
-    write(suppressed > 0 ? `${message} (${suppressed} lines left out before)` : message);
+    write(suppressed > 0 ? `${message} (${suppressed} lines dropped before)` : message);
     suppressed = 0;
   };
 }

@@ -1,22 +1,24 @@
 // Machine: one guest on the host's event-loop thread. The guest is entered from host events and
-// halts by returning; interrupts wait until it has returned. Nothing here is shared by machines.
+// halts by returning; interrupts wait until it has returned. Machines share nothing.
+//
+// A turn is one visit to the guest: rounds of "deliver interrupts, run threads, let devices handle
+// their queues", until nothing is left to do or it is time to look at the host's other events.
 import { BOOT_INFO_ADDRESS, RunResult } from "../abi/boot.ts";
 import { Alarm } from "./alarm.ts";
 import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
 import { Console } from "./console.ts";
 import { type Exit, endWithFaults, isPanic, panicExit } from "./exit.ts";
 import { PowerOff } from "./firmware.ts";
-import { assertDistinct } from "./identity.ts";
-import { compileImage, type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
+import { type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
 import { layOut } from "./layout.ts";
 import { limitLog } from "./log.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { RegisterFile } from "./mmio.ts";
 import type { MachineOptions } from "./options.ts";
-import { plugAll } from "./plug.ts";
+import { loadParts, type MachineParts, type Platform } from "./parts.ts";
+import { assertDistinct, plugAll } from "./plug.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { FirmwareLibrary } from "./ports/firmware.ts";
 import { Presence } from "./presence.ts";
 import { symbolise } from "./symbols.ts";
 import { HostTimePage } from "./time-page.ts";
@@ -24,11 +26,11 @@ import { Tracer } from "./trace.ts";
 
 export type { MachineOptions } from "./options.ts";
 
-/** Entries into the guest in one turn; then the host looks at its sockets first. */
+/** Rounds of one turn; then the host looks at its sockets first. */
 const ROUNDS_PER_TURN_MAX = 64;
 const MEMORY_BYTES_DEFAULT = 64 * 1024 * 1024;
 const BUDGET_DEFAULT = 10000;
-/** A timer that fires so late has been kept by the host. */
+/** A timer that fires this late was held up by the host. */
 const STALLED_NS = 100_000_000;
 
 const enum State {
@@ -37,39 +39,14 @@ const enum State {
   Ended, // by power-off, panic, dispose() or a fault of the host
 }
 
-/** What a machine takes from the host it runs on. */
-export interface Platform {
-  /** For machines without a clock of their own. */
-  readonly clock: Clock;
-  /** Called for each machine: the library may be loaded on first use. */
-  loadFirmware(): Promise<FirmwareLibrary>;
-}
-
-/** What a machine is made of, loaded. */
-export interface MachineParts {
-  readonly module: WebAssembly.Module;
-  readonly library: FirmwareLibrary;
-  readonly options: MachineOptions;
-  readonly clock: Clock;
-}
-
-export async function loadParts(
-  options: MachineOptions,
-  platform: Platform,
-): Promise<MachineParts> {
-  const loading = [compileImage(options.image), platform.loadFirmware()] as const;
-  const [module, library] = await Promise.all(loading);
-  return { module, library, options, clock: options.clock ?? platform.clock };
-}
-
 export class Machine {
   readonly memory: GuestMemory;
-  /** Register files in the order of the devices; their counters tell what the guest did wrong. */
+  /** Register files in the order of the devices. They count what the guest did wrong. */
   readonly registers: readonly RegisterFile[];
   /**
-   * Resolves once, when the machine has ended; its devices are disposed by then, and the console
-   * has all that the guest printed, unless dispose() was called. Rejects when code of the host
-   * failed, which is never the guest's doing: of a device or the console, also while it ended.
+   * Resolves when the machine has ended: its devices are disposed, and the console has all that the
+   * guest printed, unless dispose() was called. Rejects if host code failed (a device, the
+   * console), even while the machine was ending. The guest cannot cause that.
    */
   readonly exited: Promise<Exit>;
   readonly #bus = new Bus();
@@ -86,17 +63,19 @@ export class Machine {
   #reject: (error: unknown) => void = () => {};
   #state = State.Created as State;
   #inside = false;
-  #again = false;
-  #stalled = false; // a device has held up the guest: sockets are looked at before its timers
+  #again = false; // turn() was called inside
+  #isIdle = false; // nothing is left to do in this turn
+  #stalled = false; // a device held up the guest: look at sockets before its timers
   #leaving = false; // dispose() was called inside
   readonly #faults: unknown[] = []; // of the host
-  #thrown: { readonly error: unknown } | null = null; // through the guest, which may have caught it
+  /** Thrown by host code through the guest, which may have caught it. */
+  #thrown: { readonly error: unknown } | null = null;
   #deferred = false;
 
   /**
    * Compiles the image and plugs the devices in. Throws an Error that says what does not fit; the
-   * devices are as they were then, or disposed where one of them cannot be attached. The image's
-   * start function runs, if it has one.
+   * devices are as they were then, or disposed if one of them cannot be attached. The image's start
+   * function runs, if it has one.
    */
   static async create(options: MachineOptions, platform: Platform): Promise<Machine> {
     return new Machine(await loadParts(options, platform));
@@ -161,10 +140,12 @@ export class Machine {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.exited.catch(() => {}); // nobody has to listen: other machines go on
+    this.exited.catch(() => {}); // an unhandled rejection would end other machines as well
   }
 
-  /** Work of the host inside an entry, which the watchdog does not count. */
+  /**
+   * Host work inside an entry. The watchdog does not count its time; an exception ends the entry.
+   */
   #aside<T, Result>(work: (it: T) => Result): (it: T) => Result {
     return (it) => {
       const entry = this.#presence.pause();
@@ -178,27 +159,27 @@ export class Machine {
     };
   }
 
-  /** Ends the entry: a guest that can catch what goes through it is stopped when it returns. */
+  /** Throws through the guest. A guest that catches it is stopped when it returns. */
   readonly #throw = (error: unknown): never => {
     this.#thrown ??= { error };
     throw error;
   };
 
-  /** Whenever the guest has returned, before anybody looks at its memory. */
+  /** After each return of the guest, before its memory is used. */
   #returned(): void {
     this.memory.assertAttached();
     if (this.#thrown !== null) throw this.#thrown.error;
   }
 
   /**
-   * Has the guest powered off, panicked, or been disposed of? `exited` may still wait for whoever
-   * reads its console.
+   * Has the guest powered off, panicked, or been disposed of? `exited` may still wait for the
+   * reader of its console.
    */
   get ended(): boolean {
     return this.#state === State.Ended;
   }
 
-  /** Starts the guest and gives it its first turn. Once. Returns when the guest has halted. */
+  /** Starts the guest, once, and gives it its first turn. Returns when the guest has halted. */
   boot(): void {
     if (this.#state === State.Ended) throw new Error("the machine has ended");
     if (this.#state === State.Running) throw new Error("a machine boots once");
@@ -206,23 +187,18 @@ export class Machine {
     const commandLine = parameters.filter((part) => part !== "").join(" ");
     writeBootInfo(this.memory, commandLine, this.#tracer !== null);
     this.#state = State.Running;
-    this.#inside = true;
-    try {
+    this.#visit(() => {
       this.#prepare();
       this.#guest.initialize();
       this.#guest.boot(BOOT_INFO_ADDRESS);
       this.#returned();
-    } catch (error) {
-      this.#fail(error);
-    }
-    this.#presence.leave();
-    this.#inside = false;
+    });
     this.turn();
   }
 
   /**
    * Gives the guest one turn: delivers interrupts and lets it run until it halts, or until its
-   * budget is spent, in which case it goes on after the host's other events. Inside a turn: one
+   * budget is spent, in which case it continues after the host's other events. Inside a turn: one
    * more round. After the end: nothing.
    */
   turn(): void {
@@ -232,61 +208,67 @@ export class Machine {
     }
     if (this.#state !== State.Running) return;
     if (this.#console.stuffed && !this.#leaving) return;
-    this.#inside = true;
-    // A line that stayed up without acknowledgement is delivered once a turn, not in a circle.
+    // A line that is still up without acknowledgement is delivered once a turn, not in every round.
     this.#bus.pending |= this.#bus.asserted;
-    let halted = false;
-    this.#stalled = false;
-    try {
-      for (let i = 0; i < this.registers.length; i++) (this.registers[i] as RegisterFile).begin();
-      for (let round = 0; round < ROUNDS_PER_TURN_MAX && !halted; round++) {
-        if (this.#leaving || this.#stalled) break;
-        this.#again = false;
-        const result = this.#enter();
-        for (let i = 0; i < this.registers.length; i++) {
-          (this.registers[i] as RegisterFile).halted();
-        }
-        if (result !== RunResult.Halted) break;
-        const idle = this.#bus.pending === 0 && !this.#again && !this.#stalled;
-        halted = idle && !this.#alarm.isDue();
+    this.#isIdle = this.#stalled = false;
+    this.#visit(this.#rounds);
+    if (this.#leaving) this.dispose();
+    else if (!this.#isIdle) this.#defer();
+  }
+
+  readonly #rounds = (): void => {
+    for (let i = 0; i < this.registers.length; i++) (this.registers[i] as RegisterFile).begin();
+    for (let round = 0; round < ROUNDS_PER_TURN_MAX && !this.#isIdle; round++) {
+      if (this.#leaving || this.#stalled) return;
+      this.#again = false;
+      const result = this.#enter();
+      for (let i = 0; i < this.registers.length; i++) {
+        (this.registers[i] as RegisterFile).halted();
       }
+      if (result !== RunResult.Halted) return;
+      const isDone = this.#bus.pending === 0 && !this.#again && !this.#stalled;
+      this.#isIdle = isDone && !this.#alarm.isDue();
+    }
+  };
+
+  /** Runs code that enters the guest. An exception ends the machine, and is returned. */
+  #visit(body: () => void): { readonly error: unknown } | null {
+    let thrown: { readonly error: unknown } | null = null;
+    this.#inside = true;
+    try {
+      body();
     } catch (error) {
+      thrown = { error };
       this.#fail(error);
     }
     this.#presence.leave();
     this.#inside = false;
-    if (this.#leaving) this.dispose();
-    else if (!halted) this.#defer();
+    return thrown;
   }
 
   /**
-   * Calls an exported function of the image, as tools and tests do with the kernel's public calls,
-   * and then gives the guest a turn. Calls that wait must be made by a thread of the guest. A panic
-   * ends the machine and is thrown, its stack in AssemblyScript terms.
+   * Calls an exported function of the image, for tools and tests, and then gives the guest a turn.
+   * A call that waits must be made by a thread of the guest instead. A panic ends the machine and
+   * is thrown, with its stack in AssemblyScript terms.
    */
   call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
     if (this.#state === State.Ended) throw new Error("the machine has ended");
     const exported = this.#guest.exports[name];
     if (typeof exported !== "function") throw new Error(`image: it exports no ${name}()`);
     if (this.#state !== State.Running || this.#inside) throw new Error("the machine is not idle");
-    this.#inside = true;
-    try {
+    const call = exported as (...args: unknown[]) => number | bigint | undefined;
+    let result: number | bigint | undefined;
+    const thrown = this.#visit(() => {
       this.#prepare();
-      const call = exported as (...args: unknown[]) => number | bigint | undefined;
-      const result = (this.#tracer?.entry(name, call) ?? call)(...args);
+      result = (this.#tracer?.entry(name, call) ?? call)(...args);
       this.#returned();
-      return result;
-    } catch (error) {
-      this.#fail(error);
-      throw this.#symbolised(error);
-    } finally {
-      this.#presence.leave();
-      this.#inside = false;
-      this.turn();
-    }
+    });
+    this.turn();
+    if (thrown !== null) throw this.#symbolised(thrown.error);
+    return result;
   }
 
-  /** The value of an exported global: of a constant, or the address of static memory. */
+  /** The value of an exported global: a constant, or the address of static memory. */
   global(name: string): number {
     const exported = this.#guest.exports[name];
     if (!(exported instanceof WebAssembly.Global)) throw new Error(`image: no global ${name}`);
@@ -302,19 +284,19 @@ export class Machine {
   }
 
   /**
-   * Ends the machine, at once or when the guest has returned. Of one that has ended it takes what a
-   * slow console has still to come. More than once does nothing.
+   * Ends the machine, at once or when the guest has returned. A slow console gets nothing more, not
+   * even from a machine that has ended before. Calling it again does nothing.
    */
   dispose(): void {
     if (this.#inside) {
       this.#leaving = true;
     } else {
       this.#end({ kind: "disposed" });
-      this.#console.abandon(); // of a machine that had ended before, too
+      this.#console.abandon(); // also if the machine had ended before
     }
   }
 
-  /** One entry: the time, the pending interrupts, the threads. */
+  /** One round of the guest: pending interrupts, then threads. */
   #enter(): number {
     const bus = this.#bus;
     this.#prepare();
@@ -328,7 +310,7 @@ export class Machine {
     return result;
   }
 
-  /** Before each entry: the heartbeat and the time page. */
+  /** Before each entry. */
   #prepare(): void {
     this.#presence.enter();
     this.#time.write();
@@ -341,8 +323,8 @@ export class Machine {
   }
 
   /**
-   * Behind a stall of the host its sockets may have what the guest waits for: they come first, or
-   * it would say that there was nothing.
+   * After a stall of the host, its sockets may hold what the guest waits for. They come first, or
+   * the guest would report a timeout.
    */
   readonly #onAlarm = (lateNs: number): void => {
     if (lateNs >= STALLED_NS) this.#defer();
@@ -354,7 +336,7 @@ export class Machine {
     this.turn();
   };
 
-  /** Those who print wait, or wait no more. */
+  /** Threads that print have to wait, or need no longer. */
   readonly #onConsole = (full: boolean): void => {
     if (this.#state === State.Ended) return;
     this.#time.consoleFull = full;
@@ -362,8 +344,9 @@ export class Machine {
   };
 
   /**
-   * A device has something for the guest: behind the other sockets that are ready, since one entry
-   * serves them all, and the system calls of one do not make the guest's code cold for the next.
+   * A device has something for the guest. Unless `atOnce`, the turn comes after the other sockets
+   * that are ready: one entry serves them all, and their system calls do not evict the guest's code
+   * from the caches in between.
    */
   readonly #onDevice = (atOnce = false): void => {
     if (this.#bus.pending === 0 || this.#inside) return;
@@ -381,7 +364,7 @@ export class Machine {
     }
   }
 
-  /** What fails on the way is told at the end of it. */
+  /** Cleans up. Failures of the host are collected, and reported by `exited`. */
   #end(exit: Exit | null, fault?: unknown): void {
     if (exit === null) this.#faults.push(fault);
     if (this.#state === State.Ended) return;
@@ -397,7 +380,7 @@ export class Machine {
     attempt(() => this.#alarm.cancel());
     const printing = attempt(() => this.#console.finish());
     if (exit?.kind === "power-off") {
-      // What the guest had handed over before it went is still sent.
+      // Buffers that the guest had handed over are still sent.
       for (const registers of this.registers) {
         attempt(() => {
           registers.begin();

@@ -55,8 +55,8 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * Moves the time on, firing timers in the order of their due times, each with a round of what it
-   * deferred behind it; what had been deferred before comes first.
+   * Advances the time. Runs callbacks that are deferred already, then fires timers in the order of
+   * their due times, each followed by a round of what it deferred.
    */
   advance(ms: number): void {
     const endNs = this.#nowNs + ms * 1e6;

@@ -2,16 +2,14 @@
 // as long as the guest leaves `memory.grow` alone; addresses from the guest arrive signed and are
 // made unsigned here and nowhere else.
 
-/**
- * What the guest did against the rules. Answered at the device boundary, never fatal to the host.
- */
+/** The guest broke a rule. Handled at the device boundary, never fatal to the host. */
 export class GuestError extends Error {
   override name = "GuestError";
 }
 
 /**
- * The guest has executed `memory.grow`. Even by 0 pages that takes the memory away from every view
- * that the host has of it: it is the end of the guest.
+ * The guest has executed `memory.grow`. Even by 0 pages that detaches every view of the host, so it
+ * ends the guest.
  */
 export class MemoryDetached extends Error {
   override name = "MemoryDetached";
@@ -19,22 +17,23 @@ export class MemoryDetached extends Error {
 
 export const PAGE_BYTES = 65536;
 
-/** A number that the guest passed as i32, as the u32 it means. */
+/** Converts a number that the guest passed as i32 to the u32 it means. */
 export function u32(value: number): number {
   return value >>> 0;
 }
 
+/** The linear memory of a guest. Every address that comes from the guest is checked here. */
 export class GuestMemory {
   /** The memory that the image imports; owned by the machine. */
   readonly wasm: WebAssembly.Memory;
   readonly byteLength: number;
-  /** What is the guest's own; behind it are the devices' shared memory regions. */
+  /** The guest's RAM; the devices' shared memory regions follow it. */
   readonly ramBytes: number;
-  /** All of it. Offsets must have been checked by `check` or `contains`. */
+  /** All memory. Offsets must have been checked by `check` or `contains`. */
   readonly u8: Uint8Array;
   readonly view: DataView;
 
-  /** Throws when this process has no room for it: V8 gives each some 10 GiB of addresses. */
+  /** Throws if the process has no address space left: V8 reserves some 10 GiB for each memory. */
   constructor(pages: number, shared = false, ramBytes = pages * PAGE_BYTES) {
     try {
       this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
@@ -48,11 +47,12 @@ export class GuestMemory {
     this.view = new DataView(this.wasm.buffer);
   }
 
-  /** Are the views still good? Asked whenever the guest has run, before the host looks at them. */
+  /** Throws if the views are detached. Called whenever the guest has run, before they are used. */
   get attached(): boolean {
     return this.u8.length !== 0;
   }
 
+  /** Throws MemoryDetached if the guest has executed `memory.grow`. */
   assertAttached(): void {
     if (!this.attached) throw new MemoryDetached("memory.grow, in a memory of fixed size");
   }
@@ -62,7 +62,7 @@ export class GuestMemory {
     return (address >>> 0) + (length >>> 0) <= this.byteLength;
   }
 
-  /** Returns the address unsigned, or throws GuestError when the range leaves the memory. */
+  /** Returns the address unsigned, or throws GuestError if the range leaves the memory. */
   check(address: number, length: number): number {
     if (!this.contains(address, length)) {
       throw new GuestError(`range ${address >>> 0}+${length >>> 0} is outside guest memory`);
@@ -70,15 +70,15 @@ export class GuestMemory {
     return address >>> 0;
   }
 
-  /** A view on the guest's own bytes: no copy; the guest may change them in any later turn. */
+  /** A view of guest memory, not a copy: the guest may change it in any later turn. */
   bytes(address: number, length: number): Uint8Array {
     const start = this.check(address, length);
     return this.u8.subarray(start, start + (length >>> 0));
   }
 
   /**
-   * A static AssemblyScript string, cut behind `unitsMax` units, for it may be nonsense: UTF-16,
-   * byte length at address - 4. "" for 0 or what is outside.
+   * A static AssemblyScript string: UTF-16, its byte length at address - 4. Cut off after
+   * `unitsMax` units, since it may be garbage. "" for 0, or outside of the memory.
    */
   string(address: number, unitsMax = 4096): string {
     if (address === 0 || !this.contains(address - 4, 4)) return "";

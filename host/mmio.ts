@@ -28,37 +28,38 @@ export interface RegisterOptions {
   readonly memory: GuestMemory;
   /** Shared memory regions of the device, by number. Default: none. */
   readonly regions?: readonly Region[] | undefined;
-  /** The interrupt line goes up, or is raised once more. */
+  /** Raises the interrupt line, or raises it again. */
   readonly raise: () => void;
-  /** InterruptStatus reads 0 again. */
+  /** InterruptStatus is 0: lowers the line. */
   readonly lower: () => void;
-  /** What the guest did wrong; the receiver limits it. */
+  /** Reports a violation by the guest. The callee limits the rate. */
   readonly log: (message: string) => void;
   /**
-   * The driver asks for more than it is granted in a turn: there has to be another one, which
-   * begin() begins. Missing: there are no turns, and it is granted everything.
+   * The driver has used up its allowance, so there must be another turn, which starts by begin().
+   * Missing: no allowance.
    */
   readonly exhausted?: (() => void) | undefined;
-  /** A live queue is being kicked. */
+  /** A live queue was kicked. */
   readonly kicked?: ((queue: number) => void) | undefined;
-  /** Ring features that are not offered, for tests of drivers and devices. */
+  /** Ring features that are not offered; for tests. */
   readonly withheld?: bigint;
 }
 
+/** The registers of one device, with counters of what its driver did wrong. */
 export class RegisterFile {
   readonly device: VirtioDevice;
   /** Accesses that the specification forbids to the driver; all of them were ignored. */
   illegalAccesses = 0;
-  /** Malformed chains that were returned empty. */
+  /** Malformed chains, returned empty. */
   rejectedChains = 0;
-  /** Rings that contradicted themselves: each time the device asked for a reset. */
+  /** Inconsistent rings: each time the device asked for a reset. */
   brokenQueues = 0;
   readonly #options: RegisterOptions;
   readonly #allowance: Allowance | null;
   readonly #offered: bigint;
   readonly #config: DataView;
   #queues: QueueRegisters[] = [];
-  /** The live queues, in the order of their numbers. */
+  /** Live queues, by number. */
   #live: VirtQueue[] = [];
   #status = 0;
   #interruptStatus = 0;
@@ -154,7 +155,9 @@ export class RegisterFile {
     }
   }
 
-  /** A turn begins: what was not granted in the last one goes on, as behind a kick. */
+  /**
+   * A turn begins: handles chains that exceeded the last turn's allowance, as if they were kicked.
+   */
   begin(): void {
     const goesOn = this.#allowance?.exhausted === true;
     this.#allowance?.renew();
@@ -165,7 +168,7 @@ export class RegisterFile {
     this.#signal();
   }
 
-  /** The guest has returned: the device does the work that it had left to gather. */
+  /** The guest has returned: the device does its deferred work. */
   halted(): void {
     if ((this.#status & Status.DRIVER_OK) === 0) return;
     try {
@@ -240,7 +243,7 @@ export class RegisterFile {
       return;
     }
     if (this.#driverFeaturesSel > 1) {
-      // Nothing is offered there: whoever accepts something is refused at FEATURES_OK.
+      // No such features are offered: accepting one is refused at FEATURES_OK.
       if (value !== 0) this.#accepted |= 1n << 64n;
       return;
     }
@@ -284,7 +287,7 @@ export class RegisterFile {
     }
   }
 
-  /** M14. From here on the device touches neither the rings nor a buffer of it. */
+  /** M14. From here on the device touches neither the rings nor any buffer. */
   #stop(queue: QueueRegisters): void {
     this.#live = this.#live.filter((live) => live !== queue.live);
     queue.stop();
@@ -327,13 +330,13 @@ export class RegisterFile {
     this.#options.raise();
   }
 
-  /** Guest misbehaviour ends here; anything else is a fault of the host and goes on up. */
+  /** Guest misbehaviour ends here. Anything else is a fault of the host, and is rethrown. */
   #fault(error: unknown): void {
     if (!(error instanceof GuestError)) throw error;
     this.#needReset(`${this.device.name}: ${error.message}`);
   }
 
-  /** C5. Queues that are sound go on until the driver resets the device. */
+  /** C5. Other queues keep working until the driver resets the device. */
   #needReset(reason: string): void {
     this.#log(`${reason}; the device needs a reset`);
     this.#status |= Status.DEVICE_NEEDS_RESET;

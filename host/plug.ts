@@ -1,5 +1,4 @@
-// How devices come into a machine: each gets a register file on the bus, and sees of the machine
-// what DeviceHost says.
+// Plugs devices into a machine: each gets a register file on the bus, and a DeviceHost.
 import { BUS_IRQ_FIRST, BUS_SLOTS_MAX, type Bus } from "./bus.ts";
 import type { VirtioDevice } from "./device.ts";
 import type { Layout } from "./layout.ts";
@@ -23,14 +22,14 @@ export interface Slots {
   readonly exhausted: () => void;
   /** DeviceHost.late */
   readonly late: () => void;
-  /** A device's timer threw: that is the end of its machine, and of no other one. */
+  /** A device's timer threw, which ends its machine, and no other. */
   readonly failed: (error: unknown) => void;
 }
 
-/** All that is plugged in, of all machines. */
+/** Devices that are plugged in, of all machines. */
 const plugged = new WeakSet<VirtioDevice>();
 
-/** Plugs the devices in, all or none. Those that had been attached by then are disposed. */
+/** Plugs in all devices or none. If one fails, those attached before it are disposed. */
 export function plugAll(devices: readonly VirtioDevice[], slots: Slots): readonly RegisterFile[] {
   if (devices.length > BUS_SLOTS_MAX) {
     throw new Error(`the bus has ${BUS_SLOTS_MAX} slots for ${devices.length} devices`);
@@ -82,7 +81,20 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
       }),
     late: slots.late,
     log: (message) => log("info", device.name, message),
-    trace: track?.told,
+    trace: track?.events,
   });
   return registers;
+}
+
+/** Throws if the guest could not tell two devices apart: by CID, or by tag. */
+export function assertDistinct(devices: readonly VirtioDevice[]): void {
+  const known = new Set<string>();
+  for (const { id, name, identity } of devices) {
+    if (identity === undefined) continue;
+    const key = `${id} ${identity}`;
+    if (known.has(key)) {
+      throw new Error(`${name}: ${identity} is taken by another device of the machine`);
+    }
+    known.add(key);
+  }
 }

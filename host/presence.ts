@@ -1,5 +1,5 @@
-// Which entry into the guest is going on, as a word that a watchdog on another thread can read: 0
-// is none, or that the host is at work inside it.
+// A word that tells a watchdog on another thread which entry into the guest is going on. 0: none,
+// or host code is at work inside it.
 
 export class Presence {
   readonly #word: Int32Array;
@@ -15,12 +15,12 @@ export class Presence {
     this.#word[0] = this.#entries;
   }
 
-  /** It has returned, or is at an end. */
+  /** The guest has returned, or has ended. */
   leave(): void {
     this.#word[0] = 0;
   }
 
-  /** The host is at work inside an entry; what is returned is for resume(). */
+  /** Host code begins inside an entry. The result is for resume(). */
   pause(): number {
     const entry = this.#word[0] as number;
     this.#word[0] = 0;

@@ -3,7 +3,7 @@ import { Mmio } from "../abi/virtio.ts";
 import { GuestError, type GuestMemory } from "./memory.ts";
 import { type QueueOptions, VirtQueue } from "./virtqueue.ts";
 
-/** What the queue needs beside its registers. */
+/** Inputs of a queue besides its registers. */
 export type QueueContext = Omit<QueueOptions, "size" | "desc" | "avail" | "used">;
 
 export class QueueRegisters {
@@ -46,7 +46,7 @@ export class QueueRegisters {
     return true;
   }
 
-  /** The queue goes live. Throws GuestError when what was written is none. */
+  /** The queue goes live. Throws GuestError if the registers do not describe a queue. */
   start(memory: GuestMemory, sizeMax: number, context: QueueContext): void {
     if (this.#size > sizeMax) throw new GuestError(`${context.name}: queue size ${this.#size}`);
     if ((this.#descHigh | this.#driverHigh | this.#deviceHigh) !== 0) {
@@ -61,7 +61,7 @@ export class QueueRegisters {
     });
   }
 
-  /** The driver has it back (M14): nothing of it is touched any more. */
+  /** The driver owns it again (M14): the device touches nothing of it any more. */
   stop(): void {
     this.live?.detach();
     this.live = null;

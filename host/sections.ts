@@ -1,6 +1,6 @@
-// What an image must not have, found in the sections of its binary: all by which a guest could take
-// memory of the host beside its own. Its memory is the one that it imports; functions carry numbers
-// and nothing else; tables have an end.
+// Checks the sections of an image for anything by which a guest could use memory of the host beyond
+// its own: it must import its memory, its functions take and return numbers only, and its tables
+// have a maximum.
 
 const HEADER_BYTES = 8;
 
@@ -11,17 +11,17 @@ const enum Section {
 }
 
 const FUNCTION = 0x60;
-/** i32, i64, f32, f64 and v128 are the numbers; references come below. */
+/** i32, i64, f32, f64 and v128; references have lower codes. */
 const NUMBER_MIN = 0x7b;
 const NUMBER_MAX = 0x7f;
 const FUNCREF = 0x70;
 const EXTERNREF = 0x6f;
 const LIMITS_WITH_MAXIMUM = 1;
 
-/** Of all tables together; the kernel has as many threads. */
+/** Entries of all tables together: as many as the kernel has threads. */
 const TABLE_ENTRIES_MAX = 65536;
 
-/** Throws an Error that says what it is. The bytes are those of a valid module. */
+/** Throws an Error that names the violation. The bytes must be a valid module. */
 export function checkSections(bytes: Uint8Array): void {
   const reader = new Reader(bytes, HEADER_BYTES);
   while (!reader.atEnd) {
@@ -35,7 +35,7 @@ export function checkSections(bytes: Uint8Array): void {
   }
 }
 
-/** Objects of a collector's heap, and exceptions that hold others, would be the host's to keep. */
+/** Garbage-collected objects, and exceptions that hold others, would live in host memory. */
 function checkTypes(reader: Reader): void {
   for (let left = reader.u32(); left > 0; left--) {
     if (reader.byte() !== FUNCTION) refuse("it has types of objects");

@@ -1,25 +1,28 @@
-// What the guest's kernel counts of its network, read out of its memory. The guest says where the
-// block is and what is in it: the numbers are its word.
+// Network statistics of the guest's kernel, read from its memory. Both the place of the block and
+// its content come from the guest: do not trust them.
 import { TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
 import { NetStats } from "../abi/stats.ts";
 import type { GuestMemory } from "./memory.ts";
 
 /** Payload bytes since boot. */
 export interface GuestStats {
-  /** Handed to a device, and taken from one. */
+  /** Handed to a device, and received from one. */
   readonly sent: number;
   readonly received: number;
-  /** Of sent: out of the sender's own buffers. Of received: lent where the device had put them. */
+  /**
+   * Without a copy: sent from the sender's own buffers, and received by lending the device's
+   * buffers.
+   */
   readonly lent: number;
   readonly loaned: number;
-  /** Copied on the way out, and on the way in. */
+  /** Copied on the way out and on the way in. */
   readonly userToPacket: number;
   readonly packetToRing: number;
   readonly ringToSocket: number;
   readonly socketToUser: number;
 }
 
-/** null: the guest keeps no statistics, or says that they are outside its memory. */
+/** null: the guest keeps no statistics, or claims that they are outside of its memory. */
 export function readGuestStats(memory: GuestMemory): GuestStats | null {
   const block = memory.view.getUint32(TIME_PAGE_ADDRESS + TimePage.stats, true);
   if (block === 0 || !memory.contains(block, NetStats.sizeof)) return null;

@@ -1,5 +1,5 @@
-// The host's side of the time page, which is written before each entry into the guest. Wall time is
-// an offset in it, so that it follows the host: one that slept, or whose clock was set.
+// The host's side of the time page, written before each entry into the guest. It holds wall time as
+// an offset, which follows the host when it has slept or its clock was set.
 import { TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { Clock } from "./ports/clock.ts";
@@ -31,13 +31,13 @@ export class HostTimePage {
     view.setBigInt64(TIME_PAGE_ADDRESS + TimePage.realtimeOffsetNs, this.#wall.offsetNs, true);
   }
 
-  /** Should threads wait before they print? */
+  /** Should threads that print wait? */
   set consoleFull(full: boolean) {
     const at = TIME_PAGE_ADDRESS + TimePage.consoleFull;
     this.#memory.view.setUint32(at, full ? 1 : 0, true);
   }
 
-  /** When the guest wants to be woken, in nanoseconds of the clock. */
+  /** When the guest wants to be woken, in the clock's nanoseconds. */
   get nextTimerNs(): number {
     const at = TIME_PAGE_ADDRESS + TimePage.nextTimerNs;
     const high = this.#memory.view.getUint32(at + 4, true);

@@ -1,6 +1,6 @@
-// A trace of one machine, as the events that chrome://tracing and Perfetto show: what the guest's
-// threads did, when the machine entered the guest, and what its devices tell. The guest's word
-// about its threads is checked here: times that contradict others are dropped and counted.
+// A trace of one machine, in events for chrome://tracing and Perfetto: runs of the guest's threads,
+// entries into the guest, and events of devices. The guest's records are checked: those with times
+// that contradict others are dropped and counted.
 import { TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../abi/trace.ts";
 import type { DeviceTrace, VirtioDevice } from "./device.ts";
@@ -8,6 +8,7 @@ import type { GuestExports } from "./image.ts";
 import { type GuestMemory, u32 } from "./memory.ts";
 import type { Clock } from "./ports/clock.ts";
 
+/** Named values of a trace event. */
 export type TraceArguments = Readonly<Record<string, string | number>>;
 
 /** An event of the Trace Event Format. */
@@ -22,21 +23,21 @@ export interface TraceEvent {
   readonly pid: number;
   /** A track. A thread's is its id. */
   readonly tid: number;
-  /** Of an instant: it belongs to its track. */
+  /** Scope of an instant: its track. */
   readonly s?: "t";
   readonly args?: TraceArguments | undefined;
 }
 
 /**
- * Takes the events of one machine; on each track in the order of their times. It must not throw,
+ * Takes the events of one machine, on each track in the order of their times. It must not throw,
  * nor call the machine.
  */
 export type TraceSink = (event: TraceEvent) => void;
 
 const MACHINE = 1; // pid
 const THREADS = 2; // pid
-const VCPU = 1; // tid; those of the devices follow, in the order in which they are plugged
-/** Threads come and go: when so many tracks have names, the names of later ones begin anew. */
+const VCPU = 1; // tid; those of the devices follow, in the order of the bus
+/** Threads come and go: after this many names, names are written again from scratch. */
 const NAMED_MAX = 4096;
 const TWO_32 = 4294967296;
 
@@ -47,7 +48,7 @@ export class Tracer {
   readonly #memory: GuestMemory;
   readonly #named = new Set<number>();
   #devices = 0;
-  #taken = 0; // TraceRing.written as of the last look
+  #taken = 0; // TraceRing.written, when it was last read
   #lost = 0;
   #rejected = 0;
 
@@ -60,10 +61,10 @@ export class Tracer {
     this.#name("thread_name", MACHINE, VCPU, "vCPU");
   }
 
-  /** Whole nanoseconds, as the guest is told. */
+  /** Whole nanoseconds, as the guest sees them. */
   readonly now = (): number => Math.floor(this.#clock.now());
 
-  /** An entry into the guest, as a slice around the runs of the threads in it. */
+  /** An entry into the guest, as a slice around the runs of threads in it. */
   entry<Args extends unknown[], Result>(
     name: string,
     enter: (...args: Args) => Result,
@@ -92,25 +93,25 @@ export class Tracer {
     };
   }
 
-  /** A track for the next device: for what it tells, its kicks and its interrupts. */
+  /** A track for the next device: its own events, its kicks and its interrupts. */
   device({ name, queueNames }: VirtioDevice) {
     const tid = VCPU + ++this.#devices;
     this.#name("thread_name", MACHINE, tid, name);
-    const told: DeviceTrace = {
+    const events: DeviceTrace = {
       now: this.now,
       instant: (what, args) => this.#instant(tid, what, args),
       slice: (what, sinceNs, args) => this.#slice(MACHINE, tid, what, sinceNs, this.now(), args),
     };
     return {
-      told,
+      events,
       kicked: (queue: number) => {
-        told.instant("kick", { queue, name: queueNames[queue] ?? "" });
+        events.instant("kick", { queue, name: queueNames[queue] ?? "" });
       },
-      interrupted: (irq: number) => told.instant("interrupt", { irq }),
+      interrupted: (irq: number) => events.instant("interrupt", { irq }),
     };
   }
 
-  /** The runs of threads that the guest noted between two moments. */
+  /** The runs of threads that the guest recorded in an interval. */
   #switches(sinceNs: number, untilNs: number): void {
     const { attached, view } = this.#memory;
     if (!attached) return; // the guest has ended itself
@@ -181,7 +182,7 @@ export class Tracer {
 }
 
 /**
- * Writes events as a JSON array: a sink for Machine's option `trace`. A file that breaks off behind
+ * Writes events as a JSON array: a sink for Machine's option `trace`. A file that is cut off after
  * any of its writes can still be loaded.
  */
 export class JsonTrace {
@@ -201,7 +202,7 @@ export class JsonTrace {
     this.#front = ",\n";
   };
 
-  /** The end of the array. More than once does nothing. */
+  /** Ends the array. Calling it again does nothing. */
   readonly end = (): void => {
     if (this.#ended) return;
     this.#ended = true;

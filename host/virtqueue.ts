@@ -1,6 +1,5 @@
-// Split virtqueue, device half (virtio 2.7). Nothing in the rings is trusted: a malformed chain is
-// returned empty; rings that contradict themselves break the queue, and its device asks for a
-// reset.
+// Split virtqueue, device half (virtio 2.7). Nothing in the rings is trusted. A malformed chain is
+// returned empty; inconsistent rings break the queue, and its device asks for a reset.
 import {
   availBytes,
   descBytes,
@@ -27,20 +26,20 @@ export interface QueueOptions {
   readonly used: number;
   readonly indirect: boolean;
   readonly eventIdx: boolean;
-  /** What the device may take in this turn, of all its queues. null: as much as there is. */
+  /** Work that the device may still do in this turn, over all its queues. null: no limit. */
   readonly allowance?: Allowance | null;
-  /** The driver wants to know that buffers were used. Called by signal() only. */
+  /** Interrupts the driver: buffers were used. Called by signal() only. */
   readonly interrupt: () => void;
-  /** A chain was malformed and has been returned empty. */
+  /** A chain was malformed, and has been returned empty. */
   readonly rejected: (error: GuestError) => void;
   /** The rings are inconsistent: the queue takes no more chains, the device needs a reset. */
   readonly broken: (error: GuestError) => void;
 }
 
 /**
- * One request of the driver: device-readable segments first, then device-writable ones. It was
- * copied out of the descriptors once and is checked against the memory. It belongs to the device
- * until release(), after which the object serves another request.
+ * One request of the driver: device-readable segments first, then device-writable ones. The
+ * descriptors were copied once and checked against the memory. It belongs to the device until
+ * release(), after which the object is reused.
  */
 export class Chain {
   head = 0;
@@ -51,7 +50,7 @@ export class Chain {
   writableBytes = 0;
   readonly addresses: number[] = [];
   readonly lengths: number[] = [];
-  /** The queue's life in which the chain was taken; a release in a later one is ignored. */
+  /** The queue's generation when the chain was taken. A release in a later one is ignored. */
   epoch = 0;
   readonly #queue: VirtQueue;
 
@@ -59,47 +58,46 @@ export class Chain {
     this.#queue = queue;
   }
 
-  /** Is it still the device's? After a reset its memory is not to be touched any more. */
+  /** Does the device still own it? After a reset its memory must not be touched any more. */
   get live(): boolean {
     return this.#queue.holds(this);
   }
 
-  /** Gives the chain back with `written` bytes in its writable part. Does not interrupt. */
+  /** Returns the chain with `written` bytes in its writable part. Does not interrupt. */
   release(written: number): void {
     this.#queue.push(this, written);
   }
 
-  /** View on segment i: no copy. */
+  /** A view of segment i, not a copy. */
   segment(i: number): Uint8Array {
     const start = this.addresses[i] as number;
     return this.#queue.memory.u8.subarray(start, start + (this.lengths[i] as number));
   }
 
+  /** The memory that the chain's buffers lie in. */
   get memory(): GuestMemory {
     return this.#queue.memory;
   }
 
   /**
-   * Guest address of [offset, offset + length) of the readable part if it is in one piece, in the
-   * first segment or, behind a header, in the second; else -1.
+   * Guest address of [offset, offset + length) of the readable part, if the range lies within the
+   * first segment or the second; else -1.
    */
   readableAt(offset: number, length: number): number {
     return this.#at(0, this.readableCount, offset, length);
   }
 
-  /** The same of the writable part. */
+  /** The same for the writable part. */
   writableAt(offset: number, length: number): number {
     return this.#at(this.readableCount, this.count, offset, length);
   }
 
-  /**
-   * Views on [offset, offset + length) of the readable part, put behind those in `views`: no copy.
-   */
+  /** Views of [offset, offset + length) of the readable part, not copies; appended to `views`. */
   readable(offset: number, length: number, views: Uint8Array[] = []): Uint8Array[] {
     return this.#views(0, this.readableCount, offset, length, views);
   }
 
-  /** Views on [offset, offset + length) of the writable part: no copy. */
+  /** Views of [offset, offset + length) of the writable part, not copies. */
   writable(offset: number, length: number): Uint8Array[] {
     return this.#views(this.readableCount, this.count, offset, length, []);
   }
@@ -163,6 +161,10 @@ export class Chain {
   }
 }
 
+/**
+ * The device's half of a split virtqueue (virtio 2.7). Iterating it takes the chains that are
+ * available.
+ */
 export class VirtQueue {
   readonly memory: GuestMemory;
   readonly size: number;
@@ -174,11 +176,11 @@ export class VirtQueue {
   readonly #spare: Chain[] = [];
   #lastAvail = 0;
   #usedIdx = 0;
-  #signalled = 0; // value of #usedIdx at the last look at the driver's wish for interrupts
+  #signalled = 0; // #usedIdx when the driver's interrupt suppression was last checked
   #epoch = 0;
   #dead = false;
 
-  /** Throws GuestError when the rings do not fit: size, alignment or place (2.7, S1). */
+  /** Throws GuestError if size, alignment or place of the rings are invalid (2.7, S1). */
   constructor(memory: GuestMemory, options: QueueOptions) {
     const { name, size, desc, avail, used } = options;
     if (size < 1 || size > 32768 || (size & (size - 1)) !== 0) {
@@ -199,7 +201,7 @@ export class VirtQueue {
     this.#held = new Uint8Array(size);
   }
 
-  /** Where the rings are in guest memory, for tools that look at them. */
+  /** Where the rings are in guest memory, for tools that inspect them. */
   get rings(): { readonly desc: number; readonly avail: number; readonly used: number } {
     return this.#options;
   }
@@ -211,8 +213,8 @@ export class VirtQueue {
   }
 
   /**
-   * The next request, or null: then the driver's next kick is asked for, or, where the allowance of
-   * this turn is used up, the device hears of a kick in the next one. Never throws.
+   * The next request. null: there is none, and the driver will kick when there is; or the allowance
+   * of this turn is used up, and the device is notified in the next one. Never throws.
    */
   pop(): Chain | null {
     const { avail, used, eventIdx, allowance } = this.#options;
@@ -247,16 +249,17 @@ export class VirtQueue {
     return null;
   }
 
+  /** Takes available chains one by one. */
   *[Symbol.iterator](): Iterator<Chain> {
     for (let chain = this.pop(); chain !== null; chain = this.pop()) yield chain;
   }
 
-  /** Chain.live is the public way here. */
+  /** Use Chain.live. */
   holds(chain: Chain): boolean {
     return chain.epoch === this.#epoch && this.#held[chain.head] === 1;
   }
 
-  /** Chain.release() is the public way here. */
+  /** Use Chain.release(). */
   push(chain: Chain, written: number): void {
     if (!this.holds(chain)) return;
     const { used } = this.#options;
@@ -271,7 +274,9 @@ export class VirtQueue {
     this.#spare.push(chain);
   }
 
-  /** Interrupts if buffers were used since the last call and the driver wants to know (2.7.7). */
+  /**
+   * Interrupts if buffers were used since the last call, unless the driver suppresses it (2.7.7).
+   */
   signal(): void {
     const old = this.#signalled;
     if (old === this.#usedIdx || this.#dead) return;
@@ -300,7 +305,7 @@ export class VirtQueue {
     return null;
   }
 
-  /** Fills the chain from its descriptors; returns what is wrong with them, or "". */
+  /** Fills the chain from its descriptors. Returns the fault in them, or "". */
   #parse(chain: Chain): string {
     const view = this.#view;
     const memory = this.memory;

@@ -1,24 +1,27 @@
-// The wall clock as an offset from the monotonic one. It is looked at again and again, since the
-// host may sleep, when its monotonic clock stands still, and since its wall clock may be set.
+// The wall clock as an offset from the monotonic one. It has to be read again from time to time:
+// the monotonic clock stands still while the host sleeps, and the wall clock may be set.
 import type { Clock } from "./ports/clock.ts";
 
-/** A look costs as much as the rest of an entry into the guest: this often it costs nothing. */
+/**
+ * Reading it costs as much as the rest of an entry into the guest; at this interval the cost
+ * vanishes.
+ */
 const LOOK_NS = 10e6;
-/** The system's clock counts whole milliseconds: what differs by less is the same time. */
+/** The system's clock counts whole milliseconds: smaller differences are noise. */
 const STEP_NS = 2_000_000n;
 
 export class WallClock {
-  /** Nanoseconds since 1970 less those of the monotonic clock, as of the last look. */
+  /** Nanoseconds since 1970 minus the monotonic clock, when last read. */
   offsetNs = 0n;
   readonly #clock: Clock;
   #looked = false;
-  #dueNs = 0; // when to look again
+  #dueNs = 0; // when to read it again
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Looks, if it is time to; `nowNs` is the monotonic clock's. True: the offset is another one. */
+  /** Reads it if that is due; `nowNs` is the monotonic clock. True: the offset has changed. */
   look(nowNs: number): boolean {
     if (nowNs < this.#dueNs && this.#looked) return false;
     this.#dueNs = nowNs + LOOK_NS;

@@ -1,5 +1,5 @@
 // The published declarations stand alone: what of AssemblyScript's numbers a file of them names is
-// declared in it, and in nobody's global scope. Runs behind tsc: node tools/declarations.mjs.
+// declared in it, and in nobody's global scope. Runs after tsc: node tools/declarations.mjs.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const root = new URL("..", import.meta.url);

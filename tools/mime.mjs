@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 const SOURCES = ["iana", "apache", "nginx", undefined];
 
 /**
- * What mime-db has of vendors and experiments is three quarters of it, for names that hardly a site
+ * Types of vendors and experiments are three quarters of mime-db, for names that hardly a site
  * has. These are the exceptions.
  */
 const RARE = /^chemical\/|^x-|^[a-z]+\/(vnd\.|x-|prs\.)/;
@@ -94,7 +94,7 @@ export function mimeTypes() {
 }
 
 /**
- * AssemblyScript source of the table. NAMES: the names of each length, one behind the other.
+ * AssemblyScript source of the table. NAMES: the names of each length, one after another.
  * GROUPS: for each length from 0 on two u16, the number of all shorter names and where the first
  * stands in NAMES. TYPE_OF: a u16 for each name, where its type stands in TYPES: a byte of length,
  * and text.

@@ -1,5 +1,5 @@
 // A client of the echo: sends standard input, prints what comes back. With --messages each line is
-// a message, behind its length as host/devices/vsock/connection/framing.ts has it.
+// a message, after its length, as host/devices/vsock/connection/framing.ts has it.
 import { createInterface } from "node:readline";
 import { connect, run } from "../client.mjs";
 

@@ -4,7 +4,7 @@ import { connect, run } from "../client.mjs";
 
 const USAGE = "node apps/hash-table-server/client.mjs PORT|PATH [KEY [VALUE]]";
 
-/** What the server says to GET of `path`; throws when it is no success. */
+/** The server's answer to GET of `path`; throws unless it is a success. */
 async function ask(socket, path) {
   socket.write(`GET ${path} HTTP/1.1\r\nHost: table\r\nConnection: close\r\n\r\n`);
   let answer = "";

@@ -1,5 +1,5 @@
 // The host's end of ping-pong: sends back what comes, to every guest that connects. Messages need
-// no other one, for they go back behind the lengths that they came with.
+// no other one, because they return with the lengths that they came with.
 import { once } from "node:events";
 import net from "node:net";
 import { run } from "../client.mjs";

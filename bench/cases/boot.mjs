@@ -121,7 +121,7 @@ function ask(port, path) {
 }
 
 /**
- * What a unit test of the kernel pays for a machine of its own, the module being compiled.
+ * Cost of a machine of its own for a unit test of the kernel, the module being compiled.
  * @param {number} count
  * @returns {Promise<Sample[]>}
  */

@@ -71,13 +71,13 @@ function makeDirectory() {
 /** @param {number} i */
 const nameOf = (i) => String(i).padStart(5, "0");
 
-/** What the guest does, by Node. @param {string} directory @param {Case} one seconds */
+/** The guest's work, done by Node. @param {string} directory @param {Case} one seconds */
 function byNode(directory, { kind, block, random, files, count }) {
   const buffer = Buffer.alloc(MIB, 0x5a);
   const started = process.hrtime.bigint();
   if (kind === LIST) {
     for (const name of fs.readdirSync(join(directory, "list"))) {
-      fs.lstatSync(join(directory, "list", name)); // the guest is told types and inode numbers
+      fs.lstatSync(join(directory, "list", name)); // as the guest's listing says
     }
   } else if (kind === OPEN) {
     for (let i = 0; i < count; i++) {

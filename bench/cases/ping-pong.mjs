@@ -67,12 +67,12 @@ async function tcpEchoes(core, run) {
     run.note("ping-pong: no socat: it is not installed");
     return echoes;
   }
-  const behind = await startEcho("unix", core);
+  const target = await startEcho("unix", core);
   const front = await findFreePort();
   const relay = [
     "socat",
     `TCP-LISTEN:${front},bind=127.0.0.1,reuseaddr,fork,nodelay`,
-    `UNIX-CONNECT:${behind.where}`,
+    `UNIX-CONNECT:${target.where}`,
   ];
   await new Promise((resolve) => setTimeout(resolve, 300));
   echoes.push({ name: "socat", kind: "tcp", where: front, program: new Program(relay, core) });

@@ -138,7 +138,7 @@ async function whereTimeGoes(
   }
 }
 
-/** What a buffer costs by itself. @param {Run} run @returns {Promise<Sample[]>} */
+/** Cost of a buffer by itself. @param {Run} run @returns {Promise<Sample[]>} */
 async function allocations(run) {
   const { Machine } = await import("../../dist/host/index.js");
   poolImage ??= compile("bench/guest/pool.ts", "release").then(({ wasm }) => wasm);

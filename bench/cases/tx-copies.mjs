@@ -155,7 +155,7 @@ async function makeCopier() {
 }
 
 /**
- * What one copy of `size` bytes takes by itself: the least that a mode with one copy fewer gains.
+ * Time of one copy of `size` bytes: the least that a mode with one copy fewer gains.
  * @param {number} size
  * @param {Run} run
  * @returns {Promise<Sample>}

@@ -1,4 +1,4 @@
-// What a copy costs by itself: memory.copy between two buffers of the heap.
+// The cost of a copy by itself: memory.copy between two buffers of the heap.
 import { clock } from "../../kernel/hypercall";
 import { kernelMain } from "../../kernel/main";
 import { ToroFreeMem, ToroGetAlignedMem } from "../../kernel/memory";

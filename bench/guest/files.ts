@@ -17,7 +17,7 @@ import { BeginThread } from "../../kernel/thread-calls";
 
 export { interrupt, run } from "../../kernel/main";
 
-/** What begin() may be asked for. */
+/** Kinds of work for begin(). */
 const enum Kind {
   Read,
   Write,

@@ -1,4 +1,4 @@
-// What a packet's buffer costs, from the page pool or, with vsock.page_pool=off, from the heap.
+// The cost of a packet's buffer, from the page pool or, with vsock.page_pool=off, from the heap.
 import { clock } from "../../kernel/hypercall";
 import { kernelMain } from "../../kernel/main";
 import { FreePacket } from "../../kernel/net/link/pool";

@@ -91,7 +91,7 @@ function stays(end: usize): bool {
 
 /** @returns whether another request may come on this connection */
 function answer(fd: i32, end: usize): bool {
-  const path: usize = request + 4; // behind "GET "
+  const path: usize = request + 4; // after "GET "
   let space = path;
   while (space < end && load<u8>(space) !== 0x20) space++;
   const entry = find(path, space - path);

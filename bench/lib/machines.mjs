@@ -1,4 +1,4 @@
-// What the studies run: guests in processes of their own, and C programs as their peers.
+// Subjects of the studies: guests in processes of their own, and C programs as their peers.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -49,7 +49,7 @@ export class Guest {
     return this.ports[0] ?? 0;
   }
 
-  /** What a line of its console said, once it is there. @param {RegExp} pattern */
+  /** Resolves with a line of its console. @param {RegExp} pattern */
   said(pattern) {
     return waitFor(this.program, pattern);
   }

@@ -1,5 +1,5 @@
 // Programs that a benchmark starts: pinned to a core, their CPU time read from /proc, and ended by
-// pid whatever happens. What only Linux has is left out elsewhere.
+// pid whatever happens. Features of Linux are left out elsewhere.
 import { spawn } from "node:child_process";
 import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import net from "node:net";

@@ -1,5 +1,5 @@
 // A bare server on node:http with all responses ready in memory: node node-server.mjs FOLDER PORT.
-// What node:http itself costs, without looking at files.
+// The cost of node:http itself, without looking at files.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import http from "node:http";
 import { join, relative } from "node:path";

@@ -1,4 +1,4 @@
-// Command line of torito: from the words of the user to what is to be done.
+// Parses the command line of torito.
 import { parseArgs } from "node:util";
 import { LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
@@ -80,7 +80,7 @@ const CID_MIN = 3;
 const CID_MAX = 0xfffffffe;
 const TAG_BYTES_MAX = 36;
 
-/** Throws CliError with code 2 for whatever cannot be meant. */
+/** Throws CliError with code 2 for invalid arguments. */
 export function parseCommandLine(words: readonly string[]): Invocation {
   const { values, positionals, parameters } = split(words);
   if (values.has("help")) return { kind: "help" };
@@ -100,7 +100,7 @@ export function parseCommandLine(words: readonly string[]): Invocation {
   if (serve && publish.length === 0) publish.push({ host: LOCALHOST, port: 4000, guestPort: 80 });
   checkUnique(volumes);
   const memoryBytes = parseSize("--memory", one("memory") ?? "64M", PAGE_BYTES);
-  // Of 4 GiB of RAM nothing is left for a window.
+  // 4 GiB of RAM leave no room for a window.
   const fits = memoryBytes + volumes.length * WINDOW_BYTES_DEFAULT <= 65536 * PAGE_BYTES;
   const preset = serve && fits ? WINDOW_BYTES_DEFAULT : 0;
   const windowBytes = parseSize("--fs-window", one("fs-window") ?? `${preset}`, 0);
@@ -195,7 +195,7 @@ function unbracket(host: string): string {
   return host.replace(/^\[(.*)\]$/, "$1");
 }
 
-/** HOSTDIR:TAG[:ro|rw]; the directory may hold colons. */
+/** HOSTDIR:TAG[:ro|rw]; the directory may contain colons. */
 function parseVolume(text: string): Volume {
   const found = /^(.+?):([^:]+?)(?::(ro|rw))?$/.exec(text);
   if (found === null) throw new CliError(`--volume ${text}: not HOSTDIR:TAG[:ro|rw]`);

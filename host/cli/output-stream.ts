@@ -1,18 +1,18 @@
-// stdout and stderr: what is written to them arrives, or it is said that it did not. A reader that
-// is slow is waited for, one that has gone is no error, and a full disk is one.
+// stdout and stderr: output arrives, or its loss is reported. A slow reader is waited for; one that
+// has gone is not an error, but a full disk is.
 import { fstatSync, writeSync } from "node:fs";
 import type { Writable } from "node:stream";
 
-/** Lines for people are left out when so much waits to be read. */
+/** Lines for people are dropped while this much waits to be read. */
 const UNREAD_BYTES_MAX = 1024 * 1024;
 
-/** Says what happened to a stream, on stderr or on what is left of it. */
+/** Reports a failure on stderr, or on what is left of it. */
 export type Tell = (message: string) => void;
 
 export class OutputStream {
-  /** Of both: replaced where lines have another form. */
+  /** Shared by both streams; replaced when log lines have another format. */
   tell: Tell;
-  /** Something was lost for another reason than a reader that went away. */
+  /** Output was lost, not just because the reader went away. */
   failed = false;
   readonly #name: string;
   readonly #stream: Writable;
@@ -30,7 +30,7 @@ export class OutputStream {
     stream.on("error", this.#onError);
   }
 
-  /** A promise: there is more than the system takes, and it resolves when all of it is taken. */
+  /** Returns a promise if the system does not take everything; it resolves when it has. */
   readonly write = (text: string): Promise<void> | undefined => {
     if (this.#gone) return undefined;
     if (this.#file !== null) return this.#append(this.#file, Buffer.from(text));
@@ -50,13 +50,13 @@ export class OutputStream {
     return this.#gone ? 0 : this.#stream.writableLength;
   }
 
-  /** Resolves when everything has arrived, or nothing ever will. */
+  /** Resolves when all output has arrived, or never will. */
   flushed(): Promise<void> {
     if (this.#gone || this.#pending === 0) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Node's stream takes it for success when only a part had room on the disk. */
+  /** Node's stream reports success even if only a part fitted on the disk. */
   #append(file: number, bytes: Buffer): undefined {
     try {
       for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
@@ -65,14 +65,14 @@ export class OutputStream {
     }
   }
 
-  // One function for all calls: Node keeps a record for each that differs.
+  // One function for all calls: Node keeps a record for each distinct one.
   readonly #done = (): void => {
     this.#pending--;
     if (this.#pending > 0) return;
     this.#resolve();
     const leftOut = this.#leftOut;
     this.#leftOut = 0;
-    if (leftOut > 0) this.tell(`${this.#name}: nobody read ${leftOut} lines, which were left out`);
+    if (leftOut > 0) this.tell(`${this.#name}: dropped ${leftOut} lines that nobody read`);
   };
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {

@@ -1,9 +1,9 @@
-// A file that grows, as that of `--pcap`. Records gather in a buffer of fixed size and are written
-// synchronously: looking on may cost time, but never memory, and never the machine.
+// A growing file, such as that of `--pcap`. Records are gathered in a buffer of fixed size and
+// written synchronously: recording may cost time, but neither memory nor the machine.
 import { closeSync, openSync, writeSync } from "node:fs";
 
 const BUFFER_BYTES = 64 * 1024;
-/** Who watches the file while it grows sees nothing older than that missing. */
+/** The longest time that output stays in the buffer. */
 const FLUSH_MS = 1000;
 
 export class OutputFile {
@@ -17,8 +17,8 @@ export class OutputFile {
   #incomplete = false;
 
   /**
-   * `what` it is, for messages. Throws if the file cannot be created. `failed` is told once if it
-   * cannot be written later.
+   * `what` names the file in messages. Throws if it cannot be created. `failed` is called once if
+   * it cannot be written later.
    */
   constructor(what: string, path: string, failed: (message: string) => void) {
     this.#what = what;
@@ -45,7 +45,7 @@ export class OutputFile {
     this.#timer ??= setTimeout(this.#flush, FLUSH_MS).unref();
   };
 
-  /** Writes what is left. More than once does nothing. */
+  /** Writes the rest. Calling it again does nothing. */
   readonly close = (): void => {
     this.#flush();
     if (this.#fd >= 0) this.#end(null);
@@ -59,7 +59,7 @@ export class OutputFile {
     this.#append(bytes);
   };
 
-  /** What fails ends the file: no record is there in part and followed by others. */
+  /** A failure ends the file, so that no partial record is followed by others. */
   #append(bytes: Uint8Array): void {
     try {
       for (let at = 0; this.#fd >= 0 && at < bytes.length; ) {

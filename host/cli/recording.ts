@@ -13,7 +13,7 @@ export class Recording {
 
   constructor(log: Log) {
     this.#log = log;
-    process.on("exit", () => this.end()); // however it ends
+    process.on("exit", () => this.end()); // however the process ends
   }
 
   capture(path: string): PacketCapture {
@@ -26,7 +26,7 @@ export class Recording {
     return trace.sink;
   }
 
-  /** Finishes the files. Returns whether all is in them. More than once does nothing. */
+  /** Finishes the files. Returns whether they are complete. Calling it again does nothing. */
   end(): boolean {
     for (const end of this.#ends) end();
     for (const file of this.#files) file.close();

@@ -24,17 +24,17 @@ import {
   EXIT_UNAVAILABLE,
 } from "./usage.ts";
 
-/** Of the package: above dist/host/cli. */
+/** Root of the package: above dist/host/cli. */
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 type Signal = keyof typeof SIGNAL_CODES;
 
-/** Who is told to end at once still gives the readers of its output so long. */
+/** Even when told to end at once, readers of the output get this long. */
 const HURRY_MS = 1000;
 
-/** Runs until the guest or the user ends it. The watchdog may not watch yet. */
+/** Runs until the guest or the user ends it. The watchdog may not be running yet. */
 export async function run(command: Command, watchdog: Watchdog | null): Promise<End> {
   const log = createLog({
     format: command.logFormat,
@@ -61,7 +61,7 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
   const { cid, connect, seqpacket } = command;
   const vsock = new VsockDevice({ cid, connect, seqpacket, capture });
-  await watches(watchdog, log); // the image's start function is the guest's code, too
+  await watches(watchdog, log); // the image's start function is guest code too
   const machine = await usable(
     Machine.create({
       image,
@@ -96,7 +96,7 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
   return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, patienceMs };
 }
 
-/** It watches before there is anything to see: later there might be no thread for it any more. */
+/** Started before it is needed: later there might be no thread left for it. */
 async function watches(watchdog: Watchdog | null, log: Log): Promise<void> {
   if (watchdog === null) return;
   watchdog.lost = ({ message }) => log("error", "torito", `the watchdog is gone: ${message}`);
@@ -109,7 +109,7 @@ async function watches(watchdog: Watchdog | null, log: Log): Promise<void> {
   }
 }
 
-/** Resolves when the user's time is over. */
+/** Resolves when the time limit of the user has passed. */
 function startTimeout(timeoutMs: number | null, log: Log): Promise<End> {
   return new Promise((resolve) => {
     if (timeoutMs === null) return;
@@ -137,7 +137,7 @@ function readImage(app: string) {
   }
 }
 
-/** All volumes together hold no more than half of the descriptors: sockets need some, too. */
+/** All volumes together hold at most half of the descriptors: sockets need some too. */
 function openVolume(volume: Volume, { volumes, windowBytes }: Command): FsDevice {
   try {
     const files = hostFiles();
@@ -148,7 +148,7 @@ function openVolume(volume: Volume, { volumes, windowBytes }: Command): FsDevice
   }
 }
 
-/** What is wrong with an image is the user's to know: one line, no stack. */
+/** A faulty image is the user's error: one line, no stack. */
 async function usable(machine: Promise<Machine>): Promise<Machine> {
   try {
     return await machine;
@@ -157,7 +157,7 @@ async function usable(machine: Promise<Machine>): Promise<Machine> {
   }
 }
 
-/** Too many parameters are the user's to know, too. */
+/** Too many parameters are the user's error too. */
 function boot(machine: Machine): void {
   try {
     machine.boot();
@@ -166,7 +166,7 @@ function boot(machine: Machine): void {
   }
 }
 
-/** An address that cannot be bound is the user's to know. */
+/** An address that cannot be bound is the user's error. */
 async function available<T>(bound: Promise<T>): Promise<T> {
   try {
     return await bound;
@@ -175,7 +175,7 @@ async function available<T>(bound: Promise<T>): Promise<T> {
   }
 }
 
-/** Says that it is ready, once the guest listens wherever it is published. */
+/** Reports readiness, once the guest listens on all published ports. */
 function announce(vsock: VsockDevice, bound: readonly Publish[], log: Log): void {
   Promise.all(bound.map(({ guestPort }) => vsock.probe(guestPort))).then(
     () => {
@@ -185,12 +185,12 @@ function announce(vsock: VsockDevice, bound: readonly Publish[], log: Log): void
       });
       log("info", "torito", `ready in ${performance.now().toFixed(0)} ms${urls.join("")}`);
     },
-    // The machine has ended, which is told elsewhere.
+    // The machine has ended, which is reported elsewhere.
     (error: Error) => log("debug", "torito", `not ready: ${error.message}`),
   );
 }
 
-/** The guest's end, a signal, or the time that the user gave. */
+/** The end of the guest, a signal, or the time limit of the user. */
 function untilEnd(
   machine: Machine,
   vsock: VsockDevice,
@@ -202,7 +202,7 @@ function untilEnd(
     const end = (code: number, patienceMs: number) => resolve({ code, patienceMs });
     machine.exited.then((exit) => resolve(asLongAsItTakes(exitCode(exit, log))), reject);
     timeout.then(resolve);
-    // A halted guest without a socket or a timer is alive, too.
+    // A halted guest without sockets or timers is alive too.
     setInterval(() => {}, 0x7fffffff);
     let signals = 0;
     const onSignal = (signal: Signal) => {

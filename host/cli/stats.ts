@@ -1,4 +1,4 @@
-// `--stats`: what the machine's network carried, and how often a byte was copied on its way.
+// `--stats`: network traffic of the machine, and how often each byte was copied.
 import type { Refusal, Traffic } from "../devices/vsock/stats.ts";
 import type { LogFormat } from "../log.ts";
 import type { GuestStats } from "../stats.ts";
@@ -6,7 +6,7 @@ import type { GuestStats } from "../stats.ts";
 interface Direction {
   readonly bytes: number;
   readonly hostCopies: number;
-  /** null: the guest does not count. */
+  /** null: the guest keeps no statistics. */
   readonly guestCopies: number | null;
 }
 
@@ -22,8 +22,8 @@ interface Carried extends Traffic {
 }
 
 /**
- * The block for stderr, its newline included. Copies are bytes copied for each byte carried;
- * clients that were turned away are named if there were any.
+ * The block for stderr, including its newline. Copies are bytes copied for each byte carried.
+ * Clients turned away are listed if there were any.
  */
 export function statsText(host: Carried, guest: GuestStats | null, format: LogFormat): string {
   const toGuest: Direction = {

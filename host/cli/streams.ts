@@ -1,11 +1,11 @@
-// The process's two streams, and how it ends without losing what it has written to them.
+// The process's two streams, and how it ends without losing output.
 import { setTimeout } from "node:timers/promises";
 import { callsRunning } from "../node/files/threads.ts";
 import { OutputStream, type Tell } from "./output-stream.ts";
 import { EXIT_UNAVAILABLE } from "./usage.ts";
 
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
-/** A call of the thread pool that takes longer hangs. */
+/** A call in the thread pool that takes longer is taken to hang. */
 const HANG_MS = 500;
 const LOOK_MS = 10;
 
@@ -14,14 +14,14 @@ const tellPlainly: Tell = (message) => stderr.line(`error: ${message}\n`);
 export const stdout = new OutputStream("stdout", process.stdout, tellPlainly);
 export const stderr = new OutputStream("stderr", process.stderr, tellPlainly);
 
-/** Both streams tell of their failures so from now on. */
+/** From now on both streams report failures in this format. */
 export function tellFailures(tell: Tell): void {
   stdout.tell = stderr.tell = tell;
 }
 
 /**
- * Ends the process when the readers have all, or after `patienceMs`, or at a signal. Output that
- * was lost is no success.
+ * Ends the process when all output has arrived, after `patienceMs`, or at a signal. Lost output
+ * turns success into failure.
  */
 export async function exit(code: number, patienceMs: number): Promise<never> {
   for (const [signal, its] of Object.entries(SIGNAL_CODES)) {
@@ -34,14 +34,14 @@ export async function exit(code: number, patienceMs: number): Promise<never> {
     });
   }
   await stdout.flushed();
-  await stderr.flushed(); // behind what stdout's failure had to say
+  await stderr.flushed(); // after a report of stdout's failure
   return leave(code === 0 && (stdout.failed || stderr.failed) ? EXIT_UNAVAILABLE : code);
 }
 
 /**
- * Node's exit waits for its thread pool, deaf to signals, and a disk that hangs keeps that for
- * ever. So the calls are waited for here; and where a signal has the last word, and a call does not
- * end soon by itself, that signal ends us, as the system does it.
+ * Node's exit waits for its thread pool, deaf to signals, and a disk that hangs blocks it for good.
+ * So the calls are awaited here. If a signal ends the process, and a call does not end soon by
+ * itself, the signal is raised again with its default action.
  */
 async function leave(code: number): Promise<never> {
   const [signal] = Object.entries(SIGNAL_CODES).find(([, its]) => its === code) ?? [];

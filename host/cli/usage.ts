@@ -1,13 +1,13 @@
-// What `torito --help` says, and how the command line speaks of its mistakes.
+// The text of `torito --help`, and errors of the command line.
 
 export const EXIT_USAGE = 2;
 export const EXIT_UNAVAILABLE = 69;
 export const EXIT_SOFTWARE = 70;
 export const EXIT_TIMEOUT = 124;
-/** All that a parent sees of an exit code is its low byte: a failure must not end as 0 there. */
+/** A parent sees only the low byte of an exit code, where a failure must not become 0. */
 export const EXIT_MAX = 255;
 
-/** How the process ends, and for how long those who read its output may put that off. */
+/** How the process ends, and for how long readers of its output may delay that. */
 export interface End {
   readonly code: number;
   readonly patienceMs: number;
@@ -17,7 +17,9 @@ export function asLongAsItTakes(code: number): End {
   return { code, patienceMs: Number.POSITIVE_INFINITY };
 }
 
-/** A mistake on the command line, or a resource that cannot be had: one line, and an exit code. */
+/**
+ * An error on the command line, or a resource that is not available: one line, and an exit code.
+ */
 export class CliError extends Error {
   override name = "CliError";
   readonly code: number;
@@ -41,20 +43,20 @@ Network
       --connect PORT:[HOST:]TCP      the guest's connections to host port PORT reach that TCP port
       --vsock-uds PATH               hybrid vsock: clients of that socket say CONNECT PORT;
                                      the guest's connections to port P reach PATH_P
-      --seqpacket PORT               connections to that port, the guest's or the host's, carry
-                                     messages: on the host each behind its length, 4 bytes, little
-                                     endian, the highest bit of which ends a record; repeatable
+      --seqpacket PORT               connections to that port, of the guest or the host, carry
+                                     messages; on the host each follows its length: 4 bytes,
+                                     little-endian, the highest bit ends a record; repeatable
       --cid N                        the guest's address, 3 or more (3)
 
 Machine
-  -v, --volume HOSTDIR:TAG[:ro|rw]   a directory for the guest, by its tag, which it may only read
-                                     unless it is told :rw; repeatable
+  -v, --volume HOSTDIR:TAG[:ro|rw]   a directory that the guest mounts by its tag, read-only
+                                     unless :rw is given; repeatable
   -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
-      --fs-window SIZE               memory beside it, of each volume, in which the guest maps
+      --fs-window SIZE               additional memory for each volume, into which the guest maps
                                      files; 0: none (serve: 16M, run: 0)
-      --timeout SECONDS              give up after that time, exit code 124
+      --timeout SECONDS              give up after this time, exit code 124
       --grace SECONDS                time to finish open connections after a signal (10)
-      --watchdog SECONDS             kill a guest that does not return for so long; 0: never (10)
+      --watchdog SECONDS             kill a guest that does not return for this long; 0: never (10)
 
 Output
       --log-format pretty|json       (pretty)
@@ -78,7 +80,7 @@ Exit codes
   write; 70 guest panic; 124 timeout; 130 or 143 second SIGINT or SIGTERM
 `;
 
-/** The known word nearest to a mistyped one, if it is near enough to be meant. */
+/** The known word nearest to a mistyped one, if it is near enough. */
 export function nearest(word: string, known: readonly string[]): string | null {
   let best: string | null = null;
   let least = Math.max(2, Math.floor(word.length / 3)) + 1;

@@ -1,5 +1,6 @@
 // virtio-fs device (virtio 5.11): a FUSE server over one directory of the host. Requests are served
-// inside the kick: what the host has cached takes 1-2 us, less than any way of waiting for it.
+// inside the kick: an answer from the host's caches takes 1-2 us, less than any way of waiting for
+// it.
 
 import { Errno } from "../../abi/errno.ts";
 import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig, FuseOpcode } from "../../abi/fuse.ts";
@@ -12,14 +13,14 @@ import { FuseRequest } from "./fs/request.ts";
 import { FuseServer } from "./fs/server.ts";
 import { type FsLimits, Share } from "./fs/share.ts";
 import type { FsStats } from "./fs/stats.ts";
-import { tellRequest } from "./fs/trace.ts";
+import { traceRequest } from "./fs/trace.ts";
 
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 4;
 const REQUEST_QUEUES_MAX = 64;
-/** A host that holds up the guest for so long is told of. */
-const STALL_TOLD_NS = 1_000_000_000;
-/** What is idle for two of these is let go: a file that was deleted is gone within two seconds. */
+/** A host that holds up the guest for longer is logged. */
+const STALL_LOG_NS = 1_000_000_000;
+/** A file that is idle for two sweeps is released, so a deleted one is gone within two seconds. */
 const SWEEP_MS = 900;
 
 export interface FsOptions {
@@ -27,20 +28,20 @@ export interface FsOptions {
   readonly directory: string;
   /** Name of the file system for the guest: 1 to 36 bytes of UTF-8. */
   readonly tag: string;
-  /** May the guest change nothing? It may not, unless this is false. */
+  /** Default: true. */
   readonly readOnly?: boolean;
   /** With FileChanges where the guest may write. */
   readonly files: Files | (Files & FileChanges);
-  /** How long the guest may believe names and attributes; 0: it asks every time. */
+  /** How long the guest may cache names and attributes; 0: not at all. */
   readonly attrTimeoutMs?: number;
-  /** Queues that the guest may put its requests into (F3), 1 to 64; 4 by default. */
+  /** Request queues (F3), 1 to 64; 4 by default. */
   readonly requestQueues?: number;
   /**
-   * Shared memory in which the guest can map files, beside its RAM: a multiple of 64 KiB. Default
-   * 0: none.
+   * Size of the DAX window, the shared memory into which the guest can map files: a multiple of 64
+   * KiB. Default 0: none.
    */
   readonly windowBytes?: number;
-  /** Descriptors of the host that it may hold. Default: half of what this process may. */
+  /** Descriptors that it may hold. Default: half of those that this process may still open. */
   readonly descriptorsMax?: number;
   readonly limits?: Partial<FsLimits>;
 }
@@ -57,7 +58,7 @@ export class FsDevice implements VirtioDevice {
   readonly sharedMemory: readonly number[];
   readonly #share: Share;
   readonly #server: FuseServer;
-  /** For the next one. */
+  /** For the next request. */
   #request: FuseRequest;
   readonly #spare: FuseRequest[] = [];
   #host: DeviceHost | null = null;
@@ -66,7 +67,7 @@ export class FsDevice implements VirtioDevice {
   #kicked = false;
   #cancelSweep: (() => void) | null = null;
 
-  /** Throws Error when the tag does not fit or the directory cannot be shared. */
+  /** Throws Error if the tag is invalid or the directory cannot be shared. */
   constructor(options: FsOptions) {
     this.name = `fs ${options.tag}`;
     this.identity = `tag ${options.tag}`;
@@ -108,28 +109,28 @@ export class FsDevice implements VirtioDevice {
     this.#kicked = true;
     this.#take(source, sinceNs);
     this.#kicked = false;
-    this.#tellStall(sinceNs);
+    this.#checkStall(sinceNs);
     this.#sweepLater();
   }
 
-  /** The host may have kept us since then. */
-  #tellStall(sinceNs: number): void {
+  /** Checks whether the host held up the guest since then. */
+  #checkStall(sinceNs: number): void {
     const ns = this.#share.background.served(sinceNs);
     if (ns === 0) return;
     this.#host?.late?.();
-    if (ns < STALL_TOLD_NS) return;
+    if (ns < STALL_LOG_NS) return;
     const seconds = (ns / 1e9).toFixed(1);
     this.#host?.log(
       `the host took ${seconds} s for a file; the thread pool waits for the next ones`,
     );
   }
 
-  /** An idle guest has no turns: what it holds on the host is let go by the host's own timer. */
+  /** An idle guest has no turns, so what it holds on the host is released by a timer. */
   #sweepLater(): void {
     if (this.#cancelSweep !== null || this.#host === null) return;
     this.#cancelSweep = this.#host.after(SWEEP_MS, () => {
       this.#cancelSweep = null;
-      // A clock that goes on inside a file call finds everything in use.
+      // Fired inside a kick, everything would seem to be in use.
       if (this.#kicked || this.#sweep()) this.#sweepLater();
     });
   }
@@ -137,7 +138,7 @@ export class FsDevice implements VirtioDevice {
   #sweep(): boolean {
     const sinceNs = this.#now();
     const isMore = this.#share.sweep();
-    this.#tellStall(sinceNs);
+    this.#checkStall(sinceNs);
     return isMore;
   }
 
@@ -146,13 +147,13 @@ export class FsDevice implements VirtioDevice {
     this.#cancelSweep = null;
   }
 
-  /** As many as there is room for; the rest follow when others have been answered. */
+  /** Serves requests while there is room; the rest follow when others have been answered. */
   #take(source: VirtQueue, sinceNs: number): void {
     const { background } = this.#share;
     for (let served = 0; !background.full; served++) {
       const chain = source.pop();
       if (chain === null) return;
-      if (served > 0) background.served(sinceNs); // this one need not be held up, too
+      if (served > 0) background.served(sinceNs); // do not hold up this one as well
       this.#serve(chain);
     }
   }
@@ -166,7 +167,7 @@ export class FsDevice implements VirtioDevice {
   }
 
   dispose(): void {
-    for (const queue of this.#queues) queue?.detach(); // late answers touch nothing
+    for (const queue of this.#queues) queue?.detach(); // late answers do nothing
     this.#queues = [];
     this.#stopSweeping();
     this.#share.dispose();
@@ -181,7 +182,7 @@ export class FsDevice implements VirtioDevice {
     let result = request.take(chain);
     const forgets = result === 0 && this.#forgets(request);
     if (result === 0 && !forgets) result = this.#server.serve(request);
-    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
+    if (this.#trace !== null) traceRequest(this.#trace, sinceNs, request, result);
     if (forgets) request.finishEmpty();
     else if (request.parked) this.#request = this.#spare.pop() ?? this.#newRequest();
     else if (!request.detached) request.finish(result);
@@ -196,7 +197,7 @@ export class FsDevice implements VirtioDevice {
     );
   }
 
-  /** A request was answered by an event of the host, or in the kick, whose caller signals. */
+  /** A request was answered late: by a host event, or in a kick, whose caller signals. */
   #answered(): void {
     if (this.#kicked) return;
     const sinceNs = this.#now();
@@ -205,28 +206,28 @@ export class FsDevice implements VirtioDevice {
       if (queue !== null) this.#take(queue, sinceNs);
     }
     this.#kicked = false;
-    this.#tellStall(sinceNs);
+    this.#checkStall(sinceNs);
     for (const queue of this.#queues) queue?.signal();
     this.#host?.turn();
   }
 
-  /** F7: nothing but INTERRUPT, FORGET and BATCH_FORGET comes here. */
+  /** F7: only INTERRUPT, FORGET and BATCH_FORGET are allowed here. */
   #serveHiprio(chain: Chain): void {
     const sinceNs = this.#trace?.now() ?? 0;
     const request = this.#request;
     this.stats.requests++;
     let result = request.take(chain);
-    // What INTERRUPT asks to stop has been answered inside its kick, or ends when the host's call
-    // does, which nothing can stop.
+    // The request to interrupt was answered in its own kick, or waits for a host call that cannot
+    // be stopped.
     const silent =
       result === 0 && (this.#forgets(request) || request.opcode === FuseOpcode.INTERRUPT);
     if (result === 0 && !silent) result = -Errno.EINVAL;
-    if (this.#trace !== null) tellRequest(this.#trace, sinceNs, request, result);
+    if (this.#trace !== null) traceRequest(this.#trace, sinceNs, request, result);
     if (silent) request.finishEmpty();
     else request.finish(result);
   }
 
-  /** Serves the two requests without a reply, wherever they come: a reference must not be lost. */
+  /** Serves the two requests without a reply, on any queue: a reference must not be lost. */
   #forgets(request: FuseRequest): boolean {
     if (request.opcode === FuseOpcode.FORGET) this.#server.forget(request);
     else if (request.opcode === FuseOpcode.BATCH_FORGET) this.#server.batchForget(request);

@@ -36,7 +36,7 @@ export type { VsockOptions } from "./vsock/options.ts";
 const QUEUE_SIZE_MAX = 32768;
 const EVENT_QUEUE_SIZE_MAX = 64;
 
-/** What the device holds at the moment. All of it is 0 when it is idle. */
+/** Resources that the device holds at the moment. All are 0 when it is idle. */
 export interface VsockHoldings {
   /** Descriptors of the tx ring, for clients that are slow to read. */
   readonly txDescriptors: number;
@@ -136,7 +136,7 @@ export class VsockDevice implements VirtioDevice {
    * drains.
    */
   async probe(guestPort: number): Promise<void> {
-    if (this.#host === null) throw new Error("vsock: the device is in no machine");
+    if (this.#host === null) throw new Error("vsock: the device is not in a machine");
     await this.#probes.add(guestPort);
   }
 
@@ -145,6 +145,7 @@ export class VsockDevice implements VirtioDevice {
     return this.#connections.toGuest.ring?.posted ?? 0;
   }
 
+  /** Resources that the device holds at the moment. */
   get holdings(): VsockHoldings {
     const { share, toGuest, budget } = this.#connections;
     const rxBuffers = toGuest.ring?.reserved ?? 0;
@@ -237,6 +238,7 @@ export class VsockDevice implements VirtioDevice {
     }
   }
 
+  /** The driver stopped a queue (VirtioDevice). */
   readonly stopped = (queue: number): void =>
     queue === VSOCK_QUEUE_EVENT ? this.#events.end() : this.#leaveGuest(); // M14
 

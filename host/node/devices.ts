@@ -12,11 +12,16 @@ import { systemClock } from "./clock.ts";
 import { hostFiles } from "./files/host-files.ts";
 import { NodeSockets } from "./sockets/node-sockets.ts";
 
+/** Options of a vsock device; all are optional. */
 export interface VsockOptions extends Omit<vsock.VsockOptions, "sockets"> {
   /** Default: NodeSockets. */
   readonly sockets?: Sockets;
 }
 
+/**
+ * A virtio-vsock device over Node's sockets: publishes ports of the guest, and connects the guest
+ * to the host.
+ */
 export class VsockDevice extends vsock.VsockDevice {
   /** Throws on a CID that is reserved (V10) or taken, and on mapped ports out of range. */
   constructor(options: VsockOptions = {}) {
@@ -24,11 +29,13 @@ export class VsockDevice extends vsock.VsockDevice {
   }
 }
 
+/** Options of a file system device. `directory` and `tag` are required. */
 export interface FsOptions extends Omit<fs.FsOptions, "files"> {
   /** With FileChanges where the guest may write. Default: hostFiles(). */
   readonly files?: Files | (Files & FileChanges);
 }
 
+/** A virtio-fs device that shares a directory of the host with the guest. */
 export class FsDevice extends fs.FsDevice {
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
@@ -38,6 +45,7 @@ export class FsDevice extends fs.FsDevice {
   }
 }
 
+/** Connects guests of one process by CID. Pass it to each of their devices as `switch`. */
 export class VsockSwitch extends network.VsockSwitch {
   /** Data between guests arrives by `clock.defer`. */
   constructor(clock: Pick<Clock, "defer"> = systemClock) {
@@ -45,6 +53,7 @@ export class VsockSwitch extends network.VsockSwitch {
   }
 }
 
+/** Writes every packet of a vsock device in pcap format, for Wireshark. */
 export class PacketCapture extends capture.PacketCapture {
   /**
    * `write` is given the file header at once, and one whole record per call from then on. It must

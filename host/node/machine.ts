@@ -1,13 +1,15 @@
 // Machine, on Node: the system's clock, and the firmware of @wasmer/wasi.
 import * as core from "../machine.ts";
 import type { MachineOptions } from "../options.ts";
+import { loadParts, type Platform } from "../parts.ts";
 import { systemClock } from "./clock.ts";
 import { loadFirmware } from "./firmware.ts";
 
 export type { MachineOptions } from "../options.ts";
 
-const NODE: core.Platform = { clock: systemClock, loadFirmware };
+const NODE: Platform = { clock: systemClock, loadFirmware };
 
+/** One guest and the machine it runs on. Create it, boot it, and await `exited`. */
 export class Machine extends core.Machine {
   /**
    * Compiles the image and plugs the devices in. Throws an Error that says what does not fit; the
@@ -15,6 +17,6 @@ export class Machine extends core.Machine {
    * function runs, if it has one.
    */
   static override async create(options: MachineOptions): Promise<Machine> {
-    return new Machine(await core.loadParts(options, NODE));
+    return new Machine(await loadParts(options, NODE));
   }
 }

@@ -1,4 +1,4 @@
-// Watchdog for a process with a machine: the guest runs on the event-loop thread, so only another
+// Watchdog for a process with a machine. The guest runs on the event-loop thread, so only another
 // thread can notice that it does not return.
 import { Worker } from "node:worker_threads";
 
@@ -10,11 +10,11 @@ export class Watchdog {
   /** For MachineOptions.presence: a word that another thread can read. */
   readonly presence = new Int32Array(new SharedArrayBuffer(4));
   /**
-   * Resolves when it watches: it needs nothing more of the system then. Rejects when the system has
-   * no thread for it.
+   * Resolves when it is running, and has all system resources that it needs. Rejects if no thread
+   * can be started.
    */
   readonly watching: Promise<void>;
-  /** It has broken off, which it never should. */
+  /** Called if its thread fails, which it never should. */
   lost: (error: Error) => void = () => {};
 
   constructor(limitMs: number) {
@@ -34,6 +34,6 @@ export class Watchdog {
         else reject(error);
       });
     });
-    this.watching.catch(() => {}); // whoever waits for it is told
+    this.watching.catch(() => {}); // reported to whoever awaits it
   }
 }

@@ -1,8 +1,8 @@
-// The files of the host, as the file system device needs them. Calls are synchronous, for answers
-// from the host's caches take 1-2 us, against 15 us through the thread pool; where the host has
-// proved slow they are made there. A simulation replaces it.
+// The files of the host, as the file system device needs them. Calls are synchronous: an answer
+// from the host's caches takes 1-2 us, against 15 us through a thread pool. When the host proves
+// slow, later() makes the calls there.
 
-/** What a file system knows about an inode; node's BigIntStats is one. */
+/** Attributes of an inode, as in Node's BigIntStats. */
 export interface FileStat {
   readonly dev: bigint;
   readonly ino: bigint;
@@ -17,10 +17,11 @@ export interface FileStat {
   readonly atimeNs: bigint;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
-  /** When the inode was made, where the host knows: another one may get its number later. */
+  /** Creation time, if the host knows it: inode numbers are reused. */
   readonly birthtimeNs?: bigint;
 }
 
+/** Sizes of the file system of an inode, as in Node's BigIntStatsFs. */
 export interface FileSystemStat {
   readonly bsize: bigint;
   readonly blocks: bigint;
@@ -31,52 +32,55 @@ export interface FileSystemStat {
 }
 
 /**
- * Inodes are numbers that `root` and `hold` hand out and `drop` takes back; descriptors come from
+ * Inodes are numbers that `root` and `hold` return and `drop` releases; descriptors come from
  * `open` and go to `close`. A name is one entry of a directory, as bytes: never empty, "." or "..",
- * without "/" and NUL. No call follows a symbolic link, none waits for another program. Failures
- * are thrown as node does, with a `code`.
+ * without "/" and NUL. No call follows a symbolic link or waits for another program. Failures are
+ * thrown as in Node, with a `code`.
  */
 export interface Files {
-  /** Descriptors that this process may still open; the device keeps to a part of them. */
+  /** Descriptors that this process may still open. A device uses a part of them. */
   descriptorsMax(): number;
-  /** Holds the directory that is shared. */
+  /** Holds the directory with this path. */
   root(path: string): number;
-  /** What is at `name` now, or null. */
+  /** Attributes of what is at `name` now, or null. */
   peek(directory: number, name: Uint8Array): FileStat | null;
-  /** Holds what is at `name`, so that it stays this inode whatever happens to the name. */
+  /** Holds what is at `name`: it stays this inode, whatever happens to the name. */
   hold(directory: number, name: Uint8Array): { inode: number; stat: FileStat };
+  /** Releases a held inode. */
   drop(inode: number): void;
+  /** Attributes of a held inode. */
   stat(inode: number): FileStat;
-  /**
-   * Throws unless the host lets this process do what mask asks for (4 read, 2 write, 1 execute).
-   */
+  /** Throws unless the host grants this process the access in mask (4 read, 2 write, 1 execute). */
   access(inode: number, mask: number): void;
+  /** Sizes of the file system that holds the inode. */
   statfs(inode: number): FileSystemStat;
   /** Text of the symbolic link at `name`. */
   readlink(directory: number, name: Uint8Array): Uint8Array;
-  /** Names in the directory, without "." and ".."; ENOMEM when there are more than `max`. */
+  /** Names in the directory, without "." and "..". ENOMEM if there are more than `max`. */
   list(directory: number, max: number): Uint8Array[];
   /**
-   * Opens a regular file; the caller has made sure that it is one. `flags` are FUSE_O_*: how it is
-   * accessed, APPEND, SYNC and DSYNC. Without FileChanges it is FUSE_O_RDONLY.
+   * Opens an inode, which the caller knows to be a regular file. `flags` are FUSE_O_*: the access
+   * mode, APPEND, SYNC and DSYNC. Without FileChanges always FUSE_O_RDONLY.
    */
   open(inode: number, flags: number): number;
   /**
-   * Fills the views from offset on, a bigint when it is beyond 2^52; returns the bytes read, fewer
-   * at the end of the file.
+   * Fills the views from offset on (a bigint beyond 2^52). Returns the bytes read, fewer at the end
+   * of the file.
    */
   read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number;
-  /** read() of one view, which is the callee's until `done`, by the thread pool. */
+  /** read() by the thread pool. It owns the view until `done`. */
   readLater(
     descriptor: number,
     view: Uint8Array,
     offset: number | bigint,
     done: (error: Error | null, bytes: number) => void,
   ): void;
+  /** Closes a descriptor. */
   close(descriptor: number): void;
   /**
-   * Makes one of these calls, or of FileChanges, by the thread pool; `done` gets what it returns or
-   * throws, later. What it is about stays held, and open, until then. Missing: none may wait long.
+   * Makes one of these calls, or of FileChanges, by the thread pool; `done` gets its result or its
+   * error. The caller keeps inodes held and descriptors open until then. Missing: no call waits
+   * long.
    */
   later?(call: LaterCall, args: readonly unknown[], done: LaterDone): void;
   /** Do both views hold the same bytes? For a host whose memcmp outruns a loop (bytes.ts). */
@@ -87,19 +91,20 @@ export interface Files {
 export type LaterCall =
   | Exclude<keyof Files, "descriptorsMax" | "drop" | "readLater" | "later" | "sameBytes">
   | Exclude<keyof FileChanges, "keepsSetId" | "writeLater" | "sync" | "syncDirectory">;
+/** Receives the result of a LaterCall. */
 export type LaterDone = (error: Error | null, result?: unknown) => void;
 
-/** Nanoseconds since 1970, "now" by the host's clock, or null: as it is. */
+/** Nanoseconds since 1970, "now" by the host's clock, or null: unchanged. */
 export type FileTime = bigint | "now" | null;
 
 /**
- * What a device needs beside Files where the guest may write. Modes are the permission bits alone;
- * new files are the user's that runs this process.
+ * What a device needs besides Files if the guest may write. Modes are permission bits only. New
+ * files belong to the user of this process.
  */
 export interface FileChanges {
-  /** Does a write of this process leave set-id bits as they are? The kernel lets root's do so. */
+  /** Does a write of this process keep set-id bits? The kernel clears them unless root writes. */
   keepsSetId(): boolean;
-  /** Makes a regular file that is not there yet (EEXIST), and opens it as `flags` say. */
+  /** Creates a regular file, which must not exist yet (EEXIST), and opens it with `flags`. */
   create(
     directory: number,
     name: Uint8Array,
@@ -108,30 +113,39 @@ export interface FileChanges {
   ): { descriptor: number; inode: number; stat: FileStat };
   /** Writes the views from offset on; returns the bytes written, which may be fewer. */
   write(descriptor: number, views: readonly Uint8Array[], offset: number): number;
-  /** write() of one view, which is the callee's until `done`, by the thread pool. */
+  /** write() by the thread pool. It owns the view until `done`. */
   writeLater(
     descriptor: number,
     view: Uint8Array,
     offset: number,
     done: (error: Error | null, bytes: number) => void,
   ): void;
-  /** Cuts an open file, or fills it up with zeros, to `size` bytes. */
+  /** Truncates an open file to `size` bytes, or extends it with zeros. */
   truncate(descriptor: number, size: number): void;
-  /** The same of an inode that is a regular file. */
+  /** The same for an inode that is a regular file. */
   resize(inode: number, size: number): void;
+  /** Changes the permission bits. */
   chmod(inode: number, mode: number): void;
-  /** -1: as it is. */
+  /** -1: unchanged. */
   chown(inode: number, uid: number, gid: number): void;
-  /** To microseconds. */
+  /** Precise to microseconds. */
   setTimes(inode: number, atime: FileTime, mtime: FileTime): void;
+  /** Makes a directory; EEXIST if the name is taken. */
   makeDirectory(directory: number, name: Uint8Array, mode: number): void;
+  /** Makes a symbolic link with that text; EEXIST if the name is taken. */
   symlink(directory: number, name: Uint8Array, target: Uint8Array): void;
+  /** Gives the file at `name` in `from` another name in `to`. */
   link(from: number, name: Uint8Array, to: number, newName: Uint8Array): void;
+  /** Removes a name that is not a directory's. */
   unlink(directory: number, name: Uint8Array): void;
+  /** Removes an empty directory. */
   removeDirectory(directory: number, name: Uint8Array): void;
+  /** Moves a name to another, which it replaces. */
   rename(from: number, name: Uint8Array, to: number, newName: Uint8Array): void;
-  /** Calls `done` when an open file is on the disk, with its attributes unless `dataOnly`. */
+  /**
+   * Calls `done` when the data of an open file is on disk, and its attributes unless `dataOnly`.
+   */
   sync(descriptor: number, dataOnly: boolean, done: (error: Error | null) => void): void;
-  /** The same of a directory's entries. */
+  /** The same for the entries of a directory. */
   syncDirectory(inode: number, done: (error: Error | null) => void): void;
 }

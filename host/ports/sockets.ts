@@ -1,6 +1,7 @@
 // The host's network as devices see it: stream sockets that listen and connect, and nothing more.
 // NodeSockets in host/node is the real one; a simulation can take its place.
 
+/** A TCP address. */
 export interface TcpAddress {
   readonly host: string;
   readonly port: number;
@@ -11,6 +12,7 @@ export interface UnixAddress {
   readonly path: string;
 }
 
+/** An address that a stream socket can be bound or connected to. */
 export type SocketAddress = TcpAddress | UnixAddress;
 
 /** For messages: host:port, or the path. */
@@ -18,19 +20,19 @@ export function addressText(address: SocketAddress): string {
   return "path" in address ? address.path : `${address.host}:${address.port}`;
 }
 
-/** What happens to a socket. Never called from inside a call of StreamSocket. */
+/** Events of a socket. Never called from within a method of StreamSocket. */
 export interface SocketEvents {
   /** connect() succeeded. */
   connected(): void;
   /** Bytes arrived. The chunk belongs to the receiver. Not called while paused. */
   data(chunk: Uint8Array): void;
-  /** The peer will send no more; nothing is read any more. */
+  /** The peer will send no more: end of stream. */
   end(): void;
-  /** A send() that answered false is now with the kernel: its bytes may change. */
+  /** The kernel has taken a send() that returned false: its bytes may change. */
   sent(): void;
-  /** The connection broke, or never came about. closed() follows. */
+  /** The connection broke, or could not be made. closed() follows. */
   failed(error: Error): void;
-  /** Last event, after which the kernel touches no bytes of this socket any more. */
+  /** The last event. The kernel touches no bytes of this socket any more. */
   closed(): void;
 }
 
@@ -44,7 +46,7 @@ export const NOBODY: SocketEvents = {
   closed() {},
 };
 
-/** Where the bytes of a peer land that are read in place. */
+/** The buffers that a socket reads into. */
 export interface ReadSource {
   /**
    * The buffer that the next read fills, never empty. The kernel writes to it in the moment before
@@ -70,47 +72,53 @@ export interface StreamSocket {
    * False: they must not change before events.sent(), and no other send may begin.
    */
   send(parts: readonly Uint8Array[]): boolean;
-  /** Bytes of the send in flight that the kernel has not taken; without it nobody knows. */
+  /** Bytes of the send in flight that the kernel has not taken. Missing: not known. */
   readonly unsent?: number;
   /**
-   * Once the peer has ended: is it gone for good, and would not read either? Without it, or when
-   * undefined, nobody knows.
+   * Once the peer has ended: is it gone for good, so that it would not read either? Missing or
+   * undefined: not known.
    */
   peerGone?(): boolean | undefined;
-  /** No more sends: the peer reads end of stream behind what was sent. */
+  /** No more sends: the peer reads end of stream after what was sent. */
   end(): void;
+  /** Stops reading; the kernel holds back the peer. */
   pause(): void;
+  /** Reads on after pause(). */
   resume(): void;
-  /** Closes both ways. What the kernel has taken is still delivered. */
+  /** Closes both directions. Bytes that the kernel has taken are still delivered. */
   close(): void;
-  /** Closes both ways and tells the peer that the connection broke, where that can be told. */
+  /** Closes both directions, and resets the connection if the protocol can. */
   reset(): void;
 }
 
+/** A bound address that accepts clients. */
 export interface Listener {
   /** The address that was bound: a port is never 0. */
   readonly address: SocketAddress;
-  /** Takes no more clients; the file of a path is gone. */
+  /** Accepts no more clients. Removes the file of a path. */
   close(): void;
 }
 
+/** Receives the clients of a listener. */
 export interface Acceptor {
+  /** A client has connected; the socket is the receiver's. */
   accepted(socket: StreamSocket): void;
-  /** A client was lost before it became a socket, as for want of file descriptors. */
+  /** A client was lost before it became a socket, for instance because descriptors ran out. */
   refused(error: Error): void;
 }
 
+/** The stream sockets of a host: listening and connecting. */
 export interface Sockets {
   /**
-   * Rejects with the address and the reason in the message. The file of a path is replaced if it
-   * is a socket on which nobody listens.
+   * Rejects with the address and the reason in the message. The file of a path is replaced if it is
+   * a socket that nobody listens on.
    */
   listen(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener>;
   /** Never throws: failure arrives as an event. */
   connect(target: SocketAddress, events: SocketEvents): StreamSocket;
   /**
-   * How many bytes of each socket the kernel holds that the peer's has not acknowledged; -1: that
-   * cannot be told. Without it of none.
+   * Bytes of each socket that the kernel holds because the peer has not acknowledged them; -1: not
+   * known. Missing: not known of any.
    */
   unacknowledged?(sockets: readonly StreamSocket[]): Promise<readonly number[]>;
 }

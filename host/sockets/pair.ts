@@ -1,15 +1,15 @@
-// Two stream sockets of this process, joined. They behave as those of a kernel do; what happens to
-// one by a call of the other is an event, and events come from the event loop alone.
+// Two connected stream sockets within this process. They behave like a kernel's: a call on one
+// causes events on the other, and events come only from the event loop.
 import type { Clock } from "../ports/clock.ts";
 import { NOBODY, type ReadSource, type SocketEvents, type StreamSocket } from "../ports/sockets.ts";
 import { Wire } from "./wire.ts";
 
-/** Sockets that are served before the host looks at its others. */
+/** Sockets that are served before the host's other events. */
 const SERVED_MAX = 64;
 
 const NOTHING = new Uint8Array(0);
 
-/** Sockets to which something has happened; each is in it at most once. */
+/** Sockets with events due; each is in it at most once. */
 export class PairLoop {
   readonly #clock: Pick<Clock, "defer">;
   #due: PairSocket[] = [];
@@ -19,7 +19,7 @@ export class PairLoop {
     this.#clock = clock;
   }
 
-  /** Two sockets. The first one is connected once the second one has accepted. */
+  /** Two sockets. The first is connected once the second has accepted. */
   pair(): [PairSocket, PairSocket] {
     const first = new PairSocket(this);
     const second = new PairSocket(this);
@@ -131,7 +131,7 @@ export class PairSocket implements StreamSocket {
 
   close(): void {
     if (this.#left) return;
-    // Whoever leaves bytes unread, or wants back what it lent, breaks the connection off.
+    // Closing with bytes unread, or with a send in flight, breaks the connection.
     if (!this.#peer.#out.empty || this.#out.lent) {
       this.reset();
       return;
@@ -149,7 +149,7 @@ export class PairSocket implements StreamSocket {
     this.#wake();
   }
 
-  /** Everything that is due, from the event loop. */
+  /** Delivers all events that are due. Called by the loop. */
   serve(): void {
     if (this.#gone) return;
     if (this.#broken && !this.#left) {

@@ -1,14 +1,14 @@
 // One direction between two sockets of this process. It stands in for a kernel's socket buffer, but
-// holds little: a small send is copied, a larger one stays the sender's until the reader has it.
+// holds little: a small send is copied, a larger one is lent by the sender until it is read.
 import { joinBytes } from "../bytes.ts";
 
-/** Sends up to this many bytes are taken at once, when nothing else waits. */
+/** Sends up to this size are copied if nothing else waits. */
 export const TAKEN_BYTES_MAX = 16384;
-/** What a read returns at most, as with Node. */
+/** The most that a read returns, as with Node. */
 const CHUNK_BYTES_MAX = 65536;
 
 export class Wire {
-  #parts: Uint8Array[] = []; // from #first on they wait
+  #parts: Uint8Array[] = []; // those from #first on wait
   #first = 0;
   #at = 0; // of the first one
   #waiting = 0; // bytes
@@ -18,7 +18,7 @@ export class Wire {
     return this.#waiting === 0;
   }
 
-  /** Do the bytes that wait belong to the sender, some of them at least? */
+  /** Do waiting bytes belong to the sender? */
   get lent(): boolean {
     return this.#lent;
   }
@@ -27,7 +27,7 @@ export class Wire {
     return this.#lent ? this.#waiting : 0;
   }
 
-  /** True: taken; false: the parts are lent until `lent` is false again. */
+  /** True: copied. False: the parts are lent, and must not change until `lent` is false. */
   put(parts: readonly Uint8Array[]): boolean {
     if (this.#lent) throw new Error("a second send began while one was in flight");
     let bytes = 0;
@@ -43,7 +43,7 @@ export class Wire {
     return !this.#lent;
   }
 
-  /** The next bytes, which are the caller's from now on. */
+  /** The next bytes, which the caller owns. */
   take(): Uint8Array {
     const first = this.#parts[this.#first] as Uint8Array;
     if (!this.#lent && this.#at === 0) {
@@ -55,7 +55,7 @@ export class Wire {
     return chunk;
   }
 
-  /** Copies the next bytes to the front of `target`, as many as there are; returns how many. */
+  /** Copies the next bytes to the front of `target`; returns how many. */
   fill(target: Uint8Array): number {
     let filled = 0;
     while (filled < target.length && this.#first < this.#parts.length) {
@@ -74,7 +74,7 @@ export class Wire {
     return filled;
   }
 
-  /** What waits is lost. */
+  /** Discards waiting bytes. */
   drop(): void {
     this.#parts = [];
     this.#first = this.#at = this.#waiting = 0;

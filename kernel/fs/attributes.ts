@@ -1,6 +1,13 @@
 // File calls that change attributes, or ask about rights and free space.
 import { Errno } from "../../abi/errno";
-import { FuseAccessIn, FuseOpcode, FuseStatfsOut } from "../../abi/fuse";
+import {
+  FUSE_R_OK,
+  FUSE_W_OK,
+  FUSE_X_OK,
+  FuseAccessIn,
+  FuseOpcode,
+  FuseStatfsOut,
+} from "../../abi/fuse";
 import { FuseSetattrIn, FuseSetattrValid } from "../../abi/fuse-write";
 import { prepare, transact } from "../fuse/request";
 import { hasFailed, replyOf } from "../fuse/session";
@@ -133,7 +140,9 @@ function secondsOf(ns: i64): i64 {
 
 function restOf(ns: i64): u32 {
   const rest = ns % <i64>NS_PER_S;
-  return <u32>(rest < 0 ? rest + <i64>NS_PER_S : rest);
+  const up = rest < 0 ? rest + <i64>NS_PER_S : rest;
+  assert(secondsOf(ns) * <i64>NS_PER_S + up == ns, "fs: time");
+  return <u32>up;
 }
 
 /**
@@ -172,6 +181,8 @@ function askAt(path: usize, pathBytes: u32, mask: u32): i32 {
 
 /** Asks for rights on the node where the call is. Yields. */
 function askForRights(call: Call, mask: u32): i32 {
+  if (R_OK != FUSE_R_OK || W_OK != FUSE_W_OK || X_OK != FUSE_X_OK) ERROR("fs: rights");
+  assert(mask != 0 && mask <= 7, "fs: empty");
   const node = call.node;
   const version = node.fs.version;
   const untilNs = node.attrUntilNs;

@@ -115,6 +115,7 @@ export function SysSeekFile(file: i32, offset: i64, whence: i32): i64 {
   } else if (whence != SEEK_SET) {
     return -Errno.EINVAL;
   }
+  assert(<i64>from >= 0, "fs: too long");
   const position = from + <u64>offset;
   // Both terms are below 2^63: a sum with the top bit set is negative, or has overflown.
   if (<i64>position < 0) return -Errno.EINVAL;

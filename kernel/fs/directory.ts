@@ -39,6 +39,7 @@ export function SysReadDirectory(file: i32, buffer: usize, length: u32): i32 {
 
 /** Reads the next entries of a directory into `buffer`. Yields. Returns their bytes or an error. */
 function readEntries(request: FuseRequest, file: OpenFile, buffer: usize, length: u32): i32 {
+  assert(file.directory && length != 0, "fs: wrong type");
   const bytes = min(length, fsOf(file).session.dataBytesMax);
   const cookie = file.position;
   const nodeid = file.node.nodeid;

@@ -80,6 +80,7 @@ export function newFile(node: Node, flags: u32): i32 {
     ToroFreeMem(changetype<usize>(file));
     return handle;
   }
+  assert(handle > 0 && files.count <= OPEN_FILES_MAX, "fs: count");
   file.node = node;
   file.flags = flags & WIRE_FLAGS;
   return handle;
@@ -131,6 +132,7 @@ export function abandonFile(request: FuseRequest, handle: i32): void {
 }
 
 function prepareRelease(request: FuseRequest, file: OpenFile): void {
+  assert(file.node.uses != 0, "fs: not held");
   const input = prepare(request, releaseOf(file), file.node.nodeid, FuseReleaseIn.sizeof);
   store<u64>(input, file.fh, FuseReleaseIn.fh);
   store<u32>(input, file.flags, FuseReleaseIn.flags);
@@ -140,7 +142,7 @@ function releaseOf(file: OpenFile): FuseOpcode {
   return file.directory ? FuseOpcode.RELEASEDIR : FuseOpcode.RELEASE;
 }
 
-/** Ends the handle. The server is told when no call is at work on the file any more. Yields. */
+/** Ends the handle. The server gets RELEASE after the last call on the file. Yields. */
 export function closeFile(handle: i32, file: OpenFile): void {
   assert(fileOf(handle) == file && !file.closed, "fs: no file");
   beginUse(file);
@@ -152,6 +154,7 @@ export function closeFile(handle: i32, file: OpenFile): void {
 /** From here to endUse() the file stays, open or closed, and the thread cannot be killed. */
 export function beginUse(file: OpenFile): void {
   protect();
+  assert(!file.closed, "fs: no file");
   file.uses++;
 }
 
@@ -165,6 +168,7 @@ export function endUse(file: OpenFile): void {
 
 /** The file may have changed: what is cached of it ends. */
 export function markChanged(file: OpenFile): void {
+  assert(file.uses != 0 || file.closed, "fs: not held");
   fsOf(file).version++;
   expire(file.node);
 }

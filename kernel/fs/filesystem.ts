@@ -65,8 +65,8 @@ export function renewFileSystem(fs: FileSystem): bool {
       node = next;
     }
   }
-  for (let oldest = fs.oldest; oldest; oldest = fs.oldest) remove(changetype<Node>(oldest));
-  assert(fs.newest == null, "fs: in use");
+  for (let first = fs.first; first; first = fs.first) remove(changetype<Node>(first));
+  assert(fs.last == null, "fs: in use");
   const old = fs.root;
   makeVoid(old);
   old.hashed = false;
@@ -80,7 +80,7 @@ export function renewFileSystem(fs: FileSystem): bool {
 function makeVoid(node: Node): void {
   node.nodeid = NODEID_VOID;
   node.lookups = 0;
-  node.listed = false;
+  node.numbered = false;
   node.attrUntilNs = 0;
 }
 

@@ -122,6 +122,7 @@ export function isCurrent(call: Call): bool {
  */
 export function takeEntry(call: Call, type: u32): i32 {
   const made = call.made;
+  assert(made != NO_NODE && call.found == NO_NODE, "fs: no node");
   const sentNs = call.sentNs;
   const current = isCurrent(call);
   const reply = replyOf(call.request);
@@ -169,6 +170,7 @@ function claimEntry(made: Node, reply: usize, type: u32): i32 {
 
 /** Enters `made` in place of `before`, or moves its reference there if both are the same file. */
 function enterEntry(made: Node, before: Node): Node {
+  assert(made.lookups == 1 && made.nodeid != 0, "fs: count");
   if (before != NO_NODE && before.nodeid == made.nodeid) {
     before.lookups++;
     made.lookups = 0;
@@ -197,6 +199,7 @@ export function readLink(request: FuseRequest, node: Node): i32 {
 function keepTarget(node: Node, text: usize, bytes: u32): i32 {
   if (bytes == 0 || hasNul(text, bytes)) return -Errno.EIO;
   if (node.target != 0) return 0; // another thread has read it meanwhile
+  assert(bytes <= LINK_BYTES_MAX, "fs: too long");
   const target = ToroGetMem(bytes);
   if (target == 0) return -Errno.ENOMEM;
   memory.copy(target, text, bytes);

@@ -53,6 +53,8 @@ export function makeEntry(call: Call, type: u32): i32 {
     if (before != NO_NODE) before.entryUntilNs = 0; // its name said something else
   }
   endEntry(call);
-  if (got == 0) stepInto(call);
+  if (got < 0) return got;
+  stepInto(call);
+  assert(call.node.parent == parent, "fs: misplaced");
   return got;
 }

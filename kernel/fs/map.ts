@@ -144,8 +144,10 @@ function setUp(
   return status;
 }
 
-/** What the range is to contain: a part of the file in the state that its attributes say. */
+/** Makes the range stand for a part of the file, in the state that its attributes say. */
 function describe(range: Range, f: OpenFile, offset: u64, writable: bool): void {
+  assert(range.nodeid == 0 && range.pins == 0, "fs: in use");
+  assert((offset & SLOT_MASK) == 0, "fs: misplaced");
   const known = statOf(f.node);
   range.nodeid = f.node.nodeid;
   range.generation = f.node.generation;

@@ -54,6 +54,7 @@ export function restAfter(mount: Mount, path: usize, end: usize): usize {
     if (p == end || <u32>load<u8>(p) != byte) return 0;
     p = byte == SLASH ? skipEmpty(p, end) : p + 1;
   }
+  assert(p <= end, "fs: too long");
   return p == end || <u32>load<u8>(p) == SLASH ? p : 0;
 }
 
@@ -133,6 +134,7 @@ function addMount(device: usize, path: usize, pathBytes: u32): i32 {
     const status = fs == NO_FILE_SYSTEM ? -Errno.ENOMEM : start(fs);
     if (status < 0) return status;
   }
+  assert(fs.session == session && session.started, "fs: state");
   // Another thread may have mounted something meanwhile.
   if (isTaken(path, pathBytes) || count == MOUNTS_MAX) return -Errno.EBUSY;
   const mount = mountAt(count++);

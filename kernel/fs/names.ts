@@ -57,6 +57,7 @@ export function SysSymlink(target: usize, targetBytes: u32, path: usize, pathByt
 }
 
 function sendSymlink(call: Call, target: usize, targetBytes: u32): i32 {
+  assert(targetBytes != 0 && targetBytes < LINK_BYTES_MAX, "fs: too long");
   const text = ToroGetMem(targetBytes + 1);
   if (text == 0) return -Errno.ENOMEM;
   memory.copy(text, target, targetBytes);
@@ -98,6 +99,7 @@ export function SysReadLink(path: usize, pathBytes: u32, buffer: usize, length: 
   let got: i32 = -Errno.EINVAL;
   if (typeOf(node) == FuseType.LNK) got = readLink(call.request, node);
   if (got == 0) {
+    assert(node.target != 0 && node.targetBytes != 0, "fs: empty");
     got = min(length, node.targetBytes);
     memory.copy(buffer, node.target, got);
   }
@@ -187,6 +189,7 @@ export function SysRemoveDir(path: usize, pathBytes: u32): i32 {
 }
 
 function removeName(call: Call, opcode: FuseOpcode): i32 {
+  assert(opcode == FuseOpcode.UNLINK || opcode == FuseOpcode.RMDIR, "fs: wrong type");
   const found = lookUpLast(call);
   if (found < 0) return found;
   const child = takeFound(call);

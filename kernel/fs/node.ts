@@ -2,11 +2,12 @@
 // with nodeid 0 is a name without a file. A file system is the tables of its nodes (table.ts).
 import { FuseType } from "../../abi/fuse";
 import { Session } from "../fuse/session";
-import { UseList, Used } from "./lru";
+import { List, ListNode } from "../list";
 import { FileStat } from "./stat";
 
+/** In the list of its file system. */
 @unmanaged
-export class Node extends Used {
+export class Node extends ListNode {
   nodeid: u64;
   generation: u64; // of nodeid, which the server uses again once it was forgotten
   lookups: u64; // references of the server's that were counted for this node
@@ -21,7 +22,7 @@ export class Node extends Used {
   nextByName: Node | null;
   nextById: Node | null;
   hashed: bool; // found by its name; otherwise it lives until nobody uses it
-  listed: bool; // found by its number, for as long as it lives
+  numbered: bool; // found by its number, for as long as it lives
   referenced: bool; // found since evict() last came by
   uses: u32; // by open files and calls
   children: u32;
@@ -36,9 +37,9 @@ const STAT: usize = (offsetof<Node>() + 7) & ~7;
 const NAME: usize = STAT + offsetof<FileStat>();
 export const NODE_BYTES: usize = NAME; // then the name
 
-/** One file system: a session, and the nodes known of it, in the order of use. */
+/** One file system: a session, and the list of nodes that names find, least recently used first. */
 @unmanaged
-export class FileSystem extends UseList {
+export class FileSystem extends List {
   session: Session;
   root: Node;
   version: u32; // changes that were answered
@@ -49,6 +50,7 @@ export class FileSystem extends UseList {
 }
 
 export function statOf(node: Node): FileStat {
+  if (((STAT | NAME) & 7) != 0) ERROR("fs: node layout");
   return changetype<FileStat>(changetype<usize>(node) + STAT);
 }
 

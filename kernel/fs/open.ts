@@ -34,7 +34,7 @@ import {
 } from "./file";
 import { lookUp } from "./lookup";
 import { makeEntry, prepareName } from "./make";
-import { isDirectory, typeOf } from "./node";
+import { isDirectory, NO_NODE, typeOf } from "./node";
 import { resize } from "./nodeattributes";
 import { beginPath, isStale } from "./path";
 import { Walk, walkThrough } from "./walk";
@@ -109,6 +109,7 @@ function openOnce(path: usize, pathBytes: u32, flags: u32, mode: u32): i32 {
 /** Opens the node where the call is. Yields. */
 function openFound(call: Call, flags: u32): i32 {
   const node = call.node;
+  assert(node != NO_NODE && node.nodeid != 0, "fs: no node");
   if (typeOf(node) == FuseType.LNK) return -Errno.ELOOP;
   if (isDirectory(node)) {
     if ((flags & (O_ACCMODE | O_TRUNC | O_CREAT)) != 0) return -Errno.EISDIR;
@@ -150,6 +151,7 @@ function openOrCreate(call: Call, flags: u32, mode: u32): i32 {
 
 /** Creates the last name as a file, and opens it. Yields. */
 function create(call: Call, flags: u32, mode: u32): i32 {
+  assert(call.last == Last.Name && !call.slash, "fs: no name");
   const handle = newFile(call.node, flags);
   if (handle < 0) return handle;
   const input = prepareName(call, FuseOpcode.CREATE, FuseCreateIn.sizeof);

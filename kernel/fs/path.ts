@@ -2,6 +2,7 @@
 import { Errno } from "../../abi/errno";
 import { beginCall, callAt, endCall } from "./call";
 import { findMount, Mount, NO_MOUNT, restAfter } from "./mount";
+import { NO_NODE } from "./node";
 import { PATH_BYTES_MAX, Walk, walk } from "./walk";
 
 /** Why a path that leads to that mount is refused before anybody looks; or 0. */
@@ -33,6 +34,7 @@ function beginPathOnce(path: usize, pathBytes: u32, how: Walk): i64 {
   if (begun < 0) return begun;
   const call = callAt(begun);
   const status = walk(call, mount.fs, restAfter(mount, path, end), end, how);
+  assert(call.node != NO_NODE || status < 0, "fs: no node");
   if (status == 0) return begun;
   endCall(call);
   return status;

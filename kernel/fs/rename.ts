@@ -85,6 +85,7 @@ function occupied(flags: u32): i32 {
  */
 function takeSource(call: Call): Source {
   const bytes = call.last == Last.Name ? call.nameBytes : 0;
+  assert(call.last != Last.Root, "fs: no name");
   const source = changetype<Source>(ToroGetMem(offsetof<Source>() + bytes));
   if (source == NO_SOURCE) return NO_SOURCE;
   source.last = call.last;
@@ -101,6 +102,8 @@ function sourceName(source: Source): usize {
 
 /** Renames the source to the last name of the directory where the call is. Yields. */
 function renameEntry(call: Call, source: Source, flags: u32): i32 {
+  assert(source.last == Last.Name && call.last == Last.Name, "fs: no name");
+  assert(source.directory.fs == call.node.fs, "fs: misplaced");
   let status = lookUp(call, source.directory, sourceName(source), source.nameBytes);
   if (status < 0) return status;
   const moved = takeFound(call);

@@ -18,6 +18,7 @@ import { NO_WINDOW, openWindow, renewWindow, Window } from "./window";
 
 /** Yields. Returns 0, -EPROTO, -ENOTDIR or an error. */
 export function startFileSystem(request: FuseRequest, fs: FileSystem): i32 {
+  assert(fs.session == request.session, "fs: misplaced");
   let status = sendInit(request);
   if (status == 0) status = getAttributes(request, fs.root, false, 0);
   if (status < 0) return status;

@@ -3,7 +3,6 @@
 import { Forgotten } from "../fuse/session";
 import { forget } from "../fuse/forget";
 import { ToroAllocMem, ToroFreeMem } from "../memory";
-import { pushNewest, unlink } from "./lru";
 import { FileSystem, nameOf, Node, NODE_BYTES, NO_NODE } from "./node";
 
 /** Nodes known at a time, not counting those in use by open files and calls. */
@@ -94,7 +93,7 @@ export function makeChild(parent: Node, hash: u32, name: usize, bytes: u32): Nod
 
 /** Puts a node into the tables: from now on its name finds it. */
 export function enter(node: Node): void {
-  assert(!node.hashed && !node.listed, "fs: done twice");
+  assert(!node.hashed && !node.numbered, "fs: done twice");
   assert(node.parent.children != 0, "fs: count");
   const fs = node.fs;
   node.hashed = true;
@@ -102,16 +101,16 @@ export function enter(node: Node): void {
   const byName = bucketOf(fs.byName, node.hash);
   node.nextByName = changetype<Node>(load<usize>(byName));
   store<usize>(byName, changetype<usize>(node));
-  if (node.nodeid != 0) list(node); // names without a file would all be in one chain
-  pushNewest(fs, node);
+  if (node.nodeid != 0) number(node); // names without a file would all be in one chain
+  fs.append(node);
 }
 
-function list(node: Node): void {
+function number(node: Node): void {
   assert(node.lookups != 0, "fs: count");
   const byId = idBucketOf(node.fs, node.nodeid);
   node.nextById = changetype<Node>(load<usize>(byId));
   store<usize>(byId, changetype<usize>(node));
-  node.listed = true;
+  node.numbered = true;
 }
 
 /** The name means something else now, or nothing. The node lives on for its users. */
@@ -127,23 +126,22 @@ export function remove(node: Node): void {
     while (before.nextByName != node) before = before.nextByName!;
     before.nextByName = node.nextByName;
   }
-  unlink(fs, node);
+  fs.remove(node);
   dropUnused(node);
 }
 
 /** Removes the names in a directory that has lost its own. */
 export function removeChildren(directory: Node): void {
   if (directory.children == 0) return;
-  for (let node = directory.fs.oldest; node; ) {
-    const newer = node.newer;
-    const child = changetype<Node>(node);
-    if (child.parent == directory) remove(child);
-    node = newer;
+  for (let member = directory.fs.first; member; ) {
+    const node = changetype<Node>(member);
+    member = member.next;
+    if (node.parent == directory) remove(node);
   }
 }
 
-function unlist(node: Node): void {
-  if (!node.listed) return;
+function unnumber(node: Node): void {
+  if (!node.numbered) return;
   const byId = idBucketOf(node.fs, node.nodeid);
   let before = changetype<Node>(load<usize>(byId));
   if (before == node) {
@@ -170,11 +168,11 @@ export function expire(node: Node): void {
  */
 export function distrust(fs: FileSystem): void {
   fs.root.attrUntilNs = 0;
-  for (let member = fs.newest; member; ) {
+  for (let member = fs.first; member; ) {
     const node = changetype<Node>(member);
     node.entryUntilNs = 0;
     node.attrUntilNs = 0;
-    member = member.older;
+    member = member.next;
   }
 }
 
@@ -195,7 +193,7 @@ export function dropUnused(node: Node): void {
   while (!node.hashed && node.uses == 0 && node.children == 0) {
     const fs = node.fs;
     const parent = node.parent;
-    unlist(node);
+    unnumber(node);
     ToroFreeMem(node.target);
     assert(fs.count != 0, "fs: count");
     fs.count--;
@@ -212,14 +210,14 @@ export function dropUnused(node: Node): void {
 /** Removes up to `wanted` nodes: the least recently used of those that nobody needs. */
 export function evict(fs: FileSystem, wanted: u32): void {
   for (let tries = fs.count * 2; tries != 0 && wanted != 0; tries--) {
-    const oldest = fs.oldest;
+    const oldest = fs.first;
     if (!oldest) return;
     const node = changetype<Node>(oldest);
     if (node.referenced || node.uses != 0 || node.children != 0) {
       // It gets a second chance (the clock algorithm).
       node.referenced = false;
-      unlink(fs, node);
-      pushNewest(fs, node);
+      fs.remove(node);
+      fs.append(node);
     } else {
       remove(node);
       wanted--;

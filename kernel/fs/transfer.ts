@@ -143,6 +143,7 @@ function transferAll(
     if (bytes == 0) break;
     const got = send(call, f, bytes, offset + done, how);
     if (got < 0) return done == 0 ? got : <i32>done;
+    assert(<u32>got <= bytes, "fs: too many");
     done += got;
     if (<u32>got < bytes) break; // the end of the file, or of the disk
   }
@@ -183,6 +184,7 @@ function gather(call: Call, vector: usize, entries: u32): u32 {
 
 /** Sends a READ or WRITE of the gathered buffers. Yields. Returns bytes or an error. */
 function send(call: Call, f: OpenFile, bytes: u32, offset: u64, how: u32): i32 {
+  assert(bytes != 0 && call.segments != 0, "fs: empty");
   const request = call.request;
   const writes = (how & WRITES) != 0;
   if (writes) {

@@ -9,7 +9,7 @@ import { FileSystem, isDirectory, Node, NO_NODE, typeOf } from "./node";
 import { findChild, hashByte, hashStart, hold, letGo } from "./table";
 import { dotsIn, endsInSlash, hasNul, isEmpty, nameEnd, SLASH, skipSlashes } from "./text";
 
-/** What a walk does with the last name of its path. */
+/** How a walk treats the last name of its path. */
 export const enum Walk {
   Follow, // goes to its file, also through a symbolic link
   Stay, // goes to its file; stays at a symbolic link unless a slash follows it
@@ -93,6 +93,7 @@ function walkOn(call: Call, root: Node, path: usize, end: usize, how: Walk): i32
       stepInto(call);
     }
   }
+  assert(call.found == NO_NODE, "fs: in use");
   return endsInSlash(path, end) && !isDirectory(call.node) ? -Errno.ENOTDIR : 0;
 }
 

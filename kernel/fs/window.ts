@@ -4,9 +4,9 @@ import { Errno } from "../../abi/errno";
 import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../abi/fuse-window";
 import { windowBase, windowBytes } from "../fuse/device";
 import { nowNs } from "../clock";
+import { List, ListNode } from "../list";
 import { isBehindHeap, ToroAllocMem, ToroFreeMem } from "../memory";
 import { WaitQueue } from "../thread";
-import { pushNewest, pushOldest, unlink, Used, UseList } from "./lru";
 import { FileSystem, Node, statOf } from "./node";
 
 export const SLOT_SHIFT: u32 = FS_WINDOW_ALIGNMENT_LOG2;
@@ -21,7 +21,7 @@ export const enum RangeState {
 
 /** A part of a file in a run of slots. */
 @unmanaged
-export class Range extends Used {
+export class Range extends ListNode {
   nodeid: u64; // 0: not found any more, since the file has changed
   generation: u64; // of nodeid
   offset: u64; // in the file
@@ -39,8 +39,9 @@ export class Range extends Used {
 
 export const NO_RANGE: Range = changetype<Range>(0);
 
+/** A list of its ranges, least recently used first. */
 @unmanaged
-export class Window extends UseList {
+export class Window extends List {
   base: usize;
   slots: u32;
   fs: FileSystem;
@@ -91,9 +92,9 @@ export function openWindow(fs: FileSystem): void {
  * there; nobody else finds the range.
  */
 export function renewWindow(window: Window): void {
-  for (let member = window.oldest; member; ) {
+  for (let member = window.first; member; ) {
     const range = changetype<Range>(member);
-    member = member.newer;
+    member = member.next;
     range.nodeid = 0;
     if (range.pins == 0 && range.state == RangeState.Mapped) freeRange(window, range);
   }
@@ -132,9 +133,9 @@ export function findRange(
   writable: bool,
 ): Range {
   const end = offset + (<u64>slots << SLOT_SHIFT);
-  for (let member = window.newest; member; ) {
+  for (let member = window.last; member; ) {
     const range = changetype<Range>(member);
-    member = member.older;
+    member = member.prev;
     if (range.nodeid != node.nodeid || range.state == RangeState.Leaving) continue;
     if (range.generation != node.generation || !isCurrent(range, node)) {
       retire(window, range);
@@ -151,9 +152,10 @@ export function findRange(
 
 /** The range is not found any more, and is the first to be removed. */
 function retire(window: Window, range: Range): void {
+  assert(range.nodeid != 0 && range.state != RangeState.Leaving, "fs: state");
   range.nodeid = 0;
-  unlink(window, range);
-  pushOldest(window, range);
+  window.remove(range);
+  window.insertAfter(null, range);
 }
 
 /**
@@ -178,14 +180,14 @@ export function makeRange(window: Window, first: u32, slots: u32): Range {
   range.first = first;
   range.slots = slots;
   setOwner(window, range, 0, changetype<usize>(range));
-  pushNewest(window, range);
+  window.append(range);
   return range;
 }
 
 export function freeRange(window: Window, range: Range): void {
   assert(range.pins == 0, "fs: in use");
   setOwner(window, range, changetype<usize>(range), 0);
-  unlink(window, range);
+  window.remove(range);
   ToroFreeMem(changetype<usize>(range));
 }
 
@@ -198,9 +200,9 @@ function setOwner(window: Window, range: Range, before: usize, owner: usize): vo
 }
 
 export function touch(window: Window, range: Range): void {
-  if (window.newest == range) return;
-  unlink(window, range);
-  pushNewest(window, range);
+  if (window.last == range) return;
+  window.remove(range);
+  window.append(range);
 }
 
 /**
@@ -208,6 +210,7 @@ export function touch(window: Window, range: Range): void {
  * ranges that are being removed count as free.
  */
 export function findRun(window: Window, slots: u32, leavingToo: bool): i32 {
+  assert(slots != 0 && slots <= window.slots, "fs: too many");
   let run: u32 = 0;
   for (let i: u32 = 0; i < window.slots; i++) {
     const owner = changetype<Range>(load<usize>(ownerOf(window, i)));
@@ -223,9 +226,9 @@ export function findRun(window: Window, slots: u32, leavingToo: bool): i32 {
  * after the first `refusals` failures; or null.
  */
 export function findUnused(window: Window, refusals: u64): Range {
-  for (let member = window.oldest; member; ) {
+  for (let member = window.first; member; ) {
     const range = changetype<Range>(member);
-    member = member.newer;
+    member = member.next;
     const unused = range.pins == 0 && range.state == RangeState.Mapped;
     if (unused && range.refusal <= refusals) return range;
   }

@@ -132,6 +132,7 @@ function sendCopy(
   toOffset: u64,
   length: u32,
 ): i32 {
+  assert(source.node.fs == target.node.fs, "fs: misplaced");
   const bytes = <u32>FuseCopyFileRangeIn.sizeof;
   const input = prepare(request, FuseOpcode.COPY_FILE_RANGE, source.node.nodeid, bytes);
   store<u64>(input, source.fh, FuseCopyFileRangeIn.fh_in);

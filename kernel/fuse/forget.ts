@@ -110,6 +110,7 @@ export function sendForgotten(session: Session): void {
 function fillBatch(session: Session, batch: Batch): void {
   const address = changetype<usize>(batch);
   const count = min(session.forgotten, RECORDS_MAX);
+  assert(count != 0 && !batch.message.inFlight, "fs: in flight");
   const list = address + LIST;
   store<u64>(list, count, FuseBatchForgetIn.count); // and the padding
   let at = address + RECORDS;

@@ -43,6 +43,7 @@ export function sendInit(request: FuseRequest): i32 {
   if ((flags & (1 << FuseInitFlag.MAX_PAGES)) != 0) pages = load<u16>(reply, FuseInitOut.max_pages);
   const bytes = min(pages * FUSE_PAGE_BYTES, load<u32>(reply, FuseInitOut.max_write));
   request.session.dataBytesMax = min(max<u32>(bytes, FUSE_PAGE_BYTES), DATA_BYTES_MAX);
+  assert(request.session.dataBytesMax >= <u32>FUSE_PAGE_BYTES, "fs: empty");
   request.session.maps =
     (flags & (1 << FuseInitFlag.MAP_ALIGNMENT)) != 0 &&
     <u32>load<u16>(reply, FuseInitOut.map_alignment) <= <u32>FS_WINDOW_ALIGNMENT_LOG2;

@@ -35,6 +35,7 @@ function hold(request: FuseRequest): FuseRequest {
 /** One more request, or null: the device takes no more, or there is no memory. */
 function grow(session: Session): FuseRequest | null {
   if (session.allocated == session.driver.requestsMax) return null;
+  assert(session.allocated < session.driver.requestsMax, "fs: count");
   const request = allocateRequest(session);
   if (request) session.allocated++;
   return request;
@@ -45,13 +46,17 @@ function grow(session: Session): FuseRequest | null {
  * most half of all requests are slow, so that others find one. Yields.
  */
 export function acquireSlowRequest(session: Session): FuseRequest | null {
-  const slowMax = max<u32>(session.driver.requestsMax / 2, 1);
-  while (session.slow >= slowMax && !hasFailed(session)) wait(session.slowSpace, NEVER);
+  while (session.slow >= slowMax(session) && !hasFailed(session)) wait(session.slowSpace, NEVER);
   session.slow++;
+  assert(session.slow <= slowMax(session) || hasFailed(session), "fs: count");
   const request = acquireRequest(session);
   if (request) request.transfer.slow = true;
   else endSlow(session);
   return request;
+}
+
+function slowMax(session: Session): u32 {
+  return max<u32>(session.driver.requestsMax / 2, 1);
 }
 
 function endSlow(session: Session): void {
@@ -87,6 +92,7 @@ export function releaseRequest(request: FuseRequest): void {
 function recycle(address: usize): void {
   const request = changetype<FuseRequest>(address);
   const session = request.session;
+  assert(request.held && !request.transfer.inFlight, "fs: in flight");
   request.held = false;
   request.next = session.firstFree;
   session.firstFree = request;

@@ -129,6 +129,7 @@ export function putHeader(
 
 /** The bytes of the reply after its header, or -Errno; -EIO for a reply that contradicts itself. */
 function checkReply(request: FuseRequest): i32 {
+  assert(!request.transfer.inFlight, "fs: in flight");
   const used = request.transfer.result;
   if (used < 0) return used;
   const header = request.transfer.reply;

@@ -109,7 +109,7 @@ test("clients say what they want, and who is not there", async () => {
   expect(closed).toMatchObject({ code: 1, err: `${path}: nobody listens on port 7\n` });
 });
 
-/** What listens on the host for connections of the guest to its port 7. */
+/** Listens on the host for connections of the guest to its port 7. */
 async function pingPong(listen: (path: string) => ChildProcess, type: string) {
   const options = type === "seqpacket" ? { seqpacket: [7] } : {};
   const { device, machine, lines } = await boot("ping-pong", `type=${type} count=20`, options);

@@ -149,7 +149,7 @@ describe("what the area shows", () => {
     },
   );
 
-  test("a large packet behind its header is copied to pages that follow each other", async () => {
+  test("a large packet after its header is copied to pages that follow each other", async () => {
     const { g, socket, area } = await boot(16, `vsock.rx_header=inline ${LARGE}`);
     send(g, three[2]);
     expect(receive(g, socket, area)).toBe(1);
@@ -222,7 +222,7 @@ describe("receiving into an area", () => {
     expect(g.call("loanCount")).toBe(0);
   });
 
-  test("finds the end of the stream behind all packets, and again", async () => {
+  test("finds the end of the stream after all packets, and again", async () => {
     const { g, socket, area } = await boot();
     send(g, bytes("last"));
     g.inject({ op: VsockOp.SHUTDOWN, srcPort: PEER, dstPort: PORT, flags: 2 });

@@ -161,7 +161,7 @@ describe("a device that answers well", () => {
     const registers = g.machine.registers[0]!;
     const write = registers.write.bind(registers);
     let late = true;
-    // A packet that comes right behind the acknowledgement, and another one right before it.
+    // A packet that comes right after the acknowledgement, and another one right before it.
     registers.write = (offset, bytes, value) => {
       const now = offset === Mmio.InterruptACK && late;
       if (now) late = false;

@@ -26,7 +26,7 @@ function listen(port: u32): i32 {
   return listener;
 }
 
-/** Sends back all that comes on `port`, and closes behind the end. */
+/** Sends back all that comes on `port`, and closes after the end. */
 export function serveEcho(port: u32): void {
   thread(acceptEcho, listen(port));
 }

@@ -32,7 +32,7 @@ export { boot, interrupt, run, unfinished } from "./harness";
 
 const VALID_MS: u32 = 1000; // as files.test.ts tells the device
 
-export function test_what_may_be_believed_is_not_asked_for_again(): void {
+export function test_what_is_valid_is_not_asked_for_again(): void {
   mounted((_: usize): void => {
     assert(look("/dir/sub/deep.txt") == 0);
     const before = requests();
@@ -66,7 +66,7 @@ export function test_a_change_on_the_host_is_seen_when_the_time_out_is_over_faul
     assert(SysStatOpenFile(file, changetype<usize>(stat)) == 0 && stat.ino == first);
     assert(SysReadFileAt(file, buffer, 10, 0) == 8);
     assert(look("/host-please-remove") == -Errno.ENOENT);
-    assert(look("/changing") == 0); // still believed
+    assert(look("/changing") == 0); // still valid
     Sleep(VALID_MS);
     assert(look("/changing") == -Errno.ENOENT);
     assert(SysReadFileAt(file, buffer, 10, 0) == 8);
@@ -101,7 +101,7 @@ export function test_thousands_of_files_leave_the_host_a_bounded_table_fault_33(
     assert(fileSystem().count <= 1024);
     assert(session().forgotten == 0);
     const before = inUse();
-    // Names are evicted by the 32: after so many rounds the cache is as full as before.
+    // Names are evicted by the 32: after these rounds the cache is as full as before.
     for (let round = 0; round < 4; round++) statMany();
     assert(inUse() == before);
   });

@@ -50,7 +50,7 @@ function map(offset: u64, length: u32, flags: u32): i64 {
 function step(letter: u32): i64 {
   const tag = kernelParameter("root");
   if (letter >= 0x41 && letter <= 0x5a) return open(letter); // A to Z: open that file
-  if (letter >= 0x31 && letter <= 0x39) return map(0, (letter - 0x30) * SLOT, 0); // so many slots
+  if (letter >= 0x31 && letter <= 0x39) return map(0, (letter - 0x30) * SLOT, 0); // as many slots
   switch (letter) {
     case 0x6d: // m: mount
       return SysMount(tag, parameterBytes(tag), paths, 1);
@@ -60,7 +60,7 @@ function step(letter: u32): i64 {
     case 0x64: // d: open the root
       file = SysOpenFile(paths, 1, 0);
       return file > 0 ? 0 : file;
-    case 0x62: // b: map 8 bytes behind the first slot
+    case 0x62: // b: map 8 bytes after the first slot
       return map(SLOT + 4, 8, 0);
     case 0x73: // s: map the first slot to store to it
       return map(0, SLOT, MAP_WRITE);
@@ -99,7 +99,7 @@ function step(letter: u32): i64 {
     case 0x65: // e: store 'e' to what is mapped
       store<u8>(<usize>last, 0x65);
       return 0;
-    case 0x77: // w: let 1100 ms go by, more than attributes may be believed
+    case 0x77: // w: let 1100 ms go by, more than attributes are valid
       Sleep(1100);
       return 0;
     case 0x3e: // >: the letters of `other` run in a thread of their own

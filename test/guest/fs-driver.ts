@@ -18,7 +18,7 @@ import { thread } from "./harness";
 export { boot, interrupt, run, unfinished } from "./harness";
 
 export const results: usize = memory.data(64 * 4);
-/** Handles, positive whatever their number, are told as this. */
+/** Handles, positive whatever their number, are shown as this. */
 const HANDLE: i32 = 1_000_000;
 const stat: usize = memory.data(96);
 export const buffer: usize = memory.data(8192);
@@ -68,7 +68,7 @@ function step(letter: u32): i32 {
       return 0;
     case 0x6b: // k: kill the other thread
       return SysKillThread(other);
-    case 0x3e: // >: the letters behind run in a thread of their own
+    case 0x3e: // >: the following letters run in a thread of their own
       other = thread(script, kernelParameter("then"));
       return 0;
     default:

@@ -55,14 +55,14 @@ export function startDriver(): i32 {
   return second.probe(0x1000_0000, 5) ? vsockInit(second) : 1;
 }
 
-/** As if so many bytes had gone in each direction already. */
+/** As if this many bytes had gone in each direction already. */
 export function preset(socket: i32, bytes: u32): void {
   const s = socketOf(socket);
   s.rxCnt = s.fwdCnt = s.lastFwdCnt = bytes;
   s.txCnt = s.peerFwdCnt = bytes;
 }
 
-/** As if so many calls with MSG_ZEROCOPY had been made. */
+/** As if this many calls with MSG_ZEROCOPY had been made. */
 export function presetCompletion(socket: i32, calls: u32): void {
   socketOf(socket).nextCompletion = calls;
 }

@@ -259,7 +259,7 @@ function endless(level: u32): u32 {
 }
 
 export function panics_save_area_overflow(): void {
-  // Memory behind the area, so that the overrun hurts nobody before it is seen.
+  // Memory after the area, so that the overrun hurts nobody before it is seen.
   const spare = ToroAllocMem(8_000_000);
   ToroFreeMem(spare);
   thread((_: usize): void => {

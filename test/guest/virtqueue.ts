@@ -9,7 +9,7 @@ export { boot, interrupt, run, unfinished } from "./harness";
 
 const NOW: u8 = 0; // given back at once
 const HOLD: u8 = 1; // kept
-const FLUSH: u8 = 2; // given back at once, and all that was kept behind it, the newest first
+const FLUSH: u8 = 2; // given back at once, and all that was kept after it, the newest first
 
 const BASE: u32 = 0x1000_0000;
 const IRQ: u32 = 5;

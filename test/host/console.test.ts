@@ -92,9 +92,9 @@ describe("what the firmware takes", () => {
     ["another descriptor", buffers([0, 1]), writeList(1, 0), 8],
     ["more buffers than Linux takes", "", writeList(1025), 28],
     ["a negative number of buffers", "", writeList(-1), 28],
-    ["a buffer behind the end", buffers([0, 1], [MIB - 1, 2]), writeList(2), 21],
-    ["a list behind the end", "", writeList(1).replace("0x3000", "-4"), 21],
-    ["a result behind the end", buffers([0, 1]), writeList(1).replace("0x4004", "-2"), 21],
+    ["a buffer past the end", buffers([0, 1], [MIB - 1, 2]), writeList(2), 21],
+    ["a list past the end", "", writeList(1).replace("0x3000", "-4"), 21],
+    ["a result past the end", buffers([0, 1]), writeList(1).replace("0x4004", "-2"), 21],
   ])("%s is an error, and nothing is printed", async (_, fields, boot, errno) => {
     const { machine: m, lines } = await machine({ fields, boot });
     m.boot();

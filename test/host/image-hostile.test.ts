@@ -92,7 +92,7 @@ describe("a start function is the first part of boot", () => {
     expect(presence[0]).toBe(0);
   });
 
-  test("data behind the end of the memory do not fit, which is no panic", async () => {
+  test("data past the end of the memory do not fit, which is no panic", async () => {
     const image = await guest({ fields: '(data (i32.const 0x200000) "far")' });
     await expect(create(image)).rejects.toThrow(/does not fit 1048576 bytes/);
   });
@@ -165,7 +165,7 @@ describe("memory.grow ends the guest and nothing else", () => {
 });
 
 describe("what would be memory of the host beside the guest's own is refused", () => {
-  /** A section with the given bytes behind the header; a whole image could not be assembled. */
+  /** A section with the given bytes after the header; a whole image could not be assembled. */
   const withSection = (id: number, ...body: number[]) =>
     Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, id, body.length, ...body]);
 

@@ -1,4 +1,4 @@
-// Where the devices' shared memory lies: behind the RAM, below 4 GiB, and never the guest's own.
+// Where the devices' shared memory lies: above the RAM, below 4 GiB, and never the guest's own.
 import { describe, expect, test } from "vitest";
 import type { VirtioDevice } from "../../host/device.ts";
 import { layOut } from "../../host/layout.ts";

@@ -20,7 +20,7 @@ test("pretty lines name who speaks, JSON lines have fixed fields", () => {
   ]);
 });
 
-test("a flood of lines is cut to so many in a second, and the rest is counted", () => {
+test("a flood of lines is cut to this many in a second, and the rest is counted", () => {
   const lines: string[] = [];
   let nowNs = 0;
   const log = limitLog(
@@ -32,7 +32,7 @@ test("a flood of lines is cut to so many in a second, and the rest is counted", 
   nowNs = 1e9;
   log("next");
   log("last");
-  expect(lines).toEqual(["line 0", "line 1", "next (3 lines left out before)", "last"]);
+  expect(lines).toEqual(["line 0", "line 1", "next (3 lines dropped before)", "last"]);
 });
 
 const STACK = `RuntimeError: unreachable

@@ -1,4 +1,4 @@
-// Machines come and go: none is kept by what made it, and what fails while one ends is told by that
+// Machines come and go: none is kept by what made it, and a failure while one ends is reported by
 // one alone.
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -105,7 +105,7 @@ describe("a device that throws", () => {
     expect([before.calls, after.calls]).toEqual([["dispose"], ["dispose"]]);
   });
 
-  test("in halted() behind a power-off is told, and the others still hear of it", async () => {
+  test("in halted() after a power-off is reported, and the others still hear of it", async () => {
     const after = fakeDevice();
     const boot = `${HANDSHAKE} ${HANDSHAKE.replaceAll("268435", "268439")} ${off}`;
     const devices = [failing("halted"), after];
@@ -115,7 +115,7 @@ describe("a device that throws", () => {
     expect(after.calls.at(-1)).toBe("dispose");
   });
 
-  test("in reset(), and again in dispose(): both are told", async () => {
+  test("in reset(), and again in dispose(): both are reported", async () => {
     const reset = HANDSHAKE.split("\n").at(-1)!.replace("(i32.const 15)", "(i32.const 0)");
     const devices = [failing("reset", "dispose")];
     const { machine: m } = await machine({ boot: `${HANDSHAKE} ${reset}` }, { devices });
@@ -129,7 +129,7 @@ describe("a device that throws", () => {
     await expect(m.exited).rejects.toThrow("panic: unreachable; dispose is broken");
   });
 
-  test("in a timer is told by its own machine", async () => {
+  test("in a timer is reported by its own machine", async () => {
     const device = fakeDevice();
     const { machine: m, clock } = await machine({}, { devices: [device] });
     m.boot();

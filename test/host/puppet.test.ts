@@ -82,7 +82,7 @@ test("a completion in a host event reaches the guest by signal() and turn()", as
   queue.signal();
   device.host!.turn();
   device.host!.turn();
-  expect(word(INTERRUPTS)).toBe(0); // behind the other events of this moment, once for all
+  expect(word(INTERRUPTS)).toBe(0); // after the other events of this moment, once for all
   expect(clock.settle()).toBe(1);
   expect(word(INTERRUPTS)).toBe(1);
   expect(await machine.exited).toEqual({ kind: "power-off", code: 0 });

@@ -108,7 +108,7 @@ describe("two joined sockets", () => {
     expect(ofA).toEqual(["sent"]);
   });
 
-  test("close delivers what was taken; whoever sends on is told that it broke", () => {
+  test("close delivers what was taken; whoever sends on learns that it broke", () => {
     const { a, b, ofA, ofB, settle } = joined();
     a.send([Buffer.from("bye")]);
     a.close();

@@ -1,5 +1,5 @@
 // A guest may offer more work at once than there is time for: what one turn does is bounded, and
-// the rest is done in the turns behind it, between which the host sees its other events.
+// the rest is done in the turns after it, between which the host sees its other events.
 import { describe, expect, test } from "vitest";
 import { Mmio } from "../../abi/virtio.ts";
 import type { VirtioDevice } from "../../host/device.ts";
@@ -106,7 +106,7 @@ describe("heads into one list, each legal by itself", () => {
   });
 });
 
-test("what a device takes in an event of the host is of the turn behind it", async () => {
+test("what a device takes in an event of the host belongs to the turn after it", async () => {
   const device = fakeDevice({ queueSizesMax: [32768, 4] });
   const { m, clock } = await boot(device, 0, 32768, WRITE);
   const queue = device.queues[0]!;

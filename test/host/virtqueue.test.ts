@@ -60,7 +60,7 @@ describe.each([
     expect(driver.used(0)).toEqual([{ head, len: 6, data: bytes(0, 7, 8, 9, 1, 2) }]);
   });
 
-  test("S2: a range is found where it is in one piece: first segment, or second behind a header", () => {
+  test("S2: a range is found where it is in one piece: first segment, or second after a header", () => {
     const { driver, queue } = puppet(options);
     expect(queue.available).toBe(0);
     driver.add(0, [bytes(1, 2), bytes(3, 4, 5)], [44, 100, 8]);
@@ -184,7 +184,7 @@ describe("notifications", () => {
     expect(driver.interrupts).toBe(2);
   });
 
-  test("signal() interrupts once for all that was used since, and not for nothing (S17)", () => {
+  test("signal() interrupts once for all that was used since, and not needlessly (S17)", () => {
     const { driver, queue } = puppet();
     for (let i = 0; i < 4; i++) driver.add(0, [bytes(i)], []);
     for (const chain of queue) chain.release(0);

@@ -121,7 +121,7 @@ test("the firmware's clock is the host's at every call", async () => {
   expect(m.memory.view.getBigUint64(0x5000, true)).toBe(host.realtime());
 });
 
-test("a capture's packets have the time of the host's wall clock, also behind a step", () => {
+test("a capture's packets have the time of the host's wall clock, also after a step", () => {
   const host = new Host();
   const stamps: bigint[] = [];
   const capture = new PacketCapture((bytes) => {

@@ -1,5 +1,5 @@
-// The clients of a soak: each kind goes on until it is told to stop. What a client has not provoked
-// itself and goes wrong all the same is an error of the server.
+// The clients of a soak: each kind runs until it is stopped. An error that its client did not
+// provoke is an error of the server.
 import http from "node:http";
 import net from "node:net";
 
@@ -13,7 +13,7 @@ const random = (/** @type {number} */ below) => Math.floor(Math.random() * below
 const head = (/** @type {string} */ path, extra = "") =>
   `GET ${path} HTTP/1.1\r\nHost: soak\r\n${extra}\r\n`;
 
-/** Files whose content never changes, by name: one letter, so many bytes. */
+/** Files whose content never changes, by name: one letter, and their bytes. */
 export const STEADY = { small: 1000, page: 30_000, image: 133_000, archive: 5_000_000 };
 /** Small files that only fill the cache, and the names that are asked for in a flood. */
 export const CROWD = 4000;

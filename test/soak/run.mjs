@@ -154,7 +154,7 @@ writeFileSync(values.svg, drawSvg(panels));
 const { faults, rssPer10Minutes } = judge({ minutes, samples, before, after, errors });
 const requests = Object.entries(load.done).map(([kind, times]) => `${times} ${kind}`);
 say(`\nrequests: ${requests.join(", ")}; machines: ${after.machines}`);
-say(`resident set: ${(rssPer10Minutes / MIB).toFixed(2)} MiB in 10 minutes, behind the warm-up`);
+say(`resident set: ${(rssPer10Minutes / MIB).toFixed(2)} MiB in 10 minutes, after the warm-up`);
 say(`before: ${JSON.stringify(before)}\nafter:  ${JSON.stringify(after)}`);
 if (faults.length > 0) say(`console of the guest, its end:\n${lines}`);
 for (const fault of faults) say(`FAULT  ${fault}`);

@@ -1,4 +1,4 @@
-// What a soak says: whether anything grew, or went wrong that nobody provoked.
+// The verdict of a soak: did anything grow, or fail that no client provoked?
 
 /**
  * @typedef {{ rss: number, external: number, arrayBuffers: number, descriptors: number,
@@ -14,7 +14,7 @@ const GROWTH_BYTES_MAX = MIB;
 /** Parts of the run of which the least counts. */
 const WINDOWS = 12;
 /**
- * What the process's own allocators add or give back in a moment, which a short run cannot tell.
+ * Noise of the process's own allocators, which a short run cannot tell from growth.
  */
 const NOISE_BYTES = 8 * MIB;
 /**

@@ -22,7 +22,7 @@ export function buildCommand(): void {
   execFileSync(process.execPath, [tsc, "-p", join(ROOT, "tsconfig.build.json")]);
 }
 
-/** Ends whatever a test has left behind. */
+/** Ends processes that a test has left. */
 export function killCommands(): void {
   for (const child of running) child.kill("SIGKILL");
 }

@@ -34,9 +34,9 @@ interface Pair {
   position: number;
 }
 
-/** What a call did: a number or text, or -errno. */
+/** The result of a call: a number or text, or -errno. */
 type Result = number | string;
-/** What was done, and with what result by the guest and by the host. */
+/** A step, with its results in the guest and on the host. */
 export type Step = readonly [what: string, guest: Result, host: Result];
 
 export class FileTwins {
@@ -382,7 +382,7 @@ export class FileTwins {
   }
 }
 
-/** What a call of the host returns, or its -errno, which on Linux is the guest's. */
+/** Result of a call of the host, or its -errno, which on Linux is the guest's. */
 function attempt(call: () => Result): Result {
   try {
     return call();

@@ -15,14 +15,14 @@ import {
 } from "./mapping-guest.ts";
 
 const VECTOR_MAX = 4;
-/** What is done at once, and how much of it. */
+/** The calls of one step, and how many. */
 const DOINGS = ["write", "read", "map", "store", "pool", "sync"];
 const PARTS = 12;
 
 /** A call that was begun, and what it must return. */
 interface Begun {
   readonly call: PendingFileCall;
-  /** What is wrong with its result. */
+  /** The fault in its result. */
   readonly end: (result: number) => string;
 }
 
@@ -184,7 +184,7 @@ export class WindowTwins extends MappingGuest {
     open.file.resize(size);
   }
 
-  /** What was stored is on the host, and in the times, too. */
+  /** Stores are on the host, and in the times. */
   async sync(open: Open): Promise<void> {
     this.what = `sync ${open.file.name}`;
     this.expect(await this.call("SysSyncFile", open.handle, 1), 0);
@@ -242,7 +242,7 @@ export class WindowTwins extends MappingGuest {
     return { call, end: (got) => (got === 0 ? "" : `${got}`) };
   }
 
-  /** What it shows is known when the calls that go on have ended. */
+  /** Its content is known when the calls in progress have ended. */
   async mapBetween(open: Open, at: number, length: number): Promise<void> {
     if (this.mappings.length >= MAPPED_MAX) return;
     const got = await this.mapAt(open, at, length, true);

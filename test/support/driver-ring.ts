@@ -31,7 +31,7 @@ const USED = AVAIL + 0x2000;
 const ARENA = 0x10000;
 const END = 0x400000;
 
-/** Its rings stand at `base`. Buffers are taken from an arena behind them that wraps around. */
+/** Its rings stand at `base`. Buffers are taken from an arena after them that wraps around. */
 export class DriverRing {
   readonly queue: VirtQueue;
   interrupts = 0;

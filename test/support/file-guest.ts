@@ -73,7 +73,7 @@ export class PendingFileCall {
     this.#machine = machine;
     this.#record = record;
   }
-  /** What it returned; undefined: it has not. */
+  /** Its result; undefined: it has not returned. */
   get result(): bigint | undefined {
     const { view } = this.#machine.memory;
     if (view.getUint32(this.#record + 48, true) === 0) return undefined;
@@ -248,7 +248,7 @@ export class FileGuest {
   }
 }
 
-/** What boots guests for the tests of one file; they are disposed behind each test. */
+/** Boots guests for the tests of one file; they are disposed of after each test. */
 export async function fileGuests() {
   const image = await compileGuest("test/guest/files-ops.ts");
   const guests: FileGuest[] = [];

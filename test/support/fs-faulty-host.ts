@@ -18,7 +18,7 @@ const originals = new Map(CALLS.map((name) => [name, real[name] as Call]));
 /** Makes the `failing`th call from now on throw EIO, counted from 1; restore() ends it. */
 export class FaultyHost {
   calls = 0;
-  /** What failed, if anything did. */
+  /** The call that failed, if one did. */
   failed: string | null = null;
 
   constructor(failing: number) {

@@ -24,7 +24,7 @@ export interface Reply {
   length: number;
   error: number;
   unique: bigint;
-  /** What follows the header, up to used.len: a copy. */
+  /** A copy of what follows the header, up to used.len. */
   data: Uint8Array<ArrayBuffer>;
   view: DataView;
 }
@@ -42,14 +42,14 @@ export interface Shape {
 }
 
 export class FsPuppet {
-  /** What RAM a guest would have; the window is behind it. */
+  /** The RAM that a guest would have; the window lies above it. */
   readonly memory: GuestMemory;
   readonly device: FsDevice;
   readonly queues: VirtQueue[];
   unique = 0x1122334455667700n;
   /** The machine's clock. */
   nowNs = 0;
-  /** What the device has asked to be called for last. */
+  /** The last callback that the device has asked for. */
   alarm: () => void = () => {};
   readonly #waiting = new Map<number, (reply: Reply) => void>(); // by head
   readonly #sent = new Map<number, { replyAt: number; room: number }>();

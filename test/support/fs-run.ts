@@ -4,13 +4,13 @@ import { type Answer, type Request, ScriptedFs, type ScriptOptions } from "./fs-
 import { compileGuest, runGuest } from "./guest.ts";
 
 const image = await compileGuest("test/guest/fs-driver.ts");
-/** What an open that succeeded is told as. */
+/** Stands for an open that succeeded. */
 export const HANDLE = 1_000_000;
 
 export interface Outcome {
   results: number[];
   device: ScriptedFs;
-  /** What the last read left in the buffer. */
+  /** Bytes that the last read left in the buffer. */
   text: (bytes: number) => string;
 }
 

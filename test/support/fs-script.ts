@@ -32,14 +32,14 @@ export interface Request {
   arguments: Buffer;
 }
 
-/** What to say; each field in place of the truth. */
+/** Replies to give; each field in place of the truth. */
 export interface Answer {
   error?: number;
   payload?: Uint8Array;
   unique?: bigint;
   length?: number;
   used?: number;
-  /** Say it only after so many milliseconds; -1: never. */
+  /** Milliseconds to wait before the reply; -1: for ever. */
   afterMs?: number;
 }
 

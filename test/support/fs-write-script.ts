@@ -19,7 +19,7 @@ export const MADE = 9;
 /** FuseWriteOut. */
 export const wrote = (size: number) => new Uint8Array(Uint32Array.of(size, 0).buffer);
 
-/** What CREATE answers: an entry, and a handle. */
+/** The reply to CREATE: an entry and a handle. */
 export function created(made: Uint8Array): Uint8Array {
   return new Uint8Array(Buffer.concat([made, new Uint8Array(FuseOpenOut.sizeof)]));
 }

@@ -1,4 +1,4 @@
-// What Node does with a socket that reads in place, for sockets that the test plays: the buffer is
+// Reading in place as Node does it, for sockets that the test plays: the buffer is
 // chosen before the bytes come, and stays chosen while the socket is paused.
 import type { ReadSource } from "../../host/ports/sockets.ts";
 

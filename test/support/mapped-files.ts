@@ -1,9 +1,9 @@
-// What a guest must see of files that it maps, and what the host must see of them. A file is its
+// A model of mapped files: what guest and host must see of them. A file is its
 // bytes as the guest's calls have to find them; beside them stands what may still be seen instead,
 // where the rules leave it open (SysMapFile, and the README's limits).
 import * as fs from "node:fs";
 
-/** What stands, or stood, in a file from there on. */
+/** Present or earlier bytes of a file from an offset on. */
 interface Piece {
   readonly at: number;
   readonly bytes: Uint8Array;
@@ -16,7 +16,7 @@ export class MappedFile {
   bytes = Buffer.alloc(0);
   /** Stored over since the device was last asked for this file: it need not have heard of that. */
   #replaced: Piece[] = [];
-  /** Stored behind the end since then: shown by that mapping alone, and lost. */
+  /** Stored past the end since then: shown by that mapping alone, and lost. */
   #beyond: Piece[] = [];
   /** Stored since then, and where in memory: twice to one byte is in no order. */
   #stored: { from: number; to: number; address: number }[] = [];
@@ -68,7 +68,7 @@ export class MappedFile {
   }
 
   /**
-   * What is wrong with `seen`, which is the file from `at` on; "" is nothing. `older` is what the
+   * The fault in `seen`, which is the file from `at` on; "" is nothing. `older` is what the
    * file was before a program of the host changed it, for a mapping that was there before.
    */
   fault(seen: Uint8Array, at: number, older: readonly Buffer[] = []): string {
@@ -89,7 +89,7 @@ export class MappedFile {
     return at < this.size ? this.#replaced.some(has) : this.#beyond.some(has);
   }
 
-  /** What is wrong with the file on the host. */
+  /** The fault in the file on the host. */
   faultOnHost(): string {
     const seen = Buffer.alloc(fs.fstatSync(this.descriptor).size);
     fs.readSync(this.descriptor, seen, 0, seen.length, 0);

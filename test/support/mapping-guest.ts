@@ -13,7 +13,7 @@ export const SIZE_MAX = 3 * SLOT;
 export const PART_MAX = 30_000;
 const OPEN_MAX = 8;
 export const MAPPED_MAX = 6;
-/** What the guest believes it knows, it asks again after this time. */
+/** The guest revalidates its cache after this time. */
 const FORGOTTEN_MS = 1500;
 const MAP_WRITE = 1;
 const { O_ACCMODE, O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = {
@@ -44,7 +44,7 @@ export interface Mapping {
   readonly offset: number;
   readonly length: number;
   readonly writable: boolean;
-  /** What the file was before programs of the host changed it: it may show that, or not. */
+  /** The file before programs of the host changed it: a mapping may show that, or not. */
   readonly older: Buffer[];
 }
 
@@ -138,7 +138,7 @@ export class MappingGuest {
     if (writable && random.chance(0.4)) await this.mapLonger(open, mapping);
   }
 
-  /** What is longer needs a range of its own: the same pages are in two, and both are stored to. */
+  /** A longer one needs a range of its own: the same pages are in two, and both are stored to. */
   protected async mapLonger(open: Open, { file, offset, length }: Mapping): Promise<void> {
     this.what = `map ${file.name} ${offset} once more, longer`;
     const got = await this.mapAt(open, offset, length + SLOT, true);
@@ -200,16 +200,16 @@ export class MappingGuest {
   /** Also where another mapping shows the same page, beside that. */
   protected async storeTwice(mapping: Mapping, at: number, length: number): Promise<void> {
     await this.storeAt(mapping, at, length);
-    const behind = at + length + this.random.below(50);
+    const after = at + length + this.random.below(50);
     const other = this.mappings.find(
       (one) =>
         one.file === mapping.file &&
         one.writable &&
         one.address - one.offset !== mapping.address - mapping.offset &&
-        one.offset <= behind &&
-        one.offset + one.length >= behind + 10,
+        one.offset <= after &&
+        one.offset + one.length >= after + 10,
     );
-    if (other !== undefined) await this.storeAt(other, behind, 10);
+    if (other !== undefined) await this.storeAt(other, after, 10);
   }
 
   /** Has what was stored written by reading. False: nobody can read the file. */
@@ -291,7 +291,7 @@ export class MappingGuest {
     oldest.file.settle();
   }
 
-  /** What is at the name is none of those that are known. */
+  /** The file at the name is none of those that are known. */
   protected made(name: string): MappedFile {
     const file = new MappedFile(`${name}${this.files.size}`, join(this.directory, name));
     this.files.add(file);

@@ -229,7 +229,7 @@ export class RingPuppet {
     return Boolean(needEvent(this.memory.view.getUint16(event, true), availIdx, kickedIdx));
   }
 
-  /** What the guest does when it halts: the device works on, and its queues are signalled. */
+  /** As when the guest halts: the device works on, and its queues are signalled. */
   halted(): void {
     this.registers.halted();
   }
@@ -330,7 +330,7 @@ export class RingPuppet {
 const ZERO_INDEXES = { availIdx: 0, kickedIdx: 0, usedIdx: 0 };
 
 export interface FakeDevice extends VirtioDevice {
-  /** What the machine called, in order: "activate", "notify 0", "halted", "reset", "dispose". */
+  /** Calls of the machine, in order: "activate", "notify 0", "halted", "reset", "dispose". */
   readonly calls: string[];
   /** The queues of the last activate(). */
   queues: Parameters<VirtioDevice["activate"]>[0];

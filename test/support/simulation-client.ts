@@ -20,7 +20,7 @@ const PAUSE_MS_MAX = 400;
 /** And of one that reads slowly; the server gives up after 30 s in which nothing was read. */
 const SLOW_READ_MS_MAX = 20_000;
 
-/** What a client sends, in how many heads, and what is due to it. */
+/** Bytes that a client sends, the number of heads, and the answer it is due. */
 export interface Plan {
   readonly bytes: Buffer;
   readonly heads: number;
@@ -160,7 +160,7 @@ export class Client {
     return "closed";
   }
 
-  /** Cuts the stream anywhere, into at most so many pieces that no head takes too long. */
+  /** Cuts the stream anywhere, into few enough pieces that no head takes too long. */
   #cut(bytes: Buffer, heads: number): Buffer[] {
     const cuts = Array.from({ length: this.#random.below(heads * FRAGMENTS_MAX) }, () =>
       this.#random.between(0, bytes.length),

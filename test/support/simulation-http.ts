@@ -1,5 +1,5 @@
-// What WebServer must answer, written down a second time and independently of it: requests made at
-// random, each with the response that is due, byte for byte but for the date.
+// The answers that WebServer must give, written down a second time, independently of it: requests
+// made at random, each with the response that is due, byte for byte but for the date.
 
 import type { SimulatedFile } from "./simulation-files.ts";
 import { Random } from "./simulation-random.ts";
@@ -37,7 +37,7 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 const MTIME_NS = 1_600_000_000_123_456_789n;
 const SIZES = [0, 1, 300, 4095, 4096, 4097, 20_000, 65_536, 100_000, 262_144, 262_145, 300_000];
-const MISSING = ["/nowhere.html", "/a/b/c", "/file-1.txt/x", "/%ff"];
+const MISSING = ["/missing.html", "/a/b/c", "/file-1.txt/x", "/%ff"];
 
 /** The site: files of all sizes around the server's thresholds. */
 export function makeSite(): Map<string, SimulatedFile> {
@@ -218,7 +218,7 @@ export function makeExchange(
   const name = random.any([...site.keys()]);
   const file = site.get(name) as SimulatedFile;
   if (file.fails !== undefined) {
-    // Whatever is asked of it: nothing is told of a file that cannot be read.
+    // Whatever the request: nothing is revealed of a file that cannot be read.
     const { header } = forFile(random, wish, name, file);
     return make(name, header, plain(wish, file.fails === "EACCES" ? 403 : 500));
   }

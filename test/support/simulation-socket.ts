@@ -11,7 +11,7 @@ import type {
 } from "../../host/ports/sockets.ts";
 import { InPlaceReader } from "./in-place-reader.ts";
 
-/** What a read of Node returns at most. */
+/** The most that a read of Node returns. */
 const READ_BYTES_MAX = 65536;
 
 const NOBODY: SocketEvents = {
@@ -27,10 +27,10 @@ export class SimulatedSocket implements StreamSocket {
   events: SocketEvents;
   /** Does the kernel take a send at once? */
   takes: () => boolean = () => true;
-  /** What the peer has received, in pieces. */
+  /** Bytes that the peer has received, in pieces. */
   readonly received: Buffer[] = [];
   receivedBytes = 0;
-  /** The device closed its sending side, or all; the peer finds the end behind the data. */
+  /** The device closed its sending side, or all; the peer finds the end after the data. */
   ended = false;
   /** The device reset the connection. */
   broken = false;
@@ -124,7 +124,7 @@ export class SimulatedSocket implements StreamSocket {
   }
 
   /**
-   * Lets the device read once: bytes or, behind them, the end. Like a kernel, it fills the read.
+   * Lets the device read once: bytes or, after them, the end. Like a kernel, it fills the read.
    */
   deliver(): number {
     if (!this.readable) return 0;

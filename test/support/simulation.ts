@@ -46,7 +46,7 @@ export class Simulation {
   readonly site = site;
   readonly machine: Machine;
   readonly vsock: VsockDevice;
-  /** What the machine complained about. */
+  /** Complaints of the machine. */
   readonly warnings: string[] = [];
   ended = "";
   readonly #trace = createHash("sha256");
@@ -165,7 +165,7 @@ export class Simulation {
     this.settle();
   }
 
-  /** What the guest or the devices did wrong; empty if nothing. */
+  /** Faults of the guest or the devices; empty if there are none. */
   faults(): string[] {
     const { registers } = this.machine;
     const counts = registers.flatMap((one) => [

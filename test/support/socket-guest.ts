@@ -1,5 +1,5 @@
 // The kernel's sockets under test: a machine with test/guest/sockets.ts and a vsock device of the
-// test's own, which shows every packet and sends whatever it is told to.
+// test's own, which shows every packet and sends any.
 import { afterEach } from "vitest";
 import { NetStats } from "../../abi/stats.ts";
 import { VsockHdr, VsockOp } from "../../abi/vsock.ts";
@@ -37,7 +37,7 @@ export interface Header {
   dstCid?: number;
   bufAlloc?: number;
   fwdCnt?: number;
-  /** What the header claims; default: the payload's length. */
+  /** The length that the header claims; default: the payload's. */
   len?: number;
 }
 
@@ -200,7 +200,7 @@ export class PendingCall {
     this.#guest = guest;
     this.#record = record;
   }
-  /** What it returned; undefined: it has not. */
+  /** Its result; undefined: it has not returned. */
   get result(): number | undefined {
     const { view } = this.#guest.machine.memory;
     if (view.getUint32(this.#record, true) === 0) return undefined;
@@ -312,7 +312,7 @@ export class SocketGuest {
     return this.machine.memory.view.getUint32(address, true);
   }
 
-  /** Writes u32 values one behind the other. */
+  /** Writes u32 values one after another. */
   poke(address: number, ...values: number[]): void {
     const { view } = this.machine.memory;
     for (const [i, value] of values.entries()) view.setUint32(address + i * 4, value, true);
@@ -366,7 +366,7 @@ export class SocketGuest {
   }
 }
 
-/** What boots guests for the tests of one file; they are disposed behind each test. */
+/** Boots guests for the tests of one file; they are disposed of after each test. */
 export async function socketGuests(source = "test/guest/sockets.ts", always = "") {
   const image = await compileGuest(source);
   const guests: SocketGuest[] = [];

@@ -1,4 +1,4 @@
-// A device that takes no packets for a while, and a guest's books before and behind that.
+// A device that takes no packets for a while, and a guest's books before and after that.
 import { VsockOp } from "../../abi/vsock.ts";
 import { DONTWAIT, type SocketGuest } from "./socket-guest.ts";
 
@@ -22,7 +22,7 @@ export function flow(g: SocketGuest): void {
   }
 }
 
-/** What the kernel holds when all time-outs are over: heap, sockets, loans, threads, timers. */
+/** Resources of the kernel when all time-outs are over: heap, sockets, loans, threads, timers. */
 export function books(g: SocketGuest) {
   g.advance(10_000);
   return {

@@ -121,7 +121,7 @@ export class Guest {
     return this.halves.machine.memory.bytes(at, length);
   }
 
-  /** Reads `room` bytes, or until the end or an error, which is told; it must not wait. */
+  /** Reads `room` bytes, or until the end or an error, which is returned; it must not wait. */
   read(socket: number, room: number): { bytes: Buffer; end: number | undefined } {
     const at = this.allocate(room);
     let got = 0;

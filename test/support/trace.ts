@@ -1,4 +1,4 @@
-// What every trace has to be, whatever the guest did.
+// Invariants of every trace, whatever the guest did.
 import { expect } from "vitest";
 import { ManualClock } from "../../host/manual-clock.ts";
 import type { TraceEvent } from "../../host/trace.ts";

@@ -232,7 +232,7 @@ export class VsockPuppet {
   rx!: DriverRing;
   tx!: DriverRing;
   events!: DriverRing;
-  /** What the device had to tell. */
+  /** Lines that the device logged. */
   readonly logs: string[] = [];
   /** Times that the device asked for the guest's turn. */
   turns = 0;

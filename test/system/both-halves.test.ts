@@ -43,7 +43,7 @@ function noise(bytes: number, seed = 1): Buffer {
   return buffer;
 }
 
-/** What serveSource() sends. */
+/** The bytes that serveSource() sends. */
 function sourced(bytes: number): Buffer {
   const buffer = Buffer.alloc(bytes);
   for (let i = 0; i < bytes; i++) buffer[i] = (i * 7) % 251;

@@ -290,7 +290,7 @@ describe("serving", () => {
 });
 
 /**
- * A page with the others in frames. Its load event comes behind theirs, images and all; what is
+ * A page with the others in frames. Its load event comes after theirs, images and all; what is
  * missing then is written down before Chromium takes the document.
  */
 function checkPage(pages: readonly string[]): string {

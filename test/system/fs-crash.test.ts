@@ -1,5 +1,5 @@
-// A machine that is killed while it writes: what it was told is written is there, and what is
-// behind it is whole records in their order.
+// A machine that is killed while it writes: acknowledged writes are there, followed by whole
+// records in their order.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";

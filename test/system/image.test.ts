@@ -68,7 +68,7 @@ test.each(names)("the switch functions of %s.wasm are out of line", (name) => {
   }
 });
 
-test("static data begin behind what the host leaves at boot", () => {
+test("static data begin above the data that the host leaves at boot", () => {
   const { memoryBase } = JSON.parse(readFileSync("asconfig.json", "utf8")).options;
   expect(memoryBase).toBe(RESERVED_BYTES);
 });

@@ -80,7 +80,7 @@ test("no files import each other in a circle", () => {
   expect(circles(imports)).toEqual([]);
 });
 
-/** What every part of the guest uses. */
+/** Services that every part of the guest uses. */
 const SERVICES =
   "clock|console|handle|hypercall|interrupt|iovec|list|memory|panic|scheduler|thread|timer|trace";
 

@@ -25,6 +25,19 @@ function install(): string {
   return installed;
 }
 
+test("npm publish would publish what README speaks of, and nothing that only developers need", () => {
+  const words = ["publish", "--dry-run", "--ignore-scripts", "--json"];
+  const out = execFileSync("npm", words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const [{ files }] = Object.values(JSON.parse(out)) as [{ files: { path: string }[] }];
+  const paths = files.map(({ path }) => path);
+  const linked = [...readFileSync("README.md", "utf8").matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
+  const wanted = [...linked.map(([, path]) => path as string), "dist/host/cli.js", "LICENSE"];
+  expect([...wanted, "build/web-server.wasm"].filter((path) => !paths.includes(path))).toEqual([]);
+  expect(
+    paths.filter((path) => /^(test|tools|kernel|host|drivers|build\/test)\//.test(path)),
+  ).toEqual([]);
+});
+
 test("npm pack, installed elsewhere, serves a directory and exports the library", async () => {
   const installed = install();
   expect(existsSync(`${installed}/node_modules/assemblyscript`)).toBe(false);

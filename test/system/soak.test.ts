@@ -15,7 +15,7 @@ const start = {
   machines: 10,
 };
 
-/** A run of so many minutes whose resident set is `rssAt` of the minute. */
+/** A run of `minutes` whose resident set is `rssAt` of the minute. */
 function run(minutes: number, rssAt: (minute: number) => number) {
   const samples = Array.from({ length: 120 }, (_, i) => {
     const atS = (i * minutes * 60) / 120;

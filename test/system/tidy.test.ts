@@ -50,6 +50,34 @@ test("every source file begins with what it is", () => {
   expect(sources.filter((name) => !/^(#!.*\n)?\/\/ /.test(read(name)))).toEqual([]);
 });
 
+/** Turns of phrase that a native engineer would not use, and what to write instead. */
+const PHRASES: [RegExp, string][] = [
+  [/\b(is|are|was|were|be) told\b(?! to\b)/, "is reported, learns, gets"],
+  [/\bso many\b(?! (as|that)\b)/, "this many, a number"],
+  [/\b(?<!leaves? (?:\w+ ){0,6})(?<!left )behind\b/, "after (for times), above, past"],
+  [/\bits begin\b/, "its beginning"],
+  [/\b(were|was) for nothing\b/, "would be wasted"],
+  [/\belse it were\b/, "otherwise it would be"],
+  [/\bleads? nowhere\b/, "is discarded, is dangling"],
+  [/(\/\/|\/\*\*) (What|Who) (?!if\b)/, "a noun and its verb"],
+];
+/** Comments of tests may begin with a question. */
+const inTests = PHRASES.slice(0, -1);
+
+test("no phrase that reads as if translated", () => {
+  const self = "test/system/tidy.test.ts";
+  const prose = files.filter((name) => /\.(ts|mjs|md)$/.test(name) && name !== self);
+  const quoting = ["docs/style.md"];
+  const found = prose
+    .filter((name) => !quoting.includes(name))
+    .flatMap((name) =>
+      (name.startsWith("test/") ? inTests : PHRASES).flatMap(([pattern, rather]) =>
+        lines([name], pattern).map((line) => `${line}: rather "${rather}"`),
+      ),
+    );
+  expect(found).toEqual([]);
+});
+
 describe("the architecture", () => {
   test("wire files hold constants and formulas, and import nothing but each other", () => {
     const wire = files.filter(isWire);
@@ -78,7 +106,7 @@ describe("the architecture", () => {
     ]);
   });
 
-  test("what lies over static memory has all of it: who wrote behind it would change another's", () => {
+  test("a class over static memory has all of its bytes: writing past them would change another's", () => {
     const guest = code.filter((name) => isGuest(name) || name.startsWith("test/guest/"));
     expect(lines(guest, /changetype<(\w+)>\(memory\.data\((?!offsetof<\1>\(\)\))/)).toEqual([]);
   });
@@ -112,10 +140,10 @@ describe("the architecture", () => {
     }
   });
 
-  test("guest addresses become unsigned in host/memory.ts and nowhere else", () => {
+  test("guest addresses become unsigned in host/memory.ts and in no other file", () => {
     const others = code.filter((name) => name.startsWith("host/") && name !== "host/memory.ts");
     // Sequence numbers of credit are modular u32 arithmetic, not addresses.
-    const rest = others.filter((name) => !/vsock\/credit\.ts$/.test(name));
+    const rest = others.filter((name) => !/vsock\/connection\/credit\.ts$/.test(name));
     expect(lines(rest, />>> 0/)).toEqual([]);
   });
 

@@ -231,7 +231,7 @@ describe("a ring that a guest filled with what it liked", () => {
     expect(rejected(events)).toBe(10);
   });
 
-  test("a count that goes back or leaps costs one look at the ring, and is told", async () => {
+  test("a count that goes back or leaps costs one look at the ring, and is reported", async () => {
     const { machine, events, runs, count } = await hostile();
     const looks = [0xffffffff, 5, 4, 0x80000000, 0, 1];
     for (const value of looks) {
@@ -287,7 +287,7 @@ describe("a ring that a guest filled with what it liked", () => {
   });
 });
 
-test("file requests are told by name, also those that fail, have no reply or are none", () => {
+test("file requests are named, also those that fail, have no reply or are malformed", () => {
   const puppet = new FsPuppet(SITE);
   const told: [string, number, object][] = [];
   const trace = {
@@ -322,7 +322,7 @@ describe("the file", () => {
     return { trace, writes };
   }
 
-  test("is an array that can be closed behind every write", () => {
+  test("is an array that can be closed after every write", () => {
     const { trace, writes } = open();
     for (const name of ["a", '"b"\n', "c"]) trace.sink({ ...event, name });
     for (let n = 1; n <= 3; n++) {
@@ -413,7 +413,7 @@ describe("torito --trace", () => {
     const path = `${folder}/trace.json`;
     const appliance = new Appliance(["run", `${folder}/panic.wasm`, "--trace", path]);
     expect(await appliance.exited).toBe(70);
-    expect(on(load(path), THREADS)).toHaveLength(2); // before Sleep, and behind it
+    expect(on(load(path), THREADS)).toHaveLength(2); // before and after Sleep
   });
 
   test("a file that cannot be created: 69 and one line, before the guest boots", async () => {
@@ -426,7 +426,7 @@ describe("torito --trace", () => {
   });
 
   test.runIf(process.platform === "linux")(
-    "a full disk costs the trace, not the machine; it is told at once, and by the exit code",
+    "a full disk costs the trace, not the machine; it is reported at once, and by the exit code",
     async () => {
       const appliance = await serve("/dev/full");
       for (let i = 0; i < 3; i++) {

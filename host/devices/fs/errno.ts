@@ -1,4 +1,4 @@
-// Errors of the host's file calls as the guest sees them: numbers of Linux, whatever the host is.
+// Errors of file calls as the guest sees them: Linux's numbers, whatever the host is.
 import { Errno } from "../../../abi/errno.ts";
 
 const NUMBERS = new Map<string, number>([
@@ -36,25 +36,27 @@ const NUMBERS = new Map<string, number>([
   ["EDQUOT", Errno.EDQUOT],
 ]);
 
-/** What this server refuses by itself, thrown as file calls throw: what was begun is undone. */
+/**
+ * A refusal by the server itself, thrown like an error of a file call, so that it is undone alike.
+ */
 class Refusal extends Error {
   constructor(readonly result: number) {
     super(`errno ${-result}`);
   }
 }
 
-/** To be thrown; `result` is -Errno. */
+/** An error to throw; `result` is -Errno. */
 export function refusal(result: number): Error {
   return new Refusal(result);
 }
 
-/** The value, or else its -Errno is thrown. */
+/** The value. If it is an -Errno, throws that. */
 export function orThrow<T>(value: T | number): T {
   if (typeof value === "number") throw refusal(value);
   return value;
 }
 
-/** -Errno for what a file call threw; rethrows what has no code: that is a bug, not an answer. */
+/** -Errno for an error of a file call. Errors without a code are bugs, and are rethrown. */
 export function errnoOf(error: unknown): number {
   if (error instanceof Refusal) return error.result;
   const code = (error as { code?: unknown } | null)?.code;

@@ -1,18 +1,18 @@
-// One FUSE request: copied out of its chain once, answered into the chain once. A device has one
-// of these and uses it for every request.
+// A FUSE request: copied out of its chain once, answered into the chain once. The object is reused
+// for other requests.
 import { Errno } from "../../../abi/errno.ts";
 import { FUSE_NAME_BYTES_MAX, FuseInHeader, FuseOutHeader } from "../../../abi/fuse.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { getU64 } from "./operations/attributes.ts";
 
-/** Arguments that are copied; what is longer is data, and is read from the chain in pieces. */
+/** Arguments are copied up to here. Longer ones are data, and are read from the chain in pieces. */
 const ARGUMENT_BYTES_MAX = 8192;
-/** Data of one request (U14): READ asks for no more. */
+/** Data of one request (U14). */
 export const DATA_BYTES_MAX = 1 << 20;
-/** Largest reply that is built here; READ's data do not pass through it. */
+/** Largest reply that is built here. The data of READ goes straight into the chain. */
 export const REPLY_BYTES_MAX = 32768;
 
-/** Bytes of reply, which are `payload`, or -Errno. */
+/** Answers with `payload`, which has `result` bytes, or with -Errno. */
 export type LateAnswer = (result: number, payload?: Uint8Array) => void;
 
 const NOTHING = new Uint8Array(0);
@@ -20,27 +20,27 @@ const SLASH = 0x2f;
 const DOT = 0x2e;
 
 export class FuseRequest {
-  /** It will be answered by what detach() returned. */
+  /** It will be answered by the function that detach() returned. */
   detached = false;
-  /** It waits for the host, whole as it is, and will be finished when that has answered. */
+  /** It waits for the host, and will be finished later. */
   parked = false;
   opcode = 0;
   /** Exact up to 2^53; node ids beyond do not exist. */
   nodeid = 0;
-  /** Of the readable part. */
+  /** Size of the request. */
   bytes = 0;
   /** Bytes after in_header. */
   argumentBytes = 0;
-  /** Bytes of reply for which the guest left room. */
+  /** Size of the reply, without header, that the guest has room for. */
   room = 0;
-  /** The reply is in the chain already; its header alone is missing. */
+  /** The reply is in the chain already, except for its header. */
   inPlace = false;
   /** Arguments, from 0 on. */
   readonly arguments: DataView;
-  /** Where the reply is built, from 0 on. */
+  /** The reply, from 0 on. */
   readonly reply: DataView;
   readonly replyBytes: Uint8Array;
-  /** What copyBatch read; a multiple of 16 bytes long. */
+  /** Filled by copyBatch(); a multiple of 16 bytes. */
   readonly batch: DataView;
   readonly #batchBytes = new Uint8Array(4096);
   #chain: Chain | null = null;
@@ -53,8 +53,8 @@ export class FuseRequest {
   readonly #unparked: (request: FuseRequest) => void;
 
   /**
-   * `answered` is called when a detached request has been, `unparked` when this one can serve
-   * another request.
+   * `answered` is called when a detached request was answered, `unparked` when this object can be
+   * reused.
    */
   constructor(answered: () => void, unparked: (request: FuseRequest) => void) {
     this.#answered = answered;
@@ -70,7 +70,7 @@ export class FuseRequest {
     return this.#chain;
   }
 
-  /** Takes a chain; -EINVAL when its length is not that of its header, or it has none (W1). */
+  /** Takes a chain. -EINVAL if it has no header, or its length differs from the header's (W1). */
   take(chain: Chain): number {
     this.#chain = chain;
     this.inPlace = this.detached = false;
@@ -94,7 +94,9 @@ export class FuseRequest {
     this.chain.copyFrom(FuseInHeader.sizeof + at, this.#batchBytes);
   }
 
-  /** The name that ends the arguments; valid during the request. -Errno when it is not one (U7). */
+  /**
+   * The name at the end of the arguments; valid during the request. -Errno if it is invalid (U7).
+   */
   name(at: number): Uint8Array | number {
     const end = Math.min(this.argumentBytes, ARGUMENT_BYTES_MAX);
     const bytes = this.#in.subarray(FuseInHeader.sizeof + at, FuseInHeader.sizeof + end);
@@ -107,8 +109,8 @@ export class FuseRequest {
   }
 
   /**
-   * The NUL-terminated strings that end the arguments, two of them; valid during the request.
-   * -EINVAL for anything else.
+   * The two NUL-terminated strings at the end of the arguments; valid during the request. -EINVAL
+   * for anything else.
    */
   twoStrings(at: number): [Uint8Array, Uint8Array] | number {
     const end = Math.min(this.argumentBytes, ARGUMENT_BYTES_MAX);
@@ -122,8 +124,8 @@ export class FuseRequest {
   }
 
   /**
-   * Takes the request out of here: what is returned answers it, once and at any time. After a reset
-   * of the device it touches nothing.
+   * Detaches the request from this object: the returned function answers it, once, at any time.
+   * After a reset of the device it does nothing.
    */
   detach(): LateAnswer {
     const { chain } = this;
@@ -146,7 +148,7 @@ export class FuseRequest {
   }
 
   /**
-   * Answers with `result` bytes, or -Errno; without room for a header the chain goes back empty.
+   * Answers with `result` bytes, or -Errno. Without room for a header the chain is returned empty.
    */
   finish(result: number): void {
     const { chain } = this;
@@ -167,10 +169,10 @@ export class FuseRequest {
     chain.release(length);
   }
 
-  /** It was finished, or nobody waits for it any more. */
+  /** The parked request was finished, or dropped. */
   unpark(): void {
     this.parked = false;
-    this.detached = true; // if the host has answered before the kick was over
+    this.detached = true; // in case the host answered before the kick was over
     this.#chain = null;
     this.#unparked(this);
     this.#answered();
@@ -184,7 +186,7 @@ export class FuseRequest {
   }
 }
 
-/** What is wrong with the name of an entry that is to be made or to go, as -Errno; or 0 (U7). */
+/** The fault in the name of an entry to create or remove, as -Errno; or 0 (U7). */
 export function nameFault(name: Uint8Array): number {
   if (name.length > FUSE_NAME_BYTES_MAX) return -Errno.ENAMETOOLONG;
   return name.includes(SLASH) || dotsIn(name) > 0 ? -Errno.EINVAL : 0;

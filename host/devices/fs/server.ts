@@ -1,6 +1,6 @@
-// The FUSE server: one session after another over one directory, and which function serves which
-// request. They follow the guest's own error rule: bytes of reply, or -Errno. Nothing here waits
-// (replay.ts), and nothing trusts the request.
+// The FUSE server: one session after another over one directory. It dispatches requests to
+// operations, which return bytes of reply or -Errno. Nothing here waits (replay.ts), and nothing
+// trusts the request.
 import { Errno } from "../../../abi/errno.ts";
 import {
   FUSE_INIT_BIG_ENDIAN,
@@ -23,9 +23,9 @@ import { OPERATIONS } from "./operations/table.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import type { Share } from "./share.ts";
 
-/** Requests that a driver should have in flight for data it does not wait for. */
+/** Background requests that a driver should have in flight. */
 const BACKGROUND_MAX = 64;
-/** Node sets times to microseconds. */
+/** Node sets times with a precision of microseconds. */
 const TIME_GRAN_NS = 1000;
 const MAP_ALIGNMENT = 1 << FuseInitFlag.MAP_ALIGNMENT;
 const INIT_FLAGS_OFFERED =
@@ -56,10 +56,10 @@ export class FuseServer {
     const operation = OPERATIONS.get(request.opcode);
     if (operation === undefined) return -Errno.ENOSYS; // U3: the guest stops asking
     if (request.argumentBytes < operation.argumentBytes) return -Errno.EINVAL;
-    // Before anything is done, so that a reply that does not fit leaves no reference behind.
+    // Before any effect: a reply that does not fit must not leave a reference.
     if (request.room < operation.replyBytes) return -Errno.EINVAL;
     const { background, files, window } = this.#share;
-    // What the guest stores into files that it has mapped for writing cannot be asked for twice.
+    // A run with a writable mapping cannot be repeated: the guest may have stored in between.
     const waits = background.wantsAll && files.canWait && window?.isStoredTo !== true;
     if (!waits) return this.#attempt(request, operation);
     return background.serve(request, () => this.#attempt(request, operation));
@@ -76,17 +76,17 @@ export class FuseServer {
     }
   }
 
-  /** FORGET (U4, U5). A malformed one is no reason to fail: there is nobody to tell. */
+  /** FORGET (U4, U5). A malformed one is ignored, since there is no reply. */
   forget(request: FuseRequest): void {
     if (request.argumentBytes < 8) return;
     this.#forgetNode(request.nodeid, getU64(request.arguments, 0));
   }
 
-  /** BATCH_FORGET: as many as were announced and came. */
+  /** BATCH_FORGET: as many as announced, and as are there. */
   batchForget(request: FuseRequest): void {
     if (request.argumentBytes < 8) return;
     const announced = request.arguments.getUint32(0, true);
-    // Segments may be the same memory again and again; no driver has more nodes than this.
+    // Segments may alias the same memory; no driver has more nodes than this.
     const bytes = Math.min(request.argumentBytes - 8, DATA_BYTES_MAX);
     const came = Math.floor(bytes / FuseForgetOne.sizeof);
     const { batch } = request;
@@ -99,7 +99,7 @@ export class FuseServer {
     }
   }
 
-  /** The session is over, without a word of the guest. */
+  /** The session ends without a request of the guest. */
   end(): void {
     this.#started = false;
     this.#share.end();
@@ -110,7 +110,7 @@ export class FuseServer {
     if (node !== undefined) this.#share.dropReferences(node, count);
   }
 
-  /** U1. A driver of a later major version is told ours and tries again. */
+  /** U1. A driver with a later major version gets ours, and tries again. */
   #init(request: FuseRequest): number {
     const { arguments: input, reply } = request;
     if (request.argumentBytes < FUSE_INIT_IN_BYTES_MIN) return -Errno.EINVAL;
@@ -144,7 +144,7 @@ export class FuseServer {
     return FuseInitOut.sizeof;
   }
 
-  /** The guest ends the session: what it has stored into the window is written; 0 or -Errno. */
+  /** The guest ends the session: writes the window back; 0 or -Errno. */
   #endInOrder(): number {
     let result = 0;
     try {

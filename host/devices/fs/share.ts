@@ -12,6 +12,7 @@ import { Syncs } from "./slow/syncs.ts";
 import { noStats } from "./stats.ts";
 import { DaxWindow } from "./window/dax-window.ts";
 
+/** Bounds of a file system device. Each has a default. */
 export interface FsLimits {
   /** Inodes that the guest may know at a time. Each takes a descriptor of the host. */
   readonly nodesMax: number;

@@ -1,12 +1,13 @@
-// What a file system device has carried; for measurements and tests.
+// Counters of a file system device.
 
+/** Counters of a file system device since it was made. */
 export interface FsStats {
-  /** Those with a reply, and FORGETs. */
+  /** Including FORGETs. */
   requests: number;
-  /** Of READ and WRITE, straight between the host's files and the guest's buffers ... */
+  /** By READ and WRITE, straight between the host's files and the guest's buffers ... */
   bytesRead: number;
   bytesWritten: number;
-  /** ... but for these, which were copied on the way. */
+  /** ... except for these, which were copied in between. */
   bytesCopied: number;
 }
 

@@ -3,7 +3,7 @@ import { FuseOpcode } from "../../../abi/fuse.ts";
 import type { DeviceTrace } from "../../device.ts";
 import type { FuseRequest } from "./request.ts";
 
-/** What the server answers, or refuses by name. */
+/** Operations that have a name in traces. */
 const NAMES: Readonly<Record<number, string>> = {
   [FuseOpcode.LOOKUP]: "LOOKUP",
   [FuseOpcode.FORGET]: "FORGET",
@@ -43,8 +43,8 @@ const NAMES: Readonly<Record<number, string>> = {
   [FuseOpcode.REMOVEMAPPING]: "REMOVEMAPPING",
 };
 
-/** A request that is about to be answered: with `result` bytes of reply, or -Errno. */
-export function tellRequest(
+/** A request that is about to be answered with `result`: bytes of reply, or -Errno. */
+export function traceRequest(
   trace: DeviceTrace,
   sinceNs: number,
   request: FuseRequest,

@@ -1,10 +1,10 @@
-// What is half made when a file call fails is taken back, as far as the host lets us: the guest was
-// told that there is nothing.
+// Undoing an operation that fails half-way, as far as the host permits: the guest gets an error, so
+// nothing must be left.
 import type { FileChanges, FileStat, Files } from "../../ports/files.ts";
 import { errnoOf } from "./errno.ts";
 import type { Node } from "./nodes/node.ts";
 
-/** What body returns; when it throws, `undo` comes first. */
+/** Runs body; if it throws, runs `undo` first. */
 export function orUndo<T>(body: () => T, undo: () => void): T {
   try {
     return body();
@@ -14,7 +14,7 @@ export function orUndo<T>(body: () => T, undo: () => void): T {
   }
 }
 
-/** Does what may fail, and then cannot be helped. */
+/** Runs cleanup, ignoring failure. */
 export function quietly(body: () => void): void {
   try {
     body();
@@ -23,7 +23,7 @@ export function quietly(body: () => void): void {
   }
 }
 
-/** What body returns or throws as its -Errno: for who has an answer to some of them. */
+/** Runs body; -Errno if it throws. */
 export function orErrno<T>(body: () => T): T | number {
   try {
     return body();
@@ -32,7 +32,7 @@ export function orErrno<T>(body: () => T): T | number {
   }
 }
 
-/** Removes an entry that has just been made, if it still is what was made. */
+/** Removes a new entry, if it is still the same inode. */
 export function unmake(
   changes: FileChanges,
   files: Files,

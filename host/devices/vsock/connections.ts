@@ -193,7 +193,7 @@ export class Connections implements Hub {
     for (const one of this.#table.all) if (!this.#types.has(one.route.type)) one.cut();
   }
 
-  /** Drops all of them; the guest is not told. Nothing touches its memory any more. */
+  /** Drops all of them without telling the guest, whose memory is not touched any more. */
   cutAll(): void {
     for (const one of this.#table.all) one.cut();
   }

@@ -1,4 +1,4 @@
-// What a connection uses of its device.
+// The parts of the device that a connection uses.
 import type { Budget } from "./budget.ts";
 import type { Ledger } from "./connection/ledger.ts";
 import type { Deadlines, Expiring } from "./deadlines.ts";

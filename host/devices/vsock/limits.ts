@@ -1,5 +1,6 @@
 // How much of the host a vsock device may use, and how it reads from clients.
 
+/** Bounds of a vsock device. Each has a default. */
 export interface VsockLimits {
   /** Connections, including those whose socket still drains. Further clients are closed at once. */
   readonly connections: number;

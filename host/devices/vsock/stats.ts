@@ -1,7 +1,7 @@
-// What the device counts, for tests, benchmarks and metrics.
+// Counters of a vsock device.
 import type { Ledger } from "./connection/ledger.ts";
 
-/** Payload bytes both ways, and those of them that the device copied; a byte may count twice. */
+/** Payload bytes in both directions, and copies of them; a byte may be copied twice. */
 export interface Traffic {
   readonly bytesFromGuest: number;
   readonly bytesToGuest: number;
@@ -9,13 +9,15 @@ export interface Traffic {
   readonly bytesInPlace: number;
   readonly copiedFromGuest: number;
   readonly copiedToGuest: number;
-  /** Copies by path: for slow readers; of chunks; of the staging buffer; for want of room. */
+  /**
+   * Copied bytes by path: for slow readers; chunks; staging buffer; for lack of room (CopyPath).
+   */
   readonly copied: readonly [number, number, number, number];
 }
 
-/** One connection that there is. */
+/** A live connection. */
 export interface ConnectionStats extends Traffic {
-  /** 2: the host. Another one: a guest of the same switch, and `hostPort` is its port. */
+  /** 2: the host. Otherwise another guest of the switch, and `hostPort` is its port. */
   readonly peerCid: number;
   readonly hostPort: number;
   readonly guestPort: number;
@@ -24,17 +26,17 @@ export interface ConnectionStats extends Traffic {
 }
 
 /**
- * Why a client had to go: the guest did not want it; the device had no room for it; no descriptor
- * was left; it did not say which port it wanted (hybrid vsock).
+ * Why a client was turned away: the guest refused it; the device had no room; no descriptor was
+ * left; it did not name a port (hybrid vsock).
  */
 export type Refusal = "guest" | "room" | "descriptors" | "handshake";
 
 export interface VsockStats extends Traffic {
-  /** Connections now, with those whose socket still drains. */
+  /** Live connections, including those whose socket still drains. */
   connections: number;
-  /** Begun by clients and other guests: the guest was asked, or will be. */
+  /** Connections begun by clients and other guests, even if the guest refuses them. */
   accepted: number;
-  /** Of them, turned away by the guest; and clients that it was not asked about. */
+  /** Clients turned away, by the guest or before it was asked. */
   refused: number;
   /** The same, by reason. */
   readonly refusals: Record<Refusal, number>;
@@ -42,12 +44,12 @@ export interface VsockStats extends Traffic {
   connected: number;
   packetsFromGuest: number;
   packetsToGuest: number;
-  /** Packets and buffers of the guest against the rules. */
+  /** Packets and buffers of the guest that broke a rule. */
   rejected: number;
   resetsSent: number;
 }
 
-/** What is told of clients that are turned away. */
+/** Log messages for clients that are turned away. */
 export const REFUSED = new Error("the guest refused it");
 export const FULL = new Error("no room for another connection");
 

@@ -1,4 +1,4 @@
-// Flags of open(2): Linux's numbers on the wire, the host's own for its file calls.
+// Flags of open(2): Linux's numbers on the wire, the host's own in its file calls.
 import * as fs from "node:fs";
 import {
   FUSE_O_ACCMODE,
@@ -11,7 +11,9 @@ import {
 
 const { O_APPEND, O_DSYNC = 0, O_RDONLY, O_RDWR, O_SYNC, O_WRONLY } = fs.constants;
 
-/** Of these, the ones that belong to an open file; the rest are deeds, or nobody's business. */
+/**
+ * Translates the flags that describe an open file. Others are actions, or do not concern the host.
+ */
 export function hostFlags(flags: number): number {
   const access = flags & FUSE_O_ACCMODE;
   let host = access === FUSE_O_RDWR ? O_RDWR : access === FUSE_O_WRONLY ? O_WRONLY : O_RDONLY;

@@ -1,5 +1,5 @@
-// What ProcFiles does, by Node's thread pool: each call as its twin there, and as safe, for an
-// inode is the same descriptor. Whoever calls sees to it that nobody closes that meanwhile.
+// The calls of ProcFiles, made by Node's thread pool. They are as safe, because an inode is the
+// same descriptor; the caller must not close that meanwhile.
 import * as fs from "node:fs";
 import { promisify } from "node:util";
 import { FUSE_O_WRONLY } from "../../../abi/fuse.ts";
@@ -12,7 +12,7 @@ import { timesOf } from "./times.ts";
 const BIGINT = { bigint: true } as const;
 const O_PATH = 0o10000000;
 const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-/** By number: those of fs.promises are objects, which close what they are by themselves. */
+/** Descriptors are numbers here. Those of fs.promises are objects, which close themselves. */
 const open = promisify(fs.open);
 const close = promisify(fs.close);
 const ftruncate = promisify(fs.ftruncate);
@@ -27,7 +27,7 @@ type Twins = {
   [K in LaterCall]: (...args: Parameters<Calls[K]>) => Promise<ReturnType<Calls[K]>>;
 };
 
-/** `descriptors` is the directory in /proc of this process's. */
+/** `descriptors` is this process's fd directory in /proc. */
 export function laterCalls(descriptors: string): Twins {
   const self = (inode: number) => descriptors + inode;
   const child = (directory: number, name: Uint8Array) =>
@@ -61,7 +61,7 @@ export function laterCalls(descriptors: string): Twins {
     open: openInode,
     close,
     async read(descriptor, views, offset) {
-      // What READ asks for beyond 2^52 goes by readLater(); here are no bigints.
+      // READ beyond 2^52 goes through readLater(): no bigints here.
       const { bytesRead } = await readv(descriptor, views, Number(offset));
       return bytesRead;
     },

@@ -1,12 +1,12 @@
-// The names in a directory, read piece by piece: there may be more of them than there is memory.
+// The names in a directory, read in pieces: there may be more than fit into memory.
 import * as fs from "node:fs";
 
-/** Names that are read at a time. */
+/** Names read at a time. */
 const PIECE = 1024;
-// Node takes it and gives the bytes of names; its types do not know.
+// Node accepts "buffer" and returns names as bytes, though its types deny it.
 export const LIST_OPTIONS = { encoding: "buffer" as BufferEncoding, bufferSize: PIECE };
 
-/** Throws ENOMEM when there are more than `max`. */
+/** Throws ENOMEM if there are more than `max`. */
 export function listNames(path: string | Buffer, max: number): Uint8Array[] {
   const directory = fs.opendirSync(path as string, LIST_OPTIONS);
   const names: Uint8Array[] = [];

@@ -1,4 +1,4 @@
-// What is done to open files of the host, the same whether inodes are descriptors or paths.
+// Operations on open files, which are the same whether inodes are descriptors or paths.
 import * as fs from "node:fs";
 import { FUSE_O_WRONLY } from "../../../abi/fuse.ts";
 import { Threads } from "./threads.ts";
@@ -9,7 +9,7 @@ export abstract class OpenFiles {
 
   abstract open(inode: number, flags: number): number;
 
-  /** A descriptor of a directory that can be synced, the caller's to close. */
+  /** A descriptor of a directory, for fsync. The caller closes it. */
   protected abstract openDirectory(inode: number): number;
 
   read(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number {
@@ -102,10 +102,10 @@ export abstract class OpenFiles {
   }
 }
 
-/** Fills the views from offset on; returns the bytes read, fewer at the end of the file. */
+/** Exact for every offset of 64 bits. */
 function readAt(descriptor: number, views: readonly Uint8Array[], offset: number | bigint): number {
   if (views.length === 1) return readOne(descriptor, views[0] as Uint8Array, offset);
-  // readv takes numbers only, and reads at the current position when it is given anything else.
+  // readv accepts numbers only, and reads at the current position for anything else.
   if (typeof offset === "number") return fs.readvSync(descriptor, views, offset);
   let done = 0;
   for (const view of views) {
@@ -120,14 +120,14 @@ function readOne(descriptor: number, view: Uint8Array, offset: number | bigint):
   return fs.readSync(descriptor, view, 0, view.length, offset);
 }
 
-/** Writes the views from offset on; returns the bytes written. */
+/** Returns the bytes written. */
 function writeAt(descriptor: number, views: readonly Uint8Array[], offset: number): number {
   if (views.length > 1) return fs.writevSync(descriptor, views, offset);
   const [view] = views;
   return view === undefined ? 0 : fs.writeSync(descriptor, view, 0, view.length, offset);
 }
 
-/** Closes and removes a file that has just been made, if it still is what the path leads to. */
+/** Closes a file that was just created, and removes it if the path still leads to it. */
 export function removeMade(descriptor: number, path: Buffer): void {
   try {
     const made = fs.fstatSync(descriptor, { bigint: true });

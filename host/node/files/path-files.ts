@@ -1,6 +1,6 @@
-// Files where there is no /proc: an inode is a path and the identity found there. Every use checks
-// the identity, but between the check and the use a program of the host may swap a directory above
-// for a symbolic link, so this is safe against the guest alone. Linux has ProcFiles.
+// Files without /proc: an inode is a path, and the identity found there. Every use checks the
+// identity, but between check and use a program of the host may replace a parent directory by a
+// symbolic link. So this is safe against the guest only. Linux has ProcFiles.
 import * as fs from "node:fs";
 import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../ports/files.ts";
 import { hostFlags } from "./host-flags.ts";
@@ -17,7 +17,7 @@ interface Held {
   path: Buffer;
   readonly dev: bigint;
   readonly ino: bigint;
-  readonly mode: bigint; // when it was held; its type stays
+  readonly mode: bigint; // when it was held; the type never changes
 }
 
 export class PathFiles extends OpenFiles implements Files, FileChanges {
@@ -40,7 +40,7 @@ export class PathFiles extends OpenFiles implements Files, FileChanges {
     const path = this.#child(directory, name);
     const stat = fs.lstatSync(path, STAT);
     if (stat === undefined) return null;
-    // A held inode that was moved is found again where it is now.
+    // A held inode that was moved is known at its new place from now on.
     const held = this.#held.get(this.#numbers.get(identity(stat)) ?? 0);
     if (held !== undefined) held.path = path;
     return stat;
@@ -67,7 +67,7 @@ export class PathFiles extends OpenFiles implements Files, FileChanges {
 
   access(inode: number, mask: number): void {
     const path = this.#current(inode);
-    if (!this.#isLink(inode)) fs.accessSync(path, mask); // a link lets everyone
+    if (!this.#isLink(inode)) fs.accessSync(path, mask); // a link grants everything
   }
 
   statfs(inode: number): FileSystemStat {
@@ -133,13 +133,13 @@ export class PathFiles extends OpenFiles implements Files, FileChanges {
   }
 
   symlink(directory: number, name: Uint8Array, target: Uint8Array): void {
-    // Without a type, Node looks on Windows what the target is, wherever that may be.
+    // Without a type, Node on Windows would examine the target, wherever that is.
     fs.symlinkSync(Buffer.from(target), this.#child(directory, name), "file");
   }
 
   link(from: number, name: Uint8Array, to: number, newName: Uint8Array): void {
     const path = this.#child(from, name);
-    // Some hosts follow a symbolic link here, and would bring in what is outside.
+    // Some hosts follow a symbolic link here, which would import a file from outside.
     if (fs.lstatSync(path).isSymbolicLink()) throw fault("EPERM", "link of a symbolic link");
     fs.linkSync(path, this.#child(to, newName));
   }
@@ -158,7 +158,7 @@ export class PathFiles extends OpenFiles implements Files, FileChanges {
     const stat = fs.lstatSync(path, STAT);
     fs.renameSync(path, newPath);
     const held = stat && this.#held.get(this.#numbers.get(identity(stat)) ?? 0);
-    if (held !== undefined) held.path = newPath; // it is found there from now on
+    if (held !== undefined) held.path = newPath; // known at its new place from now on
     if (stat?.isDirectory()) this.#movedBelow(path, newPath);
   }
 
@@ -177,7 +177,7 @@ export class PathFiles extends OpenFiles implements Files, FileChanges {
     return typeOf(this.#get(inode)) === S_IFLNK;
   }
 
-  /** A directory was moved, and with it what is held in it. */
+  /** A directory was moved, and with it held inodes below it. */
   #movedBelow(path: Buffer, newPath: Buffer): void {
     const prefix = Buffer.concat([path, Buffer.from("/")]);
     for (const held of this.#held.values()) {
@@ -192,7 +192,7 @@ export class PathFiles extends OpenFiles implements Files, FileChanges {
     return held;
   }
 
-  /** The inode's path, after a look that it is still there. */
+  /** The inode's path, after a check that it is still there. */
   #current(inode: number): Buffer {
     this.stat(inode);
     return this.#get(inode).path;
@@ -206,13 +206,13 @@ export class PathFiles extends OpenFiles implements Files, FileChanges {
   }
 }
 
-/** On Windows other names lead elsewhere: to devices, streams, and what is called otherwise. */
+/** On Windows other names lead elsewhere: to devices, streams, and files with other names. */
 export function isWindowsName(name: string): boolean {
   const device = /^(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$) *(\.|$)/i;
   return !/[\\:]|[. ]$/.test(name) && !device.test(name);
 }
 
-/** With the type: the number of a file that was removed may become another's. */
+/** With the type, because inode numbers are reused. */
 function identity(stat: { dev: bigint; ino: bigint; mode: bigint }): string {
   return `${stat.dev}:${stat.ino}:${typeOf(stat)}`;
 }

@@ -1,5 +1,5 @@
-// Files on Linux. An inode is an O_PATH descriptor N; its entries are reached as
-// /proc/<this process>/fd/N/name, which cannot be led astray: N is an inode, not a path.
+// Files on Linux. An inode is an O_PATH descriptor N; its entries are reached as /proc/<this
+// process>/fd/N/name, which no symbolic link can redirect: N is an inode, not a path.
 import * as fs from "node:fs";
 import type {
   FileChanges,
@@ -21,7 +21,7 @@ const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY
 const STAT = { bigint: true, throwIfNoEntry: false } as const;
 
 export class ProcFiles extends OpenFiles implements Files, FileChanges {
-  /** What /proc/self is, read once: following the link costs a fifth of a lookup. */
+  /** /proc/self resolved once: following the link costs a fifth of a lookup. */
   readonly #descriptors = `/proc/${fs.readlinkSync("/proc/self")}/fd/`;
 
   readonly #later = laterCalls(this.#descriptors);
@@ -52,7 +52,7 @@ export class ProcFiles extends OpenFiles implements Files, FileChanges {
   }
 
   hold(directory: number, name: Uint8Array): { inode: number; stat: FileStat } {
-    // O_PATH opens anything without touching it: a FIFO does not block, a device does not act.
+    // O_PATH opens anything without side effects: a FIFO does not block, a device is not activated.
     const inode = fs.openSync(this.#child(directory, name), O_PATH | O_NOFOLLOW);
     try {
       return { inode, stat: this.stat(inode) };
@@ -87,7 +87,7 @@ export class ProcFiles extends OpenFiles implements Files, FileChanges {
   }
 
   open(inode: number, flags: number): number {
-    // Not to wait: whoever has a lease on the file would be asked for it first.
+    // O_NONBLOCK: do not wait for a process that has a lease on the file.
     return fs.openSync(this.#self(inode), hostFlags(flags) | O_NONBLOCK | O_NOCTTY);
   }
 
@@ -111,7 +111,7 @@ export class ProcFiles extends OpenFiles implements Files, FileChanges {
     fs.chmodSync(this.#self(inode), mode);
   }
 
-  /** The way by /proc ends at the inode, also when that is a symbolic link; so do the next ones. */
+  /** A path through /proc ends at the inode, even if that is a symbolic link. */
   chown(inode: number, uid: number, gid: number): void {
     fs.chownSync(this.#self(inode), uid, gid);
   }
@@ -152,7 +152,7 @@ export class ProcFiles extends OpenFiles implements Files, FileChanges {
     return this.#descriptors + inode;
   }
 
-  /** Bytes, because a name need not be UTF-8. */
+  /** As bytes: a name need not be UTF-8. */
   #child(directory: number, name: Uint8Array): Buffer {
     return Buffer.concat([Buffer.from(`${this.#descriptors}${directory}/`, "latin1"), name]);
   }

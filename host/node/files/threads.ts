@@ -1,39 +1,39 @@
-// Node's thread pool, which file calls of all directories share with name look-ups and whatever
-// else the process does. A call that hangs keeps its thread for as long as the disk does. So each
-// directory has at most half of the threads, all together leave one, and syncs, which may take
-// minutes, leave one of their directory's.
+// Fair use of Node's thread pool, which the file calls of all directories share with DNS look-ups
+// and other work of the process. A call blocks its thread for as long as the disk hangs. So each
+// directory gets at most half of the threads, all directories together leave one, and syncs, which
+// may take minutes, leave one of their directory's.
 const THREADS = Number(process.env.UV_THREADPOOL_SIZE) || 4; // libuv's default
 const OF_ALL_MAX = Math.max(1, THREADS - 1);
 const OF_ONE_MAX = Math.max(1, Math.floor(THREADS / 2));
 const SYNCS_MAX = Math.max(1, OF_ONE_MAX - 1);
 
-/** Begins a call, and calls `end` when it has ended. */
+/** Begins a call, and calls `end` after it. */
 type Work = (end: () => void) => void;
 
-/** The threads of all directories: those that have work waiting take turns. */
+/** Directories with work waiting; they take turns. */
 const waiting = new Set<Threads>();
 let running = 0;
 
-/** Calls that have a thread: the process cannot exit before the last of them has ended. */
+/** Calls that have a thread. The process cannot exit before the last one has ended. */
 export function callsRunning(): number {
   return running;
 }
 
-/** Those of one directory. */
+/** The threads of one directory. */
 export class Threads {
   readonly #calls: Work[] = [];
   readonly #syncs: Work[] = [];
   #running = 0;
   #syncing = 0;
 
-  /** As soon as there is a thread; a sync behind the calls that wait. */
+  /** Runs work once there is a thread; syncs after other calls that wait. */
   run(work: Work, isSync = false): void {
     (isSync ? this.#syncs : this.#calls).push(work);
     waiting.add(this);
     schedule();
   }
 
-  /** Begins one that waits, if it may. */
+  /** Begins waiting work, if it may. */
   begin(): boolean {
     if (this.#running === OF_ONE_MAX) return false;
     const isSync = this.#calls.length === 0;
@@ -68,7 +68,7 @@ function schedule(): void {
     begun = false;
     for (const threads of [...waiting]) {
       if (running === OF_ALL_MAX) return;
-      // To the end of the line.
+      // To the end of the queue.
       waiting.delete(threads);
       try {
         begun = threads.begin() || begun;

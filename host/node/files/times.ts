@@ -1,4 +1,4 @@
-// Times of files as Node takes them: seconds as a double, of which the host gets microseconds.
+// File times for Node, which takes seconds as a double and passes microseconds to the host.
 import type { FileStat, FileTime } from "../../ports/files.ts";
 
 const NS_PER_US = 1000n;
@@ -6,10 +6,10 @@ const NS_PER_MS = 1_000_000n;
 const US_PER_MS = 1000;
 const US_PER_S = 1_000_000;
 const NS_PER_S = 1_000_000_000;
-/** From the monotonic clock to the time of day, as far as it is known. */
+/** From the monotonic clock to the time of day, as last measured. */
 let offsetUs = performance.timeOrigin * US_PER_MS;
 
-/** Both times for utimes: what is to stay is said again, for Node has no way to leave it out. */
+/** Both times for utimes. Node cannot leave one out, so an unchanged one is set again. */
 export function timesOf(atime: FileTime, mtime: FileTime, stat: () => FileStat): [string, string] {
   const old = stat();
   const nowNs = nowIn([old.mtimeNs, old.ctimeNs]);
@@ -18,7 +18,7 @@ export function timesOf(atime: FileTime, mtime: FileTime, stat: () => FileStat):
   return [timeOf(atime, old.atimeNs), timeOf(mtime, old.mtimeNs)];
 }
 
-/** Now, but not before those stamps of the same moment, which may know it better. */
+/** Now, but not before stamps less than a millisecond ahead, which may be more precise. */
 function nowIn(stamps: readonly bigint[]): bigint {
   let nowNs = BigInt(nowUs()) * NS_PER_US;
   for (const ns of stamps) {
@@ -29,8 +29,8 @@ function nowIn(stamps: readonly bigint[]): bigint {
 }
 
 /**
- * Date knows milliseconds, which would set a file back behind one that was written before it. The
- * monotonic clock knows more, but not that somebody has set the time of day.
+ * Date has milliseconds, so a file could appear older than one written before it. The monotonic
+ * clock is more precise, but does not notice that the time of day was set.
  */
 function nowUs(): number {
   const ms = Date.now() * US_PER_MS;
@@ -40,17 +40,19 @@ function nowUs(): number {
   return ms;
 }
 
-/** As text: a number before 1970 would mean now. Behind 2242 a double does not tell all of them. */
+/**
+ * As text: a number before 1970 would mean now. After 2242 a double cannot represent all of them.
+ */
 function secondsOf(ns: bigint): string {
   const us = Number((ns - (((ns % NS_PER_US) + NS_PER_US) % NS_PER_US)) / NS_PER_US);
   const size = Math.abs(us);
   let seconds = size / US_PER_S;
-  // The least one of which no fewer microseconds arrive.
+  // The smallest double that is not cut off to fewer microseconds.
   while (cut(seconds) < size) seconds = nextUp(seconds);
   return String(us < 0 ? -seconds : seconds);
 }
 
-/** The microseconds that libuv makes of it. */
+/** The microseconds that libuv converts it to. */
 function cut(seconds: number): number {
   const whole = Math.trunc(seconds);
   return whole * US_PER_S + Math.trunc(Math.trunc((seconds - whole) * NS_PER_S) / 1000);

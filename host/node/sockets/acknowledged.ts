@@ -1,5 +1,5 @@
-// What peers have acknowledged of what the kernel holds. Linux tells in /proc/net/tcp: tx_queue is
-// what was written and is not acknowledged (proc_pid_net(5)). Elsewhere nobody tells.
+// Bytes that peers have not acknowledged. On Linux /proc/net/tcp has them: tx_queue is what was
+// written and not acknowledged (proc_pid_net(5)). Other hosts do not say.
 import { readFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { endianness } from "node:os";
@@ -16,8 +16,7 @@ const TABLES = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 const ROW = /^ *\d+: ([0-9A-F]+:[0-9A-F]+ [0-9A-F]+:[0-9A-F]+) [0-9A-F]{2} ([0-9A-F]+):/gm;
 
 /**
- * Bytes of each connection, by keyOf() or null, that its peer has not acknowledged; -1 where that
- * cannot be told.
+ * Bytes that the peer has not acknowledged, for each connection by keyOf() or null; -1: not known.
  */
 export async function unacknowledged(keys: readonly (string | null)[]): Promise<number[]> {
   const found = keys.map(() => -1);
@@ -38,7 +37,7 @@ export async function unacknowledged(keys: readonly (string | null)[]): Promise<
   return found;
 }
 
-/** As the kernel writes it: words of the address in the order of the host, the port as a number. */
+/** As the kernel formats it: words of the address in host byte order, the port as a number. */
 export function keyOf(pair: AddressPair): string {
   const local = `${words(pair.localAddress)}:${hex(pair.localPort, 4)}`;
   return `${local} ${words(pair.remoteAddress)}:${hex(pair.remotePort, 4)}`;

@@ -1,14 +1,13 @@
-// File descriptors are for clients and files alike, and a process has so many. When none is left
-// libuv accepts clients and closes them without a word, and files cannot be opened: so clients are
-// turned away while some are left.
+// Clients and files share the file descriptors of the process. When none is left, libuv silently
+// closes new clients, and files cannot be opened. So clients are refused while some are left.
 import { readdirSync, readFileSync } from "node:fs";
 import type net from "node:net";
 import { descriptorOf } from "./rewrap.ts";
 
-/** Clients leave to files this part of what is there for both. */
+/** Clients leave one part in this many to files. */
 const RESERVE_SHARE = 4;
 
-/** Descriptors that this process may have; without /proc nobody knows. */
+/** The limit of this process. Without /proc it is not known. */
 export function descriptorsMax(): number {
   try {
     const limits = readFileSync("/proc/self/limits", "utf8");
@@ -19,7 +18,7 @@ export function descriptorsMax(): number {
   }
 }
 
-/** Descriptors that this process has; 0 where nobody knows. */
+/** Descriptors that are open; 0: not known. */
 function descriptorsOpen(): number {
   try {
     return readdirSync("/proc/self/fd").length;
@@ -32,13 +31,13 @@ export class Descriptors {
   readonly #max: number;
   readonly #clientsMax: number;
 
-  /** `max`: how many the process may have. What it has by now it needs for itself. */
+  /** `max`: the limit of the process. Descriptors that are open by now are its own. */
   constructor(max = descriptorsMax()) {
     this.#max = max;
     this.#clientsMax = max - Math.max(1, Math.ceil((max - descriptorsOpen()) / RESERVE_SHARE));
   }
 
-  /** Why a new client cannot stay, or null. A new descriptor is the lowest number that is free. */
+  /** Why a new client cannot stay, or null. A new descriptor is always the lowest free number. */
   shortage(client: net.Socket): Error | null {
     const open = descriptorOf(client) ?? 0;
     if (open < this.#clientsMax || this.#max === Number.POSITIVE_INFINITY) return null;

@@ -24,13 +24,14 @@ const FAULTS: Readonly<Record<string, string>> = {
   ENOENT: "no such directory",
 };
 
+/** Node's TCP and AF_UNIX sockets as the devices see them. */
 export class NodeSockets implements Sockets {
   readonly #canRewrap: (socket: net.Socket) => boolean;
   readonly #descriptors: Descriptors;
 
   /**
-   * `inPlace`: can this socket, now, read into buffers of ours? By default Node is asked.
-   * `descriptors`: how many the process may have; by default as its host says.
+   * `inPlace`: can this socket read into buffers of ours now? `descriptors`: the limit of the
+   * process. Both are found out by default.
    */
   constructor(inPlace: (socket: net.Socket) => boolean = canRewrap, descriptors?: number) {
     this.#canRewrap = inPlace;
@@ -52,7 +53,7 @@ export class NodeSockets implements Sockets {
     const tcp = "port" in target;
     const fault = tcp ? "" : pathFault(target.path);
     const socket = fault === "" ? net.connect({ ...target, ...options }) : new net.Socket(options);
-    // Before the stream hears of it: what is short of descriptors has never been connected.
+    // Before the stream's own listener: a socket short of descriptors never counts as connected.
     socket.once("connect", () => {
       const error = this.#descriptors.shortage(socket);
       if (error !== null) socket.destroy(error);
@@ -97,7 +98,7 @@ export class NodeSockets implements Sockets {
     });
   }
 
-  /** Why another attempt is of no use, or "". */
+  /** Why another attempt would fail too, or "". */
   async #retriable(address: SocketAddress, error: NodeJS.ErrnoException): Promise<string> {
     if ("path" in address && error.code === "EADDRINUSE") return removeStale(address.path);
     return FAULTS[error.code ?? ""] ?? error.message;

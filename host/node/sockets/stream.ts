@@ -1,11 +1,11 @@
-// One stream socket of Node. It begins with chunks that Node allocates, and may go over to reading
-// in place, on another socket of Node that owns the same connection.
+// A stream socket of Node. It begins with chunks that Node allocates, and may switch to reading in
+// place, by another Node socket that takes over the connection.
 import type net from "node:net";
 import type { ReadSource, SocketEvents, StreamSocket } from "../../ports/sockets.ts";
 import { keyOf } from "./acknowledged.ts";
 import { isBroken, readError, rewrap, writeQueueSize } from "./rewrap.ts";
 
-/** Listeners are shared by all sockets and find their stream here: no closure per connection. */
+/** All sockets share their listeners, which find the stream here: no closures per connection. */
 interface OwnedSocket extends net.Socket {
   stream: NodeStream;
 }
@@ -32,7 +32,7 @@ function destroy(socket: net.Socket): void {
   socket.destroy();
 }
 
-/** Its kernel remembers one that has closed for a minute: the second probe finds out. */
+/** A kernel remembers a closed connection for a minute, so the second probe finds out. */
 const KEEP_ALIVE_MS = 45_000;
 
 export class NodeStream implements StreamSocket {
@@ -40,9 +40,9 @@ export class NodeStream implements StreamSocket {
   readonly #canRewrap: (socket: net.Socket) => boolean;
   readonly #tcp: boolean;
   #socket: net.Socket;
-  #first: net.Socket | null = null; // which #socket took the connection from
+  #first: net.Socket | null = null; // the one that #socket took the connection from
   #sending = false;
-  #key: string | null = null; // once it was asked for
+  #key: string | null = null; // cached
 
   constructor(
     socket: net.Socket,
@@ -93,7 +93,7 @@ export class NodeStream implements StreamSocket {
     return writeQueueSize(this.#socket);
   }
 
-  /** Its place in the kernel's table of connections; null: it is none of TCP. */
+  /** Its key in the kernel's table of connections; null: not TCP. */
   get key(): string | null {
     const { localAddress, localPort = 0, remoteAddress, remotePort = 0 } = this.#socket;
     if (!this.#tcp || localAddress === undefined || remoteAddress === undefined) return null;
@@ -118,28 +118,28 @@ export class NodeStream implements StreamSocket {
   }
 
   close(): void {
-    // Before anything is read again, but behind the callback of a write in this turn: over a
-    // destroyed socket Node would make an Error, stack and all, for nobody.
+    // Before anything else is read, but after callbacks of writes in this turn: for a destroyed
+    // socket Node would create an Error, stack and all, that would be wasted.
     process.nextTick(destroy, this.#socket);
   }
 
   reset(): void {
     const socket = this.#socket;
-    // AF_UNIX knows no reset. While the end of sending is on its way to the kernel, which has all
-    // bytes then, libuv refuses it, and Node would never close the socket.
+    // AF_UNIX has no reset. While a shutdown is on its way to the kernel libuv refuses to reset,
+    // and Node would never close the socket; the kernel has all bytes then.
     const isEnding = socket.writableEnded && !socket.writableFinished;
     const refused = isEnding && socket.writableLength === 0;
     if (!this.#tcp || refused || socket.connecting || socket.destroyed) socket.destroy();
     else socket.resetAndDestroy();
   }
 
-  /** A TCP peer that is gone for good answers probes by RST, and then peerGone() is true. */
+  /** A TCP peer that is gone for good answers probes with RST, which makes peerGone() true. */
   ended(): void {
     if (this.#tcp) this.#socket.setKeepAlive(true, KEEP_ALIVE_MS);
     this.events.end();
   }
 
-  /** The connection is no more: its first socket is what a server counts. */
+  /** Destroys the first socket as well, which the server still counts. */
   closed(): void {
     this.#first?.destroy();
     this.events.closed();
@@ -152,8 +152,8 @@ export class NodeStream implements StreamSocket {
     socket.on("close", onClose);
   }
 
-  // Node calls back a tick late for a write that the kernel took at once; by then the next send may
-  // be under way, which is why the length decides.
+  // Node calls back a tick late for a write that the kernel took at once. The next send may be
+  // under way by then, so the length decides.
   readonly #taken = (): void => {
     if (!this.#sending || this.#socket.writableLength > 0 || this.#socket.destroyed) return;
     this.#sending = false;

@@ -1,11 +1,11 @@
-// Paths of AF_UNIX: how long they may be, and whether a file in the way may be removed.
+// Paths of AF_UNIX: their maximum length, and removal of stale socket files.
 import { lstatSync, unlinkSync } from "node:fs";
 import net from "node:net";
 
-/** sun_path holds the path and a NUL; a longer one would be cut off silently. */
+/** sun_path holds the path and a NUL. A longer path would be cut off silently. */
 const PATH_BYTES_MAX = process.platform === "linux" ? 107 : 103;
 
-/** What is wrong with the path, or "". */
+/** The fault in the path, or "". */
 export function pathFault(path: string): string {
   if (path === "" || path.includes("\0")) return "not a path";
   return Buffer.byteLength(path) > PATH_BYTES_MAX
@@ -14,8 +14,8 @@ export function pathFault(path: string): string {
 }
 
 /**
- * Removes the socket file of a process that is gone. Resolves to what forbids it, or "": a file
- * that is not a socket is never touched, nor is a socket on which somebody listens.
+ * Removes the socket file of a process that is gone. Resolves to "", or to the reason why not: only
+ * sockets are removed, and only if nobody listens on them.
  */
 export async function removeStale(path: string): Promise<string> {
   try {

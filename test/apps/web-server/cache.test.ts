@@ -32,7 +32,7 @@ async function serveSite(options: Options = {}) {
   return { ...server, site, askAll };
 }
 
-/** The same file by another name each: slashes and dots that lead nowhere. */
+/** The same file by another name each: slashes and dots that change nothing. */
 function spellings(name: string): string[] {
   return Array.from({ length: MANY }, (_, i) => {
     const way = Array.from({ length: 14 }, (_, bit) => ((i >> bit) & 1 ? "./" : "/")).join("");

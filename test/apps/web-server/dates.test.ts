@@ -61,7 +61,7 @@ describe("Last-Modified", () => {
     machine.dispose();
   });
 
-  test("is not later than Date either when the clock is set back behind a file that is cached", async () => {
+  test("is not later than Date either when the clock is set back to before a cached file's time", async () => {
     const now = Math.floor(Date.now() / 1000) + 3600;
     const { get, machine, clock } = await serveFile(now - 60, now);
     for (const [setTo, modified] of [
@@ -144,7 +144,7 @@ describe("tags", () => {
     clock.advance(2000);
     const strong = get().headers.get("etag")!;
     expect(strong).toMatch(/^"[0-9a-f]+-a"$/);
-    // What changed in that time has another tag, whatever it looks like.
+    // A file that changed in that time has another tag, whatever it looks like.
     expect(get(`If-None-Match: ${weak}`).status).toBe(200);
     expect(get(`If-None-Match: W/${strong}`).status).toBe(304);
     expect(get(`Range: bytes=0-1\r\nIf-Range: ${strong}`).status).toBe(206);

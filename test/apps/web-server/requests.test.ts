@@ -1,4 +1,4 @@
-// What WebServer does with requests that have not all come: it refuses what can be none at its
+// WebServer and incomplete requests: it refuses what can be none at its
 // first wrong byte, and waits for the rest of what may be one.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
@@ -36,10 +36,10 @@ describe("bytes that can begin no request are refused without a line feed", () =
     ["a quote", '"GET'],
     ["an escape in the target", "GET /\x1b[31m"],
     ["a byte beyond ASCII in the target", "GET /\xfc"],
-    ["a NUL behind the version", "GET / HTTP/1.1\0"],
+    ["a NUL after the version", "GET / HTTP/1.1\0"],
     ["a CR that is not the line's", "\rGET /"],
     ["two empty lines", "\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"],
-    ["a tab behind the method", "GET\t/"],
+    ["a tab after the method", "GET\t/"],
   ])("%s", async (_, bytes) => {
     const { say, machine } = await serveSite();
     expect(say(bytes)).toEqual([400, "close"]);

@@ -96,7 +96,7 @@ describe("what a connection holds comes back", () => {
     };
     // So many requests to the file system at a time are kept for the next time.
     const before = await vanish();
-    // What a client had not taken the device gives back when its socket is closed.
+    // The device returns what a client had not taken when its socket is closed.
     await until(async () => (await vanish()) <= before);
     expect(server.vsock.stats.connections).toBe(0);
   });
@@ -123,7 +123,7 @@ describe("what a connection holds comes back", () => {
       await quiet(server);
       return last;
     };
-    await stall(); // so many requests to the file system at a time are kept for the next time
+    await stall(); // the file system keeps this many requests for the next time
     const before = count(server, "heapInUse");
     const blocks = count(server, "heapBlocks");
     // A thread, a socket, a piece, and what the device may have.

@@ -6,7 +6,7 @@ import { makeFolder, parseResponses, removeFolders } from "../../support/applian
 import { Client, MIB, type Options, serve } from "../../support/web-server-script.ts";
 
 const KIB = 1024;
-/** What a response may hold while it waits: thread, socket, window and place in the file. */
+/** The most that a waiting response may hold: thread, socket, window and place in the file. */
 const WAITING_BYTES_MAX = 16 * KIB;
 /** Pieces that the device may have at a time, for clients that take nothing. */
 const PINNED_MAX = 64 * 64 * KIB;
@@ -123,7 +123,7 @@ describe("SR1: a response that waits for credit holds nothing", () => {
   });
 });
 
-test("requests behind a response that waits are answered, or never taken for others", async () => {
+test("requests after a response that waits are answered, or never taken for others", async () => {
   const server = await serveFiles({ large: 300_000, small: 1000 }, { memoryBytes: 8 * MIB });
   const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
   // More than there is room for: 12 KiB each.

@@ -25,7 +25,7 @@ interface Options extends Partial<FsOptions> {
   clock?: Clock;
 }
 
-/** Files are older than a moment, if the guest is asked: their times can be told apart. */
+/** To the guest, files are older than a moment: their times differ. */
 const later: Clock = { ...systemClock, realtime: () => systemClock.realtime() + 1_000_000_000n };
 
 async function serve(windowBytes: number, { clock = later, ...options }: Options = {}) {

@@ -140,7 +140,7 @@ describe("an idle guest", () => {
 describe("a guest that believes names for longer than the host holds them", () => {
   const patient = () => boot({ directory: root, attrTimeoutMs: 60_000 });
 
-  test("is told that they are stale, and looks again", async () => {
+  test("learns that they are stale, and looks again", async () => {
     const g = await patient();
     expect([text(g, "/dir/inside"), text(g, "/file")]).toEqual(["inside", "file"]);
     g.advance(IDLE_MS);

@@ -132,7 +132,7 @@ describe("FSYNC", () => {
     fs.device.dispose();
   });
 
-  test("that is answered behind the end of the machine touches nothing", () => {
+  test("that is answered after the end of the machine touches nothing", () => {
     const { fs, held } = withHeldSyncs();
     const { nodeid } = lookup(fs, ROOT, "file");
     void change.fsync(fs, nodeid, open(fs, nodeid, O_RDWR), 0);

@@ -86,7 +86,7 @@ describe("session", () => {
     expect(fs.init(7, 99).view.getUint32(FuseInitOut.minor, true)).toBe(38);
   });
 
-  test("a driver of a later major version is told ours and must ask again (U1)", () => {
+  test("a driver of a later major version gets ours and must ask again (U1)", () => {
     const { view } = fs.init(8, 0);
     expect(view.getUint32(FuseInitOut.major, true)).toBe(7);
     expect(getattr(fs, ROOT).error).toBe(-Errno.EIO);

@@ -89,7 +89,7 @@ function stall(): void {
   forget(fs, lookup(fs, ROOT, "slow").nodeid, 1);
 }
 
-/** Lets the pool answer what it has and what is asked behind that; returns the calls. */
+/** Lets the pool answer what it has and what is asked after that; returns the calls. */
 async function drain(): Promise<LaterCall[]> {
   const calls: LaterCall[] = [];
   for (let one = pool.shift(); one !== undefined; one = pool.shift()) {
@@ -327,7 +327,7 @@ describe("while a call hangs", () => {
     expect([held.size, descriptors()]).toEqual([1, before - 1]);
   });
 
-  test("G30: a reset ends it, and what comes behind touches nothing", async () => {
+  test("G30: a reset ends it, and what comes after touches nothing", async () => {
     const nodeid = lookup(fs, ROOT, "file").nodeid;
     stall();
     for (const name of ["a", "b"]) void lookUp(name);
@@ -349,7 +349,7 @@ describe("while a call hangs", () => {
     expect(await drain()).toHaveLength(16);
   });
 
-  test("a handle is closed for good behind it", async () => {
+  test("a handle is closed for good after it", async () => {
     const { nodeid } = lookup(fs, ROOT, "file");
     const fh = open(fs, nodeid, O_RDWR);
     stall();

@@ -7,7 +7,7 @@ const numbers = (letter: string, to: number) =>
   Array.from({ length: to }, (_, i) => `${letter}${i + 1}`);
 const RULES = [...numbers("U", 25), ...numbers("F", 18), ...numbers("W", 19)];
 
-/** Numbers in front of the colon of a title, or in parentheses behind it. */
+/** Numbers in front of the colon of a title, or in parentheses after it. */
 function named(source: string): string[] {
   const titles = [...source.matchAll(/^\s*(?:\]\)\(|test(?:\.\w+)*\()?"([^"]+)", (?:async )?\(/gm)];
   return titles.flatMap(([, title]) => (title as string).match(/\b[UFW]\d+\b/g) ?? []);

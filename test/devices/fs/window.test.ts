@@ -84,7 +84,7 @@ function unmap(ranges: [number | bigint, number | bigint][], count = ranges.leng
 const window = (at = 0, bytes = SLOT) =>
   Buffer.from(fs.memory.bytes(WINDOW_AT + at, bytes).buffer, WINDOW_AT + at, bytes);
 const node = (name: string) => lookup(fs, ROOT, name).nodeid;
-/** The file's bytes and zeros behind its end, as a mapping shows them. */
+/** The file's bytes and zeros past its end, as a mapping shows them. */
 const part = (name: string, offset: number, bytes = SLOT) => {
   const all = Buffer.alloc(bytes);
   content(name).copy(all, 0, offset);
@@ -109,14 +109,14 @@ describe("mapping", () => {
     without.device.dispose();
   });
 
-  test("U23: a part of a file is in the window, zeros behind its end, and nothing beside it", () => {
+  test("U23: a part of a file is in the window, zeros past its end, and nothing beside it", () => {
     window(0, WINDOW).fill(0xee);
     expect(map(node("a"), { offset: 2 * SLOT, bytes: 2 * SLOT, at: SLOT })).toBe(0);
     expect(same(window(SLOT, 2 * SLOT), part("a", 2 * SLOT, 2 * SLOT))).toBe(true);
     expect(window(SLOT + SLOT + 100, SLOT - 100).every((byte) => byte === 0)).toBe(true);
     expect(window(0).every((byte) => byte === 0xee)).toBe(true);
     expect(window(3 * SLOT).every((byte) => byte === 0xee)).toBe(true);
-    expect(map(node("a"), { offset: 2 ** 40 })).toBe(0); // far behind the end
+    expect(map(node("a"), { offset: 2 ** 40 })).toBe(0); // far past the end
     expect(window(0).every((byte) => byte === 0)).toBe(true);
   });
 
@@ -305,14 +305,14 @@ describe("what the guest has stored", () => {
     expect(content("a").toString("latin1", 8192, 8196)).toBe("host");
   });
 
-  test("behind the end of the file is dropped: a mapping makes no file longer", () => {
+  test("past the end of the file is dropped: a mapping makes no file longer", () => {
     window(3 * SLOT + 90, 20).fill("z");
     expect(release(fs, nodeid, fh)).toBe(0);
     expect(content("a").length).toBe(SIZE);
     expect(content("a").toString("latin1", SIZE - 10)).toBe("zzzzzzzzzz");
   });
 
-  test("what cannot be written is told, and stays mapped", () => {
+  test("what cannot be written is reported, and stays mapped", () => {
     refusal = "ENOSPC";
     expect(unmap([[0, 4 * SLOT]])).toBe(-Errno.ENOSPC);
     const flush = fs.request(FuseOpcode.FLUSH, handleArguments(24), { nodeid });

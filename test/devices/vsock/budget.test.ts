@@ -50,7 +50,7 @@ describe("budget", () => {
 describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
   const limits = { connections: 8, bufAllocTotal: 40 * KIB };
 
-  test("V7: the guest is told the window that its connection got, in every packet", async () => {
+  test("V7: the guest learns the window that its connection got, in every packet", async () => {
     const puppet = await bootPublished({
       rings,
       limits: { connections: 4, bufAllocTotal: 2000 * KIB },
@@ -132,60 +132,63 @@ describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
   });
 });
 
-describe.each(RING_KINDS)("a client that left, its last chunk behind credit ($name)", (rings) => {
-  /** The client said ten bytes and left; the guest has room for four of them. */
-  async function left(): Promise<{ puppet: VsockPuppet; client: FakeSocket; hostPort: number }> {
-    const puppet = await bootPublished({ rings });
-    const { client, hostPort } = puppet.open({ bufAlloc: 4 });
-    puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND, bufAlloc: 4 });
-    client.say("0123456789");
-    client.events.end();
-    client.events.closed();
-    expect(puppet.ops()).toEqual([VsockOp.RW, VsockOp.CREDIT_REQUEST]);
-    return { puppet, client, hostPort };
-  }
-
-  test("H2, K18: is gone by RST when the guest takes nothing for half a minute", async () => {
-    const { puppet } = await left();
-    puppet.advance(29_900);
-    expect(puppet.take()).toEqual([]);
-    expect(puppet.device.stats.connections).toBe(1);
-    puppet.advance(400);
-    expect(puppet.ops()).toEqual([VsockOp.RST]);
-    expect(puppet.device.stats.connections).toBe(0);
-    puppet.advance(1000);
-    expect(puppet.timers).toBe(0);
-  });
-
-  test("K18: keeps its time with every byte that the guest takes, and ends cleanly", async () => {
-    const { puppet, hostPort } = await left();
-    const credit = (fwdCnt: number) => ({
-      op: VsockOp.CREDIT_UPDATE,
-      hostPort,
-      bufAlloc: 4,
-      fwdCnt,
-    });
-    puppet.advance(20_000);
-    puppet.send(credit(4));
-    expect(puppet.ops()).toEqual([VsockOp.RW, VsockOp.CREDIT_REQUEST]);
-    puppet.advance(20_000);
-    puppet.send(credit(8));
-    expect(puppet.take()).toMatchObject([
-      { op: VsockOp.RW, data: Uint8Array.from(Buffer.from("89")) },
-      { op: VsockOp.SHUTDOWN, flags: BOTH },
-    ]);
-    puppet.send({ op: VsockOp.RST, hostPort });
-    expect(puppet.device.stats.connections).toBe(0);
-  });
-
-  test("K18: asking for credit without giving any is no progress", async () => {
-    const { puppet, hostPort } = await left();
-    for (let i = 0; i < 2; i++) {
-      puppet.advance(14_000);
-      puppet.send({ op: VsockOp.CREDIT_REQUEST, hostPort, bufAlloc: 4 });
-      puppet.take();
+describe.each(RING_KINDS)(
+  "a client that left, its last chunk waiting for credit ($name)",
+  (rings) => {
+    /** The client said ten bytes and left; the guest has room for four of them. */
+    async function left(): Promise<{ puppet: VsockPuppet; client: FakeSocket; hostPort: number }> {
+      const puppet = await bootPublished({ rings });
+      const { client, hostPort } = puppet.open({ bufAlloc: 4 });
+      puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND, bufAlloc: 4 });
+      client.say("0123456789");
+      client.events.end();
+      client.events.closed();
+      expect(puppet.ops()).toEqual([VsockOp.RW, VsockOp.CREDIT_REQUEST]);
+      return { puppet, client, hostPort };
     }
-    puppet.advance(2400);
-    expect(puppet.ops()).toEqual([VsockOp.RST]);
-  });
-});
+
+    test("H2, K18: is gone by RST when the guest takes nothing for half a minute", async () => {
+      const { puppet } = await left();
+      puppet.advance(29_900);
+      expect(puppet.take()).toEqual([]);
+      expect(puppet.device.stats.connections).toBe(1);
+      puppet.advance(400);
+      expect(puppet.ops()).toEqual([VsockOp.RST]);
+      expect(puppet.device.stats.connections).toBe(0);
+      puppet.advance(1000);
+      expect(puppet.timers).toBe(0);
+    });
+
+    test("K18: keeps its time with every byte that the guest takes, and ends cleanly", async () => {
+      const { puppet, hostPort } = await left();
+      const credit = (fwdCnt: number) => ({
+        op: VsockOp.CREDIT_UPDATE,
+        hostPort,
+        bufAlloc: 4,
+        fwdCnt,
+      });
+      puppet.advance(20_000);
+      puppet.send(credit(4));
+      expect(puppet.ops()).toEqual([VsockOp.RW, VsockOp.CREDIT_REQUEST]);
+      puppet.advance(20_000);
+      puppet.send(credit(8));
+      expect(puppet.take()).toMatchObject([
+        { op: VsockOp.RW, data: Uint8Array.from(Buffer.from("89")) },
+        { op: VsockOp.SHUTDOWN, flags: BOTH },
+      ]);
+      puppet.send({ op: VsockOp.RST, hostPort });
+      expect(puppet.device.stats.connections).toBe(0);
+    });
+
+    test("K18: asking for credit without giving any is no progress", async () => {
+      const { puppet, hostPort } = await left();
+      for (let i = 0; i < 2; i++) {
+        puppet.advance(14_000);
+        puppet.send({ op: VsockOp.CREDIT_REQUEST, hostPort, bufAlloc: 4 });
+        puppet.take();
+      }
+      puppet.advance(2400);
+      expect(puppet.ops()).toEqual([VsockOp.RST]);
+    });
+  },
+);

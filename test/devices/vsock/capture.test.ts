@@ -118,7 +118,7 @@ describe("records", () => {
     expect(client.received.equals(pattern(3000))).toBe(true);
   });
 
-  test("room behind the payload of a packet is not part of it", async () => {
+  test("room after the payload of a packet is not part of it", async () => {
     const { captured, send } = await bootCaptured();
     send({ op: VsockOp.RW, len: 3, data: Buffer.from("yes, and no") });
     const sent = encode({ op: VsockOp.RW, hostPort: HOST_PORT, data: Buffer.from("yes") });
@@ -233,7 +233,7 @@ describe("the file", () => {
     expect(readFileSync(path)).toHaveLength(0);
   });
 
-  test.runIf(process.platform === "linux")("a full disk ends it, and is told once", () => {
+  test.runIf(process.platform === "linux")("a full disk ends it, and is reported once", () => {
     const told: string[] = [];
     const file = new OutputFile("capture", "/dev/full", (message) => told.push(message));
     for (let i = 0; i < 10; i++) file.write(pattern(30_000));
@@ -285,7 +285,7 @@ describe("torito --pcap", () => {
   });
 
   test.runIf(process.platform === "linux")(
-    "a full disk costs the capture, not the machine; it is told at once, and by the exit code",
+    "a full disk costs the capture, not the machine; it is reported at once, and by the exit code",
     async () => {
       const appliance = await Appliance.serve(SITE, "--pcap", "/dev/full");
       running.push(appliance);

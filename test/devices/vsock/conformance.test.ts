@@ -279,7 +279,7 @@ describe.each(RING_KINDS)("notifications ($name)", (rings) => {
     expect(client.paused).toBe(false);
   });
 
-  test("S17: kicks for nothing, of any queue, do nothing", async () => {
+  test("S17: needless kicks, of any queue, do nothing", async () => {
     const { puppet, client } = await boot();
     puppet.tx.used();
     const before = { ...puppet.device.stats };
@@ -298,7 +298,7 @@ describe.each(RING_KINDS)("notifications ($name)", (rings) => {
     const data = Buffer.from("y");
     for (let count = 0; count < 66_000; count += 33) {
       for (let i = 0; i < 33; i++) client.say("x");
-      if (puppet.take().length !== 33) throw new Error(`packets behind ${count} are missing`);
+      if (puppet.take().length !== 33) throw new Error(`packets after ${count} are missing`);
       const packet = { op: VsockOp.RW, hostPort, data, fwdCnt: count + 33 };
       puppet.send(...Array(33).fill(packet));
       puppet.tx.used();

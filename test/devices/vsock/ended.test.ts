@@ -91,7 +91,7 @@ test("probes of every age reject when the machine ends", async () => {
 
 test("a device that is in no machine has nobody to probe, says so, and drains at once", async () => {
   const vsock = new VsockDevice();
-  await expect(vsock.probe(80)).rejects.toThrow("in no machine");
+  await expect(vsock.probe(80)).rejects.toThrow("not in a machine");
   await vsock.drain();
 });
 

@@ -36,7 +36,7 @@ const GUESTS: Record<string, Said[][]> = {
   "sends, is shut down, and reset in the next turn": [[rw, shutdown(BOTH)], [rst]],
   "sends, ends, and is reset in the next turn": [[rw, shutdown(SEND)], [rst]],
   "sends, ends, and is shut down": [[rw, shutdown(SEND)], [shutdown(RCV)], [rst]],
-  "breaks the protocol behind its end": [[shutdown(SEND)], [rw]],
+  "breaks the protocol after its end": [[shutdown(SEND)], [rw]],
 };
 
 /** What the client does before. */

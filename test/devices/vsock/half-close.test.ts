@@ -119,7 +119,7 @@ test("a client that ended and a guest that is deaf: nobody writes, so the same t
 test.each([
   ["has ended", (client: net.Socket) => void client.end(), false],
   ["has left", (client: net.Socket) => void client.destroy(), true],
-])("a client of AF_UNIX that %s is told from one that has not", async (_, act, gone) => {
+])("a client of AF_UNIX that %s is distinguished from one that has not", async (_, act, gone) => {
   const puppet = new VsockPuppet({ sockets: new NodeSockets() });
   const path = join(folder, "socket");
   await puppet.device.publishPath(path);

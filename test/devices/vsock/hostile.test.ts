@@ -156,7 +156,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
   );
 
   test.each([VsockOp.RW, VsockOp.SHUTDOWN, VsockOp.CREDIT_REQUEST, VsockOp.RESPONSE])(
-    "K5: operation %i of the guest behind its own REQUEST, before RESPONSE, is answered by RST",
+    "K5: operation %i of the guest after its own REQUEST, before RESPONSE, is answered by RST",
     (op) => {
       const puppet = new VsockPuppet({ rings, connect: new Map([[7, TARGET]]) });
       puppet.boot();
@@ -241,7 +241,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
     expect(puppet.ops()).toEqual(Array(16).fill(VsockOp.RST));
   });
 
-  test("K5: RW behind a close is RST at once; its tail has its time, and no more", async () => {
+  test("K5: RW after a close is RST at once; its tail has its time, and no more", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     client.taking = false;
     const data = Buffer.from("x");

@@ -111,7 +111,7 @@ describe.each(RING_KINDS)("clients that come all at once ($name)", (rings) => {
     return puppet.take()[0] as Packet;
   }
 
-  /** A guest that accepts so many at a time, and refuses the others, as a listener does. */
+  /** A guest that accepts this many at a time, and refuses the others, as a listener does. */
   function answerAll(puppet: VsockPuppet, backlog: number): Packet[] {
     const accepted: Packet[] = [];
     for (let batch = puppet.take(); batch.length > 0; batch = puppet.take()) {
@@ -168,7 +168,7 @@ describe.each(RING_KINDS)("clients that come all at once ($name)", (rings) => {
     expectNothingHeld(puppet);
   });
 
-  test("H7: those whom the guest never answers are reset, and it is told", async () => {
+  test("H7: those whom the guest never answers are reset, and it is reported", async () => {
     const puppet = await bootPublished({ rings });
     const clients = Array.from({ length: 20 }, () => puppet.network.client());
     expect(puppet.take()).toHaveLength(20);

@@ -199,7 +199,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("connections of the guest ($name)", (rings) => {
-  test("V13: a port that is not mapped leads to the path with the port behind it", async () => {
+  test("V13: a port that is not mapped leads to the path with the port after it", async () => {
     const mapped = { host: "127.0.0.1", port: 9 };
     const puppet = await boot({ rings, connect: new Map([[7, mapped]]) });
     puppet.send(

@@ -18,7 +18,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const SENT = Buffer.from(new Uint32Array(1 << 20).map((_, i) => Math.imul(i, 2654435761)).buffer);
 
-/** A guest that takes everything, and gives credit back once in so many packets, at halts. */
+/** A guest that takes everything, and gives credit back once in this many packets, at halts. */
 class Sink {
   readonly puppet: VsockPuppet;
   readonly parts: Uint8Array[] = [];

@@ -338,7 +338,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
   /** Buffers that the device holds and gives to nobody. */
   const held = (puppet: VsockPuppet) => puppet.rx.queue.inFlight;
 
-  test("H4: behind a client's end of stream its buffer is free for others", async () => {
+  test("H4: after a client's end of stream its buffer is free for others", async () => {
     const { puppet, client } = await bootInPlace({ rings });
     expect(held(puppet)).toBe(1);
     client.say("last words");

@@ -198,7 +198,7 @@ describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) =
 });
 
 describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
-  test("H4: a client's end of stream is SHUTDOWN(SEND), behind its bytes", async () => {
+  test("H4: a client's end of stream is SHUTDOWN(SEND), after its bytes", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 2 });
     client.say("abc");
@@ -213,7 +213,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(client.received.toString()).toBe("the other way is open");
   });
 
-  test("H4: SHUTDOWN(SEND) of the guest ends the client's stream behind queued bytes", async () => {
+  test("H4: SHUTDOWN(SEND) of the guest ends the client's stream after queued bytes", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;

@@ -179,7 +179,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
-  test("V18: a message stands behind its length, in whatever parts it came", async () => {
+  test("V18: a message follows its length, in whatever parts it came", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     const rw = (data: Uint8Array, flags: number) =>
@@ -203,7 +203,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     ]);
   });
 
-  test("messages keep their order behind a client that does not take them, within the credit", async () => {
+  test("messages keep their order while a client does not take them, within the credit", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     client.taking = false;
@@ -222,7 +222,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     expect(puppet.ops()).not.toContain(VsockOp.RST);
   });
 
-  test("tiny parts behind a client that takes nothing do not become as many buffers", async () => {
+  test("tiny parts for a client that takes nothing do not become as many buffers", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     client.taking = false;
@@ -239,7 +239,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     expect(client.sends.at(-1)?.length).toBeLessThan(20);
   });
 
-  test("H3: messages of a byte behind a client that takes nothing end with the credit", async () => {
+  test("H3: messages of a byte for a client that takes nothing end with the credit", async () => {
     const puppet = await boot({ rings, limits: { bufAlloc: 2000 } });
     const { client, hostPort } = open(puppet);
     client.taking = false;

@@ -110,7 +110,7 @@ describe("a device without a machine", () => {
   });
 });
 
-describe.each(RING_KINDS)("a client that is turned away is told of ($name)", (rings) => {
+describe.each(RING_KINDS)("a client that is turned away is reported ($name)", (rings) => {
   test("when the guest refuses it, once a second", async () => {
     const puppet = await bootPublished({ rings });
     for (let i = 0; i < 20; i++) {

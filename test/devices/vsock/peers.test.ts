@@ -167,7 +167,7 @@ describe("the life of a connection", () => {
     expect([pair.a.ops(), pair.b.ops()]).toEqual([[RST], [RST]]);
   });
 
-  test("V15, V16: each SHUTDOWN arrives behind the data, and RST when both are done", () => {
+  test("V15, V16: each SHUTDOWN arrives after the data, and RST when both are done", () => {
     const pair = new Pair();
     pair.open();
     pair.fromA({ op: VsockOp.RW, data: Buffer.from("last") });

@@ -1,4 +1,4 @@
-// The vsock device behind its register file, as a real driver meets it: features, rings, kicks.
+// The vsock device with its register file, as a real driver meets it: features, rings, kicks.
 import { describe, expect, test } from "vitest";
 import { COMMAND_LINE_ADDRESS } from "../../../abi/boot.ts";
 import { INTERRUPT_USED_BUFFER, Mmio } from "../../../abi/virtio.ts";

@@ -45,7 +45,7 @@ describe("windows", () => {
     expect(puppet.take()).toMatchObject([{ op: VsockOp.RW, bufAlloc: 64 * KIB }]);
   });
 
-  test("shrink to 16 KiB after a second without progress, and grow again behind it", async () => {
+  test("shrink to 16 KiB after a second without progress, and grow again afterwards", async () => {
     const puppet = await bootPublished();
     const { client, hostPort } = puppet.open();
     client.taking = false;

@@ -108,7 +108,7 @@ describe("guests", () => {
     expect(fleet.faults()).toBe(0);
   });
 
-  test("V20: one that is told again and again serves each time", async () => {
+  test("V20: one that is repeated serves each time", async () => {
     const { a, b, fleet } = await linked();
     for (let cid = 10; cid < 60; cid++) {
       b.vsock.resetTransport(cid);

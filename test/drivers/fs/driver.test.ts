@@ -57,7 +57,7 @@ describe("a device that keeps the rules", () => {
     expect((await run("mor", script)).results).toEqual([0, HANDLE, 8]);
   });
 
-  test("RELEASE comes behind the last READ, and a failed OPEN is not released (fault 37)", async () => {
+  test("RELEASE comes after the last READ, and a failed OPEN is not released (fault 37)", async () => {
     const { device } = await run("morc");
     expect(device.opcodes().slice(-3)).toEqual([
       FuseOpcode.OPEN,
@@ -69,7 +69,7 @@ describe("a device that keeps the rules", () => {
     expect(failed.device.opcodes()).not.toContain(FuseOpcode.RELEASE);
   });
 
-  test("U17 a negative entry is believed for its time-out, an ENOENT not at all", async () => {
+  test("U17 a negative entry is valid for its time-out, an ENOENT not at all", async () => {
     const negative = await run("mssswwwwwwwwwws", when(FuseOpcode.LOOKUP, { payload: entry(0) }));
     expect(negative.results).toEqual([
       0,
@@ -136,12 +136,7 @@ describe("D15: replies that cannot be true are -EIO, and the device goes on", ()
     ],
     ["a short entry", FuseOpcode.LOOKUP, "s", { payload: entry(FILE).subarray(0, 120) }],
     ["no entry", FuseOpcode.LOOKUP, "s", { payload: new Uint8Array(0) }],
-    [
-      "node 0 that may not be believed",
-      FuseOpcode.LOOKUP,
-      "s",
-      { payload: entry(0, { validS: 0 }) },
-    ],
+    ["node 0 without a time-out", FuseOpcode.LOOKUP, "s", { payload: entry(0, { validS: 0 }) }],
     ["node 1 under a name", FuseOpcode.LOOKUP, "s", { payload: entry(1, { type: FuseType.DIR }) }],
     ["a file of no type", FuseOpcode.LOOKUP, "s", { payload: entry(FILE, { type: 0 }) }],
     ["a file of an unknown type", FuseOpcode.LOOKUP, "s", { payload: entry(FILE, { type: 3 }) }],
@@ -235,7 +230,7 @@ describe("errors of the host arrive as they are (fault 28)", () => {
     expect(results.at(-1)).toBe(-13);
   });
 
-  test("a READ that fails behind another one is a short read", async () => {
+  test("a READ that fails after another one is a short read", async () => {
     const script = ({ opcode, arguments: args }: Request) => {
       if (opcode === FuseOpcode.INIT) return { payload: init({ maxPages: 1 }) };
       if (opcode !== FuseOpcode.READ) return undefined;

@@ -68,7 +68,7 @@ describe("a device that is late", () => {
     expect(lookups.length).toBe(2);
   });
 
-  test("a thread that is killed ends behind the device's answer, not before", async () => {
+  test("a killed thread ends after the device's answer, not before", async () => {
     const { results, device } = await run(
       "m>wkws",
       { script: (r) => (r.opcode === FuseOpcode.READ ? { afterMs: 300 } : undefined) },
@@ -79,7 +79,7 @@ describe("a device that is late", () => {
     expect(device.resets).toBe(0);
   });
 
-  test("a file that is closed during a read is released behind it (fault 37)", async () => {
+  test("a file that is closed during a read is released after it (fault 37)", async () => {
     const script = (r: Request) => (r.opcode === FuseOpcode.READ ? { afterMs: 150 } : undefined);
     const { results, device } = await run("mo>wcww", { script }, "r");
     expect(results).toEqual([0, HANDLE, 0, 0, 0, 8, 0, 0]);
@@ -113,7 +113,7 @@ describe("FORGET (fault 33)", () => {
         ]),
       );
 
-  test("F7 a name with another file behind it gives the first one back, at once, on queue 0", async () => {
+  test("F7 a name that leads to another file gives the first one back, at once, on queue 0", async () => {
     const { device } = await run("msss", restless());
     expect(forgotten(device)).toEqual([
       [100, 1],

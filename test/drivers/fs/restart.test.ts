@@ -105,7 +105,7 @@ describe("a device that has gone", () => {
     expect(g.stat("/dir/inside")).toMatchObject({ size: 6n });
     takeOut(g);
     const gone = g.start("SysStatFile", "/dir", g.allocate(128));
-    g.advance(2 * SECOND); // what is believed is over
+    g.advance(2 * SECOND); // nothing cached is valid any more
     const asked = g.start("SysStatFile", "/dir/inside", g.allocate(128));
     g.advance(5 * SECOND);
     expect([gone.result, asked.result]).toEqual([0n, BigInt(-Errno.EIO)]);

@@ -1,5 +1,5 @@
 // D15: replies to requests that change something, which cannot be true. The call is -EIO, what came
-// with it is given back, nothing of it is believed, and the device goes on.
+// with it is given back, none of it is believed, and the device goes on.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import {
@@ -240,7 +240,7 @@ describe("lies", () => {
     expect(g.now(call, ...real)).toBe(-Errno.EIO);
     expect(lied).toBe(true);
     expect(g.machine.call("openFiles")).toBe(files);
-    // It goes on: the same call, told the truth, succeeds.
+    // It goes on: the same call, with a true reply, succeeds.
     expect(g.now(call, ...real)).toBeGreaterThanOrEqual(0);
     expect(g.write(handle, "text")).toBe(4);
     expect(typeof g.stat("/file")).toBe("object");
@@ -358,7 +358,7 @@ describe("requests are as FUSE wants them", () => {
     expect(g.now("SysSeekFile", handle, 0, 1)).toBe(4096 + 4096 + 7);
   });
 
-  test("a WRITE that fails behind another one is a short write", async () => {
+  test("a WRITE that fails after another one is a short write", async () => {
     let writes = 0;
     const device = writableFs(({ opcode }) => {
       if (opcode === FuseOpcode.INIT) return { payload: init({ maxPages: 1 }) };

@@ -1,5 +1,5 @@
 // The guest's virtio-fs driver while a request that changes something is answered late, or never:
-// who waits, who goes on, and what is believed afterwards.
+// which threads wait, which go on, and what is cached afterwards.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FUSE_O_RDWR, FuseOpcode } from "../../../abi/fuse.ts";
@@ -124,7 +124,7 @@ describe("fsync", () => {
     expect(device.resets).toBe(0);
   });
 
-  test("a thread that is killed in it ends behind the answer, and gives its request back", async () => {
+  test("a thread that is killed in it ends after the answer, and gives its request back", async () => {
     const { g, device, file } = await syncing(MINUTE);
     for (let i = 0; i < 40; i++) {
       const sync = g.start("SysSyncFile", file, 0);
@@ -141,7 +141,7 @@ describe("fsync", () => {
     expect(device.resets).toBe(0);
   });
 
-  test("a file that is closed during it is released behind it", async () => {
+  test("a file that is closed during it is released after it", async () => {
     const { g, device, file } = await syncing(1000);
     const sync = g.start("SysSyncFile", file, 0);
     expect(g.now("SysCloseFile", file)).toBe(0);
@@ -214,7 +214,7 @@ describe("an answer that was overtaken by a change is not believed", () => {
   });
 });
 
-describe("U17: that there is no such file is believed until it is made", () => {
+describe("U17: a missing file stays missing until it is made", () => {
   test.each([
     ["SysCreateFile", ["/new", 0o644]],
     ["SysCreateDir", ["/new", 0o755]],

@@ -29,7 +29,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(no).toMatchObject({ op: VsockOp.RST, srcPort: 81, dstPort: 1001 });
   });
 
-  test("V14: RST wakes every sleeper with ECONNRESET, behind what had arrived (Toro fault 14)", async () => {
+  test("V14: RST wakes every sleeper with ECONNRESET, after what had arrived (Toro fault 14)", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     const at = g.allocate(64);
@@ -145,7 +145,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.call("liveSockets")).toBe(1);
   });
 
-  test("V16: close and shutdown do not wait, and SHUTDOWN goes out behind the data", async () => {
+  test("V16: close and shutdown do not wait, and SHUTDOWN goes out after the data", async () => {
     const g = await boot({ queueSize: 16 });
     const listener = g.listen(80);
     const a = g.accept(listener, 80, 7);

@@ -107,7 +107,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.now("recv", socket, g.allocate(8), 8)).toBe(5);
   });
 
-  test("D17: interrupts for nothing do no harm (S17)", async () => {
+  test("D17: spurious interrupts do no harm (S17)", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     for (let i = 0; i < 100; i++) {

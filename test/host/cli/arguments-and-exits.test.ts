@@ -100,7 +100,7 @@ describe("arguments", () => {
     });
   });
 
-  test("run has no window for files unless it is told, serve one where memory is left for it", () => {
+  test("run has no window for files unless asked for, serve one where memory is left for it", () => {
     expect(parseCommandLine(["run", "x"])).toMatchObject({ windowBytes: 0 });
     expect(parseCommandLine(["serve", "x", "-m", "4G"])).toMatchObject({ windowBytes: 0 });
     expect(parseCommandLine(["serve", "x", "--fs-window", "0"])).toMatchObject({ windowBytes: 0 });
@@ -327,7 +327,7 @@ test("--stats: at exit one block on stderr, in JSON if that is asked for", async
   });
 });
 
-test("what cannot be had is told in JSON, too, when that is asked for", async () => {
+test("what cannot be had is reported in JSON, too, when that is asked for", async () => {
   const words = ["run", image("halt"), "-v", `${folder}/nowhere:site`, "--log-format", "json"];
   const { code, err } = await start(...words).end;
   expect(code).toBe(69);

@@ -7,7 +7,7 @@ import { CLI, makeFolder, removeFolders, until } from "../../support/appliance.t
 
 afterEach(removeFolders);
 
-/** `torito serve site` with so many descriptors. */
+/** `torito serve site` with this many descriptors. */
 function serve(site: string, descriptors: number) {
   const words = [process.execPath, CLI, "serve", site, "-p", "0:80"];
   const child = spawn("sh", ["-c", `ulimit -n ${descriptors} && exec "$@"`, "sh", ...words], {

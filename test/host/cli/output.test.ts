@@ -119,7 +119,7 @@ async function onFullDisk(stream: 1 | 2, ...words: string[]): Promise<Result> {
 
 describe.runIf(process.platform === "linux")("a full disk", () => {
   test.each(["run", "--help", "--version"])(
-    "under stdout is told on stderr and by the exit code: %s",
+    "under stdout is reported on stderr and by the exit code: %s",
     async (word) => {
       const words = word === "run" ? [word, image("mebibyte")] : [word];
       const { code, err } = await onFullDisk(1, ...words);
@@ -139,7 +139,7 @@ describe.runIf(process.platform === "linux")("a full disk", () => {
     expect(readFileSync(path, "utf8")).toBe(text(16 * 1024).slice(0, 51200));
   });
 
-  test("is told in JSON where that is asked for", async () => {
+  test("is reported in JSON where that is asked for", async () => {
     const { err } = await onFullDisk(1, "run", image("mebibyte"), "--log-format", "json");
     const told = err
       .trim()
@@ -148,14 +148,14 @@ describe.runIf(process.platform === "linux")("a full disk", () => {
     expect(told).toContainEqual(expect.stringMatching(/^stdout ends here: ENOSPC/));
   });
 
-  test("under stderr is told by the exit code, and the guest's own code comes first", async () => {
+  test("under stderr is reported by the exit code, and the guest's own code comes first", async () => {
     const stats = await onFullDisk(2, "run", image("mebibyte"), "--stats");
     expect(stats).toMatchObject({ code: 69, out: text(16 * 1024) });
     expect((await onFullDisk(2, "run", image("panics"))).code).toBe(70);
   });
 
   test.each(["--pcap", "--trace"])(
-    "under %s is told on stderr and by the exit code",
+    "under %s is reported on stderr and by the exit code",
     async (it) => {
       const { code, err } = await start("run", image("silent"), it, "/dev/full").end;
       expect(code).toBe(69);

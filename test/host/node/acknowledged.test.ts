@@ -57,7 +57,7 @@ test.each(["127.0.0.1", "::1"])(
   },
 );
 
-test("sockets of which nothing is known are told apart from those that have acknowledged all", async () => {
+test("sockets of which nothing is known are distinguished from those that have acknowledged all", async () => {
   const { sockets, socket, end } = await unread("127.0.0.1");
   const stranger = { events: NOBODY } as StreamSocket;
   expect(await sockets.unacknowledged([stranger, socket])).toEqual([-1, isLinux ? 0 : -1]);

@@ -50,7 +50,7 @@ async function dial(port: number): Promise<net.Socket> {
 }
 
 describe("a limit of descriptors", () => {
-  test("clients beyond the limit are told of and closed, and those there are stay", async () => {
+  test("clients beyond the limit are reported and closed, and those there are stay", async () => {
     const { accepted, refused, port } = await listen(roomFor(10));
     const clients: net.Socket[] = [];
     for (let i = 0; i < 30; i++) {
@@ -141,6 +141,6 @@ test("the device counts them with the reason, and logs a line a second", async (
   clock.advance(1000);
   await burst();
   expect(lines).toHaveLength(2);
-  expect(lines[1]).toContain("(9 lines left out before)");
+  expect(lines[1]).toContain("(9 lines dropped before)");
   m.dispose();
 });

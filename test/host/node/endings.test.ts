@@ -79,7 +79,7 @@ const STATES: Record<string, Step> = {
   "told to end": end,
   "told to end a turn ago": steps(end, nextTurn),
   "told to end two turns ago": steps(end, nextTurn, nextTurn),
-  "told to end behind a send in flight": steps(flood, end),
+  "ended after a send in flight": steps(flood, end),
   "told to end while the peer takes a send": steps(flood, end, readerOn, seen("sent")),
   "told to end, reading in place": steps(readInto, end),
   "its peer has ended": steps(peerEnds, seen("end")),

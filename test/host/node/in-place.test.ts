@@ -43,7 +43,7 @@ class Slots implements SocketEvents, ReadSource {
   received = 0;
   chunks = 0;
   reads = 0;
-  /** Pause behind every so many reads. */
+  /** Pause after this number of reads. */
   pauseEvery = Number.POSITIVE_INFINITY;
   /** Of "data": after how many bytes by chunk the socket reads in place. */
   chunkBytesMax = Number.POSITIVE_INFINITY;
@@ -203,7 +203,7 @@ describe.each(KINDS)("%s", (kind) => {
     const slots = new Slots(64 * KIB);
     const { stream, peer, server } = await pair(kind, slots);
     expect(stream.readInto(slots)).toBe(true);
-    // All is read before: a reset behind unread bytes may be told as end() by Node.
+    // All is read before: a reset after unread bytes may arrive as end() from Node.
     peer.write(pattern(1 << 20));
     await until(() => slots.received === 1 << 20);
     if (kind.endsWith("TCP")) {
@@ -291,7 +291,7 @@ describe("what forbids to hand a socket over", () => {
     return { socket, peer };
   }
 
-  test("bytes that Node has read, and the end behind them", async () => {
+  test("bytes that Node has read, and the end after them", async () => {
     const { socket, peer } = await sockets();
     peer.write("early");
     socket.resume();

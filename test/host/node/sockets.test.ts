@@ -1,5 +1,5 @@
 // NodeSockets, the host's real network, over TCP on 127.0.0.1: who owns bytes, and in which order
-// what happens is told. The peer of each test is a plain socket of Node.
+// what happens is reported. The peer of each test is a plain socket of Node.
 import net from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
@@ -177,7 +177,7 @@ describe("listen", () => {
 });
 
 describe("connect", () => {
-  test("a connection is told as connected(), and carries bytes both ways", async () => {
+  test("a connection is reported as connected(), and carries bytes both ways", async () => {
     const listener = await listen({
       accepted: (stream) => {
         stream.events = new Recorder();
@@ -289,7 +289,7 @@ describe("half-close", () => {
     expect(seen.log).toEqual(["data", "end", "closed"]);
   });
 
-  test("end() right behind a send that is in flight cuts nothing off", async () => {
+  test("end() right after a send that is in flight cuts nothing off", async () => {
     const { stream, peer } = await pair();
     const bytes = pattern(FLOOD_BYTES);
     expect(stream.send([bytes])).toBe(false);

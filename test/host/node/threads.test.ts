@@ -57,7 +57,7 @@ test("directories that wait take turns", () => {
   pool.clear();
 });
 
-test("syncs, which may take minutes, leave one of their directory's, and come behind calls", () => {
+test("syncs, which may take minutes, leave one of their directory's, and come after calls", () => {
   const pool = new Pool();
   const threads = new Threads();
   for (let i = 0; i < 3; i++) pool.hang(threads, "sync", true);

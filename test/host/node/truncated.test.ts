@@ -1,5 +1,5 @@
 // A client that breaks off must never look like one that has finished: libuv tells of an end where
-// a reset has come behind bytes, unless somebody asks the kernel.
+// a reset has come after bytes, unless somebody asks the kernel.
 import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -69,7 +69,7 @@ const written = (client: net.Socket, bytes: number) =>
 
 describe.each(["chunks", "in place"])("a paused stream that is read in %s", (way) => {
   test.each([1, 4096, 65_536, 100_000, 163_840, 200_000])(
-    "finds a reset behind %i bytes, and no end",
+    "finds a reset after %i bytes, and no end",
     async (bytes) => {
       const { stream, client, log, readInPlace } = await pair(TCP);
       if (way === "in place") readInPlace();
@@ -84,7 +84,7 @@ describe.each(["chunks", "in place"])("a paused stream that is read in %s", (way
   );
 
   test.each([1, 65_536, 200_000])(
-    "finds an end behind %i bytes of a client that ends",
+    "finds an end after %i bytes of a client that ends",
     async (n) => {
       const { stream, client, log, readInPlace, bytes } = await pair(TCP);
       if (way === "in place") readInPlace();
@@ -101,7 +101,7 @@ describe.each(["chunks", "in place"])("a paused stream that is read in %s", (way
 });
 
 // Bytes and reset come between two looks of the event loop: nothing was paused.
-test("a stream that reads finds a reset behind bytes that came with it", async () => {
+test("a stream that reads finds a reset after bytes that came with it", async () => {
   for (let i = 0; i < 20; i++) {
     const { client, log, stream } = await pair(TCP);
     client.write(Buffer.alloc(1000 * (i + 1)));

@@ -1,4 +1,4 @@
-// SysAccessFile: what the host lets its process do is asked once, and believed as long as the
+// SysAccessFile: the rights of the host's process are asked for once, and cached as long as the
 // attributes are.
 import * as fs from "node:fs";
 import { join } from "node:path";
@@ -37,7 +37,7 @@ function start() {
   return boot({ directory: root, files: own });
 }
 
-test("a right is asked for once as long as the attributes are believed, granted or not", async () => {
+test("a right is asked for once as long as the attributes are valid, granted or not", async () => {
   const g = await start();
   refused = FUSE_X_OK;
   for (let i = 0; i < 3; i++) {

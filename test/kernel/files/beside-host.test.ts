@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 afterEach(removeFolders);
 
-test("SysCopyFile of ranges that overlap behind the first megabyte changes nothing", async () => {
+test("SysCopyFile of ranges that overlap after the first megabyte changes nothing", async () => {
   const content = Buffer.concat([1, 2, 3, 4].map((i) => Buffer.alloc(MIB, i)));
   fs.writeFileSync(host("large"), content);
   const g = await boot({ directory: root });
@@ -30,7 +30,7 @@ test("SysCopyFile of ranges that overlap behind the first megabyte changes nothi
   expect(fs.readFileSync(host("large")).equals(content)).toBe(true);
 });
 
-test("the position behind an append is where it ended, whoever has appended before it", async () => {
+test("the position after an append is where it ended, whoever has appended before", async () => {
   fs.writeFileSync(host("log"), "one\n");
   const g = await boot({ directory: root });
   const file = g.now("SysOpenFile", "/log", FUSE_O_RDWR | FUSE_O_APPEND);

@@ -80,7 +80,7 @@ test("what the host says is not there to be moved is looked up again", async () 
   expect(g.stat("/file")).toBe(-Errno.ENOENT);
 });
 
-test("a name that was believed to be missing is looked up again behind a lie about it", async () => {
+test("a name that was cached as missing is looked up again after a lie about it", async () => {
   let there = false;
   const device = writableFs((request) => {
     if (request.opcode === FuseOpcode.MKDIR) return { payload: entry(FILE) };

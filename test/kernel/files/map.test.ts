@@ -88,7 +88,7 @@ const real = (slots: number, options: Partial<FsOptions> = {}) =>
 const word = (letter: string) => Buffer.from(letter.repeat(4)).readUInt32LE();
 
 describe("the real device", () => {
-  test("F11: a file is mapped behind the RAM, once for all that want the part, and stays", async () => {
+  test("F11: a file is mapped after the RAM, once for all users of the part, and stays", async () => {
     const { results, times } = await run("mA2rB1rA1r2uuu1rc", real(8));
     expect(results.slice(0, 4)).toEqual([0, 0, RAM, word("A")]);
     expect(results.slice(4, 7)).toEqual([0, RAM + 2 * SLOT, word("B")]);
@@ -97,7 +97,7 @@ describe("the real device", () => {
     expect(times("READ")).toBe(0);
   });
 
-  test("a part inside a range is at its place, behind the end are zeros", async () => {
+  test("a part inside a range is at its place, after the end are zeros", async () => {
     const { results } = await run("mf2rbr", real(4));
     expect(results).toEqual([0, 0, RAM, Buffer.from("file").readUInt32LE(), RAM + SLOT + 4, 0]);
   });
@@ -153,7 +153,7 @@ describe("the real device", () => {
     expect(sixteen.times("REMOVEMAPPING")).toBe(1);
   });
 
-  test("a file that changes is mapped anew, and who has the old part keeps its bytes", async () => {
+  test("a file that changes is mapped anew, and users of the old part keep its bytes", async () => {
     const { results, times } = await run("mA1kw1rq", real(4), {
       meanwhile: () => nodefs.writeFileSync(`${site}/A`, "new!".repeat(SLOT)),
     });
@@ -191,7 +191,7 @@ describe("the real device", () => {
     expect([again.results.slice(-2), again.times("SETUPMAPPING")]).toEqual([[RAM, changed], 1]);
   });
 
-  test("F18: what is stored is on the host when SysSyncFile returns, and behind SysCloseFile", async () => {
+  test("F18: stores are on the host when SysSyncFile returns, and after SysCloseFile", async () => {
     for (const last of ["y", "c", "u1"]) {
       const { results } = await run(`mBhst${last}`, real(4, { readOnly: false }));
       expect(results.every((result) => result >= 0)).toBe(true);
@@ -303,7 +303,7 @@ describe("what the guest asks", () => {
     expect(u64(FuseSetupmappingIn.moffset)).toBe(0);
   });
 
-  test("attributes are asked for again behind fsync, which may have written what was stored", async () => {
+  test("attributes are asked for again after fsync, which may have written stores", async () => {
     const device = scripted();
     await run("mjiiyi", device);
     expect(device.opcodes().slice(-2)).toEqual([FuseOpcode.FSYNC, FuseOpcode.GETATTR]);
@@ -368,7 +368,7 @@ describe("what the guest asks", () => {
     expect(asked(device, FuseOpcode.SETUPMAPPING)).toHaveLength(4);
   });
 
-  test("F15: who waits for room that the device then refuses is told why, too", async () => {
+  test("F15: a thread that waits for room that the device then refuses gets the error, too", async () => {
     const device = scripted(({ opcode }) =>
       opcode === FuseOpcode.REMOVEMAPPING ? { afterMs: 20, error: -Errno.EDQUOT } : undefined,
     );

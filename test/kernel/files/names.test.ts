@@ -228,7 +228,7 @@ describe("names", () => {
     }
   });
 
-  test("symbolic links have their text, of up to 4095 bytes, and are told of themselves", async () => {
+  test("symbolic links have a text of up to 4095 bytes, and attributes of their own", async () => {
     const g = await start();
     const long = `${"./".repeat(2044)}filexyz`;
     expect(long.length).toBe(4095);

@@ -1,4 +1,4 @@
-// The guest's file calls on a disk that hangs: who waits for it waits, everybody else goes on, and
+// The guest's file calls on a disk that hangs: threads that need it wait, all others go on, and
 // nobody takes the device for dead.
 import * as fs from "node:fs";
 import { join } from "node:path";

@@ -14,7 +14,7 @@ const SLOT = 65536;
 const boot = await fileGuests();
 afterAll(removeFolders);
 
-/** A host with a thread pool that works when it is told to, or late; what it did is told late. */
+/** A host with a thread pool that works when it is told to, or late; its results arrive late. */
 class PooledHost {
   readonly files: ReturnType<typeof hostFiles>;
   readonly #waiting: (() => void)[] = [];

@@ -106,7 +106,7 @@ describe("writing", () => {
     expect(g.read(first)).toBe(-Errno.EBADF);
   });
 
-  test("a write behind the end leaves a hole, also beyond 4 GiB", async () => {
+  test("a write after the end leaves a hole, also beyond 4 GiB", async () => {
     const g = await start();
     const file = g.now("SysOpenFile", "/big", NEW);
     const far = 5n * 1024n ** 3n;
@@ -258,7 +258,7 @@ describe("opening for writing", () => {
     expect(fs.readdirSync(root).sort()).toEqual(["dir", "file", "link", "loop", "up"]);
   });
 
-  test("O_CREAT goes through a symbolic link that leads nowhere, also out of another directory", async () => {
+  test("O_CREAT goes through a dangling symbolic link, also out of another directory", async () => {
     fs.mkdirSync(host("dir"));
     fs.symlinkSync("/dir/second", host("first"));
     fs.symlinkSync("../third", host("dir/second"));

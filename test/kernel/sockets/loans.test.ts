@@ -227,7 +227,7 @@ describe("calls", () => {
     expect(closed.result).toBe(-Errno.EBADF);
   });
 
-  test("return 0 at the end of the stream, behind what is queued", async () => {
+  test("return 0 at the end of the stream, after what is queued", async () => {
     const g = await boot();
     const socket = open(g);
     const call = g.start("loan", socket, g.allocate(16), 1);
@@ -326,7 +326,7 @@ describe("a loan outlives", () => {
       g.inject(rst);
       expect(g.call("liveSockets")).toBe(1); // the listener
     },
-    "V14: RST, behind which what was queued is lent still": (g, socket) => {
+    "V14: RST, after which what was queued is lent still": (g, socket) => {
       g.inject(rst);
       const queued = borrow(g, socket);
       expect(show(g, queued[0])).toEqual(pattern(400));
@@ -477,7 +477,7 @@ describe("a parameter", () => {
   };
 
   const list = Object.entries(values);
-  test.each(list)("%s that cannot be meant is told", async (name, [good, bad]) => {
+  test.each(list)("%s that makes no sense is refused", async (name, [good, bad]) => {
     const complaints = async (parameters: string) => {
       const devices = [new guest.ScriptedVsock()];
       const { lines } = await runGuest(image, "liveSockets", { parameters, devices });

@@ -296,7 +296,7 @@ describe("sending", () => {
     const killed = g.start("send", socket, at, 900);
     const next = g.start("send", socket, at, 10);
     expect(g.call("SysKillThread", killed.thread)).toBe(0);
-    expect(g.sent(VsockOp.RST)).toHaveLength(1); // its begin had been sent
+    expect(g.sent(VsockOp.RST)).toHaveLength(1); // its first part had been sent
     expect(next.result).toBe(-Errno.ECONNABORTED);
   });
 

@@ -171,7 +171,7 @@ describe("SO_SNDBUF", () => {
 });
 
 describe("SO_RCVLOWAT", () => {
-  test("makes a receive wait for so many bytes, or for as many as it asked for", async () => {
+  test("makes a receive wait for this many bytes, or for as many as it asked for", async () => {
     const { g, socket } = await open();
     set(g, socket, SO_RCVLOWAT, 1000);
     const at = g.allocate(4096);
@@ -252,7 +252,7 @@ describe("SO_LINGER", () => {
     expect(g.call("liveSockets")).toBe(1);
   });
 
-  test("after its time close returns, and the connection ends behind it", async () => {
+  test("after its time close returns, and the connection ends after it", async () => {
     const { g, socket } = await open();
     set(g, socket, SO_LINGER, 100);
     const call = g.start("close", socket);

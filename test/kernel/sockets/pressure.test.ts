@@ -145,7 +145,7 @@ describe("a device that takes nothing", () => {
     expect(g.call("unfinished")).toBe(0);
   });
 
-  test("two threads that connect one socket while there is no room: the second is told so", async () => {
+  test("two threads that connect one socket while there is no room: the second gets an error", async () => {
     const g = await boot({ queueSize: 16 });
     stall(g);
     const socket = g.call("SysSocket", 1);

@@ -1,4 +1,4 @@
-// What select waits for, beside what the calls that wait by themselves do: who is told by select
+// What select waits for, beside what the calls that wait by themselves do: whom select wakes
 // that a call would not wait finds it so, and nobody sleeps through what ends the other's wait.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
@@ -145,7 +145,7 @@ describe("the end", () => {
     expect(g.now("recv", socket, g.allocate(1), 1, DONTWAIT)).toBe(0);
   });
 
-  test("by a reset is POLLERR and POLLHUP, whatever was asked for, behind what can be read", async () => {
+  test("by a reset is POLLERR and POLLHUP, whatever was asked for, after what can be read", async () => {
     const { g, socket, peer, select, found } = await open();
     g.inject({ ...peer, op: VsockOp.RW }, pattern(10));
     g.inject({ ...peer, op: VsockOp.RST });

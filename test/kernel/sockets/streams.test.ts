@@ -63,7 +63,7 @@ describe("receiving", () => {
     expect(g.now("peek", socket, at, 64, DONTWAIT)).toBe(-Errno.EAGAIN);
   });
 
-  test("the end of the stream comes behind the data (Toro fault 12)", async () => {
+  test("the end of the stream comes after the data (Toro fault 12)", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     const at = g.allocate(64);
@@ -296,7 +296,7 @@ describe("select", () => {
     expect(found(g, at, 1)).toBe(POLLERR | POLLHUP);
   });
 
-  test("a select for nothing is a sleep; more than 1024 entries are refused", async () => {
+  test("a select on nothing is a sleep; more than 1024 entries are refused", async () => {
     const g = await boot();
     const call = g.start("select", 0, 0, 10);
     g.advance(10);

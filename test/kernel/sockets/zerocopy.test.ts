@@ -52,7 +52,7 @@ async function stream(bufAlloc = 1 << 24): Promise<Stream> {
 describe("MSG_ZEROCOPY", () => {
   test("returns while the device has the buffer, and says when it is free", async () => {
     const { g, send, completion, socket, buffer } = await stream();
-    expect(completion()).toBe(0); // nothing to be told of
+    expect(completion()).toBe(0); // no completion
     expect(send()).toBe(BYTES);
     expect(g.sent(VsockOp.RW)[0]?.at[1]).toBe(buffer);
     expect(completion()).toBe(-Errno.EAGAIN);

@@ -1,5 +1,5 @@
-// The inodes that the guest knows. A node lives from the first LOOKUP until FORGET has given back
-// every reference; its number is never used again, so that a stale one meets nothing.
+// The inodes that the guest knows. A node lives from the first LOOKUP until FORGET has returned
+// every reference. Its number is never reused, so a stale one finds nothing.
 import { Errno } from "../../../../abi/errno.ts";
 import { FUSE_ROOT_ID, FuseType } from "../../../../abi/fuse.ts";
 import type { FileStat, Files } from "../../../ports/files.ts";
@@ -7,19 +7,19 @@ import { errnoOf, orThrow, refusal } from "../errno.ts";
 import { orErrno } from "../undo.ts";
 import { type Holder, keyOf, NOT_HELD, Node, type Place, typeOf } from "./node.ts";
 
-/** The runs of operations, as the table needs to know of them (host-calls.ts). */
+/** Runs of operations that may be repeated (replay.ts), as the table sees them. */
 export interface Runs {
   readonly replaying: boolean;
-  /** The run's place in its record; and see Replay.keep(). */
+  /** See Replay. */
   mark(): number;
   keep(mark: number): void;
-  /** Behind the operation that is being run `release` is called. False: it is to be already. */
+  /** Calls `release` after the current operation. False: that is due already, for this owner. */
   untilEnd(owner: object, release: () => void): boolean;
-  /** Done when the run turns out to be the last one, at its end. */
+  /** Runs `body` at the end of the run, if it turns out to be the last. */
   effect(body: () => void): void;
 }
 
-/** Everything is run once. */
+/** No operation is repeated. */
 const NO_RUNS: Runs = {
   replaying: false,
   mark: () => 0,
@@ -29,14 +29,14 @@ const NO_RUNS: Runs = {
 };
 
 const NO_TARGET = new Uint8Array(0);
-/** How often a name may change hands while it is being looked up. */
+/** How often a name may change while it is being looked up. */
 const LOOKUP_TRIES = 3;
 
 export class NodeTable implements Holder {
   readonly root: Node;
   /** Attributes of the node that the last lookup returned. */
   stat: FileStat;
-  /** Called when a node has one user less. */
+  /** Called when a node has lost a user. */
   settle: (node: Node) => void = () => {};
   readonly #files: Files;
   readonly #directory: string;
@@ -46,7 +46,7 @@ export class NodeTable implements Holder {
   readonly #byKey = new Map<bigint, Node>();
   #nextId = FUSE_ROOT_ID + 1;
 
-  /** Throws what the host throws when the directory cannot be used. */
+  /** Throws what the host throws if the directory cannot be used. */
   constructor(files: Files, directory: string, max: number, runs = NO_RUNS) {
     this.#files = files;
     this.#directory = directory;
@@ -61,7 +61,7 @@ export class NodeTable implements Holder {
     return this.#byId.size;
   }
 
-  /** Can no node be added any more? */
+  /** Is the limit reached? */
   get full(): boolean {
     return this.size >= this.#max;
   }
@@ -70,7 +70,7 @@ export class NodeTable implements Holder {
     return this.#byId.get(id);
   }
 
-  /** A node for a file that has just been made and is held; one reference is the guest's. */
+  /** A node for a new file, which is held; the guest has one reference. */
   adopt(inode: number, stat: FileStat, parent: Node, name: Uint8Array): Node {
     this.stat = stat;
     const seen = { parent, name: Uint8Array.from(name) };
@@ -130,9 +130,9 @@ export class NodeTable implements Holder {
   }
 
   /**
-   * Looks whether the name of the shared directory leads to another one by now, as behind a build
-   * that makes it anew or a release that moves a symbolic link: that is the root then. Where it
-   * leads nowhere, nothing is found until it does.
+   * Checks whether the name of the shared directory leads to another directory by now, for instance
+   * after a build or a moved symbolic link. That becomes the root. While the name does not
+   * exist nothing is found.
    */
   lookAtRoot(): void {
     const { root } = this;
@@ -153,15 +153,15 @@ export class NodeTable implements Holder {
   }
 
   /**
-   * Lets go of inodes that nobody has used since the last time and nobody has open. Returns whether
-   * there are any left that may become idle.
+   * Releases inodes that are not open and were not used since the last call. Returns whether any
+   * may become idle later.
    */
   letGoOfIdle(): boolean {
     let left = false;
     for (const node of this.#byId.values()) {
       if (node.held === NOT_HELD || node.opens > 0) continue;
       const found = node === this.root || (node.place !== null && this.#knows(node.place.parent));
-      if (!found) continue; // by what name would it be taken up again?
+      if (!found) continue; // it could not be found again
       if (node.recent) left = true;
       else this.letGo(node);
       node.recent = false;
@@ -175,12 +175,12 @@ export class NodeTable implements Holder {
     if (held !== NOT_HELD) this.drop(held);
   }
 
-  /** A parent that was forgotten is no directory of ours any more: its number may be another's. */
+  /** Is the parent still in the table? Otherwise its inode number may be another's. */
   #knows(parent: Node): boolean {
     return this.#byId.get(parent.id) === parent;
   }
 
-  /** Where the node can be found by name now; null: nobody knows. */
+  /** Where the node can be found by name now; null: not known. */
   placeOf(node: Node): Place | null {
     const { place } = node;
     if (place === null) return null;
@@ -196,24 +196,24 @@ export class NodeTable implements Holder {
     return stat !== null && node.is(stat);
   }
 
-  /** What is at `name` was moved or made there. */
+  /** The inode at `name` was moved or created there. */
   moved(parent: Node, name: Uint8Array): void {
     try {
       const stat = this.#files.peek(parent.inode, name);
       const node = stat === null ? undefined : this.#known(stat);
       if (node !== undefined) this.#seen(node, parent, name);
     } catch (error) {
-      errnoOf(error); // it was moved all the same
+      errnoOf(error); // the move itself succeeded
     }
   }
 
-  /** A run that follows is to look at the same places. */
+  /** A repeated run must look at the same places. */
   #seen(node: Node, parent: Node, name: Uint8Array): void {
     if (this.replaying) this.#runs.effect(() => node.seenAt(parent, name));
     else node.seenAt(parent, name);
   }
 
-  /** One reference on what is at `name`, with its attributes in `stat`; or -Errno. */
+  /** Takes a reference on what is at `name`, with its attributes in `stat`; or -Errno. */
   lookup(parent: Node, name: Uint8Array): Node | number {
     for (let i = 0; i < LOOKUP_TRIES; i++) {
       const seen = this.#files.peek(parent.inode, name);
@@ -237,7 +237,7 @@ export class NodeTable implements Holder {
     return node;
   }
 
-  /** Is nobody left who may use the node? The root is always in use. */
+  /** Has the node no users left? The root is always in use. */
   unused(node: Node): boolean {
     return node.references === 0 && node.opens === 0 && node.shown === 0 && node !== this.root;
   }
@@ -245,12 +245,12 @@ export class NodeTable implements Holder {
   remove(node: Node): void {
     this.#byId.delete(node.id);
     if (this.#byKey.get(node.key) === node) this.#byKey.delete(node.key);
-    node.place = null; // or it would keep its parent, and that one its own, for ever
+    node.place = null; // or chains of parents would stay alive
     node.places = [];
     this.letGo(node);
   }
 
-  /** Whatever the host says, the inode is held no longer. */
+  /** Releases an inode, ignoring failure. */
   drop(inode: number): void {
     try {
       this.#files.drop(inode);
@@ -259,18 +259,18 @@ export class NodeTable implements Holder {
     }
   }
 
-  /** The session is over: the root alone stays. */
+  /** The session is over: only the root stays. */
   clear(): void {
     for (const node of this.#byId.values()) if (node !== this.root) this.remove(node);
   }
 
-  /** The node of that inode. One whose number is another inode's by now is found no more. */
+  /** The node of that inode, unless the number has been reused. */
   #known(stat: FileStat): Node | undefined {
     const node = this.#byKey.get(keyOf(stat));
     return node?.is(stat) === true ? node : undefined;
   }
 
-  /** Makes a node of what is at `name` now; null when the name changed meanwhile. */
+  /** Makes a node for what is at `name` now; null if the name changed meanwhile. */
   #hold(parent: Node, name: Uint8Array): Node | null {
     const { inode, stat } = this.#files.hold(parent.inode, name);
     let kept = false;
@@ -278,7 +278,7 @@ export class NodeTable implements Holder {
       if (this.#known(stat) !== undefined) return null;
       let target: Uint8Array = NO_TARGET;
       if (typeOf(stat) === FuseType.LNK) {
-        // The text can be had by name only, so the name must lead to this inode before and after.
+        // The text can be read by name only, so the name must lead to this inode before and after.
         const text = orErrno(() => this.#files.readlink(parent.inode, name));
         const after = this.#files.peek(parent.inode, name);
         if (after === null || keyOf(after) !== keyOf(stat)) return null;

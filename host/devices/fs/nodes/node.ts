@@ -1,6 +1,6 @@
-// An inode that the guest knows. The host holds it as long as the guest works with it: an idle one
-// is let go, so that a file that was deleted gives its room on the disk back and a file system can
-// be taken off, and is taken up again by its name when the guest comes back to it.
+// An inode that the guest knows. The host holds it while the guest works with it. An idle one is
+// released, so that deleted files free their disk space and file systems can be unmounted; it is
+// taken up again by name when the guest returns to it.
 import { equalBytes } from "../../../bytes.ts";
 import type { FileStat } from "../../../ports/files.ts";
 
@@ -10,46 +10,46 @@ export interface Place {
   readonly name: Uint8Array;
 }
 
-/** Who takes nodes up again. */
+/** The table, as its nodes see it. */
 export interface Holder {
-  /** Holds the node's inode; throws what the host throws, or ESTALE: it is not to be found. */
+  /** Holds the node's inode. Throws what the host throws, or ESTALE if it cannot be found. */
   takeUp(node: Node): void;
-  /** The node is used by an operation that may be run again: it stays held until that has ended. */
+  /** An operation that may be repeated uses the node: keeps it held until that has ended. */
   used(node: Node): void;
-  /** Is such an operation being run? */
+  /** Is such an operation running? */
   readonly replaying: boolean;
 }
 
-/** No inode. */
+/** The inode is not held. */
 export const NOT_HELD = -1;
-/** Names of one inode that are remembered beside the last. */
+/** Earlier names of an inode that are remembered. */
 const PLACES_MAX = 8;
 
 export class Node {
   readonly id: number;
   /** The inode's number in Files, or NOT_HELD. */
   held: number;
-  /** What the inode is known by; the root's changes with what its name leads to. */
+  /** Identity of the inode. The root's changes with what its name leads to. */
   key: bigint;
-  /** When it was made: while it is not held, its number may become another inode's. */
+  /** Creation time. While the inode is not held its number may be reused. */
   born: bigint | undefined;
-  readonly type: number; // FuseType; an inode never changes it
-  /** Text of a symbolic link, which never changes either; empty for everything else. */
+  readonly type: number; // FuseType, which never changes
+  /** Text of a symbolic link, which never changes; empty for other types. */
   readonly target: Uint8Array;
   references = 1;
-  /** Open handles; the inode stays held for them, forgotten or not. */
+  /** Open handles. They keep the inode held, even without references. */
   opens = 0;
-  /** Slots of the window that show the file, without a need for its inode. */
+  /** Read-only slots of the window that show the file. They do not need its inode. */
   shown = 0;
-  /** WRITEs in the thread pool: how much of them the file has, nobody knows. */
+  /** WRITEs in the thread pool, which may have reached the file in part. */
   writes = 0;
-  /** Made by a run that has not ended: another one may make it anew. */
+  /** Made by a run that may be repeated, and make it again. */
   passing = false;
-  /** Used since the last look at who is idle. */
+  /** Used since the last sweep. */
   recent = true;
-  /** Where it was seen last; the root has none. For what is done by name (placeOf). */
+  /** Where it was seen last, for operations by name (placeOf); null for the root. */
   place: Place | null;
-  /** Where it was seen before: a file may have several names, and lose each of them. */
+  /** Where it was seen before: a file may have several names, and lose any of them. */
   places: Place[] = [];
   readonly #holder: Holder;
 
@@ -71,7 +71,7 @@ export class Node {
     this.place = place;
   }
 
-  /** Its number in Files, held. Throws ESTALE, or what the host throws. */
+  /** Its number in Files; holds it if necessary. Throws ESTALE, or what the host throws. */
   get inode(): number {
     this.recent = true;
     if (this.held === NOT_HELD) this.#holder.takeUp(this);
@@ -79,13 +79,13 @@ export class Node {
     return this.held;
   }
 
-  /** Is that what it was made of? */
+  /** Are these attributes of this inode? */
   is(stat: FileStat): boolean {
     if (keyOf(stat) !== this.key) return false;
     return this.held !== NOT_HELD || stat.birthtimeNs === this.born;
   }
 
-  /** It has been seen there. */
+  /** Remembers a name of the inode. */
   seenAt(parent: Node, name: Uint8Array): void {
     const last = this.place;
     if (last === null || isAt(last, parent, name)) return;
@@ -103,12 +103,12 @@ export function typeOf(stat: FileStat): number {
   return Number(stat.mode) >> 12;
 }
 
-/** The number of its inode on the host. */
+/** The inode number on the host. */
 export function inoOf(node: Node): bigint {
   return node.key & 0xffffffffffffffffn;
 }
 
-/** With the type: where an inode is not held open, its number may become another file's. */
+/** With the type, because the number of an inode that is not held may be reused. */
 export function keyOf(stat: FileStat): bigint {
   return (stat.dev << 68n) | (BigInt(typeOf(stat)) << 64n) | stat.ino;
 }

@@ -1,5 +1,6 @@
-// Modes that lend the rights of a file's owner or group to whoever runs it. A guest cannot give
-// them to a file, and takes them from one that it writes to: as root, this process would keep them.
+// Set-id bits, which give the rights of a file's owner or group to whoever executes it. A guest
+// cannot set them, and writing to a file clears them. The kernel does that too, unless this process
+// is root.
 import { FuseType } from "../../../../abi/fuse.ts";
 import { S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP } from "../../../../abi/fuse-write.ts";
 import type { FileChanges, Files } from "../../../ports/files.ts";
@@ -8,15 +9,15 @@ import type { Node } from "./node.ts";
 
 const NOTHING = () => {};
 
-/** Permission bits that a guest may ask for. */
+/** Permission bits that a guest may set. */
 export function permissionsOf(mode: number, type: number): number {
   const bits = mode & S_IALLUGO;
   return type === FuseType.DIR ? bits : bits & ~(S_ISUID | S_ISGID);
 }
 
 /**
- * Takes them from a file before it is written, cut or given away (U21), so that what comes to be in
- * it never has them; returns what puts them back, for when nothing of it happens.
+ * Clears them before a file is written, truncated or given away (U21), so that new content never
+ * has them. Returns what restores them, in case nothing happens.
  */
 export function clearSetId(changes: FileChanges, files: Files, node: Node): () => void {
   if (node.type !== FuseType.REG) return NOTHING;
@@ -27,7 +28,7 @@ export function clearSetId(changes: FileChanges, files: Files, node: Node): () =
   return () => quietly(() => changes.chmod(node.inode, mode));
 }
 
-/** What body returns, which does one of these things with the file. */
+/** Runs body, which does one of these things with the file. */
 export function withoutSetId<T>(changes: FileChanges, files: Files, node: Node, body: () => T): T {
   return orUndo(body, clearSetId(changes, files, node));
 }

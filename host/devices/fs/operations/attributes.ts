@@ -9,7 +9,7 @@ import {
 } from "../../../../abi/fuse.ts";
 import type { FileStat, FileSystemStat } from "../../../ports/files.ts";
 
-/** Writes FuseEntryOut at `at`; the guest may believe it for validMs. */
+/** Writes FuseEntryOut at `at`; the guest may cache it for validMs. */
 export function putEntry(
   view: DataView,
   at: number,
@@ -68,7 +68,7 @@ export function putStatfs(view: DataView, at: number, stat: FileSystemStat): voi
   view.setBigUint64(at + FuseStatfsOut.files, stat.files, true);
   view.setBigUint64(at + FuseStatfsOut.ffree, stat.ffree, true);
   view.setUint32(at + FuseStatfsOut.bsize, Number(stat.bsize), true);
-  // Node tells neither of the next two.
+  // Node supplies neither of the next two.
   view.setUint32(at + FuseStatfsOut.namelen, FUSE_NAME_BYTES_MAX, true);
   view.setUint32(at + FuseStatfsOut.frsize, Number(stat.bsize), true);
 }

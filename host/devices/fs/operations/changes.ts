@@ -1,5 +1,5 @@
-// FUSE operations that make, move and remove entries of directories. A name is looked at again
-// after it was made, so that what the guest is told of is what is there.
+// FUSE operations that create, move and remove directory entries. A new name is looked up again, so
+// that the reply describes what is there.
 
 import { Errno } from "../../../../abi/errno.ts";
 import {
@@ -47,10 +47,10 @@ export const CHANGES: readonly Entry[] = [
   changing(FuseOpcode.RENAME2, FuseRename2In.sizeof + 4, 0, rename2),
 ];
 
-/** How often CREATE may find a name there that is gone again, or the other way about. */
+/** How often CREATE tries while the name keeps appearing and vanishing. */
 const CREATE_TRIES = 100;
 
-/** The name of an entry that is to be made or to go, in the directory `parent`; or -Errno. */
+/** The name of an entry to create or remove in the directory `parent`; or -Errno. */
 function entryName(request: FuseRequest, at: number, parent: Node): Uint8Array | number {
   const name = request.name(at);
   if (typeof name === "number") return name;
@@ -59,13 +59,13 @@ function entryName(request: FuseRequest, at: number, parent: Node): Uint8Array |
   return parent.type === FuseType.DIR ? name : -Errno.ENOTDIR;
 }
 
-/** U10: the file is made if it is not there, and opened in any case. */
+/** U10: creates the file if it does not exist, and opens it in any case. */
 function create(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const name = entryName(request, FuseCreateIn.sizeof, parent);
   if (typeof name === "number") return name;
   const flags = request.arguments.getUint32(FuseCreateIn.flags, true);
   const mode = request.arguments.getUint32(FuseCreateIn.mode, true);
-  // Programs of the host may make and remove the name between each two steps.
+  // Programs of the host may create and remove the name between any two steps.
   for (let tries = 0; tries < CREATE_TRIES; tries++) {
     const made = orErrno(() => createNew(changes, share, parent, name, flags, mode));
     if (typeof made !== "number") return putCreated(share, request, made.node, made.fh);
@@ -109,7 +109,7 @@ function createNew(
   );
 }
 
-/** A handle on a file that was there before. */
+/** A handle for a file that existed before. */
 function openExisting(changes: FileChanges, share: Share, node: Node, flags: number): number {
   const handle = orThrow(share.handles.open(node, false, flags));
   if ((flags & FUSE_O_TRUNC) === 0) return handle.id;
@@ -128,7 +128,7 @@ function putCreated(share: Share, request: FuseRequest, node: Node, fh: number):
   return FuseEntryOut.sizeof + putOpen(request.reply, FuseEntryOut.sizeof, fh);
 }
 
-/** The mode was the guest's to choose: what this process masks out is put back. */
+/** The guest chooses the mode: restores bits that this process's umask has cleared. */
 function setPermissions(
   changes: FileChanges,
   { files }: Share,
@@ -141,7 +141,7 @@ function setPermissions(
   if (got !== wanted) changes.chmod(inode, (Number(mode) & 0o7000) | wanted);
 }
 
-/** Regular files only: there is nothing on this host that a guest should have others of. */
+/** Regular files only: a guest has no use for other types of this host. */
 function mknod(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const name = entryName(request, FuseMknodIn.sizeof, parent);
   if (typeof name === "number") return name;
@@ -174,7 +174,7 @@ function mkdir(changes: FileChanges, share: Share, request: FuseRequest, parent:
         () => share.dropReferences(node, 1),
       );
     },
-    () => quietly(() => changes.removeDirectory(parent.inode, name)), // only an empty one goes
+    () => quietly(() => changes.removeDirectory(parent.inode, name)), // fails unless it is empty
   );
 }
 
@@ -197,7 +197,7 @@ function symlink(changes: FileChanges, share: Share, request: FuseRequest, paren
   );
 }
 
-/** By name, for an inode alone cannot be linked: where it was seen last it must still be. */
+/** By name, because an inode alone cannot be linked: it must still be where it was seen last. */
 function link(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const name = entryName(request, FuseLinkIn.sizeof, parent);
   if (typeof name === "number") return name;
@@ -214,14 +214,14 @@ function link(changes: FileChanges, share: Share, request: FuseRequest, parent: 
     () => unmake(changes, share.files, parent, name, identity),
   );
   if (made !== source) {
-    share.dropReferences(made, 1); // a program of the host was faster
+    share.dropReferences(made, 1); // a program of the host has replaced it
     return -Errno.ESTALE;
   }
   putEntry(request.reply, 0, made.id, nodes.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 
-/** The entry of what has just been made, with a reference for the guest. */
+/** Replies with the new entry, and a reference for the guest. */
 function putNamed(share: Share, request: FuseRequest, parent: Node, name: Uint8Array): number {
   const node = orThrow(share.nodes.lookup(parent, name));
   putEntry(request.reply, 0, node.id, share.nodes.stat, share.validMs);
@@ -266,8 +266,9 @@ function moveOf(share: Share, request: FuseRequest, parent: Node, at: number): M
 }
 
 /**
- * U20. Without renameat2 there is no exchange, and not to replace is a link and an unlink: for
- * files that is as good, since a link never replaces; a directory cannot have two names.
+ * U20. Node has no renameat2, so RENAME_EXCHANGE is refused, and RENAME_NOREPLACE is emulated with
+ * link + unlink. That is equivalent for files, because link never replaces; a directory cannot have
+ * two names.
  */
 function rename2(changes: FileChanges, share: Share, request: FuseRequest, parent: Node): number {
   const flags = request.arguments.getUint32(FuseRename2In.flags, true);

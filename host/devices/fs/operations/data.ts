@@ -1,6 +1,6 @@
-// FUSE operations on what is in a file that the guest may write: WRITE, COPY_FILE_RANGE, FLUSH and
-// FSYNC. Nothing is kept back here: what a WRITE has answered, the host's kernel has. Before each
-// of them, what the guest has stored into the window is written.
+// FUSE operations on the content of files that the guest may write: WRITE, COPY_FILE_RANGE, FLUSH
+// and FSYNC. There is no write cache: once WRITE has returned, the data is in the host's kernel.
+// Each of them first writes back what the guest has stored into the window.
 import { Errno } from "../../../../abi/errno.ts";
 import {
   FUSE_O_ACCMODE,
@@ -39,7 +39,7 @@ export const DATA: readonly Entry[] = [
   reading(FuseOpcode.FSYNCDIR, FuseFsyncIn.sizeof, 0, fsync(true)),
 ];
 
-/** A position up to which Node's calls can write `bytes` more; null: there is none. */
+/** A position from which Node's calls can write `bytes`; null: out of range. */
 function positionIn(input: DataView, at: number, bytes: number): number | null {
   const position = getU64(input, at);
   return position <= Number.MAX_SAFE_INTEGER - bytes ? position : null;
@@ -51,8 +51,8 @@ function isWritable(file: OpenFile): boolean {
 }
 
 /**
- * The host writes straight from the guest's pages. To a file that is open with O_APPEND it writes
- * at the end, wherever that is by now, and whatever the guest has asked for.
+ * The host writes straight from the guest's pages. With O_APPEND it writes at the current end of
+ * the file, whatever position the guest has given.
  */
 function write(changes: FileChanges, share: Share, request: FuseRequest, node: Node): number {
   const { arguments: input, reply } = request;
@@ -67,7 +67,7 @@ function write(changes: FileChanges, share: Share, request: FuseRequest, node: N
   const position = appends ? end() : positionIn(input, FuseWriteIn.offset, size);
   if (position === null) return -Errno.EFBIG;
   if (size === 0) return putWritten(reply, 0);
-  /** What others have appended meanwhile may be in front of it, and is shown as well. */
+  /** With O_APPEND others may have appended before it, which is shown as well. */
   const show = (written: number) => {
     if (share.window?.isMapped(node) !== true) return;
     share.window.changed(node, position, appends ? end() : position + written);
@@ -75,7 +75,7 @@ function write(changes: FileChanges, share: Share, request: FuseRequest, node: N
   share.window?.writeBack(node);
   const restore = share.clearSetId(file);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
-  // Where the guest can store into the file, too, it would do so between the copy and the write.
+  // Not if the guest can store into the file: it might do so between the copy and the write.
   if (share.background.wanted && share.window?.isWritable(node) !== true) {
     const bytes = new Uint8Array(size);
     request.chain.copyFrom(start, bytes);
@@ -101,8 +101,8 @@ function putWritten(reply: DataView, bytes: number): number {
 }
 
 /**
- * As much as one request may move, by a read and a write: fewer bytes than asked for are legal.
- * What is refused is what was asked for, as far as there is that much to copy.
+ * Copies as much as one request may move, by a read and a write; a short copy is legal. Limits are
+ * checked for the whole range that the guest asked for, as far as the source has it.
  */
 function copyFileRange(
   changes: FileChanges,
@@ -138,7 +138,7 @@ function copyFileRange(
   return putWritten(reply, copied);
 }
 
-/** What waits to be written is in the window; that is all to be done, if there is such a handle. */
+/** Writes back the window, if the handle is valid. Nothing else is cached. */
 function flush(share: Share, request: FuseRequest, node: Node): number {
   const fh = getU64(request.arguments, FuseFlushIn.fh);
   if (share.handles.get(fh, node.id, false) === undefined) return -Errno.EBADF;
@@ -147,8 +147,8 @@ function flush(share: Share, request: FuseRequest, node: Node): number {
 }
 
 /**
- * U24: the answer comes from the thread pool, once the disk has it; others go on meanwhile. Where
- * nothing is ever written there is nothing to wait for.
+ * U24: answered by the thread pool once the data is on disk; other requests go on meanwhile. On a
+ * read-only share there is nothing to wait for.
  */
 function fsync(directory: boolean): Serve {
   return (share, request, node) => {
@@ -169,7 +169,8 @@ function fsync(directory: boolean): Serve {
         } else if (share.nodes.get(node.id) === node) {
           changes.syncDirectory(node.inode, done);
         } else {
-          throw Object.assign(new Error("forgotten"), { code: "EBADF" }); // its number is another's
+          // its number may be reused
+          throw Object.assign(new Error("forgotten"), { code: "EBADF" });
         }
       },
       end(error) {

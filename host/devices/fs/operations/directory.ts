@@ -21,7 +21,7 @@ import { putEntry } from "./attributes.ts";
 const DOT = 46;
 const DOTS = [Uint8Array.of(DOT), Uint8Array.of(DOT, DOT)] as const;
 
-/** Where entries go: their bytes, and how many there may be. */
+/** The reply, and its capacity in bytes. */
 export interface DirectoryReply {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -30,8 +30,8 @@ export interface DirectoryReply {
 
 /**
  * Writes the entries from `cookie` on; returns their bytes, 0 at the end, -EINVAL if not even one
- * fits. With `validMs` they are those of READDIRPLUS, and each takes a reference on its node. When
- * the host keeps it so long that it is `overdue`, those that are there have to do.
+ * fits. With `validMs` they are entries of READDIRPLUS, each with a reference on its node. When the
+ * host is so slow that the reply is `overdue`, it ends with the entries so far.
  */
 export function putEntries(
   { bytes, view, capacity }: DirectoryReply,
@@ -74,7 +74,7 @@ export function putEntries(
   /** Attributes of an entry; at `entryAt`, if given, its FuseEntryOut with a new reference. */
   function putChild(name: Uint8Array, entryAt: number | null): FileStat | null {
     try {
-      // A reference that a run has taken would be taken again by the next (replay.ts).
+      // A repeated run would take the reference again (replay.ts).
       if (entryAt === null || files.replaying) return files.peek(node.inode, name);
       const found = nodes.lookup(node, name);
       // An entry without a node is legal: the guest looks it up when it needs it.
@@ -82,7 +82,7 @@ export function putEntries(
       putEntry(view, entryAt, found.id, nodes.stat, validMs ?? 0);
       return nodes.stat;
     } catch (error) {
-      errnoOf(error); // an entry that the host cannot tell about is left out
+      errnoOf(error); // entries that cannot be examined are left out
       return null;
     }
   }

@@ -10,7 +10,7 @@ import type { Share } from "../share.ts";
 /** Returns bytes of reply or -Errno; may throw what file calls throw. */
 export type Serve = (share: Share, request: FuseRequest, node: Node) => number;
 
-/** The same of an operation that changes something, where the guest may. */
+/** The same for an operation that changes something. */
 export type Change = (
   changes: FileChanges,
   share: Share,
@@ -19,7 +19,7 @@ export type Change = (
 ) => number;
 
 export interface Operation {
-  /** The least there must be. */
+  /** The least size of the arguments. */
   readonly argumentBytes: number;
   /** The fixed part of the reply. */
   readonly replyBytes: number;
@@ -38,7 +38,7 @@ export function reading(
   return [opcode, { argumentBytes, replyBytes, serve }];
 }
 
-/** The device says no where the guest may only read. */
+/** Answers EROFS if the guest may only read. */
 export function changing(
   opcode: number,
   argumentBytes: number,

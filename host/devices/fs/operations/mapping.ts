@@ -30,7 +30,7 @@ export const MAPPINGS: readonly Entry[] = [
 const ALL_ONES = 0xffffffffffffffffn;
 const READ = 1n << BigInt(FuseSetupmappingFlag.READ);
 const WRITE = 1n << BigInt(FuseSetupmappingFlag.WRITE);
-/** Up to here Node's calls take offsets as numbers. */
+/** Up to here Node's calls accept offsets as numbers. */
 const OFFSET_MAX = 2 ** 52;
 
 function setupMapping(share: Share, request: FuseRequest, node: Node): number {
@@ -55,7 +55,7 @@ function setupMapping(share: Share, request: FuseRequest, node: Node): number {
     const file = share.handles.get(fh, node.id, false)?.file;
     if (file === null || file === undefined) return -Errno.EBADF;
     const access = file.flags & FUSE_O_ACCMODE;
-    if (access === FUSE_O_WRONLY) return -Errno.EACCES; // a mapping is read in
+    if (access === FUSE_O_WRONLY) return -Errno.EACCES; // mapping reads the file
     if (forWriting && access === FUSE_O_RDONLY) return -Errno.EACCES;
   }
   const map = () => window.map(node, offset, bytes, at, forWriting);
@@ -64,7 +64,7 @@ function setupMapping(share: Share, request: FuseRequest, node: Node): number {
   return 0;
 }
 
-/** All ranges are looked at before the first is removed. The node does not matter. */
+/** Checks all ranges before it removes the first. The node does not matter. */
 function removeMapping(share: Share, request: FuseRequest): number {
   const { window } = share;
   const { arguments: input } = request;
@@ -85,7 +85,7 @@ function removeMapping(share: Share, request: FuseRequest): number {
   return 0;
 }
 
-/** F14. Numbers beyond 2^53 are not exact, but far outside. */
+/** F14. Numbers beyond 2^53 are not exact, but out of range anyway. */
 function isInside(at: number, bytes: number, windowBytes: number): boolean {
   if (bytes === 0 || at % SLOT_BYTES !== 0 || bytes % SLOT_BYTES !== 0) return false;
   return at + bytes <= windowBytes;

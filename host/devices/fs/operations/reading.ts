@@ -33,7 +33,7 @@ import { putEntries } from "./directory.ts";
 import { type Entry, reading, type Serve } from "./entry.ts";
 
 const OFFSET_MAX = 0x7fffffffffffffffn;
-/** Up to here an offset is a number; with DATA_BYTES_MAX added to it, it still is one. */
+/** Up to here an offset is a number: adding DATA_BYTES_MAX to it is still exact. */
 const OFFSET_EXACT_MAX = 2 ** 52;
 
 export const READING: readonly Entry[] = [
@@ -68,7 +68,7 @@ function lookup(share: Share, request: FuseRequest, parent: Node): number {
     node = found;
     stat = nodes.stat;
   } else {
-    // Nothing that we know of a directory tells its parent, and no driver of ours is promised one.
+    // The parent of a directory is not known here, and drivers are not promised one.
     if (dots === 2 && parent.id !== FUSE_ROOT_ID) return -Errno.EINVAL;
     stat = share.files.stat(parent.inode);
     node = nodes.reference(parent);
@@ -77,7 +77,7 @@ function lookup(share: Share, request: FuseRequest, parent: Node): number {
   return FuseEntryOut.sizeof;
 }
 
-/** U17: there is no such name, and that may be believed for a while. */
+/** U17: there is no such name, which the guest may cache. */
 function putNobody(share: Share, request: FuseRequest): number {
   const { reply, replyBytes } = request;
   replyBytes.fill(0, 0, FuseEntryOut.sizeof);
@@ -96,9 +96,7 @@ function getattr(share: Share, request: FuseRequest, node: Node): number {
   return putAttributes(reply, share.files.stat(node.inode), share.validMs);
 }
 
-/**
- * The guest gets the text and resolves it by itself, inside the share; the server never does (W11).
- */
+/** The guest resolves the text itself, within the share; the server never does (W11). */
 function readlink(_share: Share, request: FuseRequest, node: Node): number {
   if (node.type !== FuseType.LNK) return -Errno.EINVAL;
   if (node.target.length > request.room) return -Errno.EINVAL;
@@ -129,7 +127,7 @@ function opendir(share: Share, request: FuseRequest, node: Node): number {
   return typeof handle === "number" ? handle : putOpen(request.reply, 0, handle.id);
 }
 
-/** The host reads straight into the guest's pages, behind the header. */
+/** The host reads straight into the guest's pages, after the header. */
 function read(share: Share, request: FuseRequest, node: Node): number {
   const { arguments: input } = request;
   const handle = share.handles.get(getU64(input, FuseReadIn.fh), node.id);
@@ -137,7 +135,7 @@ function read(share: Share, request: FuseRequest, node: Node): number {
   if (handle.file === null) return -Errno.EISDIR;
   const size = input.getUint32(FuseReadIn.size, true);
   let offset: number | bigint = getU64(input, FuseReadIn.offset);
-  // Cut to what fits, the answer would look like the end of the file.
+  // A truncated answer would look like the end of the file.
   if (size > request.room || size > DATA_BYTES_MAX) return -Errno.EINVAL;
   if (offset > OFFSET_EXACT_MAX) {
     offset = input.getBigUint64(FuseReadIn.offset, true);
@@ -199,7 +197,7 @@ function access(share: Share, request: FuseRequest, node: Node): number {
   return 0;
 }
 
-/** Holes cannot be seen from here: all is data up to the end, which is a legal answer. */
+/** Node cannot find holes, so everything up to the end is data, which is a legal answer. */
 function lseek(share: Share, request: FuseRequest, node: Node): number {
   const { arguments: input, reply } = request;
   const handle = share.handles.get(getU64(input, FuseLseekIn.fh), node.id, false);

@@ -1,5 +1,5 @@
-// SETATTR: owner, size, permissions and times, in this order, for each of them changes those that
-// come later; and the owner, which the host refuses most, before anything else was changed.
+// SETATTR: owner, size, permissions and times, in this order, because each one changes those after
+// it. The owner, which the host refuses most often, comes before anything has changed.
 import { Errno } from "../../../../abi/errno.ts";
 import { FuseAttrOut, FuseOpcode, FuseType } from "../../../../abi/fuse.ts";
 import { FuseSetattrIn, FuseSetattrValid } from "../../../../abi/fuse-write.ts";
@@ -54,7 +54,7 @@ function setattr(changes: FileChanges, share: Share, request: FuseRequest, node:
     changes.chmod(node.inode, permissionsOf(mode, node.type));
   }
   if (setsAtime || setsMtime) {
-    share.window?.writeBack(node); // or the times would be those of a later writing
+    share.window?.writeBack(node); // or a later write-back would set the times again
     const now = (bit: FuseSetattrValid, time: FileTime) => (has(bit) ? "now" : time);
     changes.setTimes(
       node.inode,
@@ -68,11 +68,11 @@ function setattr(changes: FileChanges, share: Share, request: FuseRequest, node:
 function sizeFault(node: Node, size: bigint): number {
   if (node.type === FuseType.DIR) return -Errno.EISDIR;
   if (node.type !== FuseType.REG) return -Errno.EINVAL;
-  // Node's calls take sizes up to there.
+  // Node's calls accept sizes up to here.
   return size > BigInt(Number.MAX_SAFE_INTEGER) ? -Errno.EFBIG : 0;
 }
 
-/** By the open file where there is one: it may have no name any more (U19). */
+/** By the open file if there is one: it may have no name any more (U19). */
 function resize(
   changes: FileChanges,
   share: Share,
@@ -88,11 +88,11 @@ function resize(
     if (descriptor === undefined) changes.resize(node.inode, size);
     else changes.truncate(descriptor, size);
   });
-  // What was mapped beyond the end reads as zeros, and is written back no more.
+  // Mapped bytes beyond the new end read as zeros, and are not written back.
   window?.changed(node, Math.min(before, size), Number.POSITIVE_INFINITY);
 }
 
-/** Null: there is no such time. */
+/** null: not a valid time. */
 function timeIn(input: DataView, at: number, nsecAt: number): bigint | null {
   const ns = input.getUint32(nsecAt, true);
   return ns < NS_PER_S ? input.getBigInt64(at, true) * NS_PER_S + BigInt(ns) : null;

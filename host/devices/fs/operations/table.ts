@@ -9,7 +9,7 @@ import { MAPPINGS } from "./mapping.ts";
 import { READING } from "./reading.ts";
 import { SETATTR } from "./setattr.ts";
 
-/** The host has no call for these. Told so, the guest stops asking (U3). */
+/** Node has no call for these. After ENOSYS the guest stops asking (U3). */
 const UNKNOWN = [
   FuseOpcode.FALLOCATE,
   FuseOpcode.SETXATTR,

@@ -1,7 +1,7 @@
-// Requests while the host is slow, as with a cold disk or a share of the network: what has to be
-// asked of the host goes to the thread pool, so that nobody else waits, until its answers are quick
-// again. Data are copied once more: the guest's memory may only be touched as long as the request
-// is the device's. A host that answers from its caches is asked in the kick.
+// Requests while the host is slow, for instance with a cold disk or a network share. Host calls
+// then go to the thread pool, so that other guests and clients need not wait, until answers are
+// quick again. Data is copied once more, because guest memory may only be touched while the device
+// owns the request. A host that answers from its caches is called in the kick.
 import type { LaterCall } from "../../../ports/files.ts";
 import { errnoOf } from "../errno.ts";
 import type { HandleTable, OpenFile } from "../nodes/handles.ts";
@@ -10,23 +10,23 @@ import type { FsStats } from "../stats.ts";
 import type { HostCalls } from "./host-calls.ts";
 import type { Replay } from "./replay.ts";
 
-/** What is left to the thread pool. */
+/** Which calls go to the thread pool. */
 const enum Slow {
   Nothing,
-  Data, // reads and writes: what they are about was not in the host's caches; names may well be
+  Data, // reads and writes: data was not in the host's caches, though names may be
   All,
 }
 
 /** An answer of the thread pool within this time is quick ... */
 const QUICK_NS = 1_000_000;
-/** ... and after so many in a row the host is not slow, or not any more. */
+/** ... and after this many in a row the host is no longer slow. */
 const QUICK_ANSWERS = 8;
-/** Calls that the host is asked at a time; the others wait here, and their chains bound them. */
+/** Calls in the thread pool at a time. Others wait here, bounded by their chains. */
 const CALLS_MAX = 16;
-/** Requests that are kept whole while they wait; more stay in the ring. */
+/** Requests that may be parked. Others stay in the ring. */
 const PARKED_MAX = 64;
 
-/** What waits for its turn. */
+/** A call that waits for its turn. */
 interface Waiting {
   /** Makes the call, and calls `end` when it is answered. */
   begin(end: () => void): void;
@@ -44,12 +44,12 @@ export class Background {
   readonly #waiting: Waiting[] = [];
   #slow = Slow.Nothing;
   #quick = 0; // answers in a row
-  readonly #running = new Set<{ readonly sinceNs: number }>(); // the oldest comes first
+  readonly #running = new Set<{ readonly sinceNs: number }>(); // oldest first
   #parked = 0;
 
   /**
-   * A kick that takes longer than `slowMs` was held up by data, one of more than `stallMs` by a
-   * host that is slow with everything; `now` in nanoseconds.
+   * A kick that takes longer than `slowMs` was held up by data; beyond `stallMs` the host is slow
+   * with everything. `now` in nanoseconds.
    */
   constructor(
     calls: HostCalls,
@@ -66,7 +66,7 @@ export class Background {
     this.#now = now;
   }
 
-  /** A kick has been served since then. For how long was the guest held up; 0: it was not. */
+  /** A kick was served since then. Returns for how long the guest was held up; 0: not at all. */
   served(sinceNs: number): number {
     const tookNs = this.#now() - sinceNs;
     const stalled = tookNs > this.#stallNs;
@@ -82,24 +82,24 @@ export class Background {
     return this.#now() - sinceNs > this.#stallNs;
   }
 
-  /** Are reads and writes to be left to the thread pool? */
+  /** Do reads and writes go to the thread pool? */
   get wanted(): boolean {
     return this.#slow !== Slow.Nothing;
   }
 
-  /** And all other calls that the host may have to look at its disk for? */
+  /** And all other calls that may wait for a disk? */
   get wantsAll(): boolean {
     return this.#slow === Slow.All;
   }
 
-  /** Are there so many requests that the next ones stay in the ring? */
+  /** Must further requests stay in the ring? */
   get full(): boolean {
     return this.#parked >= PARKED_MAX;
   }
 
   /**
-   * Runs `attempt`, which serves the request, and runs it again whenever the host has answered what
-   * it waits for. Returns as it does; or 0, and the request is parked, and finished later.
+   * Runs `attempt`, which serves the request, and repeats it whenever the host has answered a call
+   * that it waits for. Returns its result; or 0 if the request is parked, to be finished later.
    */
   serve(request: FuseRequest, attempt: () => number): number {
     const replay = this.#calls.newReplay();
@@ -127,7 +127,7 @@ export class Background {
     return 0;
   }
 
-  /** Runs `body`, which answers nobody, as often as serve() does; `ended` comes behind it. */
+  /** Runs `body` in the same way, without a request; then calls `ended`. */
   run(body: () => void, ended: () => void): void {
     const replay = this.#calls.newReplay();
     const once = () => {
@@ -163,7 +163,7 @@ export class Background {
     });
   }
 
-  /** `reply` makes the reply out of the bytes that were written; `undo` comes when none were. */
+  /** `reply` builds the reply from the number of bytes written; `undo` is called if it failed. */
   write(
     request: FuseRequest,
     file: OpenFile,
@@ -191,7 +191,7 @@ export class Background {
           try {
             payload = reply(written);
           } catch (fault) {
-            return answer(errnoOf(fault)); // nobody else would catch it here
+            return answer(errnoOf(fault)); // no caller would catch it
           }
           answer(payload.length, payload);
         };
@@ -201,12 +201,12 @@ export class Background {
     });
   }
 
-  /** The session is over: what has not begun does not begin any more. */
+  /** The session is over: calls that have not begun are dropped. */
   clear(): void {
     for (const one of this.#waiting.splice(0)) one.cancel();
   }
 
-  /** Leaves the wanted call to the pool; then goes on, or stops where the session has ended. */
+  /** Makes the wanted call in the pool; then goes on, or stops if the session has ended. */
   #await(replay: Replay, goOn: () => void, stop: () => void): void {
     const { call, args } = replay.wanted as { call: LaterCall; args: readonly unknown[] };
     const unpin = this.#calls.pin(call, args);
@@ -227,7 +227,7 @@ export class Background {
     });
   }
 
-  /** Until its end the file's descriptor is nobody else's. */
+  /** Keeps the file's descriptor open until the call has ended. */
   #addOf(file: OpenFile, { begin, cancel }: Waiting): void {
     this.#handles.begin(file);
     this.#add({
@@ -256,7 +256,7 @@ export class Background {
       this.#running.add(call);
       one.begin(() => {
         this.#running.delete(call);
-        // While one hangs the host is slow, however quick others are.
+        // While one call hangs the host is slow, however quick others are.
         const [oldest = call] = this.#running;
         const isQuick = this.#now() - Math.min(call.sinceNs, oldest.sinceNs) < QUICK_NS;
         this.#quick = isQuick ? this.#quick + 1 : 0;
@@ -271,7 +271,7 @@ function sessionEnded(): Error {
   return Object.assign(new Error("the session has ended"), { code: "EIO" });
 }
 
-/** What is refused at once is answered like everything else. */
+/** A synchronous failure is answered like any other. */
 function orDone(done: (error: Error, bytes: number) => void, body: () => void): void {
   try {
     body();

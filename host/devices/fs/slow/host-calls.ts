@@ -1,6 +1,6 @@
-// The host's file calls as the server makes them: at once, or, where an operation is run that may
-// have to wait for a slow host, as its record of answers says (replay.ts). Nothing is closed that a
-// call in the thread pool is about: the number would soon be another file's.
+// The host's file calls as the server makes them: directly, or, in an operation that may have to
+// wait for a slow host, through its record of answers (replay.ts). Inodes and descriptors of calls
+// in the thread pool stay open, because their numbers would be reused.
 import { equalBytes } from "../../../bytes.ts";
 import type {
   FileChanges,
@@ -19,25 +19,25 @@ type Host = Files & FileChanges;
 type Views = readonly Uint8Array[];
 
 export class HostCalls implements Files, FileChanges, Runs {
-  /** Where the guest may only read, nobody calls its changes. */
+  /** If the guest may only read, its changes are never called. */
   readonly #host: Host;
   readonly #slow: () => boolean;
   #replay: Replay | null = null;
   readonly #inodes = new Pins((inode) => quietly(() => this.#host.drop(inode)));
   readonly #descriptors = new Pins((descriptor) => this.#close(descriptor));
 
-  /** While `slow` says so, calls are left to the thread pool. */
+  /** While `slow` returns true, calls go to the thread pool. */
   constructor(files: Files, slow: () => boolean) {
     this.#host = files as Host;
     this.#slow = slow;
   }
 
-  /** Can calls be left to the thread pool? */
+  /** Can calls go to the thread pool? */
   get canWait(): boolean {
     return "later" in this.#host;
   }
 
-  /** Is an operation being run that may be run again? */
+  /** Is an operation running that may be repeated? */
   get replaying(): boolean {
     return this.#replay !== null;
   }
@@ -46,7 +46,7 @@ export class HostCalls implements Files, FileChanges, Runs {
     return new Replay((call, result) => this.#discard(call, result));
   }
 
-  /** Runs `body`; null: it has to wait for `replay.wanted`. */
+  /** Runs `body`. null: it has to wait for `replay.wanted`. */
   run<T>(replay: Replay, body: () => T): T | null {
     this.#replay = replay;
     replay.begin();
@@ -64,7 +64,7 @@ export class HostCalls implements Files, FileChanges, Runs {
     }
   }
 
-  /** What body does is not part of the run that is going on. */
+  /** Runs body outside of the current run. */
   outside(body: () => void): void {
     const replay = this.#replay;
     this.#replay = null;
@@ -91,9 +91,9 @@ export class HostCalls implements Files, FileChanges, Runs {
     return this.#replay?.untilEnd(owner, release) === true;
   }
 
-  /** By the thread pool; pin() has been called for it. */
+  /** Makes a call in the thread pool. The caller has called pin() for it. */
   later(call: LaterCall, args: readonly unknown[], done: LaterDone): void {
-    // The guest's memory may only be touched as long as the request is the device's: a copy.
+    // A copy: guest memory may only be touched while the device owns the request.
     const own = call === "read" ? [args[0], [new Uint8Array(bytesOf(args))], args[2]] : args;
     this.#host.later?.(call, own, (error, result) => {
       const isRead = call === "read" && error === null;
@@ -111,14 +111,14 @@ export class HostCalls implements Files, FileChanges, Runs {
     >;
   }
 
-  /** An answer has come for nobody: what it holds is let go. */
+  /** Releases what an unused answer holds. */
   #discard(call: LaterCall, result: unknown): void {
     const { inode, descriptor } = broughtBy(call, result);
     if (inode !== undefined) this.#inodes.release(inode);
     if (descriptor !== undefined) this.#descriptors.release(descriptor);
   }
 
-  /** Until what this returns is called, what the call is about stays held. */
+  /** Keeps the call's inodes and descriptors open until the returned function is called. */
   pin(call: LaterCall, args: readonly unknown[]): () => void {
     const byDescriptor =
       call === "read" || call === "write" || call === "truncate" || call === "close";
@@ -131,7 +131,7 @@ export class HostCalls implements Files, FileChanges, Runs {
     };
   }
 
-  /** Of a slow host nobody waits for it: what was written is asked for by FSYNC. */
+  /** With a slow host, without waiting: FSYNC reports failed writes. */
   #close(descriptor: number): void {
     if (this.#slow() && this.canWait) {
       this.#host.later?.("close", [descriptor], () => {});
@@ -261,7 +261,7 @@ function bytesOf(args: readonly unknown[]): number {
   return (args[1] as Views).reduce((sum, view) => sum + view.length, 0);
 }
 
-/** Numbers that calls in the thread pool are about, and those of them that are to be let go. */
+/** Numbers in use by calls in the thread pool, and which of them to release afterwards. */
 class Pins {
   readonly #counts = new Map<number, number>();
   readonly #released = new Set<number>();

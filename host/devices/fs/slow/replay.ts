@@ -1,15 +1,23 @@
-// An operation of the server while the host is slow. It is a plain function that makes file calls
-// and looks at tables; nothing in it waits. So it is run again and again: a call whose answer is
-// not known yet goes to the thread pool and ends the run by an exception, and the next run, once
-// the answer is there, gets it from the record and comes one call further. Tables are changed by
-// the last run alone, at once and as they are by then: operations never see each other half done.
-// What a run has changed before it is ended it takes back on the way out (undo.ts), or may change
-// again. A handle that was closed meanwhile is found missing, as by any request; the nodes that an
-// operation has used stay until its end.
+// How an operation waits for a slow host without waiting: by being repeated.
+//
+// An operation is a plain function that makes file calls and looks at tables. When it needs an
+// answer that is not there yet, the call goes to the thread pool, and an exception ends the run.
+// Once the answer is there, the operation runs again from the start: answers it had before come
+// from a record, so it gets one call further each time, until it completes.
+//
+//   run 1   peek ✗ suspended                       record: peek
+//   run 2   peek ✓  hold ✗ suspended               record: peek, hold
+//   run 3   peek ✓  hold ✓  tables changed, reply
+//
+// Only the last run changes tables, at once and in their state at that time, so operations never
+// see each other half done. What a suspended run has changed it undoes on the way out (undo.ts). If
+// the tables have changed so that a run asks for something else, the rest of the record is
+// discarded. A handle that was closed in between is simply missing, as for any request; nodes that
+// an operation has used stay until it has ended.
 import { equalBytes, joinBytes } from "../../../bytes.ts";
 import type { LaterCall } from "../../../ports/files.ts";
 
-/** Ends a run. It has no code, so nobody takes it for an answer of the host's (errno.ts). */
+/** Suspends a run. It has no code, so it is not mistaken for an error of the host (errno.ts). */
 export const SUSPENDED = new Error("fs: waits for the host");
 
 interface Answered {
@@ -20,7 +28,7 @@ interface Answered {
 }
 
 export class Replay {
-  /** The call that the run has ended for. */
+  /** The call that the suspended run needs. */
   wanted: { readonly call: LaterCall; readonly args: readonly unknown[] } | null = null;
   readonly #record: Answered[] = [];
   #next = 0;
@@ -28,7 +36,7 @@ export class Replay {
   readonly #owners = new Map<object, () => void>();
   readonly #discard: (call: LaterCall, result: unknown) => void;
 
-  /** `discard` takes back what an answer has brought and nobody took. */
+  /** `discard` releases what an unused answer holds. */
   constructor(discard: (call: LaterCall, result: unknown) => void) {
     this.#discard = discard;
   }
@@ -40,7 +48,7 @@ export class Replay {
     this.wanted = null;
   }
 
-  /** Has the run been ended, and is on its way out? */
+  /** Was the run suspended? */
   get suspended(): boolean {
     return this.wanted !== null;
   }
@@ -54,7 +62,7 @@ export class Replay {
       if (known.error !== null) throw known.error;
       return call === "read" ? fill(args, known.result) : known.result;
     }
-    this.#forgetRest(); // tables have changed since: what follows was asked of another state
+    this.#forgetRest(); // tables have changed: later answers belong to another state
     if (ask === null) {
       this.wanted = { call, args };
       throw SUSPENDED;
@@ -78,44 +86,44 @@ export class Replay {
     this.#record.push({ ...this.wanted, error, result });
   }
 
-  /** Has one of its answers brought that inode, or descriptor? It is nobody else's yet. */
+  /** Does an answer of the record own that inode or descriptor? */
   hasBrought(what: "inode" | "descriptor", number: number): boolean {
     return this.#record.some(
       ({ call, error, result }) => error === null && broughtBy(call, result)[what] === number,
     );
   }
 
-  /** Done behind the last run; of others nothing is done. */
+  /** Runs body after the last run, and only then. */
   effect(body: () => void): void {
     if (this.wanted === null) this.#effects.push(body);
   }
 
-  /** `release` is called behind the last run. False: it is already to be, for that owner. */
+  /** Calls `release` after the last run. False: that is due already, for this owner. */
   untilEnd(owner: object, release: () => void): boolean {
     if (this.#owners.has(owner)) return false;
     this.#owners.set(owner, release);
     return true;
   }
 
-  /** The run's place in the record. */
+  /** The position of the run in its record. */
   get mark(): number {
     return this.#next;
   }
 
-  /** What was answered since `mark` is in a table that outlives the run: nobody asks it again. */
+  /** Answers since `mark` are in a table that outlives the run, and will not be asked for again. */
   keep(mark: number): void {
     this.#record.splice(mark, this.#next - mark);
     this.#next = mark;
   }
 
-  /** The run has come to its end. */
+  /** The operation is complete. */
   end(): void {
     this.#forgetRest();
     for (const effect of this.#effects) effect();
     this.#release();
   }
 
-  /** There will be no further run. */
+  /** The operation is given up. */
   abandon(): void {
     this.#next = 0;
     this.#forgetRest();
@@ -135,7 +143,7 @@ export class Replay {
   }
 }
 
-/** What an answer has brought that has to be let go. */
+/** The inode or descriptor that an answer holds. */
 export function broughtBy(
   call: LaterCall,
   result: unknown,
@@ -145,7 +153,7 @@ export function broughtBy(
   return call === "hold" || call === "create" ? (result as { inode: number }) : {};
 }
 
-/** Numbers and names; what is read or written follows from them, but for its length. */
+/** Compares numbers and names. Of buffers only the length matters: their content follows. */
 function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
   return a.every((one, i) => {
     const other = b[i];
@@ -161,7 +169,7 @@ function bytesIn(views: readonly Uint8Array[]): number {
   return views.reduce((sum, view) => sum + view.length, 0);
 }
 
-/** What was read goes into the views of this run. */
+/** Copies what was read into the views of this run. */
 function fill(args: readonly unknown[], result: unknown): number {
   const bytes = result as Uint8Array;
   let done = 0;

@@ -1,9 +1,9 @@
-// Waiting for the disk. A few calls at a time go to the thread pool, for each of a directory is a
-// descriptor, and a disk that hangs keeps them over any number of resets; the others wait here.
+// FSYNC and FSYNCDIR. Few calls go to the thread pool at a time, because each sync of a directory
+// takes a descriptor, which a disk that hangs keeps through any number of resets. Others wait here.
 
 /** One FSYNC or FSYNCDIR. */
 export interface Sync {
-  /** Makes the call, which calls back; or throws what file calls throw. */
+  /** Makes the call, which calls back. Throws what file calls throw. */
   begin(done: (error: Error | null) => void): void;
   /** Answers the request. Called once. */
   end(error: Error | null): void;
@@ -12,7 +12,7 @@ export interface Sync {
 const RUNNING_MAX = 8;
 
 export class Syncs {
-  /** Requests that the device holds; their chains bound them. */
+  /** Requests that the device holds, bounded by their chains. */
   readonly #waiting: Sync[] = [];
   #running = 0;
 
@@ -21,7 +21,7 @@ export class Syncs {
     this.#go();
   }
 
-  /** The session is over: what has not begun does not begin any more. */
+  /** The session is over: calls that have not begun are dropped. */
   clear(): void {
     const error = Object.assign(new Error("the session has ended"), { code: "EIO" });
     for (const sync of this.#waiting.splice(0)) sync.end(error);

@@ -67,7 +67,7 @@ export class DaxWindow {
     node.opens++; // unmap() may remove its last user
     try {
       this.unmap(at, bytes);
-      // What the guest has stored into other parts of the window belongs to the file.
+      // Stores of the guest into other parts of the window belong to the file.
       this.writeBack(node);
       readZeroed(this.#files, file, this.#memory.subarray(at, at + bytes), offset);
       for (let done = 0; done < bytes; done += SLOT_BYTES) {

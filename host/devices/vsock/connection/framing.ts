@@ -1,8 +1,8 @@
-// Messages of seqpacket connections on a stream of the host, which has no bounds of its own: in
-// front of each message stand its length and whether it ends a record, in four bytes.
+// Framing of seqpacket messages on a stream socket of the host: each message follows four bytes
+// with its length, and whether it ends a record.
 import { VIRTIO_VSOCK_SEQ_EOM, VIRTIO_VSOCK_SEQ_EOR } from "../../../../abi/vsock.ts";
 
-/** le32: the length in bytes, and in the highest bit EOR. An empty message is skipped. */
+/** le32: the length in bytes; the highest bit is EOR. Empty messages are skipped. */
 export const FRAME_BYTES = 4;
 const LENGTH_MAX = 0x7fffffff;
 const EOR = 0x80000000;
@@ -14,22 +14,22 @@ export function frameOf(length: number, marks: number): Uint8Array {
   return frame;
 }
 
-/** Finds messages in what a client sends, however it is cut into chunks. */
+/** Finds messages in a client's stream, however it is split into chunks. */
 export class Deframer {
-  /** Bytes of the message at hand that have not been taken. */
+  /** Bytes of the current message that have not been taken. */
   remaining = 0;
-  /** Length of the message at hand. */
+  /** Length of the current message. */
   length = 0;
   #endsRecord = false;
   #head = 0;
   #headBytes = 0;
 
-  /** Is a message under way, or its frame? */
+  /** Is a message or its frame incomplete? */
   get torn(): boolean {
     return this.remaining > 0 || this.#headBytes > 0;
   }
 
-  /** Where the next byte of a message stands in `chunk`, from `at` on; its end: there is none. */
+  /** Offset of the next message byte in `chunk`, from `at` on; its length: there is none. */
   seek(chunk: Uint8Array, at: number): number {
     while (this.remaining === 0 && at < chunk.length) {
       this.#head += (chunk[at++] as number) * 256 ** this.#headBytes;

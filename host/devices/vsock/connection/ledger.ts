@@ -1,16 +1,16 @@
-// Payload that passes through the device, and how often it is copied there. Whoever copies payload
-// does it here, so that "zero-copy" is a number.
+// Counts payload, and how often it is copied. All copies of payload are made here, which makes
+// "zero-copy" a number.
 import type { Chain } from "../../../virtqueue.ts";
 
 /** Where payload is copied. */
 export const enum CopyPath {
-  StageOut = 0, // of the guest, for a slow reader, or until its message is whole
-  ChunkIn = 1, // a chunk that the host had read, into an rx buffer
-  StageIn = 2, // what was read into the staging buffer, into an rx buffer
-  SpillIn = 3, // read into a buffer of ours and without room in the guest: out of it
+  StageOut = 0, // payload of the guest, for a slow reader, or until its message is complete
+  ChunkIn = 1, // a chunk of the socket, into an rx buffer
+  StageIn = 2, // from the staging buffer, into an rx buffer
+  SpillIn = 3, // out of a buffer that is needed again, because the guest has no room
 }
 
-/** Counts for one connection and, beside it, for the whole device. */
+/** Counts for one connection, and for the whole device through `total`. */
 export class Ledger {
   /** Payload that sockets took, and that rx buffers took. */
   bytesFromGuest = 0;
@@ -45,7 +45,9 @@ export class Ledger {
     this.#total?.toGuest(bytes, inPlace);
   }
 
-  /** Copies source to `offset` of the target, as far as a chain has room; returns the bytes. */
+  /**
+   * Copies source to `offset` of the target, as far as a chain has room; returns the bytes copied.
+   */
   copy(path: CopyPath, source: Uint8Array, target: Uint8Array | Chain, offset: number): number {
     let bytes = source.length;
     if (target instanceof Uint8Array) target.set(source, offset);

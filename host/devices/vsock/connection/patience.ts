@@ -1,33 +1,33 @@
-// Is a client slow, or dead? When the kernel has taken nothing of a send for a second it may take
-// nothing for minutes more, while the client reads on: a Linux socket is writable again when a
-// third of its buffer is free, and that is megabytes. So it is asked what the client's own kernel
-// has acknowledged. Even that comes in steps, tens of seconds apart where the client reads two
-// kilobytes a second (it advertises its window in large steps, RFC 9293 3.8.6.2.2): bytes that were
-// taken pay for the seconds to come.
+// Is a client slow, or dead? The kernel may take nothing of a send for minutes while the client
+// reads: a Linux socket is writable again when a third of its buffer is free, which may be
+// megabytes. So bytes that the client's kernel has acknowledged count as well. Even these come in
+// steps, tens of seconds apart for a client that reads two kilobytes a second, because it
+// advertises its window in large steps (RFC 9293 3.8.6.2.2). Hence an account: acknowledged bytes
+// pay for seconds to come.
 import { VSOCK_PROGRESS_BYTES } from "../../../../abi/vsock.ts";
 
-/** What can be paid in advance: the largest step that a client's window makes, some 64 KiB. */
+/** The most that can be paid in advance: the largest step of a client's window, some 64 KiB. */
 const PAID_BYTES_MAX = 128 * VSOCK_PROGRESS_BYTES;
-/** A send that the kernel does not take at once begins with so much: the first step may be far. */
+/** Initial balance of a stalled send: the first step may be far away. */
 const FIRST_BYTES = 40 * VSOCK_PROGRESS_BYTES;
-/** Where acknowledgements are not known, every byte that the kernel takes pays for a minute. */
+/** If acknowledgements are not known, any byte that the kernel takes pays for a minute. */
 const UNKNOWN_BYTES = 60 * VSOCK_PROGRESS_BYTES;
 
 export class Patience {
-  #unacknowledged = -1; // at the last look
+  #unacknowledged = -1; // when last examined
   #paid = 0;
   #begun = false;
 
-  /** Another send: what has been paid for stays. */
+  /** Another send begins. The balance stays. */
   begin(): void {
     this.#begun = false;
     this.#unacknowledged = -1;
   }
 
   /**
-   * Another second is over. `taken`: bytes that the kernel took in it; `unacknowledged`: those that
-   * it has and the client's has not, -1 if that is not known. True: the client takes what it gets,
-   * though the kernel took nothing.
+   * Another second has passed. `taken`: bytes that the kernel took in it; `unacknowledged`: bytes
+   * that it still holds for the client, -1: not known. True: the client is alive, though the kernel
+   * took nothing.
    */
   look(taken: number, unacknowledged: number): boolean {
     if (!this.#begun) this.#paid = Math.max(this.#paid, FIRST_BYTES);

@@ -3,6 +3,7 @@
 //
 //   pcap record │ af_vsockmon_hdr: addresses, operation │ struct virtio_vsock_hdr │ payload
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
+import { putBytes } from "../../../bytes.ts";
 import type { Clock } from "../../../ports/clock.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import { WallClock } from "../../../wall-clock.ts";
@@ -93,22 +94,14 @@ export class PacketCapture implements PacketTap {
   fromGuest(chain: Chain): void {
     const bytes = chain.readableBytes;
     if (bytes < VsockHdr.sizeof) return;
-    this.#gather(chain.readable(0, Math.min(bytes, PACKET_BYTES_MAX)));
+    putBytes(this.#record, PACKET_AT, chain.readable(0, Math.min(bytes, PACKET_BYTES_MAX)));
     const len = this.#view.getUint32(PACKET_AT + VsockHdr.len, true);
     this.#finish(Math.min(VsockHdr.sizeof + len, bytes));
   }
 
   toGuest(chain: Chain, written: number): void {
-    this.#gather(chain.writable(0, Math.min(written, PACKET_BYTES_MAX)));
+    putBytes(this.#record, PACKET_AT, chain.writable(0, Math.min(written, PACKET_BYTES_MAX)));
     this.#finish(written);
-  }
-
-  #gather(parts: readonly Uint8Array[]): void {
-    let at = PACKET_AT;
-    for (const part of parts) {
-      this.#record.set(part, at);
-      at += part.length;
-    }
   }
 
   /** Completes the record of a packet of `bytes`, of which as much as fits is in place. */

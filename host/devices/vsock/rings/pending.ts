@@ -1,4 +1,4 @@
-// What waits for an rx buffer: connections that have a packet to send, served in turn, and resets
+// The queue for rx buffers: connections that have a packet to send, served in turn, and resets
 // without a connection. Packets themselves are never queued.
 import type { VsockOp } from "../../../../abi/vsock.ts";
 import type { Chain } from "../../../virtqueue.ts";

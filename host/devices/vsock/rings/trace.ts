@@ -1,5 +1,6 @@
 // The packets of a vsock device, each as an event on its track of the machine's trace.
 import { VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
+import { putBytes } from "../../../bytes.ts";
 import type { DeviceTrace } from "../../../device.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import type { PacketTap } from "./tap.ts";
@@ -21,7 +22,7 @@ export class PacketTrace implements PacketTap {
   readonly #header = new Uint8Array(VsockHdr.sizeof);
   readonly #view = new DataView(this.#header.buffer);
 
-  /** What it sees, `next` sees as well. */
+  /** Passes everything on to `next`. */
   constructor(trace: DeviceTrace, next: PacketTap | null) {
     this.#trace = trace;
     this.#next = next;
@@ -39,11 +40,7 @@ export class PacketTrace implements PacketTap {
   }
 
   #tell(way: string, parts: readonly Uint8Array[]): void {
-    let at = 0;
-    for (const part of parts) {
-      this.#header.set(part, at);
-      at += part.length;
-    }
+    putBytes(this.#header, 0, parts);
     const op = this.#view.getUint16(VsockHdr.op, true);
     this.#trace.instant(`${OPS[op] ?? `op ${op}`} ${way}`, {
       srcPort: this.#view.getUint32(VsockHdr.src_port, true),

@@ -11,6 +11,7 @@ import { GONE } from "./probes.ts";
 
 const BACKLOG = 1024;
 
+/** A TCP address of the host that leads to a port of the guest. Port 0 picks a free one. */
 export interface PublishedPort {
   /** 127.0.0.1 by default. */
   readonly host?: string;

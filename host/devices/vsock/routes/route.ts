@@ -1,4 +1,4 @@
-// Who talks to whom, and which ports of the host belong to which side.
+// The ends of connections, and which ports of the host belong to which side.
 
 /** The two ends of a connection, as the guest sees them. */
 export interface Route {

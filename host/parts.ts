@@ -1,0 +1,29 @@
+// The parts of a machine: its options, and the services of the host it runs on.
+import { compileImage } from "./image.ts";
+import type { MachineOptions } from "./options.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { FirmwareLibrary } from "./ports/firmware.ts";
+
+/** The host, as a machine sees it. */
+export interface Platform {
+  /** For machines without a clock of their own. */
+  readonly clock: Clock;
+  /** Called for each machine: the library may be loaded on first use. */
+  loadFirmware(): Promise<FirmwareLibrary>;
+}
+
+export interface MachineParts {
+  readonly module: WebAssembly.Module;
+  readonly library: FirmwareLibrary;
+  readonly options: MachineOptions;
+  readonly clock: Clock;
+}
+
+export async function loadParts(
+  options: MachineOptions,
+  platform: Platform,
+): Promise<MachineParts> {
+  const loading = [compileImage(options.image), platform.loadFirmware()] as const;
+  const [module, library] = await Promise.all(loading);
+  return { module, library, options, clock: options.clock ?? platform.clock };
+}
