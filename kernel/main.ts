@@ -60,7 +60,8 @@ function checkBootInfo(bootInfo: usize): void {
   assert(load<u32>(bootInfo, BootInfo.version) == BOOT_VERSION, "boot: wrong version");
 }
 
-function startTrace(): void {
+/** Starts the trace, or reports that there is no memory for it. */
+export function startTrace(): void {
   if (!traceInit()) print("trace: no memory for the thread switches\n");
 }
 

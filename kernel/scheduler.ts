@@ -45,7 +45,6 @@ export function beginAtomic(): void {
 }
 
 export function endAtomic(): void {
-  assert(atomic != 0, "wrong count");
   atomic--;
 }
 

@@ -1,7 +1,8 @@
 // Threads for a trace to show.
+import { startTrace } from "../../kernel/main";
 import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
 import { SysThreadSwitch } from "../../kernel/thread-calls";
-import { traceInit, traceRing } from "../../kernel/trace";
+import { traceRing } from "../../kernel/trace";
 import { thread } from "./harness";
 
 export { boot, inUse, interrupt, run, unfinished } from "./harness";
@@ -33,7 +34,7 @@ export function test_without_memory_there_is_no_ring(): void {
     store<usize>(block, blocks);
     blocks = block;
   }
-  traceInit(true);
+  startTrace();
   assert(traceRing == 0, "trace: a ring out of nothing");
   while (blocks != 0) {
     const before = load<usize>(blocks);

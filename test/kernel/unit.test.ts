@@ -11,6 +11,7 @@ const files = {
   threads: await compileGuest("test/guest/threads.ts"),
   endings: await compileGuest("test/guest/endings.ts"),
   basics: await compileGuest("test/guest/basics.ts"),
+  net: await compileGuest("test/guest/net.ts"),
 };
 
 const panics: Record<string, string> = {
@@ -23,6 +24,12 @@ const panics: Record<string, string> = {
   panics_wait_outside_a_thread: "scheduler: wait outside a thread",
   panics_scheduler_entered_from_a_thread: "scheduler: entered twice",
   panics_save_area_overflow: "thread: save area overflow",
+  panics_a_node_in_two_lists: "in a list",
+  panics_a_packet_that_is_freed_in_a_queue: "in a list",
+  panics_a_yield_in_an_atomic_call: "yield in an atomic call",
+  panics_a_step_that_no_socket_takes: "no such step",
+  panics_a_connection_without_a_window: "no window",
+  panics_more_consumed_than_received: "more than there is",
 };
 
 /** Faults of Toro that a test would have found there. */

@@ -91,15 +91,11 @@ export class PacketQueue {
     else this.first = packet;
     this.last = packet;
     this.count++;
-    assert(this.first != null, "broken list");
   }
 
   pop(): Packet | null {
     const packet = this.first;
-    if (!packet) {
-      assert(this.count == 0, "wrong count");
-      return null;
-    }
+    if (!packet) return null;
     this.first = packet.next;
     if (!this.first) this.last = null;
     packet.next = null;

@@ -10,7 +10,7 @@ import {
 import { interfaceOf, NO_INTERFACE, SysNetworkSend } from "../link/interface";
 import { headerOf, Packet } from "../link/packet";
 import { AllocatePacket, FreePacket } from "../link/pool";
-import { advertised, mayAskForCredit } from "./credit";
+import { advertised, startCreditRequest } from "./credit";
 import { owe, settle } from "./owed";
 import { Socket } from "./socket";
 
@@ -68,7 +68,7 @@ export function sendSoon(s: Socket, op: u32): bool {
 
 /** A sender without credit asks for it, once: the peer need not offer any (5.10.6.3). */
 export function askForCredit(s: Socket): void {
-  if (mayAskForCredit(s)) sendSoon(s, VsockOp.CREDIT_REQUEST);
+  if (startCreditRequest(s)) sendSoon(s, VsockOp.CREDIT_REQUEST);
 }
 
 /** Answers `packet`, which belongs to none of our connections, by RST; an RST is never answered. */

@@ -60,7 +60,6 @@ export function sendPackets(
     if (buffers && !buffers.copied) tally(statsOf(s), NetStats.lent, bytes);
     if (buffers && buffers.detached && sent == 0) numberCall(s, buffers);
     sent += bytes;
-    assert(sent <= length, "more than there is");
   }
   return sent == 0 ? error : <i32>sent;
 }
