@@ -48,12 +48,6 @@ export function endAtomic(): void {
   atomic--;
 }
 
-/** Every way out of a thread. Yields. */
-function leave(thread: Thread): void {
-  assert(atomic == 0, "yield in an atomic call");
-  arch_leave(thread);
-}
-
 /** Puts a thread at the end of the run queue. */
 export function makeReady(thread: Thread): void {
   thread.state = ThreadState.Ready;
@@ -71,14 +65,16 @@ export function makeReady(thread: Thread): void {
 export function yieldNow(): void {
   assert(current != NO_THREAD, "outside a thread");
   makeReady(current);
-  leave(current);
+  assert(atomic == 0, "yield in an atomic call");
+  arch_leave(current);
 }
 
 /** Gives up the CPU until resume(). Yields. */
 export function suspendSelf(): void {
   assert(current != NO_THREAD, "outside a thread");
   current.state = ThreadState.Suspended;
-  leave(current);
+  assert(atomic == 0, "yield in an atomic call");
+  arch_leave(current);
 }
 
 /**
@@ -103,7 +99,8 @@ export function block(deadlineNs: u64): i32 {
     timer.handler = (timeOut as (arg: usize) => void).index;
     startTimer(timer, deadlineNs);
   }
-  leave(thread);
+  assert(atomic == 0, "yield in an atomic call");
+  arch_leave(thread);
   thread.wokenBy = null;
   return thread.wakeReason;
 }
@@ -156,7 +153,8 @@ export function shield(): void {
 export function unshield(): void {
   const thread = current;
   thread.shields--;
-  if (thread.ending && thread.shields == 0) leave(thread);
+  assert(atomic == 0, "yield in an atomic call");
+  if (thread.ending && thread.shields == 0) arch_leave(thread);
 }
 
 /** While it is on, a kill ends the running thread's waits with -EINTR, although it is shielded. */
@@ -175,7 +173,8 @@ export function endSelf(): void {
   assert(thread != NO_THREAD, "outside a thread");
   thread.ending = true;
   assert(thread.shields == 0, "scheduler: a shielded thread ends");
-  leave(thread);
+  assert(atomic == 0, "yield in an atomic call");
+  arch_leave(thread);
 }
 
 /** Ends another thread at its next turn, and frees what the kernel had lent it. */
