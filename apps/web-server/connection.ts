@@ -24,8 +24,8 @@ import { keepRoom } from "./room";
 import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 
 /** How long a connection may wait for a request, and a request for the end of its head. */
-let idleTimeoutMs: u32 = 15_000;
-let headTimeoutMs: u32 = 10_000;
+let idleTimeoutMs: u32 = 0; // set by main.ts
+let headTimeoutMs: u32 = 0;
 /** How long data of a client are still read after the answer that ends its connection. */
 const LINGER_MS: u32 = 5_000;
 const SHUTDOWN_SEND: i32 = 1;
