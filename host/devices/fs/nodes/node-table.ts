@@ -34,8 +34,6 @@ const LOOKUP_TRIES = 3;
 
 export class NodeTable implements Holder {
   readonly root: Node;
-  /** Attributes of the node that the last lookup returned. */
-  stat: FileStat;
   /** Called when a node has lost a user. */
   settle: (node: Node) => void = () => {};
   readonly #files: Files;
@@ -53,8 +51,7 @@ export class NodeTable implements Holder {
     this.#max = max;
     this.#runs = runs;
     const inode = files.root(this.#directory);
-    this.stat = files.stat(inode);
-    this.root = this.#make(FUSE_ROOT_ID, inode, this.stat, NO_TARGET, null);
+    this.root = this.#make(FUSE_ROOT_ID, inode, files.stat(inode), NO_TARGET, null);
   }
 
   get size(): number {
@@ -72,7 +69,6 @@ export class NodeTable implements Holder {
 
   /** A node for a new file, which is held; the guest has one reference. */
   adopt(inode: number, stat: FileStat, parent: Node, name: Uint8Array): Node {
-    this.stat = stat;
     const seen = { parent, name: Uint8Array.from(name) };
     return this.#make(this.#nextId++, inode, stat, NO_TARGET, seen);
   }
@@ -213,14 +209,14 @@ export class NodeTable implements Holder {
     else node.seenAt(parent, name);
   }
 
-  /** Takes a reference on what is at `name`, with its attributes in `stat`; or -Errno. */
+  /** Takes a reference on the node at `name`, whose `stat` is up to date; or returns -Errno. */
   lookup(parent: Node, name: Uint8Array): Node | number {
     for (let i = 0; i < LOOKUP_TRIES; i++) {
       const seen = this.#files.peek(parent.inode, name);
       if (seen === null) return -Errno.ENOENT;
       const node = this.#known(seen);
       if (node !== undefined) {
-        this.stat = seen;
+        node.stat = seen;
         this.#seen(node, parent, name);
         return this.reference(node);
       }
@@ -286,7 +282,6 @@ export class NodeTable implements Holder {
       }
       const seen = { parent, name: Uint8Array.from(name) };
       const node = this.#make(this.#nextId++, inode, stat, target, seen);
-      this.stat = stat;
       kept = true;
       return node;
     } finally {

@@ -34,6 +34,8 @@ export class Node {
   /** Creation time. While the inode is not held its number may be reused. */
   born: bigint | undefined;
   readonly type: number; // FuseType, which never changes
+  /** Attributes as they were seen last. */
+  stat: FileStat;
   /** Text of a symbolic link, which never changes; empty for other types. */
   readonly target: Uint8Array;
   references = 1;
@@ -67,6 +69,7 @@ export class Node {
     this.key = keyOf(stat);
     this.born = stat.birthtimeNs;
     this.type = typeOf(stat);
+    this.stat = stat;
     this.target = target;
     this.place = place;
   }

@@ -116,7 +116,7 @@ function openExisting(changes: FileChanges, share: Share, node: Node, flags: num
   return orUndo(
     () => {
       share.empty(changes, node);
-      share.nodes.stat = share.files.stat(node.inode);
+      node.stat = share.files.stat(node.inode);
       return handle.id;
     },
     () => share.handles.release(handle),
@@ -124,7 +124,7 @@ function openExisting(changes: FileChanges, share: Share, node: Node, flags: num
 }
 
 function putCreated(share: Share, request: FuseRequest, node: Node, fh: number): number {
-  putEntry(request.reply, 0, node.id, share.nodes.stat, share.validMs);
+  putEntry(request.reply, 0, node.id, node.stat, share.validMs);
   return FuseEntryOut.sizeof + putOpen(request.reply, FuseEntryOut.sizeof, fh);
 }
 
@@ -151,7 +151,7 @@ function mknod(changes: FileChanges, share: Share, request: FuseRequest, parent:
   const made = createNew(changes, share, parent, name, 0, mode);
   const handle = share.handles.get(made.fh, made.node.id);
   if (handle !== undefined) share.handles.release(handle);
-  putEntry(request.reply, 0, made.node.id, share.nodes.stat, share.validMs);
+  putEntry(request.reply, 0, made.node.id, made.node.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 
@@ -217,14 +217,14 @@ function link(changes: FileChanges, share: Share, request: FuseRequest, parent: 
     share.dropReferences(made, 1); // a program of the host has replaced it
     return -Errno.ESTALE;
   }
-  putEntry(request.reply, 0, made.id, nodes.stat, share.validMs);
+  putEntry(request.reply, 0, made.id, made.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 
 /** Replies with the new entry, and a reference for the guest. */
 function putNamed(share: Share, request: FuseRequest, parent: Node, name: Uint8Array): number {
   const node = orThrow(share.nodes.lookup(parent, name));
-  putEntry(request.reply, 0, node.id, share.nodes.stat, share.validMs);
+  putEntry(request.reply, 0, node.id, node.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 

@@ -79,8 +79,8 @@ export function putEntries(
       const found = nodes.lookup(node, name);
       // An entry without a node is legal: the guest looks it up when it needs it.
       if (typeof found === "number") return files.peek(node.inode, name);
-      putEntry(view, entryAt, found.id, nodes.stat, validMs ?? 0);
-      return nodes.stat;
+      putEntry(view, entryAt, found.id, found.stat, validMs ?? 0);
+      return found.stat;
     } catch (error) {
       errnoOf(error); // entries that cannot be examined are left out
       return null;

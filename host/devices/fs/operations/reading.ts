@@ -59,21 +59,19 @@ function lookup(share: Share, request: FuseRequest, parent: Node): number {
   if (parent.type !== FuseType.DIR) return -Errno.ENOTDIR;
   const { nodes } = share;
   let node: Node;
-  let stat = nodes.stat;
   const dots = dotsIn(name);
   if (dots === 0) {
     const found = nodes.lookup(parent, name);
     if (found === -Errno.ENOENT && share.missingMs > 0) return putNobody(share, request);
     if (typeof found === "number") return found;
     node = found;
-    stat = nodes.stat;
   } else {
     // The parent of a directory is not known here, and drivers are not promised one.
     if (dots === 2 && parent.id !== FUSE_ROOT_ID) return -Errno.EINVAL;
-    stat = share.files.stat(parent.inode);
+    parent.stat = share.files.stat(parent.inode);
     node = nodes.reference(parent);
   }
-  putEntry(request.reply, 0, node.id, stat, share.validMs);
+  putEntry(request.reply, 0, node.id, node.stat, share.validMs);
   return FuseEntryOut.sizeof;
 }
 
