@@ -109,6 +109,7 @@ export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
 
 /** Frees a thread that has ended: it is in no queue, and its timer is stopped. */
 export function destroyThread(thread: Thread): void {
+  for (let i: u32 = 0; i < thread.nodeCount; i++) assert(!nodeAt(thread, i).list, "in a list");
   threads.remove(thread.id);
   unreserveTimer();
   releaseNodes(thread);
