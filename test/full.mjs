@@ -1,5 +1,5 @@
-// npm run test:full: all tests with the coverage of host code, a minute of the soak, the API
-// reference, and the quick tests on later versions of Node, which come from npm's package `node`.
+// npm run test:full: all tests with the coverage of host code, a short run of every benchmark, a
+// minute of the soak, the API reference, and the quick tests on later versions of Node, which come from npm's package `node`.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -31,6 +31,10 @@ step("all tests, with coverage", ["npx", "vitest", "run", "--coverage"], {
   ...process.env,
   TORITO_TEST: "full",
 });
+step("every benchmark, as short as can be", [
+  ...[process.execPath, "bench/run.mjs"],
+  ...["--rounds", "1", "--scale", "0.01"],
+]);
 step("soak", ["npm", "run", "soak", "--", "--minutes", "1"]);
 step("API reference", ["npm", "run", "docs"]);
 for (const version of NODES) {

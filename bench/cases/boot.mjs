@@ -18,7 +18,7 @@ const IMAGES = ["web-server", "hello-world", "kernel"];
 const MACHINES_PER_ROUND = 20;
 const MACHINE_BYTES = 16 * 1024 * 1024;
 const PATIENCE_MS = 10_000;
-const CHILD = fileURLToPath(new URL("boot-child.mjs", import.meta.url));
+const CHILD = fileURLToPath(new URL("../lib/boot-child.mjs", import.meta.url));
 
 /** @param {string} name */
 const imagePath = (name) => fileURLToPath(new URL(`../../build/${name}.wasm`, import.meta.url));

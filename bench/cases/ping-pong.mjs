@@ -12,7 +12,7 @@ import { sizeName } from "../lib/report.mjs";
 
 const SIZES = [64, 8192, 16384];
 const COUNT = 8000;
-const NODE_ECHO = fileURLToPath(new URL("node-echo.mjs", import.meta.url));
+const NODE_ECHO = fileURLToPath(new URL("../peers/node-echo.mjs", import.meta.url));
 
 export const ratioMetrics = ["round trip"];
 /** Whose medians are compared, the first by the second. */

@@ -17,7 +17,7 @@ import { findFreePort, has, makeFolder, Program, runToEnd, usableCores } from ".
 /** @typedef {{ mean: number, p50: number, p99: number }} RoundTrips */
 
 const CHILD = fileURLToPath(new URL("machine-child.mjs", import.meta.url));
-const SOURCES = fileURLToPath(new URL("c/", import.meta.url));
+const SOURCES = fileURLToPath(new URL("../peers/c/", import.meta.url));
 const PATIENCE_MS = 120_000;
 const READY_MS = 20_000;
 

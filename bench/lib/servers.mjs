@@ -73,7 +73,7 @@ function hasPackage(name) {
 
 /** @param {string} name @param {Site} site @param {number} port */
 function script(name, site, port) {
-  return [process.execPath, join(ROOT, "bench", name), site.folder, String(port)];
+  return [process.execPath, join(ROOT, "bench/peers", name), site.folder, String(port)];
 }
 
 /** The sample site if it has both files, otherwise a folder with files of the same sizes. */
