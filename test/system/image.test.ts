@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import wabtInit from "wabt";
 import { RESERVED_BYTES } from "../../abi/boot.ts";
 import { compile } from "../../tools/compile.mjs";
-import { leaves } from "../../tools/leaves.mjs";
+import { frames, leaves, upcalls } from "../../tools/leaves.mjs";
 import { FEATURES } from "../support/wat.ts";
 
 const wabt = await wabtInit();
@@ -114,6 +114,11 @@ test("hot functions of WebServer are in the image and not instrumented", () => {
     expect(body, leaf).toBeDefined();
     expect(readsState(body!), leaf).toBe(false);
   }
+});
+
+test("functions that the build treats apart are in the image, under the names that it has", () => {
+  const functions = functionsOf(textOf("web-server"));
+  expect([...frames, ...upcalls].filter((name) => !functions.has(name))).toEqual([]);
 });
 
 describe("the build", () => {
