@@ -7,8 +7,9 @@ import { BOOT_INFO_ADDRESS, RunResult } from "../abi/boot.ts";
 import { Alarm } from "./alarm.ts";
 import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
 import { Console } from "./console.ts";
-import { type Exit, endWithFaults, isPanic, panicExit } from "./exit.ts";
+import { type Exit, endWithFaults, faultLine, isPanic, panicExit } from "./exit.ts";
 import { PowerOff } from "./firmware.ts";
+import { GuestFault } from "./hypercall.ts";
 import { type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
 import { layOut } from "./layout.ts";
@@ -30,6 +31,7 @@ export type { MachineOptions } from "./options.ts";
 const ROUNDS_PER_TURN_MAX = 64;
 const MEMORY_BYTES_DEFAULT = 64 * 1024 * 1024;
 const BUDGET_DEFAULT = 10000;
+const FAULTS_LOGGED_PER_SECOND = 10;
 /** A timer that fires this late was held up by the host. */
 const STALLED_NS = 100_000_000;
 
@@ -59,6 +61,7 @@ export class Machine {
   readonly #budget: number;
   readonly #presence: Presence;
   readonly #tracer: Tracer | null;
+  readonly #faultLog: (message: string) => void;
   #resolve: (exit: Exit) => void = () => {};
   #reject: (error: unknown) => void = () => {};
   #state = State.Created as State;
@@ -103,6 +106,11 @@ export class Machine {
       trace === undefined ? null : new Tracer(this.#aside(trace), this.#clock, this.memory);
     const warn = (message: string) => log("warn", "console", message);
     const full = limitLog(warn, () => this.#clock.now(), 1);
+    this.#faultLog = limitLog(
+      (message) => log("error", "guest", message),
+      () => this.#clock.now(),
+      FAULTS_LOGGED_PER_SECOND,
+    );
     this.#presence.enter();
     try {
       const imports = createImports(library, {
@@ -305,9 +313,21 @@ export class Machine {
       bus.pending &= ~(1 << slot);
       this.#guest.interrupt(BUS_IRQ_FIRST + slot);
     }
-    const result = this.#guest.run(this.#budget);
+    const result = this.#run();
     this.#returned();
     return result;
+  }
+
+  /** A thread that faults starts again, after the host's other events. */
+  #run(): number {
+    try {
+      return this.#guest.run(this.#budget);
+    } catch (error) {
+      if (!(error instanceof GuestFault) || this.#guest.fault === null) throw error;
+      this.#faultLog(faultLine(error, this.#options.sourceMap));
+      this.#guest.fault();
+      return RunResult.BudgetSpent;
+    }
   }
 
   /** Before each entry. */

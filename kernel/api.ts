@@ -3,7 +3,7 @@
 // says what it does, whether it yields, and how it fails.
 
 // entry points of an image
-export { interrupt, kernelMain, run } from "./main";
+export { fault, interrupt, kernelMain, run } from "./main";
 
 // threads
 export {
@@ -12,6 +12,7 @@ export {
   SysEndThread,
   SysJoinThread,
   SysKillThread,
+  SysOnFault,
   SysResumeThread,
   SysSuspendThread,
   SysThreadSelf,
@@ -25,6 +26,7 @@ export { NEVER, NS_PER_MS, NS_PER_S, nowNs, realtimeNs } from "./clock";
 export { clock } from "./hypercall";
 
 // memory
+export { arenaBytes, arenaMark, arenaRelease } from "./arena/arena";
 export {
   allocatedBytes,
   heapBytes,

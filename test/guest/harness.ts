@@ -6,7 +6,7 @@ import { BeginThread } from "../../kernel/thread-calls";
 import { threadCount } from "../../kernel/thread";
 import { heapInUse } from "./books";
 
-export { interrupt, run } from "../../kernel/main";
+export { fault, interrupt, run } from "../../kernel/main";
 
 export function boot(bootInfo: usize): void {
   kernelMain(bootInfo, null);
