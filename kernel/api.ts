@@ -39,6 +39,7 @@ export {
   ToroReAllocMem,
 } from "./memory";
 export { IoVec, VECTOR_MAX } from "./iovec";
+export { FNV_BASIS, fnv1a, fnv1aByte } from "./hash";
 
 // console and parameters
 export { print, printBytes, printNumber } from "./console";

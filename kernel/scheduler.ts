@@ -51,6 +51,11 @@ export function endAtomic(): void {
   atomic--;
 }
 
+/** May the running code yield? Not in interrupts, at boot, nor in an atomic call. */
+export function mayYield(): bool {
+  return current != NO_THREAD && atomic == 0;
+}
+
 /** Puts a thread at the end of the run queue. */
 export function makeReady(thread: Thread): void {
   thread.state = ThreadState.Ready;
