@@ -1,5 +1,5 @@
 // How a machine ends, and what is reported of a trap or a panic.
-import { type GuestFault, GuestPanic } from "./hypercall.ts";
+import { GuestPanic } from "./hypercall.ts";
 import { MemoryDetached } from "./memory.ts";
 import { innermost, symbolise } from "./symbols.ts";
 
@@ -18,9 +18,6 @@ export type Exit =
       readonly code: 70;
     }
   | { readonly kind: "disposed" };
-
-/** Frames of asc's library, of the kernel and of what applications share. */
-const NOT_THE_APPLICATION = /\((~lib|kernel|drivers|guest)\//;
 
 /** Did the guest panic or trap? */
 export function isPanic(error: unknown): boolean {
@@ -43,14 +40,6 @@ export function panicExit(error: unknown, sourceMap: string | undefined): Exit {
   const place = error instanceof GuestPanic && error.file !== "" ? error : innermost(stack);
   const { file = "", line = 0, column = 0 } = place ?? {};
   return { kind: "panic", message, file, line, column, stack, code: 70 };
-}
-
-/** The log line of a fault: the innermost frame of the application's own files is its place. */
-export function faultLine(fault: GuestFault, sourceMap: string | undefined): string {
-  const stack = symbolise(fault.stack ?? "", sourceMap);
-  const own = stack.split("\n").filter((frame) => !NOT_THE_APPLICATION.test(frame));
-  const { file, line, column } = innermost(own.join("\n")) ?? fault;
-  return `thread fault: ${fault.message} at ${file}:${line}:${column}`;
 }
 
 /** The rejection of `exited` when the host failed, alone or while the guest ended. */

@@ -11,13 +11,11 @@ export class Chunk {
 export const NO_CHUNK: Chunk = changetype<Chunk>(0);
 
 /** Where the first object's header goes. */
-@inline
 export function chunkStart(chunk: Chunk): usize {
   return changetype<usize>(chunk) + offsetof<Chunk>();
 }
 
 /** Does `mark`, an address that top once had, lie in this chunk? */
-@inline
 export function holdsMark(chunk: Chunk, mark: usize): bool {
   return mark > changetype<usize>(chunk) && mark <= chunk.limit;
 }
