@@ -1,5 +1,5 @@
-// Faults of threads: the application threw, and the guest goes on (kernel/panic.ts). Each is counted
-// and logged, up to a rate, with its place in the application's own files.
+// Faults of threads: the application threw, and the guest goes on (kernel/panic.ts). Each is
+// counted and logged, up to a rate, with its place in the application's own files.
 import { RunResult } from "../abi/boot.ts";
 import { GuestFault } from "./hypercall.ts";
 import type { GuestExports } from "./image.ts";
