@@ -2,9 +2,6 @@
 // library that they share (guest/) import nothing else of the kernel. The definition of each call
 // says what it does, whether it yields, and how it fails.
 
-// entry points of an image
-export { interrupt, kernelMain, run } from "./main";
-
 // threads
 export {
   BeginThread,
@@ -38,9 +35,16 @@ export {
 } from "./memory";
 export { IoVec, VECTOR_MAX } from "./iovec";
 
-// console and parameters
+// text, console and parameters
+export { Span, span, spanAddress, spanBytes, text } from "./span";
 export { print, printBytes, printNumber } from "./console";
-export { kernelParameter, parameterBytes, parameterIs, parameterNumber } from "./commandline";
+export {
+  kernelParameter,
+  parameterBytes,
+  parameterIs,
+  parameterNumber,
+  parameterText,
+} from "./commandline";
 
 // errors
 export { Errno } from "../abi/errno";

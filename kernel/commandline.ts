@@ -1,6 +1,7 @@
 // The kernel command line: items separated by spaces, `name=value` or a bare name. It stays where
 // the host stored it, and values are slices of it.
 import { BootInfo } from "../abi/boot";
+import { Span, span } from "./span";
 
 let start: usize = 0;
 let end: usize = 0;
@@ -37,6 +38,12 @@ export function kernelParameter(name: string, index: u32 = 0): usize {
 /** The length of a value that kernelParameter returned. */
 export function parameterBytes(value: usize): u32 {
   return <u32>(itemEnd(value) - value);
+}
+
+/** The value of `name` as it stands, or `fallback` when it is missing. */
+export function parameterText(name: string, fallback: Span): Span {
+  const value = kernelParameter(name);
+  return value == 0 ? fallback : span(value, parameterBytes(value));
 }
 
 /** The value of `name` as a decimal number, or `fallback` when it is missing or not one. */

@@ -1,4 +1,4 @@
-// The end of assert() and throw (asconfig.json: use abort). Nothing here allocates. The host prints
+// The end of assert() and throw (the build: use abort). Nothing here allocates. The host prints
 // the message with file and line, after any unfinished line, and ends the machine.
 import { handOver } from "./console";
 import { panic as hostPanic } from "./hypercall";

@@ -205,7 +205,7 @@ test("a reader that throws ends the machine, which tells; in the last line, too"
 describe("the kernel", () => {
   let image: GuestImage;
   beforeAll(async () => {
-    image = await compileGuest("test/guest/flood.ts");
+    image = await compileGuest("test/guest/flood.ts", { application: true });
   });
   const line = (i: number) => `${1_000_000_000 + i} ${"-".repeat(52)}\n`;
 
@@ -243,7 +243,8 @@ describe("the kernel", () => {
 
   test("counts what is left out where nobody can wait, and says so", async () => {
     const { pieces, console, next } = slowReader();
-    const m = await boot({ parameters: "boot=on lines=50000", console });
+    const m = await boot({ parameters: "flood=host lines=50000", console });
+    m.call("flood");
     let exit = null;
     void m.exited.then((it) => {
       exit = it;
