@@ -7,7 +7,10 @@ import { BOOT_INFO_ADDRESS, RunResult } from "../abi/boot.ts";
 import { Alarm } from "./alarm.ts";
 import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
 import { Console } from "./console.ts";
-import { type Exit, endWithFaults, isPanic, panicExit } from "./exit.ts";
+import { Ending } from "./ending.ts";
+import { Entries } from "./entry.ts";
+import { type Exit, isPanic, panicExit } from "./exit.ts";
+import { ThreadFaults } from "./faults.ts";
 import { PowerOff } from "./firmware.ts";
 import { type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
@@ -59,17 +62,14 @@ export class Machine {
   readonly #budget: number;
   readonly #presence: Presence;
   readonly #tracer: Tracer | null;
-  #resolve: (exit: Exit) => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  readonly #entries: Entries;
+  readonly #faults: ThreadFaults;
+  readonly #ending = new Ending();
   #state = State.Created as State;
-  #inside = false;
   #again = false; // turn() was called inside
   #isIdle = false; // nothing is left to do in this turn
   #stalled = false; // a device held up the guest: look at sockets before its timers
   #leaving = false; // dispose() was called inside
-  readonly #faults: unknown[] = []; // of the host
-  /** Thrown by host code through the guest, which may have caught it. */
-  #thrown: { readonly error: unknown } | null = null;
   #deferred = false;
 
   /**
@@ -92,17 +92,20 @@ export class Machine {
     assertDistinct(devices);
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;
+    this.#entries = new Entries(this.memory, this.#presence);
+    this.exited = this.#ending.exited;
     this.#time = new HostTimePage(this.memory, this.#clock);
     this.#alarm = new Alarm(this.#clock, this.#time, this.#onAlarm);
     this.#console = new Console({
-      print: this.#aside(options.console ?? (() => {})),
+      print: this.#entries.aside(options.console ?? (() => {})),
       full: this.#onConsole,
       failed: (error) => this.#end(null, error),
     });
     this.#tracer =
-      trace === undefined ? null : new Tracer(this.#aside(trace), this.#clock, this.memory);
+      trace === undefined ? null : new Tracer(this.#entries.aside(trace), this.#clock, this.memory);
     const warn = (message: string) => log("warn", "console", message);
     const full = limitLog(warn, () => this.#clock.now(), 1);
+    this.#faults = new ThreadFaults(log, this.#clock, options.sourceMap);
     this.#presence.enter();
     try {
       const imports = createImports(library, {
@@ -112,9 +115,9 @@ export class Machine {
         refused: () => full("nobody reads: the guest has to wait, or loses what it prints"),
         clock,
         firmwareClock: options.clock,
-        entropy: options.entropy === undefined ? undefined : this.#aside(options.entropy),
+        entropy: options.entropy === undefined ? undefined : this.#entries.aside(options.entropy),
         presence: this.#presence,
-        end: this.#throw,
+        end: this.#entries.throw,
       });
       const guest = instantiateImage(module, this.memory, imports);
       this.#guest = this.#tracer === null ? guest : this.#tracer.guest(guest);
@@ -136,39 +139,6 @@ export class Machine {
       },
       failed: (error) => this.#end(null, error),
     });
-    this.exited = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    this.exited.catch(() => {}); // an unhandled rejection would end other machines as well
-  }
-
-  /**
-   * Host work inside an entry. The watchdog does not count its time; an exception ends the entry.
-   */
-  #aside<T, Result>(work: (it: T) => Result): (it: T) => Result {
-    return (it) => {
-      const entry = this.#presence.pause();
-      try {
-        return work(it);
-      } catch (error) {
-        return this.#throw(error);
-      } finally {
-        this.#presence.resume(entry);
-      }
-    };
-  }
-
-  /** Throws through the guest. A guest that catches it is stopped when it returns. */
-  readonly #throw = (error: unknown): never => {
-    this.#thrown ??= { error };
-    throw error;
-  };
-
-  /** After each return of the guest, before its memory is used. */
-  #returned(): void {
-    this.memory.assertAttached();
-    if (this.#thrown !== null) throw this.#thrown.error;
   }
 
   /**
@@ -179,6 +149,11 @@ export class Machine {
     return this.#state === State.Ended;
   }
 
+  /** Times that a thread of the application threw and started again (SysOnFault), since boot. */
+  get faults(): number {
+    return this.#faults.count;
+  }
+
   /** Starts the guest, once, and gives it its first turn. Returns when the guest has halted. */
   boot(): void {
     if (this.#state === State.Ended) throw new Error("the machine has ended");
@@ -187,12 +162,12 @@ export class Machine {
     const commandLine = parameters.filter((part) => part !== "").join(" ");
     writeBootInfo(this.memory, commandLine, this.#tracer !== null);
     this.#state = State.Running;
-    this.#visit(() => {
+    this.#entries.visit(() => {
       this.#prepare();
       this.#guest.initialize();
       this.#guest.boot(BOOT_INFO_ADDRESS);
-      this.#returned();
-    });
+      this.#entries.returned();
+    }, this.#fail);
     this.turn();
   }
 
@@ -202,7 +177,7 @@ export class Machine {
    * more round. After the end: nothing.
    */
   turn(): void {
-    if (this.#inside) {
+    if (this.#entries.inside) {
       this.#again = true;
       return;
     }
@@ -211,7 +186,7 @@ export class Machine {
     // A line that is still up without acknowledgement is delivered once a turn, not in every round.
     this.#bus.pending |= this.#bus.asserted;
     this.#isIdle = this.#stalled = false;
-    this.#visit(this.#rounds);
+    this.#entries.visit(this.#rounds, this.#fail);
     if (this.#leaving) this.dispose();
     else if (!this.#isIdle) this.#defer();
   }
@@ -231,21 +206,6 @@ export class Machine {
     }
   };
 
-  /** Runs code that enters the guest. An exception ends the machine, and is returned. */
-  #visit(body: () => void): { readonly error: unknown } | null {
-    let thrown: { readonly error: unknown } | null = null;
-    this.#inside = true;
-    try {
-      body();
-    } catch (error) {
-      thrown = { error };
-      this.#fail(error);
-    }
-    this.#presence.leave();
-    this.#inside = false;
-    return thrown;
-  }
-
   /**
    * Calls an exported function of the image, for tools and tests, and then gives the guest a turn.
    * A call that waits must be made by a thread of the guest instead. A panic ends the machine and
@@ -255,14 +215,15 @@ export class Machine {
     if (this.#state === State.Ended) throw new Error("the machine has ended");
     const exported = this.#guest.exports[name];
     if (typeof exported !== "function") throw new Error(`image: it exports no ${name}()`);
-    if (this.#state !== State.Running || this.#inside) throw new Error("the machine is not idle");
+    if (this.#state !== State.Running || this.#entries.inside)
+      throw new Error("the machine is not idle");
     const call = exported as (...args: unknown[]) => number | bigint | undefined;
     let result: number | bigint | undefined;
-    const thrown = this.#visit(() => {
+    const thrown = this.#entries.visit(() => {
       this.#prepare();
       result = (this.#tracer?.entry(name, call) ?? call)(...args);
-      this.#returned();
-    });
+      this.#entries.returned();
+    }, this.#fail);
     this.turn();
     if (thrown !== null) throw this.#symbolised(thrown.error);
     return result;
@@ -288,7 +249,7 @@ export class Machine {
    * even from a machine that has ended before. Calling it again does nothing.
    */
   dispose(): void {
-    if (this.#inside) {
+    if (this.#entries.inside) {
       this.#leaving = true;
     } else {
       this.#end({ kind: "disposed" });
@@ -305,8 +266,8 @@ export class Machine {
       bus.pending &= ~(1 << slot);
       this.#guest.interrupt(BUS_IRQ_FIRST + slot);
     }
-    const result = this.#guest.run(this.#budget);
-    this.#returned();
+    const result = this.#faults.run(this.#guest, this.#budget);
+    this.#entries.returned();
     return result;
   }
 
@@ -349,12 +310,13 @@ export class Machine {
    * from the caches in between.
    */
   readonly #onDevice = (atOnce = false): void => {
-    if (this.#bus.pending === 0 || this.#inside) return;
+    if (this.#bus.pending === 0 || this.#entries.inside) return;
     if (atOnce) this.turn();
     else this.#defer();
   };
 
-  #fail(error: unknown): void {
+  /** An exception has ended an entry. */
+  readonly #fail = (error: unknown): void => {
     if (error instanceof PowerOff) {
       this.#end({ kind: "power-off", code: error.code });
     } else if (isPanic(error)) {
@@ -362,38 +324,16 @@ export class Machine {
     } else {
       this.#end(null, error);
     }
-  }
+  };
 
-  /** Cleans up. Failures of the host are collected, and reported by `exited`. */
+  /** Cleans up. A fault of the host, unlike an exit of the guest, comes with a null `exit`. */
   #end(exit: Exit | null, fault?: unknown): void {
-    if (exit === null) this.#faults.push(fault);
+    const ending = this.#ending;
+    if (exit === null) ending.fault(fault);
     if (this.#state === State.Ended) return;
     this.#state = State.Ended;
-    const attempt = <Result>(work: () => Result): Result | null => {
-      try {
-        return work();
-      } catch (error) {
-        this.#faults.push(error);
-        return null;
-      }
-    };
-    attempt(() => this.#alarm.cancel());
-    const printing = attempt(() => this.#console.finish());
-    if (exit?.kind === "power-off") {
-      // Buffers that the guest had handed over are still sent.
-      for (const registers of this.registers) {
-        attempt(() => {
-          registers.begin();
-          registers.halted();
-        });
-      }
-    }
-    for (const { device } of this.registers) attempt(() => device.dispose());
-    const settle = () => {
-      if (this.#faults.length > 0) this.#reject(endWithFaults(exit, this.#faults));
-      else this.#resolve(exit as Exit);
-    };
-    if (printing === null) settle();
-    else printing.then(settle, settle);
+    ending.attempt(() => this.#alarm.cancel());
+    const printing = ending.attempt(() => this.#console.finish());
+    ending.clean(exit, this.registers, printing);
   }
 }

@@ -9,6 +9,7 @@ export {
   SysEndThread,
   SysJoinThread,
   SysKillThread,
+  SysOnFault,
   SysResumeThread,
   SysSuspendThread,
   SysThreadSelf,
@@ -22,6 +23,7 @@ export { NEVER, NS_PER_MS, NS_PER_S, nowNs, realtimeNs } from "./clock";
 export { clock } from "./hypercall";
 
 // memory
+export { arenaBytes, arenaMark, arenaRelease } from "./arena/arena";
 export {
   allocatedBytes,
   heapBytes,
@@ -34,6 +36,7 @@ export {
   ToroReAllocMem,
 } from "./memory";
 export { IoVec, VECTOR_MAX } from "./iovec";
+export { FNV_BASIS, fnv1a, fnv1aByte } from "./hash";
 
 // text, console and parameters
 export { Span, span, spanAddress, spanBytes, text } from "./span";

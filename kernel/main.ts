@@ -6,6 +6,8 @@ import {
   BootInfo,
   RunResult,
 } from "../abi/boot";
+import { arenaInit } from "./arena/arena";
+import { arenaSettingsInit } from "./arena/settings";
 import { clockInit, nowNs, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
@@ -15,10 +17,11 @@ import { linkSettingsInit } from "./net/link/settings";
 import { socketSettingsInit } from "./net/socket/settings";
 import { statsInit } from "./net/socket/stats";
 import { BeginThread } from "./thread-calls";
-import { isIdle, schedule } from "./scheduler";
+import { isIdle, restartFaulted, schedule } from "./scheduler";
 import { nextDeadline, runTimers } from "./timer";
 import { traceInit } from "./trace";
 import "./panic"; // the build sends abort() there
+import "./std"; // and seed()
 import { proc_exit } from "./wasi_snapshot_preview1";
 
 export { interrupt } from "./interrupt";
@@ -33,9 +36,11 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   checkBootInfo(bootInfo);
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
-  memoryInit(__heap_base, heapEnd(bootInfo)); // the heap: all of the RAM that is not image
+  const start = arenaInit(); // the end of what the application's initialisers have allocated
+  memoryInit(start, heapEnd(bootInfo, start)); // the heap: all of the RAM that is not image
   if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
   banner(bootInfo);
+  arenaSettingsInit(); // memory of applications' objects
   linkSettingsInit(); // rings and buffers
   socketSettingsInit(); // copies and windows
   statsInit(); // payload counters
@@ -47,11 +52,11 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
  * The end of the RAM; shared memory of devices may follow it. Of 4 GiB the last page is unused,
  * because its end is not an address.
  */
-function heapEnd(bootInfo: usize): usize {
+function heapEnd(bootInfo: usize, start: usize): usize {
   const pages = load<u32>(bootInfo, BootInfo.memoryPages);
   assert(pages <= <u32>memory.size(), "boot: less memory than announced");
   const end = <usize>min(pages, 0xffff) << 16;
-  assert(end > __heap_base + 0x1000, "boot: no memory after the image");
+  assert(end > start + 0x1000, "boot: no memory after the image");
   return end;
 }
 
@@ -94,4 +99,9 @@ export function run(budget: u32): u32 {
   if (!isIdle()) return RunResult.BudgetSpent;
   setNextTimer(nextDeadline());
   return RunResult.Halted;
+}
+
+/** The host's entry after a fault of the running thread, whose frames are gone. */
+export function fault(): void {
+  restartFaulted();
 }

@@ -6,6 +6,7 @@ import asc, { libraryFiles } from "assemblyscript/asc";
 import { coverageTransform } from "./coverage.mjs";
 import { CompileError, Diagnostics, errorWithoutPlace } from "./diagnostics.mjs";
 import { ENTRY, entryText } from "./entry.mjs";
+import { HoldersTransform } from "./holders.mjs";
 import { leaves as hotLeaves } from "./leaves.mjs";
 import { mimeTable } from "./mime.mjs";
 import { ownFile, PACKAGE, root, shown } from "./names.mjs";
@@ -22,6 +23,7 @@ export const FLAGS = [
   ...["--zeroFilledMemory", "--memoryBase", "65536"],
   ...["--debug", "--sourceMap"],
   ...["--use", `abort=${PACKAGE}kernel/panic/panic`],
+  ...["--use", `seed=${PACKAGE}kernel/std/seed`, "--use", "trace=~lib/bindings/dom/trace"],
 ];
 
 /** @type {Record<Target, string[]>} */
@@ -54,7 +56,8 @@ const TARGET_FLAGS = {
  * @param {CompileOptions} [options]
  * @returns {Promise<{ wasm: Uint8Array<ArrayBuffer>, map: string,
  *   points: import("./coverage.mjs").Point[], sources: string[],
- *   warnings: import("./diagnostics.mjs").Diagnostic[] }>} sources: paths that were looked for in the project
+ *   warnings: import("./diagnostics.mjs").Diagnostic[] }>} sources: the project's, also those that
+ *   were looked for and are not there
  */
 export async function compile(entry, target, options = {}) {
   const { folder = root, coverage, leaves = hotLeaves, flags = [] } = options;
@@ -69,6 +72,7 @@ export async function compile(entry, target, options = {}) {
   /** @type {import("./coverage.mjs").Point[]} */
   const points = [];
   const transforms = [TextTransform, kernelTransform({ optimize: target === "release", leaves })];
+  if (target !== "release") transforms.push(HoldersTransform);
   if (coverage) transforms.push(coverageTransform(points, coverage));
   const first = entryText({
     from: importName(entry, folder),
@@ -108,6 +112,7 @@ export async function compile(entry, target, options = {}) {
     },
   );
   const found = diagnostics.list;
+  if (error instanceof CompileError) throw error;
   if (error) throw found.length > 0 ? new CompileError(found) : errorWithoutPlace(error.message);
   const wasm = new Uint8Array(files.get("image.wasm"));
   const map = mapText(String(files.get("image.wasm.map")), inputs);

@@ -35,6 +35,16 @@ export function errorWithoutPlace(message, file = "") {
   return new CompileError([{ level: "error", message, file, line: 0, column: 0, text }]);
 }
 
+/** @param {string} text `file:line:column: message` */
+export function diagnosticOf(text) {
+  const [, file = "", line = "0", column = "0", message = text] =
+    /^(.+?):(\d+):(\d+): (.*)$/s.exec(text) ?? [];
+  return /** @type {Diagnostic} */ ({
+    level: "error",
+    ...{ message, file, line: Number(line), column: Number(column), text },
+  });
+}
+
 /** Takes what asc.main() reports: stderr gets a text, and reportDiagnostic() the record of it. */
 export class Diagnostics {
   /** @type {Diagnostic[]} */

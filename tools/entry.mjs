@@ -17,7 +17,7 @@ export const ENTRY = "torito:entry";
 export function entryText({ from, application, exports, test, coverage }) {
   const lines = [
     'import { kernelMain } from "torito/kernel/main";',
-    'export { interrupt, run } from "torito/kernel/main";',
+    'export { fault, interrupt, run } from "torito/kernel/main";',
     application ? `import { main } from ${JSON.stringify(from)};` : "",
     exports ? `export * from ${JSON.stringify(from)};` : "",
     test ? 'export { threadCount as unfinished } from "torito/kernel/thread";' : "",

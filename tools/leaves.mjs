@@ -17,6 +17,7 @@ export const leaves = [
   "~lib/torito/kernel/net/socket/output/fillHeader",
   "~lib/torito/drivers/virtqueue/VirtQueue#add",
   "~lib/torito/drivers/virtqueue/VirtQueue#take",
+  "~lib/torito/drivers/fs/completion/drain",
 ];
 
 /**
@@ -29,6 +30,8 @@ export const upcalls = [
   "~lib/torito/kernel/net/link/interface/transmit",
   "~lib/torito/kernel/net/link/interface/recycle",
   "~lib/torito/kernel/net/link/interface/notifyOwner",
+  "~lib/torito/drivers/fs/completion/notify",
+  "~lib/torito/drivers/fs/completion/endAll",
 ];
 
 /**

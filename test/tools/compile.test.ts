@@ -1,4 +1,4 @@
-// What a build makes of an author's files, wherever they lie.
+// Building: an author's files become an image, wherever they lie.
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -109,6 +109,16 @@ test("a type error of the author's shows the line", async () => {
   const message = await failure(folder);
   expect(message).toContain("Type '~lib/string/String' is not assignable to type 'i32'.");
   expect(message).toContain("src/main.ts(2,16)");
+});
+
+test("A5 a managed allocation in a driver fails the build, with file, line and column", async () => {
+  const folder = project({
+    "src/main.ts":
+      'import { start } from "../drivers/clock";\n' +
+      "export function main(): i32 { return start(); }\n",
+    "drivers/clock.ts": "export function start(): i32 {\n  return new Array<i32>(4).length;\n}\n",
+  });
+  expect(await failure(folder)).toMatch(/^drivers\/clock\.ts:2:\d+: .* allocates/m);
 });
 
 test("an entry without main(), or with one of another type, says what is wanted", async () => {
