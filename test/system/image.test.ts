@@ -13,7 +13,7 @@ const names = ["web-server", "hello-world", "kernel"];
 const read = (name: string) => new Uint8Array(readFileSync(`build/${name}.wasm`));
 const modules = new Map(names.map((name) => [name, new WebAssembly.Module(read(name))]));
 
-const ENTRY_POINTS = ["_initialize", "boot", "interrupt", "run"];
+const ENTRY_POINTS = ["_initialize", "boot", "fault", "interrupt", "run"];
 const isAsyncify = (name: string) => name.startsWith("asyncify_");
 
 /** The image as text, with the names of its name section. */
