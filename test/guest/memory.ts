@@ -9,10 +9,8 @@ import {
   ToroGetMem,
   ToroMemLength,
   ToroReAllocMem,
-} from "../../kernel/memory";
-import { Errno } from "../../abi/errno";
-
-export { boot, interrupt, run, unfinished } from "./harness";
+} from "torito/kernel/memory";
+import { Errno } from "torito/abi/errno";
 
 let seed: u32 = 12345;
 function random(below: u32): u32 {

@@ -5,7 +5,7 @@ import { afterAll } from "vitest";
 import { ManualClock } from "../../host/manual-clock.ts";
 import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import type { Point } from "../../tools/coverage.mjs";
-import { compileOnce } from "./compiled.ts";
+import { compileOnce, type Options } from "./compiled.ts";
 import { COVERAGE_FOLDER } from "./coverage.ts";
 
 export interface GuestImage {
@@ -16,8 +16,9 @@ export interface GuestImage {
   readonly hits: Uint8Array;
 }
 
-export async function compileGuest(entry: string): Promise<GuestImage> {
-  const { wasm, map, points } = await compileOnce(entry, "test", { coverage: true });
+export async function compileGuest(entry: string, options: Options = {}): Promise<GuestImage> {
+  const all = { coverage: "all", ...options } as const;
+  const { wasm, map, points } = await compileOnce(entry, "test", all);
   const hits = new Uint8Array(points.length);
   afterAll(() => {
     mkdirSync(COVERAGE_FOLDER, { recursive: true });
