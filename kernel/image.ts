@@ -18,6 +18,7 @@ export {
   SysCreateDir,
   SysCreateFile,
   SysEndThread,
+  SysGeneration,
   SysJoinThread,
   SysKillThread,
   SysLink,

@@ -10,6 +10,8 @@ import { clockInit, nowNs, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
+import { distrustAll } from "./fs/mount";
+import { generationInit, isRestored } from "./generation";
 import { memoryInit } from "./memory";
 import { linkSettingsInit } from "./net/link/settings";
 import { socketSettingsInit } from "./net/socket/settings";
@@ -33,6 +35,7 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   checkBootInfo(bootInfo);
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
+  generationInit(load<u32>(bootInfo, BootInfo.timePage)); // tells clones apart
   memoryInit(__heap_base, heapEnd(bootInfo)); // the heap: all of the RAM that is not image
   if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
   banner(bootInfo);
@@ -89,6 +92,7 @@ export function powerOff(code: i32): void {
 /** The host's entry: runs threads until none is ready or `budget` of them have run. */
 export function run(budget: u32): u32 {
   consoleEntered();
+  if (isRestored()) distrustAll(); // files may have changed since the snapshot
   runTimers(nowNs());
   schedule(budget);
   if (!isIdle()) return RunResult.BudgetSpent;

@@ -13,6 +13,7 @@ const ingredients = [
   "package-lock.json",
   "tools/mime.mjs",
   "tools/transform.mjs",
+  "tools/globals.mjs",
   "tools/build.mjs",
 ];
 

@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { libraryFiles } from "assemblyscript/asc";
 import { Transform } from "assemblyscript/transform";
+import { exportGlobals } from "./globals.mjs";
 import { checkLeaves, frames, upcalls } from "./leaves.mjs";
 
 libraryFiles["rt/stub"] = readFileSync(new URL("../kernel/rt/stub.ts", import.meta.url), "utf8");
@@ -35,6 +36,7 @@ export function kernelTransform({ optimize, leaves }) {
         "asyncify-imports": "env.none",
         "asyncify-removelist": atomic.join(","),
       });
+      exportGlobals(binaryen, module);
       checkLeaves(module.emitText(), leaves);
     }
   };
