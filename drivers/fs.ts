@@ -5,7 +5,7 @@ import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig } from "../abi/fuse";
 import { INTERRUPT_CONFIG_CHANGE } from "../abi/virtio";
 import { registerInterrupt } from "../kernel/interrupt";
 import { ToroAllocMem } from "../kernel/memory";
-import { drain, giveUp } from "./fs/completion";
+import { drain, giveUp, notify } from "./fs/completion";
 import { FsDriver, MESSAGES_MAX } from "./fs/driver";
 import { addRequestQueues, enableInterrupts, isBusy, QUEUES_MAX, queueAt } from "./fs/queues";
 import { VirtioDevice } from "./virtio";
@@ -102,5 +102,5 @@ function onInterrupt(arg: usize): void {
     drain(driver);
     if (device.failed) return;
   } while (enableInterrupts(driver));
-  if (driver.owner != 0) call_indirect<void>(driver.onInterrupt, driver.owner);
+  if (driver.owner != 0) notify(driver.onInterrupt, driver.owner);
 }

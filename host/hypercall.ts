@@ -28,6 +28,14 @@ export class GuestPanic extends Error {
   }
 }
 
+/**
+ * The application threw in a thread that can start again; nothing else is wrong with the guest.
+ * Thrown through the guest to its run(), whose frames are discarded.
+ */
+export class GuestFault extends GuestPanic {
+  override name = "GuestFault";
+}
+
 /** `end` throws a panic through the guest. */
 export function createHypercalls(
   bus: Bus,
@@ -43,6 +51,10 @@ export function createHypercalls(
     panic(message, file, line, column): never {
       memory.assertAttached();
       end(new GuestPanic(text(message) || "panic", text(file), u32(line), u32(column)));
+    },
+    fault(message, file, line, column): never {
+      memory.assertAttached();
+      throw new GuestFault(text(message) || "fault", text(file), u32(line), u32(column));
     },
   };
 }

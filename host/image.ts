@@ -19,6 +19,8 @@ export interface GuestExports {
   readonly boot: (bootInfo: number) => void;
   readonly interrupt: (irq: number) => void;
   readonly run: (budget: number) => number;
+  /** null: an image whose threads never survive a fault. */
+  readonly fault: (() => void) | null;
 }
 
 /** WebAssembly's binary form. */
@@ -30,11 +32,13 @@ interface Signature {
   readonly results: readonly number[];
 }
 
+const REQUIRED = ["_initialize", "boot", "interrupt", "run"];
 const ENTRY_POINTS: Readonly<Record<string, Signature>> = {
   _initialize: { parameters: [], results: [] },
   boot: { parameters: [I32], results: [] },
   interrupt: { parameters: [I32], results: [] },
   run: { parameters: [I32], results: [I32] },
+  fault: { parameters: [], results: [] },
 };
 
 /** The bytes that each module was compiled from. */
@@ -56,7 +60,7 @@ export async function compileImage(
   const module = bytes === null ? (image as WebAssembly.Module) : await compile(bytes);
   const exported = new Map(WebAssembly.Module.exports(module).map((one) => [one.name, one.kind]));
   if (exported.get("memory") !== "memory") throw new Error("image: it exports no memory");
-  for (const name of Object.keys(ENTRY_POINTS)) {
+  for (const name of REQUIRED) {
     if (exported.get(name) !== "function") throw new Error(`image: it exports no ${name}()`);
   }
   const imports = WebAssembly.Module.imports(module);
@@ -110,19 +114,22 @@ export function instantiateImage(
   }
   if (!memory.attached) throw new Error(GROWN);
   for (const [name, signature] of Object.entries(ENTRY_POINTS)) {
-    checkSignature(name, instance.exports[name] as () => void, signature);
+    const entry = instance.exports[name];
+    if (entry !== undefined) checkSignature(name, entry as () => void, signature);
   }
-  const { _initialize, boot, interrupt, run } = instance.exports as unknown as {
+  const { _initialize, ...entries } = instance.exports as unknown as {
     _initialize: GuestExports["initialize"];
+    fault?: () => void;
   } & Omit<GuestExports, "initialize" | "exports">;
-  return { exports: instance.exports, initialize: _initialize, boot, interrupt, run };
+  const { boot, interrupt, run, fault = null } = entries;
+  return { exports: instance.exports, initialize: _initialize, boot, interrupt, run, fault };
 }
 
 function endedInStart(error: unknown): GuestExports {
   const initialize = () => {
     throw error;
   };
-  return { exports: {}, initialize, boot: () => {}, interrupt: () => {}, run: () => 0 };
+  return { exports: {}, initialize, boot() {}, interrupt() {}, run: () => 0, fault: null };
 }
 
 /** Links a module that imports a function of the wanted type: the only way to compare types. */

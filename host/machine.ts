@@ -6,6 +6,7 @@ import { Console } from "./console.ts";
 import { Ending } from "./ending.ts";
 import { Entries } from "./entry.ts";
 import { type Exit, isPanic, panicExit } from "./exit.ts";
+import { ThreadFaults } from "./faults.ts";
 import { PowerOff } from "./firmware.ts";
 import { type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
@@ -63,6 +64,7 @@ export class Machine {
   readonly #entropy: (into: Uint8Array) => void;
   readonly #saved: MachineState;
   readonly #entries: Entries;
+  readonly #faults: ThreadFaults;
   readonly #ending = new Ending();
   #state = State.Created as State;
 
@@ -105,12 +107,14 @@ export class Machine {
     this.#entries = new Entries(this.memory, presence);
     this.exited = this.#ending.exited;
     this.#time = new HostTimePage(this.memory, this.#clock);
+    this.#faults = new ThreadFaults(log, this.#clock, options.sourceMap);
     const turns = new Turns({
       bus: this.#bus,
       clock: this.#clock,
       time: this.#time,
       entries: this.#entries,
       presence,
+      faults: this.#faults,
       budget,
       isStuffed: () => this.#console.stuffed,
       failed: this.#fail,
@@ -177,6 +181,11 @@ export class Machine {
    */
   get ended(): boolean {
     return this.#state === State.Ended;
+  }
+
+  /** Times that a thread of the application threw and started again (SysOnFault), since boot. */
+  get faults(): number {
+    return this.#faults.count;
   }
 
   /** Starts the guest, once, and gives it its first turn. Returns when the guest has halted. */

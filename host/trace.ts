@@ -102,6 +102,7 @@ export class Tracer {
       boot: this.entry("boot", guest.boot),
       interrupt: this.entry("interrupt", guest.interrupt, (irq) => ({ irq })),
       run: this.entry("run", guest.run),
+      fault: guest.fault,
     };
   }
 

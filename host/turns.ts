@@ -5,6 +5,7 @@ import { RunResult } from "../abi/boot.ts";
 import { Alarm } from "./alarm.ts";
 import { BUS_IRQ_FIRST, type Bus } from "./bus.ts";
 import type { Entries } from "./entry.ts";
+import type { ThreadFaults } from "./faults.ts";
 import type { GuestExports } from "./image.ts";
 import type { RegisterFile } from "./mmio.ts";
 import type { Clock } from "./ports/clock.ts";
@@ -22,6 +23,7 @@ export interface TurnOptions {
   readonly time: HostTimePage;
   readonly entries: Entries;
   readonly presence: Presence;
+  readonly faults: ThreadFaults;
   /** Thread switches of one round. */
   readonly budget: number;
   /** Has the guest printed so much that it should get no turns? */
@@ -140,7 +142,7 @@ export class Turns {
 
   /** One round of the guest: pending interrupts, then threads. */
   #enter(): number {
-    const { bus, budget, entries } = this.#options;
+    const { bus, budget, entries, faults } = this.#options;
     const guest = this.guest as GuestExports;
     this.prepare();
     while (bus.pending !== 0) {
@@ -148,7 +150,7 @@ export class Turns {
       bus.pending &= ~(1 << slot);
       guest.interrupt(BUS_IRQ_FIRST + slot);
     }
-    const result = guest.run(budget);
+    const result = faults.run(guest, budget);
     entries.returned();
     return result;
   }

@@ -3,7 +3,7 @@
 // says what it does, whether it yields, and how it fails.
 
 // entry points of an image
-export { interrupt, kernelMain, run } from "./main";
+export { fault, interrupt, kernelMain, run } from "./main";
 
 // threads
 export {
@@ -12,6 +12,7 @@ export {
   SysEndThread,
   SysJoinThread,
   SysKillThread,
+  SysOnFault,
   SysResumeThread,
   SysSuspendThread,
   SysThreadSelf,
@@ -28,6 +29,7 @@ export { clock } from "./hypercall";
 export { SysGeneration } from "./generation";
 
 // memory
+export { arenaBytes, arenaMark, arenaRelease } from "./arena/arena";
 export {
   allocatedBytes,
   heapBytes,
@@ -40,6 +42,7 @@ export {
   ToroReAllocMem,
 } from "./memory";
 export { IoVec, VECTOR_MAX } from "./iovec";
+export { FNV_BASIS, fnv1a, fnv1aByte } from "./hash";
 
 // console and parameters
 export { print, printBytes, printNumber } from "./console";

@@ -1,9 +1,9 @@
 // The console. Text is gathered into lines, because a firmware call costs microseconds. While the
-// host takes no output, threads that print wait. Boot and interrupts cannot wait: the host keeps
-// their text as long as it has room, and then the lost bytes are counted.
+// host takes no output, threads that print wait. Boot, interrupts and atomic calls cannot wait: the
+// host keeps their text as long as it has room, and then the lost bytes are counted.
 import { consoleIsFull, NEVER } from "./clock";
-import { self, wait, wakeAll } from "./scheduler";
-import { NO_THREAD, WaitQueue } from "./thread";
+import { mayYield, wait, wakeAll } from "./scheduler";
+import { WaitQueue } from "./thread";
 import { fd_write } from "./wasi_snapshot_preview1";
 
 const STDOUT: u32 = 1;
@@ -20,11 +20,11 @@ export function putByte(byte: u32): void {
   if (byte == 10 || used == LINE_BYTES) flushConsole();
 }
 
-/** Hands the gathered text over. Yields while the console is full, unless outside a thread. */
+/** Hands the gathered text over. Yields while the console is full, if the caller may yield. */
 export function flushConsole(): void {
   handOver();
   if (lostBytes != 0 && !consoleIsFull()) reportLost();
-  while (consoleIsFull() && self() != NO_THREAD) wait(writers, NEVER);
+  while (consoleIsFull() && mayYield()) wait(writers, NEVER);
 }
 
 /** The same without waiting, for a guest that is about to end. Does not yield. */

@@ -6,6 +6,7 @@ import { VirtioDevice } from "../drivers/virtio";
 import { vsockInit } from "../drivers/vsock";
 import { kernelParameter, parameterBytes } from "./commandline";
 import { print, printNumber } from "./console";
+import { Cursor } from "./cursor";
 import { ToroAllocMem, ToroFreeMem } from "./memory";
 
 /** One item of the command line. */
@@ -17,8 +18,7 @@ class Announcement {
 }
 
 const item = changetype<Announcement>(memory.data(offsetof<Announcement>()));
-let at: usize = 0;
-let end: usize = 0;
+const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
 
 export function probeDevices(): void {
   for (let i: u32 = 0; ; i++) {
@@ -61,33 +61,16 @@ function report(driver: string, status: i32): void {
 }
 
 function parse(value: usize): bool {
-  at = value;
-  end = value + parameterBytes(value);
+  cursor.begin(value, parameterBytes(value));
   item.bytes = number();
-  if (!skip(0x40)) return false;
+  if (!cursor.skip(0x40)) return false;
   item.base = number();
-  if (!skip(0x3a)) return false;
+  if (!cursor.skip(0x3a)) return false;
   item.irq = number();
-  return at == end && item.bytes != 0;
-}
-
-function skip(byte: u32): bool {
-  if (at == end || load<u8>(at) != byte) return false;
-  at++;
-  return true;
+  return cursor.isAtEnd && item.bytes != 0;
 }
 
 /** A decimal number, or a hexadecimal one after 0x. */
 function number(): u32 {
-  const hex = end - at > 2 && load<u8>(at) == 0x30 && load<u8>(at, 1) == 0x78;
-  if (hex) at += 2;
-  let value: u32 = 0;
-  for (; at < end; at++) {
-    const c: u32 = load<u8>(at);
-    let digit = c - 0x30;
-    if (digit > 9) digit = hex && (c | 0x20) - 0x61 < 6 ? (c | 0x20) - 0x61 + 10 : 99;
-    if (digit > 15) break;
-    value = value * (hex ? 16 : 10) + digit;
-  }
-  return value;
+  return cursor.number(cursor.skipWord("0x") ? 16 : 10);
 }

@@ -13,12 +13,12 @@ export function generationInit(page: usize): void {
   seen = load<u64>(page, TimePage.generation);
 }
 
-/** Has the machine been restored from a snapshot since the last call? */
-export function isRestored(): bool {
+/** Half of the generation, if the machine has been restored since the last call; otherwise 0. */
+export function newGeneration(): u64 {
   const now = load<u64>(timePage, TimePage.generation);
-  if (now == seen) return false;
+  if (now == seen) return 0;
   seen = now;
-  return true;
+  return now;
 }
 
 /**

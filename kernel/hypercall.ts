@@ -20,3 +20,9 @@ export declare function clock(): u64;
  * byte length at address - 4, or 0.
  */
 export declare function panic(message: usize, file: usize, line: u32, column: u32): void;
+
+/**
+ * As panic(), for an error that concerns only the running thread: does not return. The host
+ * discards the frames from run() on, logs the error, and enters the guest at fault().
+ */
+export declare function fault(message: usize, file: usize, line: u32, column: u32): void;

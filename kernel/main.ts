@@ -6,21 +6,24 @@ import {
   BootInfo,
   RunResult,
 } from "../abi/boot";
+import { arenaInit } from "./arena/arena";
+import { arenaSettingsInit } from "./arena/settings";
 import { clockInit, nowNs, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { distrustAll } from "./fs/mount";
-import { generationInit, isRestored } from "./generation";
+import { generationInit, newGeneration } from "./generation";
 import { memoryInit } from "./memory";
 import { linkSettingsInit } from "./net/link/settings";
 import { socketSettingsInit } from "./net/socket/settings";
 import { statsInit } from "./net/socket/stats";
 import { BeginThread } from "./thread-calls";
-import { isIdle, schedule } from "./scheduler";
+import { isIdle, restartFaulted, schedule } from "./scheduler";
 import { nextDeadline, runTimers } from "./timer";
 import { traceInit } from "./trace";
 import "./panic"; // asconfig.json sends abort() there
+import { reseed } from "./std";
 import { proc_exit } from "./wasi_snapshot_preview1";
 
 export { interrupt } from "./interrupt";
@@ -36,9 +39,11 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
   generationInit(load<u32>(bootInfo, BootInfo.timePage)); // tells clones apart
-  memoryInit(__heap_base, heapEnd(bootInfo)); // the heap: all of the RAM that is not image
+  const start = arenaInit(); // the end of what the application's initialisers have allocated
+  memoryInit(start, heapEnd(bootInfo, start)); // the heap: all of the RAM that is not image
   if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
   banner(bootInfo);
+  arenaSettingsInit(); // memory of applications' objects
   linkSettingsInit(); // rings and buffers
   socketSettingsInit(); // copies and windows
   statsInit(); // payload counters
@@ -50,11 +55,11 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
  * The end of the RAM; shared memory of devices may follow it. Of 4 GiB the last page is unused,
  * because its end is not an address.
  */
-function heapEnd(bootInfo: usize): usize {
+function heapEnd(bootInfo: usize, start: usize): usize {
   const pages = load<u32>(bootInfo, BootInfo.memoryPages);
   assert(pages <= <u32>memory.size(), "boot: less memory than announced");
   const end = <usize>min(pages, 0xffff) << 16;
-  assert(end > __heap_base + 0x1000, "boot: no memory after the image");
+  assert(end > start + 0x1000, "boot: no memory after the image");
   return end;
 }
 
@@ -89,13 +94,25 @@ export function powerOff(code: i32): void {
   proc_exit(code);
 }
 
+/** The machine goes on from a snapshot: whatever clones must not share, or time has changed. */
+function restored(generation: u64): void {
+  distrustAll(); // names and attributes of files
+  reseed(generation); // Math.random
+}
+
 /** The host's entry: runs threads until none is ready or `budget` of them have run. */
 export function run(budget: u32): u32 {
   consoleEntered();
-  if (isRestored()) distrustAll(); // files may have changed since the snapshot
+  const generation = newGeneration();
+  if (generation != 0) restored(generation);
   runTimers(nowNs());
   schedule(budget);
   if (!isIdle()) return RunResult.BudgetSpent;
   setNextTimer(nextDeadline());
   return RunResult.Halted;
+}
+
+/** The host's entry after a fault of the running thread, whose frames are gone. */
+export function fault(): void {
+  restartFaulted();
 }

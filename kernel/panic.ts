@@ -1,10 +1,21 @@
-// The end of assert() and throw (asconfig.json: use abort). Nothing here allocates. The host prints
-// the message with file and line, after any unfinished line, and ends the machine.
+// The end of assert() and throw (the build: use abort). Nothing here allocates. What the application
+// throws in a thread that has a fault entry ends what the thread does; everything else ends the
+// machine, after the host has printed the message with file and line.
 import { handOver } from "./console";
-import { panic as hostPanic } from "./hypercall";
+import { fault as hostFault, panic as hostPanic } from "./hypercall";
+import { survivesFault } from "./scheduler";
 
 export function panic(message: string | null, file: string | null, line: u32, column: u32): void {
-  handOver();
-  hostPanic(changetype<usize>(message), changetype<usize>(file), line, column);
+  handOver(); // after any unfinished line
+  const text = changetype<usize>(message);
+  const source = changetype<usize>(file);
+  if (survivesFault() && isApplication(file)) hostFault(text, source, line, column);
+  else hostPanic(text, source, line, column);
   unreachable();
+}
+
+/** Kernel and drivers may have been half through a change; asc's library is the application's. */
+function isApplication(file: string | null): bool {
+  if (!file) return false;
+  return !file.startsWith("kernel/") && !file.startsWith("drivers/");
 }

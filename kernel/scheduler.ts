@@ -1,9 +1,11 @@
 // The scheduler: first in, first out, cooperative. A thread runs until it yields, waits or ends;
 // when none is ready the guest returns to the host, which is its halt.
 import { Errno } from "../abi/errno";
+import { arenaDrop, useArena } from "./arena/arena";
 import { arch_enter, arch_leave } from "./arch/asyncify";
 import { beat, NEVER } from "./clock";
 import {
+  arenaOf,
   destroyThread,
   findThread,
   joinersOf,
@@ -11,6 +13,7 @@ import {
   leaveQueues,
   NO_THREAD,
   Thread,
+  ThreadEntry,
   ThreadState,
   timerOf,
   WaitQueue,
@@ -46,6 +49,11 @@ export function beginAtomic(): void {
 
 export function endAtomic(): void {
   atomic--;
+}
+
+/** May the running code yield? Not in interrupts, at boot, nor in an atomic call. */
+export function mayYield(): bool {
+  return current != NO_THREAD && atomic == 0;
 }
 
 /** Puts a thread at the end of the run queue. */
@@ -233,8 +241,10 @@ export function schedule(budget: u32): u32 {
     beat();
     thread.state = ThreadState.Running;
     current = thread;
+    useArena(arenaOf(thread));
     const alive = traceRing == 0 ? arch_enter(thread) : tracedEnter(thread);
     current = NO_THREAD;
+    useArena(null);
     if (!alive || (thread.ending && thread.shields == 0)) bury(thread);
   }
   scheduling = false;
@@ -251,4 +261,34 @@ export function join(id: i32, deadlineNs: u64): i32 {
   if (thread == NO_THREAD) return -Errno.ESRCH;
   if (thread == current) return -Errno.EDEADLK;
   return wait(joinersOf(thread), deadlineNs);
+}
+
+/**
+ * From here on, when the application throws in the running thread, the thread starts again at
+ * `entry` with its argument: once, unless it calls this again.
+ */
+export function setFaultEntry(entry: ThreadEntry): void {
+  current.faultEntry = entry.index;
+}
+
+/**
+ * May the running thread be cut off where it is? No device has its buffers, and no frames of the
+ * kernel that others count on are on the stack.
+ */
+export function survivesFault(): bool {
+  return current != NO_THREAD && current.faultEntry != 0 && current.shields == 0 && atomic == 0;
+}
+
+/** After the host has discarded the frames of the running thread: it starts at its fault entry. */
+export function restartFaulted(): void {
+  const thread = current;
+  assert(scheduling && survivesFault(), "scheduler: no thread has faulted");
+  current = NO_THREAD;
+  scheduling = false;
+  useArena(null);
+  arenaDrop(arenaOf(thread));
+  thread.entry = thread.faultEntry;
+  thread.faultEntry = 0;
+  thread.started = false;
+  makeReady(thread);
 }

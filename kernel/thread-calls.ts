@@ -9,6 +9,7 @@ import {
   makeReady,
   resume,
   self,
+  setFaultEntry,
   suspend,
   suspendSelf,
   yieldNow,
@@ -85,4 +86,14 @@ export function SysThreadSelf(): i32 {
 /** Sleeps for at least `ms` milliseconds. Yields. */
 export function Sleep(ms: u32): void {
   block(deadlineAfterMs(ms));
+}
+
+/**
+ * When the application throws in the calling thread (a failed assertion, an index out of range, an
+ * arena that is full), the thread's call stack and objects are discarded, and it starts again at
+ * entry(arg) with its first argument. Sockets, files and ToroGetMem's memory stay as they are. A
+ * throw in `entry` ends the machine, unless this has been called again. Does not yield.
+ */
+export function SysOnFault(entry: ThreadEntry): void {
+  setFaultEntry(entry);
 }

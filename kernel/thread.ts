@@ -1,5 +1,6 @@
 // Threads and wait queues as data.
 import { Errno } from "../abi/errno";
+import { Arena, arenaDrop } from "./arena/arena";
 import { Context } from "./arch/asyncify";
 import { HandleTable } from "./handle";
 import { List, ListNode } from "./list";
@@ -33,6 +34,7 @@ export class Thread extends Context {
   nodes: ListNode; // its places while it waits: its own three, or allocated ones
   nodeCount: u32;
   wokenBy: WaitQueue | null; // whose wake-up it has not acted on yet (see wakeSome)
+  faultEntry: u32; // table index; it starts again there when the application throws, 0: no
 }
 
 // Embedded parts: asc has no embedded structs, so they follow the class by offset.
@@ -41,7 +43,8 @@ const OWN_NODES: usize = offsetof<Thread>();
 const OWN_NODE_COUNT: u32 = 3;
 const TIMER: usize = (OWN_NODES + OWN_NODE_COUNT * offsetof<ListNode>() + 7) & ~7;
 const JOINERS: usize = TIMER + offsetof<Timer>();
-const THREAD_BYTES: usize = (JOINERS + offsetof<WaitQueue>() + 15) & ~15;
+const ARENA: usize = JOINERS + offsetof<WaitQueue>();
+const THREAD_BYTES: usize = (ARENA + offsetof<Arena>() + 15) & ~15;
 
 /** Unoptimised code keeps more locals in its frames. */
 export const SAVE_BYTES_DEFAULT: u32 = ASC_OPTIMIZE_LEVEL > 0 ? 4096 : 16384;
@@ -62,6 +65,10 @@ export function timerOf(thread: Thread): Timer {
 
 export function joinersOf(thread: Thread): WaitQueue {
   return changetype<WaitQueue>(changetype<usize>(thread) + JOINERS);
+}
+
+export function arenaOf(thread: Thread): Arena {
+  return changetype<Arena>(changetype<usize>(thread) + ARENA);
 }
 
 function ownNodesOf(thread: Thread): ListNode {
@@ -107,9 +114,10 @@ export function createThread(entry: u32, arg: usize, saveBytes: u32): i32 {
   return id;
 }
 
-/** Frees a thread that has ended: it is in no queue, and its timer is stopped. */
+/** Frees a thread that has ended, with its objects: it is in no queue, and its timer is stopped. */
 export function destroyThread(thread: Thread): void {
   for (let i: u32 = 0; i < thread.nodeCount; i++) assert(!nodeAt(thread, i).list, "in a list");
+  arenaDrop(arenaOf(thread));
   threads.remove(thread.id);
   unreserveTimer();
   releaseNodes(thread);

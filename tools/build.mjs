@@ -11,6 +11,7 @@ for (const name of readdirSync(`${root}apps`)) {
 const ingredients = [
   "asconfig.json",
   "package-lock.json",
+  "tools/leaves.mjs",
   "tools/mime.mjs",
   "tools/transform.mjs",
   "tools/globals.mjs",

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import asc, { libraryFiles } from "assemblyscript/asc";
 import { coverageTransform } from "./coverage.mjs";
+import { HoldersTransform } from "./holders.mjs";
 import { leaves as hotLeaves } from "./leaves.mjs";
 import { mimeTable } from "./mime.mjs";
 import { kernelTransform } from "./transform.mjs";
@@ -24,6 +25,7 @@ export async function compile(entry, target, options = {}) {
   /** @type {Map<string, string | Uint8Array>} */
   const files = new Map();
   const transforms = [kernelTransform({ optimize: target === "release", leaves })];
+  if (target !== "release") transforms.push(HoldersTransform);
   if (coverage) transforms.push(coverageTransform(points));
   const entries = coverage ? [entry, "test/guest/coverage.ts"] : [entry];
   const { error, stderr } = await asc.main(

@@ -15,6 +15,7 @@ export const leaves = [
   "kernel/net/socket/output/fillHeader",
   "drivers/virtqueue/VirtQueue#add",
   "drivers/virtqueue/VirtQueue#take",
+  "drivers/fs/completion/drain",
 ];
 
 /**
@@ -27,6 +28,8 @@ export const upcalls = [
   "kernel/net/link/interface/transmit",
   "kernel/net/link/interface/recycle",
   "kernel/net/link/interface/notifyOwner",
+  "drivers/fs/completion/notify",
+  "drivers/fs/completion/endAll",
 ];
 
 /**

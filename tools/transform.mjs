@@ -4,10 +4,16 @@
 import { readFileSync } from "node:fs";
 import { libraryFiles } from "assemblyscript/asc";
 import { Transform } from "assemblyscript/transform";
+import { forbiddenCalls } from "./ban.mjs";
 import { exportGlobals } from "./globals.mjs";
 import { checkLeaves, frames, upcalls } from "./leaves.mjs";
 
-libraryFiles["rt/stub"] = readFileSync(new URL("../kernel/rt/stub.ts", import.meta.url), "utf8");
+for (const [file, ours] of [
+  ["rt/stub", "stub"],
+  ["bindings/dom", "dom"],
+]) {
+  libraryFiles[file] = readFileSync(new URL(`../kernel/rt/${ours}.ts`, import.meta.url), "utf8");
+}
 
 /** Runs one binaryen pass; asc's optimise() clears pass arguments, so they are set just before. */
 function runPass(binaryen, module, name, args) {
@@ -21,6 +27,10 @@ export function kernelTransform({ optimize, leaves }) {
   return class KernelTransform extends Transform {
     afterCompile(module) {
       const { binaryen } = this; // set only because asc makes the instance itself
+      const forbidden = forbiddenCalls(module.emitText());
+      if (forbidden.length > 0) throw new Error(forbidden.join("\n"));
+      // asc gives a call whose result is dropped no place of its own; it is the statement's.
+      module.runPasses(["propagate-debug-locs"]);
       // panic stays a frame of its own, so that the one that failed has its own line on the stack.
       for (const name of ["*arch_*", "kernel/panic/panic", ...frames, ...upcalls, ...leaves]) {
         runPass(binaryen, module, "no-inline", { "no-inline": name });

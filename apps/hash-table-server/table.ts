@@ -4,6 +4,8 @@
 import {
   allocatedBytes,
   Errno,
+  FNV_BASIS,
+  fnv1a,
   heapBytes,
   ToroAllocMem,
   ToroFreeMem,
@@ -47,16 +49,9 @@ function keyOf(entry: Entry): usize {
   return changetype<usize>(entry) + offsetof<Entry>();
 }
 
-/** FNV-1a: every byte counts, and so does its place. */
-function hash(key: usize, bytes: u32): u32 {
-  let h: u32 = 0x811c_9dc5;
-  for (let i: u32 = 0; i < bytes; i++) h = (h ^ load<u8>(key + i)) * 0x0100_0193;
-  return h;
-}
-
 /** The slot of a key, or the free slot where it belongs; 0: the table is full. */
 function slotOf(key: usize, bytes: u32): usize {
-  let i = hash(key, bytes) % slotCount;
+  let i = fnv1a(FNV_BASIS, key, bytes) % slotCount;
   for (let seen: u32 = 0; seen < slotCount; seen++) {
     const slot = slots + (i << 2);
     const entry = changetype<Entry>(<usize>load<u32>(slot));

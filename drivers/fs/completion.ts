@@ -3,7 +3,7 @@
 import { Errno } from "../../abi/errno";
 import { nowNs, NS_PER_S } from "../../kernel/clock";
 import { print, printBytes, putByte } from "../../kernel/console";
-import { wakeAll } from "../../kernel/scheduler";
+import { beginAtomic, endAtomic, wakeAll } from "../../kernel/scheduler";
 import { VirtQueue } from "../virtqueue";
 import { CHECKS_MAX, FsDriver, FsRequest } from "./driver";
 import { isBusy, queueAt } from "./queues";
@@ -39,7 +39,14 @@ function complete(request: FsRequest, result: i32): void {
   const handler = request.handler;
   if (handler == 0) return wakeAll(request.waiter);
   request.handler = 0;
-  call_indirect<void>(handler, request.arg);
+  notify(handler, request.arg);
+}
+
+/** Calls a handler, which never yields. */
+export function notify(handler: u32, arg: usize): void {
+  beginAtomic();
+  call_indirect<void>(handler, arg);
+  endAtomic();
 }
 
 /**
@@ -80,8 +87,12 @@ export function giveUp(driver: FsDriver): void {
   driver.restartNs = nowNs() + RESTART_NS;
 }
 
-/** Ends all requests of a device that has failed. It may be restarted. */
+/**
+ * Ends all requests of a device that has failed. It may be restarted. Does not yield, not even to
+ * report the failure on a console that is full: drain() must be a leaf.
+ */
 function endAll(driver: FsDriver): void {
+  beginAtomic();
   assert(driver.device.failed && driver.live, "fs: state");
   driver.live = false;
   driver.restartNs = nowNs() + RESTART_NS;
@@ -89,7 +100,8 @@ function endAll(driver: FsDriver): void {
   for (let i: u32 = 0; i < driver.queueCount; i++) endQueue(queueAt(driver, i));
   endQueue(driver.hiprio);
   assert(!isBusy(driver), "fs: in flight");
-  if (driver.owner != 0) call_indirect<void>(driver.onFailure, driver.owner);
+  if (driver.owner != 0) notify(driver.onFailure, driver.owner);
+  endAtomic();
 }
 
 function endQueue(queue: VirtQueue): void {

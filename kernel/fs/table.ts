@@ -2,6 +2,7 @@
 // used nodes are evicted, and the server forgets them too.
 import { Forgotten } from "../fuse/session";
 import { forget } from "../fuse/forget";
+import { fnv1a } from "../hash";
 import { ToroAllocMem, ToroFreeMem } from "../memory";
 import { FileSystem, nameOf, Node, NODE_BYTES, NO_NODE } from "./node";
 
@@ -22,21 +23,13 @@ export function allocate(fs: FileSystem, nameBytes: u32): Node {
   return node;
 }
 
-// FNV-1a over the name, starting from a value that differs between directories.
-const FNV_PRIME: u32 = 0x0100_0193;
-
+/** The hash of a name begins with a value that differs between directories. */
 export function hashStart(parent: Node): u32 {
   return <u32>changetype<usize>(parent) * 0x9e37_79b1;
 }
 
-export function hashByte(hash: u32, byte: u32): u32 {
-  return (hash ^ byte) * FNV_PRIME;
-}
-
 export function hashName(parent: Node, name: usize, bytes: u32): u32 {
-  let hash = hashStart(parent);
-  for (let i: u32 = 0; i < bytes; i++) hash = hashByte(hash, load<u8>(name + i));
-  return hash;
+  return fnv1a(hashStart(parent), name, bytes);
 }
 
 function bucketOf(table: usize, hash: u32): usize {

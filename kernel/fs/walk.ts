@@ -2,11 +2,12 @@
 // above the mount's root; symbolic links are resolved here and never by the server.
 import { Errno } from "../../abi/errno";
 import { FUSE_NAME_BYTES_MAX, FuseType } from "../../abi/fuse";
+import { fnv1aByte } from "../hash";
 import { ToroGetMem } from "../memory";
 import { Call, Last, moveTo, putOn, stepInto, takeFound } from "./call";
 import { lookUp, readLink } from "./lookup";
 import { FileSystem, isDirectory, Node, NO_NODE, typeOf } from "./node";
-import { findChild, hashByte, hashStart, hold, letGo } from "./table";
+import { findChild, hashStart, hold, letGo } from "./table";
 import { dotsIn, endsInSlash, hasNul, isEmpty, nameEnd, SLASH, skipSlashes } from "./text";
 
 /** How a walk treats the last name of its path. */
@@ -34,7 +35,7 @@ export function findCached(fs: FileSystem, path: usize, end: usize, now: u64): N
     for (; p < end; p++) {
       const byte: u32 = load<u8>(p);
       if (byte == SLASH) break;
-      hash = hashByte(hash, byte);
+      hash = fnv1aByte(hash, byte);
     }
     const bytes = <u32>(p - name);
     if (dotsIn(name, bytes) != 0) return NO_NODE;

@@ -1,26 +1,31 @@
-// Takes the place of asc's runtime (see tools/transform.mjs): the kernel has no garbage collector,
-// so managed allocation fails the build. ERROR() speaks only when a caller is really compiled.
-@unsafe @global export function __alloc(size: usize): usize {
-  ERROR("managed allocation (__alloc): the kernel has no garbage collector");
-  return 0;
-}
-@unsafe @global export function __realloc(ptr: usize, size: usize): usize {
-  ERROR("managed allocation (__realloc): the kernel has no garbage collector");
-  return 0;
-}
-@unsafe @global export function __free(ptr: usize): void {
-  ERROR("managed memory (__free): the kernel has no garbage collector");
-}
+// Takes the place of asc's runtime "stub" (tools/transform.mjs): objects come from the running
+// thread's arena. Kernel and drivers may not have any, and nobody may use asc's heap or `new` of an
+// unmanaged class; the build refuses both (tools/ban.mjs).
+import {
+  arenaFailure,
+  arenaNew,
+  arenaRenew,
+} from "../../kernel/arena/arena";
+import { visit, visitGlobal } from "../../kernel/arena/check";
+
+@unsafe @global export function __alloc(size: usize): usize { return 0; }
+@unsafe @global export function __realloc(ptr: usize, size: usize): usize { return 0; }
+@unsafe @global export function __free(ptr: usize): void {}
 @unsafe @global export function __new(size: usize, id: u32): usize {
-  ERROR("managed allocation (__new): the kernel has no garbage collector");
-  return 0;
+  const object = arenaNew(size, id);
+  if (object == 0) throw new RangeError(arenaFailure());
+  return object;
 }
 @unsafe @global export function __renew(oldPtr: usize, size: usize): usize {
-  ERROR("managed allocation (__renew): the kernel has no garbage collector");
-  return 0;
+  const object = arenaRenew(oldPtr, size);
+  if (object == 0) throw new RangeError(arenaFailure());
+  return object;
 }
 @unsafe @global export function __link(parent: usize, child: usize, expectMultiple: bool): void {}
 @unsafe @global export function __pin(ptr: usize): usize { return ptr; }
 @unsafe @global export function __unpin(ptr: usize): void {}
-@unsafe @global export function __visit(ptr: usize, cookie: u32): void {}
+@unsafe @global export function __visit(ptr: usize, cookie: u32): void { visit(ptr); }
+@unsafe @global export function __visit_global<T>(value: T, name: string): void {
+  if (isManaged<T>()) visitGlobal(changetype<usize>(value), name, nameof<T>());
+}
 @unsafe @global export function __collect(): void {}

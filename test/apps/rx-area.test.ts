@@ -88,7 +88,7 @@ const stream = pattern(56 + 4096 + 8200);
 const three = [stream.slice(0, 56), stream.slice(56, 4152), stream.slice(4152)] as const;
 const buffers = (payloads: readonly Uint8Array[]) => payloads.map((one) => Buffer.from(one));
 
-describe("what the area shows", () => {
+describe("the area's contents", () => {
   test("packets of 56, 4096 and 8200 bytes take pages 1, 2 and 3 to 5, as in the RFC", async () => {
     const { g, socket, area } = await boot();
     for (const payload of three) send(g, payload);
@@ -157,7 +157,7 @@ describe("what the area shows", () => {
     expect(g.stats(socket).socketToUser).toBe(8200);
   });
 
-  test("what the socket may not pin is shown where it was copied to, if that is a page", async () => {
+  test("shows bytes that the socket may not pin at their copy, if that is a page", async () => {
     const { g, socket, area } = await boot(16, "", 8300);
     send(g, pattern(3000)); // came in 64 KiB, of which the window allows none
     expect(receive(g, socket, area)).toBe(1);

@@ -1,5 +1,5 @@
-// What the kernel has in use, without what only waits to be used again: sent packets that have not
-// been collected, and what the pool keeps.
+// Memory that the kernel uses, without buffers that only wait to be used again: sent packets that
+// have not been collected, and what the pool keeps.
 import { interrupt } from "../../kernel/interrupt";
 import * as memory from "../../kernel/memory";
 import { trimPool } from "../../kernel/net/link/pool";

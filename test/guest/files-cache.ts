@@ -1,4 +1,4 @@
-// What the file system remembers, against the real device: time-outs, changes on the host,
+// The caches of the file system, against the real device: time-outs, changes on the host,
 // forgetting, limits, and many threads at once.
 import { FuseType } from "../../abi/fuse";
 import { Errno } from "../../abi/errno";

@@ -1,4 +1,4 @@
-// What the tests of the file calls stand on: names as bytes, the calls by name, and patterns. The
+// The basis of the tests of file calls: names as bytes, the calls by name, and patterns. The
 // directory that they expect is made by test/kernel/files/calls.test.ts.
 import { FuseType } from "../../abi/fuse";
 import {

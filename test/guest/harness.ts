@@ -1,4 +1,4 @@
-// What a unit test of the kernel stands on. A test is an exported test_* function, called on a
+// The basis of a unit test of the kernel. A test is an exported test_* function, called on a
 // machine that has just booted; threads that it begins run when it has returned, and must all have
 // ended when nothing is left to run.
 import { kernelMain } from "../../kernel/main";
@@ -6,7 +6,7 @@ import { BeginThread } from "../../kernel/thread-calls";
 import { threadCount } from "../../kernel/thread";
 import { heapInUse } from "./books";
 
-export { interrupt, run } from "../../kernel/main";
+export { fault, interrupt, run } from "../../kernel/main";
 
 export function boot(bootInfo: usize): void {
   kernelMain(bootInfo, null);

@@ -93,7 +93,7 @@ export function test_ten_thousand_threads_live_at_once_and_leave_no_trace(): voi
     schedule(1_000_000);
     assert(counter == 20_000);
     assert(threadCount() == 0);
-    // What grew in the first round are the tables of handles and timers.
+    // Only the tables of handles and timers grew in the first round.
     assert(round == 0 || inUse() == before);
   }
 }

@@ -43,7 +43,7 @@ function load(): typeof Core {
   return vm.runInContext(`${code}; core;`, context);
 }
 
-test("the bundle imports nothing, and names no global of Node", () => {
+test("the bundle imports nothing and uses no global of Node", () => {
   expect(externals).toEqual([]);
   expect(code).not.toMatch(/["']node:/);
   expect(code).not.toMatch(

@@ -11,7 +11,7 @@ function slot(): RegisterFile {
   return new RegisterFile(fakeDevice(), { memory, raise: ignore, lower: ignore, log: ignore });
 }
 
-test("accesses that hit no device read 0 and are counted (M10)", () => {
+test("reads 0 and counts accesses that hit no device (M10)", () => {
   const bus = new Bus();
   bus.plug(slot());
   expect(bus.read(BUS_BASE, 4)).toBe(MMIO_MAGIC);
@@ -33,13 +33,13 @@ test("devices are announced in the order of their slots", () => {
   );
 });
 
-test("a device too many is refused", () => {
+test("refuses a device too many", () => {
   const bus = new Bus();
   for (let i = 0; i < BUS_SLOTS_MAX; i++) bus.plug(slot());
   expect(() => bus.plug(slot())).toThrow("24 slots");
 });
 
-test("a line that is acknowledged before its delivery is not delivered", () => {
+test("delivers no interrupt that was acknowledged before", () => {
   const bus = new Bus();
   bus.raise(3);
   bus.raise(4);

@@ -4,7 +4,7 @@ import { equalBytes, joinBytes } from "../../host/bytes.ts";
 
 const bytes = (length: number) => Uint8Array.from({ length }, (_, i) => i);
 
-test("arrays are equal when every byte is, whatever their length and alignment", () => {
+test("compares arrays byte for byte, whatever their length and alignment", () => {
   for (const length of [0, 1, 7, 255, 256, 259, 4096]) {
     for (const [left, right] of [
       [0, 0],

@@ -34,10 +34,10 @@ const data = (at: number, bytes: Uint8Array) => `(data (i32.const ${at}) "${hex(
 const buffers = (...list: [number, number][]) =>
   data(0x3000, new Uint8Array(Uint32Array.from(list.flat()).buffer));
 
-describe("what the firmware takes", () => {
+describe("writes to the firmware's console", () => {
   const big = { memoryBytes: 4 * MIB };
 
-  test("characters that are split between writes and between buffers come whole", async () => {
+  test("joins characters that are split between writes and between buffers", async () => {
     const text = new TextEncoder().encode("é€😀é€😀\n");
     const pieces = Array.from(text, (_, i) => print(0x5000 + i, 1)).slice(0, 9);
     const rest = Array.from(text, (_, i) => [0x5000 + i, 1] as [number, number]).slice(9);
@@ -51,7 +51,7 @@ describe("what the firmware takes", () => {
     expect(lines).toEqual(["é€😀é€😀\n"]);
   });
 
-  test("of an endless line no character is cut, and what is none becomes U+FFFD", async () => {
+  test("cuts no character of an endless line, and replaces invalid bytes by U+FFFD", async () => {
     const bytes = new TextEncoder().encode("€".repeat(2000));
     const fields = data(0x5000, bytes) + data(0x9000, Uint8Array.of(0xff, 0xe2, 0x82));
     const boot = `${print(0x5000, 4097)} ${print(0x5000 + 4097, 1903)} ${print(0x9000, 3)}
@@ -61,7 +61,7 @@ describe("what the firmware takes", () => {
     expect(lines.join("")).toBe(`${"€".repeat(2000)}\ufffd\ufffd`);
   });
 
-  test("many buffers, each as large as the memory, are a short write of what there is room for", async () => {
+  test("takes a short write of many buffers, each as large as the memory", async () => {
     const { console } = slowReader();
     const list = Array.from({ length: 1000 }, () => [0, 4 * MIB] as [number, number]);
     const text = { fields: buffers(...list), boot: writeList(1000) };
@@ -72,7 +72,7 @@ describe("what the firmware takes", () => {
     m.dispose();
   });
 
-  test("a console that is full says AGAIN, and the log says so once a second", async () => {
+  test("answers AGAIN when the console is full, and logs it once a second", async () => {
     const { console, next } = slowReader();
     const log: string[] = [];
     const { machine: m } = await machine(
@@ -122,7 +122,7 @@ describe("a reader that returns promises", () => {
       i32.const 1`,
   };
 
-  test("gets the next piece when it has done with the last one, and exited waits for it", async () => {
+  test("gets the next piece after the last one, and exited waits for it", async () => {
     const { pieces, console, next } = slowReader();
     const fields = data(0x5000, new TextEncoder().encode("one\ntwo\n"));
     const boot = `${print(0x5000, 4)} ${print(0x5004, 4)} (call $proc_exit (i32.const 0))`;
@@ -155,7 +155,7 @@ describe("a reader that returns promises", () => {
     expect(pieces.join("")).toBe(`${"x".repeat(63)}\n`.repeat(40 * 1024));
   });
 
-  test("that never resolves holds up no dispose(), which gives it the rest", async () => {
+  test("that never resolves does not hold up dispose(), which hands over the rest", async () => {
     const { pieces, console } = slowReader();
     const { machine: m, clock } = await machine(flood, { console });
     m.boot();
@@ -165,7 +165,7 @@ describe("a reader that returns promises", () => {
     expect(pieces.join("")).toBe(`${"x".repeat(63)}\n`.repeat(u32(m, 0x4008) * 1024));
   });
 
-  test("that never resolves holds up no dispose() of a machine that has ended before", async () => {
+  test("that never resolves does not hold up dispose() of an ended machine", async () => {
     const { console } = slowReader();
     const text = { fields: LINE + PAGE, boot: `${writePage} unreachable` };
     const { machine: m } = await machine(text, { console });
@@ -174,7 +174,7 @@ describe("a reader that returns promises", () => {
     expect(await m.exited).toMatchObject({ kind: "panic", message: "unreachable" });
   });
 
-  test("that rejects ends the machine, which tells", async () => {
+  test("that rejects ends the machine, which reports it", async () => {
     const console = () => Promise.reject(new Error("no more paper"));
     const { machine: m } = await machine({ fields: LINE + PAGE, boot: writePage }, { console });
     m.boot();
@@ -188,7 +188,7 @@ describe("a reader that returns promises", () => {
   });
 });
 
-test("a reader that throws ends the machine, which tells; in the last line, too", async () => {
+test("reports a reader that throws and ends the machine, also in the last line", async () => {
   const console = () => {
     throw new Error("no paper");
   };
@@ -215,7 +215,7 @@ describe("the kernel", () => {
     return m;
   }
 
-  test("lets a thread wait that prints, while others run, and nothing is lost", async () => {
+  test("makes a printing thread wait while others run, and loses nothing", async () => {
     const { pieces, console, next } = slowReader();
     const m = await boot({ parameters: "lines=50000", console });
     const printed = pieces.length;
@@ -234,14 +234,14 @@ describe("the kernel", () => {
     expect(all.findIndex((text, i) => i < 50_000 && `${text}\n` !== line(i))).toBe(-1);
   });
 
-  test("hands over what has been begun before it panics", async () => {
+  test("hands over a partial line before it panics", async () => {
     const lines: string[] = [];
     const m = await boot({ parameters: "panic=on", console: (text) => lines.push(text) });
     expect(await m.exited).toMatchObject({ kind: "panic", message: "flood: enough" });
     expect(lines.at(-1)).toBe("half a line");
   });
 
-  test("counts what is left out where nobody can wait, and says so", async () => {
+  test("counts and reports the bytes lost where nothing can wait", async () => {
     const { pieces, console, next } = slowReader();
     const m = await boot({ parameters: "boot=on lines=50000", console });
     let exit = null;

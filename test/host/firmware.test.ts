@@ -1,4 +1,4 @@
-// What a guest sees of the world through its firmware: console, clocks, entropy.
+// The world as a guest sees it through its firmware: console, clocks, entropy.
 import { expect, test } from "vitest";
 import { TIME_PAGE_ADDRESS as TIME_PAGE, TimePage } from "../../abi/boot.ts";
 import { ManualClock } from "../../host/manual-clock.ts";
@@ -6,7 +6,7 @@ import { Machine } from "../../host/node/machine.ts";
 import { type GuestText, guest, print } from "../support/wat.ts";
 import { count, MIB, machine, u32 } from "../support/wat-machine.ts";
 
-test("the console comes by whole lines, and what is left comes at the end", async () => {
+test("delivers the console by whole lines, and the rest at the end", async () => {
   const { machine: m, lines } = await machine({
     fields: '(data (i32.const 0x5000) "one\\ntwo\\nth")',
     boot: `${print(0x5000, 2)} ${print(0x5002, 8)} (call $proc_exit (i32.const 0))`,
@@ -15,14 +15,14 @@ test("the console comes by whole lines, and what is left comes at the end", asyn
   expect(lines).toEqual(["one\ntwo\n", "th"]);
 });
 
-test("an endless line is shown before it is too long", async () => {
+test("delivers an endless line in parts", async () => {
   const { machine: m, lines } = await machine({ run: `${print(0x10000, 4000)} i32.const 0` });
   m.boot();
   m.turn();
   expect(lines.map((line) => line.length)).toEqual([8000]);
 });
 
-test("machines on the same hand-cranked clock and entropy behave the same", async () => {
+test("machines on the same manual clock and entropy behave the same", async () => {
   const text: GuestText = {
     run: `(drop (call $random_get (i32.const 0x5000) (i32.const 16)))
       (drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 0x5010)))
@@ -51,7 +51,7 @@ test("machines on the same hand-cranked clock and entropy behave the same", asyn
   expect(view.getBigUint64(0x5020, true)).toBe(9_000_000n);
 });
 
-test("firmware calls with addresses outside memory fail, and the guest goes on", async () => {
+test("fails firmware calls with addresses outside memory, and the guest goes on", async () => {
   const { machine: m } = await machine(
     {
       run: `(i32.store (i32.const 0x5000) (call $random_get (i32.const -4) (i32.const 16)))
@@ -65,7 +65,7 @@ test("firmware calls with addresses outside memory fail, and the guest goes on",
   expect([u32(m, 0x5000), u32(m, 0x5004)]).toEqual([21, 21]);
 });
 
-test("the system's clock and entropy are used when none is given", async () => {
+test("uses the system's clock and entropy by default", async () => {
   const m = await Machine.create({
     image: await guest({
       run: `(drop (call $random_get (i32.const 0x5000) (i32.const 16)))

@@ -65,7 +65,7 @@ describe("a start function is the first part of boot", () => {
     expect(await m.exited).toMatchObject({ kind: "panic", message, code: 70 });
   });
 
-  test("that prints is heard, and one that returns is no end", async () => {
+  test("that prints is heard, and may return", async () => {
     const fields = '(data (i32.const 0x5000) "go\\n")';
     const { fields: go } = started(print(0x5000, 3));
     const { machine: m, lines } = await machine({ fields: fields + go });
@@ -75,7 +75,7 @@ describe("a start function is the first part of boot", () => {
     expect(await m.exited).toEqual({ kind: "disposed" });
   });
 
-  test("runs under the eyes of the watchdog", async () => {
+  test("is watched by the watchdog", async () => {
     const presence = new Int32Array(1);
     const seen: number[] = [];
     const entropy = () => {
@@ -92,13 +92,13 @@ describe("a start function is the first part of boot", () => {
     expect(presence[0]).toBe(0);
   });
 
-  test("data past the end of the memory do not fit, which is no panic", async () => {
+  test("rejects an image whose data do not fit into memory", async () => {
     const image = await guest({ fields: '(data (i32.const 0x200000) "far")' });
     await expect(create(image)).rejects.toThrow(/does not fit 1048576 bytes/);
   });
 });
 
-describe("memory.grow ends the guest and nothing else", () => {
+describe("memory.grow ends only the guest", () => {
   const GROW = "(drop (memory.grow (i32.const 0)))";
   const panics = "(call $panic (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0))";
   test.each([
@@ -132,7 +132,7 @@ describe("memory.grow ends the guest and nothing else", () => {
     },
   );
 
-  test("in shared memory it takes nothing away", async () => {
+  test("detaches nothing in shared memory", async () => {
     const text = {
       memory: "1 65536 shared",
       boot: `${GROW} (i32.store (i32.const 0) (i32.const 7))`,
@@ -144,7 +144,7 @@ describe("memory.grow ends the guest and nothing else", () => {
     expect(await m.exited).toEqual({ kind: "disposed" });
   });
 
-  test("by more than nothing it fails, and the guest goes on", async () => {
+  test("fails by more than 0 pages, and the guest goes on", async () => {
     const { machine: m } = await machine({
       boot: "(i32.store (i32.const 0x4000) (memory.grow (i32.const 1)))",
     });
@@ -164,7 +164,7 @@ describe("memory.grow ends the guest and nothing else", () => {
   });
 });
 
-describe("what would be memory of the host beside the guest's own is refused", () => {
+describe("refuses images with memory of their own", () => {
   /** A section with the given bytes after the header; a whole image could not be assembled. */
   const withSection = (id: number, ...body: number[]) =>
     Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, id, body.length, ...body]);
@@ -181,7 +181,7 @@ describe("what would be memory of the host beside the guest's own is refused", (
     expect(() => checkSections(bytes)).toThrow(message);
   });
 
-  test("in an image, too", async () => {
+  test("refuses them in an image, too", async () => {
     const entries = Object.entries(ENTRIES).map(
       ([name, type]) => `(func (export "${name}") ${type})`,
     );
@@ -192,14 +192,14 @@ describe("what would be memory of the host beside the guest's own is refused", (
     await expect(create(image)).rejects.toThrow("image: it has a table without a maximum");
   });
 
-  test("and all images of the project pass", () => {
+  test("accepts all images of the project", () => {
     const images = readdirSync("build").filter((name) => name.endsWith(".wasm"));
     expect(images).toContain("web-server.wasm");
     for (const name of images) checkSections(readFileSync(`build/${name}`));
   });
 });
 
-describe("a guest that catches what ends it is stopped when it returns", () => {
+describe("a guest that catches its own end is stopped when it returns", () => {
   const caught = (body: string) => `(try (do ${body}) (catch_all))`;
   test("from power-off", async () => {
     const { machine: m } = await machine({ boot: caught("(call $proc_exit (i32.const 5))") });
@@ -222,7 +222,7 @@ describe("a guest that catches what ends it is stopped when it returns", () => {
     await expect(other.exited).rejects.toThrow("broken reader");
   });
 
-  test("an exception of its own that it does not catch is a panic", async () => {
+  test("an uncaught exception of the guest is a panic", async () => {
     const { machine: m } = await machine({ fields: "(tag $oops)", boot: "(throw $oops)" });
     m.boot();
     const message = "an exception that nobody caught";

@@ -27,7 +27,7 @@ describe("the layout of memory", () => {
     expect(regions.get(c)).toEqual([{ base: 5 * MIB + 65536, length: 2 * MIB }]);
   });
 
-  test("a size that is no multiple of 64 KiB is refused, and more than 4 GiB in all", () => {
+  test("refuses a size that is no multiple of 64 KiB, and more than 4 GiB in all", () => {
     for (const bytes of [0, -65536, 65535, 65537, 1.5, Number.NaN]) {
       expect(() => layOut(bytes, [], false)).toThrow("a multiple of 64 KiB");
       expect(() => layOut(MIB, [withRegions(bytes)], false)).toThrow("not a multiple of 64 KiB");
@@ -38,7 +38,7 @@ describe("the layout of memory", () => {
 });
 
 describe("a machine with shared memory", () => {
-  test("tells the guest of its RAM alone, and the device where its region is", async () => {
+  test("reports only RAM to the guest, and the region to its device", async () => {
     const lines: string[] = [];
     const device = withRegions(2 * MIB);
     let told: readonly number[] | undefined;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { createLog, limitLog } from "../../host/log.ts";
 import { innermost, symbolise } from "../../host/symbols.ts";
 
-test("pretty lines name who speaks, JSON lines have fixed fields", () => {
+test("pretty lines name their source, JSON lines have fixed fields", () => {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
   const date = () => 0;
@@ -20,7 +20,7 @@ test("pretty lines name who speaks, JSON lines have fixed fields", () => {
   ]);
 });
 
-test("a flood of lines is cut to this many in a second, and the rest is counted", () => {
+test("cuts a flood of lines to a number a second, and counts the rest", () => {
   const lines: string[] = [];
   let nowNs = 0;
   const log = limitLog(

@@ -75,7 +75,7 @@ test("a create() that fails leaves nothing behind, and the devices as they were"
   m.dispose();
 });
 
-test("where a device cannot be attached, those that were are disposed", async () => {
+test("disposes attached devices when another one fails to attach", async () => {
   const good = fakeDevice();
   const attach = () => {
     throw new Error("no room");
@@ -141,7 +141,7 @@ describe("a device that throws", () => {
     expect(device.calls).toEqual(["dispose"]);
   });
 
-  test("ends its own machine and no other, whether somebody listens or not", async () => {
+  test("ends its own machine and no other, with or without a listener", async () => {
     const unhandled: unknown[] = [];
     const listen = (reason: unknown) => unhandled.push(reason);
     process.on("unhandledRejection", listen);
@@ -159,7 +159,7 @@ describe("a device that throws", () => {
   });
 });
 
-test("after the end boot() and call() say so, turn() and dispose() do nothing", async () => {
+test("boot() and call() reject after the end, turn() and dispose() do nothing", async () => {
   const { machine: m } = await machine({});
   m.dispose();
   expect(() => m.boot()).toThrow("the machine has ended");

@@ -60,7 +60,7 @@ test("the clock goes on inside the entry, and the timers that are due wait for t
   expect(u32(m, DUE)).toBeGreaterThan(1);
 });
 
-test("so does a timer that the host fires late", async () => {
+test("defers a timer that the host fires late, too", async () => {
   const clock = new HeldClock();
   const { machine: m } = await machine({ run: RUN }, { clock });
   m.boot();
@@ -72,7 +72,7 @@ test("so does a timer that the host fires late", async () => {
   expect(u32(m, DUE)).toBeGreaterThan(1);
 });
 
-test("one that is in time has its turn at once", async () => {
+test("runs a timer in time at once", async () => {
   const clock = new HeldClock();
   const { machine: m } = await machine({ run: RUN }, { clock });
   m.boot();

@@ -138,7 +138,7 @@ describe("the end", () => {
     expect(exit).toMatchObject({ stack: expect.stringMatching(/at add .*\n.*at boot/) });
   });
 
-  test("of a panic that says more than anybody reads the front is kept", async () => {
+  test("keeps the beginning of a very long panic message", async () => {
     const { machine: m } = await machine({
       boot: `(i32.store (i32.const 0x5000) (i32.const 0xf0000))
         (call $panic (i32.const 0x5004) (i32.const 0x5004) (i32.const 0) (i32.const 0))`,
@@ -148,7 +148,7 @@ describe("the end", () => {
     expect(exit).toMatchObject({ message: "\0".repeat(4096), file: "\0".repeat(4096) });
   });
 
-  test("a panic with nonsense for addresses is still a panic", async () => {
+  test("reports a panic with invalid addresses", async () => {
     const { machine: m } = await machine({
       run: `(call $panic (i32.const -2) (i32.const 0x7fffffff) (i32.const -1) (i32.const 0))
         i32.const 0`,
@@ -167,7 +167,7 @@ describe("the end", () => {
     expect(await m.exited).toMatchObject({ kind: "panic", message, code: 70 });
   });
 
-  test("a fault of a device's own code rejects, and is not taken for the guest's", async () => {
+  test("rejects with a fault of a device's own code, and does not blame the guest", async () => {
     const device = fakeDevice({
       activate: () => {
         throw new TypeError("undefined is not a function");
@@ -178,7 +178,7 @@ describe("the end", () => {
     await expect(m.exited).rejects.toThrow("undefined is not a function");
   });
 
-  test("dispose() ends a machine once, before or after boot, and nothing is called later", async () => {
+  test("dispose() ends a machine once, before or after boot", async () => {
     const device = fakeDevice();
     const { machine: m, clock } = await machine(
       { run: `${count(0x4000)} i32.const 1` },
@@ -220,7 +220,7 @@ test("dispose() from inside a turn takes effect when the guest has returned", as
 });
 
 describe("turns", () => {
-  test("a guest that spends its budget goes on in later turns of the event loop", async () => {
+  test("continues a guest that spends its budget in later turns of the event loop", async () => {
     const { machine: m, clock } = await machine(
       { run: `${count(0x4000)} (i32.store (i32.const 0x4004) (local.get $budget)) i32.const 1` },
       { budget: 123 },
@@ -235,7 +235,7 @@ describe("turns", () => {
     expect(u32(m, 0x4000)).toBe(3);
   });
 
-  test("a timer wakes the guest when it is due, and not before", async () => {
+  test("wakes the guest when a timer is due, and not before", async () => {
     const { machine: m, clock } = await machine({
       run: `${count(0x4000)}
         (if (i32.eq (i32.load (i32.const 0x4000)) (i32.const 1))
@@ -253,7 +253,7 @@ describe("turns", () => {
     expect(clock.timers).toBe(0);
   });
 
-  test("a timer that is put off is looked at again, without entering the guest", async () => {
+  test("checks a postponed timer again without entering the guest", async () => {
     const { machine: m, clock } = await machine({
       run: `${count(0x4000)} (i64.store (i32.const ${TIME_PAGE + TimePage.nextTimerNs})
         (i64.mul (i64.extend_i32_u (i32.load (i32.const 0x4000))) (i64.const 10000000)))
@@ -269,7 +269,7 @@ describe("turns", () => {
     expect(u32(m, 0x4000)).toBe(3);
   });
 
-  test("a timer that is always due does not keep the event loop", async () => {
+  test("leaves the event loop time when a timer is always due", async () => {
     const { machine: m, clock } = await machine({
       run: `${count(0x4000)}
         (i64.store (i32.const ${TIME_PAGE + TimePage.nextTimerNs}) (i64.const 0)) i32.const 0`,
@@ -279,7 +279,7 @@ describe("turns", () => {
     expect(clock.deferred).toBe(1);
   });
 
-  test("a device's event has the guest's turn later or, if it asks for that, at once", async () => {
+  test("runs the guest's turn after a device's event, or at once on request", async () => {
     const device = fakeDevice();
     const queue = [
       write(Mmio.QueueSize, 4),
@@ -326,7 +326,7 @@ describe("turns", () => {
     expect(u32(m, 0x4000)).toBe(2);
   });
 
-  test("the watchdog's word tells entries apart and is 0 outside", async () => {
+  test("the watchdog's word differs between entries and is 0 outside", async () => {
     const presence = new Int32Array(1);
     const seen: number[] = [];
     class Witness extends ManualClock {
@@ -346,7 +346,7 @@ describe("turns", () => {
     expect(presence[0]).toBe(0);
   });
 
-  test("while the host is at work inside an entry the watchdog's word is 0", async () => {
+  test("the watchdog's word is 0 while the host works inside an entry", async () => {
     // A reader of the console that paused for longer than the limit had its guest killed.
     const presence = new Int32Array(1);
     const seen: number[] = [];

@@ -6,7 +6,7 @@ import { negotiated, registerFile, setUpQueue } from "../support/register-file.t
 import { fakeDevice, RingPuppet } from "../support/ring-puppet.ts";
 
 describe("queue registers", () => {
-  test("a queue that does not exist has size 0 and cannot be set up (G24)", () => {
+  test("reports size 0 for a queue that does not exist, which cannot be set up (G24)", () => {
     const file = negotiated();
     for (const index of [2, 0xffff, 0xffffffff]) {
       setUpQueue(file, index);
@@ -49,7 +49,7 @@ describe("queue registers", () => {
     },
   );
 
-  test("QueueReady without addresses or size is refused, and values but 0 and 1 are illegal (G22)", () => {
+  test("refuses QueueReady without addresses or size, and values but 0 and 1 (G22)", () => {
     const file = negotiated();
     file.write(Mmio.QueueReady, 1);
     expect(file.read(Mmio.QueueReady)).toBe(0);
@@ -60,7 +60,7 @@ describe("queue registers", () => {
     expect(file.registers.illegalAccesses).toBe(2);
   });
 
-  test("rings that overlap hurt nobody but the guest (G18, G20)", () => {
+  test("rings that overlap harm only the guest (G18, G20)", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     setUpQueue(file, 0, { desc: 0x1000, avail: 0x1000, used: 0x1000 });
@@ -115,7 +115,7 @@ describe("queue registers", () => {
     expect(device.calls.at(-1)).toBe("notify 1");
   });
 
-  test("a device that throws as its queue is stopped needs a reset, or ends its machine", () => {
+  test("asks for a reset, or ends the machine, when a device throws as its queue is stopped", () => {
     const stop = (error: Error) => {
       const stopped = () => {
         throw error;
@@ -138,7 +138,7 @@ describe("queue registers", () => {
     expect(file.registers.illegalAccesses).toBe(2);
   });
 
-  test("nothing about queues can be written before FEATURES_OK or after DRIVER_OK (G23)", () => {
+  test("ignores queue registers before FEATURES_OK and after DRIVER_OK (G23)", () => {
     const early = registerFile();
     setUpQueue(early, 0);
     expect(early.registers.illegalAccesses).toBe(5);
@@ -157,7 +157,7 @@ describe("queue registers", () => {
 });
 
 describe("notifications and interrupts", () => {
-  test("a kick before DRIVER_OK, of a dead or of an absent queue is ignored (C3, M5, G25, G26)", () => {
+  test("ignores a kick before DRIVER_OK, or of a dead or absent queue (C3, M5, G25, G26)", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     setUpQueue(file, 0);
@@ -172,7 +172,7 @@ describe("notifications and interrupts", () => {
     expect(device.calls).toEqual(["activate", "notify 0"]);
   });
 
-  test("a kick that finds nothing does no harm (S17)", () => {
+  test("ignores a kick that finds nothing (S17)", () => {
     const device = fakeDevice({
       notify: (queue) => {
         for (const chain of device.queues[queue]!) chain.release(0);
@@ -185,7 +185,7 @@ describe("notifications and interrupts", () => {
     expect(puppet.used(0)).toEqual([]);
   });
 
-  test("used buffers set bit 0 and nothing else; the line falls when it is acknowledged (M2)", () => {
+  test("sets only bit 0 for used buffers, and lowers the line on acknowledgement (M2)", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     setUpQueue(file, 0);
@@ -204,7 +204,7 @@ describe("notifications and interrupts", () => {
     expect(file.line.up).toBe(false);
   });
 
-  test("rings that contradict themselves ask for a reset, with a configuration interrupt (C5, G14)", () => {
+  test("asks for a reset, with a configuration interrupt, when rings contradict themselves (C5, G14)", () => {
     const device = fakeDevice({ notify: (queue) => void device.queues[queue]!.pop() });
     const puppet = new RingPuppet(device);
     puppet.memory.view.setUint16(puppet.rings(0).avail + 2, 9, true);
@@ -217,7 +217,7 @@ describe("notifications and interrupts", () => {
     expect(puppet.status).toBe(15);
   });
 
-  test("one broken queue does not stop the other", () => {
+  test("keeps one queue going when the other is broken", () => {
     const device = fakeDevice({
       notify: (queue) => {
         for (const chain of device.queues[queue]!) chain.release(0);
@@ -232,7 +232,7 @@ describe("notifications and interrupts", () => {
     expect(puppet.acknowledge()).toBe(INTERRUPT_CONFIG_CHANGE | INTERRUPT_USED_BUFFER);
   });
 
-  test("a GuestError of the device asks for a reset; other errors are the host's (C5)", () => {
+  test("asks for a reset on a GuestError of the device; other errors are the host's (C5)", () => {
     const failure = { error: new GuestError("nonsense") as Error };
     const device = fakeDevice({
       notify: () => {
@@ -251,7 +251,7 @@ describe("notifications and interrupts", () => {
     expect(() => puppet.halted()).toThrow("a fault of the host");
   });
 
-  test("the device is not told that the guest has halted before DRIVER_OK (C3)", () => {
+  test("does not call halted() before DRIVER_OK (C3)", () => {
     const device = fakeDevice();
     const puppet = new RingPuppet(device, { inactive: true });
     puppet.halted();

@@ -44,7 +44,7 @@ function serve(chain: Chain): void {
   );
 }
 
-test("a device that answers inside the kick is served without leaving the turn", async () => {
+test("completes within the kick, without leaving the turn", async () => {
   const { machine, device, word, clock } = await puppet(3, {
     notify: () => {
       for (const chain of device.queues[0]!) serve(chain);
@@ -59,7 +59,7 @@ test("a device that answers inside the kick is served without leaving the turn",
   expect(device.calls).toEqual(["activate", ...Array(4).fill("halted"), "dispose"]);
 });
 
-test("a device that gathers its work does it when the guest has halted", async () => {
+test("runs gathered work when the guest has halted", async () => {
   const { machine, device, word } = await puppet(2, {
     halted: () => {
       for (const chain of device.queues[0]!) serve(chain);
@@ -70,7 +70,7 @@ test("a device that gathers its work does it when the guest has halted", async (
   expect(word(INTERRUPTS)).toBe(2);
 });
 
-test("a completion in a host event reaches the guest by signal() and turn()", async () => {
+test("delivers a completion in a host event by signal() and turn()", async () => {
   const { machine, device, word, clock } = await puppet(1);
   machine.boot();
   const queue = device.queues[0]!;
@@ -88,7 +88,7 @@ test("a completion in a host event reaches the guest by signal() and turn()", as
   expect(await machine.exited).toEqual({ kind: "power-off", code: 0 });
 });
 
-test("turn() inside a kick is ignored: a hypercall never runs the guest", async () => {
+test("ignores turn() inside a kick: a hypercall never runs the guest", async () => {
   const { machine, device, word } = await puppet(1, {
     notify: () => {
       for (const chain of device.queues[0]!) serve(chain);
@@ -102,7 +102,7 @@ test("turn() inside a kick is ignored: a hypercall never runs the guest", async 
   expect(await machine.exited).toEqual({ kind: "power-off", code: 0 });
 });
 
-test("a storm of completions leaves room for the event loop (G28)", async () => {
+test("leaves the event loop time in a storm of completions (G28)", async () => {
   const { machine, device, word, clock } = await puppet(1000, {
     notify: () => {
       for (const chain of device.queues[0]!) serve(chain);
@@ -117,7 +117,7 @@ test("a storm of completions leaves room for the event loop (G28)", async () => 
   expect(turns).toBe(16);
 });
 
-test("two runs on the same clock leave the same memory behind", async () => {
+test("two runs on the same clock leave the same memory", async () => {
   const memories = [];
   for (let run = 0; run < 2; run++) {
     const { machine, device, clock } = await puppet(5, {
@@ -138,7 +138,7 @@ test("two runs on the same clock leave the same memory behind", async () => {
   expect(Buffer.compare(memories[0]!, memories[1]!)).toBe(0);
 });
 
-test("the machine's end drops what devices still work on", async () => {
+test("drops the work of devices at the machine's end", async () => {
   const { machine, device } = await puppet(1);
   machine.boot();
   const chain = device.queues[0]!.pop()!;

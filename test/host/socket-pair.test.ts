@@ -9,7 +9,7 @@ import { Random } from "../support/simulation-random.ts";
 
 const text = (chunk: Uint8Array) => Buffer.from(chunk).toString();
 
-/** What has happened to a socket. */
+/** Events of a socket. */
 function watch(socket: PairSocket, each: (event: string) => void = () => {}): string[] {
   const seen: string[] = [];
   const note = (event: string) => {
@@ -46,7 +46,7 @@ function noise(random: Random): Buffer {
 const BROKEN = "the peer broke the connection off";
 
 describe("two joined sockets", () => {
-  test("tell each other nothing before the event loop comes round", () => {
+  test("deliver nothing before the event loop's next turn", () => {
     const { a, b, ofA, ofB, settle } = joined();
     b.answered(true);
     expect(a.send([Buffer.from("he"), Buffer.from("llo")])).toBe(true);
@@ -62,7 +62,7 @@ describe("two joined sockets", () => {
     ]);
   });
 
-  test("a small send is taken at once and its bytes may change; a large one is lent until read", () => {
+  test("takes a small send at once, and lends the bytes of a large one until read", () => {
     const { a, b, ofA, ofB, settle } = joined();
     const small = Buffer.from("small");
     b.pause();
@@ -78,7 +78,7 @@ describe("two joined sockets", () => {
     expect(ofB).toEqual([`${TAKEN_BYTES_MAX + 6} bytes`]);
   });
 
-  test("a reader that pauses at every chunk is given one at a time, of 64 KiB at most", () => {
+  test("gives a reader that pauses at every chunk one at a time, of 64 KiB at most", () => {
     const { a, b, ofA, settle } = joined();
     const seen = watch(b, () => b.pause());
     a.send([Buffer.alloc(100_000), Buffer.alloc(40_000)]);
@@ -92,7 +92,7 @@ describe("two joined sockets", () => {
     expect(ofA).toEqual(["sent"]);
   });
 
-  test("a read in place fills the buffer that was chosen, and goes on with the next", () => {
+  test("fills the buffers of a read in place one after the other", () => {
     const { a, b, ofA, settle } = joined();
     const buffers = [Buffer.alloc(3), Buffer.alloc(30_000), Buffer.alloc(8)];
     const lengths: number[] = [];
@@ -108,7 +108,7 @@ describe("two joined sockets", () => {
     expect(ofA).toEqual(["sent"]);
   });
 
-  test("close delivers what was taken; whoever sends on learns that it broke", () => {
+  test("close delivers accepted bytes, and later sends fail", () => {
     const { a, b, ofA, ofB, settle } = joined();
     a.send([Buffer.from("bye")]);
     a.close();
@@ -119,7 +119,7 @@ describe("two joined sockets", () => {
     expect(ofB).toEqual(["bye", "end", BROKEN, "closed"]);
   });
 
-  test("close with bytes unread is a reset, as of a kernel", () => {
+  test("close with unread bytes resets, as a kernel does", () => {
     const { a, b, ofA, ofB, settle } = joined();
     b.send([Buffer.from("unread")]);
     a.close();
@@ -127,7 +127,7 @@ describe("two joined sockets", () => {
     expect([ofA, ofB]).toEqual([["closed"], [BROKEN, "closed"]]);
   });
 
-  test("a reset forgets what was lent, and each side hears of it once", () => {
+  test("a reset drops lent bytes, and each side hears of it once", () => {
     const { a, b, ofA, ofB, settle } = joined();
     a.send([Buffer.alloc(50_000)]);
     a.reset();
@@ -144,7 +144,7 @@ describe("two joined sockets", () => {
   test.each([
     ["in chunks", false],
     ["in place", true],
-  ])("whatever is sent arrives in order, read %s by one who pauses at random", (_, inPlace) => {
+  ])("delivers in order to a reader that pauses at random: %s", (_, inPlace) => {
     for (let seed = 1; seed <= 50; seed++) {
       const random = new Random(seed);
       const { clock, a, b } = joined();
@@ -188,7 +188,7 @@ describe("two joined sockets", () => {
     }
   });
 
-  test("two that never stop talking leave the event loop time for others", () => {
+  test("two busy sockets leave the event loop time for others", () => {
     const { clock, a, b } = joined();
     let talks = 0;
     const answer = (socket: PairSocket) => {

@@ -30,14 +30,14 @@ const OFFSETS = {
   socketToUser: NetStats.socketToUser,
 };
 
-test("every counter of the guest is read from its place, beyond 32 bits, too", () => {
+test("reads every counter of the guest from its place, also beyond 32 bits", () => {
   const names = Object.keys(OFFSETS) as (keyof typeof OFFSETS)[];
   const counts = Object.fromEntries(names.map((name, i) => [name, 2n ** 40n + BigInt(i)]));
   const expected = Object.fromEntries(names.map((name, i) => [name, 2 ** 40 + i]));
   expect(readGuestStats(memoryWith(counts))).toEqual(expected);
 });
 
-test("S3: a guest without a block, or with one outside its memory, has no statistics", () => {
+test("S3: reports no statistics for a guest without a block, or with one outside its memory", () => {
   const memory = new GuestMemory(1);
   expect(readGuestStats(memory)).toBe(null);
   for (const address of [65536 - NetStats.sizeof + 1, 65536, 0xffffffff, 0x80000000]) {
@@ -48,7 +48,7 @@ test("S3: a guest without a block, or with one outside its memory, has no statis
   expect(readGuestStats(memory)).toMatchObject({ sent: 0 });
 });
 
-test("copies are shown for each byte of their own direction", () => {
+test("shows copies for each byte of their own direction", () => {
   const ledger = new Ledger();
   ledger.toGuest(1000, false);
   ledger.toGuest(3000, true);
@@ -70,7 +70,7 @@ test("copies are shown for each byte of their own direction", () => {
   });
 });
 
-test("a connection's counts are the device's, too", () => {
+test("adds a connection's counts to the device's", () => {
   const total = new Ledger();
   const [one, two] = [new Ledger(total), new Ledger(total)];
   one.toGuest(5, true);
@@ -88,7 +88,7 @@ test("a connection's counts are the device's, too", () => {
   expect([one.copiedToGuest, two.copiedToGuest]).toEqual([0, 7]);
 });
 
-test("--stats names the clients that were turned away, and why, if there were any", () => {
+test("--stats names refused clients and the reason, if there were any", () => {
   const stats = countFrom(new Ledger());
   for (let i = 0; i < 3; i++) countRefusal(stats, "guest");
   countRefusal(stats, "descriptors");

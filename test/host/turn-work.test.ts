@@ -61,7 +61,7 @@ async function boot(device: VirtioDevice, queue: number, size: number, flags: nu
 }
 
 describe("heads into one list, each legal by itself", () => {
-  test("32768 of them: one kick serves a few, and the turns go on", async () => {
+  test("serves a few of 32768 in one kick, and the rest in later turns", async () => {
     const { m, clock } = await boot(new VsockDevice({ cid: 3 }), 1, 32768, 0);
     for (let turns = 0, before = -1; turns < 50; turns++) {
       expect(used(m) - before).toBeGreaterThan(0);
@@ -96,7 +96,7 @@ describe("heads into one list, each legal by itself", () => {
     m.dispose();
   });
 
-  test("file requests that carry much are as much work as many", async () => {
+  test("counts bytes as well as requests of files", async () => {
     const site = new FsDevice({ directory: "test", tag: "site" });
     const { m, clock } = await boot(site, 1, 256, 0, MIB);
     expect(used(m)).toBeLessThan(10);
@@ -106,7 +106,7 @@ describe("heads into one list, each legal by itself", () => {
   });
 });
 
-test("what a device takes in an event of the host belongs to the turn after it", async () => {
+test("counts work in a host event for the turn after it", async () => {
   const device = fakeDevice({ queueSizesMax: [32768, 4] });
   const { m, clock } = await boot(device, 0, 32768, WRITE);
   const queue = device.queues[0]!;
@@ -121,7 +121,7 @@ test("what a device takes in an event of the host belongs to the turn after it",
   m.dispose();
 });
 
-test("what a turn did not grant is still looked at when the guest powers off", async () => {
+test("serves postponed work when the guest powers off", async () => {
   const device = fakeDevice({ queueSizesMax: [32768, 4] });
   device.notify = () => {
     for (const chain of device.queues[0]!) chain.release(0);
@@ -139,7 +139,7 @@ test("what a turn did not grant is still looked at when the guest powers off", a
   expect(used(m)).toBeLessThan(80);
 });
 
-test("a queue of short chains is served in the kick that offers them", async () => {
+test("serves a queue of short chains within its kick", async () => {
   const device = fakeDevice({ queueSizesMax: [256, 4] });
   device.notify = () => {
     for (const chain of device.queues[0]!) chain.release(0);

@@ -34,7 +34,7 @@ describe.each([
 ])("indirect %s, event index %s", (indirect, eventIdx) => {
   const options = { indirect, eventIdx };
 
-  test("what the driver posts is what the device sees, whatever the framing (S2)", () => {
+  test("pops what the driver posted, whatever the framing (S2)", () => {
     const { driver, queue } = puppet(options);
     const head = driver.add(0, [bytes(1, 2), bytes(), bytes(3, 4, 5)], [2, 4]);
     const chain = queue.pop()!;
@@ -60,7 +60,7 @@ describe.each([
     expect(driver.used(0)).toEqual([{ head, len: 6, data: bytes(0, 7, 8, 9, 1, 2) }]);
   });
 
-  test("S2: a range is found where it is in one piece: first segment, or second after a header", () => {
+  test("S2: finds a range in one piece in the first segment, or in the second after a header", () => {
     const { driver, queue } = puppet(options);
     expect(queue.available).toBe(0);
     driver.add(0, [bytes(1, 2), bytes(3, 4, 5)], [44, 100, 8]);
@@ -97,7 +97,7 @@ describe.each([
     expect(driver.memory.bytes(desc, size * 16)).toEqual(descriptors);
   });
 
-  test("what the used ring promises has been written, and no more than there is room (S15)", () => {
+  test("reports in the used ring at most the bytes that were written (S15)", () => {
     const { driver, queue } = puppet(options);
     const head = driver.add(0, [bytes(1)], [2, 2]);
     const chain = queue.pop()!;
@@ -106,7 +106,7 @@ describe.each([
     expect(driver.used(0)).toEqual([{ head, len: 4, data: bytes(5, 6, 7, 8) }]);
   });
 
-  test("65536 and more chains go through: both indexes wrap (G29)", () => {
+  test("serves more than 65536 chains, so that both indexes wrap (G29)", () => {
     const { driver, queue, device } = puppet({ ...options, queueSize: 4 });
     device.notify = () => {
       for (const chain of queue) chain.release(0);
@@ -128,7 +128,7 @@ describe.each([
     expect(driver.status).toBe(15);
   });
 
-  test("chains come back in the order of their release, which is the device's (S14)", () => {
+  test("returns chains in the order of their release (S14)", () => {
     const { driver, queue } = puppet(options);
     const heads = [1, 2, 3].map((i) => driver.add(0, [bytes(i)], [1]));
     const [a, b, c] = [...queue] as [Chain, Chain, Chain];
@@ -146,7 +146,7 @@ describe.each([
 });
 
 describe("notifications", () => {
-  test("without EVENT_IDX the driver's flag decides, and used_event counts for nothing (S10, S11)", () => {
+  test("follows the driver's flag and ignores used_event without EVENT_IDX (S10, S11)", () => {
     const { driver, queue, view } = puppet({ eventIdx: false });
     const { avail, size } = driver.rings(0);
     const use = () => {
@@ -162,7 +162,7 @@ describe("notifications", () => {
     expect(driver.interrupts).toBe(1);
   });
 
-  test("with EVENT_IDX used_event decides, and the flag counts for nothing (S12)", () => {
+  test("follows used_event and ignores the flag with EVENT_IDX (S12)", () => {
     const { driver, queue, view } = puppet();
     const { avail, size } = driver.rings(0);
     const event = avail + 4 + size * 2;
@@ -279,7 +279,7 @@ const MALFORMED: [string, string, Wrong][] = [
   ],
 ];
 
-describe("malformed chains are returned empty and the queue goes on (G32)", () => {
+describe("returns malformed chains empty, and goes on (G32)", () => {
   test.each(MALFORMED)("%s", (_, fact, wrong) => {
     const { driver, queue } = puppet();
     const table = driver.allocate(64);
@@ -343,7 +343,7 @@ describe("malformed chains are returned empty and the queue goes on (G32)", () =
     expect(queue.pop()!.count).toBe(8);
   });
 
-  test("normal descriptors may come before one INDIRECT, whose WRITE counts for nothing (S8)", () => {
+  test("accepts normal descriptors before one INDIRECT, whose WRITE flag it ignores (S8)", () => {
     const { driver, queue, view } = puppet();
     const table = driver.allocate(32);
     view.setUint32(table + 8, 5, true);
@@ -357,7 +357,7 @@ describe("malformed chains are returned empty and the queue goes on (G32)", () =
     ]);
   });
 
-  test("buffers of length 0 are legal (G6)", () => {
+  test("accepts buffers of length 0 (G6)", () => {
     const { driver, queue } = puppet();
     driver.add(0, [bytes()], [0]);
     const chain = queue.pop()!;
@@ -365,7 +365,7 @@ describe("malformed chains are returned empty and the queue goes on (G32)", () =
     expect(chain.copyTo(0, bytes(1))).toBe(0);
   });
 
-  test("descriptors that change after pop() change nothing (G19)", () => {
+  test("ignores descriptors that change after pop() (G19)", () => {
     const { driver, queue } = puppet();
     const head = driver.add(0, [bytes(1, 2, 3)], []);
     const chain = queue.pop()!;
@@ -406,7 +406,7 @@ describe("rings that contradict themselves break the queue", () => {
     expect(driver.registers.brokenQueues).toBe(1);
   });
 
-  test("an endless supply is bounded by the queue: nothing is popped beyond it (G31)", () => {
+  test("pops no more than the queue holds from an endless supply (G31)", () => {
     const { driver, queue } = puppet();
     for (let i = 0; i < 8; i++) driver.add(0, [bytes(i)], []);
     expect([...queue].length).toBe(8);
@@ -417,7 +417,7 @@ describe("rings that contradict themselves break the queue", () => {
   });
 });
 
-test("releasing a chain twice, or after a reset, does nothing (G30)", () => {
+test("ignores a second release, or one after a reset (G30)", () => {
   const { driver, queue, view } = puppet();
   driver.add(0, [bytes(1)], []);
   driver.add(0, [bytes(2)], []);

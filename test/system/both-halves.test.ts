@@ -251,7 +251,7 @@ describe("connections that the guest begins", () => {
 });
 
 describe("peers of all kinds", () => {
-  test("G14, M3: who never reads stops its sender by credit alone, and nobody else", async () => {
+  test("G14, M3: a receiver that never reads stops only its own sender, by credit", async () => {
     const halves = await boot();
     await halves.publish(80);
     const bytes = MIB;

@@ -170,7 +170,7 @@ describe("stream applications", () => {
     expect(await Promise.all(echoed)).toEqual(echoed.map(() => true));
   });
 
-  test("what an application sent before it returned still arrives", async () => {
+  test("delivers bytes that an application sent before it returned", async () => {
     let received = 0;
     const server = net.createServer((socket) => {
       socket.on("data", (chunk) => {

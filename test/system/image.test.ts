@@ -37,7 +37,7 @@ describe.each(names)("%s.wasm", (name) => {
     const imports = WebAssembly.Module.imports(modules.get(name)!);
     const allowed: Record<string, RegExp> = {
       env: /^memory$/,
-      hypercall: /^(mmioRead|mmioWrite|clock|panic)$/,
+      hypercall: /^(mmioRead|mmioWrite|clock|panic|fault)$/,
       wasi_snapshot_preview1: /^(fd_write|clock_time_get|random_get|proc_exit)$/,
     };
     for (const one of imports) expect(one.name).toMatch(allowed[one.module]!);

@@ -27,7 +27,7 @@ function run(minutes: number, rssAt: (minute: number) => number) {
 const noise = (minute: number) => ((minute * 7919) % 1) * 4 * MIB;
 const faultsOf = (one: Parameters<typeof judge>[0]) => judge(one).faults;
 
-test("what stands still but for noise, spikes and the warm-up is flat", () => {
+test("takes a level with noise, spikes and a warm-up for flat", () => {
   expect(faultsOf(run(30, (minute) => start.rss + noise(minute)))).toEqual([]);
   expect(faultsOf(run(1, (minute) => start.rss + noise(minute)))).toEqual([]);
   expect(faultsOf(run(30, (minute) => start.rss + Math.min(minute, 9) * 20 * MIB))).toEqual([]);
@@ -43,7 +43,7 @@ test("growth of 2 MiB in 10 minutes is a fault of 30 minutes, of 20 MiB in one m
   );
 });
 
-test("whatever is not back at its start is a fault, and so is every error", () => {
+test("reports every error, and every level that does not return to its start", () => {
   const flat = run(1, () => start.rss);
   for (const what of ["descriptors", "threads", "sockets", "connections"] as const) {
     const after = { ...start, [what]: start[what] + 1 };

@@ -113,7 +113,7 @@ describe("threads", () => {
     machine.dispose();
   });
 
-  test("what the sink does is no time of the guest's for the watchdog", async () => {
+  test("the watchdog does not count the sink's time as the guest's", async () => {
     const presence = new Int32Array(1);
     const seen: number[] = [];
     const trace = () => void seen.push(presence[0] as number);

@@ -130,7 +130,7 @@ test("a file is read once for all its names, and anew when it has changed", asyn
   machine.dispose();
 });
 
-test("what is only cached gives way to a request, when others have the rest of the memory", async () => {
+test("evicts cached files for a request when memory is short", async () => {
   const { askAll, connect, count, machine, site } = await serveSite({ memoryBytes: 4 * MIB });
   for (let i = 0; i < 40; i++) writeFileSync(`${site}/${i}`, "x".repeat(20_000));
   const client = connect(new Client());

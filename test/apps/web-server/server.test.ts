@@ -63,7 +63,7 @@ const count = (server: Server, name: string) => Number(server.machine.call(name)
 const quiet = (server: Server) =>
   until(() => count(server, "socketCount") === 1 && count(server, "threadCount") === 2);
 
-describe("what a connection holds comes back", () => {
+describe("resources of a connection", () => {
   test("after 2000 requests on connections of their own, heap and tables are as after the first", async () => {
     const server = await serve();
     const round = async (requests: number) => {

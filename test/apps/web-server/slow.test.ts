@@ -350,7 +350,7 @@ describe("SR5: short of memory, those that are stalled go before a new client is
       `POST / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n${"b".repeat(9000)}`,
     ],
     ["garbage", "\xff".repeat(15_000)],
-  ])("whatever they say, clients take no more than their share: %s", async (_, words) => {
+  ])("clients take no more than their share, whatever they send: %s", async (_, words) => {
     const server = await serveFiles({ small: 1000 }, { memoryBytes: 4 * MIB });
     const clients = say(server, 200, words);
     for (let i = 0; i < 20; i++) expect(fetchSmall(server)).toBe("200 1000");

@@ -79,7 +79,7 @@ test("the guest finds every name, whatever its case", async () => {
   expect(await serveNames(files)).toEqual(names.map((name) => types.get(name)));
 });
 
-test("what is no known extension of the last component is octet-stream", async () => {
+test("serves unknown extensions as octet-stream", async () => {
   const unknown = "application/octet-stream";
   const cases = {
     noextension: unknown,

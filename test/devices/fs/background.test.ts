@@ -30,7 +30,7 @@ class SlowHost {
   /** Of each one in the thread pool. */
   laterMs = 0;
   later = 0;
-  /** What the thread pool has not answered yet. */
+  /** Calls that the thread pool has not answered yet. */
   readonly waiting: (() => void)[] = [];
   held = false;
   readonly puppet: FsPuppet;
@@ -79,7 +79,7 @@ afterEach(() => {
   removeFolders();
 });
 
-test("a read that takes long makes the next ones go to the thread pool, until it is quick again", async () => {
+test("sends reads to the thread pool after a slow one, until they are quick again", async () => {
   const { nodeid, fh } = host.open();
   host.readMs = 3;
   read(host.puppet, nodeid, fh, 0, 100);
@@ -101,7 +101,7 @@ test("a read that takes long makes the next ones go to the thread pool, until it
   expect(host.later).toBe(16);
 });
 
-test("F6: other requests, and those of high priority, are answered meanwhile", async () => {
+test("F6: answers other requests, and those of high priority, meanwhile", async () => {
   const { nodeid, fh } = host.open();
   host.readMs = 5;
   read(host.puppet, nodeid, fh, 0, 1);
@@ -113,7 +113,7 @@ test("F6: other requests, and those of high priority, are answered meanwhile", a
   expect(Buffer.from((await late).data).toString()).toBe("contents");
 });
 
-test("writes wait for the disk there, too, and their data are taken before", async () => {
+test("makes writes wait for the disk in the pool, with their data copied first", async () => {
   const { nodeid, fh } = host.open();
   host.readMs = 5;
   read(host.puppet, nodeid, fh, 0, 1);
@@ -129,7 +129,7 @@ test("writes wait for the disk there, too, and their data are taken before", asy
   expect(host.puppet.device.stats).toMatchObject({ bytesWritten: 3, bytesCopied: 3 });
 });
 
-test("errors of the thread pool arrive as themselves", async () => {
+test("passes errors of the thread pool on unchanged", async () => {
   const { nodeid } = lookup(host.puppet, ROOT, "file");
   const fh = open(host.puppet, nodeid, 1); // may not read
   const reading = open(host.puppet, nodeid);
@@ -139,7 +139,7 @@ test("errors of the thread pool arrive as themselves", async () => {
   expect([reply.error, reply.used]).toEqual([-Errno.EBADF, 16]);
 });
 
-test("G30: what comes after a reset writes nothing", async () => {
+test("G30: writes nothing for an answer that comes after a reset", async () => {
   const { nodeid, fh } = host.open();
   host.readMs = 5;
   read(host.puppet, nodeid, fh, 0, 1);
@@ -156,7 +156,7 @@ test("G30: what comes after a reset writes nothing", async () => {
   expect(Buffer.from(host.puppet.memory.u8).toString("latin1")).toBe(before);
 });
 
-test("no more than sixteen calls are made at once; the next ones wait for their turn", async () => {
+test("makes at most sixteen calls at once; the others wait for their turn", async () => {
   const { nodeid, fh } = host.open();
   host.readMs = 5;
   read(host.puppet, nodeid, fh, 0, 1);

@@ -60,7 +60,7 @@ afterEach(() => {
 });
 
 describe("WRITE", () => {
-  test("goes to its offset, in pieces and past the end", () => {
+  test("writes at its offset, in pieces and past the end", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid, O_RDWR);
     expect(write(fs, nodeid, fh, 7, "WORLD")).toBe(5);
@@ -71,7 +71,7 @@ describe("WRITE", () => {
     expect(release(fs, nodeid, fh)).toBe(0);
   });
 
-  test("U13, W7: with another size than it says, too much, or beyond what can be, is refused", () => {
+  test("U13, W7: is refused with a wrong size, too much data, or an impossible offset", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid, O_WRONLY);
     expect(write(fs, nodeid, fh, 0, "x", {}, 2)).toBe(-Errno.EINVAL);
@@ -83,7 +83,7 @@ describe("WRITE", () => {
     expect(content("hello")).toBe("hello, world");
   });
 
-  test("W5: needs a handle of this file that may write", () => {
+  test("W5: needs a writable handle of this file", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const reading = open(fs, nodeid);
     expect(write(fs, nodeid, reading, 0, "x")).toBe(-Errno.EBADF);
@@ -94,7 +94,7 @@ describe("WRITE", () => {
     expect(read(fs, nodeid, open(fs, nodeid, O_WRONLY), 0, 1).error).toBe(-Errno.EBADF);
   });
 
-  test("with O_APPEND goes to the end, wherever it is told to go", () => {
+  test("appends with O_APPEND, whatever its offset", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid, O_WRONLY | O_APPEND);
     const other = open(fs, nodeid, O_WRONLY);
@@ -104,7 +104,7 @@ describe("WRITE", () => {
     expect(content("hello")).toBe("Hello, world!!");
   });
 
-  test("U21, CVE-2021-20263: takes the set-id bits from a file", () => {
+  test("U21, CVE-2021-20263: clears the set-id bits of a file", () => {
     nodefs.chmodSync(at("hello"), 0o6755);
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid, O_WRONLY);
@@ -122,7 +122,7 @@ describe("WRITE", () => {
 });
 
 describe("FSYNC", () => {
-  test("U24: is answered once the disk has the file, or the directory", async () => {
+  test("U24: is answered once the file or directory is on disk", async () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid, O_WRONLY);
     write(fs, nodeid, fh, 0, "x");
@@ -133,7 +133,7 @@ describe("FSYNC", () => {
     expect((await fsync(fs, ROOT, fh, 0, FuseOpcode.FSYNCDIR)).error).toBe(-Errno.EBADF);
   });
 
-  test("G30: of a guest that was reset is not answered, and closes what it held", async () => {
+  test("G30: is not answered after a reset, and closes its descriptors", async () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const before = nodefs.readdirSync("/proc/self/fd").length;
     const fh = open(fs, nodeid, O_WRONLY);
@@ -154,7 +154,7 @@ async function until(condition: () => boolean): Promise<true> {
 }
 
 describe("CREATE", () => {
-  test("U10: makes a file, or opens the one that is there", () => {
+  test("U10: makes a file, or opens an existing one", () => {
     const made = create(fs, ROOT, "new", O_RDWR, 0o640);
     expect(made).toMatchObject({ error: 0, size: 0n, mode: 0o100640 });
     write(fs, made.nodeid, made.fh, 0, "text");
@@ -166,7 +166,7 @@ describe("CREATE", () => {
     expect([cut.size, content("new")]).toEqual([0n, ""]);
   });
 
-  test("the guest chooses the mode, but for the rights of others (W16)", () => {
+  test("takes the guest's mode, without permissions for others (W16)", () => {
     for (const wanted of [0o777, 0o600, 0o002, 0o000, 0o1666]) {
       create(fs, ROOT, `m${wanted}`, O_RDWR, wanted);
       expect(mode(`m${wanted}`)).toBe(wanted);
@@ -184,7 +184,7 @@ describe("CREATE", () => {
     expect(create(fs, lookup(fs, ROOT, "hello").nodeid, "x", 2, 0).error).toBe(-Errno.ENOTDIR);
   });
 
-  test("W3: names are checked, and are bytes", () => {
+  test("W3: checks names, and takes them as bytes", () => {
     for (const name of ["", ".", "..", "a/b", "../x", "/x"]) {
       expect(create(fs, ROOT, name, O_RDWR, 0o600).error).toBe(-Errno.EINVAL);
     }
@@ -194,7 +194,7 @@ describe("CREATE", () => {
     expect(names.some((name) => name.equals(Buffer.from("\xff\xfe", "latin1")))).toBe(true);
   });
 
-  test("MKNOD makes a regular file, and nothing else", () => {
+  test("MKNOD makes nothing but a regular file", () => {
     expect(mknod(fs, ROOT, "plain", 0o100600)).toMatchObject({ error: 0, mode: 0o100600 });
     for (const type of [0o010000, 0o020000, 0o060000, 0o140000, 0o120000]) {
       expect(mknod(fs, ROOT, "special", type | 0o600).error).toBe(-Errno.EPERM);
@@ -229,7 +229,7 @@ describe("directories and links", () => {
     expect(lookup(fs, ROOT, "hello").error).toBe(-Errno.ENOENT);
   });
 
-  test("LINK gives a file a second name, wherever it is by now", () => {
+  test("LINK gives a file a second name, also after it has moved", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const sub = lookup(fs, ROOT, "sub").nodeid;
     expect(link(fs, nodeid, sub, "second")).toMatchObject({ error: 0, nodeid });
@@ -242,7 +242,7 @@ describe("directories and links", () => {
     expect(link(fs, 999, ROOT, "none").error).toBe(-Errno.EBADF);
   });
 
-  test("LINK of what was moved on the host finds nothing, and links nothing else", () => {
+  test("LINK of a file that the host moved away fails, and links nothing else", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     nodefs.renameSync(at("hello"), at("elsewhere"));
     nodefs.writeFileSync(at("hello"), "another");
@@ -264,7 +264,7 @@ describe("directories and links", () => {
     expect(setattr(fs, nodeid, { valid: bit(Valid.SIZE), size: 0n }).error).toBe(-Errno.EINVAL);
   });
 
-  test("RENAME moves, replaces, and knows its limits", () => {
+  test("RENAME moves and replaces, and refuses impossible moves", () => {
     const sub = lookup(fs, ROOT, "sub").nodeid;
     expect(rename(fs, ROOT, "hello", sub, "there")).toBe(0);
     expect(content("sub/there")).toBe("hello, world");
@@ -280,7 +280,7 @@ describe("directories and links", () => {
     expect(rename(fs, sub, "there", lookup(fs, sub, "there").nodeid, "x")).toBe(-Errno.ENOTDIR);
   });
 
-  test("U20, W18: RENAME2 replaces nothing with the flag; it exchanges nothing", () => {
+  test("U20, W18: RENAME2 replaces nothing with NOREPLACE, and refuses EXCHANGE", () => {
     create(fs, ROOT, "other", O_RDWR, 0o600);
     const { nodeid } = lookup(fs, ROOT, "hello");
     expect(rename2(fs, ROOT, "hello", ROOT, "other", 1)).toBe(-Errno.EEXIST);
@@ -297,7 +297,7 @@ describe("directories and links", () => {
 });
 
 describe("SETATTR", () => {
-  test("sizes", () => {
+  test("sets sizes", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     expect(setattr(fs, nodeid, { valid: bit(Valid.SIZE), size: 5n }).size).toBe(5n);
     expect(setattr(fs, nodeid, { valid: bit(Valid.SIZE), size: 7n }).size).toBe(7n);
@@ -312,7 +312,7 @@ describe("SETATTR", () => {
     );
   });
 
-  test("modes and owners", () => {
+  test("sets modes and owners", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     for (const wanted of [0, 0o777, 0o1421]) {
       expect(setattr(fs, nodeid, { valid: bit(Valid.MODE), mode: wanted }).mode).toBe(
@@ -346,7 +346,7 @@ describe("SETATTR", () => {
     expect(told + nanoseconds).toBe(stat.mtimeNs);
   });
 
-  test("one time alone, and now", () => {
+  test("sets one time alone, and the current time", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     setattr(fs, nodeid, { valid: bit(Valid.ATIME, Valid.MTIME), atime: [7n, 0], mtime: [8n, 0] });
     setattr(fs, nodeid, { valid: bit(Valid.MTIME), mtime: [9n, 0] });
@@ -360,7 +360,7 @@ describe("SETATTR", () => {
     expect(bad.error).toBe(-Errno.EINVAL);
   });
 
-  test("of a symbolic link is of the link", () => {
+  test("applies to a symbolic link itself", () => {
     const { nodeid } = symlink(fs, ROOT, "link", "hello");
     setattr(fs, nodeid, { valid: bit(Valid.ATIME, Valid.MTIME), atime: [7n, 0], mtime: [8n, 0] });
     expect(nodefs.lstatSync(at("link")).mtimeMs).toBe(8000);
@@ -388,7 +388,7 @@ describe("COPY_FILE_RANGE", () => {
   });
 });
 
-describe("what Node cannot do", () => {
+describe("operations that Node lacks", () => {
   test.each([
     FuseOpcode.FALLOCATE,
     FuseOpcode.SETXATTR,
@@ -404,7 +404,7 @@ describe("what Node cannot do", () => {
   });
 });
 
-test("W15: nothing is made when there is no room to know it", () => {
+test("W15: makes nothing when the node table is full", () => {
   const small = new FsPuppet(directory, {
     readOnly: false,
     limits: { nodesMax: 2, handlesMax: 1 },
@@ -418,7 +418,7 @@ test("W15: nothing is made when there is no room to know it", () => {
   small.device.dispose();
 });
 
-test("a read-only device refuses all of it", () => {
+test("refuses every change on a read-only device", () => {
   const readOnly = new FsPuppet(directory);
   readOnly.init();
   const { nodeid } = lookup(readOnly, ROOT, "hello");

@@ -42,7 +42,7 @@ afterEach(() => {
 });
 
 describe("rules of the protocol", () => {
-  test("U6: unknown nodes and handles are EBADF for every operation that has one", () => {
+  test("U6: answers EBADF to unknown nodes and handles in every operation", () => {
     const blank = new Uint8Array(96);
     const some = [FuseOpcode.GETATTR, FuseOpcode.SETATTR, FuseOpcode.OPEN, FuseOpcode.STATFS];
     for (const opcode of some) {
@@ -55,7 +55,7 @@ describe("rules of the protocol", () => {
     }
   });
 
-  test("U7: what makes, moves or removes takes no '.', no '..' and no '/'", () => {
+  test("U7: creates, moves and removes no '.', no '..' and no '/'", () => {
     const sub = mkdir(fs, ROOT, "sub", 0o755).nodeid;
     for (const name of [".", "..", "a/b"]) {
       expect(create(fs, sub, name, O_RDWR, 0o600).error).toBe(-Errno.EINVAL);
@@ -64,13 +64,13 @@ describe("rules of the protocol", () => {
     expect(nodefs.readdirSync(directory).sort()).toEqual(["hello", "sub"]);
   });
 
-  test("U11: write-back caching, which would hide writes from the host, is not offered", () => {
+  test("U11: does not offer write-back caching, which would hide writes from the host", () => {
     const { view } = fs.init();
     const WRITEBACK_CACHE = 1 << 16;
     expect(view.getUint32(FuseInitOut.flags, true) & WRITEBACK_CACHE).toBe(0);
   });
 
-  test("U17: that a name is missing may be believed where that was asked for, and else not", () => {
+  test("U17: lets the guest cache missing names only if that was asked for", () => {
     const believing = new FsPuppet(directory, { readOnly: false, limits: { missingMs: 1500 } });
     believing.init();
     const ask = (puppet: FsPuppet) => puppet.request(FuseOpcode.LOOKUP, named("missing"));
@@ -86,13 +86,13 @@ describe("rules of the protocol", () => {
     believing.device.dispose();
   });
 
-  test("U22: new files are this process's, whoever the guest says it is", () => {
+  test("U22: new files belong to this process, whatever uid the guest sends", () => {
     create(fs, ROOT, "mine", O_RDWR, 0o600);
     const { uid, gid } = nodefs.statSync(join(directory, "mine"));
     expect([uid, gid]).toEqual([process.geteuid?.(), process.getegid?.()]);
   });
 
-  test("F4, F9: notifications are not offered, so there is no queue and no buffer for them", () => {
+  test("F4, F9: offers no notifications, and has no queue for them", () => {
     expect(fs.device.features).toBe(0n);
     expect(fs.device.queueNames[1]).toBe("request 0");
   });
@@ -103,7 +103,7 @@ describe("rules of the protocol", () => {
     }
   });
 
-  test("W14, U18: extended attributes of any size are ENOSYS, and none is made", () => {
+  test("W14, U18: answers ENOSYS to extended attributes of any size, and makes none", () => {
     const args = new Uint8Array(8 + 20).fill(0xff);
     args.set(Buffer.from("user.name\0"), 8);
     for (const opcode of [FuseOpcode.SETXATTR, FuseOpcode.GETXATTR, FuseOpcode.LISTXATTR]) {
@@ -112,7 +112,7 @@ describe("rules of the protocol", () => {
   });
 });
 
-test("sizes and inode numbers beyond 2^53 are exact", () => {
+test("keeps sizes and inode numbers beyond 2^53 exact", () => {
   const [ino, size] = [2n ** 63n + 1n, 2n ** 62n + 3n];
   const host = hostFiles();
   const large = (stat: FileStat): FileStat => ({
@@ -175,7 +175,7 @@ test.each([false, true])(
   },
 );
 
-test("a second device on the same directory sees what the first one wrote", () => {
+test("shows the writes of one device through a second one on the same directory", () => {
   const other = new FsPuppet(directory);
   other.init();
   const { nodeid, fh } = create(fs, ROOT, "shared", O_RDWR, 0o644);
@@ -185,13 +185,13 @@ test("a second device on the same directory sees what the first one wrote", () =
   other.device.dispose();
 });
 
-test("files that can only be read are refused where the guest may write", () => {
+test("refuses a read-only Files port for a writable share", () => {
   const files = new SimulatedFiles(new Map());
   const make = () => new FsDevice({ directory, tag: "t", readOnly: false, files });
   expect(make).toThrow("these files can only be read");
 });
 
-test("W3: on Windows no name leads to a device, a stream or a file of another name", () => {
+test("W3: opens no device, stream or other file by a name on Windows", () => {
   const elsewhere = ["a\\b", "a:b", "NUL", "con", "Com1.txt", "lpt9 ", "aux .x", "..", ".. ", "x."];
   expect(elsewhere.filter(isWindowsName)).toEqual([]);
   const fine = ["console", "com", "nul1", "a.b", ".hidden", "com10", "x y"];

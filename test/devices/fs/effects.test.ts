@@ -59,7 +59,7 @@ describe("CREATE", () => {
     });
   }
 
-  test("opens what a program of the host has made a moment before it", () => {
+  test("opens a file that the host has made a moment before", () => {
     racing((name) => nodefs.writeFileSync(at(name), "theirs"));
     const { error, nodeid, fh } = change.create(fs, ROOT, "new", O_RDWR, 0o644);
     expect(error).toBe(0);
@@ -67,14 +67,14 @@ describe("CREATE", () => {
     forget(fs, nodeid, 1);
   });
 
-  test("with O_EXCL says that it is there, and with O_TRUNC empties it", () => {
+  test("fails with EEXIST on O_EXCL, and empties it on O_TRUNC", () => {
     racing((name) => nodefs.writeFileSync(at(name), "theirs"));
     expect(change.create(fs, ROOT, "one", O_RDWR | O_EXCL, 0o644).error).toBe(-Errno.EEXIST);
     expect(change.create(fs, ROOT, "two", O_RDWR | O_TRUNC, 0o644).error).toBe(0);
     expect(content("two")).toBe("");
   });
 
-  test("makes it all the same where it is gone again by then", () => {
+  test("makes the file when it is gone again by then", () => {
     const host = hostFiles();
     let there = 3;
     start({
@@ -91,13 +91,13 @@ describe("CREATE", () => {
     expect(content("new")).toBe("");
   });
 
-  test("of a name that is a symbolic link by then is refused, and not followed", () => {
+  test("refuses a name that has become a symbolic link, and does not follow it", () => {
     racing((name) => nodefs.symlinkSync("file", at(name)));
     expect(change.create(fs, ROOT, "new", O_RDWR | O_TRUNC, 0o644).error).toBe(-Errno.ELOOP);
     expect(content("file")).toBe("contents");
   });
 
-  test("MKDIR that cannot be looked up leaves no directory behind", () => {
+  test("MKDIR removes the directory if its lookup fails", () => {
     const host = hostFiles();
     start({
       peek: (directory, name) => (names(name) === "dir" ? null : host.peek(directory, name)),
@@ -108,7 +108,7 @@ describe("CREATE", () => {
 });
 
 describe("LINK by node", () => {
-  test("uses another name of the file where the last one has gone", () => {
+  test("uses another name of the file if the last one has gone", () => {
     start();
     const { nodeid } = lookup(fs, ROOT, "file");
     for (const name of ["b", "c"]) {
@@ -121,7 +121,7 @@ describe("LINK by node", () => {
     expect(content("new")).toBe("contents");
   });
 
-  test("takes none for it that is another file's by now", () => {
+  test("does not use a name that has become another file's", () => {
     start();
     const { nodeid } = lookup(fs, ROOT, "file");
     nodefs.linkSync(at("file"), at("b"));
@@ -133,7 +133,7 @@ describe("LINK by node", () => {
     expect(nodefs.existsSync(at("new"))).toBe(false);
   });
 
-  test("of a file without names is refused", () => {
+  test("is refused for a file without names", () => {
     start();
     const { nodeid } = lookup(fs, ROOT, "file");
     nodefs.unlinkSync(at("file"));
@@ -170,7 +170,7 @@ describe("COPY_FILE_RANGE", () => {
     expect(copy.equals(Buffer.alloc(MIB, 4))).toBe(true);
   });
 
-  test("to a handle that appends, or that may not write, is refused", () => {
+  test("refuses a handle that appends or may not write", () => {
     const { nodeid, fh } = large();
     for (const flags of [O_RDWR | O_APPEND, O_RDONLY]) {
       const to = open(fs, nodeid, flags);
@@ -182,7 +182,7 @@ describe("COPY_FILE_RANGE", () => {
 });
 
 describe("WRITE with O_APPEND", () => {
-  test("shows in a mapping what it and others have appended, wherever that is", () => {
+  test("shows all appended bytes in a mapping", () => {
     start({}, 4 * 65536);
     const { nodeid } = lookup(fs, ROOT, "file");
     const fh = open(fs, nodeid, O_RDWR | O_APPEND);
@@ -195,7 +195,7 @@ describe("WRITE with O_APPEND", () => {
     expect(shown).toBe("contents+theirs+ours\0\0");
   });
 
-  test("goes to the end also where the guest asks for what cannot be", () => {
+  test("appends also if the guest's offset is impossible", () => {
     start();
     const { nodeid } = lookup(fs, ROOT, "file");
     const fh = open(fs, nodeid, O_RDWR | O_APPEND);
@@ -204,7 +204,7 @@ describe("WRITE with O_APPEND", () => {
   });
 });
 
-describe("a call that fails takes no set-id bits", () => {
+describe("clears no set-id bits when a call fails", () => {
   const mode = () => nodefs.statSync(at("file")).mode & 0o7777;
   const refuse = () => {
     throw Object.assign(new Error("refused"), { code: "EPERM" });
@@ -231,7 +231,7 @@ describe("a call that fails takes no set-id bits", () => {
     expect(mode()).toBe(0o6755);
   });
 
-  test("nor one that its handle may not make; one that succeeds does", () => {
+  test("clears set-id bits only when the handle's call succeeds", () => {
     nodefs.chmodSync(at("file"), 0o6755);
     start({ keepsSetId: () => true });
     const { nodeid } = lookup(fs, ROOT, "file");
@@ -244,7 +244,7 @@ describe("a call that fails takes no set-id bits", () => {
     expect(mode()).toBe(0o755);
   });
 
-  test("an owner that is refused leaves size and mode as they were", () => {
+  test("leaves size and mode alone when the owner is refused", () => {
     start({ chown: refuse });
     const { nodeid } = lookup(fs, ROOT, "file");
     const valid = (1 << Valid.UID) | (1 << Valid.SIZE) | (1 << Valid.MODE);
@@ -259,7 +259,7 @@ describe("a call that fails takes no set-id bits", () => {
 describe("times", () => {
   const now = (...names: Valid[]) => names.reduce((bits: number, name) => bits | (1 << name), 0);
 
-  test("now is not before what was written before", () => {
+  test("sets a current time that is not before earlier writes", () => {
     start();
     const { nodeid } = lookup(fs, ROOT, "file");
     const valid = now(Valid.MTIME, Valid.MTIME_NOW, Valid.ATIME, Valid.ATIME_NOW);
@@ -274,7 +274,7 @@ describe("times", () => {
     }
   });
 
-  test("now is now where the file is of the future", () => {
+  test("sets the current time on a file with a time in the future", () => {
     start();
     const { nodeid } = lookup(fs, ROOT, "file");
     nodefs.utimesSync(at("file"), 5e9, 5e9);

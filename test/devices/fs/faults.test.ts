@@ -31,7 +31,7 @@ const O_RDWR = 2;
 const O_TRUNC = 0x200;
 const MS = 1_000_000;
 
-/** What the guest has after a request, beside the error. */
+/** The guest's holdings after a request, beside the error. */
 interface Got {
   error: number;
   nodes?: number[];

@@ -52,7 +52,7 @@ afterEach(() => {
 });
 
 describe("requests", () => {
-  test("W1: a header length that is not the chain's is refused, also less than a header", () => {
+  test("W1: refuses a header length that is not the chain's, or less than a header", () => {
     for (const length of [0, 39, 40, 55, 57, 0xffffffff]) {
       const reply = fs.request(FuseOpcode.GETATTR, new Uint8Array(16), { length });
       expect([reply.used, reply.error]).toEqual([16, -Errno.EINVAL]);
@@ -62,7 +62,7 @@ describe("requests", () => {
     expect(forget(fs, ROOT, 1).used).toBe(0);
   });
 
-  test("W2: arguments that are cut short are refused for every operation", () => {
+  test("W2: refuses truncated arguments of every operation", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const least = new Map([
       [FuseOpcode.LOOKUP, 2],
@@ -92,7 +92,7 @@ describe("requests", () => {
     expect(getattr(fs, nodeid).error).toBe(0);
   });
 
-  test("W3: names without NUL, empty, with '/', a NUL inside or too long are refused", () => {
+  test("W3: refuses names without NUL, empty, with '/', with a NUL inside or too long", () => {
     const sub = lookup(fs, ROOT, "sub").nodeid;
     const bad = (args: Uint8Array, nodeid = ROOT) =>
       fs.request(FuseOpcode.LOOKUP, args, { nodeid }).error;
@@ -117,7 +117,7 @@ describe("requests", () => {
     expect(lookup(fs, ROOT, name).size).toBe(5n);
   });
 
-  test("W4: node ids that do not exist, or are of the wrong kind, are refused", () => {
+  test("W4: refuses node ids that do not exist or are of the wrong kind", () => {
     for (const nodeid of [0, 2, 12345, 2 ** 32 + 1, 2n ** 53n + 1n, 2n ** 64n - 1n]) {
       expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
     }
@@ -126,7 +126,7 @@ describe("requests", () => {
     expect(lookup(fs, nodeid, "..").error).toBe(-Errno.ENOTDIR);
   });
 
-  test("W5: handles that do not exist, are closed or of another inode are refused", () => {
+  test("W5: refuses handles that do not exist, are closed or belong to another inode", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const sub = lookup(fs, ROOT, "sub").nodeid;
     const page = lookup(fs, sub, "page").nodeid;
@@ -141,7 +141,7 @@ describe("requests", () => {
     expect(read(fs, nodeid, fh, 0, 4).error).toBe(-Errno.EBADF);
   });
 
-  test("W6: a reply that does not fit leaves no trace; under 16 bytes the chain comes back empty", () => {
+  test("W6: leaves no trace of a reply that does not fit, and returns a chain under 16 bytes empty", () => {
     for (const room of [0, 1, 15]) {
       expect(fs.request(FuseOpcode.GETATTR, new Uint8Array(16), { room }).used).toBe(0);
     }
@@ -155,7 +155,7 @@ describe("requests", () => {
     expect([reply.used, reply.error]).toEqual([16, -Errno.EINVAL]);
   });
 
-  test("W7: sizes and offsets at the end of their range are refused or empty", () => {
+  test("W7: refuses sizes and offsets at the end of their range, or returns nothing", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid);
     const room = 16 + (1 << 20) + 1;
@@ -168,7 +168,7 @@ describe("requests", () => {
     expect(read(fs, nodeid, fh, 2n ** 63n - 17n, 16).data.length).toBe(0);
   });
 
-  test("W8: forgetting more than was taken, or the root, does no harm", () => {
+  test("W8: survives forgetting more than was taken, or the root", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     forget(fs, nodeid, 2n ** 64n - 1n);
     expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
@@ -195,7 +195,7 @@ describe("requests", () => {
     expect(getattr(fs, again).error).toBe(-Errno.EBADF);
   });
 
-  test("W8: what is forgotten while it is open stays the same file until RELEASE", () => {
+  test("W8: keeps an open file the same until RELEASE after it was forgotten", () => {
     const sub = lookup(fs, ROOT, "sub").nodeid;
     const fh = opendir(fs, sub);
     forget(fs, sub, 100);
@@ -205,7 +205,7 @@ describe("requests", () => {
     expect(lookup(fs, ROOT, "sub").nodeid).toBe(sub);
   });
 
-  test("W9: requests before INIT and INIT on hiprio are refused", () => {
+  test("W9: refuses requests before INIT, and INIT on hiprio", () => {
     const fresh = new FsPuppet(directory);
     expect(lookup(fresh, ROOT, "hello").error).toBe(-Errno.EIO);
     const args = words(7, 38, 0, 0);
@@ -216,7 +216,7 @@ describe("requests", () => {
     fresh.device.dispose();
   });
 
-  test("W15: a flood of LOOKUP and OPEN ends in ENFILE and EMFILE, and passes", () => {
+  test("W15: answers a flood of LOOKUP and OPEN with ENFILE and EMFILE, and recovers", () => {
     for (let i = 0; i < 20; i++) nodefs.writeFileSync(join(directory, `file-${i}`), "");
     const small = new FsPuppet(directory, { limits: { nodesMax: 10, handlesMax: 5 } });
     small.init();
@@ -242,7 +242,7 @@ describe("requests", () => {
     small.device.dispose();
   });
 
-  test("W15: a host that is out of descriptors is an error of the request, not of the device", () => {
+  test("W15: fails the request, not the device, when the host is out of descriptors", () => {
     const full = Object.assign(new Error("full"), { code: "EMFILE" });
     const files: Files = hostFiles();
     const poor = new FsPuppet(directory, { files });
@@ -257,7 +257,7 @@ describe("requests", () => {
     poor.device.dispose();
   });
 
-  test("W19: a buffer without room for an entry and a cookie never given are answered", () => {
+  test("W19: answers a buffer without room for an entry, and a cookie it never gave", () => {
     const fh = opendir(fs, ROOT);
     expect(readdir(fs, ROOT, fh, 0, 0)).toBe(-Errno.EINVAL);
     expect(readdir(fs, ROOT, fh, 0, 31)).toBe(-Errno.EINVAL);
@@ -271,7 +271,7 @@ describe("requests", () => {
 });
 
 describe.runIf(process.platform === "linux")("a directory full of traps", () => {
-  test("W10: a directory swapped for a symbolic link does not lead out", () => {
+  test("W10: does not leave the share by a directory swapped for a symbolic link", () => {
     const sub = lookup(fs, ROOT, "sub").nodeid;
     nodefs.renameSync(join(directory, "sub"), join(directory, "moved"));
     nodefs.symlinkSync(outside, join(directory, "sub"));
@@ -281,7 +281,7 @@ describe.runIf(process.platform === "linux")("a directory full of traps", () => 
     expect(lookup(fs, lookup(fs, ROOT, "sub").nodeid, "page").error).toBe(-Errno.ENOTDIR);
   });
 
-  test("W10: a name swapped between the look and the grip is what it is then, not followed", () => {
+  test("W10: does not follow a name that is swapped between lookup and open", () => {
     const files = new ProcFiles();
     const racy = new FsPuppet(directory, { files });
     racy.init();
@@ -298,7 +298,7 @@ describe.runIf(process.platform === "linux")("a directory full of traps", () => 
     racy.device.dispose();
   });
 
-  test("W10: a file swapped for a link after LOOKUP is still the file", () => {
+  test("W10: keeps the file when its name is swapped for a link after LOOKUP", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     nodefs.rmSync(join(directory, "hello"));
     nodefs.symlinkSync("../page", join(directory, "hello"));
@@ -306,7 +306,7 @@ describe.runIf(process.platform === "linux")("a directory full of traps", () => 
     expect(Buffer.from(text).toString()).toBe("hello, world");
   });
 
-  test("W11: symbolic links are never followed, wherever they point", () => {
+  test("W11: never follows symbolic links, wherever they point", () => {
     for (const target of ["/etc", "..", "../page", "sub/page", "loop"]) {
       nodefs.rmSync(join(directory, "loop"), { force: true });
       nodefs.symlinkSync(target, join(directory, "loop"));
@@ -320,7 +320,7 @@ describe.runIf(process.platform === "linux")("a directory full of traps", () => 
     }
   });
 
-  test("W12: a FIFO and a socket are seen but never opened", async () => {
+  test("W12: shows a FIFO and a socket but never opens them", async () => {
     execFileSync("mkfifo", [join(directory, "fifo")]);
     const server = createServer();
     await new Promise<void>((done) => server.listen(join(directory, "socket"), done));
@@ -344,7 +344,7 @@ describe("files by path, for hosts without /proc", () => {
   });
   afterEach(() => other.device.dispose());
 
-  test("lookups, reads and listings are the same", () => {
+  test("look up, read and list the same", () => {
     const sub = lookup(other, ROOT, "sub").nodeid;
     const { nodeid } = lookup(other, sub, "page");
     expect(Buffer.from(read(other, nodeid, open(other, nodeid), 0, 99).data).toString()).toBe(
@@ -355,7 +355,7 @@ describe("files by path, for hosts without /proc", () => {
     expect(lookup(other, ROOT, "absent").error).toBe(-Errno.ENOENT);
   });
 
-  test("W10: a directory swapped for a symbolic link is noticed", () => {
+  test("W10: notice a directory swapped for a symbolic link", () => {
     const sub = lookup(other, ROOT, "sub").nodeid;
     nodefs.renameSync(join(directory, "sub"), join(directory, "moved"));
     nodefs.symlinkSync(outside, join(directory, "sub"));
@@ -363,7 +363,7 @@ describe("files by path, for hosts without /proc", () => {
     expect(open(other, lookup(other, ROOT, "sub").nodeid)).toBe(-Errno.ELOOP);
   });
 
-  test("a file that moved is found again under its new name", () => {
+  test("find a moved file under its new name", () => {
     const { nodeid } = lookup(other, ROOT, "hello");
     nodefs.renameSync(join(directory, "hello"), join(directory, "renamed"));
     expect(getattr(other, nodeid).error).toBe(-Errno.ENOENT);

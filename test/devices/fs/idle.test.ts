@@ -13,7 +13,7 @@ import { type FileGuest, fileGuests } from "../../support/file-guest.ts";
 import { counted, descriptors } from "../../support/fs-faulty-host.ts";
 
 const boot = await fileGuests();
-/** What is idle is let go within that time. */
+/** Idle descriptors are closed within that time. */
 const IDLE_MS = 2000;
 let parent = "";
 let root = "";
@@ -45,7 +45,7 @@ function text(g: FileGuest, path: string): string | number {
 }
 
 describe("an idle guest", () => {
-  test("holds nothing of the host, and finds it again when it comes back", async () => {
+  test("holds no descriptors, and finds its files again when it wakes", async () => {
     const before = descriptors();
     const g = await start();
     expect(text(g, "/dir/deep/bottom")).toBe("bottom");
@@ -56,7 +56,7 @@ describe("an idle guest", () => {
     expect(text(g, "/dir/deep/bottom")).toBe("bottom");
   });
 
-  test("keeps what it works with, and that alone", async () => {
+  test("keeps the descriptors of its open files, and only those", async () => {
     const g = await start();
     text(g, "/file");
     for (let i = 0; i < 5; i++) {
@@ -66,7 +66,7 @@ describe("an idle guest", () => {
     expect(held.size).toBe(3); // the root, the directory and the file in it
   });
 
-  test("gives a deleted file's room back, unless it has it open", async () => {
+  test("frees a deleted file's space, unless it has it open", async () => {
     const g = await start();
     const file = g.now("SysOpenFile", "/file", FUSE_O_RDWR);
     expect(text(g, "/dir/inside")).toBe("inside");
@@ -81,7 +81,7 @@ describe("an idle guest", () => {
     expect(held.size).toBe(0);
   });
 
-  test("takes no other file for the one that it knew", async () => {
+  test("does not mistake another file for a known one", async () => {
     const g = await start();
     expect(text(g, "/dir/inside")).toBe("inside");
     g.advance(IDLE_MS);
@@ -92,7 +92,7 @@ describe("an idle guest", () => {
     expect(text(g, "/old/inside")).toBe("inside");
   });
 
-  test("takes no file for it that was given its number", async () => {
+  test("does not mistake a file that got its inode number for it", async () => {
     fs.symlinkSync("dir/inside", host("link"));
     const g = await start();
     expect(text(g, "/link")).toBe("inside");
@@ -114,7 +114,7 @@ describe("an idle guest", () => {
     expect(text(g, "/file")).toBe("file");
   });
 
-  test("leads nobody outside: a directory that is a link by now is not followed", async () => {
+  test("does not follow a directory that has become a symbolic link", async () => {
     fs.mkdirSync(join(parent, "outside"));
     fs.writeFileSync(join(parent, "outside/inside"), "secret");
     const g = await start();
@@ -125,7 +125,7 @@ describe("an idle guest", () => {
     expect(text(g, "/dir/inside")).toBe(-Errno.ENOENT);
   });
 
-  test("without descriptors of inodes it is the same", async () => {
+  test("behaves the same without O_PATH descriptors", async () => {
     const g = await start(new PathFiles());
     expect(text(g, "/dir/deep/bottom")).toBe("bottom");
     g.advance(IDLE_MS);
@@ -137,7 +137,7 @@ describe("an idle guest", () => {
   });
 });
 
-describe("a guest that believes names for longer than the host holds them", () => {
+describe("a guest that caches names for longer than the host holds them", () => {
   const patient = () => boot({ directory: root, attrTimeoutMs: 60_000 });
 
   test("learns that they are stale, and looks again", async () => {
@@ -152,7 +152,7 @@ describe("a guest that believes names for longer than the host holds them", () =
     expect(text(g, "/file")).toBe("next");
   });
 
-  test("whose directory has become another finds what is in that", async () => {
+  test("finds the files of a directory that replaced its own", async () => {
     const g = await patient();
     expect(text(g, "/dir/deep/bottom")).toBe("bottom");
     g.advance(IDLE_MS);
@@ -172,7 +172,7 @@ describe("the shared directory", () => {
     fs.writeFileSync(host("dir/inside"), content);
   };
 
-  test("that is deleted and made anew is the new one, for a busy guest too", async () => {
+  test("is the new one when it is deleted and recreated, for a busy guest too", async () => {
     const g = await start();
     expect(text(g, "/dir/inside")).toBe("inside");
     remake("second");
@@ -187,7 +187,7 @@ describe("the shared directory", () => {
     expect(text(g, "/dir/inside")).toBe("third");
   });
 
-  test("that is gone has nothing in it, until it is there again", async () => {
+  test("is empty while it is gone, until it is there again", async () => {
     const g = await start();
     expect(text(g, "/dir/inside")).toBe("inside");
     fs.renameSync(root, join(parent, "elsewhere"));
@@ -197,7 +197,7 @@ describe("the shared directory", () => {
     expect(text(g, "/dir/inside")).toBe("inside");
   });
 
-  test("that is a symbolic link is what the link leads to, as releases are switched", async () => {
+  test("follows a symbolic link when its target is switched", async () => {
     fs.renameSync(root, join(parent, "release1"));
     fs.mkdirSync(join(parent, "release2/dir"), { recursive: true });
     fs.writeFileSync(join(parent, "release2/dir/inside"), "release 2");
@@ -211,7 +211,7 @@ describe("the shared directory", () => {
     expect(text(g, "/file")).toBe(-Errno.ENOENT);
   });
 
-  test("that is a file by now is none", async () => {
+  test("fails when it has become a file", async () => {
     const g = await start();
     expect(text(g, "/file")).toBe("file");
     fs.rmSync(root, { recursive: true });
@@ -221,7 +221,7 @@ describe("the shared directory", () => {
   });
 });
 
-test("whether a file may be opened is asked again after a second, also while others have it open", async () => {
+test("checks permission to open a file again after a second, also while it is open", async () => {
   const files = hostFiles();
   let opens = 0;
   const own = new Proxy(files, {

@@ -58,7 +58,7 @@ function withHeldSyncs() {
 }
 
 describe("FSYNC", () => {
-  test("W15: few wait for the disk at a time, and all are answered", async () => {
+  test("W15: lets few wait for the disk at a time, and answers all", async () => {
     const { fs, held } = withHeldSyncs();
     const { nodeid } = lookup(fs, ROOT, "file");
     const fh = open(fs, nodeid, O_RDWR);
@@ -69,7 +69,7 @@ describe("FSYNC", () => {
     fs.device.dispose();
   });
 
-  test("G30: a disk that hangs is not asked again by a guest that resets the device", () => {
+  test("G30: does not ask a disk that hangs again after a reset", () => {
     const { fs, held } = withHeldSyncs();
     const before = descriptors();
     const { nodeid } = lookup(fs, ROOT, "file");
@@ -86,7 +86,7 @@ describe("FSYNC", () => {
     expect(memory.equals(fs.memory.u8)).toBe(true);
   });
 
-  test("W15: descriptors that only wait for the disk count as open files", () => {
+  test("W15: counts descriptors that only wait for the disk as open files", () => {
     const { fs } = withHeldSyncs();
     const { nodeid } = lookup(fs, ROOT, "file");
     const errors = Array.from({ length: 14 }, () => {
@@ -99,7 +99,7 @@ describe("FSYNC", () => {
     fs.device.dispose();
   });
 
-  test("of a directory that was forgotten before its turn came syncs nothing", async () => {
+  test("syncs nothing for a directory that was forgotten before its turn", async () => {
     const { fs, held } = withHeldSyncs();
     const { nodeid } = lookup(fs, ROOT, "dir");
     const fh = opendir(fs, nodeid);
@@ -132,7 +132,7 @@ describe("FSYNC", () => {
     fs.device.dispose();
   });
 
-  test("that is answered after the end of the machine touches nothing", () => {
+  test("touches nothing when the answer comes after the machine's end", () => {
     const { fs, held } = withHeldSyncs();
     const { nodeid } = lookup(fs, ROOT, "file");
     void change.fsync(fs, nodeid, open(fs, nodeid, O_RDWR), 0);
@@ -144,7 +144,7 @@ describe("FSYNC", () => {
   });
 });
 
-test("W15: a node that is forgotten keeps no other: places are no chain", () => {
+test("W15: a forgotten node keeps no other alive", () => {
   const nodes = new NodeTable(hostFiles(), directory, 10);
   const dir = nodes.lookup(nodes.root, bytes("dir"));
   if (typeof dir === "number") throw new Error("no directory");
@@ -154,7 +154,7 @@ test("W15: a node that is forgotten keeps no other: places are no chain", () => 
   nodes.remove(nodes.root);
 });
 
-test("W8: BATCH_FORGET of the same memory over and over ends after a megabyte", () => {
+test("W8: stops a BATCH_FORGET of the same memory over and over after a megabyte", () => {
   const fs = new FsPuppet(directory);
   fs.init();
   const { nodeid } = lookup(fs, ROOT, "file");
@@ -168,7 +168,7 @@ test("W8: BATCH_FORGET of the same memory over and over ends after a megabyte", 
 });
 
 describe("U21", () => {
-  test("set-id bits that the host set in between go with a WRITE a second later", () => {
+  test("clears set-id bits that the host set meanwhile at a WRITE a second later", () => {
     const fs = new FsPuppet(directory, { readOnly: false });
     fs.init();
     const { nodeid } = lookup(fs, ROOT, "file");
@@ -201,7 +201,7 @@ describe("files by paths", () => {
   });
   afterEach(() => fs.device.dispose());
 
-  test("W11: a symbolic link is not linked: some hosts would link what it leads to", () => {
+  test("W11: links no symbolic link, since some hosts would link its target", () => {
     const { nodeid } = change.symlink(fs, ROOT, "link", "/etc/passwd");
     const calls = callsOf("linkSync", () => {
       expect(change.link(fs, nodeid, ROOT, "second").error).toBe(-Errno.EPERM);
@@ -210,18 +210,18 @@ describe("files by paths", () => {
     expect(calls).toEqual([]);
   });
 
-  test("W11: ACCESS and STATFS of a symbolic link look at nothing outside", () => {
+  test("W11: looks at nothing outside for ACCESS and STATFS of a symbolic link", () => {
     const { nodeid } = change.symlink(fs, ROOT, "link", "/nowhere/at/all");
     expect(fs.request(FuseOpcode.ACCESS, words(4, 0), { nodeid }).error).toBe(0);
     expect(fs.request(FuseOpcode.STATFS, new Uint8Array(0), { nodeid }).error).toBe(0);
   });
 
-  test("W11: SYMLINK leaves Node no reason to look at the target", () => {
+  test("W11: gives Node no reason to look at the target of SYMLINK", () => {
     const calls = callsOf("symlinkSync", () => change.symlink(fs, ROOT, "link", "//host/share"));
     expect(calls.map((args) => args[2])).toEqual(["file"]);
   });
 
-  test("what is in a directory is found after RENAME of the directory", () => {
+  test("finds a directory's entries after RENAME of the directory", () => {
     const dir = lookup(fs, ROOT, "dir").nodeid;
     const { nodeid } = lookup(fs, dir, "inside");
     expect(change.rename(fs, ROOT, "dir", ROOT, "moved")).toBe(0);
@@ -229,7 +229,7 @@ describe("files by paths", () => {
     expect(lookup(fs, dir, "inside").nodeid).toBe(nodeid);
   });
 
-  test("of another kind that took a removed file's number is another node", () => {
+  test("gives a file of another kind that took a removed file's number another node", () => {
     const files = new PathFiles();
     const { inode, stat } = files.hold(files.root(directory), bytes("file"));
     nodefs.unlinkSync(at("file"));

@@ -135,7 +135,7 @@ test("W11, W13: links to the outside are followed by no operation", () => {
   expect(nodefs.lstatSync(join(directory, "out2")).isSymbolicLink()).toBe(true);
 });
 
-describe("what a program of the host does to the shared directory itself", () => {
+describe("changes to the shared directory itself by the host", () => {
   const filesOf = { descriptors: () => new ProcFiles(), paths: () => new PathFiles() };
   test.each([
     ["descriptors", 0],
@@ -183,10 +183,10 @@ describe("what a program of the host does to the shared directory itself", () =>
   });
 });
 
-describe("what is no file", () => {
+describe("special files", () => {
   const makeFifo = (name: string) => spawnSync("mkfifo", [join(directory, name)]).status === 0;
 
-  test("U9, W12: a FIFO is seen, and never opened: that would wait for its other end", () => {
+  test("U9, W12: shows a FIFO but never opens it, which would wait for its other end", () => {
     expect(makeFifo("fifo")).toBe(true);
     const { nodeid, mode } = lookup(fs, ROOT, "fifo");
     expect(mode >> 12).toBe(FuseType.FIFO);
@@ -220,7 +220,7 @@ describe("faults of the host", () => {
     }
   }
 
-  test("EACCES and EPERM arrive as themselves where this process has no rights", () => {
+  test("passes EACCES and EPERM on where this process lacks permission", () => {
     nodefs.chmodSync(directory, 0o755);
     nodefs.chmodSync(join(directory, "dir"), isRoot ? 0o755 : 0o555);
     nodefs.writeFileSync(join(directory, "private"), SECRET);
@@ -313,7 +313,7 @@ test.each([
   expect(files.list(root, 5001)).toHaveLength(5001);
 });
 
-test("W15: a device holds no more descriptors than it was given, whatever the guest opens", () => {
+test("W15: holds no more descriptors than its limit, whatever the guest opens", () => {
   const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
   for (let i = 0; i < 100; i++) nodefs.writeFileSync(join(directory, `f${i}`), "");
   const before = descriptors();

@@ -105,7 +105,7 @@ const lookUp = (name: string, parent = ROOT) => later(FuseOpcode.LOOKUP, named(n
 const nodeIn = ({ view }: Reply) => Number(view.getBigUint64(FuseEntryOut.nodeid, true));
 
 describe("on a slow host", () => {
-  test("names are looked up by the thread pool, and others go on meanwhile", async () => {
+  test("looks names up in the thread pool while others go on", async () => {
     stall();
     const reply = lookUp("file");
     expect(pool.map(({ call }) => call)).toEqual(["peek"]);
@@ -117,7 +117,7 @@ describe("on a slow host", () => {
     expect(nodeIn(await again)).toBe(nodeIn(await reply));
   });
 
-  test("two that look up one name at once get one node", async () => {
+  test("gives one node to two lookups of one name at once", async () => {
     stall();
     const both = [lookUp("file"), lookUp("file")];
     while (pool.length > 0) await Promise.all(pool.splice(0).map(({ go }) => go()));
@@ -127,7 +127,7 @@ describe("on a slow host", () => {
     expect(held.size).toBe(1);
   });
 
-  test("a symbolic link is held with its text", async () => {
+  test("holds a symbolic link with its target", async () => {
     stall();
     const reply = lookUp("link");
     expect(await drain()).toEqual(["peek", "hold", "readlink", "peek"]);
@@ -187,7 +187,7 @@ describe("on a slow host", () => {
     expect([held.size, descriptors()]).toEqual([1, before - 1]);
   });
 
-  test("LINK by another name than the last one is made once", async () => {
+  test("makes one link by another name than the last one", async () => {
     const { nodeid } = lookup(fs, ROOT, "file");
     nodefs.linkSync(at("file"), at("b"));
     lookup(fs, ROOT, "b");
@@ -198,7 +198,7 @@ describe("on a slow host", () => {
     expect((await reply).error).toBe(0);
   });
 
-  test("OPEN that cuts a file whose descriptor was kept closes it no sooner, and once", async () => {
+  test("closes a kept descriptor once after OPEN with O_TRUNC", async () => {
     const { nodeid } = lookup(fs, ROOT, "file");
     release(fs, nodeid, open(fs, nodeid));
     stall();
@@ -209,7 +209,7 @@ describe("on a slow host", () => {
     expect([(await reply).error, descriptors()]).toEqual([0, before]);
   });
 
-  test("READDIR asks for each entry, and tells them all", async () => {
+  test("lists every entry after asking for each", async () => {
     const { nodeid } = lookup(fs, ROOT, "dir");
     const fh = opendir(fs, nodeid);
     stall();
@@ -221,7 +221,7 @@ describe("on a slow host", () => {
     expect((await reply).data.length).toBe(5 * 32);
   });
 
-  test("errors arrive as themselves", async () => {
+  test("passes errors on unchanged", async () => {
     stall();
     const none = lookUp("none");
     const there = later(FuseOpcode.MKDIR, join2(words(0o755, 0), named("dir")));
@@ -229,7 +229,7 @@ describe("on a slow host", () => {
     expect([(await none).error, (await there).error]).toEqual([-Errno.ENOENT, -Errno.EEXIST]);
   });
 
-  test("it is asked in the kick again when it has answered quickly for a while", async () => {
+  test("is called within the kick again once it has answered quickly for a while", async () => {
     stall();
     const replies = Array.from({ length: 8 }, () => lookUp("none"));
     await drain();
@@ -237,7 +237,7 @@ describe("on a slow host", () => {
     expect(lookup(fs, ROOT, "file").error).toBe(0);
   });
 
-  test("it is not as long as one call hangs, however quick the others are", async () => {
+  test("is not called within the kick while one call hangs", async () => {
     stall();
     const hung = lookUp("file");
     const [call] = pool.splice(0);
@@ -267,7 +267,7 @@ describe("a host that begins to hang", () => {
     expect((await file).error).toBe(0);
   });
 
-  test("is asked for one entry of a directory, and READDIR goes on in the pool", async () => {
+  test("is asked for one entry in the loop, and READDIR goes on in the pool", async () => {
     nodefs.mkdirSync(at("names"));
     for (let i = 0; i < 5; i++) nodefs.writeFileSync(at(`names/slow${i}`), "");
     const { nodeid } = lookup(fs, ROOT, "names");
@@ -279,7 +279,7 @@ describe("a host that begins to hang", () => {
     expect((await rest).data.length).toBe(4 * 32);
   });
 
-  test("is asked once in the loop where the shared directory's own name hangs", async () => {
+  test("is asked once in the loop if the shared directory itself hangs", async () => {
     opendir(fs, ROOT);
     rootNs = SECOND_NS;
     fs.alarm();
@@ -300,7 +300,7 @@ const chmod = () => {
 };
 
 describe("while a call hangs", () => {
-  test("a node that the guest gives up is held until it has come back", async () => {
+  test("holds a node that the guest forgets until the call has returned", async () => {
     const { nodeid } = lookup(fs, ROOT, "dir");
     stall();
     const reply = lookUp("a", nodeid);
@@ -314,7 +314,7 @@ describe("while a call hangs", () => {
     nodefs.closeSync(other);
   });
 
-  test("what it has brought is let go where nobody waits for it any more", async () => {
+  test("releases the result when nobody waits for it any more", async () => {
     const { nodeid } = lookup(fs, ROOT, "dir");
     stall();
     const before = descriptors();
@@ -327,7 +327,7 @@ describe("while a call hangs", () => {
     expect([held.size, descriptors()]).toEqual([1, before - 1]);
   });
 
-  test("G30: a reset ends it, and what comes after touches nothing", async () => {
+  test("G30: ends it on a reset, and a late answer touches nothing", async () => {
     const nodeid = lookup(fs, ROOT, "file").nodeid;
     stall();
     for (const name of ["a", "b"]) void lookUp(name);
@@ -340,7 +340,7 @@ describe("while a call hangs", () => {
     expect(held.size).toBe(1);
   });
 
-  test("no more than sixteen are asked for, the others wait, and a reset forgets those", async () => {
+  test("makes at most sixteen calls, and a reset forgets those that wait", async () => {
     stall();
     for (let i = 0; i < 20; i++) void lookUp("none");
     expect(pool).toHaveLength(16);
@@ -349,7 +349,7 @@ describe("while a call hangs", () => {
     expect(await drain()).toHaveLength(16);
   });
 
-  test("a handle is closed for good after it", async () => {
+  test("closes the handle after it", async () => {
     const { nodeid } = lookup(fs, ROOT, "file");
     const fh = open(fs, nodeid, O_RDWR);
     stall();

@@ -14,7 +14,7 @@ const SLOT = 65536;
 const O_RDWR = 2;
 let path: string;
 let fs: FsPuppet;
-/** What the thread pool has to do, and to report. */
+/** Work of the thread pool, and its report. */
 let work: () => void;
 let tell: () => void;
 

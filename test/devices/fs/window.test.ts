@@ -94,7 +94,7 @@ const part = (name: string, offset: number, bytes = SLOT) => {
 const same = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0;
 
 describe("mapping", () => {
-  test("F11: the window is region 0, and INIT tells its alignment to who asks for it", () => {
+  test("F11: the window is region 0, and INIT reports its alignment on request", () => {
     expect(fs.device.sharedMemory).toEqual([WINDOW]);
     const told = (flags: number, puppet = fs) => {
       const { view } = puppet.init(7, 38, flags);
@@ -109,7 +109,7 @@ describe("mapping", () => {
     without.device.dispose();
   });
 
-  test("U23: a part of a file is in the window, zeros past its end, and nothing beside it", () => {
+  test("U23: maps a part of a file, with zeros past its end, and nothing beside it", () => {
     window(0, WINDOW).fill(0xee);
     expect(map(node("a"), { offset: 2 * SLOT, bytes: 2 * SLOT, at: SLOT })).toBe(0);
     expect(same(window(SLOT, 2 * SLOT), part("a", 2 * SLOT, 2 * SLOT))).toBe(true);
@@ -120,7 +120,7 @@ describe("mapping", () => {
     expect(window(0).every((byte) => byte === 0)).toBe(true);
   });
 
-  test("U23: flags that are none, unaligned parts, and those outside are refused", () => {
+  test("U23: refuses unknown flags, unaligned parts, and parts outside the window", () => {
     const nodeid = node("a");
     const bad: Mapping[] = [
       { flags: 0n },
@@ -137,7 +137,7 @@ describe("mapping", () => {
     expect(map(nodeid, { offset: 2n ** 63n })).toBe(-Errno.EOVERFLOW);
   });
 
-  test("U23: without a window neither request is known", () => {
+  test("U23: answers ENOSYS to both requests without a window", () => {
     fs.device.dispose();
     fs = new FsPuppet(directory);
     fs.init();
@@ -145,7 +145,7 @@ describe("mapping", () => {
     expect(unmap([[0, SLOT]])).toBe(-Errno.ENOSYS);
   });
 
-  test("F12: READ and WRITE work beside a mapping, and it shows what they do", () => {
+  test("F12: READ and WRITE work beside a mapping, which shows their effect", () => {
     const nodeid = node("a");
     const fh = open(fs, nodeid, O_RDWR);
     expect(map(nodeid, { fh })).toBe(0);
@@ -154,7 +154,7 @@ describe("mapping", () => {
     expect(Buffer.from(read(fs, nodeid, fh, 4, 9).data)).toEqual(window(4, 9));
   });
 
-  test("F13: the same place twice replaces, a part of a mapping splits it", () => {
+  test("F13: mapping the same place again replaces, and mapping a part splits", () => {
     const [a, b] = [node("a"), node("b")];
     const fh = open(fs, a, O_RDWR);
     expect(map(a, { fh, bytes: 3 * SLOT, flags: READ | WRITE })).toBe(0);
@@ -173,7 +173,7 @@ describe("mapping", () => {
     expect(same(window(0, 3 * SLOT), part("b", 0, 3 * SLOT))).toBe(true);
   });
 
-  test("F14: past the end of the window nothing is mapped, whatever wraps around", () => {
+  test("F14: maps nothing past the end of the window, whatever wraps around", () => {
     const nodeid = node("a");
     window(0, WINDOW).fill(0xee);
     for (const [at, bytes] of [
@@ -188,7 +188,7 @@ describe("mapping", () => {
     expect(window(0, WINDOW).every((byte) => byte === 0xee)).toBe(true);
   });
 
-  test("F15: what needs a descriptor too many fails, and works when a mapping has gone", () => {
+  test("F15: fails when descriptors run out, and works again once a mapping has gone", () => {
     const [a, b] = [node("a"), node("b")];
     expect(map(a, { flags: READ | WRITE })).toBe(0);
     refusal = "EMFILE";
@@ -198,7 +198,7 @@ describe("mapping", () => {
     expect(map(b, { flags: READ | WRITE, at: SLOT })).toBe(0);
   });
 
-  test("only a regular file is mapped, by a handle of its own that may do it", () => {
+  test("maps only a regular file, by a handle of its own with the access it needs", () => {
     const nodeid = node("a");
     expect(map(ROOT)).toBe(-Errno.EISDIR);
     expect(map(node("link"))).toBe(-Errno.EACCES);
@@ -231,7 +231,7 @@ describe("mapping", () => {
   });
 });
 
-describe("what the guest has stored", () => {
+describe("bytes that the guest has stored", () => {
   let nodeid: number;
   let fh: number;
   beforeEach(() => {
@@ -242,13 +242,13 @@ describe("what the guest has stored", () => {
   });
   const stored = () => content("a").toString("latin1", SLOT + 4094, SLOT + 4098);
 
-  test("F18: is on the host when FSYNC is answered, not before", async () => {
+  test("F18: are on the host when FSYNC is answered, not before", async () => {
     expect(stored()).not.toBe("XXYY");
     expect((await fsync(fs, nodeid, fh, 0)).error).toBe(0);
     expect(stored()).toBe("XXYY");
   });
 
-  test("F18: is lost when the device is reset, and with the machine", () => {
+  test("F18: are lost when the device is reset, and with the machine", () => {
     fs.device.reset();
     expect(stored()).not.toBe("XXYY");
     const other = new FsPuppet(directory, { readOnly: false, windowBytes: WINDOW });
@@ -281,12 +281,12 @@ describe("what the guest has stored", () => {
     return new Uint8Array(args);
   };
 
-  test("READ by another handle sees it", () => {
+  test("are seen by READ through another handle", () => {
     const { data } = read(fs, nodeid, open(fs, nodeid), SLOT + 4094, 4);
     expect(Buffer.from(data).toString()).toBe("XXYY");
   });
 
-  test("another mapping of the same part shows it when it is written", () => {
+  test("are shown by another mapping of the same part once written back", () => {
     expect(map(nodeid, { at: 6 * SLOT, offset: SLOT, flags: READ | WRITE })).toBe(0);
     window(SLOT, 3).write("new");
     expect(getattr(fs, nodeid).error).toBe(0);
@@ -305,14 +305,14 @@ describe("what the guest has stored", () => {
     expect(content("a").toString("latin1", 8192, 8196)).toBe("host");
   });
 
-  test("past the end of the file is dropped: a mapping makes no file longer", () => {
+  test("past the end of the file are dropped: a mapping makes no file longer", () => {
     window(3 * SLOT + 90, 20).fill("z");
     expect(release(fs, nodeid, fh)).toBe(0);
     expect(content("a").length).toBe(SIZE);
     expect(content("a").toString("latin1", SIZE - 10)).toBe("zzzzzzzzzz");
   });
 
-  test("what cannot be written is reported, and stays mapped", () => {
+  test("are reported and stay mapped when they cannot be written", () => {
     refusal = "ENOSPC";
     expect(unmap([[0, 4 * SLOT]])).toBe(-Errno.ENOSPC);
     const flush = fs.request(FuseOpcode.FLUSH, handleArguments(24), { nodeid });
@@ -412,7 +412,7 @@ test("W15: files that are mapped for writing count as open ones", () => {
 });
 
 describe("W17: a guest that breaks the rules", () => {
-  test("W17: REMOVEMAPPING of none, of more than 256, of fewer than came, or of what is no slot", () => {
+  test("W17: refuses REMOVEMAPPING of none, of more than 256, of fewer than came, or of no slot", () => {
     const nodeid = node("a");
     expect(map(nodeid, { flags: READ | WRITE })).toBe(0);
     window(0, 4).write("kept");
@@ -438,7 +438,7 @@ describe("W17: a guest that breaks the rules", () => {
     expect(content("a").toString("latin1", 0, 4)).toBe("kept");
   });
 
-  test("W17: a file that is cut under its mapping reads as zeros, and is not made longer again", () => {
+  test("W17: reads zeros of a file that is cut under its mapping, and does not lengthen it again", () => {
     const nodeid = node("a");
     const fh = open(fs, nodeid, O_RDWR);
     expect(map(nodeid, { fh, flags: READ | WRITE, bytes: 4 * SLOT })).toBe(0);
@@ -452,7 +452,7 @@ describe("W17: a guest that breaks the rules", () => {
     expect(content("a").length).toBe(SLOT + 10);
   });
 
-  test("W17: OPEN and CREATE with O_TRUNC empty what is mapped; the host's own cut does no harm", () => {
+  test("W17: empties a mapped file on O_TRUNC, and survives a cut by the host", () => {
     const nodeid = node("a");
     for (const cut of [
       () => open(fs, nodeid, O_RDWR | O_TRUNC),
@@ -472,7 +472,7 @@ describe("W17: a guest that breaks the rules", () => {
     expect(content("b").toString()).toBe("qqqqqqq");
   });
 
-  test("W17: arguments that are cut short are refused for both requests", () => {
+  test("W17: refuses truncated arguments of both requests", () => {
     const nodeid = node("a");
     for (const bytes of [0, 8, 39]) {
       const cut = fs.request(FuseOpcode.SETUPMAPPING, new Uint8Array(bytes), { nodeid });

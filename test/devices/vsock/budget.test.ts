@@ -1,5 +1,5 @@
-// What slow readers can make the vsock device hold: a window for each connection, a budget for all,
-// and no connection that nobody will ever finish.
+// Memory that slow readers can make the vsock device hold: a window for each connection, a budget
+// for all, and no connection that nobody will ever finish.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
 import { Budget } from "../../../host/devices/vsock/budget.ts";
@@ -17,7 +17,7 @@ const SEND = 2;
 const BOTH = 3;
 
 describe("budget", () => {
-  test("K11: as many connections as the limit fit, with 64 KiB at first, never below 16 KiB", () => {
+  test("K11: fits as many connections as the limit, with 64 KiB at first and never below 16 KiB", () => {
     const budget = new Budget(LIMITS);
     const windows = Array.from({ length: LIMITS.connections }, () => budget.take());
     expect(windows.slice(0, 100)).toEqual(Array(100).fill(64 * KIB));
@@ -30,7 +30,7 @@ describe("budget", () => {
     expect(budget.take()).toBe(0);
   });
 
-  test("a budget too small for all connections takes as many as it has windows for", () => {
+  test("admits as many connections as a small budget has windows for", () => {
     const budget = new Budget({ ...LIMITS, bufAllocTotal: 50 * KIB });
     expect([budget.take(), budget.take(), budget.take()]).toEqual([16 * KIB, 16 * KIB, 16 * KIB]);
     expect(budget.take()).toBe(0);
@@ -38,7 +38,7 @@ describe("budget", () => {
     expect(budget.take()).toBe(16 * KIB);
   });
 
-  test("windows that came back are as large as they were at first", () => {
+  test("hands returned windows out at their first size", () => {
     const budget = new Budget(LIMITS);
     const take = () => Array.from({ length: 1000 }, () => budget.take());
     const first = take();
@@ -50,7 +50,7 @@ describe("budget", () => {
 describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
   const limits = { connections: 8, bufAllocTotal: 40 * KIB };
 
-  test("V7: the guest learns the window that its connection got, in every packet", async () => {
+  test("V7: advertises the connection's window in every packet", async () => {
     const puppet = await bootPublished({
       rings,
       limits: { connections: 4, bufAllocTotal: 2000 * KIB },
@@ -66,7 +66,7 @@ describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
     expect(windows).toEqual([47360, 46876]);
   });
 
-  test("K8, V35: a smaller window is enforced like a large one", async () => {
+  test("K8, V35: enforces a small window like a large one", async () => {
     const puppet = await bootPublished({ rings, limits });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -76,7 +76,7 @@ describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.RST]);
   });
 
-  test("a client is closed at once when the budget is spent, and welcome when it is not", async () => {
+  test("closes a client at once when the budget is spent, and admits it once there is room", async () => {
     const puppet = await bootPublished({ rings, limits });
     const first = puppet.open();
     puppet.open();
@@ -87,7 +87,7 @@ describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
     expect(puppet.network.client().calls).toEqual([]);
   });
 
-  test("K11: REQUEST of the guest is answered by RST when the budget is spent", () => {
+  test("K11: answers the guest's REQUEST with RST when the budget is spent", () => {
     const connect = new Map([[7, { host: "127.0.0.1", port: 7 }]]);
     const puppet = new VsockPuppet({ rings, connect, limits });
     puppet.boot();
@@ -97,7 +97,7 @@ describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
     expect(puppet.network.connects).toHaveLength(2);
   });
 
-  test("a window stays taken while a slow reader has bytes to come, though the guest left", async () => {
+  test("keeps a window taken while a slow reader still has bytes to come after the guest left", async () => {
     const puppet = await bootPublished({ rings, limits });
     const { client, hostPort } = puppet.open();
     puppet.open();
@@ -113,7 +113,7 @@ describe.each(RING_KINDS)("windows of connections ($name)", (rings) => {
     expect(puppet.network.client().calls).toEqual([]);
   });
 
-  test("a probe waits for room in the budget", async () => {
+  test("makes a probe wait for room", async () => {
     const puppet = await bootPublished({ rings, limits: { ...limits, connections: 1 } });
     const { client } = puppet.open();
     let probed = false;
@@ -147,7 +147,7 @@ describe.each(RING_KINDS)(
       return { puppet, client, hostPort };
     }
 
-    test("H2, K18: is gone by RST when the guest takes nothing for half a minute", async () => {
+    test("H2, K18: is reset when the guest takes nothing for half a minute", async () => {
       const { puppet } = await left();
       puppet.advance(29_900);
       expect(puppet.take()).toEqual([]);
@@ -159,7 +159,7 @@ describe.each(RING_KINDS)(
       expect(puppet.timers).toBe(0);
     });
 
-    test("K18: keeps its time with every byte that the guest takes, and ends cleanly", async () => {
+    test("K18: gets more time with every byte that the guest takes, and ends cleanly", async () => {
       const { puppet, hostPort } = await left();
       const credit = (fwdCnt: number) => ({
         op: VsockOp.CREDIT_UPDATE,

@@ -52,7 +52,7 @@ async function bootCaptured(options: PuppetOptions = {}) {
 }
 
 describe("records", () => {
-  test("the front of the stream and a REQUEST, byte for byte", async () => {
+  test("writes the file header and a REQUEST, byte for byte", async () => {
     const { puppet, captured } = await bootCaptured({ cid: 5 });
     captured.clock.advance(1_700_000_000_123.456);
     puppet.network.client();
@@ -65,7 +65,7 @@ describe("records", () => {
     expect(captured.file.toString("hex")).toBe(expected.replaceAll(" ", ""));
   });
 
-  test("a conversation is there both ways, in order, each packet at its time", async () => {
+  test("holds a conversation both ways, in order, each packet at its time", async () => {
     const { puppet, captured, send } = await bootCaptured();
     const { clock } = captured;
     const client = puppet.network.client();
@@ -102,7 +102,7 @@ describe("records", () => {
     ]);
   });
 
-  test("S2: header and payload in pieces, both ways, are put together", async () => {
+  test("S2: joins headers and payload in pieces, both ways", async () => {
     const { puppet, captured } = await bootCaptured({ rxBuffer: [10, 30, 8, 100, 4000] });
     const { client } = puppet.open();
     captured.take();
@@ -118,14 +118,14 @@ describe("records", () => {
     expect(client.received.equals(pattern(3000))).toBe(true);
   });
 
-  test("room after the payload of a packet is not part of it", async () => {
+  test("leaves out the room after a packet's payload", async () => {
     const { captured, send } = await bootCaptured();
     send({ op: VsockOp.RW, len: 3, data: Buffer.from("yes, and no") });
     const sent = encode({ op: VsockOp.RW, hostPort: HOST_PORT, data: Buffer.from("yes") });
     expect(captured.take()[0]).toEqual(record(0, PAYLOAD, sent));
   });
 
-  test("bytes that were read in place are there as the guest gets them", async () => {
+  test("records bytes that were read in place as the guest gets them", async () => {
     const { puppet, captured, send } = await bootCaptured({
       receive: "in-place",
       rxBuffer: [44, 64 * KIB],
@@ -142,7 +142,7 @@ describe("records", () => {
     expect(packets).toEqual(got.map((packet) => Buffer.from(packet)));
   });
 
-  test("a capture is in no account of copies, and changes nothing of what the guest gets", async () => {
+  test("counts no copies and changes nothing that the guest gets", async () => {
     const { capture } = new Captured();
     const outcomes = [null, capture].map(async (one) => {
       const puppet = await bootPublished({ capture: one });
@@ -156,8 +156,8 @@ describe("records", () => {
   });
 });
 
-describe("what a guest should not have sent", () => {
-  test("V8: a packet with a false address is there, and so is one to nobody with its reset", async () => {
+describe("packets that a guest should not have sent", () => {
+  test("V8: records a packet with a false address, and one to nobody with its reset", async () => {
     const { puppet, captured, send } = await bootCaptured();
     const foreign = send({ op: VsockOp.RW, srcCid: 9, data: Buffer.from("who?") });
     const lost = send({ op: VsockOp.RW, data: Buffer.from("where?") });
@@ -169,7 +169,7 @@ describe("what a guest should not have sent", () => {
     ]);
   });
 
-  test("V12: of a payload that is not there, what is there; of one without end, 64 KiB", async () => {
+  test("V12: records the bytes that exist of a short payload, and 64 KiB of an endless one", async () => {
     const { captured, send } = await bootCaptured();
     const short = send({ op: VsockOp.RW, len: 0xffffffff, data: Buffer.from("short") });
     const long = send({ op: VsockOp.RW, data: pattern(100_000) });
@@ -179,14 +179,14 @@ describe("what a guest should not have sent", () => {
     expect(packets[1]?.packet).toEqual(Buffer.from(long.subarray(0, 44 + 65536)));
   });
 
-  test("K3: operations that are none are unknown", async () => {
+  test("K3: records invalid operations as unknown", async () => {
     const { captured, send } = await bootCaptured();
     const packets = [send({ op: VsockOp.INVALID }), send({ op: 8 }), send({ op: 0xffff })];
     const unknown = packets.map((packet) => record(0, 0, packet));
     expect(captured.take().filter((one) => one.readUInt16LE(40) === 0)).toEqual(unknown);
   });
 
-  test("what is shorter than a header is no packet, and neither is an rx buffer without use", async () => {
+  test("records neither a chain shorter than a header nor an unused rx buffer", async () => {
     const { puppet, captured } = await bootCaptured({ rxBuffers: 0 });
     puppet.tx.add([encode({}).subarray(0, 43)]);
     puppet.rx.add([43]);
@@ -204,7 +204,7 @@ describe("the file", () => {
     return { path, file: new OutputFile("capture", path, failed) };
   };
 
-  test("gathers small records, lets large ones through in order, and ends with the last", () => {
+  test("gathers small records, writes large ones through in order, and ends with the last", () => {
     const { path, file } = open();
     const parts = [100, 30_000, 30_000, 30_000, 65_628, 10, 65_536, 1].map(pattern);
     file.write(parts[0] as Buffer);
@@ -217,7 +217,7 @@ describe("the file", () => {
     expect(readFileSync(path).equals(Buffer.concat(parts))).toBe(true);
   });
 
-  test("grows while nobody closes it", async () => {
+  test("is written while it is open", async () => {
     const { path, file } = open();
     file.write(pattern(10));
     await until(() => readFileSync(path).length === 10);
@@ -226,14 +226,14 @@ describe("the file", () => {
     file.close();
   });
 
-  test("replaces what was there", () => {
+  test("replaces an older file", () => {
     const path = `${makeFolder()}/old.pcap`;
     writeFileSync(path, "yesterday's");
     new OutputFile("capture", path, () => {}).close();
     expect(readFileSync(path)).toHaveLength(0);
   });
 
-  test.runIf(process.platform === "linux")("a full disk ends it, and is reported once", () => {
+  test.runIf(process.platform === "linux")("ends on a full disk, which is reported once", () => {
     const told: string[] = [];
     const file = new OutputFile("capture", "/dev/full", (message) => told.push(message));
     for (let i = 0; i < 10; i++) file.write(pattern(30_000));
@@ -258,7 +258,7 @@ describe("torito --pcap", () => {
     return { path, response };
   }
 
-  test("the file has the request and its response, whole", async () => {
+  test("writes the whole request and response", async () => {
     const { path, response } = await capture();
     const packets = parseCapture(readFileSync(path));
     const payloads = packets

@@ -1,4 +1,4 @@
-// What virtio 5.10 and the rings of 2.7 ask of the vsock device, statement by statement, where no
+// Requirements of virtio 5.10 and 2.7 on the vsock device, statement by statement, where no
 // other file has it: vsock-titles.test.ts sees to it that there is none without a test.
 import { describe, expect, test } from "vitest";
 import {
@@ -54,7 +54,7 @@ async function asked(rings: RingKind, features: bigint): Promise<number[]> {
 }
 
 describe.each(RING_KINDS)("features ($name)", (rings) => {
-  test("V1: the device offers both types, and NO_IMPLIED_STREAM", () => {
+  test("V1: offers both types, and NO_IMPLIED_STREAM", () => {
     const offered = bits(
       VIRTIO_VSOCK_F_STREAM,
       VIRTIO_VSOCK_F_SEQPACKET,
@@ -64,12 +64,12 @@ describe.each(RING_KINDS)("features ($name)", (rings) => {
     expect(accepted(rings, offered)).toEqual([STREAM, SEQPACKET]);
   });
 
-  test("V2: without any feature there are streams, both ways, and nothing else", async () => {
+  test("V2: carries streams both ways, and nothing else, without any feature", async () => {
     expect(accepted(rings, 0n)).toEqual([STREAM]);
     expect(await asked(rings, 0n)).toEqual([STREAM]);
   });
 
-  test("V3: SEQPACKET without NO_IMPLIED_STREAM has streams, too; with it, it has not", async () => {
+  test("V3: carries streams beside SEQPACKET only without NO_IMPLIED_STREAM", async () => {
     const implied = bits(VIRTIO_VSOCK_F_SEQPACKET);
     expect(accepted(rings, implied)).toEqual([STREAM, SEQPACKET]);
     expect(await asked(rings, implied)).toEqual([STREAM, SEQPACKET]);
@@ -78,7 +78,7 @@ describe.each(RING_KINDS)("features ($name)", (rings) => {
     expect(await asked(rings, alone)).toEqual([SEQPACKET]);
   });
 
-  test("K14, V9: SEQPACKET that was not negotiated is an unknown type", async () => {
+  test("K14, V9: treats SEQPACKET that was not negotiated as an unknown type", async () => {
     const streams = bits(VIRTIO_VSOCK_F_STREAM, VIRTIO_VSOCK_F_NO_IMPLIED_STREAM);
     expect(accepted(rings, streams)).toEqual([STREAM]);
     expect(await asked(rings, streams)).toEqual([STREAM]);
@@ -87,7 +87,7 @@ describe.each(RING_KINDS)("features ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("addresses ($name)", (rings) => {
-  test("V10: the CID that the guest reads is in all its packets, and none that is reserved", async () => {
+  test("V10: addresses all packets to the CID that the guest reads, which is never a reserved one", async () => {
     for (const cid of [0, 1, 2, 0xffffffff, -1, 2.5]) {
       expect(() => new VsockDevice({ cid })).toThrow(`CID ${cid}`);
     }
@@ -98,7 +98,7 @@ describe.each(RING_KINDS)("addresses ($name)", (rings) => {
     expect(puppet.take()).toMatchObject([{ dstCid: 5, srcCid: 2, cidHigh: 0 }]);
   });
 
-  test("V8, V31: only the guest's own CID is heard, and only packets to the host", async () => {
+  test("V8, V31: accepts only packets from the guest's own CID, and only to the host", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const packet = { op: VsockOp.RW, hostPort, data: Buffer.from("x") };
@@ -109,7 +109,7 @@ describe.each(RING_KINDS)("addresses ($name)", (rings) => {
     expect(client.received.toString()).toBe("x");
   });
 
-  test("V13, V33: REQUEST without listener, beyond the limit, or to a device that drains is RST", () => {
+  test("V13, V33: answers RST to a REQUEST without listener, beyond the limit, or while it drains", () => {
     const connect = new Map([[7, TARGET]]);
     const puppet = new VsockPuppet({ rings, connect, limits: { connections: 2 } });
     puppet.boot();
@@ -127,7 +127,7 @@ describe.each(RING_KINDS)("addresses ($name)", (rings) => {
     expect(puppet.network.connects).toHaveLength(2);
   });
 
-  test("V16, K19: a host port is not another connection's while the guest may know it", async () => {
+  test("V16, K19: does not reuse a host port while the guest may know it", async () => {
     const puppet = await bootPublished({ rings });
     const seen = new Set<number>();
     for (let i = 0; i < 50; i++) {
@@ -156,7 +156,7 @@ describe.each(RING_KINDS)("progress ($name)", (rings) => {
     expect(puppet.tx.used().length + puppet.tx.queue.inFlight).toBe(4);
   });
 
-  test("V5: a guest without rx buffers is heard, and what it is owed waits", async () => {
+  test("V5: serves a guest without rx buffers, and keeps the packets that it owes", async () => {
     const puppet = await bootPublished({ rings, rxBuffers: 1 });
     const { client, hostPort } = puppet.open();
     client.say("fills the only buffer");
@@ -170,7 +170,7 @@ describe.each(RING_KINDS)("progress ($name)", (rings) => {
     expect(puppet.take()).toMatchObject([{ op: VsockOp.CREDIT_UPDATE, fwdCnt: 20 }]);
   });
 
-  test("V7: every packet of a connection, RST as well, tells buf_alloc and fwd_cnt", async () => {
+  test("V7: every packet of a connection, RST included, carries buf_alloc and fwd_cnt", async () => {
     const limits = { bufAlloc: 1000 };
     const connect = new Map([[7, TARGET]]);
     const puppet = await bootPublished({ rings, limits, connect });
@@ -199,7 +199,7 @@ describe.each(RING_KINDS)("progress ($name)", (rings) => {
     expect(puppet.take()).toMatchObject([{ op: VsockOp.RESPONSE, bufAlloc: 1000, fwdCnt: 0 }]);
   });
 
-  test("V36: a window of 4 GiB is used a chunk at a time: no more than that is ever held", async () => {
+  test("V36: holds no more than a chunk for a guest with a window of 4 GiB", async () => {
     const puppet = await bootPublished({ rings, rxBuffers: 2 });
     const { client } = puppet.open({ bufAlloc: 0xffffffff });
     client.say(Buffer.alloc(65536));
@@ -239,7 +239,7 @@ describe.each(RING_KINDS)("notifications ($name)", (rings) => {
     return { puppet, ...puppet.open() };
   };
 
-  test("S10, S11, S12: a driver that wants no interrupt gets none, and the next one in time", async () => {
+  test("S10, S11, S12: interrupts only a driver that wants it, and in time once it does", async () => {
     const { puppet, client, hostPort } = await boot();
     puppet.tx.used();
     for (const ring of [puppet.rx, puppet.tx]) ring.wantsInterrupts = false;
@@ -256,7 +256,7 @@ describe.each(RING_KINDS)("notifications ($name)", (rings) => {
     expect(puppet.rx.used()).toHaveLength(1);
   });
 
-  test("S12: many buffers of one turn are one interrupt", async () => {
+  test("S12: raises one interrupt for many buffers of one turn", async () => {
     const { puppet, hostPort } = await boot();
     puppet.tx.used();
     const before = puppet.tx.interrupts;
@@ -265,7 +265,7 @@ describe.each(RING_KINDS)("notifications ($name)", (rings) => {
     expect(puppet.tx.used()).toHaveLength(20);
   });
 
-  test("S13: a kick is asked for where the ring was found empty; by flags, always", async () => {
+  test("S13: asks for a kick where it found the ring empty; by flags, always", async () => {
     const { puppet, client } = await boot({ rxBuffers: 4 });
     const before = puppet.rx.kicks;
     puppet.post(1);
@@ -279,7 +279,7 @@ describe.each(RING_KINDS)("notifications ($name)", (rings) => {
     expect(client.paused).toBe(false);
   });
 
-  test("S17: needless kicks, of any queue, do nothing", async () => {
+  test("S17: ignores needless kicks of any queue", async () => {
     const { puppet, client } = await boot();
     puppet.tx.used();
     const before = { ...puppet.device.stats };
@@ -293,7 +293,7 @@ describe.each(RING_KINDS)("notifications ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.RW]);
   });
 
-  test("G29: indexes wrap, and nothing is lost", async () => {
+  test("G29: loses nothing when indexes wrap", async () => {
     const { puppet, client, hostPort } = await boot({ rxBuffer: [64], rxBuffers: 40 });
     const data = Buffer.from("y");
     for (let count = 0; count < 66_000; count += 33) {

@@ -19,7 +19,7 @@ test("V6: credit for the guest survives the wrap of its counters", () => {
   expect(credit.available).toBe(100);
 });
 
-test("V35: what the guest may send survives the wrap of its counters", () => {
+test("V35: the limit on the guest's bytes survives the wrap of its counters", () => {
   const credit = new Credit(0x80000000);
   for (let i = 0; i < 3; i++) {
     expect(credit.take(0x80000000)).toBe(true);
@@ -31,7 +31,7 @@ test("V35: what the guest may send survives the wrap of its counters", () => {
   expect(packet.fwdCnt).toBe(0x80000000);
 });
 
-test("V36, K10: a window that shrinks below what is in flight is no credit, not negative", () => {
+test("V36, K10: credit is 0, not negative, when the window shrinks below the bytes in flight", () => {
   const credit = new Credit(1000);
   credit.learn(told(500, 0));
   credit.sent(400);
@@ -39,7 +39,7 @@ test("V36, K10: a window that shrinks below what is in flight is no credit, not 
   expect(credit.available).toBe(0);
 });
 
-test("K9: consumption that cannot be is not believed", () => {
+test("K9: ignores an impossible fwd_cnt", () => {
   const credit = new Credit(1000);
   credit.learn(told(500, 0));
   credit.sent(10);
@@ -64,7 +64,7 @@ test("V39: an update is due once the guest believes that less than a packet fits
   expect(credit.updateDue).toBe(false);
 });
 
-test("who has asked for credit hears of every step, until all is consumed or it sends", () => {
+test("after CREDIT_REQUEST an update follows every step, until all is consumed or the guest sends", () => {
   const credit = new Credit(256 * 1024);
   const packet = new HostPacket();
   const step = () => {

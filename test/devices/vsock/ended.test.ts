@@ -1,5 +1,5 @@
-// What is asked of a device whose machine has ended, or of one that is in none: every promise is
-// settled. And devices that a guest could not tell apart.
+// Calls to a device whose machine has ended, or that is in none: every promise is settled. And
+// devices that a guest could not tell apart.
 import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -58,14 +58,14 @@ describe.each(["dispose", "power-off"] as const)("after the end of the machine b
     await expect((await ended(how)).publishPath(join(folder, how))).rejects.toThrow(GONE);
   });
 
-  test("drain resolves, however often", async () => {
+  test("drain resolves every time it is called", async () => {
     const vsock = await ended(how);
     await vsock.drain();
     await Promise.all([vsock.drain(), vsock.drain()]);
   });
 });
 
-test("an address that was being bound when the machine ended is given back, and the promise rejects", async () => {
+test("releases an address that was being bound when the machine ended, and rejects the promise", async () => {
   const puppet = await bootPublished();
   const published = puppet.device.publish({ port: 4001, guestPort: 80 });
   puppet.device.dispose();
@@ -80,7 +80,7 @@ test("a client that had been accepted when the machine ended is closed", async (
   expect(puppet.device.stats).toMatchObject({ connections: 0, refused: 1 });
 });
 
-test("probes of every age reject when the machine ends", async () => {
+test("rejects old and new probes when the machine ends", async () => {
   const puppet = await bootPublished();
   const probes = [81, 82, 83].map((port) => puppet.device.probe(port));
   const [request] = puppet.take() as [Packet];
@@ -89,7 +89,7 @@ test("probes of every age reject when the machine ends", async () => {
   for (const probe of probes) await expect(probe).rejects.toThrow(GONE);
 });
 
-test("a device that is in no machine has nobody to probe, says so, and drains at once", async () => {
+test("a device outside a machine rejects probes and drains at once", async () => {
   const vsock = new VsockDevice();
   await expect(vsock.probe(80)).rejects.toThrow("not in a machine");
   await vsock.drain();
@@ -107,8 +107,8 @@ test("a peer whose machine has ended refuses guests of its switch", async () => 
   halves.dispose();
 });
 
-describe("devices that are the same", () => {
-  test("one in two machines is an error of the second", async () => {
+describe("duplicate devices", () => {
+  test("rejects the second machine that is given the same device", async () => {
     const vsock = new VsockDevice();
     const { machine: first } = await machine({}, { devices: [vsock] });
     await expect(machine({}, { devices: [vsock] })).rejects.toThrow(/vsock: .* already/);
@@ -117,12 +117,12 @@ describe("devices that are the same", () => {
     await expect(machine({}, { devices: [vsock] })).rejects.toThrow(/vsock: .* already/);
   });
 
-  test("one twice in a machine, too", async () => {
+  test("rejects a machine that lists a device twice", async () => {
     const vsock = new VsockDevice();
     await expect(machine({}, { devices: [vsock, vsock] })).rejects.toThrow(/vsock/);
   });
 
-  test("two of one CID in a machine are an error, and two of different ones are not", async () => {
+  test("rejects two vsock devices with the same CID, and accepts different ones", async () => {
     const devices = (...cids: number[]) => cids.map((cid) => new VsockDevice({ cid }));
     await expect(machine({}, { devices: devices(3, 4, 3) })).rejects.toThrow(
       "vsock: CID 3 is taken",
@@ -131,7 +131,7 @@ describe("devices that are the same", () => {
     m.dispose();
   });
 
-  test("so are two file systems of one tag", async () => {
+  test("rejects two file systems with the same tag", async () => {
     const share = (tag: string) => new FsDevice({ directory: folder, tag, readOnly: true });
     await expect(machine({}, { devices: [share("a"), share("a")] })).rejects.toThrow(
       "tag a is taken",

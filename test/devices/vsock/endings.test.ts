@@ -24,7 +24,7 @@ const shutdown = (flags: number): Said => ({ op: VsockOp.SHUTDOWN, flags });
 const rst: Said = { op: VsockOp.RST };
 const rw: Said = { op: VsockOp.RW, data: Buffer.alloc(50_000) };
 
-/** What the guest says: packets of one of its turns in each list. */
+/** Packets of the guest, one list for each of its turns. */
 const GUESTS: Record<string, Said[][]> = {
   "is reset": [[rst]],
   "is shut down and reset": [[shutdown(BOTH), rst]],
@@ -39,7 +39,7 @@ const GUESTS: Record<string, Said[][]> = {
   "breaks the protocol after its end": [[shutdown(SEND)], [rw]],
 };
 
-/** What the client does before. */
+/** Earlier actions of the client. */
 const CLIENTS: Record<string, (client: net.Socket) => void> = {
   waits: () => {},
   "has said something": (client) => void client.write("hello"),

@@ -24,8 +24,8 @@ async function halfClosed() {
   return { puppet, ...opened };
 }
 
-describe("a client that has ended, of whom nothing can be known", () => {
-  test("is gone when the guest has kept silent for two minutes: SHUTDOWN of both ways, then RST", async () => {
+describe("a client that has ended, on a host that cannot tell whether it is still there", () => {
+  test("is given up after two silent minutes of the guest: SHUTDOWN(both), then RST", async () => {
     const { puppet, client } = await halfClosed();
     puppet.advance(HALF_CLOSE_MS - SWEEP_MS);
     expect(puppet.take()).toEqual([]);
@@ -39,7 +39,7 @@ describe("a client that has ended, of whom nothing can be known", () => {
     expect(puppet.timers).toBe(0);
   });
 
-  test("of 200 none is left, nor the drain of them", async () => {
+  test("leaves no connection of 200, and no drain that waits", async () => {
     const puppet = await bootPublished();
     const clients = Array.from({ length: 200 }, () => puppet.open().client);
     for (const client of clients) client.events.end();
@@ -53,7 +53,7 @@ describe("a client that has ended, of whom nothing can be known", () => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("gets a long answer, as long as the guest speaks every now and then", async () => {
+  test("gets a long answer as long as the guest sends now and then", async () => {
     const { puppet, client, hostPort } = await halfClosed();
     for (let i = 0; i < 10; i++) {
       puppet.advance(HALF_CLOSE_MS - SWEEP_MS);
@@ -65,7 +65,7 @@ describe("a client that has ended, of whom nothing can be known", () => {
     expect(client.calls).toEqual(["close"]);
   });
 
-  test("a guest that reads the rest slowly is not silent", async () => {
+  test("does not count a guest as silent that reads the rest slowly", async () => {
     const puppet = await bootPublished();
     const { client, hostPort } = puppet.open({ bufAlloc: 1 });
     client.say("0123456789");
@@ -81,7 +81,7 @@ describe("a client that has ended, of whom nothing can be known", () => {
   });
 });
 
-test("a client that has ended and is still there may wait for ever, and is let go when it has left", async () => {
+test("keeps a client that has ended and is still there for ever, and gives it up once it has left", async () => {
   const { puppet, client, hostPort } = await halfClosed();
   let gone = false;
   Object.assign(client, { peerGone: () => gone });
@@ -96,7 +96,7 @@ test("a client that has ended and is still there may wait for ever, and is let g
   expect(client.calls).toEqual(["reset"]);
 });
 
-test("a guest that has ended as well is answered as ever, and leaves no deadline behind", async () => {
+test("answers a guest that has ended as well, and leaves no deadline", async () => {
   const { puppet, client, hostPort } = await halfClosed();
   puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
   expect(client.calls).toEqual(["end"]);
@@ -107,7 +107,7 @@ test("a guest that has ended as well is answered as ever, and leaves no deadline
   expect([puppet.device.stats.connections, puppet.timers]).toEqual([0, 0]);
 });
 
-test("a client that ended and a guest that is deaf: nobody writes, so the same time is left", async () => {
+test("gives a client that ended and a deaf guest the same time, since nobody writes", async () => {
   const { puppet, client, hostPort } = await halfClosed();
   puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: RCV });
   puppet.advance(HALF_CLOSE_MS + SWEEP_MS);

@@ -51,7 +51,7 @@ describe.each(RING_KINDS)("packets ($name)", (rings) => {
     },
   );
 
-  test("K1: a payload of more than 64 KiB is refused even if it is there", async () => {
+  test("K1: refuses a payload of more than 64 KiB even if it is present", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(65537) });
     expect(client.calls).toEqual(["reset"]);
@@ -59,14 +59,14 @@ describe.each(RING_KINDS)("packets ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K1: hdr.len beyond the payload on unknown ports is answered by RST", async () => {
+  test("K1: answers RST to hdr.len beyond the payload on unknown ports", async () => {
     const { puppet, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RW, hostPort: 9, len: 4 });
     expect(puppet.take()).toMatchObject([{ op: VsockOp.RST, hostPort: 9 }]);
     bystanderLives();
   });
 
-  test("K2: a header that is too short comes back, and is counted", async () => {
+  test("K2: returns and counts a header that is too short", async () => {
     const { puppet, hostPort, bystanderLives } = await attack({ rings });
     const bytes = encode({ op: VsockOp.RW, hostPort });
     puppet.sendRaw([bytes.subarray(0, 43)], [new Uint8Array(0)], [bytes.subarray(0, 20)]);
@@ -76,7 +76,7 @@ describe.each(RING_KINDS)("packets ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("V11: a tx buffer that the device may write is refused", async () => {
+  test("V11: refuses a tx buffer that the device may write", async () => {
     const { puppet, hostPort, bystanderLives } = await attack({ rings });
     puppet.sendRaw([encode({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH }), 64], [64]);
     expect(puppet.tx.used().map((chain) => chain.len)).toEqual([0, 0]);
@@ -84,7 +84,7 @@ describe.each(RING_KINDS)("packets ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K3: an operation that is none resets the connection", async () => {
+  test("K3: resets the connection on an invalid operation", async () => {
     for (const op of [8, 255, 65535]) {
       const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
       puppet.send({ op, hostPort });
@@ -94,7 +94,7 @@ describe.each(RING_KINDS)("packets ($name)", (rings) => {
     }
   });
 
-  test("V32: INVALID is ignored", async () => {
+  test("V32: ignores INVALID", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.INVALID, hostPort });
     expect(puppet.take()).toEqual([]);
@@ -117,7 +117,7 @@ describe.each(RING_KINDS)("packets ($name)", (rings) => {
     },
   );
 
-  test("K3: unknown SHUTDOWN flags mean nothing", async () => {
+  test("K3: ignores unknown SHUTDOWN flags", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: 0xfffffffc });
     expect(puppet.take()).toEqual([]);
@@ -172,7 +172,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
     },
   );
 
-  test("K5: RW after RST is answered by RST", async () => {
+  test("K5: answers RST to RW after RST", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send(
       { op: VsockOp.RST, hostPort },
@@ -183,7 +183,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K5: RW after the guest's own SHUTDOWN(SEND) resets the connection", async () => {
+  test("K5: resets the connection on RW after the guest's own SHUTDOWN(SEND)", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: 2 });
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.from("x") });
@@ -203,7 +203,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
     },
   );
 
-  test("K7, V30: what belongs to no connection is answered by RST, RST is not", async () => {
+  test("K7, V30: answers RST to any packet without a connection but RST", async () => {
     const { puppet, bystanderLives } = await attack({ rings });
     const ops = [
       VsockOp.RESPONSE,
@@ -221,7 +221,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K7: the right host port with another guest port is no connection", async () => {
+  test("K7: finds no connection for the right host port with another guest port", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RST, hostPort, guestPort: 81 });
     puppet.send({ op: VsockOp.RW, hostPort, guestPort: 81, data: Buffer.from("x") });
@@ -230,7 +230,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K11: a flood of REQUESTs ends at the limit, with RST", () => {
+  test("K11: answers RST to a flood of REQUESTs beyond the limit", () => {
     const connect = new Map([[1234, TARGET]]);
     const puppet = new VsockPuppet({ rings, connect, limits: { connections: 4 } });
     puppet.boot();
@@ -241,7 +241,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
     expect(puppet.ops()).toEqual(Array(16).fill(VsockOp.RST));
   });
 
-  test("K5: RW after a close is RST at once; its tail has its time, and no more", async () => {
+  test("K5: answers RST to RW after a close at once, and gives the tail its usual time", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     client.taking = false;
     const data = Buffer.from("x");
@@ -260,7 +260,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K19: REQUEST on ports whose tail still leaves is RST, and the tail arrives", () => {
+  test("K19: answers RST to REQUEST on ports whose tail still leaves, and delivers the tail", () => {
     const puppet = new VsockPuppet({ rings, connect: new Map([[1234, TARGET]]) });
     puppet.boot();
     const ports = { hostPort: 1234, guestPort: 77 };
@@ -284,7 +284,7 @@ describe.each(RING_KINDS)("life cycle ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("credit ($name)", (rings) => {
-  test("K8, V35: RW beyond the credit resets the connection", async () => {
+  test("K8, V35: resets the connection when the guest sends beyond its credit", async () => {
     const puppet = await bootPublished({ rings, limits: { bufAlloc: 100 } });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -310,16 +310,19 @@ describe.each(RING_KINDS)("credit ($name)", (rings) => {
     bystanderLives();
   });
 
-  test.each([0, 0xffffffff])("K10, V36: buf_alloc %i holds one chunk at most", async (bufAlloc) => {
-    const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
-    puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, bufAlloc });
-    client.say(Buffer.alloc(65536));
-    expect(client.paused).toBe(bufAlloc === 0);
-    for (let packets = 1; packets > 0; ) packets = puppet.take().length;
-    bystanderLives();
-  });
+  test.each([0, 0xffffffff])(
+    "K10, V36: holds one chunk at most with buf_alloc %i",
+    async (bufAlloc) => {
+      const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
+      puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, bufAlloc });
+      client.say(Buffer.alloc(65536));
+      expect(client.paused).toBe(bufAlloc === 0);
+      for (let packets = 1; packets > 0; ) packets = puppet.take().length;
+      bystanderLives();
+    },
+  );
 
-  test("K10: a window that shrinks below what is in flight stops RW, and opens again", async () => {
+  test("K10: stops RW when the window shrinks below the bytes in flight, and resumes", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     client.say("12345678");
     puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, bufAlloc: 4 });
@@ -330,7 +333,7 @@ describe.each(RING_KINDS)("credit ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K17: a flood of CREDIT_REQUESTs is answered once", async () => {
+  test("K17: answers a flood of CREDIT_REQUESTs once", async () => {
     const { puppet, hostPort, bystanderLives } = await attack({ rings });
     puppet.send(...Array(100).fill({ op: VsockOp.CREDIT_REQUEST, hostPort }));
     expect(puppet.ops()).toEqual([VsockOp.CREDIT_UPDATE]);
@@ -339,7 +342,7 @@ describe.each(RING_KINDS)("credit ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("queues ($name)", (rings) => {
-  test("K12, V5: while resets wait for rx buffers packets wait, and none is lost", async () => {
+  test("K12, V5: takes no packets while resets wait for rx buffers, and loses none", async () => {
     const puppet = await bootPublished({ rings, ringSize: 512, rxBuffers: 0 });
     const flood = Array.from({ length: 400 }, (_, i) => ({ op: VsockOp.RW, hostPort: i }));
     puppet.send(...flood);
@@ -355,7 +358,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     expect(puppet.tx.used()).toHaveLength(44);
   });
 
-  test("K12: resets that connections owe are bounded by their number, and then packets wait", async () => {
+  test("K12: bounds the resets that connections owe by their number, and then takes no packets", async () => {
     const connect = new Map([[7, TARGET]]);
     const limits = { connections: 10 };
     const options = { rings, connect, limits, ringSize: 1024, rxBuffers: 0 };
@@ -383,7 +386,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("K12, V30: a flood of RST is answered by nothing", async () => {
+  test("K12, V30: answers nothing to a flood of RST", async () => {
     const { puppet, bystanderLives } = await attack({ rings });
     for (let i = 0; i < 20; i++) {
       puppet.send(...Array.from({ length: 200 }, (_, k) => ({ op: VsockOp.RST, hostPort: k })));
@@ -393,7 +396,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K16: a guest that gives no rx buffers back holds a chunk of each client, and no more", async () => {
+  test("K16: holds one chunk per client for a guest that posts no rx buffers", async () => {
     const puppet = await bootPublished({ rings, rxBuffers: 20 });
     const open = Array.from({ length: 10 }, () => puppet.open());
     puppet.take(false);
@@ -413,7 +416,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("K13, V34: a flood of empty messages becomes no message, and costs nothing", async () => {
+  test("K13, V34: ignores a flood of empty messages", async () => {
     const puppet = await bootPublished({ rings, seqpacket: [80] });
     const client = puppet.network.client();
     const [{ hostPort }] = puppet.take() as [Packet];
@@ -431,7 +434,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     expect(puppet.take()).toEqual([]);
   });
 
-  test("K13, V34: a flood of empty RW costs nothing", async () => {
+  test("K13, V34: ignores a flood of empty RW", async () => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     for (let i = 0; i < 10; i++) {
       puppet.send(...Array(100).fill({ op: VsockOp.RW, hostPort }));
@@ -442,7 +445,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     bystanderLives();
   });
 
-  test("K15: rx buffers that are short or readable come back empty, the next one is used", async () => {
+  test("K15: returns short or readable rx buffers empty, and uses the next one", async () => {
     const puppet = await bootPublished({ rings, rxBuffers: 0 });
     puppet.post(1, [43]);
     puppet.post(1, [new Uint8Array(64), 64]);
@@ -452,7 +455,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     expect(puppet.device.stats.rejected).toBe(2);
   });
 
-  test("K15: a buffer with room for a header only cannot take payload", async () => {
+  test("K15: puts no payload into a buffer with room for a header only", async () => {
     const puppet = await bootPublished({ rings, rxBuffers: 1 });
     const { client } = puppet.open();
     client.say("x");
@@ -464,7 +467,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     expect(puppet.rx.used().map((chain) => chain.len)).toEqual([0, 45]);
   });
 
-  test("K20: the event queue is not touched", async () => {
+  test("K20: leaves the event queue alone", async () => {
     const puppet = await bootPublished({ rings });
     const queues = [puppet.rx.queue, puppet.tx.queue, puppet.tx.queue];
     puppet.device.activate(queues, puppet.device.features);
@@ -472,7 +475,7 @@ describe.each(RING_KINDS)("queues ($name)", (rings) => {
     expect(puppet.tx.queue.inFlight).toBe(0);
   });
 
-  test("an unused queue is no reason to fail", () => {
+  test("works when a queue is unused", () => {
     const puppet = new VsockPuppet({ rings, connect: new Map([[1234, TARGET]]) });
     puppet.boot();
     puppet.device.activate([null, puppet.tx.queue, null], 0n);

@@ -146,30 +146,33 @@ describe.each(RING_KINDS)("a storm of clients ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("the wrong moment ($name)", (rings) => {
-  test.each(WAYS)("H5: clients of the %s that reset in mid-stream leave nothing", async (way) => {
-    const puppet = boot({ rings });
-    const connect = await published(puppet, way);
-    const data = Buffer.alloc(50_000, "d");
-    const resets: number[] = [];
-    guest(puppet, ({ op, hostPort }) => {
-      if (op === VsockOp.RST) resets.push(hostPort);
-      if (op !== VsockOp.REQUEST) return [];
-      const credit = { bufAlloc: 1 << 20 };
-      const rw = { op: VsockOp.RW, data, ...credit };
-      return [{ op: VsockOp.RESPONSE, ...credit }, rw, rw];
-    });
-    for (let i = 0; i < 20; i++) {
-      const client = connect();
-      client.write(Buffer.alloc(100_000));
-      client.once("data", () => (way === "port" ? client.resetAndDestroy() : client.destroy()));
-      await vi.waitUntil(() => resets.length === i + 1, PATIENCE);
-    }
-    await vi.waitUntil(() => puppet.device.stats.connections === 0, PATIENCE);
-    expect(puppet.device.holdings.txDescriptors).toBe(0);
-    expect(puppet.tx.queue.inFlight).toBe(0);
-  });
+  test.each(WAYS)(
+    "H5: leaves nothing of clients of the %s that reset in mid-stream",
+    async (way) => {
+      const puppet = boot({ rings });
+      const connect = await published(puppet, way);
+      const data = Buffer.alloc(50_000, "d");
+      const resets: number[] = [];
+      guest(puppet, ({ op, hostPort }) => {
+        if (op === VsockOp.RST) resets.push(hostPort);
+        if (op !== VsockOp.REQUEST) return [];
+        const credit = { bufAlloc: 1 << 20 };
+        const rw = { op: VsockOp.RW, data, ...credit };
+        return [{ op: VsockOp.RESPONSE, ...credit }, rw, rw];
+      });
+      for (let i = 0; i < 20; i++) {
+        const client = connect();
+        client.write(Buffer.alloc(100_000));
+        client.once("data", () => (way === "port" ? client.resetAndDestroy() : client.destroy()));
+        await vi.waitUntil(() => resets.length === i + 1, PATIENCE);
+      }
+      await vi.waitUntil(() => puppet.device.stats.connections === 0, PATIENCE);
+      expect(puppet.device.holdings.txDescriptors).toBe(0);
+      expect(puppet.tx.queue.inFlight).toBe(0);
+    },
+  );
 
-  test("H5: a reset is seen once the guest has room for what stood before it, or sends", async () => {
+  test("H5: notices a reset once the guest has room for the bytes before it, or sends", async () => {
     for (const way of ["credit", "payload"]) {
       const puppet = boot({ rings });
       const connect = await published(puppet, "port");
@@ -193,28 +196,31 @@ describe.each(RING_KINDS)("the wrong moment ($name)", (rings) => {
     }
   });
 
-  test.each(WAYS)("H4: a client of the %s that ends its stream still hears all", async (way) => {
-    const puppet = boot({ rings });
-    const connect = await published(puppet, way);
-    const data = Buffer.alloc(50_000, "a");
-    guest(puppet, ({ op }) => {
-      if (op === VsockOp.REQUEST) return [{ op: VsockOp.RESPONSE }];
-      if (op !== VsockOp.SHUTDOWN) return [];
-      return [
-        { op: VsockOp.RW, data },
-        { op, flags: SEND },
-      ];
-    });
-    const client = connect();
-    client.end("question");
-    let bytes = 0;
-    client.on("data", (part: Buffer) => {
-      bytes += part.length;
-    });
-    await new Promise((resolve) => client.on("close", resolve));
-    expect(bytes % 10_000).toBe(way === "path" ? "OK 1073741824\n".length : 0);
-    expect(bytes).toBeGreaterThanOrEqual(50_000);
-  });
+  test.each(WAYS)(
+    "H4: sends everything to a client of the %s that has ended its stream",
+    async (way) => {
+      const puppet = boot({ rings });
+      const connect = await published(puppet, way);
+      const data = Buffer.alloc(50_000, "a");
+      guest(puppet, ({ op }) => {
+        if (op === VsockOp.REQUEST) return [{ op: VsockOp.RESPONSE }];
+        if (op !== VsockOp.SHUTDOWN) return [];
+        return [
+          { op: VsockOp.RW, data },
+          { op, flags: SEND },
+        ];
+      });
+      const client = connect();
+      client.end("question");
+      let bytes = 0;
+      client.on("data", (part: Buffer) => {
+        bytes += part.length;
+      });
+      await new Promise((resolve) => client.on("close", resolve));
+      expect(bytes % 10_000).toBe(way === "path" ? "OK 1073741824\n".length : 0);
+      expect(bytes).toBeGreaterThanOrEqual(50_000);
+    },
+  );
 
   test.each(WAYS)(
     "V16, H4: client of the %s and guest close at once, again and again",
@@ -245,7 +251,7 @@ describe.each(RING_KINDS)("the wrong moment ($name)", (rings) => {
     },
   );
 
-  test("H6: a listener that is not there, of either kind, is RST", async () => {
+  test("H6: answers RST when there is no listener of either kind", async () => {
     const closed = net.createServer();
     await new Promise<void>((listening) => closed.listen(0, "127.0.0.1", listening));
     const { port } = closed.address() as net.AddressInfo;

@@ -69,7 +69,7 @@ describe.each(RING_KINDS)("a peer that never reads ($name)", (rings) => {
     },
   );
 
-  test("H3: many of them hold what the budget allows, and the others are served", async () => {
+  test("H3: hold no more than the budget, and the others are served", async () => {
     const limits = { connections: 40, bufAllocTotal: 1 << 20 };
     const puppet = await bootPublished({ rings, limits });
     const slow: FakeSocket[] = [];
@@ -92,7 +92,7 @@ describe.each(RING_KINDS)("a peer that never reads ($name)", (rings) => {
     expectNothingHeld(puppet);
   });
 
-  test("H3, K18: is given up when the guest has closed and nothing moved for 30 s", async () => {
+  test("H3, K18: is reset when the guest has closed and nothing moved for 30 s", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -158,7 +158,7 @@ describe.each(RING_KINDS)("clients that come all at once ($name)", (rings) => {
     },
   );
 
-  test("H8: a listener that closes resets those that it had not accepted", async () => {
+  test("H8: are reset if the listener closes before it has accepted them", async () => {
     const puppet = await bootPublished({ rings });
     const clients = Array.from({ length: 20 }, () => puppet.network.client());
     for (const { hostPort } of puppet.take()) puppet.send({ op: VsockOp.RST, hostPort });
@@ -168,7 +168,7 @@ describe.each(RING_KINDS)("clients that come all at once ($name)", (rings) => {
     expectNothingHeld(puppet);
   });
 
-  test("H7: those whom the guest never answers are reset, and it is reported", async () => {
+  test("H7: are reset and reported if the guest never answers them", async () => {
     const puppet = await bootPublished({ rings });
     const clients = Array.from({ length: 20 }, () => puppet.network.client());
     expect(puppet.take()).toHaveLength(20);
@@ -208,7 +208,7 @@ describe.each(RING_KINDS)("both ends at once ($name)", (rings) => {
     },
   );
 
-  test("V16: SHUTDOWN(both) of both sides that cross are answered once, by RST", async () => {
+  test("V16: answers crossing SHUTDOWN(both) of both sides with one RST", async () => {
     const { puppet, client, hostPort } = await boot();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
     client.events.end();
@@ -239,7 +239,7 @@ describe.each(RING_KINDS)("both ends at once ($name)", (rings) => {
     },
   );
 
-  test("H5, G32: a tail whose reader vanishes while RST waits for an rx buffer comes back", async () => {
+  test("H5, G32: returns the tail's chains when its reader vanishes while RST waits for a buffer", async () => {
     const { puppet, client, hostPort } = await boot({ rxBuffers: 1 });
     client.taking = false;
     puppet.send(rw(hostPort, 100), { op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
@@ -252,7 +252,7 @@ describe.each(RING_KINDS)("both ends at once ($name)", (rings) => {
     expectNothingHeld(puppet);
   });
 
-  test("H5: a target that resets while RESPONSE waits for an rx buffer is RST, and no RESPONSE", () => {
+  test("H5: sends RST in place of RESPONSE when the target resets meanwhile", () => {
     const puppet = new VsockPuppet({ rings, rxBuffers: 0, connect: new Map([[7, TARGET]]) });
     puppet.boot();
     puppet.send({ op: VsockOp.REQUEST, hostPort: 7 });
@@ -265,7 +265,7 @@ describe.each(RING_KINDS)("both ends at once ($name)", (rings) => {
     expectNothingHeld(puppet);
   });
 
-  test("H2: clients that leave in every order around RESPONSE leave nothing behind", async () => {
+  test("H2: leaves nothing of clients that leave in every order around RESPONSE", async () => {
     const puppet = await bootPublished({ rings, rxBuffers: 2 });
     for (let i = 0; i < 60; i++) {
       const client = puppet.network.client();

@@ -26,7 +26,7 @@ async function boot(options: PuppetOptions = {}): Promise<VsockPuppet> {
 }
 
 describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
-  test("V13: CONNECT becomes REQUEST, and OK with the host port is the answer to RESPONSE", async () => {
+  test("V13: turns CONNECT into REQUEST, and RESPONSE into OK with the host port", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     expect(puppet.take()).toEqual([]);
@@ -43,7 +43,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(client.received.toString()).toBe(`OK ${request.hostPort}\npong`);
   });
 
-  test("V7: the answer is no payload: neither fwd_cnt nor the counts know it", async () => {
+  test("V7: counts the answer neither in fwd_cnt nor in the statistics", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.taking = false;
@@ -61,7 +61,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.device.stats.bytesFromGuest).toBe(5);
   });
 
-  test("V18: where messages are carried the answer stands in front of the first one", async () => {
+  test("V18: puts the answer before the first message on a port of messages", async () => {
     const puppet = await boot({ rings, seqpacket: [80] });
     const client = puppet.network.client();
     client.say("CONNECT 80\n\x02\0\0\0hi\x03\0");
@@ -90,7 +90,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
   });
 
-  test("H1: a command in pieces is understood, and what follows it belongs to the stream", async () => {
+  test("H1: accepts a command in pieces, and passes the bytes after it on", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     for (const piece of ["CON", "NECT", " 8", "0"]) client.say(piece);
@@ -135,13 +135,13 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.take()).toMatchObject([{ op: VsockOp.REQUEST, guestPort: 80 }]);
   });
 
-  test("H1: a line of 32 bytes with its newline is not too long", async () => {
+  test("H1: accepts a line of 32 bytes including its newline", async () => {
     const puppet = await boot({ rings });
     puppet.network.client().say(`CONNECT ${" ".repeat(21)}80\n`);
     expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
   });
 
-  test("H7: a client that does not finish its line is closed after two seconds", async () => {
+  test("H7: closes a client that does not finish its line after two seconds", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.say("CONN");
@@ -152,7 +152,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.timers).toBe(0);
   });
 
-  test("H2: a client that leaves without a command leaves nothing behind", async () => {
+  test("H2: forgets a client that leaves without a command", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.fail();
@@ -163,7 +163,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.device.stats).toMatchObject({ connections: 0, refused: 2 });
   });
 
-  test("V14, H8: a port on which nobody listens closes the connection without an answer", async () => {
+  test("V14, H8: closes the connection without an answer when nobody listens on the port", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     client.say("CONNECT 81\n");
@@ -173,7 +173,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(client.calls).toEqual(["reset"]);
   });
 
-  test("K11: more than 256 clients without a command are closed at once", async () => {
+  test("K11: closes clients beyond 256 without a command at once", async () => {
     const puppet = await boot({ rings });
     const clients = Array.from({ length: 257 }, () => puppet.network.client());
     expect(clients.map((client) => client.calls.length)).toEqual([...Array(256).fill(0), 1]);
@@ -192,14 +192,14 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     }
   });
 
-  test("a second path is refused", async () => {
+  test("refuses a second path", async () => {
     const puppet = await boot({ rings });
     await expect(puppet.device.publishPath("/run/other")).rejects.toThrow(PATH);
   });
 });
 
 describe.each(RING_KINDS)("connections of the guest ($name)", (rings) => {
-  test("V13: a port that is not mapped leads to the path with the port after it", async () => {
+  test("V13: connects a port that is not mapped to the path with the port appended", async () => {
     const mapped = { host: "127.0.0.1", port: 9 };
     const puppet = await boot({ rings, connect: new Map([[7, mapped]]) });
     puppet.send(
@@ -290,7 +290,7 @@ describe("over the real kernel", () => {
     },
   );
 
-  test("a port on which nobody listens is the end of the stream, without a byte", async () => {
+  test("ends the stream without a byte when nobody listens on the port", async () => {
     const path = join(folder, "refused");
     const puppet = bootEcho(false);
     await puppet.device.publishPath(path);

@@ -47,16 +47,16 @@ describe.each(RING_KINDS)("when a connection changes over ($name)", (rings) => {
     return client.landings;
   }
 
-  test("a full chunk of 64 KiB is enough", async () => {
+  test("changes over after one full chunk of 64 KiB", async () => {
     expect(await landings([64 * KIB])).toBe(1);
   });
 
-  test("eight chunks of 8 KiB are, too, and seven are not", async () => {
+  test("changes over after eight chunks of 8 KiB, not after seven", async () => {
     expect(await landings(Array(8).fill(8 * KIB))).toBe(1);
     expect(await landings(Array(7).fill(8 * KIB))).toBe(0);
   });
 
-  test("small requests never do it; from the seventeenth on they share one buffer", async () => {
+  test("never changes over for small requests, which share one buffer from the seventeenth on", async () => {
     expect(await landings(Array(15).fill(1 * KIB))).toBe(0);
     const puppet = await bootPublished({ ...LARGE, rings });
     const clients = [1, 2].map(() => puppet.open({ bufAlloc: HUGE }).client);
@@ -74,7 +74,7 @@ describe.each(RING_KINDS)("when a connection changes over ($name)", (rings) => {
     expect(puppet.device.connections()).toMatchObject([{ inPlace: false }, { inPlace: false }]);
   });
 
-  test("a connection that shares the buffer goes over when it comes to carry much", async () => {
+  test("changes over from the shared buffer once it carries much", async () => {
     const puppet = await bootPublished({ ...LARGE, rings });
     const { client } = puppet.open({ bufAlloc: HUGE });
     for (const bytes of [...Array(20).fill(10), 64 * KIB]) {
@@ -88,7 +88,7 @@ describe.each(RING_KINDS)("when a connection changes over ($name)", (rings) => {
     expect(puppet.device.stats.bytesInPlace).toBe(50_000);
   });
 
-  test("K16: what has no room in the guest leaves the shared buffer to the others", async () => {
+  test("K16: bytes without room in the guest are copied out of the shared buffer", async () => {
     const puppet = await bootPublished({ ...LARGE, rings });
     const slow = puppet.open({ bufAlloc: 17_000 });
     const quick = puppet.open({ bufAlloc: HUGE });
@@ -110,24 +110,24 @@ describe.each(RING_KINDS)("when a connection changes over ($name)", (rings) => {
     expect(slow.client.paused).toBe(false);
   });
 
-  test("buffers of pages are too small to be worth it, and are looked at", async () => {
+  test("does not change over when the ring's buffers are single pages", async () => {
     expect(await landings([64 * KIB, 64 * KIB], { rxBuffer: [44, 4096] })).toBe(0);
     expect(await landings([64 * KIB], { rxBuffer: [44, 16384] })).toBe(1);
   });
 
-  test("a payload part in pieces cannot be read into", async () => {
+  test("does not read into a fragmented payload part", async () => {
     const pieces = { rxBuffer: [44, 32 * KIB, 32 * KIB], rxBuffers: 16 };
     expect(await landings([64 * KIB], pieces)).toBe(0);
     expect(await landings([64 * KIB], { rxBuffer: [64 * KIB], rxBuffers: 16 })).toBe(1);
   });
 
-  test("never, if the setting is data; as soon as it stands, if it is in-place", async () => {
+  test("never changes over in mode data, and begins in place in mode in-place", async () => {
     expect(await landings([64 * KIB, 64 * KIB], { ...LARGE, receive: "data" })).toBe(0);
     expect(await landings([], { ...LARGE, receive: "in-place" })).toBe(1);
     expect(await landings([], { rxBuffer: [44, 4096], receive: "in-place" })).toBe(1);
   });
 
-  test("a host that cannot do it goes on by chunks, and is asked again only now and then", async () => {
+  test("goes on by chunks on a host that cannot read in place, and asks again rarely", async () => {
     const puppet = await bootPublished({ ...LARGE, rings });
     const { client } = puppet.open({ bufAlloc: HUGE });
     client.canLand = false;
@@ -143,7 +143,7 @@ describe.each(RING_KINDS)("when a connection changes over ($name)", (rings) => {
     expect(puppet.device.connections()).toMatchObject([{ inPlace: false }]);
   });
 
-  test("a quarter of the buffers may be out: further connections stay with chunks", async () => {
+  test("reserves at most a quarter of the buffers; further connections stay with chunks", async () => {
     const puppet = await bootPublished({ rings, ...LARGE, receive: "in-place" });
     const clients = Array.from({ length: 6 }, () => puppet.open({ bufAlloc: HUGE }).client);
     expect(clients.filter((client) => client.reader !== null)).toHaveLength(4);
@@ -160,7 +160,7 @@ describe.each([
   ["plain", "together", { rxBuffer: [44 + 64 * KIB] }],
   ["shared", "apart", { rxBuffer: [44, 64 * KIB], sharedMemory: true }],
 ])("in %s memory, header and payload %s", (_kind, _header, options) => {
-  test("bytes land in the guest's buffers, uncopied and in order", async () => {
+  test("lands bytes in the guest's buffers, uncopied and in order", async () => {
     const { puppet, client, hostPort } = await bootInPlace({ ...options, rxBuffers: 16 });
     const sent = pattern(300_000);
     const got: Packet[] = [];
@@ -183,8 +183,8 @@ describe.each([
   });
 });
 
-describe.each(RING_KINDS)("what is counted and told ($name)", (rings) => {
-  test("what was copied before the change is all that is copied", async () => {
+describe.each(RING_KINDS)("counters and headers ($name)", (rings) => {
+  test("counts no copy after the change", async () => {
     const puppet = await bootPublished({ ...LARGE, rings });
     const { client } = puppet.open({ bufAlloc: HUGE });
     const sent = pattern(640 * KIB);
@@ -200,7 +200,7 @@ describe.each(RING_KINDS)("what is counted and told ($name)", (rings) => {
     });
   });
 
-  test("V7, V24: a packet that landed carries the credit of its moment, and its length", async () => {
+  test("V7, V24: a packet that was read in place carries current credit and its length", async () => {
     const { puppet, client, hostPort } = await bootInPlace({ rings });
     puppet.send({ op: VsockOp.RW, hostPort, data: Buffer.alloc(1000), bufAlloc: HUGE });
     client.say("12345");
@@ -211,7 +211,7 @@ describe.each(RING_KINDS)("what is counted and told ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("credit ($name)", (rings) => {
-  test("V6: no read is longer than the credit; without any reading stops, and one packet asks", async () => {
+  test("V6: reads no more than the credit; without credit it pauses and sends one CREDIT_REQUEST", async () => {
     const { puppet, client, credit } = await bootInPlace({ rings }, 10_000);
     const sent = pattern(50_000);
     client.say(sent.subarray(0, 6000));
@@ -237,7 +237,7 @@ describe.each(RING_KINDS)("credit ($name)", (rings) => {
     expect(puppet.device.stats).toMatchObject({ copiedToGuest: 0, rejected: 0 });
   });
 
-  test("the guest has its turn at once where credit gets short, and reading need not stop", async () => {
+  test("gives the guest its turn when credit gets short, before pausing", async () => {
     const { puppet, client, credit } = await bootInPlace({ rings }, 64 * KIB);
     const got: Packet[] = [];
     let consumed = 0;
@@ -258,7 +258,7 @@ describe.each(RING_KINDS)("credit ($name)", (rings) => {
     expect(puppet.device.stats.copiedToGuest).toBe(0);
   });
 
-  test("K10: a window that shrank under an armed buffer costs a copy, and no byte", async () => {
+  test("K10: copies, and loses nothing, when the window shrinks under an armed buffer", async () => {
     const { puppet, client, credit } = await bootInPlace({ rings }, 60_000);
     expect(client.reader?.armed.length).toBe(60_000);
     credit(0, 1000);
@@ -278,7 +278,7 @@ describe.each(RING_KINDS)("credit ($name)", (rings) => {
     expect(puppet.device.stats.copied).toEqual([0, 0, 59_000, 59_000]);
   });
 
-  test("K10: a window that is gone holds one chunk, and lets go of it when it opens", async () => {
+  test("K10: holds one chunk while the window is zero, and sends it when it opens", async () => {
     const { puppet, client, credit } = await bootInPlace({ rings }, 1000);
     credit(0, 0);
     client.say(pattern(1000));
@@ -293,7 +293,7 @@ describe.each(RING_KINDS)("credit ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("buffers ($name)", (rings) => {
-  test("K16: without any, one chunk waits in staging, and reading goes on in place later", async () => {
+  test("K16: keeps one chunk in staging without rx buffers, and reads in place again later", async () => {
     const { puppet, client } = await bootInPlace({ rings });
     puppet.rx.used();
     const sent = pattern(40 * 1000);
@@ -313,7 +313,7 @@ describe.each(RING_KINDS)("buffers ($name)", (rings) => {
     expect(puppet.device.stats).toMatchObject({ bytesInPlace: 16_014, ...stats });
   });
 
-  test("one tiny buffer at a time is enough for every byte", async () => {
+  test("delivers every byte through one tiny buffer at a time", async () => {
     const puppet = await bootPublished({
       rings,
       receive: "in-place",
@@ -338,7 +338,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
   /** Buffers that the device holds and gives to nobody. */
   const held = (puppet: VsockPuppet) => puppet.rx.queue.inFlight;
 
-  test("H4: after a client's end of stream its buffer is free for others", async () => {
+  test("H4: frees the reserved buffer at the client's end of stream", async () => {
     const { puppet, client } = await bootInPlace({ rings });
     expect(held(puppet)).toBe(1);
     client.say("last words");
@@ -350,7 +350,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
     expect(held(puppet)).toBeLessThanOrEqual(1);
   });
 
-  test("H5: a reset of the client in mid-read is RST, and the buffer is used for it", async () => {
+  test("H5: turns a client's reset in mid-read into RST, sent in the reserved buffer", async () => {
     const { puppet, client } = await bootInPlace({ rings, ...LARGE, rxBuffers: 8 });
     client.say("x");
     client.fail();
@@ -358,7 +358,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("V14: after RST of the guest its buffer comes back when the socket is closed, not before", async () => {
+  test("V14: returns the buffer after the guest's RST only once the socket is closed", async () => {
     const { puppet, client, hostPort } = await bootInPlace({ rings, ...LARGE, rxBuffers: 4 });
     const armed = client.reader?.armed as Uint8Array;
     puppet.send({ op: VsockOp.RST, hostPort });
@@ -370,7 +370,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
     expect(puppet.take(false)).toMatchObject([{ op: VsockOp.RST, hostPort: 9 }]);
   });
 
-  test("C9, M3: a reset of the device in mid-read: the socket first, and no ring is touched", async () => {
+  test("C9, M3: closes the socket first when the device is reset in mid-read, and touches no ring", async () => {
     const { puppet, client } = await bootInPlace({ rings });
     client.say("before");
     const old = puppet.rx;
@@ -387,7 +387,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
     expect(join(puppet.take()).toString()).toBe("hello");
   });
 
-  test("what lands after SHUTDOWN(RCV) resets the client, and the buffer is free", async () => {
+  test("resets a client whose bytes land after SHUTDOWN(RCV), and frees the buffer", async () => {
     const { puppet, client, hostPort } = await bootInPlace({ rings });
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: RCV });
     client.say(pattern(200_000));
@@ -398,7 +398,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
     expect(puppet.device.stats.bytesToGuest).toBe(0);
   });
 
-  test("an upload that the guest does not want is drained before close", async () => {
+  test("drains an unwanted upload before it closes", async () => {
     const { puppet, client, hostPort } = await bootInPlace({ rings });
     client.say(pattern(64 * KIB));
     puppet.take();
@@ -412,7 +412,7 @@ describe.each(RING_KINDS)("the end ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("drain reads no more, and what lands nevertheless does not reach the guest", async () => {
+  test("drain stops reading, and bytes that still land do not reach the guest", async () => {
     const { puppet, client } = await bootInPlace({ rings });
     const drained = puppet.device.drain();
     expect(client.paused).toBe(true);

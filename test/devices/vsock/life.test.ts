@@ -16,20 +16,20 @@ const BOTH = 3;
 const TARGET = { host: "127.0.0.1", port: 9 };
 
 describe("identity", () => {
-  test("C8: the device is a vsock with streams and messages, and three queues", () => {
+  test("C8: is a vsock device with streams, messages and three queues", () => {
     const device = new VsockDevice();
     expect([device.id, device.features]).toEqual([19, 7n]);
     expect(device.queueSizesMax).toEqual([32768, 32768, 64]);
     expect(device.config).toHaveLength(VsockConfig.sizeof);
   });
 
-  test("a target in the range of the host's own ports is refused", () => {
+  test("rejects a target in the range of the host's own ports", () => {
     expect(() => new VsockDevice({ connect: new Map([[2 ** 30, TARGET]]) })).toThrow("1073741824");
   });
 });
 
 describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
-  test("V13, V23: a client becomes REQUEST from a high host port, RESPONSE opens it", async () => {
+  test("V13, V23: sends REQUEST from a high host port for a client, and opens on RESPONSE", async () => {
     const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     const [request] = puppet.take() as [Packet];
@@ -45,12 +45,12 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     expect(client.calls).toEqual([]);
   });
 
-  test("V16: two clients have different host ports", async () => {
+  test("V16: gives two clients different host ports", async () => {
     const puppet = await bootPublished({ rings });
     expect(puppet.open().hostPort).not.toBe(puppet.open().hostPort);
   });
 
-  test("V13, V14, H8: RST in answer to REQUEST resets the client and frees everything", async () => {
+  test("V13, V14, H8: resets the client and frees everything when the guest answers REQUEST with RST", async () => {
     const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     const [request] = puppet.take() as [Packet];
@@ -61,7 +61,7 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     expect(puppet.take()).toEqual([]);
   });
 
-  test("H7: a guest that never answers REQUEST gets RST after two seconds", async () => {
+  test("H7: sends RST after two seconds to a guest that never answers REQUEST", async () => {
     const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     puppet.take();
@@ -72,7 +72,7 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.RST]);
   });
 
-  test("what a client says before RESPONSE waits: one chunk, then its socket is paused", async () => {
+  test("holds one chunk of a client before RESPONSE, and pauses its socket", async () => {
     const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     client.say("early");
@@ -83,7 +83,7 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     expect(client.paused).toBe(false);
   });
 
-  test("H2: a client that leaves before RESPONSE is taken back by RST", async () => {
+  test("H2: sends RST for a client that leaves before RESPONSE", async () => {
     const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     const [request] = puppet.take() as [Packet];
@@ -94,7 +94,7 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("a client that comes before the driver is announced when the driver is there", async () => {
+  test("announces a client that came early once the driver is ready", async () => {
     const puppet = new VsockPuppet({ rings });
     await puppet.publish();
     puppet.network.client();
@@ -103,7 +103,7 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
   });
 
-  test("a client that leaves before the driver came leaves nothing behind", async () => {
+  test("forgets a client that leaves before the driver is ready", async () => {
     const puppet = new VsockPuppet({ rings });
     await puppet.publish();
     puppet.network.client().fail();
@@ -112,7 +112,7 @@ describe.each(RING_KINDS)("connections that clients begin ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("K11: more clients than the limit are closed at once, and the others go on", async () => {
+  test("K11: closes clients beyond the limit at once, and serves the others", async () => {
     const puppet = await bootPublished({ rings, limits: { connections: 1 } });
     const { client, hostPort } = puppet.open();
     expect(puppet.network.client().calls).toEqual(["close"]);
@@ -129,7 +129,7 @@ describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) =
     return puppet;
   };
 
-  test("V13: REQUEST connects to the mapped address, and RESPONSE says that it did", () => {
+  test("V13: connects to the mapped address on REQUEST, and answers RESPONSE", () => {
     const puppet = boot();
     puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 });
     expect(puppet.network.connects[0]?.target).toEqual(TARGET);
@@ -143,7 +143,7 @@ describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) =
     expect(socket.received.toString()).toBe("yo");
   });
 
-  test("V13: a port that is not mapped is refused by RST", () => {
+  test("V13: refuses a port that is not mapped with RST", () => {
     const puppet = boot();
     puppet.send({ op: VsockOp.REQUEST, hostPort: 5, guestPort: 77 });
     expect(puppet.take()[0]).toMatchObject({
@@ -155,7 +155,7 @@ describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) =
     expect(puppet.network.connects).toEqual([]);
   });
 
-  test("H6: a target that refuses becomes RST", () => {
+  test("H6: answers RST when the target refuses", () => {
     const puppet = boot();
     puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 });
     puppet.network.connects[0]?.socket.fail();
@@ -163,7 +163,7 @@ describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) =
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("H7: a target that never answers becomes RST after two seconds", () => {
+  test("H7: answers RST after two seconds when the target never answers", () => {
     const puppet = boot();
     puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 });
     puppet.advance(2300);
@@ -171,7 +171,7 @@ describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) =
     expect(puppet.network.connects[0]?.socket.calls).toEqual(["reset"]);
   });
 
-  test("V14: RST takes a connect back", () => {
+  test("V14: abandons the connect on the guest's RST", () => {
     const puppet = boot();
     puppet.send({ op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 });
     puppet.send({ op: VsockOp.RST, hostPort: 1234, guestPort: 77 });
@@ -181,7 +181,7 @@ describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) =
     expect(puppet.take()).toEqual([]);
   });
 
-  test("two guest ports to one host port are two connections", () => {
+  test("keeps two guest ports to one host port apart", () => {
     const puppet = boot();
     puppet.send(
       { op: VsockOp.REQUEST, hostPort: 1234, guestPort: 77 },
@@ -198,7 +198,7 @@ describe.each(RING_KINDS)("connections that the guest begins ($name)", (rings) =
 });
 
 describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
-  test("H4: a client's end of stream is SHUTDOWN(SEND), after its bytes", async () => {
+  test("H4: sends SHUTDOWN(SEND) after the client's last bytes", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 2 });
     client.say("abc");
@@ -213,7 +213,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(client.received.toString()).toBe("the other way is open");
   });
 
-  test("H4: SHUTDOWN(SEND) of the guest ends the client's stream after queued bytes", async () => {
+  test("H4: ends the client's stream after queued bytes on the guest's SHUTDOWN(SEND)", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -227,7 +227,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.RW]);
   });
 
-  test("V16: SHUTDOWN(both) after a response closes the socket and is answered by RST", async () => {
+  test("V16: closes the socket and answers RST on SHUTDOWN(both) after a response", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.say("GET /");
@@ -240,7 +240,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("V15: SHUTDOWN flags accumulate", async () => {
+  test("V15: accumulates SHUTDOWN flags", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: RCV });
@@ -250,7 +250,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(client.calls).toEqual(["close"]);
   });
 
-  test("V15: after SHUTDOWN(RCV) what waits is dropped, and the guest's answer arrives", async () => {
+  test("V15: drops waiting bytes after SHUTDOWN(RCV), and delivers the guest's answer", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 1 });
     client.say("xyz");
@@ -264,7 +264,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.take()).toMatchObject([{ op: VsockOp.SHUTDOWN, flags: SEND }]);
   });
 
-  test("V15: a client that goes on writing after SHUTDOWN(RCV) is reset, and the guest hears", async () => {
+  test("V15: resets a client that goes on writing after SHUTDOWN(RCV), and sends RST to the guest", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: RCV });
@@ -275,7 +275,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("the tail of a response to a slow reader arrives whole before RST and close", async () => {
+  test("delivers the tail to a slow reader before RST and close", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -290,7 +290,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.RST]);
   });
 
-  test("a guest that loses patience with the tail does not cut it off", async () => {
+  test("does not cut off the tail when the guest loses patience", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -304,7 +304,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.take()).toEqual([]);
   });
 
-  test("a tail that nobody reads is given up after half a minute", async () => {
+  test("gives up a tail that nobody reads after half a minute", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();
@@ -318,7 +318,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("a client with unread bytes is drained before close, or the kernel would reset it", async () => {
+  test("drains a client with unread bytes before close, or the kernel would reset it", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 1 });
     client.say("a long upload");
@@ -332,7 +332,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("draining a client's upload ends after two seconds", async () => {
+  test("stops draining a client's upload after two seconds", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.say(Buffer.alloc(65536));
@@ -343,7 +343,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(client.calls).toEqual(["end", "close"]);
   });
 
-  test("V16, K18: both ways ended is SHUTDOWN(both), and RST when the guest keeps silent", async () => {
+  test("V16, K18: sends SHUTDOWN(both) once both ways have ended, and RST if the guest keeps silent", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
@@ -360,7 +360,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("V16: RST in answer to SHUTDOWN(both) frees the ports without another RST", async () => {
+  test("V16: frees the ports without another RST when the guest answers SHUTDOWN(both)", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: SEND });
@@ -372,7 +372,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("H5: a reset of the client is RST to the guest, and its chains come back", async () => {
+  test("H5: sends RST and returns the chains when the client resets", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();
@@ -384,7 +384,7 @@ describe.each(RING_KINDS)("shutdown and close ($name)", (rings) => {
     expect(puppet.device.stats.connections).toBe(0);
   });
 
-  test("V14: RST of the guest resets the client and drops what was on its way", async () => {
+  test("V14: resets the client and drops bytes in flight on the guest's RST", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();

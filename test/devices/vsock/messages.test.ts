@@ -26,7 +26,7 @@ function framed(message: Uint8Array, endsRecord = false): Uint8Array {
   return Buffer.concat([frame, message]);
 }
 
-/** What stands on a client's socket, message by message. */
+/** The bytes on a client's socket, message by message. */
 function unframed(stream: Buffer): { message: Uint8Array; endsRecord: boolean }[] {
   const messages = [];
   for (let at = 0; at < stream.length; ) {
@@ -66,7 +66,7 @@ function open(puppet: VsockPuppet, bufAlloc = 65536): { client: FakeSocket; host
 }
 
 describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
-  test.each([1, 2, 3, 5, 7, 100])("V18: frames in chunks of %i bytes are messages", async (cut) => {
+  test.each([1, 2, 3, 5, 7, 100])("V18: finds messages in chunks of %i bytes", async (cut) => {
     const puppet = await boot({ rings });
     const { client } = open(puppet);
     const sent = ["one", "", "two more", "x", ""].map(bytes);
@@ -87,7 +87,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
     expect(all.equals(Buffer.concat([...sent, pattern(9000)]))).toBe(true);
   });
 
-  test("what comes before the guest has accepted waits, and is looked at then", async () => {
+  test("holds early bytes until the guest has accepted, and checks them then", async () => {
     const puppet = await boot({ rings });
     const client = puppet.network.client();
     const [request] = puppet.take();
@@ -102,7 +102,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.RST]); // now it is known to be too long
   });
 
-  test("V18: parts are cut at the guest's buffers and at its credit, marks stand at the end", async () => {
+  test("V18: cuts messages at the guest's buffers and credit, with the marks on the last part", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet, 10_000);
     client.say(framed(pattern(9000)));
@@ -128,7 +128,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
     expect(rest).toMatchObject([{ len: 2004, flags: EOM }]);
   });
 
-  test("V37: a message larger than the guest's buffer ends the connection, on both sides", async () => {
+  test("V37: resets both sides when a message is larger than the guest's buffer", async () => {
     const puppet = await boot({ rings });
     const { client } = open(puppet, 1000);
     client.say(framed(bytes("fine")));
@@ -138,7 +138,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
     expect(client.calls).toContain("reset");
   });
 
-  test("half a message at the end of a client is no message, but a reset", async () => {
+  test("resets the connection when a client ends in the middle of a message", async () => {
     for (const cut of [1, 4, 6]) {
       const puppet = await boot({ rings });
       const { client } = open(puppet);
@@ -154,7 +154,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
     expect(puppet.ops()).toEqual([VsockOp.RW, VsockOp.SHUTDOWN]);
   });
 
-  test("nothing is read in place: what stands between messages is not the guest's", async () => {
+  test("never reads in place, since frames are not for the guest", async () => {
     const puppet = await bootPublished({
       rings,
       seqpacket: [80],
@@ -179,7 +179,7 @@ describe.each(RING_KINDS)("to the guest ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
-  test("V18: a message follows its length, in whatever parts it came", async () => {
+  test("V18: sends a message after its length, in whatever parts it came", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     const rw = (data: Uint8Array, flags: number) =>
@@ -203,7 +203,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     ]);
   });
 
-  test("messages keep their order while a client does not take them, within the credit", async () => {
+  test("keeps the order of messages that a client does not take, within the credit", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     client.taking = false;
@@ -222,7 +222,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     expect(puppet.ops()).not.toContain(VsockOp.RST);
   });
 
-  test("tiny parts for a client that takes nothing do not become as many buffers", async () => {
+  test("gathers tiny parts for a client that takes nothing in few buffers", async () => {
     const puppet = await boot({ rings });
     const { client, hostPort } = open(puppet);
     client.taking = false;
@@ -239,7 +239,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     expect(client.sends.at(-1)?.length).toBeLessThan(20);
   });
 
-  test("H3: messages of a byte for a client that takes nothing end with the credit", async () => {
+  test("H3: stops one-byte messages for a client that takes nothing at the credit", async () => {
     const puppet = await boot({ rings, limits: { bufAlloc: 2000 } });
     const { client, hostPort } = open(puppet);
     client.taking = false;
@@ -255,7 +255,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
     expect(puppet.device.stats.copiedFromGuest).toBeLessThanOrEqual(2000);
   });
 
-  test("K14: a message that fills the credit and does not end is a reset", async () => {
+  test("K14: resets the connection when a message fills the credit and does not end", async () => {
     const puppet = await bootPublished({ rings, seqpacket: [80], limits: { bufAlloc: 8192 } });
     const { hostPort } = open(puppet);
     const packet = { op: VsockOp.RW, type: SEQPACKET, hostPort, data: pattern(4096) };
@@ -267,7 +267,7 @@ describe.each(RING_KINDS)("from the guest ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("ports ($name)", (rings) => {
-  test("V33: a packet or a request of the other type is refused, in its own type", async () => {
+  test("V33: refuses a packet or request of the other type, in its own type", async () => {
     const puppet = new VsockPuppet({
       rings,
       seqpacket: [80, 5000],
@@ -295,7 +295,7 @@ describe.each(RING_KINDS)("ports ($name)", (rings) => {
 });
 
 describe("with the kernel's sockets", () => {
-  test("messages of all lengths come back as they were, with their marks and order", async () => {
+  test("echoes messages of all lengths unchanged, with marks and order", async () => {
     const image = await compileGuest("test/guest/sockets.ts");
     const halves = await BothHalves.boot(image, { vsock: { seqpacket: [80] } });
     onTestFinished(() => halves.dispose());
@@ -328,7 +328,7 @@ describe("with the kernel's sockets", () => {
     expect(halves.faults()).toBe(0);
   });
 
-  test("a guest connects to a port of the host that carries messages, and to no other", async () => {
+  test("connects the guest to a host port that carries messages, and to no other", async () => {
     const image = await compileGuest("test/guest/sockets.ts");
     const connect = new Map([5000, 5001].map((port) => [port, TARGET] as const));
     const halves = await BothHalves.boot(image, { vsock: { seqpacket: [5000], connect } });

@@ -17,7 +17,7 @@ import {
 const BOTH = 3;
 const SEND = 2;
 
-/** What has become of a promise, after its reactions ran. */
+/** The state of a promise after its reactions ran. */
 async function outcome(promise: Promise<unknown>): Promise<string> {
   const pending = new Promise((resolve) => setImmediate(resolve, "pending"));
   return Promise.race([promise.then(() => "resolved"), pending]).then(String, String);
@@ -56,7 +56,7 @@ describe.each(RING_KINDS)("probe ($name)", (rings) => {
     expect(await outcome(probed)).toBe("resolved");
   });
 
-  test("asks again when the guest keeps silent", () => {
+  test("asks again when the guest does not answer", () => {
     const puppet = new VsockPuppet({ rings });
     puppet.boot();
     void puppet.device.probe(80);
@@ -81,7 +81,7 @@ describe("a device without a machine", () => {
     return { device, client: network.client() };
   }
 
-  test("drains its clients, whom no guest will ever answer", async () => {
+  test("drains its clients, which no guest will ever answer", async () => {
     const { device, client } = await withClient();
     const drained = device.drain();
     expect(client.calls).toEqual(["reset"]);
@@ -90,7 +90,7 @@ describe("a device without a machine", () => {
     expect(device.stats.connections).toBe(0);
   });
 
-  test("gives those that came early no more time than others, once there is one", async () => {
+  test("gives early clients the usual time once it is in a machine", async () => {
     const { device, client } = await withClient();
     const clock = new ManualClock();
     device.attach({
@@ -137,7 +137,7 @@ describe.each(RING_KINDS)("a client that is turned away is reported ($name)", (r
     puppet.device.dispose();
   });
 
-  test("and a probe that is refused is not", () => {
+  test("does not report a refused probe", () => {
     const puppet = new VsockPuppet({ rings });
     puppet.boot();
     puppet.device.probe(80).catch(() => {});
@@ -149,14 +149,14 @@ describe.each(RING_KINDS)("a client that is turned away is reported ($name)", (r
 });
 
 describe.each(RING_KINDS)("drain ($name)", (rings) => {
-  test("resolves at once without connections, and takes no clients any more", async () => {
+  test("resolves at once without connections, and accepts no more clients", async () => {
     const puppet = await bootPublished({ rings });
     expect(await outcome(puppet.device.drain())).toBe("resolved");
     expect(puppet.network.closedListeners).toBe(1);
     expect(puppet.network.client().calls).toEqual(["close"]);
   });
 
-  test("rejects probes, those that wait and those to come", async () => {
+  test("rejects waiting and new probes", async () => {
     const puppet = new VsockPuppet({ rings });
     puppet.boot();
     const waiting = puppet.device.probe(80);
@@ -171,7 +171,7 @@ describe.each(RING_KINDS)("drain ($name)", (rings) => {
     await expect(puppet.device.probe(80)).rejects.toThrow("vsock: the machine is gone");
   });
 
-  test("tells the guest that clients are done, and waits for responses to leave", async () => {
+  test("sends SHUTDOWN for its clients, and waits for responses to leave", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const drained = puppet.device.drain();
@@ -190,7 +190,7 @@ describe.each(RING_KINDS)("drain ($name)", (rings) => {
     expect(await outcome(drained)).toBe("resolved");
   });
 
-  test("a client that was read before is delivered first", async () => {
+  test("delivers bytes that were read before first", async () => {
     const puppet = await bootPublished({ rings });
     const client = puppet.network.client();
     client.say("late");
@@ -202,7 +202,7 @@ describe.each(RING_KINDS)("drain ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("reset and dispose ($name)", (rings) => {
-  test("C9, G30: after reset clients are reset, late completions do nothing, ports work again", async () => {
+  test("C9, G30: resets clients, ignores late completions, and serves its ports again after a reset", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -223,7 +223,7 @@ describe.each(RING_KINDS)("reset and dispose ($name)", (rings) => {
     expect(again.client.received.toString()).toBe("y");
   });
 
-  test("dispose closes listeners and sockets and stops the timer", async () => {
+  test("closes listeners and sockets and stops the timer on dispose", async () => {
     const puppet = await bootPublished({ rings });
     const { client } = puppet.open();
     puppet.network.client();
@@ -235,7 +235,7 @@ describe.each(RING_KINDS)("reset and dispose ($name)", (rings) => {
     expect(puppet.turns).toBe(turns);
   });
 
-  test("G31: a connection of a client and its close leave no timer behind", async () => {
+  test("G31: leaves no timer after a client's connection has closed", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
@@ -276,7 +276,7 @@ describe.each(RING_KINDS)("real TCP ($name)", (rings) => {
     return { puppet, port };
   }
 
-  test("a megabyte comes back as it was, and the connection ends cleanly", async () => {
+  test("echoes a megabyte unchanged, and ends the connection cleanly", async () => {
     const { puppet, port } = await bootEcho();
     const sent = Buffer.from(Array.from({ length: 1 << 20 }, (_, i) => (i * 7 + (i >> 8)) & 255));
     const received = await new Promise<Buffer>((resolve, reject) => {
@@ -322,7 +322,7 @@ describe.each(RING_KINDS)("real TCP ($name)", (rings) => {
     puppet.device.dispose();
   });
 
-  test("H3: a client that reads late gets every byte, though the guest closed long ago", async () => {
+  test("H3: delivers every byte to a client that reads long after the guest closed", async () => {
     const { puppet, port } = await bootEcho();
     const chunk = Buffer.alloc(16_000, "0123456789");
     puppet.onTurn = () => {

@@ -5,7 +5,7 @@ import { RING_KINDS } from "../../support/ring-kinds.ts";
 import { bootPublished, encode, type Packet } from "../../support/vsock-puppet.ts";
 
 describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
-  test("packets of one turn leave in one send, straight from guest memory", async () => {
+  test("sends the packets of one turn at once, straight from guest memory", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const part = (text: string) => ({ op: VsockOp.RW, hostPort, data: Buffer.from(text) });
@@ -18,7 +18,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.device.stats.copiedFromGuest).toBe(0);
   });
 
-  test("V24: chains whose bytes are with the kernel come back in the same turn, len 0", async () => {
+  test("V24: returns chains with len 0 in the turn in which the kernel took their bytes", async () => {
     const puppet = await bootPublished({ rings });
     const { hostPort } = puppet.open();
     puppet.tx.used();
@@ -26,7 +26,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.tx.used()).toMatchObject([{ len: 0 }]);
   });
 
-  test("a chain stays with the device until the kernel has its bytes", async () => {
+  test("keeps a chain until the kernel has its bytes", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();
@@ -40,7 +40,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(client.received.toString()).toBe("slow");
   });
 
-  test("H3: after a send in flight chains wait uncopied, and leave in the next send", async () => {
+  test("H3: keeps chains uncopied during a send, and sends them next", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -61,7 +61,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.device.holdings.txDescriptors).toBe(0);
   });
 
-  test("H3: after 16 waiting chains payload is copied, those chains come back, order holds", async () => {
+  test("H3: copies payload after 16 waiting chains, returns those chains, and keeps the order", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -79,7 +79,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.tx.queue.inFlight).toBe(0);
   });
 
-  test("V39: under short credit nothing is copied, and fwd_cnt is what the kernel has", async () => {
+  test("V39: copies nothing under short credit, and advances fwd_cnt as the kernel takes bytes", async () => {
     const puppet = await bootPublished({ rings, limits: { bufAlloc: 1000 } });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -92,7 +92,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.device.stats.copiedFromGuest).toBe(0);
   });
 
-  test("slow readers pin a share of the ring, then they are copied for", async () => {
+  test("lets slow readers pin a share of the ring, and copies for them after that", async () => {
     const puppet = await bootPublished({ rings, ringSize: 32 });
     for (let i = 0; i < 24; i++) {
       const { client, hostPort } = puppet.open();
@@ -104,7 +104,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.device.stats.copiedFromGuest).toBe(24 - puppet.tx.queue.inFlight);
   });
 
-  test("slow readers of one and the same turn pin no more than a share of the ring", async () => {
+  test("lets slow readers of one turn pin no more than a share of the ring", async () => {
     const puppet = await bootPublished({ rings, ringSize: 32 });
     const slow = Array.from({ length: 30 }, () => puppet.open());
     for (const { client } of slow) client.taking = false;
@@ -113,7 +113,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.tx.queue.inFlight).toBeLessThanOrEqual(16);
   });
 
-  test("K2, S2: a header in any number of pieces is understood", async () => {
+  test("K2, S2: accepts a header in any number of pieces", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.from("split") });
@@ -123,7 +123,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(client.received.toString()).toBe("splitsplit");
   });
 
-  test("a payload in hundreds of pieces is copied rather than sent in hundreds of views", async () => {
+  test("copies a payload in hundreds of pieces rather than send hundreds of views", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.alloc(100, "z") });
@@ -133,7 +133,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(client.sends[0]).toHaveLength(1);
   });
 
-  test("V12: a buffer may be larger than its packet", async () => {
+  test("V12: accepts a buffer that is larger than its packet", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const bytes = encode({ op: VsockOp.RW, hostPort, data: Buffer.from("yes, and more"), len: 3 });
@@ -141,7 +141,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(client.received.toString()).toBe("yes");
   });
 
-  test("V39, V7: credit comes back when the kernel has the bytes, not before", async () => {
+  test("V39, V7: returns credit when the kernel has the bytes, not before", async () => {
     const puppet = await bootPublished({ rings, limits: { bufAlloc: 1000 } });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -156,7 +156,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.take()).toMatchObject([{ op: VsockOp.CREDIT_UPDATE, fwdCnt: 1000 }]);
   });
 
-  test("V39: no CREDIT_UPDATE while the guest believes that half of its window is free", async () => {
+  test("V39: sends no CREDIT_UPDATE while the guest believes that half of its window is free", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     puppet.send(rw(hostPort, Buffer.alloc(16384)), rw(hostPort, Buffer.alloc(16384)));
@@ -165,7 +165,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.take()).toMatchObject([{ op: VsockOp.RW, fwdCnt: 32768 }]);
   });
 
-  test("V7, V39: a packet that goes anyway spares the CREDIT_UPDATE", async () => {
+  test("V7, V39: sends no CREDIT_UPDATE when another packet carries the figures", async () => {
     const puppet = await bootPublished({ rings, limits: { bufAlloc: 1000 }, rxBuffers: 1 });
     const { client, hostPort } = puppet.open();
     client.say("fills the only buffer");
@@ -176,7 +176,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
     expect(puppet.take()).toEqual([]);
   });
 
-  test("V17: CREDIT_REQUEST is answered by CREDIT_UPDATE", async () => {
+  test("V17: answers CREDIT_REQUEST with CREDIT_UPDATE", async () => {
     const puppet = await bootPublished({ rings });
     const { hostPort } = puppet.open();
     puppet.send({ op: VsockOp.CREDIT_REQUEST, hostPort });
@@ -185,7 +185,7 @@ describe.each(RING_KINDS)("payload from the guest ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("payload to the guest ($name)", (rings) => {
-  test("V6: RW stops at the guest's credit, one CREDIT_REQUEST asks for more", async () => {
+  test("V6: stops RW at the guest's credit, and asks for more with one CREDIT_REQUEST", async () => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open({ bufAlloc: 6 });
     client.say("0123456789");
@@ -204,7 +204,7 @@ describe.each(RING_KINDS)("payload to the guest ($name)", (rings) => {
     expect(client.paused).toBe(false);
   });
 
-  test("a chunk is cut to the buffers that the guest posts, in order", async () => {
+  test("cuts a chunk to the buffers that the guest posts, in order", async () => {
     const puppet = await bootPublished({ rings, rxBuffer: [44, 100, 28] });
     const { client } = puppet.open();
     const chunk = Buffer.from(Array.from({ length: 300 }, (_, i) => i & 255));
@@ -214,21 +214,21 @@ describe.each(RING_KINDS)("payload to the guest ($name)", (rings) => {
     expect(Buffer.concat(packets.map((packet) => packet.data))).toEqual(chunk);
   });
 
-  test("S2: an rx buffer in pieces of one byte is filled", async () => {
+  test("S2: fills an rx buffer in pieces of one byte", async () => {
     const puppet = await bootPublished({ rings, rxBuffer: Array(50).fill(1), rxBuffers: 3 });
     const { client } = puppet.open();
     client.say("sixsix");
     expect(Buffer.from((puppet.take()[0] as Packet).data).toString()).toBe("sixsix");
   });
 
-  test("V24: used.len is the header and the payload", async () => {
+  test("V24: reports header and payload in used.len", async () => {
     const puppet = await bootPublished({ rings });
     const { client } = puppet.open();
     client.say("12345");
     expect(puppet.rx.used()).toMatchObject([{ len: VsockHdr.sizeof + 5 }]);
   });
 
-  test("connections with something to say are served in turn", async () => {
+  test("serves connections with waiting bytes in turn", async () => {
     const puppet = await bootPublished({ rings, rxBuffer: [45], rxBuffers: 2 });
     const one = puppet.open();
     const two = puppet.open();
@@ -241,7 +241,7 @@ describe.each(RING_KINDS)("payload to the guest ($name)", (rings) => {
     expect(seen.join("")).toBe("aaababbb");
   });
 
-  test("K16: without rx buffers one chunk waits, the socket is paused, and it goes on later", async () => {
+  test("K16: holds one chunk without rx buffers, pauses the socket, and goes on later", async () => {
     const puppet = await bootPublished({ rings, rxBuffers: 1 });
     const { client, hostPort } = puppet.open();
     client.say("first");

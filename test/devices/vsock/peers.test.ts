@@ -45,7 +45,7 @@ const REQUEST = VsockOp.REQUEST;
 const RST = VsockOp.RST;
 
 describe("addresses", () => {
-  test("V8, V23: REQUEST arrives from the CID and port of who sent it, and so do answers", () => {
+  test("V8, V23: delivers REQUEST and answers from the CID and port of their sender", () => {
     const pair = new Pair();
     pair.fromA({ op: REQUEST });
     expect(pair.a.take()).toEqual([]);
@@ -59,7 +59,7 @@ describe("addresses", () => {
     expect(pair.b.take()).toMatchObject([{ ...ping, ...there }]);
   });
 
-  test("the same ports of the host and of a guest are two connections", () => {
+  test("keeps the same ports of the host and of a guest apart", () => {
     const connect = new Map([[80, { host: "127.0.0.1", port: 9 }]]);
     const pair = new Pair({ connect });
     pair.open();
@@ -76,7 +76,7 @@ describe("addresses", () => {
     expect(pair.a.device.stats.connections).toBe(1);
   });
 
-  test("K4, V8: who claims another's CID is not heard", () => {
+  test("K4, V8: ignores a guest that claims another's CID", () => {
     const pair = new Pair();
     pair.fromA({ op: REQUEST, srcCid: 5 });
     pair.fromA({ op: REQUEST, srcCid: 4, dstCid: 3 });
@@ -100,7 +100,7 @@ describe("addresses", () => {
     expect(pair.b.take()).toEqual([]);
   });
 
-  test("V30: what belongs to no connection reaches no other guest", () => {
+  test("V30: forwards no packet without a connection to another guest", () => {
     const pair = new Pair();
     pair.fromA({ op: VsockOp.RW, data: Buffer.from("x") });
     pair.fromA({ op: VsockOp.RESPONSE });
@@ -111,7 +111,7 @@ describe("addresses", () => {
     expect(pair.b.take()).toEqual([]);
   });
 
-  test("K6, K19: one tuple is one connection, whichever side begins it", () => {
+  test("K6, K19: allows one connection for a tuple, whichever side begins it", () => {
     const pair = new Pair();
     pair.fromA({ op: REQUEST });
     pair.b.take();
@@ -134,7 +134,7 @@ describe("addresses", () => {
 });
 
 describe("the life of a connection", () => {
-  test("V13: a refusal of the one is a reset for the other", () => {
+  test("V13: resets one guest when the other refuses", () => {
     const pair = new Pair();
     pair.fromA({ op: REQUEST });
     pair.b.take();
@@ -143,7 +143,7 @@ describe("the life of a connection", () => {
     expect(pair.a.device.stats.connections + pair.b.device.stats.connections).toBe(0);
   });
 
-  test("V14: a reset takes with it what was lent, and nothing of it arrives later", () => {
+  test("V14: drops lent bytes on a reset, and delivers none of them later", () => {
     const pair = new Pair({}, { rxBuffers: 1 });
     pair.open();
     pair.fromA({ op: VsockOp.RW, data: Buffer.alloc(40_000, "a") });
@@ -160,14 +160,14 @@ describe("the life of a connection", () => {
     expect(pair.b.take().map((one) => one.op)).toEqual([RST]);
   });
 
-  test("V14, K5: who breaks the protocol is reset, and so is its peer", () => {
+  test("V14, K5: resets a guest that breaks the protocol, and its peer", () => {
     const pair = new Pair();
     pair.open();
     pair.fromB({ op: 99 });
     expect([pair.a.ops(), pair.b.ops()]).toEqual([[RST], [RST]]);
   });
 
-  test("V15, V16: each SHUTDOWN arrives after the data, and RST when both are done", () => {
+  test("V15, V16: delivers each SHUTDOWN after the data, and RST when both are done", () => {
     const pair = new Pair();
     pair.open();
     pair.fromA({ op: VsockOp.RW, data: Buffer.from("last") });
@@ -186,7 +186,7 @@ describe("the life of a connection", () => {
     expect(pair.a.device.stats.connections + pair.b.device.stats.connections).toBe(0);
   });
 
-  test("V6: the sender gets back the credit that the receiver has given, and no more", () => {
+  test("V6: returns to the sender exactly the credit that the receiver gave", () => {
     const pair = new Pair({ limits: { bufAlloc: 8192 } });
     pair.open({}, { bufAlloc: 4096 });
     const arrived = () => Buffer.concat(pair.b.take().map((one) => one.data));

@@ -37,7 +37,7 @@ class Driver {
 }
 
 describe.each(RING_KINDS)("a driver ($name)", (rings) => {
-  test("S12, S13: streams run over its rings", async () => {
+  test("S12, S13: runs streams over its rings", async () => {
     const driver = new Driver(rings);
     expect(driver.rings.read(Mmio.Config)).toBe(5);
     await driver.device.publish({ port: 4000, guestPort: 80 });
@@ -105,7 +105,7 @@ describe("a queue that the driver has stopped (M14)", () => {
     expect(driver.receive()).toMatchObject([{ op: VsockOp.REQUEST }]);
   });
 
-  test("event: streams go on, and a move to another CID is not told", async () => {
+  test("event: streams go on, and a move to another CID is not announced", async () => {
     const driver = new Driver({ ...PLAIN_RINGS, eventIdx: false });
     await driver.device.publish({ port: 4000, guestPort: 80 });
     driver.rings.write(Mmio.QueueSel, 2);

@@ -49,7 +49,7 @@ describe.each(RING_KINDS)("which buffer ($name)", (rings) => {
     ]);
   });
 
-  test("small packets leave large buffers alone once both are known", async () => {
+  test("leaves large buffers alone for small packets once it knows both sizes", async () => {
     const mixed = Array.from({ length: 8 }, (_, i) => (i % 2 === 0 ? PAGE : LARGE));
     const { puppet, client } = await boot(mixed);
     client.say(Buffer.alloc(65536));
@@ -60,7 +60,7 @@ describe.each(RING_KINDS)("which buffer ($name)", (rings) => {
     expect(sizes.filter(([room]) => room === 65536)).toEqual(Array(3).fill([65536, 50_000]));
   });
 
-  test("without a buffer that holds it a packet is cut to the largest there is", async () => {
+  test("cuts a packet to the largest buffer when none holds all of it", async () => {
     const { puppet, client } = await boot([PAGE, [44, 1000], PAGE]);
     client.say(Buffer.alloc(9000));
     expect(used(puppet)).toEqual([
@@ -70,7 +70,7 @@ describe.each(RING_KINDS)("which buffer ($name)", (rings) => {
     ]);
   });
 
-  test("K16: a packet that needs a buffer gets one of any size, before it has to wait", async () => {
+  test("K16: a packet gets a buffer of any size before it has to wait", async () => {
     const { puppet, client } = await boot([LARGE, LARGE, LARGE]);
     for (let i = 0; i < 4; i++) client.say(Buffer.from("x"));
     expect(client.paused).toBe(true);
@@ -81,7 +81,7 @@ describe.each(RING_KINDS)("which buffer ($name)", (rings) => {
     expect(client.paused).toBe(false);
   });
 
-  test("buffers of one size are used in the order of the ring, one by one", async () => {
+  test("uses buffers of one size in ring order", async () => {
     const { puppet, client } = await boot(Array(8).fill(PAGE));
     const before = puppet.rx.queue.inFlight;
     client.say(Buffer.alloc(10));
@@ -89,7 +89,7 @@ describe.each(RING_KINDS)("which buffer ($name)", (rings) => {
     expect(puppet.rx.queue.available).toBe(7);
   });
 
-  test("what is read in place takes the largest, and a ring of pages has none", async () => {
+  test("in-place reads reserve the largest buffers, and none of a ring of pages", async () => {
     const mixed = [...Array(6).fill(PAGE), ...Array(6).fill(LARGE)];
     const { puppet, client } = await boot(mixed, { receive: "adaptive" });
     client.say(Buffer.alloc(65536, "a"));
@@ -99,7 +99,7 @@ describe.each(RING_KINDS)("which buffer ($name)", (rings) => {
     expect(used(puppet)).toEqual([[65536, 20_000]]);
   });
 
-  test("K15: buffers of every size in turn, some of them useless, lose no byte", async () => {
+  test("K15: loses no byte when buffers of every size come in turn, some of them useless", async () => {
     const sizes = [[44], [45], [44, 7], [50, 50], [43], [44, 300], [4000], [44, 65536], [1, 1, 60]];
     const { puppet, client } = await boot([]);
     const sent = Buffer.from(Array.from({ length: 20_000 }, (_, i) => i & 255));

@@ -164,7 +164,7 @@ class Chaos {
     }
   }
 
-  /** What the device has closed is closed; what both ends have ended, too. */
+  /** A socket is closed once the device has closed it, or both ends have ended. */
   #close(): void {
     for (const socket of this.#sockets) {
       const ended = socket.calls.includes("end") && this.#ended.has(socket) && !socket.sending;

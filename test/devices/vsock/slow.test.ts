@@ -34,7 +34,7 @@ describe("windows", () => {
   });
 
   // An answer of more than 64 KiB would stop half-way, for one more turn of the guest.
-  test("grow with the first word of a client that has taken what it got, and of no other", async () => {
+  test("grow at the first reply of a client that has taken everything, and of no other", async () => {
     const puppet = await bootPublished();
     const [eager, slow] = [puppet.open(), puppet.open()];
     slow.client.taking = false;
@@ -75,7 +75,7 @@ describe("windows", () => {
   });
 
   // The guest has not heard of the smaller window yet: that is no breach.
-  test("that shrank still take what the guest was promised before, and no byte more", async () => {
+  test("that shrank still take bytes up to the promised edge, and no more", async () => {
     const puppet = await bootPublished({ rxBuffers: 1 });
     const { client, hostPort } = puppet.open();
     client.taking = false;
@@ -87,7 +87,7 @@ describe("windows", () => {
     expect(puppet.device.stats.rejected).toBe(1);
   });
 
-  test("of messages stay as they are: a larger message could never be sent", async () => {
+  test("of messages keep their size: a larger message could never be sent", async () => {
     const puppet = await bootPublished({ seqpacket: [80] });
     const { client, hostPort } = puppet.open({ type: 2 });
     client.taking = false;
@@ -97,7 +97,7 @@ describe("windows", () => {
     for (const { bufAlloc } of puppet.take()) expect(bufAlloc).toBe(256 * KIB);
   });
 
-  test("that shrank are there for others once their bytes are gone", async () => {
+  test("that shrank free their share once their bytes are gone", async () => {
     const limits = { connections: 3, bufAllocTotal: 4096 * KIB };
     const puppet = await bootPublished({ limits });
     const { client, hostPort } = puppet.open();
@@ -167,7 +167,7 @@ describe("the guest", () => {
     expect(puppet.tx.queue.inFlight).toBe(0);
   });
 
-  test("hears each second of a client that takes 2 kB/s in steps of 64 KiB, for as long as that lasts", async () => {
+  test("hears each second from a client that takes 2 kB/s in steps of 64 KiB, as long as that lasts", async () => {
     const { puppet, state } = await slowPuppet();
     expect(await seconds(puppet, 32)).toBe(32); // the first step is as far away as the others
     for (let step = 0; step < 4; step++) {
@@ -178,7 +178,7 @@ describe("the guest", () => {
     expect(await seconds(puppet, 20)).toBe(0);
   });
 
-  test("hears for 40 s of a client that takes nothing, or a byte a second, and no more", async () => {
+  test("gets credit requests answered for 40 s for a client that takes nothing or a byte a second", async () => {
     const { puppet, state } = await slowPuppet();
     expect(await seconds(puppet, 60)).toBe(40);
     for (let i = 0; i < 100; i++) {
@@ -187,7 +187,7 @@ describe("the guest", () => {
     }
   });
 
-  test("hears for a minute of a client of whom nothing can be known", async () => {
+  test("waits a minute for a client whose acknowledgements are unknown", async () => {
     const { puppet, client, hostPort } = await slowPuppet(false);
     expect(await seconds(puppet, 100)).toBe(60);
     client.takeOne();
@@ -196,7 +196,7 @@ describe("the guest", () => {
     expect(await seconds(puppet, 100)).toBe(60);
   });
 
-  test("that has closed keeps a client that takes its tail slowly, and not one that takes nothing", async () => {
+  test("that has closed keeps a client that takes its tail slowly, but not one that takes nothing", async () => {
     const { puppet, client, hostPort, state } = await slowPuppet();
     puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
     for (let i = 0; i < 50; i++) {
@@ -208,7 +208,7 @@ describe("the guest", () => {
     expect(client.calls).toEqual(["reset"]);
   });
 
-  test("hears nothing of connections that are gone, and no timer is left", async () => {
+  test("gets no packet for connections that are gone, and no timer is left", async () => {
     const { puppet, client } = await slowPuppet();
     client.fail();
     puppet.take();
@@ -220,7 +220,7 @@ describe("the guest", () => {
 describe("patience", () => {
   const PAID = 128;
 
-  test("is paid for in advance by no more than the largest step of a window", () => {
+  test("is prepaid by at most the largest step of a window", () => {
     const patience = new Patience();
     patience.look(0, 10_000_000);
     patience.look(0, 0);
@@ -229,7 +229,7 @@ describe("patience", () => {
     expect(seconds).toBe(PAID);
   });
 
-  test("counts what the kernel took in between as given to the client, not as taken by it", () => {
+  test("counts bytes that the kernel took meanwhile as unacknowledged", () => {
     const patience = new Patience();
     while (patience.look(0, 50_000));
     expect(patience.look(30_000, 80_000)).toBe(false);

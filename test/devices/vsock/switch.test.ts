@@ -12,7 +12,7 @@ import { Fleet, type Guest, linked } from "../../support/switched-machines.ts";
 
 const image = await compileGuest("test/guest/client.ts");
 const MIB = 1024 * 1024;
-/** What a socket of the guest takes in before it is read from. */
+/** Bytes that a socket of the guest takes in before it is read from. */
 const GUEST_WINDOW = 262144;
 const DEVICE_WINDOW = 262144;
 
@@ -65,7 +65,7 @@ describe("a connection of two guests", () => {
     expect(fleet.faults()).toBe(0);
   });
 
-  test("V6: carries 1 MiB and its echo by the system's clock", async () => {
+  test("V6: carries 1 MiB and its echo on the system clock", async () => {
     const network = new VsockSwitch();
     const boot = (cid: number) =>
       BothHalves.boot(image, { real: true, vsock: { cid, switch: network } });
@@ -89,7 +89,7 @@ describe("a connection of two guests", () => {
     for (const one of [a, b]) one.dispose();
   });
 
-  test("V8: each device knows it by the other's CID and ports", async () => {
+  test("V8: is keyed by the other's CID and ports on each device", async () => {
     const { a, b } = await linked();
     const [ofA] = a.vsock.connections();
     const [ofB] = b.vsock.connections();
@@ -98,7 +98,7 @@ describe("a connection of two guests", () => {
     expect([a.vsock.stats.connected, b.vsock.stats.accepted]).toEqual([1, 1]);
   });
 
-  test("each application finds the other one's address, and its own", async () => {
+  test("gives each application the other's address and its own", async () => {
     const { a, b, near, far } = await linked();
     const addresses = (guest: Guest, socket: number) =>
       ["SysSocketLocalAddress", "SysSocketPeerAddress"].map((call) => {
@@ -133,7 +133,7 @@ describe("a connection of two guests", () => {
     expect(fleet.faults()).toBe(0);
   });
 
-  test("V16: what was sent before the close arrives before the end", async () => {
+  test("V16: delivers bytes sent before the close ahead of the end of stream", async () => {
     const { a, b, near, far, fleet } = await linked();
     const sent = noise(200_000);
     const send = a.send(near, sent);
@@ -145,7 +145,7 @@ describe("a connection of two guests", () => {
     expect(fleet.faults()).toBe(0);
   });
 
-  test("V5, V35: who does not read is not sent to: a window here, a window there, no more", async () => {
+  test("V5, V35: stops at one window on each side when the receiver does not read", async () => {
     const { a, b, near, far, fleet } = await linked();
     const sent = noise(4 * MIB);
     const send = a.send(near, sent);
@@ -161,10 +161,10 @@ describe("a connection of two guests", () => {
   });
 });
 
-describe("who may be reached", () => {
+describe("reaching another guest", () => {
   const CID_LOCAL = 1;
 
-  test("V13: a port without listener refuses at once", async () => {
+  test("V13: a port without a listener refuses at once", async () => {
     const fleet = new Fleet();
     const a = await fleet.boot(3);
     const b = await fleet.boot(4);
@@ -173,7 +173,7 @@ describe("who may be reached", () => {
     expect([a.vsock.stats.connections, b.vsock.stats.connections]).toEqual([0, 0]);
   });
 
-  test("V13: one whose driver is not there refuses in the end", async () => {
+  test("V13: a guest whose driver is missing refuses after the time-out", async () => {
     const fleet = new Fleet();
     const a = await fleet.boot(3);
     const b = await fleet.boot(4);
@@ -197,7 +197,7 @@ describe("who may be reached", () => {
     expect(a.vsock.stats).toMatchObject({ connections: 0, connected: 0, resetsSent: 1 });
   });
 
-  test("a CID that is taken cannot be taken again, until its device is disposed", async () => {
+  test("a CID is taken until its device is disposed", async () => {
     const fleet = new Fleet();
     const a = await fleet.boot(3);
     const { network } = fleet;
@@ -232,7 +232,7 @@ describe("who may be reached", () => {
     expect(fleet.faults()).toBe(0);
   });
 
-  test("K11: the limits of both devices hold", async () => {
+  test("K11: both devices enforce their limits", async () => {
     const fleet = new Fleet();
     const limits = (connections: number) => ({ limits: { connections } });
     const a = await fleet.boot(3, limits(3));
@@ -264,7 +264,7 @@ describe("who may be reached", () => {
 });
 
 describe("a guest that goes away", () => {
-  test("V14: resets those that it was connected to, in the middle of a transfer", async () => {
+  test("V14: resets its peers in the middle of a transfer", async () => {
     const { a, b, near, far, fleet } = await linked();
     const send = a.send(near, noise(2 * MIB));
     b.send(far, noise(2 * MIB));
@@ -279,7 +279,7 @@ describe("a guest that goes away", () => {
     expect(a.connect(4, 80)[1]).toBe(-Errno.ECONNRESET);
   });
 
-  test("V14: one that is reset loses its connections, and not its place", async () => {
+  test("V14: loses its connections but keeps its CID when its device is reset", async () => {
     const { a, b, near, far, fleet } = await linked();
     const send = a.send(near, noise(2 * MIB));
     b.send(far, noise(2 * MIB));
@@ -292,7 +292,7 @@ describe("a guest that goes away", () => {
     expect(fleet.network.cids).toEqual([3, 4]);
   });
 
-  test("leaves what it had closed behind it", async () => {
+  test("leaves nothing of connections that it had closed", async () => {
     const { a, b, near, far, fleet } = await linked();
     a.halves.start("send", near, a.put(said("farewell")), 8);
     a.halves.start("close", near);
@@ -310,7 +310,7 @@ describe("messages of two guests", () => {
   const MSG_TRUNC = 0x20;
   const MSG_EOR = 0x80;
 
-  test("V18: come one by one, whole, with their marks", async () => {
+  test("V18: arrive one by one, whole, with their marks", async () => {
     const { a, b, near, far, fleet } = await linked({}, {}, SEQPACKET);
     const sent = [said("a"), noise(100_000), said("the last of a record")];
     for (const [i, bytes] of sent.entries()) {

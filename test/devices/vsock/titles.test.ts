@@ -14,7 +14,7 @@ const STATEMENTS = [
   ...numbers("H", 1, 8),
 ];
 
-/** What stands in front of the colon of a title: one number or more. */
+/** The part of a title before its colon: one number or more. */
 const TITLE = /["`]((?:[A-Z]\d+, )*[A-Z]\d+): /g;
 
 /** Numbers in titles of tests inside of describe.each(RING_KINDS). */
@@ -26,7 +26,7 @@ function named(source: string): string[] {
   );
 }
 
-test("each has a test whose title begins with its number, on every kind of ring", () => {
+test("every statement has a test whose title begins with its number, on every kind of ring", () => {
   const found = new Set([...testSources("test/devices/vsock").values()].flatMap(named));
   expect(STATEMENTS.filter((number) => !found.has(number))).toEqual([]);
 });

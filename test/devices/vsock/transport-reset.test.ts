@@ -19,7 +19,7 @@ function postEvents(puppet: VsockPuppet, ...sizes: number[]): void {
 }
 
 describe.each(RING_KINDS)("the device ($name)", (rings) => {
-  test("V20, V21, V22: tells the guest, resets its clients, and answers to the new CID alone", async () => {
+  test("V20, V21, V22: notifies the guest, resets its clients, and answers to the new CID alone", async () => {
     const puppet = await bootPublished({ rings });
     postEvents(puppet, 4, 4);
     const { client, hostPort } = puppet.open();
@@ -36,7 +36,7 @@ describe.each(RING_KINDS)("the device ($name)", (rings) => {
     expect(puppet.take()).toMatchObject([{ op: VsockOp.REQUEST, dstCid: 9, cidHigh: 0 }]);
   });
 
-  test("V21: nothing lands in the guest's buffers from sockets of before", async () => {
+  test("V21: lands nothing from old sockets in the guest's buffers", async () => {
     const puppet = await bootPublished({ rings, receive: "in-place" });
     const { client } = puppet.open();
     client.say(Buffer.alloc(100_000, "a"));
@@ -49,7 +49,7 @@ describe.each(RING_KINDS)("the device ($name)", (rings) => {
     expect(puppet.device.holdings.rxBuffers).toBe(0);
   });
 
-  test("V19: several resets are one event, which waits for a buffer", async () => {
+  test("V19: merges several resets into one event, which waits for a buffer", async () => {
     const puppet = await bootPublished({ rings });
     puppet.device.resetTransport(4);
     puppet.device.resetTransport(5);
@@ -60,7 +60,7 @@ describe.each(RING_KINDS)("the device ($name)", (rings) => {
     expect(puppet.events.used()).toEqual([]);
   });
 
-  test("K20: a buffer that holds no event comes back empty, and the next one is taken", async () => {
+  test("K20: returns a buffer too small for an event empty, and takes the next one", async () => {
     const puppet = await bootPublished({ rings });
     postEvents(puppet, 3, 8);
     puppet.events.add([TRANSPORT_RESET, 4]);
@@ -72,7 +72,7 @@ describe.each(RING_KINDS)("the device ($name)", (rings) => {
     expect(puppet.device.stats.rejected).toBe(2);
   });
 
-  test("a driver that begins anew is not told what it finds", async () => {
+  test("sends no event to a driver that begins anew", async () => {
     const puppet = await bootPublished({ rings });
     puppet.device.resetTransport();
     puppet.device.reset();
@@ -81,7 +81,7 @@ describe.each(RING_KINDS)("the device ($name)", (rings) => {
     expect(puppet.events.used()).toEqual([]);
   });
 
-  test.each([2, 0xffffffff, 4])("V10: to move to CID %i is refused, and changes nothing", (cid) => {
+  test.each([2, 0xffffffff, 4])("V10: refuses to move to CID %i, and changes nothing", (cid) => {
     const network = new VsockSwitch();
     const device = new VsockDevice({ cid: 3, switch: network });
     const other = new VsockDevice({ cid: 4, switch: network });
@@ -108,7 +108,7 @@ describe("guests", () => {
     expect(fleet.faults()).toBe(0);
   });
 
-  test("V20: one that is repeated serves each time", async () => {
+  test("V20: serves again after each of several resets", async () => {
     const { a, b, fleet } = await linked();
     for (let cid = 10; cid < 60; cid++) {
       b.vsock.resetTransport(cid);

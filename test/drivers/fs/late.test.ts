@@ -149,7 +149,7 @@ describe("FORGET (fault 33)", () => {
     expect(forgotten(device)).toEqual([[100, 1]]);
   });
 
-  test("what finds no room on the queue is kept and sent later", async () => {
+  test("keeps messages that find no room on the queue, and sends them later", async () => {
     const { device } = await run(`m${"s".repeat(20)}w`, {
       ...restless(),
       queueSizesMax: [2, 64],

@@ -115,7 +115,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.call("liveSockets")).toBe(1);
   });
 
-  test("V16: what nobody will read is consumed, and a peer that had ended gets its RST", async () => {
+  test("V16: consumes bytes that nobody will read, and sends RST to a peer that had ended", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     g.sent();

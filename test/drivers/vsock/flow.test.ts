@@ -297,7 +297,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.sent()).toEqual([]);
   });
 
-  test("V39: who waits for more than the peer knows of tells it about the room", async () => {
+  test("V39: sends an update when a thread waits for more than the peer knows to be free", async () => {
     const g = await boot();
     const listener = g.listen(80);
     g.call("SysSocketSetOption", listener, SO_RCVBUF, 65536);

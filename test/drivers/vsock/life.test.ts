@@ -25,7 +25,7 @@ const ANY = -1;
 describe.each(RINGS)("with %s", (_, withheld) => {
   const boot = (options: GuestOptions = {}) => make({ withheld, ...options });
 
-  test("D18: whatever ends an attempt, the same socket connects afterwards", async () => {
+  test("D18: the same socket connects again, whatever ended an attempt", async () => {
     const g = await boot();
     const ends: [string, number, (dstPort: number) => void][] = [
       ["refused", Errno.ECONNRESET, (dstPort) => hangUp(g, 5000, dstPort)],

@@ -1,4 +1,4 @@
-// What the vsock driver negotiates and where its packets come from, by number (virtio 5.10).
+// Features that the vsock driver negotiates and addresses of its packets, by number (virtio 5.10).
 // Connections, flow, resets and lies have files of their own: vsock-driver-*.test.ts.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";

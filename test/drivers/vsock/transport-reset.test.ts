@@ -65,7 +65,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(again.result).toBe(0);
   });
 
-  test("V21, V8: what is owed is forgotten, Closing ends, and nothing is sent with the old CID", async () => {
+  test("V21, V8: forgets owed packets, ends Closing, and sends nothing with the old CID", async () => {
     const g = await boot({ queueSize: 16 });
     const listener = g.listen(80);
     const sockets = [7, 8, 9].map((srcPort) => g.accept(listener, 80, srcPort));
@@ -159,7 +159,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.now("recv", read, at, 64)).toBe(-Errno.ECONNRESET);
   });
 
-  test("V22: who waits in accept goes on waiting, and what waited for accept is gone", async () => {
+  test("V22: keeps threads waiting in accept, and drops connections that waited for accept", async () => {
     const g = await boot();
     const listener = g.listen(80, 2);
     const other = g.listen(81);

@@ -100,13 +100,13 @@ describe("arguments", () => {
     });
   });
 
-  test("run has no window for files unless asked for, serve one where memory is left for it", () => {
+  test("run has a window for files only on request, serve if memory is left for it", () => {
     expect(parseCommandLine(["run", "x"])).toMatchObject({ windowBytes: 0 });
     expect(parseCommandLine(["serve", "x", "-m", "4G"])).toMatchObject({ windowBytes: 0 });
     expect(parseCommandLine(["serve", "x", "--fs-window", "0"])).toMatchObject({ windowBytes: 0 });
   });
 
-  test("every option arrives", () => {
+  test("parses every option", () => {
     const words =
       "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e:rw -m 1Gi --fs-window 128M --cid 5 --connect 9:10 " +
       "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
@@ -158,7 +158,7 @@ describe("exit codes", () => {
     expect(err).toBe("torito: unknown option --mem\n");
   });
 
-  test("an image that is missing or none: 2 and one line", async () => {
+  test("a missing or invalid image: 2 and one line", async () => {
     const missing = await start("run", image("missing")).end;
     expect(missing).toMatchObject({ code: 2, err: expect.stringContaining("no such file") });
     const unbuilt = await start("run", "apps/missing").end;
@@ -199,7 +199,7 @@ describe("exit codes", () => {
     expect(await start("run", image("seven")).end).toMatchObject({ code: 7, out: "bye\n" });
   });
 
-  test("a code that a parent process cannot see is not taken for success", async () => {
+  test("does not report success for a code that a parent process cannot see", async () => {
     expect((await start("run", image("coarse")).end).code).toBe(255);
   });
 
@@ -243,7 +243,7 @@ describe("exit codes", () => {
     expect(err).toContain("watchdog: the guest has not returned for 0.2 s");
   });
 
-  test("a guest that takes the memory from the host's views: 70", async () => {
+  test("a guest that detaches the host's views: 70", async () => {
     const { code, err } = await start("run", image("grows")).end;
     expect(code).toBe(70);
     expect(err).toMatch(/^error: guest: panic: memory\.grow, in a memory of fixed size/);
@@ -290,7 +290,7 @@ describe("signals", () => {
     client.destroy();
   });
 
-  test("when the grace runs out the first signal ends like a second one", async () => {
+  test("ends like a second signal when the grace of the first runs out", async () => {
     const { child, end, client } = await withClient("--grace", "0.1");
     child.kill("SIGTERM");
     expect(await end).toMatchObject({ code: 143, err: expect.stringContaining("still open") });
@@ -312,7 +312,7 @@ test("--vsock-uds: the path is there while torito runs, and gone after", async (
   expect(existsSync(path)).toBe(false);
 });
 
-test("--stats: at exit one block on stderr, in JSON if that is asked for", async () => {
+test("--stats: one block on stderr at exit, in JSON on request", async () => {
   const { err } = await start("run", image("seven"), "--stats", "--log-level", "error").end;
   expect(err.split("\n").map((line) => line.replace(/ +/g, " "))).toEqual([
     " bytes host copies/byte guest copies/byte",
@@ -327,14 +327,14 @@ test("--stats: at exit one block on stderr, in JSON if that is asked for", async
   });
 });
 
-test("what cannot be had is reported in JSON, too, when that is asked for", async () => {
+test("reports missing resources in JSON on request", async () => {
   const words = ["run", image("halt"), "-v", `${folder}/nowhere:site`, "--log-format", "json"];
   const { code, err } = await start(...words).end;
   expect(code).toBe(69);
   expect(JSON.parse(err)).toMatchObject({ level: "error", comp: "torito" });
 });
 
-test("log lines are JSON when that is asked for", async () => {
+test("writes log lines in JSON on request", async () => {
   const { child, until, end } = start("run", image("halt"), "--log-format", "json");
   await until(/ready in/);
   child.kill("SIGTERM");

@@ -31,12 +31,12 @@ function endWith(code: number) {
   return { child, begun, exited };
 }
 
-test("a signal that has the last word ends it", async () => {
+test("ends on a late signal", async () => {
   expect(await endWith(143).exited).toEqual([null, "SIGTERM"]);
   expect(await endWith(130).exited).toEqual([null, "SIGINT"]);
 });
 
-test("one that comes while it waits for the disk ends it, too", async () => {
+test("ends on a signal while it waits for the disk", async () => {
   const { child, begun, exited } = endWith(0);
   await begun;
   child.kill("SIGTERM");

@@ -1,4 +1,4 @@
-// What torito writes arrives, or it says that it did not: on slow readers, on none, on full disks.
+// Output of torito arrives, or a failure is reported: on slow readers, on none, on full disks.
 import { spawnSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,7 +47,7 @@ afterAll(() => {
 });
 
 describe("a reader that is slow", () => {
-  test("gets all that was printed before power-off", async () => {
+  test("gets everything printed before power-off", async () => {
     const words = ["run", image("mebibyte"), "--log-level", "debug"];
     const { until, read, end } = startWith({ late: true }, ...words);
     await until(/the guest has ended/);
@@ -58,7 +58,7 @@ describe("a reader that is slow", () => {
     expect(err).not.toContain("ready in");
   });
 
-  test("gets all that was printed before a panic, or before the guest halted", async () => {
+  test("gets everything printed before a panic, or before the guest halted", async () => {
     for (const [name, code] of [
       ["panics", 70],
       ["halts", 0],
@@ -87,7 +87,7 @@ describe("a reader that is slow", () => {
   });
 });
 
-test("a reader that never reads is waited for no longer than a signal's grace", async () => {
+test("waits for a reader that never reads no longer than a signal's grace", async () => {
   const words = ["run", image("floods"), "--grace", "0.2"];
   const { child, until, read, end } = startWith({ late: true }, ...words);
   await until(/ready in/);
@@ -97,12 +97,12 @@ test("a reader that never reads is waited for no longer than a signal's grace", 
   expect((await end).code).toBe(0);
 });
 
-test("a watchdog that has no thread says so before anything runs", async () => {
+test("a watchdog without a thread is reported before anything runs", async () => {
   // Beside the sources there is no compiled worker to start.
   await expect(new Watchdog(1000).watching).rejects.toThrow("watchdog-worker.js");
 });
 
-test("a reader that goes away is no error", async () => {
+test("does not fail when the reader goes away", async () => {
   const { child, end } = startWith({ late: true }, "run", image("mebibyte"));
   child.stdout!.destroy();
   expect(await end).toMatchObject({ code: 0, err: expect.not.stringContaining("stdout") });
@@ -128,7 +128,7 @@ describe.runIf(process.platform === "linux")("a full disk", () => {
     },
   );
 
-  test("that takes a part of what is printed is as full", async () => {
+  test("that takes a part of the output is reported as well", async () => {
     // RLIMIT_FSIZE cuts a write as a disk does that is nearly full; in blocks of 512 bytes.
     const path = join(folder, "part");
     const words = [process.execPath, "dist/host/cli.js", "run", image("mebibyte")].join(" ");
@@ -139,7 +139,7 @@ describe.runIf(process.platform === "linux")("a full disk", () => {
     expect(readFileSync(path, "utf8")).toBe(text(16 * 1024).slice(0, 51200));
   });
 
-  test("is reported in JSON where that is asked for", async () => {
+  test("is reported in JSON on request", async () => {
     const { err } = await onFullDisk(1, "run", image("mebibyte"), "--log-format", "json");
     const told = err
       .trim()

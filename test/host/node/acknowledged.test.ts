@@ -1,4 +1,4 @@
-// What clients have acknowledged, of real sockets: Linux tells, and torito reads it.
+// Acknowledged bytes of real sockets: Linux reports them, and torito reads that.
 import net from "node:net";
 import { expect, test } from "vitest";
 import { keyOf, unacknowledged } from "../../../host/node/sockets/acknowledged.ts";
@@ -57,7 +57,7 @@ test.each(["127.0.0.1", "::1"])(
   },
 );
 
-test("sockets of which nothing is known are distinguished from those that have acknowledged all", async () => {
+test("tells unknown sockets from those that have acknowledged all", async () => {
   const { sockets, socket, end } = await unread("127.0.0.1");
   const stranger = { events: NOBODY } as StreamSocket;
   expect(await sockets.unacknowledged([stranger, socket])).toEqual([-1, isLinux ? 0 : -1]);

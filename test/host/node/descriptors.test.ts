@@ -50,7 +50,7 @@ async function dial(port: number): Promise<net.Socket> {
 }
 
 describe("a limit of descriptors", () => {
-  test("clients beyond the limit are reported and closed, and those there are stay", async () => {
+  test("reports and closes clients beyond the limit, and keeps the others", async () => {
     const { accepted, refused, port } = await listen(roomFor(10));
     const clients: net.Socket[] = [];
     for (let i = 0; i < 30; i++) {
@@ -68,7 +68,7 @@ describe("a limit of descriptors", () => {
     expect(clients.filter((one) => one.closed)).toHaveLength(refused.length);
   });
 
-  test("others are welcome once some have left", async () => {
+  test("accepts others once some have left", async () => {
     const { accepted, refused, port } = await listen(roomFor(5));
     while (refused.length === 0) {
       const before = accepted.length + refused.length;
@@ -87,7 +87,7 @@ describe("a limit of descriptors", () => {
     expect(refused).toHaveLength(1);
   });
 
-  test("files that are open count as well: their descriptors are of the same process", async () => {
+  test("counts open files, whose descriptors are in the same process", async () => {
     const limit = roomFor(20);
     const files: number[] = [];
     while (nextDescriptor() < limit) files.push(openSync("/dev/null", "r"));
@@ -99,7 +99,7 @@ describe("a limit of descriptors", () => {
   });
 });
 
-test("connections of the guest leave files theirs, too: they fail, and it hears of it", async () => {
+test("fails connections of the guest that would take the descriptors of files", async () => {
   const { port } = await listen(Number.POSITIVE_INFINITY);
   const log: string[] = [];
   const closed = new Promise<void>((resolve) => {
@@ -119,7 +119,7 @@ test("connections of the guest leave files theirs, too: they fail, and it hears 
   expect(log).toEqual(["EMFILE"]);
 });
 
-test("the device counts them with the reason, and logs a line a second", async () => {
+test("counts them by reason, and logs one line a second", async () => {
   const clock = new ManualClock();
   const lines: string[] = [];
   const vsock = new VsockDevice({ sockets: new NodeSockets(canRewrap, 1) });

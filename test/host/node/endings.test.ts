@@ -67,7 +67,7 @@ const peerEnds: Step = ({ peer }) => void peer.end();
 const peerSpeaks: Step = ({ peer }) => void peer.write(Buffer.alloc(300_000));
 const readerOn: Step = ({ peer }) => void peer.resume();
 
-/** What a connected stream may be in the midst of. */
+/** Operations that a connected stream may be in the midst of. */
 const STATES: Record<string, Step> = {
   idle: () => {},
   paused: ({ stream }) => stream.pause(),
@@ -88,7 +88,7 @@ const STATES: Record<string, Step> = {
   "its peer has just ended": peerEnds,
 };
 
-/** What may end it. */
+/** Events that may end it. */
 const ENDINGS: Record<string, Step> = {
   close: ({ stream }) => stream.close(),
   reset: ({ stream }) => stream.reset(),

@@ -199,7 +199,7 @@ describe.each(KINDS)("%s", (kind) => {
     }
   });
 
-  test("a reset of the peer is failed() and closed(), and the server ends", async () => {
+  test("reports a peer's reset as failed() and closed()", async () => {
     const slots = new Slots(64 * KIB);
     const { stream, peer, server } = await pair(kind, slots);
     expect(stream.readInto(slots)).toBe(true);
@@ -219,7 +219,7 @@ describe.each(KINDS)("%s", (kind) => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test.each(["close", "reset"] as const)("after %s() nothing lands any more", async (leave) => {
+  test.each(["close", "reset"] as const)("lands nothing after %s()", async (leave) => {
     const slots = new Slots(64 * KIB);
     const { stream, peer, server } = await pair(kind, slots);
     expect(stream.readInto(slots)).toBe(true);
@@ -240,7 +240,7 @@ describe.each(KINDS)("%s", (kind) => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test("a socket that writes is not handed over before the kernel has it all", async () => {
+  test("hands a writing socket over only when the kernel has all bytes", async () => {
     const slots = new Slots(64 * KIB);
     const { stream, peer } = await pair(kind, slots);
     const flood = pattern(32 << 20);
@@ -260,7 +260,7 @@ describe.each(KINDS)("%s", (kind) => {
     expect(slots.log).toEqual(["sent", "sent"]);
   });
 
-  test("a host that cannot do it says no, and chunks go on", async () => {
+  test("returns false on a host that cannot do it, and goes on with chunks", async () => {
     const slots = new Slots(64 * KIB);
     const { stream, peer } = await pair(kind, slots, new NodeSockets(() => false));
     expect(stream.readInto(slots)).toBe(false);
@@ -272,7 +272,7 @@ describe.each(KINDS)("%s", (kind) => {
   });
 });
 
-describe("what forbids to hand a socket over", () => {
+describe("reasons not to hand a socket over", () => {
   /** A socket of Node's own, paused, and its peer. */
   async function sockets(): Promise<{ socket: net.Socket; peer: net.Socket }> {
     const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
@@ -313,7 +313,7 @@ describe("what forbids to hand a socket over", () => {
     expect(canRewrap(socket)).toBe(false);
   });
 
-  test("our own end, a write under way, a connection to come, one that is gone", async () => {
+  test("our own end, a write under way, a pending connection, a closed one", async () => {
     const ending = await sockets();
     ending.socket.end();
     expect(canRewrap(ending.socket)).toBe(false);

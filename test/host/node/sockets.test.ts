@@ -121,26 +121,26 @@ function pattern(bytes: number): Buffer {
 }
 
 describe("listen", () => {
-  test("port 0 binds a free port and tells which", async () => {
+  test("binds a free port for port 0 and reports it", async () => {
     const listener = await listen();
     expect(listener.address.host).toBe("127.0.0.1");
     expect(listener.address.port).toBeGreaterThan(0);
   });
 
-  test("a port that is taken is an error that names address and reason", async () => {
+  test("rejects a taken port with an error that names address and reason", async () => {
     const { address } = await listen();
     const again = sockets.listen(address, 16, { accepted: () => {}, refused: () => {} });
     const where = `127.0.0.1:${address.port}`;
     await expect(again).rejects.toThrow(`cannot listen on ${where}: the address is in use`);
   });
 
-  test("an address that is not of this host is an error that says so", async () => {
+  test("rejects an address of another host with a clear error", async () => {
     const foreign = { host: "192.0.2.1", port: 0 };
     const attempt = sockets.listen(foreign, 16, { accepted: () => {}, refused: () => {} });
     await expect(attempt).rejects.toThrow("cannot listen on 192.0.2.1:0: no such address");
   });
 
-  test("close frees the port, and connections that there are go on", async () => {
+  test("close frees the port, and existing connections go on", async () => {
     const streams: StreamSocket[] = [];
     const listener = await listen({ accepted: (stream) => void streams.push(stream) });
     const { port } = listener.address;
@@ -158,7 +158,7 @@ describe("listen", () => {
     stream.close();
   });
 
-  test("a client lost for want of descriptors is refused(), and the next one is accepted", async () => {
+  test("reports a client lost for want of descriptors as refused(), and accepts the next one", async () => {
     const create = vi.spyOn(net, "createServer");
     const heard: string[] = [];
     const listener = await listen({
@@ -177,7 +177,7 @@ describe("listen", () => {
 });
 
 describe("connect", () => {
-  test("a connection is reported as connected(), and carries bytes both ways", async () => {
+  test("reports connected(), and carries bytes both ways", async () => {
     const listener = await listen({
       accepted: (stream) => {
         stream.events = new Recorder();
@@ -195,7 +195,7 @@ describe("connect", () => {
     await seen.until("closed");
   });
 
-  test("H6: a target that refuses is an event, not an exception", async () => {
+  test("H6: reports a target that refuses as an event, not an exception", async () => {
     const listener = await listen();
     listener.close();
     const seen = new Recorder();
@@ -204,7 +204,7 @@ describe("connect", () => {
     expect(seen.log).toEqual(["failed ECONNREFUSED", "closed"]);
   });
 
-  test("a connect that is given up ends as closed()", async () => {
+  test("reports closed() for an abandoned connect", async () => {
     const listener = await listen();
     for (const giveUp of ["close", "reset"] as const) {
       const seen = new Recorder();
@@ -217,7 +217,7 @@ describe("connect", () => {
 });
 
 describe("send", () => {
-  test("true: the kernel has the bytes, which may change at once", async () => {
+  test("returns true once the kernel has the bytes, which may then change", async () => {
     const { stream, seen, peer } = await pair();
     const bytes = Buffer.from("as it was");
     expect(seen.during(() => stream.send([bytes]))).toBe(true);
@@ -235,7 +235,7 @@ describe("send", () => {
     expect((await readAll(peer)).toString()).toBe("one two three four");
   });
 
-  test("H3: to a peer that does not read it is false; sent() comes when the kernel has all", async () => {
+  test("H3: returns false when the peer does not read, and reports sent() when the kernel has all", async () => {
     const { stream, seen, peer } = await pair();
     const first = pattern(FLOOD_BYTES);
     const half = FLOOD_BYTES >> 1;
@@ -254,7 +254,7 @@ describe("send", () => {
     expect(seen.log).toEqual(["sent"]);
   });
 
-  test("sends that the kernel takes at once are never told as sent()", async () => {
+  test("reports no sent() for sends that the kernel takes at once", async () => {
     const { stream, seen, peer } = await pair();
     peer.resume();
     for (let i = 0; i < 50; i++) {
@@ -266,7 +266,7 @@ describe("send", () => {
 });
 
 describe("half-close", () => {
-  test("H4: the peer's end of stream is end(), and sending goes on", async () => {
+  test("H4: reports the peer's end of stream as end(), and goes on sending", async () => {
     const { stream, seen, peer } = await pair();
     peer.end("question");
     await seen.until("end");
@@ -278,7 +278,7 @@ describe("half-close", () => {
     expect(seen.log).toEqual(["data", "end", "closed"]);
   });
 
-  test("H4: after our end() the peer still sends", async () => {
+  test("H4: receives after its own end()", async () => {
     const { stream, seen, peer } = await pair();
     const reading = readAll(peer);
     seen.during(() => stream.end());
@@ -289,7 +289,7 @@ describe("half-close", () => {
     expect(seen.log).toEqual(["data", "end", "closed"]);
   });
 
-  test("end() right after a send that is in flight cuts nothing off", async () => {
+  test("end() right after a send in flight cuts nothing off", async () => {
     const { stream, peer } = await pair();
     const bytes = pattern(FLOOD_BYTES);
     expect(stream.send([bytes])).toBe(false);
@@ -299,7 +299,7 @@ describe("half-close", () => {
 });
 
 describe("pause and resume", () => {
-  test("while paused nothing arrives; the peer feels it, and no byte is lost", async () => {
+  test("delivers nothing while paused, slows the peer, and loses no byte", async () => {
     const { stream, seen, peer } = await pair();
     stream.pause();
     const bytes = pattern(FLOOD_BYTES);
@@ -318,7 +318,7 @@ describe("pause and resume", () => {
     expect(Buffer.concat(parts).equals(bytes)).toBe(true);
   });
 
-  test("pausing in data() holds the next chunk back", async () => {
+  test("pause() inside data() holds the next chunk back", async () => {
     const { stream, seen, peer } = await pair();
     let chunks = 0;
     seen.data = () => {
@@ -366,14 +366,14 @@ describe("the end", () => {
     expect(seen.log).toEqual(["closed"]);
   });
 
-  test("H5: a reset of the peer is failed(), then closed()", async () => {
+  test("H5: reports a peer's reset as failed(), then closed()", async () => {
     const { seen, peer } = await pair();
     peer.resetAndDestroy();
     await seen.until("closed");
     expect(seen.log).toEqual(["failed ECONNRESET", "closed"]);
   });
 
-  test("close() and reset() of what is closed do nothing", async () => {
+  test("close() and reset() do nothing after closed()", async () => {
     const { stream, seen } = await pair();
     stream.close();
     await seen.until("closed");

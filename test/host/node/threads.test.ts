@@ -26,7 +26,7 @@ class Pool {
   }
 }
 
-test("a directory whose calls hang leaves others theirs, and all leave one", () => {
+test("one hanging directory leaves threads for the others", () => {
   const pool = new Pool();
   const [a, b, c] = [new Threads(), new Threads(), new Threads()] as [Threads, Threads, Threads];
   for (let i = 0; i < 5; i++) pool.hang(a, "a");
@@ -57,7 +57,7 @@ test("directories that wait take turns", () => {
   pool.clear();
 });
 
-test("syncs, which may take minutes, leave one of their directory's, and come after calls", () => {
+test("syncs leave their directory a thread, and come after other calls", () => {
   const pool = new Pool();
   const threads = new Threads();
   for (let i = 0; i < 3; i++) pool.hang(threads, "sync", true);
@@ -70,7 +70,7 @@ test("syncs, which may take minutes, leave one of their directory's, and come af
   pool.clear();
 });
 
-test("a call that cannot be made gives its thread back", () => {
+test("frees the thread of a call that cannot be made", () => {
   const threads = new Threads();
   const refuse = () => {
     throw new Error("refused");

@@ -101,7 +101,7 @@ describe.each(["chunks", "in place"])("a paused stream that is read in %s", (way
 });
 
 // Bytes and reset come between two looks of the event loop: nothing was paused.
-test("a stream that reads finds a reset after bytes that came with it", async () => {
+test("a reading stream finds a reset after the bytes that came with it", async () => {
   for (let i = 0; i < 20; i++) {
     const { client, log, stream } = await pair(TCP);
     client.write(Buffer.alloc(1000 * (i + 1)));
@@ -112,7 +112,7 @@ test("a stream that reads finds a reset after bytes that came with it", async ()
   }
 });
 
-test("a client of AF_UNIX that leaves without reading what it was sent has not finished", async () => {
+test("does not take an AF_UNIX client that leaves without reading for finished", async () => {
   const { stream, client, log } = await pair({ path: join(folder, "socket") });
   stream.pause();
   client.pause();

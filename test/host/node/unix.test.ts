@@ -25,7 +25,7 @@ async function listen(path: string, acceptor: Partial<Acceptor> = {}): Promise<L
   return listener;
 }
 
-/** What happened to a connection of ours, up to closed(). */
+/** Events of a connection of ours, up to closed(). */
 function connect(path: string): Promise<string[]> {
   return new Promise((resolve) => {
     const log: string[] = [];
@@ -47,7 +47,7 @@ function connect(path: string): Promise<string[]> {
   });
 }
 
-test("a path is bound, serves, and is gone when its listener closes", async () => {
+test("binds a path, serves it, and removes it when its listener closes", async () => {
   const path = join(folder, "fresh");
   const listener = await listen(path, {
     accepted: (stream) => {
@@ -61,11 +61,11 @@ test("a path is bound, serves, and is gone when its listener closes", async () =
   expect(existsSync(path)).toBe(false);
 });
 
-test("H6: a path where nobody listens is an event", async () => {
+test("H6: reports a path where nobody listens as an event", async () => {
   expect(await connect(join(folder, "nobody"))).toEqual(["ENOENT", "closed"]);
 });
 
-test("a socket file that a dead process left is replaced", async () => {
+test("replaces the socket file of a dead process", async () => {
   const path = join(folder, "stale");
   const die = `() => process.kill(process.pid, "SIGKILL")`;
   const dies = `require("net").createServer().listen(${JSON.stringify(path)}, ${die})`;
@@ -78,7 +78,7 @@ test("a socket file that a dead process left is replaced", async () => {
   expect(accepted).toHaveBeenCalledTimes(1);
 });
 
-test("a socket on which somebody listens is left alone, and still served", async () => {
+test("leaves a socket alone on which another process listens", async () => {
   const path = join(folder, "busy");
   const server = net.createServer((socket) => socket.on("error", () => {}).end("first"));
   await new Promise<void>((resolve) => server.listen(path, resolve));
@@ -87,7 +87,7 @@ test("a socket on which somebody listens is left alone, and still served", async
   server.close();
 });
 
-test("a file that is not a socket is never touched", async () => {
+test("never touches a file that is not a socket", async () => {
   const path = join(folder, "letter");
   writeFileSync(path, "dear reader");
   await expect(listen(path)).rejects.toThrow(
@@ -96,7 +96,7 @@ test("a file that is not a socket is never touched", async () => {
   expect(readFileSync(path, "utf8")).toBe("dear reader");
 });
 
-test("a path that cannot be is an error that names it", async () => {
+test("rejects an impossible path with an error that names it", async () => {
   const nowhere = join(folder, "no-such-directory", "x");
   await expect(listen(nowhere)).rejects.toThrow(`cannot listen on ${nowhere}: `);
   const long = join(folder, "l".repeat(120));
@@ -105,7 +105,7 @@ test("a path that cannot be is an error that names it", async () => {
   expect(await connect(long)).toEqual([expect.stringContaining("longer than"), "closed"]);
 });
 
-test("reset() closes a stream, for AF_UNIX knows no reset", async () => {
+test("reset() closes a stream, since AF_UNIX knows no reset", async () => {
   const path = join(folder, "reset");
   await listen(path);
   const log = await connect(path);

@@ -12,7 +12,7 @@ import { fileGuests } from "../../support/file-guest.ts";
 const boot = await fileGuests();
 let root = "";
 let asked: number[] = [];
-/** What the host's permissions refuse, for root has them all. */
+/** Calls that the host's permissions refuse, since root has them all. */
 let refused = 0;
 
 beforeEach(() => {
@@ -64,7 +64,7 @@ test("of several rights that are refused together each is asked for again", asyn
   expect(asked).toEqual([6, 4, 2]);
 });
 
-test("what the guest changes itself is asked for anew", async () => {
+test("asks anew after the guest's own change", async () => {
   const g = await start();
   expect(g.now("SysAccessFile", "/dir/file", FUSE_R_OK)).toBe(0);
   expect(g.now("SysSetMode", "/dir/file", 0)).toBe(0);

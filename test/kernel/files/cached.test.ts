@@ -1,5 +1,5 @@
-// What the guest believes after changes of its own, against a scripted device: nothing that it
-// could know better.
+// The guest's caches after its own changes, against a scripted device: they hold nothing that the
+// guest could know to be stale.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import {
@@ -66,7 +66,7 @@ test("a name that came back while it was being moved is looked up again", async 
   expect(g.stat("/file")).toBe(-Errno.ENOENT);
 });
 
-test("what the host says is not there to be moved is looked up again", async () => {
+test("looks a name up again when the host reports ENOENT on a move", async () => {
   let there = true;
   const device = writableFs((request) => {
     if (there) return undefined;

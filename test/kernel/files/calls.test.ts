@@ -136,7 +136,7 @@ for (const [file, image] of Object.entries(images)) {
   });
 }
 
-describe("what the host sees of it", () => {
+describe("calls that the host sees", () => {
   test("U5 it holds about as many inodes as the guest's cache has names, never more", async () => {
     const name = "test_thousands_of_files_leave_the_host_a_bounded_table_fault_33";
     const { most } = await run(images.cache, name, { limits: { nodesMax: 4096 } });

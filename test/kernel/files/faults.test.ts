@@ -1,4 +1,4 @@
-// What the host's file calls fail with, as a thread of the guest gets it: through the device, the
+// Errors of the host's file calls, as a thread of the guest gets them: through the device, the
 // driver and the kernel's file system. And that a sync is answered by the disk.
 import * as fs from "node:fs";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ function filesWith(own: Partial<Record<HostCall, unknown>>): Files & FileChanges
   });
 }
 
-describe("U25: what a file call of the host fails with arrives in the guest as itself", () => {
+describe("U25: passes the errors of the host's file calls on to the guest", () => {
   type Step = [FileCall, ...(string | number)[]];
   /** Of each call of the host one of the guest that needs it; `file` and `buffer` are there. */
   const needs = (file: number, buffer: number): [HostCall, Step][] => [

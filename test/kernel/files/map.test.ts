@@ -32,7 +32,7 @@ interface Run {
   /** Does something on the host while the guest is asleep (the letter w). */
   meanwhile?: () => void;
   other?: string;
-  /** What the clock shows at boot, both of them. */
+  /** The time at boot of both clocks. */
   startNs?: number;
   /** In place of what a register of the device says. */
   lie?: (offset: number, value: number) => number;
@@ -108,7 +108,7 @@ describe("the real device", () => {
     expect(times("SETUPMAPPING")).toBe(0);
   });
 
-  test("what cannot be mapped is refused: no file, no length, no flag, too much, a directory", async () => {
+  test("refuses to map without file, length or flag, too much, or a directory", async () => {
     const { results } = await run("m1AnogxucdA5dc1", real(4));
     const bad = -Errno.EINVAL;
     expect(results.slice(0, 6)).toEqual([0, -Errno.EBADF, 0, bad, bad, bad]);
@@ -125,7 +125,7 @@ describe("the real device", () => {
     expect(another.results.slice(-3)).toEqual([0, -Errno.EACCES, RAM]);
   });
 
-  test("what was stored is in the file's times as soon as it is closed", async () => {
+  test("updates the file's times with stored bytes as soon as it is closed", async () => {
     const before = new Date(2000, 1, 1);
     nodefs.utimesSync(`${site}/file`, before, before);
     const { results } = await run("mjseiuci", real(4, { readOnly: false }));
@@ -217,7 +217,7 @@ describe("the real device", () => {
     };
     const content = () => nodefs.readFileSync(`${site}/A`, "latin1").slice(0, 5);
 
-    test("F15: what was stored stays in memory, and is in the file when there is space again", async () => {
+    test("F15: keeps stored bytes in memory, and writes them once there is space again", async () => {
       const { disk, device } = full();
       const { results } = await run("mAhstuB443ruw4r", device, {
         meanwhile: () => {
@@ -247,7 +247,7 @@ describe("the real device", () => {
       expect(content()).toBe("yes!A");
     });
 
-    test("what else nobody uses makes room all the same, also if it was asked for in one request", async () => {
+    test("evicts unused mappings all the same, also within one request", async () => {
       const { device } = full();
       const { results, times } = await run("mAhstuB1uC1uD1uE3r", device);
       expect(results.slice(-2)).toEqual([RAM + SLOT, word("E")]);
@@ -289,7 +289,7 @@ function scripted(
 const asked = (device: ScriptedFs, opcode: number) =>
   device.requests.filter((request) => request.opcode === opcode);
 
-describe("what the guest asks", () => {
+describe("requests of the guest", () => {
   test("U23: for whole slots of its own, by the open file's handle, to read", async () => {
     const device = scripted();
     const { results } = await run("mf2b", device);
@@ -357,7 +357,7 @@ describe("what the guest asks", () => {
     );
     const { results } = await run("mf1ubu41u4u", device);
     expect(results.slice(2, 6)).toEqual([RAM, 0, RAM + SLOT + 4, 0]);
-    // What the device may have removed is not handed out again.
+    // A part that the device may have removed is not handed out again.
     expect(results.slice(6)).toEqual([-Errno.EINVAL, RAM + 2 * SLOT, 0, RAM, 0]);
     const removed = asked(device, FuseOpcode.REMOVEMAPPING).map(({ nodeid, arguments: args }) => {
       const count = args.readUInt32LE(FuseRemovemappingIn.count);

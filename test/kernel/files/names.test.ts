@@ -184,7 +184,7 @@ describe("names", () => {
     expect(g.now("SysLink", "/file", "/fourth")).toBe(-Errno.ENOENT);
   });
 
-  test("what is changed by one name is seen by the other at once", async () => {
+  test("shows a change by one name through the other at once", async () => {
     const g = await start();
     expect(g.now("SysLink", "/file", "/second")).toBe(0);
     const file = g.now("SysOpenFile", "/second", FUSE_O_WRONLY);
@@ -245,7 +245,7 @@ describe("names", () => {
     expect(statOf(g, "/dir").mode >> 12).toBe(4);
   });
 
-  test("what the host changes is seen when the time-out is over", async () => {
+  test("shows a change of the host after the time-out", async () => {
     const g = await start();
     expect(g.now("SysCreateFile", "/mine", 0o644)).toBeGreaterThan(0);
     fs.rmSync(host("mine"));

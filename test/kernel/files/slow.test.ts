@@ -12,7 +12,7 @@ const boot = await fileGuests();
 const SECOND = 1000;
 let root = "";
 let guest: FileGuest;
-/** What the thread pool has and does not answer. */
+/** Calls that the thread pool holds unanswered. */
 let hanging: (() => void)[] = [];
 
 beforeEach(async () => {

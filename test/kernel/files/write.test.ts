@@ -163,7 +163,7 @@ describe("writing", () => {
     expect(text("vector")).toBe(whole);
   });
 
-  test("what cannot be written is an error and changes nothing", async () => {
+  test("reports an error and changes nothing when it cannot write", async () => {
     put("f", "content");
     const g = await start();
     const reader = g.now("SysOpenFile", "/f", FUSE_O_RDONLY);

@@ -52,7 +52,7 @@ function deliver(g: Guest, payload: Uint8Array, dstPort = 80, srcPort = 7) {
   return places;
 }
 
-/** What the application gets at once; throws on an error. */
+/** The bytes that the application gets at once; throws on an error. */
 function borrow(g: Guest, socket: number, max = 8) {
   const list = g.allocate(max * 16);
   const lent = g.now("loan", socket, list, max, DONTWAIT);
@@ -187,7 +187,7 @@ describe("credit", () => {
     expect(release(g, socket, [])).toBe(0);
   });
 
-  test("K8, V35: what is lent and what is queued fill the window: more is a reset", async () => {
+  test("K8, V35: lent and queued bytes fill the window, and a peer that sends more is reset", async () => {
     const g = await boot();
     const socket = open(g, { window: 4096 });
     for (let i = 0; i < 2; i++) deliver(g, pattern(2048));

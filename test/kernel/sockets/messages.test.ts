@@ -51,7 +51,7 @@ function part(g: SocketGuest, payload: Uint8Array | string, flags = 0): void {
   g.inject({ ...PEER, op: VsockOp.RW, flags }, data);
 }
 
-/** What SysSocketRecv gives at once: its result, the bytes, and the message's flags. */
+/** Everything that SysSocketRecv returns: its result, the bytes, and the message's flags. */
 function receive(g: SocketGuest, socket: number, length = 65536, flags = DONTWAIT) {
   const at = g.allocate(length);
   const result = g.now("recv", socket, at, length, flags);

@@ -1,4 +1,4 @@
-// What can be set on a socket and asked of it: low-water mark, linger, counts, addresses.
+// Options that can be set on a socket and read back: low-water mark, linger, counts, addresses.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { VsockOp } from "../../../abi/vsock.ts";
@@ -42,7 +42,7 @@ const get = (g: SocketGuest, socket: number, option: number) =>
 const arrive = (g: SocketGuest, length: number) =>
   g.inject({ ...PEER, op: VsockOp.RW }, pattern(length));
 
-test("what was set is what is asked, and nonsense is an error", async () => {
+test("reads back the options that were set, and rejects nonsense", async () => {
   const { g, listener, socket } = await open();
   const values: [number, number][] = [
     [SO_RCVTIMEO, 1500],
@@ -189,7 +189,7 @@ describe("SO_RCVLOWAT", () => {
     expect(g.now("recv", socket, at, 1)).toBe(0);
   });
 
-  test("who does not wait, or not any longer, gets what there is", async () => {
+  test("returns the bytes there are with MSG_DONTWAIT or at the time-out", async () => {
     const { g, socket } = await open();
     set(g, socket, SO_RCVLOWAT, 1000);
     const at = g.allocate(4096);

@@ -1,5 +1,5 @@
-// What select waits for, beside what the calls that wait by themselves do: whom select wakes
-// that a call would not wait finds it so, and nobody sleeps through what ends the other's wait.
+// SysSocketSelect agrees with the calls that wait by themselves: once it returns, the call does not
+// wait, and every event that ends a call's wait ends select's too.
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { VsockOp } from "../../../abi/vsock.ts";
@@ -88,7 +88,7 @@ describe("room in the window", () => {
     }
   });
 
-  test("V39: who does not ask for POLLIN tells nothing", async () => {
+  test("V39: sends no credit update for a thread that does not ask for POLLIN", async () => {
     const { g, select } = await starved();
     select(0);
     expect(told(g)).toEqual([]);

@@ -1,0 +1,78 @@
+// What the build refuses, found in the module before anything is inlined, with file, line and
+// column: objects of asc's runtime in kernel and drivers, which have no arena of their own; errors
+// of asc's library there, which would count as the application's; and asc's own heap anywhere.
+const HEAP = new Set(["~lib/rt/stub/__alloc", "~lib/rt/stub/__realloc", "~lib/rt/stub/__free"]);
+const OBJECTS = new Set(["~lib/rt/stub/__new", "~lib/rt/stub/__renew"]);
+const THROW = new Set(["kernel/panic/panic"]);
+
+const isKernel = (name) => /^(kernel|drivers)\//.test(name);
+const isLibrary = (name) => name.startsWith("~lib/");
+
+/** @typedef {{ callee: string, place: string }} Call */
+
+/**
+ * Direct calls by function. Calls through the table are not followed: those of the kernel end in
+ * the application.
+ * @param {string} text of the module, with debug locations
+ */
+function callsOf(text) {
+  /** @type {Map<string, Call[]>} */
+  const calls = new Map();
+  /** @type {Call[]} */
+  let found = [];
+  let place = "";
+  for (const line of text.split("\n")) {
+    if (line.startsWith(" (func $")) {
+      found = [];
+      calls.set(/^ \(func \$([^\s()]+)/.exec(line)?.[1] ?? "", found);
+      place = "";
+      continue;
+    }
+    const at = line.indexOf(";;@ ");
+    if (at >= 0) place = line.slice(at + 4);
+    const callee = /\(call \$([^\s()]+)/.exec(line)?.[1];
+    if (callee !== undefined) found.push({ callee, place });
+  }
+  return calls;
+}
+
+/** `roots`, and the functions of asc's library that call them, however deep. */
+function reaching(calls, roots) {
+  const found = new Set(roots);
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const [name, callees] of calls) {
+      if (found.has(name) || !isLibrary(name)) continue;
+      if (callees.some(({ callee }) => found.has(callee))) {
+        found.add(name);
+        grew = true;
+      }
+    }
+  }
+  return found;
+}
+
+/**
+ * Sentences, one for each call that is forbidden.
+ * @param {string} text of the module, with debug locations
+ * @returns {string[]}
+ */
+export function forbiddenCalls(text) {
+  const calls = callsOf(text);
+  const allocates = reaching(calls, OBJECTS);
+  const throws = reaching(calls, THROW);
+  const found = [];
+  for (const [name, callees] of calls) {
+    for (const { callee, place } of callees) {
+      const what = callee.replace("~lib/", "");
+      if (HEAP.has(callee) && !isLibrary(name)) {
+        found.push(`${place}: ${name}: asc's heap (${what}); use ToroGetMem and ToroFreeMem`);
+      } else if (isKernel(name) && allocates.has(callee)) {
+        found.push(`${place}: ${name} allocates (${what}); kernel and drivers have no arena`);
+      } else if (isKernel(name) && isLibrary(callee) && throws.has(callee)) {
+        found.push(`${place}: ${name} calls what may throw (${what})`);
+      }
+    }
+  }
+  return found;
+}
