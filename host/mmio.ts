@@ -382,6 +382,8 @@ export class RegisterFile {
     }
     if (!isActive) return;
     this.#activate();
+    this.#allowance?.defer(); // chains may wait that were kicked for before
+    if (state.interruptStatus !== 0) this.#options.raise();
     this.device.snapshots?.restore(state.device);
   }
 

@@ -48,6 +48,13 @@ export class Fields {
     return number;
   }
 
+  /** A number of at most 64 bits, with or without sign, as decimal digits. */
+  integer(key: string): bigint {
+    const value = this.text(key);
+    if (!/^-?\d{1,20}$/.test(value)) throw this.#unlike(key, "an integer");
+    return BigInt(value);
+  }
+
   flag(key: string): boolean {
     const value = this.any(key);
     if (typeof value !== "boolean") throw this.#unlike(key, "true or false");
