@@ -3,8 +3,9 @@ import * as core from "../machine.ts";
 import type { MachineOptions } from "../options.ts";
 import { loadParts } from "../parts.ts";
 import { optionsFor, type RestoreOptions } from "../snapshot/restore.ts";
-import type { Snapshot } from "../snapshot/snapshot.ts";
+import type { Snapshot as SavedMachine } from "../snapshot/snapshot.ts";
 import { nodePlatform } from "./platform.ts";
+import { Snapshot } from "./snapshot.ts";
 
 export type { MachineOptions } from "../options.ts";
 
@@ -24,9 +25,18 @@ export class Machine extends core.Machine {
    * order. Connections of the saved guest are reset, its listeners stay. It has had its first turn.
    * Rejects with SnapshotError if the snapshot does not fit or is damaged.
    */
-  static override async restore(snapshot: Snapshot, options: RestoreOptions): Promise<Machine> {
+  static override async restore(snapshot: SavedMachine, options: RestoreOptions): Promise<Machine> {
     const machine = await Machine.create(optionsFor(snapshot, options));
     machine.start(snapshot);
     return machine;
+  }
+
+  /**
+   * Saves the machine, which goes on: its memory, its clock, its devices. Waits until file requests
+   * under way have ended, up to `patienceMs` (5 s). Rejects with SnapshotError if it cannot be
+   * saved, or not now; nothing has changed then.
+   */
+  override async snapshot(options: { patienceMs?: number } = {}): Promise<Snapshot> {
+    return new Snapshot((await super.snapshot(options)).content);
   }
 }

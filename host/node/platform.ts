@@ -9,9 +9,14 @@ import { loadFirmware } from "./firmware.ts";
 const zeros = Buffer.alloc(1 << 16);
 /** It works on any bytes. */
 const { compare } = Buffer.prototype;
+/** In hexadecimal digits. */
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
 export const nodePlatform: Platform = {
   clock: systemClock,
   loadFirmware,
-  sha256: (bytes) => createHash("sha256").update(bytes).digest("hex"),
+  sha256,
   isZero: (bytes, from, to) => compare.call(bytes, zeros, 0, to - from, from, to) === 0,
 };

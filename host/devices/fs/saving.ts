@@ -22,6 +22,8 @@ const NAME_BYTES_MAX = 255;
 /** Text of a symbolic link: PATH_MAX. */
 const TARGET_BYTES_MAX = 4096;
 const ID_MAX = Number.MAX_SAFE_INTEGER;
+/** Up to here Node's calls accept offsets as numbers. */
+const OFFSET_MAX = 2 ** 52;
 const SLOTS_MAX = 65536;
 
 const STAT_KEYS = [
@@ -167,7 +169,12 @@ export class FsSaving implements DeviceSnapshots {
     if (node?.type !== FuseType.REG) throw damaged("fs: a mapping of no file");
     const writing = fields.any("writing") === null ? null : fields.u32("writing");
     if (writing !== null && changes === null) throw damaged("fs: a mapping writes");
-    return { index: fields.u32("index"), node, offset: fields.count("offset", ID_MAX), writing };
+    return {
+      index: fields.u32("index"),
+      node,
+      offset: fields.count("offset", OFFSET_MAX),
+      writing,
+    };
   }
 }
 
