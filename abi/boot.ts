@@ -37,6 +37,7 @@ export const enum TimePage {
   realtimeOffsetNs = 32, // i64, host writes on entry: nanoseconds since 1970 less monotonicNs
   heapTop = 40, // u32, guest writes: bytes of the RAM from here to HEAP_TAIL_BYTES before its end
   // are as the machine was created with them; 0: not known
+  restored = 44, // u32, host writes 1 when it restores a snapshot; guest clears it
   generation = 48, // GENERATION_BYTES, host writes at boot and when it restores a snapshot
   sizeof = 64,
 }

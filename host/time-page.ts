@@ -36,8 +36,9 @@ export class HostTimePage {
     entropy(this.#memory.bytes(TIME_PAGE_ADDRESS + TimePage.generation, GENERATION_BYTES));
   }
 
-  /** The page was a snapshot's: the next write() looks at the wall clock. */
+  /** The page was a snapshot's. The guest learns that, and the next write() is of this host. */
   restored(): void {
+    this.#memory.view.setUint32(TIME_PAGE_ADDRESS + TimePage.restored, 1, true);
     this.#wall = new WallClock(this.#clock);
   }
 

@@ -6,19 +6,21 @@ import { GENERATION_BYTES, TimePage } from "../abi/boot";
 import { Errno } from "../abi/errno";
 
 let timePage: usize = 0;
-let seen: u64 = 0; // the first half, as of the last entry
 
 export function generationInit(page: usize): void {
   timePage = page;
-  seen = load<u64>(page, TimePage.generation);
 }
 
-/** Half of the generation, if the machine has been restored since the last call; otherwise 0. */
-export function newGeneration(): u64 {
-  const now = load<u64>(timePage, TimePage.generation);
-  if (now == seen) return 0;
-  seen = now;
-  return now;
+/** Has the machine been restored from a snapshot since the last call? */
+export function isRestored(): bool {
+  if (load<u32>(timePage, TimePage.restored) == 0) return false;
+  store<u32>(timePage, 0, TimePage.restored);
+  return true;
+}
+
+/** Half of the generation, to seed a random number generator with. */
+export function generationSeed(): u64 {
+  return load<u64>(timePage, TimePage.generation);
 }
 
 /**

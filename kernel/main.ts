@@ -13,7 +13,7 @@ import { commandLineInit } from "./commandline";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { distrustAll } from "./fs/mount";
-import { generationInit, newGeneration } from "./generation";
+import { generationInit, generationSeed, isRestored } from "./generation";
 import { memoryInit } from "./memory";
 import { linkSettingsInit } from "./net/link/settings";
 import { socketSettingsInit } from "./net/socket/settings";
@@ -95,16 +95,15 @@ export function powerOff(code: i32): void {
 }
 
 /** The machine goes on from a snapshot: whatever clones must not share, or time has changed. */
-function restored(generation: u64): void {
+function restored(): void {
   distrustAll(); // names and attributes of files
-  reseed(generation); // Math.random
+  reseed(generationSeed()); // Math.random
 }
 
 /** The host's entry: runs threads until none is ready or `budget` of them have run. */
 export function run(budget: u32): u32 {
   consoleEntered();
-  const generation = newGeneration();
-  if (generation != 0) restored(generation);
+  if (isRestored()) restored();
   runTimers(nowNs());
   schedule(budget);
   if (!isIdle()) return RunResult.BudgetSpent;
