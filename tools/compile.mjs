@@ -78,7 +78,7 @@ export async function compile(entry, target, options = {}) {
     from: importName(entry, folder),
     application,
     exports,
-    test: target === "test",
+    test: target === "test" || coverage !== undefined,
     coverage: coverage !== undefined,
   });
   const sources = new Set();

@@ -6,6 +6,7 @@ import { libraryFiles } from "assemblyscript/asc";
 import { Transform } from "assemblyscript/transform";
 import { forbiddenCalls } from "./ban.mjs";
 import { CompileError, diagnosticOf } from "./diagnostics.mjs";
+import { exportGlobals } from "./globals.mjs";
 import { checkLeaves, frames, upcalls } from "./leaves.mjs";
 import { PACKAGE } from "./names.mjs";
 
@@ -63,6 +64,7 @@ export function kernelTransform({ optimize, leaves }) {
         "asyncify-imports": "env.none",
         "asyncify-removelist": atomic.join(","),
       });
+      exportGlobals(binaryen, module);
       checkLeaves(module.emitText(), leaves);
     }
   };
