@@ -11,6 +11,8 @@ export { VsockSwitch } from "./devices/vsock/routes/switch.ts";
 export type { ConnectionStats, Refusal, Traffic, VsockStats } from "./devices/vsock/stats.ts";
 export { VsockDevice, type VsockHoldings, type VsockOptions } from "./devices/vsock.ts";
 export type { Exit } from "./exit.ts";
+export type { GuestRequestInit } from "./http/client.ts";
+export { FetchError, type FetchErrorCode } from "./http/fetch-error.ts";
 export { createLog, type Log, type LogFormat, type LoggerOptions, type LogLevel } from "./log.ts";
 export { Machine } from "./machine.ts";
 export { ManualClock } from "./manual-clock.ts";
@@ -40,6 +42,8 @@ export type {
   TcpAddress,
   UnixAddress,
 } from "./ports/sockets.ts";
+export { PairLoop, type PairSocket } from "./sockets/pair.ts";
+export type { StreamPair } from "./sockets/streams.ts";
 export { type GuestStats, readGuestStats } from "./stats.ts";
 export { JsonTrace, type TraceArguments, type TraceEvent, type TraceSink } from "./trace.ts";
 export { Chain, VirtQueue } from "./virtqueue.ts";

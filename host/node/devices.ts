@@ -10,6 +10,7 @@ import type { FileChanges, Files } from "../ports/files.ts";
 import type { Sockets } from "../ports/sockets.ts";
 import { systemClock } from "./clock.ts";
 import { hostFiles } from "./files/host-files.ts";
+import { SocketDuplex } from "./sockets/duplex.ts";
 import { NodeSockets } from "./sockets/node-sockets.ts";
 
 /** Options of a vsock device; all are optional. */
@@ -26,6 +27,14 @@ export class VsockDevice extends vsock.VsockDevice {
   /** Throws on a CID that is reserved (V10) or taken, and on mapped ports out of range. */
   constructor(options: VsockOptions = {}) {
     super({ ...options, sockets: options.sockets ?? new NodeSockets() });
+  }
+
+  /**
+   * As connect(), for code that speaks Node's streams: a Duplex that emits "connect" once the guest
+   * has accepted, and takes bytes before. end() ends sending; destroy() resets the connection.
+   */
+  createConnection(guestPort: number): SocketDuplex {
+    return new SocketDuplex((events) => this.dial(guestPort, events), guestPort);
   }
 }
 
