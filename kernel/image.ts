@@ -25,6 +25,7 @@ export {
   SysMount,
   SysNetworkRead,
   SysNetworkSend,
+  SysOnFault,
   SysOpenFile,
   SysReadDirectory,
   SysReadFile,

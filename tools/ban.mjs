@@ -1,6 +1,6 @@
-// What the build refuses, found in the module before anything is inlined, with file, line and
-// column: objects of asc's runtime in kernel and drivers, which have no arena of their own; errors
-// of asc's library there, which would count as the application's; and asc's own heap anywhere.
+// The build refuses three kinds of calls, and names file, line and column: in kernel and drivers,
+// which have no arena, objects of asc's runtime, and errors of asc's library, which would count as
+// the application's; and asc's own heap anywhere. It looks before anything is inlined.
 const HEAP = new Set(["~lib/rt/stub/__alloc", "~lib/rt/stub/__realloc", "~lib/rt/stub/__free"]);
 const OBJECTS = new Set(["~lib/rt/stub/__new", "~lib/rt/stub/__renew"]);
 const THROW = new Set(["kernel/panic/panic"]);

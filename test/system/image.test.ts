@@ -128,8 +128,10 @@ describe("the build", () => {
       (error: Error) => error.message,
     );
 
-  test("refuses managed allocation", async () => {
-    expect(await failure("test/guest/managed.ts")).toMatch("no garbage collector");
+  test("refuses asc's heap, with the line", async () => {
+    expect(await failure("test/guest/unmanaged.ts")).toMatch(
+      /^test\/guest\/unmanaged\.ts:\d+:\d+: test\/guest\/unmanaged\/\S+: asc's heap/m,
+    );
   });
 
   test("refuses a leaf that may yield", async () => {

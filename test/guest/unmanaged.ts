@@ -1,0 +1,11 @@
+// Must not compile: asc's heap has no memory.
+export { boot, fault, interrupt, run } from "./harness";
+
+@unmanaged
+class Raw {
+  field: i32 = 1;
+}
+
+export function make(): i32 {
+  return new Raw().field;
+}
