@@ -11,6 +11,7 @@ export { VsockSwitch } from "./devices/vsock/routes/switch.ts";
 export type { ConnectionStats, Refusal, Traffic, VsockStats } from "./devices/vsock/stats.ts";
 export { VsockDevice, type VsockHoldings, type VsockOptions } from "./devices/vsock.ts";
 export type { Exit } from "./exit.ts";
+export { MemoryFiles, type MemoryFilesOptions } from "./files/memory-files.ts";
 export type { GuestRequestInit } from "./http/client.ts";
 export { FetchError, type FetchErrorCode } from "./http/fetch-error.ts";
 export { createLog, type Log, type LogFormat, type LoggerOptions, type LogLevel } from "./log.ts";

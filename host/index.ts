@@ -6,6 +6,7 @@ export { systemClock } from "./node/clock.ts";
 export {
   FsDevice,
   type FsOptions,
+  MemoryFiles,
   PacketCapture,
   VsockDevice,
   type VsockOptions,

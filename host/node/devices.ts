@@ -5,6 +5,7 @@ import * as fs from "../devices/fs.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";
 import * as network from "../devices/vsock/routes/switch.ts";
 import * as vsock from "../devices/vsock.ts";
+import * as memory from "../files/memory-files.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FileChanges, Files } from "../ports/files.ts";
 import type { Sockets } from "../ports/sockets.ts";
@@ -48,9 +49,24 @@ export interface FsOptions extends Omit<fs.FsOptions, "files"> {
 export class FsDevice extends fs.FsDevice {
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
+    const { files = hostFiles() } = options;
     // Absolute now: the process may change its working directory later.
-    const directory = resolve(options.directory);
-    super({ ...options, directory, files: options.files ?? hostFiles() });
+    const directory = options.files === undefined ? resolve(options.directory) : options.directory;
+    super({ ...options, directory, files });
+  }
+}
+
+/** A directory in memory, for an FsDevice with `directory: "/"`. */
+export class MemoryFiles extends memory.MemoryFiles {
+  /**
+   * `files` by path, with their contents; text becomes UTF-8. Times are those of `clock`. Throws an
+   * Error with a `code`, as Node does.
+   */
+  constructor(
+    files: Readonly<Record<string, string | Uint8Array>> = {},
+    options: memory.MemoryFilesOptions & { readonly clock?: Pick<Clock, "realtime"> } = {},
+  ) {
+    super(options.clock ?? systemClock, files, options);
   }
 }
 
