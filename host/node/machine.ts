@@ -1,13 +1,19 @@
 // Machine, on Node: the system's clock, and the firmware of @wasmer/wasi.
+import { readFile } from "node:fs/promises";
 import * as core from "../machine.ts";
 import type { MachineOptions } from "../options.ts";
-import { loadParts, type Platform } from "../parts.ts";
+import { fetchImage, loadParts, type Platform } from "../parts.ts";
 import { systemClock } from "./clock.ts";
 import { loadFirmware } from "./firmware.ts";
 
 export type { MachineOptions } from "../options.ts";
 
-const NODE: Platform = { clock: systemClock, loadFirmware };
+/** Node's fetch() reads no files. */
+async function readImage(url: URL): Promise<BufferSource> {
+  return url.protocol === "file:" ? readFile(url) : fetchImage(url);
+}
+
+const NODE: Platform = { clock: systemClock, loadFirmware, readImage };
 
 /** One guest and the machine it runs on. Create it, boot it, and await `exited`. */
 export class Machine extends core.Machine {
