@@ -109,9 +109,10 @@ export class Site {
     return client;
   }
 
-  /** One request on a connection of its own, which ends: status line and body. */
+  /** All that comes for one request on a connection of its own; "" from a machine that ended. */
   get(path: string): string {
     const client = this.connect();
+    if (this.machine.ended) return "";
     client.get(path);
     client.events.end();
     this.settle();
