@@ -11,7 +11,7 @@ import { Random } from "../support/simulation-random.ts";
 import { Site, webServer } from "../support/snapshot-site.ts";
 
 /** A head, as anybody may write it. */
-type Json = any;
+type Json = ReturnType<typeof JSON.parse>;
 
 let directory: string;
 let file: Uint8Array;
