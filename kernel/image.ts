@@ -1,12 +1,4 @@
 // An image of the kernel without an application. It exports the calls, for tools and tests.
-import { kernelMain } from "./api";
-
-export { interrupt, run } from "./api";
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
-}
-
 export {
   AllocatePacket,
   BeginThread,
@@ -26,6 +18,7 @@ export {
   SysMount,
   SysNetworkRead,
   SysNetworkSend,
+  SysOnFault,
   SysOpenFile,
   SysReadDirectory,
   SysReadFile,

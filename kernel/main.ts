@@ -1,5 +1,5 @@
-// The kernel from boot to the application: an image's boot() calls kernelMain, and exports run()
-// and interrupt() from here.
+// The kernel from boot to the application. The entry of an image, which the build makes, has a
+// boot() that calls kernelMain, and exports run() and interrupt() from here.
 import {
   BOOT_MAGIC,
   BOOT_VERSION,
@@ -22,8 +22,8 @@ import { BeginThread } from "./thread-calls";
 import { isIdle, restartFaulted, schedule } from "./scheduler";
 import { nextDeadline, runTimers } from "./timer";
 import { traceInit } from "./trace";
-import "./panic"; // asconfig.json sends abort() there
-import { reseed } from "./std";
+import "./panic"; // the build sends abort() there
+import { reseed } from "./std"; // and seed()
 import { proc_exit } from "./wasi_snapshot_preview1";
 
 export { interrupt } from "./interrupt";

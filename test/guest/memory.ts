@@ -9,11 +9,9 @@ import {
   ToroGetMem,
   ToroMemLength,
   ToroReAllocMem,
-} from "../../kernel/memory";
-import { HEAP_TAIL_BYTES, TimePage, TIME_PAGE_ADDRESS } from "../../abi/boot";
-import { Errno } from "../../abi/errno";
-
-export { boot, interrupt, run, unfinished } from "./harness";
+} from "torito/kernel/memory";
+import { HEAP_TAIL_BYTES, TimePage, TIME_PAGE_ADDRESS } from "torito/abi/boot";
+import { Errno } from "torito/abi/errno";
 
 let seed: u32 = 12345;
 function random(below: u32): u32 {

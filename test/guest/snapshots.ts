@@ -1,5 +1,5 @@
 // A kernel whose clocks, generation and console a test of snapshots can ask for.
-import { GENERATION_BYTES } from "../../abi/boot";
+import { GENERATION_BYTES } from "torito/abi/boot";
 import {
   BeginThread,
   clock,
@@ -9,10 +9,10 @@ import {
   realtimeNs,
   Sleep,
   SysGeneration,
-} from "../../kernel/api";
-import { clock_time_get } from "../../kernel/wasi_snapshot_preview1";
+} from "torito/kernel/api";
+import { clock_time_get } from "torito/kernel/wasi_snapshot_preview1";
 
-export { interrupt, run } from "../../kernel/api";
+export { interrupt, run } from "torito/kernel/api";
 
 const bytes = memory.data(16);
 if (GENERATION_BYTES != 16) ERROR("snapshots: generation");

@@ -271,7 +271,7 @@ export class FileGuest {
 
 /** Boots guests that can be saved, and restores them. */
 export async function savedFileGuests() {
-  const image = await compileGuest("test/guest/files-ops.ts", "release");
+  const image = await compileGuest("test/guest/files-ops.ts", {}, "release");
   const guests = disposedGuests();
   return {
     boot: async (options: FileGuestOptions) => guests(await FileGuest.boot(image, options)),

@@ -5,7 +5,7 @@ import { afterAll } from "vitest";
 import { ManualClock } from "../../host/manual-clock.ts";
 import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import type { Point } from "../../tools/coverage.mjs";
-import { compileOnce } from "./compiled.ts";
+import { compileOnce, type Options } from "./compiled.ts";
 import { COVERAGE_FOLDER } from "./coverage.ts";
 
 export interface GuestImage {
@@ -19,9 +19,11 @@ export interface GuestImage {
 
 export async function compileGuest(
   entry: string,
+  options: Options = {},
   target: "release" | "test" = "test",
 ): Promise<GuestImage> {
-  const { wasm, map, points } = await compileOnce(entry, target, { coverage: true });
+  const all = { coverage: "all", application: false, exports: true, ...options } as const;
+  const { wasm, map, points } = await compileOnce(entry, target, all);
   const hits = new Uint8Array(points.length);
   afterAll(() => {
     mkdirSync(COVERAGE_FOLDER, { recursive: true });
