@@ -13,5 +13,6 @@ export {
 } from "./node/devices.ts";
 export { hostFiles } from "./node/files/host-files.ts";
 export { Machine } from "./node/machine.ts";
+export { MachinePool } from "./node/pool.ts";
 export { Snapshot } from "./node/snapshot.ts";
 export { NodeSockets } from "./node/sockets/node-sockets.ts";

@@ -5,7 +5,7 @@ import { TIME_PAGE_ADDRESS, TimePage } from "../../abi/boot.ts";
 import type { VirtioDevice } from "../../host/device.ts";
 import { Machine } from "../../host/node/machine.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
-import { compileOnce } from "../support/compiled.ts";
+import { savedGuest } from "../support/guest.ts";
 import { Site } from "../support/snapshot-site.ts";
 import { guest } from "../support/wat.ts";
 import { MIB, machine } from "../support/wat-machine.ts";
@@ -140,7 +140,7 @@ describe("refused", () => {
   });
 
   test("in a turn, and while it is traced", async () => {
-    const { wasm: image } = await compileOnce("test/guest/snapshots.ts", "release");
+    const { wasm: image } = await savedGuest("test/guest/snapshots.ts");
     let inside: (() => void) | null = null;
     const m = await Machine.create({ image, memoryBytes: 4 * MIB, console: () => inside?.() });
     m.boot();
