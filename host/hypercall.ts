@@ -4,6 +4,7 @@ import type * as Hypercall from "../kernel/hypercall.ts";
 import type { Bus } from "./bus.ts";
 import { type GuestMemory, u32 } from "./memory.ts";
 import type { Clock } from "./ports/clock.ts";
+import { sourceName } from "./symbols.ts";
 
 /** Frames that the stack of a panic keeps; V8's default is ten. */
 const PANIC_FRAMES_MAX = 50;
@@ -50,11 +51,12 @@ export function createHypercalls(
     clock: () => BigInt(Math.floor(clock.now())),
     panic(message, file, line, column): never {
       memory.assertAttached();
-      end(new GuestPanic(text(message) || "panic", text(file), u32(line), u32(column)));
+      end(new GuestPanic(text(message) || "panic", sourceName(text(file)), u32(line), u32(column)));
     },
     fault(message, file, line, column): never {
       memory.assertAttached();
-      throw new GuestFault(text(message) || "fault", text(file), u32(line), u32(column));
+      const source = sourceName(text(file));
+      throw new GuestFault(text(message) || "fault", source, u32(line), u32(column));
     },
   };
 }

@@ -12,6 +12,10 @@ export interface Platform {
   loadFirmware(): Promise<FirmwareLibrary>;
   /** Reads an image. Default: by fetch(). */
   readImage?(url: URL): Promise<BufferSource>;
+  /** SHA-256 in hexadecimal digits. Missing: no snapshot can be written to bytes or read. */
+  sha256?(bytes: Uint8Array): string;
+  /** Are these bytes all 0? For a host that is faster at it than a loop. */
+  isZero?(bytes: Uint8Array, from: number, to: number): boolean;
 }
 
 export interface MachineParts {
@@ -19,6 +23,7 @@ export interface MachineParts {
   readonly library: FirmwareLibrary;
   readonly options: MachineOptions;
   readonly clock: Clock;
+  readonly platform: Platform;
 }
 
 export async function loadParts(
@@ -27,7 +32,7 @@ export async function loadParts(
 ): Promise<MachineParts> {
   const loading = [loadImage(options.image, platform), platform.loadFirmware()] as const;
   const [module, library] = await Promise.all(loading);
-  return { module, library, options, clock: options.clock ?? platform.clock };
+  return { module, library, options, clock: options.clock ?? platform.clock, platform };
 }
 
 async function loadImage(

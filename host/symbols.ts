@@ -7,6 +7,14 @@ import { SourceMap } from "./source-map.ts";
  */
 const WASM_FRAME = /^\s*at (?:(.*) \()?wasm:\/\/[^:]*:wasm-function\[(\d+)\]:0x([0-9a-f]+)\)?$/;
 
+/**
+ * The compiler's name of a source of this package, or of a function in one, as applications import
+ * it: `torito/kernel/thread.ts`.
+ */
+export function sourceName(name: string): string {
+  return name.startsWith("~lib/torito/") ? name.slice("~lib/".length) : name;
+}
+
 /** The guest's frames of a V8 stack, innermost first. Without a map: offsets. Never throws. */
 export function symbolise(stack: string, sourceMap: string | undefined): string {
   const map = sourceMap === undefined ? null : parse(sourceMap);
@@ -16,7 +24,8 @@ export function symbolise(stack: string, sourceMap: string | undefined): string 
     if (frame === null) continue;
     const [, name, index, offset] = frame;
     const where = map === null ? null : position(map, Number.parseInt(offset as string, 16));
-    frames.push(`    at ${name ?? `function ${index}`} (${where ?? `0x${offset}`})`);
+    const shown = name === undefined ? `function ${index}` : sourceName(name);
+    frames.push(`    at ${shown} (${where ?? `0x${offset}`})`);
   }
   return frames.join("\n");
 }

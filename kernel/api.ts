@@ -2,9 +2,6 @@
 // library that they share (guest/) import nothing else of the kernel. The definition of each call
 // says what it does, whether it yields, and how it fails.
 
-// entry points of an image
-export { fault, interrupt, kernelMain, run } from "./main";
-
 // threads
 export {
   BeginThread,
@@ -25,6 +22,9 @@ export { wait, wakeAll, wakeSome } from "./scheduler";
 export { NEVER, NS_PER_MS, NS_PER_S, nowNs, realtimeNs } from "./clock";
 export { clock } from "./hypercall";
 
+// snapshots
+export { SysGeneration } from "./generation";
+
 // memory
 export { arenaBytes, arenaMark, arenaRelease } from "./arena/arena";
 export {
@@ -41,9 +41,16 @@ export {
 export { IoVec, VECTOR_MAX } from "./iovec";
 export { FNV_BASIS, fnv1a, fnv1aByte } from "./hash";
 
-// console and parameters
+// text, console and parameters
+export { Span, span, spanAddress, spanBytes, text } from "./span";
 export { print, printBytes, printNumber } from "./console";
-export { kernelParameter, parameterBytes, parameterIs, parameterNumber } from "./commandline";
+export {
+  kernelParameter,
+  parameterBytes,
+  parameterIs,
+  parameterNumber,
+  parameterText,
+} from "./commandline";
 
 // errors
 export { Errno } from "../abi/errno";

@@ -2,6 +2,7 @@
 // the host stored it, and values are slices of it.
 import { BootInfo } from "../abi/boot";
 import { Cursor } from "./cursor";
+import { Span, span } from "./span";
 
 const SPACE: u32 = 0x20;
 const EQUALS: u32 = 0x3d;
@@ -34,6 +35,12 @@ export function parameterBytes(value: usize): u32 {
   cursor.begin(value, <u32>(line + lineBytes - value));
   cursor.seek(SPACE);
   return <u32>(cursor.at - value);
+}
+
+/** The value of `name` as it stands, or `fallback` when it is missing. */
+export function parameterText(name: string, fallback: Span): Span {
+  const value = kernelParameter(name);
+  return value == 0 ? fallback : span(value, parameterBytes(value));
 }
 
 /** The value of `name` as a decimal number, or `fallback` when it is missing or not one. */

@@ -1,12 +1,4 @@
 // An image of the kernel without an application. It exports the calls, for tools and tests.
-import { kernelMain } from "./api";
-
-export { interrupt, run } from "./api";
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
-}
-
 export {
   AllocatePacket,
   BeginThread,
@@ -18,6 +10,7 @@ export {
   SysCreateDir,
   SysCreateFile,
   SysEndThread,
+  SysGeneration,
   SysJoinThread,
   SysKillThread,
   SysLink,

@@ -17,5 +17,5 @@ export function panic(message: string | null, file: string | null, line: u32, co
 /** Kernel and drivers may have been half through a change; asc's library is the application's. */
 function isApplication(file: string | null): bool {
   if (!file) return false;
-  return !file.startsWith("kernel/") && !file.startsWith("drivers/");
+  return !file.startsWith("~lib/torito/kernel/") && !file.startsWith("~lib/torito/drivers/");
 }

@@ -1,12 +1,16 @@
 // The build refuses three kinds of calls, and names file, line and column: in kernel and drivers,
 // which have no arena, objects of asc's runtime, and errors of asc's library, which would count as
 // the application's; and asc's own heap anywhere. It looks before anything is inlined.
+import { PACKAGE, shown } from "./names.mjs";
+
 const HEAP = new Set(["~lib/rt/stub/__alloc", "~lib/rt/stub/__realloc", "~lib/rt/stub/__free"]);
 const OBJECTS = new Set(["~lib/rt/stub/__new", "~lib/rt/stub/__renew"]);
-const THROW = new Set(["kernel/panic/panic"]);
+const THROW = new Set([`${PACKAGE}kernel/panic/panic`]);
 
-const isKernel = (name) => /^(kernel|drivers)\//.test(name);
-const isLibrary = (name) => name.startsWith("~lib/");
+/** Drivers of a project too: their interrupt handlers run in no thread. */
+const isKernel = (name) => KERNEL.test(name);
+const KERNEL = new RegExp(`^${PACKAGE}(kernel|drivers)/|^(src/)?drivers/`);
+const isLibrary = (name) => name.startsWith("~lib/") && !name.startsWith(PACKAGE);
 
 /** @typedef {{ callee: string, place: string }} Call */
 
@@ -74,5 +78,5 @@ export function forbiddenCalls(text) {
       }
     }
   }
-  return found;
+  return found.map(shown);
 }

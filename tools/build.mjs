@@ -1,20 +1,18 @@
 // Builds the guest images into build/: node tools/build.mjs [NAME ...], all of them by default. An
 // image that is newer than everything it was made from is kept.
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { root } from "./compile.mjs";
+import { root } from "./names.mjs";
 
 /** Each folder of apps/ with a main.ts is an image, and so is the kernel without an application. */
-const images = { kernel: "kernel/image.ts" };
+const images = { kernel: "torito/kernel/image" };
 for (const name of readdirSync(`${root}apps`)) {
   if (existsSync(`${root}apps/${name}/main.ts`)) images[name] = `apps/${name}/main.ts`;
 }
 const ingredients = [
-  "asconfig.json",
   "package-lock.json",
-  "tools/leaves.mjs",
-  "tools/mime.mjs",
-  "tools/transform.mjs",
-  "tools/build.mjs",
+  ...readdirSync(`${root}tools`)
+    .filter((name) => name.endsWith(".mjs"))
+    .map((name) => `tools/${name}`),
 ];
 
 /** Sources are read from the image's own map: they are what the last build really used. */
@@ -22,8 +20,9 @@ function isFresh(path) {
   if (!existsSync(path) || !existsSync(`${path}.map`)) return false;
   const built = statSync(path).mtimeMs;
   const { sources } = JSON.parse(readFileSync(`${path}.map`, "utf8"));
-  return [...ingredients, ...sources.filter((source) => !source.startsWith("~lib/"))].every(
-    (source) => existsSync(root + source) && statSync(root + source).mtimeMs <= built,
+  const files = sources.filter((source) => !/^~lib\/|^torito:/.test(source));
+  return [...ingredients, ...files.map((source) => source.replace(/^torito\//, ""))].every(
+    (file) => existsSync(root + file) && statSync(root + file).mtimeMs <= built,
   );
 }
 
@@ -38,7 +37,14 @@ for (const name of names) {
   if (isFresh(path)) continue;
   const started = performance.now();
   const { compile } = await import("./compile.mjs");
-  const { wasm, map } = await compile(images[name], "release");
+  // The kernel's image exports its calls, for tests and tools.
+  const calls = { application: false, exports: true };
+  const { wasm, map, warnings } = await compile(
+    images[name],
+    "release",
+    name === "kernel" ? calls : {},
+  );
+  for (const { text } of warnings) console.error(text);
   writeFileSync(`${path}.map`, map);
   writeFileSync(path, wasm);
   console.error(

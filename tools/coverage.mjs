@@ -2,20 +2,30 @@
 // not see WebAssembly.
 import * as as from "assemblyscript";
 import { Transform } from "assemblyscript/transform";
+import { ENTRY } from "./entry.mjs";
+import { PACKAGE, shown } from "./names.mjs";
 
 /** @typedef {{ file: string, line: number }} Point */
 
 // The switch functions must stay as they are for Asyncify, and panic runs in any state.
-const covered = (path) =>
-  /^(kernel|drivers|guest|apps)\//.test(path) && !/^kernel\/(arch|rt|panic|hypercall)/.test(path);
+const OWN = new RegExp(`^${PACKAGE}(?!abi/|kernel/(arch|rt|panic|hypercall))`);
+/** Of a project: its sources, but neither tests nor what makes the image. */
+const isProject = (path) => !/^~lib\/|\.test\.ts$|^test\//.test(path) && path !== `${ENTRY}.ts`;
 
-/** @param {Point[]} points filled while parsing; the index is the id that __cov receives */
-export function coverageTransform(points) {
+/**
+ * @param {Point[]} points filled while parsing; the index is the id that __cov receives
+ * @param {"all" | "project"} which "all": the package's sources too
+ */
+export function coverageTransform(points, which) {
+  const covered = (path) => isProject(path) || (which === "all" && OWN.test(path));
   const { Node, NodeKind } = as;
   const seen = new Set();
   const probe = ({ range }) => {
     const id = points.length;
-    points.push({ file: range.source.normalizedPath, line: range.source.lineAt(range.start) });
+    points.push({
+      file: shown(range.source.normalizedPath),
+      line: range.source.lineAt(range.start),
+    });
     const argument = Node.createIntegerLiteralExpression(globalThis.i64_new(id, 0), range);
     const hook = Node.createIdentifierExpression("__cov", range, false);
     const call = Node.createCallExpression(hook, null, [argument], range);

@@ -2,23 +2,22 @@
 // variable with its name and line, and one that calls them all (kernel/arena/check.ts).
 import * as as from "assemblyscript";
 import { Transform } from "assemblyscript/transform";
+import { PACKAGE, shown } from "./names.mjs";
 
 const ALL = "__visit_named_globals";
 
 /** asc's library and the kernel hold nothing of the application's by themselves. */
-const isApplication = (path) => !/^(~lib\/|kernel\/|drivers\/|abi\/)/.test(path);
+const isApplication = (path) => !path.startsWith("~lib/") || path.startsWith(`${PACKAGE}guest/`);
 
 export class HoldersTransform extends Transform {
   afterParse(parser) {
     const visitors = [];
     for (const source of parser.sources) {
-      if (!isApplication(source.normalizedPath) || source.sourceKind === as.SourceKind.Library) {
-        continue;
-      }
+      if (!isApplication(source.normalizedPath)) continue;
       const variables = source.statements.flatMap(globalsOf);
       if (variables.length === 0) continue;
       const name = `__visit_globals_${visitors.length}`;
-      const where = (range) => `${source.normalizedPath}:${source.lineAt(range.start)}`;
+      const where = (range) => `${shown(source.normalizedPath)}:${source.lineAt(range.start)}`;
       const calls = variables.map(({ text, value, range }) =>
         call("__visit_global", [value, string(`${text} (${where(range)})`, range)], range),
       );

@@ -1,21 +1,23 @@
 // Functions of hot paths that must stay leaves: requests are parsed, responses written, rings and
 // bytes moved in them, and none may yield, directly or not, or Asyncify instruments it and its
 // loops get slower. The build keeps them out of line and fails when one is instrumented.
+import { shown } from "./names.mjs";
+
 export const leaves = [
-  "guest/http/request/parseRequest",
-  "guest/http/path/decodePath",
-  "guest/http/range/parseRange",
-  "guest/http/conditional/isNotModified",
-  "guest/http/response/putStart",
-  "guest/http/text/putText",
+  "~lib/torito/guest/http/request/parseRequest",
+  "~lib/torito/guest/http/path/decodePath",
+  "~lib/torito/guest/http/range/parseRange",
+  "~lib/torito/guest/http/conditional/isNotModified",
+  "~lib/torito/guest/http/response/putStart",
+  "~lib/torito/guest/http/text/putText",
   "apps/web-server/cache/lookUp",
-  "kernel/memory/ToroGetMem",
-  "kernel/memory/ToroFreeMem",
-  "kernel/net/socket/table/findSocket",
-  "kernel/net/socket/output/fillHeader",
-  "drivers/virtqueue/VirtQueue#add",
-  "drivers/virtqueue/VirtQueue#take",
-  "drivers/fs/completion/drain",
+  "~lib/torito/kernel/memory/ToroGetMem",
+  "~lib/torito/kernel/memory/ToroFreeMem",
+  "~lib/torito/kernel/net/socket/table/findSocket",
+  "~lib/torito/kernel/net/socket/output/fillHeader",
+  "~lib/torito/drivers/virtqueue/VirtQueue#add",
+  "~lib/torito/drivers/virtqueue/VirtQueue#take",
+  "~lib/torito/drivers/fs/completion/drain",
 ];
 
 /**
@@ -24,12 +26,12 @@ export const leaves = [
  * instrument all of their callers.
  */
 export const upcalls = [
-  "kernel/net/link/pool/complete",
-  "kernel/net/link/interface/transmit",
-  "kernel/net/link/interface/recycle",
-  "kernel/net/link/interface/notifyOwner",
-  "drivers/fs/completion/notify",
-  "drivers/fs/completion/endAll",
+  "~lib/torito/kernel/net/link/pool/complete",
+  "~lib/torito/kernel/net/link/interface/transmit",
+  "~lib/torito/kernel/net/link/interface/recycle",
+  "~lib/torito/kernel/net/link/interface/notifyOwner",
+  "~lib/torito/drivers/fs/completion/notify",
+  "~lib/torito/drivers/fs/completion/endAll",
 ];
 
 /**
@@ -51,7 +53,7 @@ export function checkLeaves(text, wanted) {
     if (!wanted.includes(name)) continue;
     found.push(name);
     if (body.includes("$__asyncify_state"))
-      throw new Error(`${name} must be a leaf, but may yield`);
+      throw new Error(`${shown(name)} must be a leaf, but may yield`);
   }
   return found;
 }

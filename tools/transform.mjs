@@ -5,7 +5,10 @@ import { readFileSync } from "node:fs";
 import { libraryFiles } from "assemblyscript/asc";
 import { Transform } from "assemblyscript/transform";
 import { forbiddenCalls } from "./ban.mjs";
+import { CompileError, diagnosticOf } from "./diagnostics.mjs";
+import { exportGlobals } from "./globals.mjs";
 import { checkLeaves, frames, upcalls } from "./leaves.mjs";
+import { PACKAGE } from "./names.mjs";
 
 for (const [file, ours] of [
   ["rt/stub", "stub"],
@@ -21,30 +24,47 @@ function runPass(binaryen, module, name, args) {
   binaryen.clearPassArguments();
 }
 
+/**
+ * Binaryen's options are global, and asc sets them only when it optimises, after our first pass:
+ * without this an image depends on what was compiled before it in the process. The numbers are
+ * those of asc's own optimize(), levels apart.
+ */
+function setOptions(binaryen, optimize) {
+  binaryen.setOptimizeLevel(optimize ? 3 : 0);
+  binaryen.setShrinkLevel(0);
+  binaryen.setDebugInfo(true);
+  binaryen.setZeroFilledMemory(true);
+  binaryen.setFastMath(true);
+  binaryen.setAlwaysInlineMaxSize(12);
+  binaryen.setFlexibleInlineMaxSize(70);
+  binaryen.setOneCallerInlineMaxSize(200);
+  binaryen.setAllowInliningFunctionsWithLoops(true);
+  binaryen.setPassArgument("partial-inlining-ifs", "4");
+}
+
 /** @param {{ optimize: boolean, leaves: readonly string[] }} options */
 export function kernelTransform({ optimize, leaves }) {
   return class KernelTransform extends Transform {
     afterCompile(module) {
       const { binaryen } = this; // set only because asc makes the instance itself
       const forbidden = forbiddenCalls(module.emitText());
-      if (forbidden.length > 0) throw new Error(forbidden.join("\n"));
+      if (forbidden.length > 0) throw new CompileError(forbidden.map(diagnosticOf));
       // asc gives a call whose result is dropped no place of its own; it is the statement's.
       module.runPasses(["propagate-debug-locs"]);
       // panic stays a frame of its own, so that the one that failed has its own line on the stack.
-      for (const name of ["*arch_*", "kernel/panic/panic", ...frames, ...upcalls, ...leaves]) {
+      const apart = ["*arch_*", `${PACKAGE}kernel/panic/panic`, ...frames, ...upcalls, ...leaves];
+      for (const name of apart) {
         runPass(binaryen, module, "no-inline", { "no-inline": name });
       }
-      if (optimize) {
-        binaryen.setOptimizeLevel(3);
-        binaryen.setShrinkLevel(0);
-        module.optimize();
-      }
+      setOptions(binaryen, optimize);
+      if (optimize) module.optimize();
       // No host import may unwind, only the intrinsics do.
       const atomic = upcalls.filter((name) => module.getFunction(name) !== 0);
       runPass(binaryen, module, "asyncify", {
         "asyncify-imports": "env.none",
         "asyncify-removelist": atomic.join(","),
       });
+      exportGlobals(binaryen, module);
       checkLeaves(module.emitText(), leaves);
     }
   };

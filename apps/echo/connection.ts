@@ -19,7 +19,7 @@ import {
   SysSocketSetOption,
   ToroAllocMem,
   ToroFreeMem,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 
 /** Loans of one send. */
 const BATCH: u32 = 16;

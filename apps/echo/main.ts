@@ -2,26 +2,19 @@
 // has put it and sent from there, so that large packets are not copied. Kernel parameters: port=7,
 // type=seqpacket for messages.
 import {
-  kernelMain,
   parameterIs,
   parameterNumber,
   SOCK_SEQPACKET,
   SOCK_STREAM,
-} from "../../kernel/api";
-import { failed, serveForever } from "../../guest/server";
+} from "torito/kernel/api";
+import { failed, serveForever } from "torito/guest/server";
 import { serve } from "./connection";
 import { serveMessages } from "./messages";
-
-export { interrupt, run } from "../../kernel/api";
 
 const NAME = "echo";
 const BACKLOG: i32 = 128;
 
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, main);
-}
-
-function main(): i32 {
+export function main(): i32 {
   const port = parameterNumber("port", 7);
   const status = parameterIs("type", "seqpacket")
     ? serveForever(NAME, SOCK_SEQPACKET, port, BACKLOG, serveMessages)

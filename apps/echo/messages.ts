@@ -9,7 +9,7 @@ import {
   SysSocketSend,
   ToroFreeMem,
   ToroGetMem,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 
 /** The thread of a connection. */
 export function serveMessages(arg: usize): void {

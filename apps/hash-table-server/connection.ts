@@ -3,23 +3,25 @@
 import {
   SO_RCVTIMEO,
   SO_SNDTIMEO,
+  Span,
   SysSocketClose,
   SysSocketPeek,
   SysSocketRecv,
   SysSocketSend,
   SysSocketSetOption,
+  text,
   ToroFreeMem,
   ToroGetMem,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 import {
   HEAD_BYTES_MAX,
   Method,
   parseRequest,
   Request,
   REQUEST_LINE_BYTES_MAX,
-} from "../../guest/http/request";
-import { putEnd, putLength, putStart, reason } from "../../guest/http/response";
-import { putNumber, putText } from "../../guest/http/text";
+} from "torito/guest/http/request";
+import { putEnd, putLength, putStart, reason } from "torito/guest/http/response";
+import { putNumber, putText } from "torito/guest/http/text";
 import { find, KEY_BYTES_MAX, keyCount, put, valueOf } from "./table";
 
 /** A client that sends or takes nothing for this long is disconnected. */
@@ -100,7 +102,7 @@ function read(block: usize, key: usize, keyBytes: u32, keep: bool, isHead: bool)
   const entry = find(key, keyBytes);
   if (!entry) return say(block, 404, keep, isHead);
   const start = block + RESPONSE;
-  const body = writeHead(start, 200, "plain", entry.valueBytes, keep);
+  const body = writeHead(start, 200, text("plain"), entry.valueBytes, keep);
   if (isHead) return <u32>(body - start);
   memory.copy(body, valueOf(entry), entry.valueBytes);
   return <u32>(body - start) + entry.valueBytes;
@@ -109,10 +111,10 @@ function read(block: usize, key: usize, keyBytes: u32, keep: bool, isHead: bool)
 /** `/`: a page with the number of keys. */
 function count(block: usize, keep: bool, isHead: bool): u32 {
   const page = block + PAGE;
-  let end = putText(page, "<!doctype html><title>HashTableServer</title><p>Keys: ");
+  let end = putText(page, text("<!doctype html><title>HashTableServer</title><p>Keys: "));
   end = putNumber(end, keyCount());
-  end = putText(end, "</p>\n");
-  return finish(block, 200, "html", page, <u32>(end - page), keep, isHead);
+  end = putText(end, text("</p>\n"));
+  return finish(block, 200, text("html"), page, <u32>(end - page), keep, isHead);
 }
 
 /** A request that cannot be parsed ends the connection. */
@@ -123,14 +125,14 @@ function refuse(block: usize, status: u32): u32 {
 /** A response whose body is its reason. */
 function say(block: usize, status: u32, keep: bool, isHead: bool): u32 {
   const page = block + PAGE;
-  const end = putText(putText(page, reason(status)), "\n");
-  return finish(block, status, "plain", page, <u32>(end - page), keep, isHead);
+  const end = putText(putText(page, reason(status)), text("\n"));
+  return finish(block, status, text("plain"), page, <u32>(end - page), keep, isHead);
 }
 
 function finish(
   block: usize,
   status: u32,
-  subtype: string,
+  subtype: Span,
   page: usize,
   bytes: u32,
   keep: bool,
@@ -143,8 +145,8 @@ function finish(
   return <u32>(body - start) + bytes;
 }
 
-function writeHead(at: usize, status: u32, subtype: string, bytes: u32, keep: bool): usize {
-  at = putText(putStart(at, status), "Content-Type: text/");
-  at = putText(putText(at, subtype), "\r\n");
+function writeHead(at: usize, status: u32, subtype: Span, bytes: u32, keep: bool): usize {
+  at = putText(putStart(at, status), text("Content-Type: text/"));
+  at = putText(putText(at, subtype), text("\r\n"));
   return putEnd(putLength(at, bytes), keep);
 }

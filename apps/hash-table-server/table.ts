@@ -10,7 +10,7 @@ import {
   ToroAllocMem,
   ToroFreeMem,
   ToroGetMem,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 
 /** Keys are no longer than this. */
 export const KEY_BYTES_MAX: u32 = 256;

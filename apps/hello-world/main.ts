@@ -1,13 +1,7 @@
 // HelloWorld: the smallest application.
-import { kernelMain, print } from "../../kernel/api";
+import { print } from "torito/kernel/api";
 
-export { interrupt, run } from "../../kernel/api";
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, main);
-}
-
-function main(): i32 {
+export function main(): i32 {
   print("Hello World, I am torito!\n");
   return 0;
 }

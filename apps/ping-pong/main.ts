@@ -2,7 +2,6 @@
 // cid=2 (the host) and port=7 of the echo, type=seqpacket for messages, size= in bytes, count=.
 import {
   clock,
-  kernelMain,
   parameterIs,
   parameterNumber,
   print,
@@ -16,19 +15,13 @@ import {
   SysSocketSend,
   ToroGetAlignedMem,
   VMADDR_CID_HOST,
-} from "../../kernel/api";
-import { failed } from "../../guest/server";
-
-export { interrupt, run } from "../../kernel/api";
+} from "torito/kernel/api";
+import { failed } from "torito/guest/server";
 
 const NAME = "ping-pong";
 const SIZE_MAX: u32 = 1048576;
 
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, main);
-}
-
-function main(): i32 {
+export function main(): i32 {
   const size = min(max<u32>(parameterNumber("size", 64), 1), SIZE_MAX);
   const count = parameterNumber("count", 1000);
   const out = ToroGetAlignedMem(size, 4096);

@@ -9,7 +9,6 @@ import {
   areaUnmap,
   clock,
   Errno,
-  kernelMain,
   Loan,
   MSG_DONTWAIT,
   parameterIs,
@@ -33,10 +32,8 @@ import {
   SysSocketSetOption,
   SysSocketShutdown,
   ToroGetAlignedMem,
-} from "../../kernel/api";
-import { failed } from "../../guest/server";
-
-export { interrupt, run } from "../../kernel/api";
+} from "torito/kernel/api";
+import { failed } from "torito/guest/server";
 
 const NAME = "rx-zerocopy";
 const PAGE_BYTES: u32 = 4096;
@@ -53,11 +50,7 @@ const list: usize = memory.data(256 * 16);
 const tokens: usize = memory.data(256 * 4);
 let startedNs: u64 = 0; // at the first byte
 
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, main);
-}
-
-function main(): i32 {
+export function main(): i32 {
   const sends = parameterIs("mode", "tx");
   const bytes = <u64>parameterNumber("mb", 1000) * 1_000_000;
   const pages = parameterNumber(sends ? "tx" : "rx", 64);

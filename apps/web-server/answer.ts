@@ -1,14 +1,14 @@
 // From a request to its response: writes the head to the output, and selects the part of a file
 // that follows it. Nothing is sent here. A file that cannot be opened for reading reveals nothing.
-import { Errno, FileStat, SysStatFile } from "../../kernel/api";
+import { Errno, FileStat, spanBytes, SysStatFile, text } from "torito/kernel/api";
 import { Entry, findEntry, loadError, loadFile, putFileHeaders, release } from "./cache";
-import { allowsRange, isNotModified } from "../../guest/http/conditional";
+import { allowsRange, isNotModified } from "torito/guest/http/conditional";
 import { Connection } from "./connections";
 import { Event, note } from "./events";
-import { typeOf } from "../../guest/http/mime";
-import { decodePath, pathEnd, pathStart, ROOT } from "../../guest/http/path";
-import { parseRange, Range, RangeKind } from "../../guest/http/range";
-import { Method } from "../../guest/http/request";
+import { typeOf } from "torito/guest/http/mime";
+import { decodePath, pathEnd, pathStart, ROOT } from "torito/guest/http/path";
+import { parseRange, Range, RangeKind } from "torito/guest/http/range";
+import { Method } from "torito/guest/http/request";
 import {
   putEnd,
   putLength,
@@ -16,8 +16,8 @@ import {
   putStart,
   putValidators,
   reason,
-} from "../../guest/http/response";
-import { putBytes, putNumber, putText } from "../../guest/http/text";
+} from "torito/guest/http/response";
+import { putBytes, putNumber, putText } from "torito/guest/http/text";
 import { outputOf, pathOf, requestOf } from "./work";
 
 const S_IFMT: u32 = 0o170000;
@@ -52,7 +52,7 @@ export function answer(c: Connection): u32 {
   let bytes = <u32>decoded;
   const asDirectory = load<u8>(path + bytes - 1) == 0x2f;
   if (asDirectory) {
-    bytes = <u32>(putText(path + bytes, "index.html") - path);
+    bytes = <u32>(putText(path + bytes, text("index.html")) - path);
   }
   const found = SysStatFile(path, bytes, changetype<usize>(stat));
   if (found < 0) return fail(c, statusOf(found));
@@ -136,24 +136,24 @@ function notModified(c: Connection, entry: Entry): u32 {
 
 function unsatisfiable(c: Connection, entry: Entry): u32 {
   let at = putStart(outputOf(c.work), 416);
-  at = putText(at, "Content-Range: bytes */");
+  at = putText(at, text("Content-Range: bytes */"));
   at = putNumber(at, entry.size);
-  at = putText(at, "\r\n");
+  at = putText(at, text("\r\n"));
   release(entry);
-  return text(c, at, 416);
+  return putReason(c, at, 416);
 }
 
 /** Adds the slash to a directory's name, which relative links in its index need. */
 function redirect(c: Connection, start: usize, stop: usize, end: usize): u32 {
   let at = putStart(outputOf(c.work), 301);
-  at = putText(at, "Location: ");
+  at = putText(at, text("Location: "));
   // `//host` would lead to another server.
   while (start + 1 < stop && load<u8>(start, 1) == 0x2f) start++;
   at = putBytes(at, start, <u32>(stop - start));
-  at = putText(at, "/");
+  at = putText(at, text("/"));
   at = putBytes(at, stop, <u32>(end - stop)); // the query
-  at = putText(at, "\r\n");
-  return text(c, at, 301);
+  at = putText(at, text("\r\n"));
+  return putReason(c, at, 301);
 }
 
 /** An answer without a file. */
@@ -161,12 +161,12 @@ export function fail(c: Connection, status: u32): u32 {
   // After a malformed request the next one cannot be found.
   if (status == 400) c.keepAlive = false;
   let at = putStart(outputOf(c.work), status);
-  if (status == 405) at = putText(at, "Allow: GET, HEAD\r\n");
+  if (status == 405) at = putText(at, text("Allow: GET, HEAD\r\n"));
   if (status == 503) {
     note(Event.NoMemory);
     at = putRetryAfter(at);
   }
-  return text(c, at, status);
+  return putReason(c, at, status);
 }
 
 /** Answers a head that is invalid or late; the connection ends. */
@@ -177,22 +177,22 @@ export function refuse(c: Connection, status: u32): u32 {
 }
 
 function putRetryAfter(at: usize): usize {
-  at = putText(at, "Retry-After: ");
+  at = putText(at, text("Retry-After: "));
   at = putNumber(at, RETRY_AFTER_S);
-  return putText(at, "\r\n");
+  return putText(at, text("\r\n"));
 }
 
 /** Ends the head at `at`, with a line of text as body. */
-function text(c: Connection, at: usize, status: u32): u32 {
+function putReason(c: Connection, at: usize, status: u32): u32 {
   const line = reason(status);
-  at = putText(at, "Content-Type: text/plain; charset=utf-8\r\n");
-  at = putLength(at, line.length + 5);
+  at = putText(at, text("Content-Type: text/plain; charset=utf-8\r\n"));
+  at = putLength(at, spanBytes(line) + 5);
   at = putEnd(at, c.keepAlive);
   if (requestOf(c.work).method != Method.HEAD) {
     at = putNumber(at, status);
-    at = putText(at, " ");
+    at = putText(at, text(" "));
     at = putText(at, line);
-    at = putText(at, "\n");
+    at = putText(at, text("\n"));
   }
   return <u32>(at - outputOf(c.work));
 }

@@ -13,19 +13,20 @@ import {
   SysReadFileAt,
   SysStatOpenFile,
   SysUnmapFile,
+  text,
   ToroFreeMem,
   ToroGetMem,
-} from "../../kernel/api";
-import { putType, TypeId } from "../../guest/http/mime";
-import { isDatedAhead, putValidators } from "../../guest/http/response";
-import { putBytes, putText } from "../../guest/http/text";
+} from "torito/kernel/api";
+import { putType, TypeId } from "torito/guest/http/mime";
+import { isDatedAhead, putValidators } from "torito/guest/http/response";
+import { putBytes, putText } from "torito/guest/http/text";
 import {
   isSameFile,
   isVersion,
   setVersion,
   Version,
   VERSION_BYTES,
-} from "../../guest/http/version";
+} from "torito/guest/http/version";
 
 /** Larger files are not kept in the heap. */
 const HEAP_BYTES_MAX: u64 = 262144;
@@ -347,8 +348,8 @@ export function putFileHeaders(at: usize, entry: Entry): usize {
 }
 
 function composeHeaders(at: usize, entry: Entry): usize {
-  at = putText(at, "Content-Type: ");
+  at = putText(at, text("Content-Type: "));
   at = putType(at, entry.type);
-  at = putText(at, "\r\nAccept-Ranges: bytes\r\n");
+  at = putText(at, text("\r\nAccept-Ranges: bytes\r\n"));
   return putValidators(at, entry.version);
 }

@@ -12,14 +12,14 @@ import {
   SysSocketSend,
   SysSocketSetOption,
   SysSocketShutdown,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 import { answer, putUnavailable, refuse } from "./answer";
 import { NO_ENTRY, release } from "./cache";
 import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
 import { awaitRoom, deliver } from "./deliver";
 import { Event, note } from "./events";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
-import { HEAD_BYTES_MAX, parseRequest } from "../../guest/http/request";
+import { HEAD_BYTES_MAX, parseRequest } from "torito/guest/http/request";
 import { keepRoom } from "./room";
 import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 

@@ -12,7 +12,7 @@ import {
   SysSocketSetOption,
   ToroAllocMem,
   ToroFreeMem,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 import { Entry } from "./cache";
 import { Event, note } from "./events";
 import { Parked } from "./park";

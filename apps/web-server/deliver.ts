@@ -17,7 +17,7 @@ import {
   SysSocketSetOption,
   ToroFreeMem,
   ToroGetMem,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 import { Connection, pollOf, vectorOf } from "./connections";
 import { closeWork } from "./hold";
 import { beginPace, endPace } from "./pace";

@@ -1,6 +1,6 @@
 // Events that an operator should see, on the console: each kind at most once a second, with the
 // number of events that were left out.
-import { nowNs, NS_PER_S, print, printNumber } from "../../kernel/api";
+import { nowNs, NS_PER_S, print, printNumber } from "torito/kernel/api";
 
 export const enum Event {
   NoMemory, // a request is answered 503

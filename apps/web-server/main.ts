@@ -2,35 +2,27 @@
 // Kernel parameters: port=80 (of vsock), root=site (tag of the directory), idle= and head=
 // (time-outs in milliseconds).
 import {
-  kernelMain,
-  kernelParameter,
-  parameterBytes,
   parameterNumber,
+  parameterText,
   SOCK_STREAM,
+  spanAddress,
+  spanBytes,
   SysMount,
-} from "../../kernel/api";
-import { failed, serveForever } from "../../guest/server";
+  text,
+} from "torito/kernel/api";
+import { failed, serveForever } from "torito/guest/server";
 import { serveConnection, setTimeouts } from "./connection";
 import { paceInit } from "./pace";
 import { admitClient } from "./room";
 
-export { interrupt, run } from "../../kernel/api";
-
 const NAME = "WebServer";
 const BACKLOG: i32 = 1024;
-const ROOT_DEFAULT: usize = memory.data<u8>([0x73, 0x69, 0x74, 0x65]); // "site"
-const SLASH: usize = memory.data<u8>([0x2f]);
+const ROOT = text("/");
 
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, main);
-}
-
-function main(): i32 {
+export function main(): i32 {
   setTimeouts(parameterNumber("idle", 15_000), parameterNumber("head", 10_000));
-  const tag = kernelParameter("root");
-  const mounted = tag == 0
-    ? SysMount(ROOT_DEFAULT, 4, SLASH, 1)
-    : SysMount(tag, parameterBytes(tag), SLASH, 1);
+  const tag = parameterText("root", text("site"));
+  const mounted = SysMount(spanAddress(tag), spanBytes(tag), spanAddress(ROOT), spanBytes(ROOT));
   if (mounted < 0) return failed(NAME, "mount", mounted);
   const pacing = paceInit();
   if (pacing < 0) return failed(NAME, "thread", pacing);

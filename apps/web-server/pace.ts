@@ -11,7 +11,7 @@ import {
   SysResumeThread,
   SysSocketGetOption,
   SysSuspendThread,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 import {
   Connection,
   cut,

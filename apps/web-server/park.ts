@@ -1,6 +1,6 @@
 // Received bytes of a connection that waits: an unfinished head, or requests after a response that
 // waits for its client. They are kept in blocks of just their size.
-import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/api";
+import { heapBytes, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
 import { shrinkCache } from "./cache";
 import { inputOf, Work } from "./work";
 

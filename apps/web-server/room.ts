@@ -1,6 +1,6 @@
 // Memory for new clients: before one is refused, cached files are dropped, and then other
 // connections are cut.
-import { heapBytes, heapInUse } from "../../kernel/api";
+import { heapBytes, heapInUse } from "torito/kernel/api";
 import { shrinkCache } from "./cache";
 import { cutOne, cutStalled, isCrowded, isFull } from "./connections";
 import { Event, note } from "./events";

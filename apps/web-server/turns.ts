@@ -1,6 +1,6 @@
 // Large responses are sent in pieces, and only some of them at a time, in turn. That leaves room in
 // the device's ring for short ones, and bounds the memory for pieces.
-import { heapBytes, NEVER, wait, WaitQueue, wakeSome } from "../../kernel/api";
+import { heapBytes, NEVER, wait, WaitQueue, wakeSome } from "torito/kernel/api";
 
 /**
  * More than the device holds back for clients that take nothing (a quarter of its ring, 64), and

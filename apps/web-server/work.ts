@@ -1,9 +1,9 @@
 // The buffers for answering a request, in one block: head, response, path. A connection has them
 // while it answers, and never while it waits for its client.
-import { heapBytes, ToroFreeMem, ToroGetMem } from "../../kernel/api";
+import { heapBytes, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
 import { shrinkCache } from "./cache";
-import { HEAD_BYTES_MAX, Request, REQUEST_LINE_BYTES_MAX } from "../../guest/http/request";
-import { RESPONSE_HEAD_BYTES_MAX } from "../../guest/http/response";
+import { HEAD_BYTES_MAX, Request, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
+import { RESPONSE_HEAD_BYTES_MAX } from "torito/guest/http/response";
 
 @unmanaged
 export class Work {

@@ -148,7 +148,10 @@ let copier = null;
 
 async function makeCopier() {
   const { Machine } = await import("../../dist/host/index.js");
-  const { wasm } = await compile("bench/guest/copy.ts", "release");
+  const { wasm } = await compile("bench/guest/copy.ts", "release", {
+    application: false,
+    exports: true,
+  });
   const machine = await Machine.create({ image: wasm });
   machine.boot();
   return machine;

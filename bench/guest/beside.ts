@@ -1,32 +1,25 @@
 // An echo on port 7 and a sink on port 1234, each with a device of its own if there are two.
-import { parameterNumber } from "../../kernel/commandline";
-import { kernelMain } from "../../kernel/main";
-import { ToroGetAlignedMem } from "../../kernel/memory";
-import { SOCK_STREAM } from "../../kernel/net/socket/flags";
+import { parameterNumber } from "torito/kernel/commandline";
+import { ToroGetAlignedMem } from "torito/kernel/memory";
+import { SOCK_STREAM } from "torito/kernel/net/socket/flags";
 import {
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-} from "../../kernel/net/socket/calls";
-import { SO_BINDTODEVICE, SysSocketSetOption } from "../../kernel/net/socket/options";
-import { SysSocketRecv } from "../../kernel/net/socket/receive";
-import { SysSocketSend } from "../../kernel/net/socket/send";
-import { BeginThread } from "../../kernel/thread-calls";
-
-export { interrupt, run } from "../../kernel/main";
+} from "torito/kernel/net/socket/calls";
+import { SO_BINDTODEVICE, SysSocketSetOption } from "torito/kernel/net/socket/options";
+import { SysSocketRecv } from "torito/kernel/net/socket/receive";
+import { SysSocketSend } from "torito/kernel/net/socket/send";
+import { BeginThread } from "torito/kernel/thread-calls";
 
 const ECHO_PORT: u32 = 7;
 const SINK_PORT: u32 = 1234;
 const BACKLOG: i32 = 16;
 const BUFFER_BYTES: u32 = 262144;
 
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, main);
-}
-
-function main(): i32 {
+export function main(): i32 {
   const sinks = listen(SINK_PORT, parameterNumber("device", 0));
   BeginThread(acceptSinks, sinks, 0);
   const echoes = listen(ECHO_PORT, 0);

@@ -1,13 +1,6 @@
 // The cost of a copy by itself: memory.copy between two buffers of the heap.
-import { clock } from "../../kernel/hypercall";
-import { kernelMain } from "../../kernel/main";
-import { ToroFreeMem, ToroGetAlignedMem } from "../../kernel/memory";
-
-export { interrupt, run } from "../../kernel/main";
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
-}
+import { clock } from "torito/kernel/hypercall";
+import { ToroFreeMem, ToroGetAlignedMem } from "torito/kernel/memory";
 
 /** Nanoseconds of `count` copies of `bytes`. */
 export function copies(bytes: u32, count: u32): u64 {

@@ -1,6 +1,6 @@
 // File calls by the thousand, each kind timed as the guest sees it. The host starts one with run(),
 // and reads what it took when it is done.
-import { clock } from "../../kernel/hypercall";
+import { clock } from "torito/kernel/hypercall";
 import {
   FileStat,
   SysCloseFile,
@@ -10,12 +10,10 @@ import {
   SysReadFileAt,
   SysStatOpenFile,
   SysWriteFileAt,
-} from "../../kernel/api";
-import { kernelMain } from "../../kernel/main";
-import { ToroGetAlignedMem, ToroGetMem } from "../../kernel/memory";
-import { BeginThread } from "../../kernel/thread-calls";
-
-export { interrupt, run } from "../../kernel/main";
+} from "torito/kernel/api";
+import { spanAddress, text } from "torito/kernel/span";
+import { ToroGetAlignedMem, ToroGetMem } from "torito/kernel/memory";
+import { BeginThread } from "torito/kernel/thread-calls";
 
 /** Kinds of work for begin(). */
 const enum Kind {
@@ -28,10 +26,10 @@ const enum Kind {
 const O_RDWR: u32 = 2;
 const BLOCK_BYTES_MAX: u32 = 1 << 20;
 const LIST_BYTES: u32 = 65536;
-const TAG = memory.data<u8>([0x64, 0x69, 0x72]); // dir
-const ROOT = memory.data<u8>([0x2f]); // the mount's path
-const DATA = memory.data<u8>([0x2f, 0x64, 0x61, 0x74, 0x61]); // the large file
-const LIST = memory.data<u8>([0x2f, 0x6c, 0x69, 0x73, 0x74]); // the large directory
+const TAG = spanAddress(text("dir"));
+const ROOT = spanAddress(text("/")); // the mount's path
+const DATA = spanAddress(text("/data")); // the large file
+const LIST = spanAddress(text("/list")); // the large directory
 
 let buffer: usize = 0;
 let name: usize = 0;
@@ -42,8 +40,8 @@ let isRandom: bool = false;
 let count: u32 = 0;
 const tookNs: usize = memory.data(8, 8); // of the last run; -1: it goes on
 
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
+/** Mounts the directory. took() is -1 until that is done. */
+export function prepare(): void {
   store<i64>(tookNs, -1);
   BeginThread(setUp, 0, 0);
 }

@@ -1,19 +1,13 @@
 // The cost of a packet's buffer, from the page pool or, with vsock.page_pool=off, from the heap.
-import { clock } from "../../kernel/hypercall";
-import { kernelMain } from "../../kernel/main";
-import { FreePacket } from "../../kernel/net/link/pool";
-import { Packet } from "../../kernel/net/link/packet";
-import { takeBuffer } from "../../kernel/net/link/pool";
+import { clock } from "torito/kernel/hypercall";
+import { FreePacket } from "torito/kernel/net/link/pool";
+import { Packet } from "torito/kernel/net/link/packet";
+import { takeBuffer } from "torito/kernel/net/link/pool";
 
-export { interrupt, run } from "../../kernel/main";
-export { LARGE, PAGE, SMALL } from "../../kernel/net/link/pool";
+export { LARGE, PAGE, SMALL } from "torito/kernel/net/link/pool";
 
 const HELD: u32 = 32;
 const held: usize = memory.data(32 * 4);
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
-}
 
 /** Nanoseconds of `count` times taking 32 buffers of a class and giving them back. */
 export function takeAndGive(kind: u32, count: u32): u64 {

@@ -1,19 +1,12 @@
 // Threads that do nothing but switch, at a chosen depth of calls.
-import { clock } from "../../kernel/hypercall";
-import { kernelMain } from "../../kernel/main";
-import { BeginThread, SysThreadSwitch } from "../../kernel/thread-calls";
-import { schedule, switchCount } from "../../kernel/scheduler";
-
-export { interrupt, run } from "../../kernel/main";
+import { clock } from "torito/kernel/hypercall";
+import { BeginThread, SysThreadSwitch } from "torito/kernel/thread-calls";
+import { schedule, switchCount } from "torito/kernel/scheduler";
 
 let callDepth: u32 = 0;
 let turns: u32 = 0;
 let measured: u64 = 0;
 let sink: u64 = 0; // what the calls return must be of use, or they are optimised away
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
-}
 
 /** Keeps `depth` frames, each with a live local, and switches below them. Yields. */
 function descend(depth: u32, x: u64): u64 {

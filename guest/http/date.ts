@@ -1,6 +1,7 @@
 // HTTP dates (RFC 9110, 5.6.7), as seconds since 1970, negative before. Written in the form
 // `Sun, 06 Nov 1994 08:49:37 GMT`, 29 bytes; read in the two obsolete forms as well. Leaves.
-import { putText, putTwo } from "./text";
+import { Span, spanAddress, spanBytes, text } from "../../kernel/api";
+import { putBytes, putText, putTwo } from "./text";
 
 export const DATE_BYTES: u32 = 29;
 /** parseDate: this is not a date. */
@@ -11,11 +12,13 @@ const DAY: i64 = 86400;
 const RFC850_BYTES_LEAST: u32 = 30; // Monday, 06-Nov-94 08:49:37 GMT
 const ASCTIME_BYTES: u32 = 24; // Sun Nov  6 08:49:37 1994
 
-const DAYS: StaticArray<string> = [
-  "Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday",
+const DAYS: StaticArray<Span> = [
+  text("Thursday"), text("Friday"), text("Saturday"), text("Sunday"), text("Monday"),
+  text("Tuesday"), text("Wednesday"),
 ];
-const MONTHS: StaticArray<string> = [
-  "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+const MONTHS: StaticArray<Span> = [
+  text("Jan"), text("Feb"), text("Mar"), text("Apr"), text("May"), text("Jun"),
+  text("Jul"), text("Aug"), text("Sep"), text("Oct"), text("Nov"), text("Dec"),
 ];
 
 /** Days from 1970-01-01 to the first day of `month` (0 to 11) of `year`, from year 0 on. */
@@ -35,32 +38,26 @@ export function putDate(at: usize, seconds: i64): usize {
   while (daysTo(year, 0) > days) year--;
   let month: i32 = 11;
   while (daysTo(year, month) > days) month--;
-  at = putShort(at, unchecked(DAYS[((days % 7) + 7) % 7]));
-  at = putText(at, ", ");
+  const day = unchecked(DAYS[((days % 7) + 7) % 7]);
+  at = putBytes(at, spanAddress(day), 3); // the first three letters of a day
+  at = putText(at, text(", "));
   at = putTwo(at, <u32>(days - daysTo(year, month)) + 1);
-  at = putText(at, " ");
+  at = putText(at, text(" "));
   at = putText(at, unchecked(MONTHS[month]));
-  at = putText(at, " ");
+  at = putText(at, text(" "));
   at = putTwo(at, <u32>year / 100);
   at = putTwo(at, <u32>year % 100);
-  at = putText(at, " ");
+  at = putText(at, text(" "));
   at = putTwo(at, rest / 3600);
-  at = putText(at, ":");
+  at = putText(at, text(":"));
   at = putTwo(at, (rest / 60) % 60);
-  at = putText(at, ":");
+  at = putText(at, text(":"));
   at = putTwo(at, rest % 60);
-  return putText(at, " GMT");
+  return putText(at, text(" GMT"));
 }
 
 export function floorDivide(value: i64, by: i64): i64 {
   return value >= 0 ? value / by : -((by - 1 - value) / by);
-}
-
-/** The first three letters of a day. */
-function putShort(at: usize, name: string): usize {
-  const from = changetype<usize>(name);
-  for (let i: usize = 0; i < 3; i++) store<u8>(at + i, load<u16>(from + (i << 1)));
-  return at + 3;
 }
 
 const BAD: u32 = 0xffff_ffff;
@@ -88,7 +85,7 @@ export function parseDate(at: usize, bytes: u32, now: i64): i64 {
     if (load<u8>(at, 10) != 0x20 || load<u8>(at, 19) != 0x20) return NO_DATE;
     return join(number(at + 20, 4), monthAt(at + 4), padded(at + 8), at + 11);
   }
-  if (bytes < DATE_BYTES || !isText(end - 4, " GMT")) return NO_DATE;
+  if (bytes < DATE_BYTES || !isText(end - 4, text(" GMT"))) return NO_DATE;
   if (bytes == DATE_BYTES && load<u8>(at, 3) == 0x2c) {
     if (!isDay(at, 3) || load<u8>(at, 4) != 0x20 || load<u8>(at, 7) != 0x20) return NO_DATE;
     if (load<u8>(at, 11) != 0x20 || load<u8>(at, 16) != 0x20) return NO_DATE;
@@ -96,7 +93,7 @@ export function parseDate(at: usize, bytes: u32, now: i64): i64 {
   }
   if (bytes < RFC850_BYTES_LEAST) return NO_DATE;
   const day = end - 24; // `, 06-Nov-94 08:49:37 GMT`
-  if (!isDay(at, <u32>(day - at)) || !isText(day, ", ")) return NO_DATE;
+  if (!isDay(at, <u32>(day - at)) || !isText(day, text(", "))) return NO_DATE;
   if (load<u8>(day, 4) != 0x2d || load<u8>(day, 8) != 0x2d || load<u8>(day, 11) != 0x20) {
     return NO_DATE;
   }
@@ -137,19 +134,16 @@ function monthAt(at: usize): i32 {
 function isDay(at: usize, bytes: u32): bool {
   for (let i = 0; i < 7; i++) {
     const name = unchecked(DAYS[i]);
-    if ((bytes == 3 || bytes == <u32>name.length) && isPrefix(at, bytes, name)) return true;
+    if ((bytes == 3 || bytes == spanBytes(name)) && isPrefix(at, bytes, name)) return true;
   }
   return false;
 }
 
-function isText(at: usize, text: string): bool {
-  return isPrefix(at, text.length, text);
+function isText(at: usize, s: Span): bool {
+  return isPrefix(at, spanBytes(s), s);
 }
 
-/** Are the bytes at `at` the first ones of `text`? Names are case-sensitive. */
-function isPrefix(at: usize, bytes: u32, text: string): bool {
-  for (let i: u32 = 0; i < bytes; i++) {
-    if (<u32>load<u8>(at + i) != <u32>load<u16>(changetype<usize>(text) + (i << 1))) return false;
-  }
-  return true;
+/** Are the bytes at `at` the first ones of the text? Names are case-sensitive. */
+function isPrefix(at: usize, bytes: u32, s: Span): bool {
+  return memory.compare(at, spanAddress(s), bytes) == 0;
 }

@@ -1,5 +1,6 @@
 // Content types by extension, from the table that tools/mime.mjs makes. Leaves.
 import { GROUPS, NAME_BYTES_MAX, NAMES, TYPE_OF, TYPES } from "mime-table";
+import { text } from "../../kernel/api";
 import { lower, putBytes, putText } from "./text";
 
 /** The type of names without a known extension. */
@@ -39,6 +40,6 @@ function find(length: u32): TypeId {
 
 /** Writes the media type; returns the address after it. */
 export function putType(at: usize, type: TypeId): usize {
-  if (type == NO_TYPE) return putText(at, "application/octet-stream");
+  if (type == NO_TYPE) return putText(at, text("application/octet-stream"));
   return putBytes(at, TYPES + type + 1, load<u8>(TYPES + type));
 }

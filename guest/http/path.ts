@@ -1,4 +1,5 @@
 // From a request target to a path in the served directory. A leaf.
+import { spanAddress, text } from "../../kernel/api";
 
 /** The value of a hexadecimal digit; 16: not a digit. */
 function hexDigit(c: u32): u32 {
@@ -8,7 +9,7 @@ function hexDigit(c: u32): u32 {
 }
 
 /** The path of a target in absolute form without one (RFC 9112, 3.2.2). */
-export const ROOT: usize = memory.data<u8>([0x2f]);
+export const ROOT: usize = spanAddress(text("/"));
 
 /** The start of the path in a target, after scheme and authority if it has them, or 0. */
 export function pathStart(target: usize, bytes: u32): usize {

@@ -1,5 +1,6 @@
 // The head of an HTTP/1.x request (RFC 9112), parsed in place. A leaf: it parses what the buffer
 // holds, and never yields for more.
+import { text } from "../../kernel/api";
 import { isText } from "./text";
 
 export const enum Method {
@@ -148,9 +149,10 @@ function parseMethod(at: usize, bytes: u32): Method {
   if (bytes == 4 && load<u32>(at) == 0x44414548) return Method.HEAD;
   if (load<u8>(at) - 0x41 >= 26) return Method.Unknown;
   const known =
-    isText(at, bytes, "post") || isText(at, bytes, "put") || isText(at, bytes, "delete") ||
-    isText(at, bytes, "options") || isText(at, bytes, "trace") || isText(at, bytes, "connect") ||
-    isText(at, bytes, "patch");
+    isText(at, bytes, text("post")) || isText(at, bytes, text("put")) ||
+    isText(at, bytes, text("delete")) || isText(at, bytes, text("options")) ||
+    isText(at, bytes, text("trace")) || isText(at, bytes, text("connect")) ||
+    isText(at, bytes, text("patch"));
   return known ? Method.Known : Method.Unknown;
 }
 
@@ -171,37 +173,37 @@ function parseHeader(start: usize, end: usize, request: Request): i32 {
   const bytes = <u32>(end - p);
   switch (nameBytes) {
     case 4:
-      if (isText(start, 4, "host")) request.hosts++;
+      if (isText(start, 4, text("host"))) request.hosts++;
       break;
     case 5:
-      if (isText(start, 5, "range")) {
+      if (isText(start, 5, text("range"))) {
         request.range = p;
         request.rangeBytes = bytes;
       }
       break;
     case 8:
-      if (isText(start, 8, "if-range")) {
+      if (isText(start, 8, text("if-range"))) {
         request.ifRange = p;
         request.ifRangeBytes = bytes;
       }
       break;
     case 10:
-      if (isText(start, 10, "connection")) parseConnection(p, end, request);
+      if (isText(start, 10, text("connection"))) parseConnection(p, end, request);
       break;
     case 13:
-      if (isText(start, 13, "if-none-match")) {
+      if (isText(start, 13, text("if-none-match"))) {
         request.ifNoneMatch = p;
         request.ifNoneMatchBytes = bytes;
       }
       break;
     case 14:
-      if (isText(start, 14, "content-length")) return parseContentLength(p, end, request);
+      if (isText(start, 14, text("content-length"))) return parseContentLength(p, end, request);
       break;
     case 17:
-      if (isText(start, 17, "if-modified-since")) {
+      if (isText(start, 17, text("if-modified-since"))) {
         request.ifModifiedSince = p;
         request.ifModifiedSinceBytes = bytes;
-      } else if (isText(start, 17, "transfer-encoding")) {
+      } else if (isText(start, 17, text("transfer-encoding"))) {
         request.hasBody = true;
       }
       break;
@@ -216,8 +218,8 @@ function parseConnection(p: usize, end: usize, request: Request): void {
     const start = p;
     while (p < end && isToken(load<u8>(p))) p++;
     const bytes = <u32>(p - start);
-    if (isText(start, bytes, "close")) request.close = true;
-    if (isText(start, bytes, "keep-alive")) request.keepAlive = true;
+    if (isText(start, bytes, text("close"))) request.close = true;
+    if (isText(start, bytes, text("keep-alive"))) request.keepAlive = true;
     while (p < end && load<u8>(p) != COMMA) p++; // skip anything else
   }
 }

@@ -1,5 +1,5 @@
 // Response heads. Leaves, which use their arguments and the clock.
-import { NS_PER_S, realtimeNs } from "../../kernel/api";
+import { NS_PER_S, realtimeNs, Span, text } from "../../kernel/api";
 import { DATE_BYTES, floorDivide, putDate } from "./date";
 import { putBytes, putHex, putNumber, putText } from "./text";
 import { Version } from "./version";
@@ -17,45 +17,45 @@ export function nowSecond(): i64 {
 
 /** The start of every head: status line, Server, Date. */
 export function putStart(at: usize, status: u32): usize {
-  at = putText(at, "HTTP/1.1 ");
+  at = putText(at, text("HTTP/1.1 "));
   at = putNumber(at, status);
-  at = putText(at, " ");
+  at = putText(at, text(" "));
   at = putText(at, reason(status));
-  at = putText(at, "\r\nServer: torito\r\nDate: ");
+  at = putText(at, text("\r\nServer: torito\r\nDate: "));
   const second = nowSecond();
   if (second != dateSecond) {
     putDate(date, second);
     dateSecond = second;
   }
   at = putBytes(at, date, DATE_BYTES);
-  return putText(at, "\r\n");
+  return putText(at, text("\r\n"));
 }
 
 /** The end of every head. */
 export function putEnd(at: usize, keepAlive: bool): usize {
-  if (keepAlive) return putText(at, "Connection: keep-alive\r\n\r\n");
-  return putText(at, "Connection: close\r\n\r\n");
+  if (keepAlive) return putText(at, text("Connection: keep-alive\r\n\r\n"));
+  return putText(at, text("Connection: close\r\n\r\n"));
 }
 
-export function reason(status: u32): string {
+export function reason(status: u32): Span {
   switch (status) {
-    case 200: return "OK";
-    case 206: return "Partial Content";
-    case 301: return "Moved Permanently";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 414: return "URI Too Long";
-    case 416: return "Range Not Satisfiable";
-    case 431: return "Request Header Fields Too Large";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    case 507: return "Insufficient Storage";
-    default: return "Internal Server Error";
+    case 200: return text("OK");
+    case 206: return text("Partial Content");
+    case 301: return text("Moved Permanently");
+    case 304: return text("Not Modified");
+    case 400: return text("Bad Request");
+    case 403: return text("Forbidden");
+    case 404: return text("Not Found");
+    case 405: return text("Method Not Allowed");
+    case 408: return text("Request Timeout");
+    case 414: return text("URI Too Long");
+    case 416: return text("Range Not Satisfiable");
+    case 431: return text("Request Header Fields Too Large");
+    case 501: return text("Not Implemented");
+    case 503: return text("Service Unavailable");
+    case 505: return text("HTTP Version Not Supported");
+    case 507: return text("Insufficient Storage");
+    default: return text("Internal Server Error");
   }
 }
 
@@ -65,24 +65,24 @@ export function reason(status: u32): string {
  */
 export function putOpaqueTag(at: usize, version: Version): usize {
   const stat = version.stat;
-  at = putText(at, '"');
+  at = putText(at, text('"'));
   at = putHex(at, <u64>stat.ctimeNs);
-  at = putText(at, "-");
+  at = putText(at, text("-"));
   at = putHex(at, stat.size);
   if (version.weak) {
-    at = putText(at, "-");
+    at = putText(at, text("-"));
     at = putHex(at, version.readNs);
   }
-  return putText(at, '"');
+  return putText(at, text('"'));
 }
 
 /** ETag and Last-Modified. */
 export function putValidators(at: usize, version: Version): usize {
-  at = putText(at, "Last-Modified: ");
+  at = putText(at, text("Last-Modified: "));
   at = putDate(at, modifiedSecond(version));
-  at = putText(at, version.weak ? "\r\nETag: W/" : "\r\nETag: ");
+  at = putText(at, version.weak ? text("\r\nETag: W/") : text("\r\nETag: "));
   at = putOpaqueTag(at, version);
-  return putText(at, "\r\n");
+  return putText(at, text("\r\n"));
 }
 
 /** Is its modification time in the future? Then Last-Modified differs every second. */
@@ -96,17 +96,17 @@ export function modifiedSecond(version: Version): i64 {
 }
 
 export function putRange(at: usize, first: u64, length: u64, size: u64): usize {
-  at = putText(at, "Content-Range: bytes ");
+  at = putText(at, text("Content-Range: bytes "));
   at = putNumber(at, first);
-  at = putText(at, "-");
+  at = putText(at, text("-"));
   at = putNumber(at, first + length - 1);
-  at = putText(at, "/");
+  at = putText(at, text("/"));
   at = putNumber(at, size);
-  return putText(at, "\r\n");
+  return putText(at, text("\r\n"));
 }
 
 export function putLength(at: usize, length: u64): usize {
-  at = putText(at, "Content-Length: ");
+  at = putText(at, text("Content-Length: "));
   at = putNumber(at, length);
-  return putText(at, "\r\n");
+  return putText(at, text("\r\n"));
 }

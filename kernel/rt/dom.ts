@@ -5,7 +5,7 @@ import {
   printLine,
   randomBytes,
   wallClockMs,
-} from "../../kernel/std";
+} from "torito/kernel/std";
 
 export namespace console {
   export function assert(condition: bool, message: string): void {

@@ -5,8 +5,8 @@ import {
   arenaFailure,
   arenaNew,
   arenaRenew,
-} from "../../kernel/arena/arena";
-import { visit, visitGlobal } from "../../kernel/arena/check";
+} from "torito/kernel/arena/arena";
+import { visit, visitGlobal } from "torito/kernel/arena/check";
 
 @unsafe @global export function __alloc(size: usize): usize { return 0; }
 @unsafe @global export function __realloc(ptr: usize, size: usize): usize { return 0; }

@@ -1,7 +1,8 @@
 // Objects of applications: test/kernel/arena.test.ts.
-import { arenaBytes, arenaMark, arenaRelease } from "../../kernel/arena/arena";
-import { print } from "../../kernel/console";
-import { heapInUse, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+import { arenaBytes, arenaMark, arenaRelease } from "torito/kernel/arena/arena";
+import { print } from "torito/kernel/console";
+import { heapInUse, ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+import { threadCount } from "torito/kernel/thread";
 import {
   BeginThread,
   Sleep,
@@ -9,9 +10,7 @@ import {
   SysKillThread,
   SysOnFault,
   SysThreadSwitch,
-} from "../../kernel/thread-calls";
-
-export { boot, fault, interrupt, run, unfinished } from "./harness";
+} from "torito/kernel/thread-calls";
 
 class Session {
   static recent: Session | null = null;
@@ -34,6 +33,11 @@ function begin(body: (arg: usize) => void, arg: usize = 0): i32 {
   const id = BeginThread(body, arg, 16384);
   assert(id > 0);
   return id;
+}
+
+/** Threads that have not ended. */
+export function living(): u32 {
+  return threadCount();
 }
 
 export function counted(): i32 {

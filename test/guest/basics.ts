@@ -1,5 +1,5 @@
-import { HandleTable } from "../../kernel/handle";
-import { kernelParameter, parameterBytes, parameterNumber } from "../../kernel/commandline";
+import { HandleTable } from "torito/kernel/handle";
+import { kernelParameter, parameterBytes, parameterNumber } from "torito/kernel/commandline";
 import {
   nextDeadline,
   reserveTimer,
@@ -8,15 +8,13 @@ import {
   stopTimer,
   Timer,
   unreserveTimer,
-} from "../../kernel/timer";
-import { NEVER, nowNs, realtimeNs } from "../../kernel/clock";
-import { print, printBytes, printNumber } from "../../kernel/console";
-import { ToroAllocMem } from "../../kernel/memory";
-import { needEvent } from "../../abi/virtio";
-import { vsockCredit } from "../../abi/vsock";
+} from "torito/kernel/timer";
+import { NEVER, nowNs, realtimeNs } from "torito/kernel/clock";
+import { print, printBytes, printNumber } from "torito/kernel/console";
+import { ToroAllocMem } from "torito/kernel/memory";
+import { needEvent } from "torito/abi/virtio";
+import { vsockCredit } from "torito/abi/vsock";
 import { mark, marks } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 // The host boots this image with `port=80 root=site flag bad=8x empty= port=81`.
 

@@ -1,8 +1,8 @@
 // Memory that the kernel uses, without buffers that only wait to be used again: sent packets that
 // have not been collected, and what the pool keeps.
-import { interrupt } from "../../kernel/interrupt";
-import * as memory from "../../kernel/memory";
-import { trimPool } from "../../kernel/net/link/pool";
+import { interrupt } from "torito/kernel/interrupt";
+import * as memory from "torito/kernel/memory";
+import { trimPool } from "torito/kernel/net/link/pool";
 
 const VSOCK_IRQ: u32 = 5;
 

@@ -1,21 +1,22 @@
 // Servers and clients for the tests of both halves, beside the single calls of sockets.ts.
-import { SysCloseFile, SysMount, SysOpenFile, SysReadFile } from "../../kernel/api";
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { MSG_DONTWAIT, SOCK_STREAM } from "../../kernel/net/socket/flags";
+import { SysCloseFile, SysMount, SysOpenFile, SysReadFile } from "torito/kernel/api";
+import { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+import { MSG_DONTWAIT, SOCK_STREAM } from "torito/kernel/net/socket/flags";
 import {
   SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,
   SysSocketListen,
-} from "../../kernel/net/socket/calls";
-import { SysSocketRecv } from "../../kernel/net/socket/receive";
-import { SysSocketSend } from "../../kernel/net/socket/send";
+} from "torito/kernel/net/socket/calls";
+import { SysSocketRecv } from "torito/kernel/net/socket/receive";
+import { SysSocketSend } from "torito/kernel/net/socket/send";
+import { spanAddress, text } from "torito/kernel/span";
 import { thread } from "./harness";
 
 export * from "./sockets";
 export { heapBlocks, heapInUse } from "./books";
-export { threadCount } from "../../kernel/thread";
+export { threadCount } from "torito/kernel/thread";
 
 const BUFFER_BYTES: u32 = 65536;
 
@@ -96,7 +97,9 @@ function source(socket: usize): void {
   ToroFreeMem(buffer);
 }
 
-const NAMES: usize = memory.data<u8>([0x73, 0x69, 0x74, 0x65, 0x2f, 0x66]); // "site/f"
+const TAG = spanAddress(text("site"));
+const ROOT = spanAddress(text("/"));
+const FILE = spanAddress(text("/f"));
 
 // Bytes of the file "/f" of the share "site" that were read, or a negative error; -1: not yet.
 let fileBytes: i32 = -1;
@@ -117,8 +120,8 @@ let fileRoom: u32 = 0;
 let filePiece: u32 = 0;
 
 function readAll(_: usize): void {
-  SysMount(NAMES, 4, NAMES + 4, 1); // a second time it is busy
-  const file = SysOpenFile(NAMES + 4, 2, 0);
+  SysMount(TAG, 4, ROOT, 1); // a second time it is busy
+  const file = SysOpenFile(FILE, 2, 0);
   if (file < 0) {
     fileBytes = file;
     return;

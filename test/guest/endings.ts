@@ -1,6 +1,6 @@
 // Threads that are suspended, joined and killed, in every state that they can be in.
-import { Errno } from "../../abi/errno";
-import { NEVER, nowNs, NS_PER_MS } from "../../kernel/clock";
+import { Errno } from "torito/abi/errno";
+import { NEVER, nowNs, NS_PER_MS } from "torito/kernel/clock";
 import {
   Sleep,
   SysEndThread,
@@ -10,12 +10,10 @@ import {
   SysSuspendThread,
   SysThreadSelf,
   SysThreadSwitch,
-} from "../../kernel/thread-calls";
-import { schedule, shield, unshield, wait, wakeAll, wakeSome } from "../../kernel/scheduler";
-import { threadCount, WaitQueue } from "../../kernel/thread";
+} from "torito/kernel/thread-calls";
+import { schedule, shield, unshield, wait, wakeAll, wakeSome } from "torito/kernel/scheduler";
+import { threadCount, WaitQueue } from "torito/kernel/thread";
 import { inUse, mark, marks, thread } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 const queue = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
 const other = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));

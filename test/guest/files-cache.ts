@@ -1,7 +1,7 @@
 // The caches of the file system, against the real device: time-outs, changes on the host,
 // forgetting, limits, and many threads at once.
-import { FuseType } from "../../abi/fuse";
-import { Errno } from "../../abi/errno";
+import { FuseType } from "torito/abi/fuse";
+import { Errno } from "torito/abi/errno";
 import {
   SEEK_END,
   SysCloseFile,
@@ -10,9 +10,9 @@ import {
   SysSeekFile,
   SysStatFile,
   SysStatOpenFile,
-} from "../../kernel/api";
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { Sleep, SysKillThread, SysThreadSwitch } from "../../kernel/thread-calls";
+} from "torito/kernel/api";
+import { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+import { Sleep, SysKillThread, SysThreadSwitch } from "torito/kernel/thread-calls";
 import {
   buffer,
   fileSystem,
@@ -27,8 +27,6 @@ import {
   stat,
 } from "./files-helper";
 import { inUse, mark, thread } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 const VALID_MS: u32 = 1000; // as files.test.ts tells the device
 

@@ -1,26 +1,20 @@
 // Writes numbered records to a file of the host, says so of each, and after every eighth that the
 // disk has them: for tests that kill the machine meanwhile.
-import { print, printNumber } from "../../kernel/console";
-import { SysCreateFile, SysMount, SysSyncFile, SysWriteFileAt } from "../../kernel/api";
-import { kernelMain } from "../../kernel/main";
-import { ToroGetMem } from "../../kernel/memory";
-
-export { interrupt, run } from "../../kernel/main";
+import { print, printNumber } from "torito/kernel/console";
+import { spanAddress, text } from "torito/kernel/span";
+import { SysCreateFile, SysMount, SysSyncFile, SysWriteFileAt } from "torito/kernel/api";
+import { ToroGetMem } from "torito/kernel/memory";
 
 const RECORD_BYTES: u32 = 4096;
 const SYNCED: u32 = 8;
 const RECORDS_MAX: u32 = 100_000;
-const TAG = memory.data<u8>([0x64, 0x69, 0x72]); // dir
-const ROOT = memory.data<u8>([0x2f]);
-const NAME = memory.data<u8>([0x2f, 0x6c, 0x6f, 0x67]); // /log
+const TAG = text("dir");
+const ROOT = text("/");
+const NAME = text("/log");
 
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, main);
-}
-
-function main(): i32 {
-  if (SysMount(TAG, 3, ROOT, 1) < 0) return 1;
-  const file = SysCreateFile(NAME, 4, 0o644);
+export function main(): i32 {
+  if (SysMount(spanAddress(TAG), 3, spanAddress(ROOT), 1) < 0) return 1;
+  const file = SysCreateFile(spanAddress(NAME), 4, 0o644);
   const record = ToroGetMem(RECORD_BYTES);
   for (let i: u32 = 0; i < RECORDS_MAX; i++) {
     for (let at: u32 = 0; at < RECORD_BYTES; at += 4) store<u32>(record + at, i);

@@ -1,6 +1,6 @@
 // The basis of the tests of file calls: names as bytes, the calls by name, and patterns. The
 // directory that they expect is made by test/kernel/files/calls.test.ts.
-import { FuseType } from "../../abi/fuse";
+import { FuseType } from "torito/abi/fuse";
 import {
   DirectoryEntry,
   FileStat,
@@ -10,10 +10,10 @@ import {
   SysReadDirectory,
   SysSeekFile,
   SysStatFile,
-} from "../../kernel/api";
-import { findMount } from "../../kernel/fs/mount";
-import { FileSystem } from "../../kernel/fs/node";
-import { Session } from "../../kernel/fuse/session";
+} from "torito/kernel/api";
+import { findMount } from "torito/kernel/fs/mount";
+import { FileSystem } from "torito/kernel/fs/node";
+import { Session } from "torito/kernel/fuse/session";
 import { mark, thread } from "./harness";
 
 export const buffer: usize = memory.data(4096);

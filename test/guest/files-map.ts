@@ -1,6 +1,6 @@
 // Maps files as test/kernel/files/map.test.ts asks by letters, and leaves what the calls return in
 // `results`, 64 bits each.
-import { kernelParameter, parameterBytes } from "../../kernel/commandline";
+import { kernelParameter, parameterBytes } from "torito/kernel/commandline";
 import {
   FileStat,
   MAP_WRITE,
@@ -12,16 +12,15 @@ import {
   SysStatFile,
   SysSyncFile,
   SysUnmapFile,
-} from "../../kernel/api";
-import { ToroGetMem } from "../../kernel/memory";
-import { Sleep } from "../../kernel/thread-calls";
+} from "torito/kernel/api";
+import { ToroGetMem } from "torito/kernel/memory";
+import { Sleep } from "torito/kernel/thread-calls";
+import { spanAddress, text } from "torito/kernel/span";
 import { thread } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 export const results: usize = memory.data(64 * 8);
 const SLOT: u32 = 65536;
-const paths: usize = memory.data<u8>([0x2f, 0x66, 0x69, 0x6c, 0x65, 0x2f, 0x73, 0x75, 0x62]);
+const FILE = spanAddress(text("/file/sub"));
 const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 const name: usize = memory.data(2);
 let count: u32 = 0;
@@ -53,12 +52,12 @@ function step(letter: u32): i64 {
   if (letter >= 0x31 && letter <= 0x39) return map(0, (letter - 0x30) * SLOT, 0); // as many slots
   switch (letter) {
     case 0x6d: // m: mount
-      return SysMount(tag, parameterBytes(tag), paths, 1);
+      return SysMount(tag, parameterBytes(tag), FILE, 1);
     case 0x66: // f: open /file
-      file = SysOpenFile(paths, 5, 0);
+      file = SysOpenFile(FILE, 5, 0);
       return file > 0 ? 0 : file;
     case 0x64: // d: open the root
-      file = SysOpenFile(paths, 1, 0);
+      file = SysOpenFile(FILE, 1, 0);
       return file > 0 ? 0 : file;
     case 0x62: // b: map 8 bytes after the first slot
       return map(SLOT + 4, 8, 0);
@@ -92,10 +91,10 @@ function step(letter: u32): i64 {
     case 0x63: // c: close
       return SysCloseFile(file);
     case 0x6a: // j: open /file for writing
-      file = SysOpenFile(paths, 5, O_RDWR);
+      file = SysOpenFile(FILE, 5, O_RDWR);
       return file > 0 ? 0 : file;
     case 0x69: // i: when /file was written last
-      return SysStatFile(paths, 5, changetype<usize>(stat)) == 0 ? stat.mtimeNs : -1;
+      return SysStatFile(FILE, 5, changetype<usize>(stat)) == 0 ? stat.mtimeNs : -1;
     case 0x65: // e: store 'e' to what is mapped
       store<u8>(<usize>last, 0x65);
       return 0;

@@ -34,15 +34,15 @@ import {
   SysWriteFile,
   SysWriteFileAt,
   SysWriteVector,
-} from "../../kernel/api";
+} from "torito/kernel/api";
 import { fileSystem } from "./files-helper";
 import { thread } from "./harness";
 
-export { boot, interrupt, run, unfinished, inUse } from "./harness";
+export { inUse } from "./harness";
 export { heapBlocks } from "./books";
-export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-export { openFiles } from "../../kernel/fs/file";
-export { SysKillThread, SysResumeThread, SysSuspendThread } from "../../kernel/thread-calls";
+export { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+export { openFiles } from "torito/kernel/fs/file";
+export { SysKillThread, SysResumeThread, SysSuspendThread } from "torito/kernel/thread-calls";
 
 /** In the order of CALLS in test/support/file-guest.ts. */
 const enum Op {

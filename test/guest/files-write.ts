@@ -1,6 +1,6 @@
 // File calls that change something, many threads at once and without memory, against the real
 // device over a directory that test/kernel/files/write.test.ts makes.
-import { Errno } from "../../abi/errno";
+import { Errno } from "torito/abi/errno";
 import {
   O_APPEND,
   O_CREAT,
@@ -20,14 +20,12 @@ import {
   SysUnlink,
   SysWriteFile,
   SysWriteFileAt,
-} from "../../kernel/api";
-import { openFiles } from "../../kernel/fs/file";
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { Sleep, SysThreadSwitch } from "../../kernel/thread-calls";
+} from "torito/kernel/api";
+import { openFiles } from "torito/kernel/fs/file";
+import { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+import { Sleep, SysThreadSwitch } from "torito/kernel/thread-calls";
 import { mounted, open, path, stat } from "./files-helper";
 import { inUse, thread } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 let shared: i32 = 0;
 let running: u32 = 0;

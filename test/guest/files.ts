@@ -1,6 +1,6 @@
 // The file calls against the real device: paths, links, reading, seeking, listing, errors.
-import { FuseType } from "../../abi/fuse";
-import { Errno } from "../../abi/errno";
+import { FuseType } from "torito/abi/fuse";
+import { Errno } from "torito/abi/errno";
 import {
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -15,8 +15,8 @@ import {
   SysSeekFile,
   SysStatFile,
   SysStatOpenFile,
-} from "../../kernel/api";
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+} from "torito/kernel/api";
+import { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
 import {
   buffer,
   isPattern,
@@ -30,8 +30,6 @@ import {
   stat,
 } from "./files-helper";
 import { marks, thread } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 const BIG: u32 = 3 * 1024 * 1024 + 5;
 const GIB: u64 = 1 << 30;

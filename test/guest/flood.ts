@@ -1,38 +1,37 @@
 // Prints `lines` numbered lines of 64 bytes from a thread that never gives way of its own accord,
-// while another thread counts its turns. With `boot=on` the lines come where nobody can wait, with
-// `panic=on` half a line does.
-import { parameterIs, parameterNumber } from "../../kernel/commandline";
-import { print, printNumber } from "../../kernel/console";
-import { kernelMain } from "../../kernel/main";
-import { BeginThread, Sleep } from "../../kernel/thread-calls";
-
-export { interrupt, run } from "../../kernel/main";
+// while another thread counts its turns. With `flood=host` the host calls for the lines, where
+// nobody can wait; with `panic=on` it panics after half a line.
+import { parameterIs, parameterNumber } from "torito/kernel/commandline";
+import { print, printNumber } from "torito/kernel/console";
+import { BeginThread, Sleep } from "torito/kernel/thread-calls";
 
 /** Turns of the other thread. */
 export const turns: usize = memory.data(4);
+let flooded: bool = false;
 
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, main);
-  if (parameterIs("boot", "on")) flood();
-}
-
-function main(): i32 {
+export function main(): i32 {
   BeginThread(count, 0, 0);
   if (parameterIs("panic", "on")) {
     print("half a line");
     assert(false, "flood: enough");
   }
-  if (parameterIs("boot", "on")) print("afterwards\n");
-  else flood();
+  if (parameterIs("flood", "host")) {
+    while (!flooded) Sleep(1);
+    print("afterwards\n");
+  } else {
+    flood();
+  }
   return 0;
 }
 
-function flood(): void {
+/** Called by a thread, or by the host. */
+export function flood(): void {
   const lines = parameterNumber("lines", 0);
   for (let i: u32 = 0; i < lines; i++) {
     printNumber(1_000_000_000 + i);
     print(" ----------------------------------------------------\n");
   }
+  flooded = true;
 }
 
 function count(_: usize): void {

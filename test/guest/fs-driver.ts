@@ -1,6 +1,6 @@
 // Runs the file calls that test/drivers/fs/driver.test.ts asks for by letters, against its scripted
 // device, and leaves what they return in `results`.
-import { kernelParameter, parameterBytes } from "../../kernel/commandline";
+import { kernelParameter, parameterBytes } from "torito/kernel/commandline";
 import {
   SEEK_SET,
   SysCloseFile,
@@ -11,22 +11,19 @@ import {
   SysSeekFile,
   SysStatFile,
   SysStatOpenFile,
-} from "../../kernel/api";
-import { Sleep, SysKillThread } from "../../kernel/thread-calls";
+} from "torito/kernel/api";
+import { Sleep, SysKillThread } from "torito/kernel/thread-calls";
+import { spanAddress, text } from "torito/kernel/span";
 import { thread } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 export const results: usize = memory.data(64 * 4);
 /** Handles, positive whatever their number, are shown as this. */
 const HANDLE: i32 = 1_000_000;
 const stat: usize = memory.data(96);
 export const buffer: usize = memory.data(8192);
-const paths: usize = memory.data<u8>([
-  0x2f, 0x66, 0x69, 0x6c, 0x65, // /file
-  0x2f, 0x6c, 0x69, 0x6e, 0x6b, // /link
-  0x2f, 0x73, 0x75, 0x62, // /sub
-]);
+const FILE = spanAddress(text("/file"));
+const LINK = spanAddress(text("/link"));
+const SUB = spanAddress(text("/sub"));
 let count: u32 = 0;
 let file: i32 = 0;
 let other: i32 = 0;
@@ -40,18 +37,18 @@ function step(letter: u32): i32 {
   const tag = kernelParameter("root");
   switch (letter) {
     case 0x6d: // m: mount
-      return SysMount(tag, parameterBytes(tag), paths, 1);
+      return SysMount(tag, parameterBytes(tag), FILE, 1);
     case 0x73: // s: stat of /file
-      return SysStatFile(paths, 5, stat);
+      return SysStatFile(FILE, 5, stat);
     case 0x53: // S: stat of /sub
-      return SysStatFile(paths + 10, 4, stat);
+      return SysStatFile(SUB, 4, stat);
     case 0x4c: // L: stat of /link
-      return SysStatFile(paths + 5, 5, stat);
+      return SysStatFile(LINK, 5, stat);
     case 0x6f: // o: open /file
-      file = SysOpenFile(paths, 5, 0);
+      file = SysOpenFile(FILE, 5, 0);
       return file > 0 ? HANDLE : file;
     case 0x64: // d: open the root
-      file = SysOpenFile(paths, 1, 0);
+      file = SysOpenFile(FILE, 1, 0);
       return file > 0 ? HANDLE : file;
     case 0x72: // r: read
       return SysReadFile(file, buffer, 8192);

@@ -1,27 +1,14 @@
 // The basis of a unit test of the kernel. A test is an exported test_* function, called on a
 // machine that has just booted; threads that it begins run when it has returned, and must all have
 // ended when nothing is left to run.
-import { kernelMain } from "../../kernel/main";
-import { BeginThread } from "../../kernel/thread-calls";
-import { threadCount } from "../../kernel/thread";
+import { BeginThread } from "torito/kernel/thread-calls";
 import { heapInUse } from "./books";
-
-export { fault, interrupt, run } from "../../kernel/main";
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
-}
 
 /** Runs `body` as a thread of the test. */
 export function thread(body: (arg: usize) => void, arg: usize = 0): i32 {
   const id = BeginThread(body, arg, 0);
   assert(id > 0, "harness: no thread");
   return id;
-}
-
-/** Threads that have not ended: the host looks when nothing is runnable any more. */
-export function unfinished(): u32 {
-  return threadCount();
 }
 
 /** Bytes in use, for tests that must leave no trace. */

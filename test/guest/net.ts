@@ -1,20 +1,20 @@
 // The network's own rules, without a device: lists, packets, and the states of a socket.
-import { VIRTIO_VSOCK_TYPE_STREAM } from "../../abi/vsock";
-import { List, ListNode } from "../../kernel/list";
-import { NO_INTERFACE } from "../../kernel/net/link/interface";
-import { PacketQueue } from "../../kernel/net/link/packet";
-import { AllocatePacket, FreePacket } from "../../kernel/net/link/pool";
+import { VIRTIO_VSOCK_TYPE_STREAM } from "torito/abi/vsock";
+import { List, ListNode } from "torito/kernel/list";
+import { NO_INTERFACE } from "torito/kernel/net/link/interface";
+import { PacketQueue } from "torito/kernel/net/link/packet";
+import { AllocatePacket, FreePacket } from "torito/kernel/net/link/pool";
 import {
   advertised,
   consume,
   openWindow,
   receiveCreditOf,
   spendReceiveCredit,
-} from "../../kernel/net/socket/credit";
-import { createSocket, destroySocket, socketCount } from "../../kernel/net/socket/life";
-import { completionsOf, NO_SOCKET, SocketState } from "../../kernel/net/socket/socket";
-import { enterState } from "../../kernel/net/socket/state";
-import { ephemeralPort, findSocket, hash } from "../../kernel/net/socket/table";
+} from "torito/kernel/net/socket/credit";
+import { createSocket, destroySocket, socketCount } from "torito/kernel/net/socket/life";
+import { completionsOf, NO_SOCKET, SocketState } from "torito/kernel/net/socket/socket";
+import { enterState } from "torito/kernel/net/socket/state";
+import { ephemeralPort, findSocket, hash } from "torito/kernel/net/socket/table";
 import {
   closeUserBuffers,
   createUserBuffers,
@@ -22,11 +22,9 @@ import {
   numberCall,
   takeCompletion,
   UserBuffers,
-} from "../../kernel/net/socket/zerocopy";
-import { beginAtomic, schedule, yieldNow } from "../../kernel/scheduler";
+} from "torito/kernel/net/socket/zerocopy";
+import { beginAtomic, schedule, yieldNow } from "torito/kernel/scheduler";
 import { thread } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 const list = changetype<List>(memory.data(offsetof<List>()));
 const a = changetype<ListNode>(memory.data(offsetof<ListNode>()));

@@ -1,6 +1,6 @@
 // The receive area of apps/rx-zerocopy beside the kernel's sockets; its one call that yields runs
 // in a thread of its own.
-import { areaReceive } from "../../kernel/net/socket/receive-area";
+import { areaReceive } from "torito/kernel/net/socket/receive-area";
 import { thread } from "./harness";
 
 export * from "./sockets";
@@ -11,7 +11,7 @@ export {
   areaMap,
   areaPage,
   areaUnmap,
-} from "../../kernel/net/socket/receive-area";
+} from "torito/kernel/net/socket/receive-area";
 
 @unmanaged
 class Call {

@@ -1,25 +1,25 @@
 // Lets a test on the host make the kernel's calls one by one: each runs in a thread of its own, and
 // its result stands in memory when it has returned.
-import { SysSocketAccept, SysSocketClose, SysSocketShutdown } from "../../kernel/net/socket/calls";
-import { SysSocketConnect } from "../../kernel/net/socket/connect";
-import { SysSocketRecvLoan } from "../../kernel/net/socket/loan";
-import { SysSocketPeek, SysSocketRecv } from "../../kernel/net/socket/receive";
+import { SysSocketAccept, SysSocketClose, SysSocketShutdown } from "torito/kernel/net/socket/calls";
+import { SysSocketConnect } from "torito/kernel/net/socket/connect";
+import { SysSocketRecvLoan } from "torito/kernel/net/socket/loan";
+import { SysSocketPeek, SysSocketRecv } from "torito/kernel/net/socket/receive";
 import {
   SysSocketSend,
   SysSocketSendCompletion,
   SysSocketSendVector,
-} from "../../kernel/net/socket/send";
-import { SysSocketSelect } from "../../kernel/net/socket/select";
-import { socketCount } from "../../kernel/net/socket/life";
-import { socketOf } from "../../kernel/net/socket/table";
-import { VirtioDevice } from "../../drivers/virtio";
-import { vsockInit } from "../../drivers/vsock";
+} from "torito/kernel/net/socket/send";
+import { SysSocketSelect } from "torito/kernel/net/socket/select";
+import { socketCount } from "torito/kernel/net/socket/life";
+import { socketOf } from "torito/kernel/net/socket/table";
+import { VirtioDevice } from "torito/drivers/virtio";
+import { vsockInit } from "torito/drivers/vsock";
 import { thread } from "./harness";
 
-export { boot, interrupt, run, unfinished, inUse } from "./harness";
+export { inUse } from "./harness";
 export { heapBlocks } from "./books";
-export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-export { SysKillThread } from "../../kernel/thread-calls";
+export { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+export { SysKillThread } from "torito/kernel/thread-calls";
 export {
   SysSocket,
   SysSocketAccept,
@@ -32,16 +32,16 @@ export {
   SysSocketReset,
   SysSocketShutdown,
   SysSocketStat,
-} from "../../kernel/net/socket/calls";
-export { SysSocketConnect } from "../../kernel/net/socket/connect";
-export { SysSocketGetOption, SysSocketSetOption } from "../../kernel/net/socket/options";
-export { loanCount, SysSocketRelease } from "../../kernel/net/socket/loan";
-export { buffersInFlight, buffersKept } from "../../kernel/net/link/pool";
-export { SysSocketMessageFlags, SysSocketRecv } from "../../kernel/net/socket/receive";
-export { SysSocketSend } from "../../kernel/net/socket/send";
-export { AllocatePacket, FreePacket } from "../../kernel/net/link/pool";
-export { headerOf, payloadOf } from "../../kernel/net/link/packet";
-export { SysNetworkRead, SysNetworkSend, releasePacket } from "../../kernel/net/link/interface";
+} from "torito/kernel/net/socket/calls";
+export { SysSocketConnect } from "torito/kernel/net/socket/connect";
+export { SysSocketGetOption, SysSocketSetOption } from "torito/kernel/net/socket/options";
+export { loanCount, SysSocketRelease } from "torito/kernel/net/socket/loan";
+export { buffersInFlight, buffersKept } from "torito/kernel/net/link/pool";
+export { SysSocketMessageFlags, SysSocketRecv } from "torito/kernel/net/socket/receive";
+export { SysSocketSend } from "torito/kernel/net/socket/send";
+export { AllocatePacket, FreePacket } from "torito/kernel/net/link/pool";
+export { headerOf, payloadOf } from "torito/kernel/net/link/packet";
+export { SysNetworkRead, SysNetworkSend, releasePacket } from "torito/kernel/net/link/interface";
 
 export function liveSockets(): u32 {
   return socketCount();

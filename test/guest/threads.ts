@@ -1,6 +1,6 @@
-import { Errno } from "../../abi/errno";
-import { NEVER, nowNs, NS_PER_MS } from "../../kernel/clock";
-import { ToroAllocMem, ToroFreeMem } from "../../kernel/memory";
+import { Errno } from "torito/abi/errno";
+import { NEVER, nowNs, NS_PER_MS } from "torito/kernel/clock";
+import { ToroAllocMem, ToroFreeMem } from "torito/kernel/memory";
 import {
   BeginThread,
   Sleep,
@@ -9,12 +9,10 @@ import {
   SysResumeThread,
   SysThreadSelf,
   SysThreadSwitch,
-} from "../../kernel/thread-calls";
-import { schedule, switchCount, wait, wakeAll, wakeSome, yieldNow } from "../../kernel/scheduler";
-import { threadCount, WaitQueue } from "../../kernel/thread";
+} from "torito/kernel/thread-calls";
+import { schedule, switchCount, wait, wakeAll, wakeSome, yieldNow } from "torito/kernel/scheduler";
+import { threadCount, WaitQueue } from "torito/kernel/thread";
 import { inUse, mark, marks, thread } from "./harness";
-
-export { boot, interrupt, run, unfinished } from "./harness";
 
 const queue = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
 let counter: u32 = 0;

@@ -1,11 +1,11 @@
 // Threads for a trace to show.
-import { startTrace } from "../../kernel/main";
-import { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { SysThreadSwitch } from "../../kernel/thread-calls";
-import { traceRing } from "../../kernel/trace";
+import { startTrace } from "torito/kernel/main";
+import { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+import { SysThreadSwitch } from "torito/kernel/thread-calls";
+import { traceRing } from "torito/kernel/trace";
 import { thread } from "./harness";
 
-export { boot, inUse, interrupt, run, unfinished } from "./harness";
+export { inUse } from "./harness";
 
 let turns: u32 = 0;
 

@@ -1,11 +1,9 @@
 // The driver half of a virtqueue against a device of the test (test/drivers/virtqueue.test.ts): it
 // copies what a chain holds into its writable part, and the first byte says when it gives it back.
-import { heapInUse, ToroAllocMem, ToroFreeMem, ToroGetMem } from "../../kernel/memory";
-import { registerInterrupt } from "../../kernel/interrupt";
-import { VirtioDevice } from "../../drivers/virtio";
-import { VirtQueue } from "../../drivers/virtqueue";
-
-export { boot, interrupt, run, unfinished } from "./harness";
+import { heapInUse, ToroAllocMem, ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+import { registerInterrupt } from "torito/kernel/interrupt";
+import { VirtioDevice } from "torito/drivers/virtio";
+import { VirtQueue } from "torito/drivers/virtqueue";
 
 const NOW: u8 = 0; // given back at once
 const HOLD: u8 = 1; // kept

@@ -1,6 +1,6 @@
 // WebServer with a window on the kernel's books.
-export { boot, interrupt, run } from "../../apps/web-server/main";
+export { main } from "../../apps/web-server/main";
 export { heapBlocks, heapInUse } from "./books";
-export { socketCount } from "../../kernel/net/socket/life";
-export { threadCount } from "../../kernel/thread";
-export { ToroFreeMem, ToroGetMem } from "../../kernel/memory";
+export { socketCount } from "torito/kernel/net/socket/life";
+export { threadCount } from "torito/kernel/thread";
+export { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";

@@ -205,7 +205,7 @@ test("reports a reader that throws and ends the machine, also in the last line",
 describe("the kernel", () => {
   let image: GuestImage;
   beforeAll(async () => {
-    image = await compileGuest("test/guest/flood.ts");
+    image = await compileGuest("test/guest/flood.ts", { application: true });
   });
   const line = (i: number) => `${1_000_000_000 + i} ${"-".repeat(52)}\n`;
 
@@ -243,7 +243,8 @@ describe("the kernel", () => {
 
   test("counts and reports the bytes lost where nothing can wait", async () => {
     const { pieces, console, next } = slowReader();
-    const m = await boot({ parameters: "boot=on lines=50000", console });
+    const m = await boot({ parameters: "flood=host lines=50000", console });
+    m.call("flood");
     let exit = null;
     void m.exited.then((it) => {
       exit = it;

@@ -13,11 +13,11 @@ import { join } from "node:path";
 import { compile } from "../../tools/compile.mjs";
 
 type Compiled = Awaited<ReturnType<typeof compile>>;
-type Options = NonNullable<Parameters<typeof compile>[2]>;
+export type Options = NonNullable<Parameters<typeof compile>[2]>;
 
 export const IMAGES_FOLDER = "build/test";
 const SOURCES = ["abi", "apps", "drivers", "guest", "kernel", "test/guest", "tools"];
-const SETTINGS = ["asconfig.json", "package-lock.json"];
+const SETTINGS = ["package-lock.json"];
 
 let sources: string | undefined;
 

@@ -26,7 +26,7 @@ afterEach(() => {
 
 async function compileShared(): Promise<WebAssembly.Module> {
   const flags = ["--sharedMemory", "--enable", "threads"];
-  const { wasm } = await compileOnce("test/guest/client.ts", "test", { coverage: true, flags });
+  const { wasm } = await compileOnce("test/guest/client.ts", "test", { coverage: "all", flags });
   return new WebAssembly.Module(wasm);
 }
 

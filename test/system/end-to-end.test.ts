@@ -134,7 +134,7 @@ describe("starting and ending", () => {
     expect(appliance.stderr).toMatch(/panic: the fourth wheel at test\/guest\/panic\.ts:\d+:\d+\n/);
     // The failing frame has no line of its own (nothing follows it in the image), its callers have.
     const frames =
-      /at test\/guest\/panic\/main .*\n +at \S+runApplication \(kernel\/main\.ts:\d+:\d+\)/;
+      /at test\/guest\/panic\/main .*\n +at \S+runApplication \(torito\/kernel\/main\.ts:\d+:\d+\)/;
     expect(appliance.stderr).toMatch(frames);
   });
 

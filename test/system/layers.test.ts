@@ -11,12 +11,16 @@ const files = listed
     (name) => /^(abi|apps|drivers|guest|host|kernel)\/.*\.ts$/.test(name) && existsSync(name),
   );
 
-const SPECIFIER = /^(?:import|export)\b[^"';]*?from "(\.[^"]+)"|^import "(\.[^"]+)"/gm;
+const WHERE = '"((?:\\.|torito/)[^"]+)"';
+const SPECIFIER = new RegExp(`^(?:import|export)\\b[^"';]*?from ${WHERE}|^import ${WHERE}`, "gm");
 
-/** Files that `source` in `file` imports, types included. */
+/** Files that `source` in `file` imports, types included. `torito/` is this package. */
 function importsOf(file: string, source: string): string[] {
   return [...source.matchAll(SPECIFIER)].map(([, from, bare]) => {
-    const path = posix.join(posix.dirname(file), (from ?? bare) as string);
+    const name = (from ?? bare) as string;
+    const path = name.startsWith(".")
+      ? posix.join(posix.dirname(file), name)
+      : name.replace(/^torito\//, "").replace(/^guest$/, "guest/index");
     return path.endsWith(".ts") ? path : `${path}.ts`;
   });
 }
@@ -58,8 +62,16 @@ function circles(graph: ReadonlyMap<string, readonly string[]>): string[][] {
 }
 
 test("the reader of imports sees all of them", () => {
-  const source = 'import { a } from "./a";\nexport {\n  b,\n} from "../b.ts";\nimport "./c";\n';
-  expect(importsOf("x/y.ts", source)).toEqual(["x/a.ts", "b.ts", "x/c.ts"]);
+  const source =
+    'import { a } from "./a";\nexport {\n  b,\n} from "../b.ts";\nimport "./c";\n' +
+    'import { d } from "torito/kernel/api";\nimport { e } from "torito/guest";\n';
+  expect(importsOf("x/y.ts", source)).toEqual([
+    "x/a.ts",
+    "b.ts",
+    "x/c.ts",
+    "kernel/api.ts",
+    "guest/index.ts",
+  ]);
   expect([...imports.values()].flat().length).toBeGreaterThan(500);
   expect([...imports].flatMap(([, targets]) => targets.filter((to) => !existsSync(to)))).toEqual(
     [],

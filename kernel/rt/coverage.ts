@@ -1,4 +1,4 @@
-// Compiled beside an image that is built for coverage: a byte for every statement, 1 once it ran.
+// Compiled into an image that is built for coverage: a byte for every statement, 1 once it ran.
 const POINTS: u32 = 16384;
 export const coverage: usize = memory.data(16384);
 

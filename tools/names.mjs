@@ -1,0 +1,19 @@
+// How a build calls the sources of this package. Applications import "torito/kernel/api" wherever
+// they lie; the compiler's name for it is ~lib/torito/kernel/api, and people see the former.
+import { fileURLToPath } from "node:url";
+
+/** The folder of the package: an installed one, or a clone. */
+export const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Prefix of the compiler's names of this package's sources and of what is in them. */
+export const PACKAGE = "~lib/torito/";
+
+/** Names in a text of the compiler as people know them. */
+export const shown = (text) => text.replaceAll(PACKAGE, "torito/");
+
+/** The package's file that the compiler looks for as `name`, relative to `root`, or null. */
+export function ownFile(name) {
+  const found = /^(?:\.\.\/)*node_modules\/torito\/(.*)$/.exec(name.replaceAll("\\", "/"));
+  if (found === null) return null;
+  return /^(abi|drivers|guest|kernel)\//.test(found[1]) ? found[1] : "";
+}
