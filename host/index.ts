@@ -15,5 +15,4 @@ export {
 export { hostFiles } from "./node/files/host-files.ts";
 export { Machine } from "./node/machine.ts";
 export { Snapshot } from "./node/snapshot.ts";
-export { SocketDuplex } from "./node/sockets/duplex.ts";
 export { NodeSockets } from "./node/sockets/node-sockets.ts";
