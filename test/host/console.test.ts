@@ -95,7 +95,7 @@ describe("writes to the firmware's console", () => {
     ["a buffer past the end", buffers([0, 1], [MIB - 1, 2]), writeList(2), 21],
     ["a list past the end", "", writeList(1).replace("0x3000", "-4"), 21],
     ["a result past the end", buffers([0, 1]), writeList(1).replace("0x4004", "-2"), 21],
-  ])("%s is an error, and nothing is printed", async (_, fields, boot, errno) => {
+  ])("rejects %s, and prints nothing", async (_, fields, boot, errno) => {
     const { machine: m, lines } = await machine({ fields, boot });
     m.boot();
     m.dispose();
@@ -140,7 +140,7 @@ describe("a reader that returns promises", () => {
     expect(ended).toBe(true);
   });
 
-  test("stops a guest that prints turn by turn, and nothing is lost", async () => {
+  test("stops a guest that prints turn by turn, and loses nothing", async () => {
     const { pieces, console, next } = slowReader();
     const { machine: m, clock } = await machine(flood, { console });
     m.boot();
