@@ -241,20 +241,23 @@ describe("the kernel", () => {
     expect(lines.at(-1)).toBe("half a line");
   });
 
-  test("counts and reports the bytes lost where nothing can wait", async () => {
-    const { pieces, console, next } = slowReader();
-    const m = await boot({ parameters: "flood=host lines=50000", console });
-    m.call("flood");
-    let exit = null;
-    void m.exited.then((it) => {
-      exit = it;
-    });
-    while (exit === null) await next();
-    const text = pieces.join("");
-    const [, lost] = /console: bytes left out: (\d+)\n/.exec(text) ?? [];
-    expect(Number(lost)).toBeGreaterThan(MIB);
-    const kept = text.match(/\d{10} -{52}\n/g)!.length;
-    expect(kept * 64 + Number(lost)).toBe(50_000 * 64);
-    expect(text).toContain("afterwards\n");
-  });
+  test.each(["host", "atomic"])(
+    "counts and reports the bytes lost where nothing can wait: %s",
+    async (where) => {
+      const { pieces, console, next } = slowReader();
+      const m = await boot({ parameters: `flood=${where} lines=50000`, console });
+      if (where === "host") m.call("flood");
+      let exit = null;
+      void m.exited.then((it) => {
+        exit = it;
+      });
+      while (exit === null) await next();
+      const text = pieces.join("");
+      const [, lost] = /console: bytes left out: (\d+)\n/.exec(text) ?? [];
+      expect(Number(lost)).toBeGreaterThan(MIB);
+      const kept = text.match(/\d{10} -{52}\n/g)!.length;
+      expect(kept * 64 + Number(lost)).toBe(50_000 * 64);
+      expect(text).toContain("afterwards\n");
+    },
+  );
 });
