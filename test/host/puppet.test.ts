@@ -108,7 +108,7 @@ test("ignores turn() inside a kick: a hypercall never runs the guest", async () 
   expect(await machine.exited).toEqual({ kind: "power-off", code: 0 });
 });
 
-test("leaves the event loop time in a storm of completions (G28)", async () => {
+test("G28: leaves the event loop time in a storm of completions", async () => {
   const { machine, device, word, clock } = await puppet(1000, {
     notify: () => {
       for (const chain of device.queues[0]!) serve(chain);
