@@ -1,5 +1,5 @@
-// Faults of threads: the application threw, the guest goes on (kernel/panic.ts). Counted, and
-// logged with the place in the application's own files, so many a second at most.
+// Faults of threads: the application threw, and the guest goes on (kernel/panic.ts). Each is
+// counted and logged, up to a rate, with its place in the application's own files.
 import { RunResult } from "../abi/boot.ts";
 import { GuestFault } from "./hypercall.ts";
 import type { GuestExports } from "./image.ts";
@@ -8,8 +8,10 @@ import type { Clock } from "./ports/clock.ts";
 import { innermost, symbolise } from "./symbols.ts";
 
 const LOGGED_PER_SECOND_MAX = 10;
-/** Frames of asc's library, of the kernel and of what applications share. */
-const NOT_THE_APPLICATION = /\((~lib|torito)\//;
+/** Frames whose file is of asc's library, the kernel, or what applications share. */
+const NOT_ITS_FILE = /\((~lib|torito)\//;
+/** The function of a frame, if it is the application's. */
+const FUNCTION = /at (?!~lib\/|torito\/)(\S+) \(/;
 
 export class ThreadFaults {
   /** Since boot. */
@@ -36,10 +38,16 @@ export class ThreadFaults {
     }
   }
 
+  /**
+   * Where it happened: in the application's file; or in asc's, with the application's function that
+   * the optimiser has put it into.
+   */
   #describe(fault: GuestFault): string {
     const frames = symbolise(fault.stack ?? "", this.#sourceMap).split("\n");
-    const own = frames.filter((frame) => !NOT_THE_APPLICATION.test(frame));
-    const { file, line, column } = innermost(own.join("\n")) ?? fault;
-    return `thread fault: ${fault.message} at ${file}:${line}:${column}`;
+    const own = innermost(frames.filter((frame) => !NOT_ITS_FILE.test(frame)).join("\n"));
+    const { file, line, column } = own ?? fault;
+    const name = frames.map((frame) => FUNCTION.exec(frame)?.[1]).find((found) => found);
+    const inside = own === null && name !== undefined ? ` in ${name}` : "";
+    return `thread fault: ${fault.message} at ${file}:${line}:${column}${inside}`;
   }
 }

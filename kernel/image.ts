@@ -17,6 +17,7 @@ export {
   SysMount,
   SysNetworkRead,
   SysNetworkSend,
+  SysOnFault,
   SysOpenFile,
   SysReadDirectory,
   SysReadFile,

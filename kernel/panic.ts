@@ -1,6 +1,6 @@
-// The end of assert() and throw (the build: use abort). Nothing here allocates. What the application
-// throws in a thread that has a fault entry ends what the thread does; everything else ends the
-// machine, after the host has printed the message with file and line.
+// The end of assert() and throw (the build's option: use abort). Nothing here allocates. A throw of
+// the application in a thread that has a fault entry makes the thread start again there; any other
+// ends the machine. The host prints the message with file and line.
 import { handOver } from "./console";
 import { fault as hostFault, panic as hostPanic } from "./hypercall";
 import { survivesFault } from "./scheduler";

@@ -1,5 +1,5 @@
-// What asc's standard library needs of the world (kernel/rt/dom.ts): the seed of Math.random,
-// console, Date, performance and crypto. An image that uses none of them contains none of this.
+// The world as asc's standard library sees it (kernel/rt/dom.ts): the seed of Math.random, console,
+// Date, performance and crypto. An image that uses none of them contains none of this.
 import { nowNs, NS_PER_MS, realtimeNs } from "./clock";
 import { print } from "./console";
 import { random_get } from "./wasi_snapshot_preview1";

@@ -1,6 +1,6 @@
-// What the build refuses, found in the module before anything is inlined, with file, line and
-// column: objects of asc's runtime in kernel and drivers, which have no arena of their own; errors
-// of asc's library there, which would count as the application's; and asc's own heap anywhere.
+// The build refuses three kinds of calls, and names file, line and column: in kernel and drivers,
+// which have no arena, objects of asc's runtime, and errors of asc's library, which would count as
+// the application's; and asc's own heap anywhere. It looks before anything is inlined.
 import { PACKAGE, shown } from "./names.mjs";
 
 const HEAP = new Set(["~lib/rt/stub/__alloc", "~lib/rt/stub/__realloc", "~lib/rt/stub/__free"]);
@@ -33,7 +33,11 @@ function callsOf(text) {
       continue;
     }
     const at = line.indexOf(";;@ ");
-    if (at >= 0) place = line.slice(at + 4);
+    if (at >= 0) {
+      place = line.slice(at + 4);
+      // A call that asc made has no place; the next one is in the same function.
+      for (const one of found) one.place ||= place;
+    }
     const callee = /\(call \$([^\s()]+)/.exec(line)?.[1];
     if (callee !== undefined) found.push({ callee, place });
   }

@@ -34,15 +34,16 @@ const TARGET_FLAGS = {
 };
 
 /**
- * release is optimised; test exports the file's functions and has no application.
+ * release is optimised; the others have checks.
  * @typedef {"release" | "debug" | "test"} Target
  */
 
 /**
  * @typedef {object} CompileOptions
  * @property {string} [folder] of the project, to which names of sources are relative
- * @property {boolean} [application] the entry exports main(): i32. Not in tests.
- * @property {boolean} [exports] the image exports what the entry does. Only in tests.
+ * @property {boolean} [tests] the entry is a file of tests; with target test, by default
+ * @property {boolean} [application] the entry exports main(): i32. By default, unless tests.
+ * @property {boolean} [exports] the image exports what the entry does. By default, if tests.
  * @property {"all" | "project"} [coverage] of which sources statements are counted
  * @property {readonly string[]} [leaves] functions that must not yield
  * @property {readonly string[]} [flags] of asc
@@ -62,7 +63,8 @@ const TARGET_FLAGS = {
 export async function compile(entry, target, options = {}) {
   const { folder = root, coverage, leaves = hotLeaves, flags = [] } = options;
   const { cache = new Map(), colors = false } = options;
-  const { application = target !== "test", exports = target === "test" } = options;
+  const { tests = target === "test" } = options;
+  const { application = !tests, exports = tests } = options;
   if (folder !== root && existsSync(join(folder, "asconfig.json"))) {
     throw errorWithoutPlace(
       "torito does not read it, because it sets the compiler's options",
@@ -78,7 +80,7 @@ export async function compile(entry, target, options = {}) {
     from: importName(entry, folder),
     application,
     exports,
-    test: target === "test",
+    tests,
     coverage: coverage !== undefined,
   });
   const sources = new Set();

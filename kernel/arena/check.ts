@@ -81,7 +81,7 @@ function reportEscape(object: usize): void {
   append(holder);
   if (holderType.length != 0) {
     append(": ");
-    append(holderType);
+    appendType(holderType);
   }
   append(" still reaches ");
   const id = load<u32>(object - 8);
@@ -101,4 +101,21 @@ function append(part: string, charactersMax: i32 = i32.MAX_VALUE): void {
   const bytes = min<u32>(<u32>min(part.length, charactersMax) << 1, TEXT_BYTES_MAX - used);
   memory.copy(text + used, changetype<usize>(part), bytes);
   store<u32>(text - 4, used + bytes);
+}
+
+/** Without the files of the classes: Map<String,Session>. */
+function appendType(name: string): void {
+  let start = load<u32>(text - 4); // of the identifier
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code == 0x2f) {
+      store<u32>(text - 4, start);
+      continue;
+    }
+    const used = load<u32>(text - 4);
+    if (used == TEXT_BYTES_MAX) return;
+    store<u16>(text + used, <u16>code);
+    store<u32>(text - 4, used + 2);
+    if (code == 0x3c || code == 0x2c) start = used + 2;
+  }
 }

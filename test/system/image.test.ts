@@ -128,6 +128,12 @@ describe("the build", () => {
       (error: Error) => error.message,
     );
 
+  test("refuses asc's heap, with the line", async () => {
+    expect(await failure("test/guest/unmanaged.ts")).toMatch(
+      /^test\/guest\/unmanaged\.ts:\d+:\d+: test\/guest\/unmanaged\/\S+: asc's heap/m,
+    );
+  });
+
   test("refuses a leaf that may yield", async () => {
     const leaf = "~lib/torito/kernel/scheduler/block";
     expect(await failure("torito/kernel/image", [leaf])).toMatch(
