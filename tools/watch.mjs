@@ -23,7 +23,9 @@ const SETTLE_MS = 20;
  */
 
 /** @type {WatchOptions} */
-let { folder, entry, tests, coverage, colors, settings } = workerData;
+const { folder, tests, coverage, colors, settings } = workerData;
+let { entry } = workerData;
+let isFirst = true;
 const cache = new Sources();
 /** Stamps of the files that each build has looked for, by entry. */
 const builds = new Map();
@@ -60,24 +62,31 @@ async function build(name) {
   }
 }
 
-/** Builds what has changed. Returns whether anything has. */
-async function round() {
-  const entries = entry === null ? testFiles(folder, tests) : [entry];
+const wanted = () => (entry === null ? testFiles(folder, tests) : [entry]);
+
+/** Entries that are new or have changed, and those that are no more. */
+function changes() {
+  const entries = wanted();
   const stale = entries.filter((name) => !builds.has(name) || isStale(builds.get(name)));
   const gone = [...builds.keys()].filter((name) => !entries.includes(name));
+  return { entries, stale, gone, any: stale.length + gone.length > 0 };
+}
+
+/** Builds what has changed. */
+async function round() {
+  const { entries, stale, gone, any } = changes();
   for (const name of gone) builds.delete(name);
   for (const name of stale) {
     parentPort.postMessage({ kind: "building", entry: name });
     builds.set(name, await build(name));
   }
-  if (stale.length + gone.length > 0) parentPort.postMessage({ kind: "done", entries });
+  if (any || isFirst) parentPort.postMessage({ kind: "done", entries });
+  isFirst = false;
 }
 
 /** Waits for a change, and for the end of it. */
 async function change() {
-  const stale = () => [...builds.values()].some(isStale);
-  while (!stale() && !isStale(settingsStamps) && entry !== null) await setTimeout(POLL_MS);
-  if (entry === null) await setTimeout(POLL_MS); // new files of tests may come at any time
+  while (!changes().any && !isStale(settingsStamps)) await setTimeout(POLL_MS);
   for (let before = ""; ; ) {
     const paths = [...builds.values()].flatMap((stamps) => [...stamps.keys()]);
     const now = [...paths, ...settings].map(stampOf).join();
