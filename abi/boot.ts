@@ -35,8 +35,17 @@ export const enum TimePage {
   trace = 24, // u32, guest writes once: address of its TraceRing; 0: none
   consoleFull = 28, // u32, host writes; 1: nobody takes what is printed, who can wait should
   realtimeOffsetNs = 32, // i64, host writes on entry: nanoseconds since 1970 less monotonicNs
-  sizeof = 40,
+  heapTop = 40, // u32, guest writes: bytes of the RAM from here to HEAP_TAIL_BYTES before its end
+  // are as the machine was created with them; 0: not known
+  restored = 44, // u32, host writes 1 when it restores a snapshot; guest clears it
+  generation = 48, // GENERATION_BYTES, host writes at boot and when it restores a snapshot
+  sizeof = 64,
 }
+
+/** Random bytes that no two machines share, not even clones of one snapshot. */
+export const GENERATION_BYTES = 16;
+/** The allocator's last header lies within these last bytes of the RAM. */
+export const HEAP_TAIL_BYTES = 0x20000;
 
 /** Why run() returned. */
 export const enum RunResult {

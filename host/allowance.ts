@@ -36,6 +36,11 @@ export class Allowance {
     if (bytes > LITTLE_BYTES) this.#left -= bytes >>> BYTES_PER_WORK_LOG2;
   }
 
+  /** There may be work that nobody kicks for: the next turn looks for it. */
+  defer(): void {
+    this.exhausted = true;
+  }
+
   /** A turn begins. */
   renew(): void {
     this.#left = WORK_PER_TURN;

@@ -44,6 +44,27 @@ export class Console {
     this.#options = options;
   }
 
+  /** Should threads that print wait? */
+  get full(): boolean {
+    return this.#full;
+  }
+
+  /** The line that the guest has begun, as far as the reader has not got it: a copy. */
+  get line(): Uint8Array {
+    return this.#bytes.slice(this.#lineStart(), this.#used);
+  }
+
+  /** The guest is another now, which has begun this line; that of the one before is dropped. */
+  restart(line: Uint8Array): void {
+    this.#used = this.#lineStart();
+    this.add(line);
+    this.#weigh();
+  }
+
+  #lineStart(): number {
+    return this.#used === 0 ? 0 : this.#bytes.lastIndexOf(NEWLINE, this.#used - 1) + 1;
+  }
+
   /** Free bytes of the buffer. */
   get room(): number {
     return this.#closed ? 0 : KEPT_BYTES_MAX - this.#used;

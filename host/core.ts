@@ -1,6 +1,6 @@
 // The library without a platform: everything that runs wherever WebAssembly does. What it needs of
 // the world are the interfaces in host/ports; index.ts adds what Node does for them.
-export type { DeviceHost, DeviceTrace, VirtioDevice } from "./device.ts";
+export type { DeviceHost, DeviceSnapshots, DeviceTrace, VirtioDevice } from "./device.ts";
 export type { FsLimits } from "./devices/fs/share.ts";
 export type { FsStats } from "./devices/fs/stats.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
@@ -40,6 +40,10 @@ export type {
   TcpAddress,
   UnixAddress,
 } from "./ports/sockets.ts";
+export { SnapshotError, type SnapshotErrorCode } from "./snapshot/errors.ts";
+export { decodeSnapshot, encodeSnapshot } from "./snapshot/file.ts";
+export type { RestoreOptions } from "./snapshot/restore.ts";
+export { Snapshot } from "./snapshot/snapshot.ts";
 export { type GuestStats, readGuestStats } from "./stats.ts";
 export { JsonTrace, type TraceArguments, type TraceEvent, type TraceSink } from "./trace.ts";
 export { Chain, VirtQueue } from "./virtqueue.ts";

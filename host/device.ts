@@ -38,6 +38,24 @@ export interface DeviceHost {
   readonly trace?: DeviceTrace | undefined;
 }
 
+/** How a device becomes part of a snapshot. Its queues and registers are saved for it. */
+export interface DeviceSnapshots {
+  /**
+   * Takes nothing more from its queues until resume(), and resolves when none of its requests is
+   * under way on the host. Missing: none ever is.
+   */
+  quiesce?(): Promise<void>;
+  /** Goes on after quiesce(), which may still wait. */
+  resume?(): void;
+  /** Its own state, as a JSON value. Called after DRIVER_OK, in no turn. */
+  save(): unknown;
+  /**
+   * Follows activate(): takes up the result of another device's save(), and may raise an interrupt.
+   * The value is not to be trusted. Throws SnapshotError if there can be no such state.
+   */
+  restore(state: unknown): void;
+}
+
 /** A virtio device, driven through a register file (mmio.ts). It belongs to one machine. */
 export interface VirtioDevice {
   /** Virtio device type (virtio 5). */
@@ -57,6 +75,8 @@ export interface VirtioDevice {
    * Bytes of each shared memory region (virtio 2.10), multiples of 64 KiB; the index is its number.
    */
   readonly sharedMemory?: readonly number[];
+  /** Missing: a machine with this device cannot be saved. */
+  readonly snapshots?: DeviceSnapshots;
   /** Once, when the device is plugged into a machine. */
   attach(host: DeviceHost): void;
   /** The driver set DRIVER_OK. queues[i] is null if the driver left queue i unused. */

@@ -8,7 +8,7 @@ import type { Clock } from "./ports/clock.ts";
 import { innermost, symbolise } from "./symbols.ts";
 
 const LOGGED_PER_SECOND_MAX = 10;
-/** Frames whose file is of asc's library, the kernel, or what applications share. */
+/** Frames whose file is of asc's library or of the package. */
 const NOT_ITS_FILE = /\((~lib|torito)\//;
 /** The function of a frame, if it is the application's. */
 const FUNCTION = /at (?!~lib\/|torito\/)(\S+) \(/;

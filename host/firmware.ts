@@ -39,8 +39,10 @@ export interface FirmwareOptions {
   readonly console: Console;
   /** The console had no room for all of a write. A guest that does not retry loses the rest. */
   readonly refused: () => void;
-  /** Replaces the library's clock. */
-  readonly clock?: Clock | undefined;
+  /** The machine's, for the monotonic time: a snapshot takes the guest to another host. */
+  readonly clock: Clock;
+  /** Replaces the library's real-time clock. */
+  readonly realtime?: Clock | undefined;
   /** Replaces the library's entropy. */
   readonly entropy?: ((into: Uint8Array) => void) | undefined;
   /** Throws through the guest. */
@@ -52,7 +54,7 @@ export function createFirmware(
   library: FirmwareLibrary,
   options: FirmwareOptions,
 ): WebAssembly.Imports {
-  const { memory, console, clock, powerOff, refused } = options;
+  const { memory, console, clock, realtime, powerOff, refused } = options;
   const entropy = options.entropy ?? ((into: Uint8Array) => library.random(into));
 
   /** Writes as much as the console has room for: a short write, or AGAIN if there is no room. */
@@ -101,8 +103,8 @@ export function createFirmware(
   }
 
   function timeOf(id: number): bigint {
-    if (clock === undefined) return library.time(id);
-    return id === CLOCK_REALTIME ? clock.realtime() : BigInt(Math.floor(clock.now()));
+    if (id === CLOCK_MONOTONIC) return BigInt(Math.floor(clock.now()));
+    return realtime?.realtime() ?? library.time(id);
   }
 
   function random_get(address: number, length: number): number {

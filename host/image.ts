@@ -41,6 +41,14 @@ const ENTRY_POINTS: Readonly<Record<string, Signature>> = {
   fault: { parameters: [], results: [] },
 };
 
+/** The bytes that each module was compiled from. */
+const sources = new WeakMap<WebAssembly.Module, Uint8Array>();
+
+/** The bytes of a module that compileImage() has compiled; undefined: it was given one. */
+export function bytesOfModule(module: WebAssembly.Module): Uint8Array | undefined {
+  return sources.get(module);
+}
+
 const GROWN = "image: its start function grows the memory, which has a fixed size";
 
 /** Compiles and checks an image. Throws an Error that says what is wrong with it. */
@@ -59,7 +67,10 @@ export async function compileImage(
   if (!imports.some((one) => one.module === "env" && one.name === "memory")) {
     throw new Error("image: it does not import its memory as env.memory");
   }
-  if (bytes !== null) checkSections(bytes);
+  if (bytes !== null) {
+    checkSections(bytes);
+    sources.set(module, bytes);
+  }
   return module;
 }
 

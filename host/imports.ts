@@ -17,8 +17,8 @@ export interface ImportOptions {
   readonly refused: () => void;
   readonly presence: Presence;
   readonly clock: Clock;
-  /** FirmwareOptions.clock */
-  readonly firmwareClock: Clock | undefined;
+  /** FirmwareOptions.realtime */
+  readonly realtime: Clock | undefined;
   /** FirmwareOptions.entropy */
   readonly entropy: ((into: Uint8Array) => void) | undefined;
   /** Throws the error through the guest. */
@@ -36,7 +36,7 @@ export function createImports(
   };
   const hypercall = createHypercalls(bus, memory, clock, end);
   return {
-    ...createFirmware(library, { ...options, clock: options.firmwareClock, powerOff }),
+    ...createFirmware(library, { ...options, powerOff }),
     hypercall: {
       ...hypercall,
       mmioWrite(address: number, bytes: number, value: number): void {

@@ -13,4 +13,5 @@ export {
 } from "./node/devices.ts";
 export { hostFiles } from "./node/files/host-files.ts";
 export { Machine } from "./node/machine.ts";
+export { Snapshot } from "./node/snapshot.ts";
 export { NodeSockets } from "./node/sockets/node-sockets.ts";

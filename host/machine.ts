@@ -1,11 +1,7 @@
 // Machine: one guest on the host's event-loop thread. The guest is entered from host events and
-// halts by returning; interrupts wait until it has returned. Machines share nothing.
-//
-// A turn is one visit to the guest: rounds of "deliver interrupts, run threads, let devices handle
-// their queues", until nothing is left to do or it is time to look at the host's other events.
-import { BOOT_INFO_ADDRESS, RunResult } from "../abi/boot.ts";
-import { Alarm } from "./alarm.ts";
-import { BUS_IRQ_FIRST, Bus } from "./bus.ts";
+// halts by returning; interrupts wait until it has returned (turns.ts). Machines share nothing.
+import { BOOT_INFO_ADDRESS } from "../abi/boot.ts";
+import { Bus } from "./bus.ts";
 import { Console } from "./console.ts";
 import { Ending } from "./ending.ts";
 import { Entries } from "./entry.ts";
@@ -16,25 +12,30 @@ import { type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
 import { layOut } from "./layout.ts";
 import { limitLog } from "./log.ts";
+import { MachineClock } from "./machine-clock.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { RegisterFile } from "./mmio.ts";
 import type { MachineOptions } from "./options.ts";
 import { loadParts, type MachineParts, type Platform } from "./parts.ts";
 import { assertDistinct, plugAll } from "./plug.ts";
-import type { Clock } from "./ports/clock.ts";
 import { Presence } from "./presence.ts";
+import { SnapshotError } from "./snapshot/errors.ts";
+import { MachineState } from "./snapshot/machine-state.ts";
+import { isZeroBytes } from "./snapshot/pages.ts";
+import { whileQuiet } from "./snapshot/quiesce.ts";
+import { hashBy, optionsFor, type RestoreOptions } from "./snapshot/restore.ts";
+import type { Snapshot } from "./snapshot/snapshot.ts";
 import { symbolise } from "./symbols.ts";
 import { HostTimePage } from "./time-page.ts";
 import { Tracer } from "./trace.ts";
+import { Turns } from "./turns.ts";
 
 export type { MachineOptions } from "./options.ts";
 
-/** Rounds of one turn; then the host looks at its sockets first. */
-const ROUNDS_PER_TURN_MAX = 64;
 const MEMORY_BYTES_DEFAULT = 64 * 1024 * 1024;
 const BUDGET_DEFAULT = 10000;
-/** A timer that fires this late was held up by the host. */
-const STALLED_NS = 100_000_000;
+/** How long a snapshot waits for file requests under way. */
+const PATIENCE_MS = 5000;
 
 const enum State {
   Created, // by create()
@@ -53,24 +54,19 @@ export class Machine {
    */
   readonly exited: Promise<Exit>;
   readonly #bus = new Bus();
-  readonly #clock: Clock;
+  readonly #clock: MachineClock;
   readonly #console: Console;
   readonly #time: HostTimePage;
-  readonly #alarm: Alarm;
+  readonly #turns: Turns;
   readonly #guest: GuestExports;
   readonly #options: MachineOptions;
-  readonly #budget: number;
-  readonly #presence: Presence;
   readonly #tracer: Tracer | null;
+  readonly #entropy: (into: Uint8Array) => void;
+  readonly #saved: MachineState;
   readonly #entries: Entries;
   readonly #faults: ThreadFaults;
   readonly #ending = new Ending();
   #state = State.Created as State;
-  #again = false; // turn() was called inside
-  #isIdle = false; // nothing is left to do in this turn
-  #stalled = false; // a device held up the guest: look at sockets before its timers
-  #leaving = false; // dispose() was called inside
-  #deferred = false;
 
   /**
    * Compiles the image and plugs the devices in. Throws an Error that says what does not fit; the
@@ -81,21 +77,50 @@ export class Machine {
     return new Machine(await loadParts(options, platform));
   }
 
-  protected constructor({ module, library, options, clock }: MachineParts) {
+  /**
+   * A machine that goes on where the snapshot was taken, with devices of the same kinds in the same
+   * order. Connections of the saved guest are reset, its listeners stay. It has had its first turn.
+   * Rejects with SnapshotError if the snapshot does not fit or is damaged.
+   */
+  static async restore(
+    snapshot: Snapshot,
+    options: RestoreOptions,
+    platform: Platform,
+  ): Promise<Machine> {
+    const machine = await Machine.create(optionsFor(snapshot, options), platform);
+    machine.start(snapshot);
+    return machine;
+  }
+
+  protected constructor({ module, library, options, clock, platform }: MachineParts) {
     const { memoryBytes = MEMORY_BYTES_DEFAULT, devices = [], sharedMemory = false } = options;
     const { budget = BUDGET_DEFAULT, trace, log = () => {} } = options;
     if (!(Number.isInteger(budget) && budget > 0)) throw new Error(`budget: ${budget} switches`);
     this.#options = options;
-    this.#budget = budget;
-    this.#presence = new Presence(options.presence ?? new Int32Array(1));
-    this.#clock = clock;
+    const presence = new Presence(options.presence ?? new Int32Array(1));
+    this.#clock = new MachineClock(clock);
+    const { entropy = (into: Uint8Array) => library.random(into) } = options;
+    this.#entropy = entropy;
     assertDistinct(devices);
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;
-    this.#entries = new Entries(this.memory, this.#presence);
+    this.#entries = new Entries(this.memory, presence);
     this.exited = this.#ending.exited;
     this.#time = new HostTimePage(this.memory, this.#clock);
-    this.#alarm = new Alarm(this.#clock, this.#time, this.#onAlarm);
+    this.#faults = new ThreadFaults(log, this.#clock, options.sourceMap);
+    const turns = new Turns({
+      bus: this.#bus,
+      clock: this.#clock,
+      time: this.#time,
+      entries: this.#entries,
+      presence,
+      faults: this.#faults,
+      budget,
+      isStuffed: () => this.#console.stuffed,
+      failed: this.#fail,
+      left: () => this.dispose(),
+    });
+    this.#turns = turns;
     this.#console = new Console({
       print: this.#entries.aside(options.console ?? (() => {})),
       full: this.#onConsole,
@@ -105,24 +130,23 @@ export class Machine {
       trace === undefined ? null : new Tracer(this.#entries.aside(trace), this.#clock, this.memory);
     const warn = (message: string) => log("warn", "console", message);
     const full = limitLog(warn, () => this.#clock.now(), 1);
-    this.#faults = new ThreadFaults(log, this.#clock, options.sourceMap);
-    this.#presence.enter();
+    presence.enter();
     try {
       const imports = createImports(library, {
         memory: this.memory,
         bus: this.#bus,
         console: this.#console,
         refused: () => full("nobody reads: the guest has to wait, or loses what it prints"),
-        clock,
-        firmwareClock: options.clock,
-        entropy: options.entropy === undefined ? undefined : this.#entries.aside(options.entropy),
-        presence: this.#presence,
+        clock: this.#clock,
+        realtime: options.clock,
+        entropy: options.entropy === undefined ? undefined : this.#entries.aside(entropy),
+        presence,
         end: this.#entries.throw,
       });
       const guest = instantiateImage(module, this.memory, imports);
       this.#guest = this.#tracer === null ? guest : this.#tracer.guest(guest);
     } finally {
-      this.#presence.leave();
+      presence.leave();
     }
     this.registers = plugAll(devices, {
       bus: this.#bus,
@@ -131,13 +155,23 @@ export class Machine {
       tracer: this.#tracer,
       log,
       withheldFeatures: options.withheldFeatures ?? 0n,
-      turn: this.#onDevice,
-      exhausted: () => this.#defer(),
-      late: () => {
-        this.#time.write();
-        this.#stalled = true;
-      },
+      turn: turns.onDevice,
+      exhausted: () => turns.defer(),
+      late: turns.late,
       failed: (error) => this.#end(null, error),
+    });
+    turns.guest = this.#guest;
+    turns.registers = this.registers;
+    this.#saved = new MachineState({
+      module,
+      exports: this.#guest.exports,
+      memory: this.memory,
+      clock: this.#clock,
+      time: this.#time,
+      console: this.#console,
+      registers: this.registers,
+      isZero: platform.isZero ?? isZeroBytes,
+      hash: (bytes) => hashBy(platform, bytes),
     });
   }
 
@@ -162,8 +196,10 @@ export class Machine {
     const commandLine = parameters.filter((part) => part !== "").join(" ");
     writeBootInfo(this.memory, commandLine, this.#tracer !== null);
     this.#state = State.Running;
+    this.#turns.start();
     this.#entries.visit(() => {
-      this.#prepare();
+      this.#turns.prepare();
+      this.#time.renew(this.#entropy);
       this.#guest.initialize();
       this.#guest.boot(BOOT_INFO_ADDRESS);
       this.#entries.returned();
@@ -172,39 +208,74 @@ export class Machine {
   }
 
   /**
+   * Saves the machine, which goes on: its memory, its clock, its devices. Waits until file requests
+   * under way have ended, up to `patienceMs` (5 s). Rejects with SnapshotError if it cannot be
+   * saved, or not now; nothing has changed then.
+   */
+  async snapshot({ patienceMs = PATIENCE_MS } = {}): Promise<Snapshot> {
+    await null; // out of the entry that may be going on
+    this.#assertRunning();
+    this.#saved.assertSaveable();
+    const devices = this.registers.map(({ device }) => device);
+    return whileQuiet(devices, this.#clock, patienceMs, () => {
+      this.#assertRunning();
+      return this.#saved.save();
+    });
+  }
+
+  /**
+   * Goes back to the snapshot, which is one of this machine or of another with the same image and
+   * devices: the fast way to a fresh machine. All connections end, and what the guest knew is gone.
+   * It has had a turn when this returns. The generation is new, unless it is to be kept. Throws
+   * SnapshotError if the snapshot does not fit; nothing has changed then.
+   */
+  rewind(snapshot: Snapshot, { keepGeneration = false } = {}): void {
+    this.#assertRunning();
+    if (this.#entries.inside) throw new Error("the machine is not idle");
+    if (this.#tracer !== null) throw busy("a machine that is traced does not go back");
+    this.#saved.assertFits(snapshot);
+    this.#turns.cancelAlarm();
+    this.#load(snapshot, keepGeneration);
+  }
+
+  /** boot(), but from a snapshot. */
+  protected start(snapshot: Snapshot): void {
+    try {
+      this.#saved.assertFits(snapshot);
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+    this.#load(snapshot, false);
+    this.#tracer?.restored();
+  }
+
+  #load(snapshot: Snapshot, keepGeneration: boolean): void {
+    const isNew = this.#state === State.Created;
+    this.#state = State.Running;
+    this.#turns.start();
+    try {
+      this.#saved.load(snapshot, isNew, keepGeneration ? null : this.#entropy);
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+    this.turn();
+  }
+
+  #assertRunning(): void {
+    if (this.#state === State.Created) throw busy("the machine has not booted");
+    if (this.#state === State.Ended) throw busy("the machine has ended");
+  }
+
+  /**
    * Gives the guest one turn: delivers interrupts and lets it run until it halts, or until its
    * budget is spent, in which case it continues after the host's other events. Inside a turn: one
    * more round. After the end: nothing.
    */
   turn(): void {
-    if (this.#entries.inside) {
-      this.#again = true;
-      return;
-    }
-    if (this.#state !== State.Running) return;
-    if (this.#console.stuffed && !this.#leaving) return;
-    // A line that is still up without acknowledgement is delivered once a turn, not in every round.
-    this.#bus.pending |= this.#bus.asserted;
-    this.#isIdle = this.#stalled = false;
-    this.#entries.visit(this.#rounds, this.#fail);
-    if (this.#leaving) this.dispose();
-    else if (!this.#isIdle) this.#defer();
+    this.#turns.turn();
   }
-
-  readonly #rounds = (): void => {
-    for (let i = 0; i < this.registers.length; i++) (this.registers[i] as RegisterFile).begin();
-    for (let round = 0; round < ROUNDS_PER_TURN_MAX && !this.#isIdle; round++) {
-      if (this.#leaving || this.#stalled) return;
-      this.#again = false;
-      const result = this.#enter();
-      for (let i = 0; i < this.registers.length; i++) {
-        (this.registers[i] as RegisterFile).halted();
-      }
-      if (result !== RunResult.Halted) return;
-      const isDone = this.#bus.pending === 0 && !this.#again && !this.#stalled;
-      this.#isIdle = isDone && !this.#alarm.isDue();
-    }
-  };
 
   /**
    * Calls an exported function of the image, for tools and tests, and then gives the guest a turn.
@@ -220,7 +291,7 @@ export class Machine {
     const call = exported as (...args: unknown[]) => number | bigint | undefined;
     let result: number | bigint | undefined;
     const thrown = this.#entries.visit(() => {
-      this.#prepare();
+      this.#turns.prepare();
       result = (this.#tracer?.entry(name, call) ?? call)(...args);
       this.#entries.returned();
     }, this.#fail);
@@ -250,69 +321,18 @@ export class Machine {
    */
   dispose(): void {
     if (this.#entries.inside) {
-      this.#leaving = true;
+      this.#turns.leave();
     } else {
       this.#end({ kind: "disposed" });
       this.#console.abandon(); // also if the machine had ended before
     }
   }
 
-  /** One round of the guest: pending interrupts, then threads. */
-  #enter(): number {
-    const bus = this.#bus;
-    this.#prepare();
-    while (bus.pending !== 0) {
-      const slot = 31 - Math.clz32(bus.pending & -bus.pending);
-      bus.pending &= ~(1 << slot);
-      this.#guest.interrupt(BUS_IRQ_FIRST + slot);
-    }
-    const result = this.#faults.run(this.#guest, this.#budget);
-    this.#entries.returned();
-    return result;
-  }
-
-  /** Before each entry. */
-  #prepare(): void {
-    this.#presence.enter();
-    this.#time.write();
-  }
-
-  #defer(): void {
-    if (this.#deferred || this.#state !== State.Running) return;
-    this.#deferred = true;
-    this.#clock.defer(this.#onDeferred);
-  }
-
-  /**
-   * After a stall of the host, its sockets may hold what the guest waits for. They come first, or
-   * the guest would report a timeout.
-   */
-  readonly #onAlarm = (lateNs: number): void => {
-    if (lateNs >= STALLED_NS) this.#defer();
-    else this.turn();
-  };
-
-  readonly #onDeferred = (): void => {
-    this.#deferred = false;
-    this.turn();
-  };
-
   /** Threads that print have to wait, or need no longer. */
   readonly #onConsole = (full: boolean): void => {
     if (this.#state === State.Ended) return;
     this.#time.consoleFull = full;
-    if (!full) this.#defer();
-  };
-
-  /**
-   * A device has something for the guest. Unless `atOnce`, the turn comes after the other sockets
-   * that are ready: one entry serves them all, and their system calls do not evict the guest's code
-   * from the caches in between.
-   */
-  readonly #onDevice = (atOnce = false): void => {
-    if (this.#bus.pending === 0 || this.#entries.inside) return;
-    if (atOnce) this.turn();
-    else this.#defer();
+    if (!full) this.#turns.defer();
   };
 
   /** An exception has ended an entry. */
@@ -332,8 +352,12 @@ export class Machine {
     if (exit === null) ending.fault(fault);
     if (this.#state === State.Ended) return;
     this.#state = State.Ended;
-    ending.attempt(() => this.#alarm.cancel());
+    ending.attempt(() => this.#turns.stop());
     const printing = ending.attempt(() => this.#console.finish());
     ending.clean(exit, this.registers, printing);
   }
+}
+
+function busy(fact: string): SnapshotError {
+  return new SnapshotError("ERR_SNAPSHOT_BUSY", fact);
 }

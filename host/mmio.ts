@@ -7,22 +7,18 @@ import {
   MMIO_VERSION,
   Mmio,
   Status,
-  VIRTIO_F_EVENT_IDX,
-  VIRTIO_F_INDIRECT_DESC,
-  VIRTIO_F_VERSION_1,
 } from "../abi/virtio.ts";
 import { Allowance } from "./allowance.ts";
 import type { VirtioDevice } from "./device.ts";
+import { Features } from "./features.ts";
 import type { Region } from "./layout.ts";
-import { GuestError, type GuestMemory, u32 } from "./memory.ts";
+import { GuestError, type GuestMemory } from "./memory.ts";
 import { type QueueContext, QueueRegisters } from "./queue-registers.ts";
+import type { QueueState, RegisterState } from "./snapshot/register-state.ts";
 import type { VirtQueue } from "./virtqueue.ts";
 
 const VENDOR_ID = 0x4f524f54; // "TORO"
 const ALL_ONES = 0xffffffff;
-const VERSION_1 = 1n << BigInt(VIRTIO_F_VERSION_1);
-const INDIRECT_DESC = 1n << BigInt(VIRTIO_F_INDIRECT_DESC);
-const EVENT_IDX = 1n << BigInt(VIRTIO_F_EVENT_IDX);
 
 export interface RegisterOptions {
   readonly memory: GuestMemory;
@@ -56,16 +52,13 @@ export class RegisterFile {
   brokenQueues = 0;
   readonly #options: RegisterOptions;
   readonly #allowance: Allowance | null;
-  readonly #offered: bigint;
+  readonly #features: Features;
   readonly #config: DataView;
   #queues: QueueRegisters[] = [];
   /** Live queues, by number. */
   #live: VirtQueue[] = [];
   #status = 0;
   #interruptStatus = 0;
-  #accepted = 0n;
-  #deviceFeaturesSel = 0;
-  #driverFeaturesSel = 0;
   #queueSel = 0;
   #shmSel = 0;
 
@@ -74,8 +67,7 @@ export class RegisterFile {
     this.#options = options;
     const { exhausted } = options;
     this.#allowance = exhausted === undefined ? null : new Allowance(exhausted);
-    const ring = VERSION_1 | INDIRECT_DESC | EVENT_IDX;
-    this.#offered = (device.features | ring) & ~(options.withheld ?? 0n);
+    this.#features = new Features(device.features, options.withheld ?? 0n);
     const { buffer, byteOffset, byteLength } = device.config;
     this.#config = new DataView(buffer, byteOffset, byteLength);
     this.#queues = device.queueSizesMax.map(() => new QueueRegisters());
@@ -99,7 +91,7 @@ export class RegisterFile {
       case Mmio.VendorID:
         return VENDOR_ID;
       case Mmio.DeviceFeatures:
-        return this.#deviceFeaturesSel > 1 ? 0 : half(this.#offered, this.#deviceFeaturesSel);
+        return this.#features.read();
       case Mmio.QueueSizeMax:
         return this.device.queueSizesMax[this.#queueSel] ?? 0;
       case Mmio.QueueReady:
@@ -136,10 +128,10 @@ export class RegisterFile {
         this.#writeStatus(value);
         break;
       case Mmio.DeviceFeaturesSel:
-        this.#deviceFeaturesSel = value;
+        this.#features.deviceSel = value;
         break;
       case Mmio.DriverFeaturesSel:
-        this.#driverFeaturesSel = value;
+        this.#features.driverSel = value;
         break;
       case Mmio.DriverFeatures:
         this.#writeFeatures(value);
@@ -220,17 +212,14 @@ export class RegisterFile {
       value === (present | Status.FEATURES_OK)
     ) {
       // C8: a driver that reads Status back sees that its choice was refused.
-      const known = (this.#accepted & ~this.#offered) === 0n;
-      if (known && (this.#accepted & VERSION_1) !== 0n) this.#status = value;
-      else this.#log(`features 0x${this.#accepted.toString(16)} are refused`);
+      if (this.#features.agreed) this.#status = value;
+      else this.#log(`features 0x${this.#features.accepted.toString(16)} are refused`);
     } else if (
       present === (Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK) &&
       value === (present | Status.DRIVER_OK)
     ) {
       this.#status = value;
-      const queues = this.#queues.map((registers) => registers.live);
-      this.#live = queues.filter((queue) => queue !== null);
-      this.device.activate(queues, this.#accepted);
+      this.#activate();
     } else {
       this.#illegal();
     }
@@ -242,13 +231,13 @@ export class RegisterFile {
       this.#illegal();
       return;
     }
-    if (this.#driverFeaturesSel > 1) {
-      // No such features are offered: accepting one is refused at FEATURES_OK.
-      if (value !== 0) this.#accepted |= 1n << 64n;
-      return;
-    }
-    const shift = BigInt(this.#driverFeaturesSel * 32);
-    this.#accepted = (this.#accepted & ~(0xffffffffn << shift)) | (BigInt(value) << shift);
+    this.#features.write(value);
+  }
+
+  #activate(): void {
+    const queues = this.#queues.map((registers) => registers.live);
+    this.#live = queues.filter((queue) => queue !== null);
+    this.device.activate(queues, this.#features.accepted);
   }
 
   #writeQueue(offset: number, value: number): void {
@@ -277,7 +266,7 @@ export class RegisterFile {
     } else if (value === 1 && queue.live === null) {
       try {
         const sizeMax = this.device.queueSizesMax[this.#queueSel] as number;
-        queue.start(this.#options.memory, sizeMax, this.#context());
+        queue.start(this.#options.memory, sizeMax, this.#context(this.#queueSel));
       } catch (error) {
         if (!(error instanceof GuestError)) throw error;
         this.#log(error.message); // QueueReady stays 0: the driver sees it
@@ -299,11 +288,11 @@ export class RegisterFile {
     this.#signal();
   }
 
-  #context(): QueueContext {
+  #context(queue: number): QueueContext {
     return {
-      name: `${this.device.name} ${this.device.queueNames[this.#queueSel]}`,
-      indirect: (this.#accepted & INDIRECT_DESC) !== 0n,
-      eventIdx: (this.#accepted & EVENT_IDX) !== 0n,
+      name: `${this.device.name} ${this.device.queueNames[queue]}`,
+      indirect: this.#features.indirect,
+      eventIdx: this.#features.eventIdx,
       allowance: this.#allowance,
       interrupt: () => this.#interrupt(INTERRUPT_USED_BUFFER),
       rejected: (error) => {
@@ -351,10 +340,51 @@ export class RegisterFile {
     this.#live = [];
     this.#status = 0;
     this.#interruptStatus = 0;
-    this.#accepted = 0n;
-    this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = this.#shmSel = 0;
+    this.#features.reset();
+    this.#queueSel = this.#shmSel = 0;
     this.#options.lower();
     if (active) this.device.reset();
+  }
+
+  /** Between turns. The device must be able to be saved (VirtioDevice.snapshots). */
+  save(): RegisterState {
+    const { accepted, deviceSel, driverSel } = this.#features;
+    const isActive = (this.#status & Status.DRIVER_OK) !== 0;
+    return {
+      status: this.#status,
+      interruptStatus: this.#interruptStatus,
+      accepted,
+      selectors: [deviceSel, driverSel, this.#queueSel, this.#shmSel],
+      queues: this.#queues.map((registers) => registers.save()),
+      device: isActive ? (this.device.snapshots?.save() ?? null) : null,
+    };
+  }
+
+  /**
+   * Gives up what the driver has done, and stands where another register file did; the guest's
+   * memory is in place. Throws GuestError if that cannot be.
+   */
+  restore(state: RegisterState): void {
+    this.#reset();
+    const features = this.#features;
+    features.accepted = state.accepted;
+    [features.deviceSel, features.driverSel, this.#queueSel, this.#shmSel] = state.selectors;
+    this.#interruptStatus = state.interruptStatus;
+    this.#status = state.status;
+    const isActive = (state.status & Status.DRIVER_OK) !== 0;
+    if ((state.status & Status.FEATURES_OK) !== 0 && !features.agreed) {
+      throw new GuestError(`${this.device.name}: it does not offer what its driver has accepted`);
+    }
+    for (const [i, registers] of this.#queues.entries()) {
+      const sizeMax = this.device.queueSizesMax[i] as number;
+      const queue = state.queues[i] as QueueState;
+      registers.restore(queue, this.#options.memory, sizeMax, this.#context(i));
+    }
+    if (!isActive) return;
+    this.#activate();
+    this.#allowance?.defer(); // chains may wait that were kicked for before
+    if (state.interruptStatus !== 0) this.#options.raise();
+    this.device.snapshots?.restore(state.device);
   }
 
   #illegal(): number {
@@ -365,9 +395,4 @@ export class RegisterFile {
   #log(message: string): void {
     this.#options.log(message);
   }
-}
-
-/** 32 bits of a feature set; `index` is 0 or 1. */
-function half(features: bigint, index: number): number {
-  return u32(Number((features >> BigInt(index * 32)) & 0xffffffffn));
 }

@@ -10,6 +10,10 @@ export interface Platform {
   readonly clock: Clock;
   /** Called for each machine: the library may be loaded on first use. */
   loadFirmware(): Promise<FirmwareLibrary>;
+  /** SHA-256 in hexadecimal digits. Missing: no snapshot can be written to bytes or read. */
+  sha256?(bytes: Uint8Array): string;
+  /** Are these bytes all 0? For a host that is faster at it than a loop. */
+  isZero?(bytes: Uint8Array, from: number, to: number): boolean;
 }
 
 export interface MachineParts {
@@ -17,6 +21,7 @@ export interface MachineParts {
   readonly library: FirmwareLibrary;
   readonly options: MachineOptions;
   readonly clock: Clock;
+  readonly platform: Platform;
 }
 
 export async function loadParts(
@@ -25,5 +30,5 @@ export async function loadParts(
 ): Promise<MachineParts> {
   const loading = [compileImage(options.image), platform.loadFirmware()] as const;
   const [module, library] = await Promise.all(loading);
-  return { module, library, options, clock: options.clock ?? platform.clock };
+  return { module, library, options, clock: options.clock ?? platform.clock, platform };
 }

@@ -1,6 +1,7 @@
 // The registers of one queue, as the driver writes them before QueueReady (virtio 4.2.2).
 import { Mmio } from "../abi/virtio.ts";
 import { GuestError, type GuestMemory } from "./memory.ts";
+import type { QueueState } from "./snapshot/register-state.ts";
 import { type QueueOptions, VirtQueue } from "./virtqueue.ts";
 
 /** Inputs of a queue besides its registers. */
@@ -59,6 +60,27 @@ export class QueueRegisters {
       avail: this.#driverLow,
       used: this.#deviceLow,
     });
+  }
+
+  save(): QueueState {
+    return {
+      size: this.#size,
+      desc: [this.#descLow, this.#descHigh],
+      driver: [this.#driverLow, this.#driverHigh],
+      device: [this.#deviceLow, this.#deviceHigh],
+      ring: this.live?.save() ?? null,
+    };
+  }
+
+  /** On new registers. Throws GuestError as start() does, or if the ring cannot stand like this. */
+  restore(state: QueueState, memory: GuestMemory, sizeMax: number, context: QueueContext): void {
+    this.#size = state.size;
+    [this.#descLow, this.#descHigh] = state.desc;
+    [this.#driverLow, this.#driverHigh] = state.driver;
+    [this.#deviceLow, this.#deviceHigh] = state.device;
+    if (state.ring === null) return;
+    this.start(memory, sizeMax, context);
+    this.live?.restore(state.ring);
   }
 
   /** The driver owns it again (M14): the device touches nothing of it any more. */

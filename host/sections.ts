@@ -1,8 +1,7 @@
 // Checks the sections of an image for anything by which a guest could use memory of the host beyond
 // its own: it must import its memory, its functions take and return numbers only, and its tables
 // have a maximum.
-
-const HEADER_BYTES = 8;
+import { sectionsOf, WasmReader } from "./wasm-reader.ts";
 
 const enum Section {
   Type = 1,
@@ -23,20 +22,16 @@ const TABLE_ENTRIES_MAX = 65536;
 
 /** Throws an Error that names the violation. The bytes must be a valid module. */
 export function checkSections(bytes: Uint8Array): void {
-  const reader = new Reader(bytes, HEADER_BYTES);
-  while (!reader.atEnd) {
-    const section = reader.byte();
-    const length = reader.u32();
-    const end = reader.at + length;
+  const reader = new WasmReader(bytes);
+  for (const section of sectionsOf(reader)) {
     if (section === Section.Type) checkTypes(reader);
     if (section === Section.Table) checkTables(reader);
     if (section === Section.Memory && reader.u32() > 0) refuse("it has a second memory");
-    reader.at = end;
   }
 }
 
 /** Garbage-collected objects, and exceptions that hold others, would live in host memory. */
-function checkTypes(reader: Reader): void {
+function checkTypes(reader: WasmReader): void {
   for (let left = reader.u32(); left > 0; left--) {
     if (reader.byte() !== FUNCTION) refuse("it has types of objects");
     for (const _ of ["parameters", "results"]) {
@@ -48,7 +43,7 @@ function checkTypes(reader: Reader): void {
   }
 }
 
-function checkTables(reader: Reader): void {
+function checkTables(reader: WasmReader): void {
   let entries = 0;
   for (let left = reader.u32(); left > 0; left--) {
     const type = reader.byte();
@@ -62,34 +57,4 @@ function checkTables(reader: Reader): void {
 
 function refuse(fact: string): never {
   throw new Error(`image: ${fact}, which would be memory of the host`);
-}
-
-class Reader {
-  readonly #bytes: Uint8Array;
-  at: number;
-
-  constructor(bytes: Uint8Array, at: number) {
-    this.#bytes = bytes;
-    this.at = at;
-  }
-
-  get atEnd(): boolean {
-    return this.at >= this.#bytes.length;
-  }
-
-  byte(): number {
-    return this.#bytes[this.at++] as number;
-  }
-
-  /** LEB128, at most five bytes. */
-  u32(): number {
-    let value = 0;
-    let factor = 1;
-    for (;;) {
-      const byte = this.byte();
-      value += (byte & 0x7f) * factor;
-      if (byte < 0x80) return value;
-      factor *= 0x80;
-    }
-  }
 }

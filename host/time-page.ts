@@ -1,6 +1,6 @@
 // The host's side of the time page, written before each entry into the guest. It holds wall time as
 // an offset, which follows the host when it has slept or its clock was set.
-import { TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
+import { GENERATION_BYTES, TIME_PAGE_ADDRESS, TimePage } from "../abi/boot.ts";
 import type { GuestMemory } from "./memory.ts";
 import type { Clock } from "./ports/clock.ts";
 import { WallClock } from "./wall-clock.ts";
@@ -11,7 +11,7 @@ export const NO_TIMER = Number.POSITIVE_INFINITY;
 export class HostTimePage {
   readonly #memory: GuestMemory;
   readonly #clock: Clock;
-  readonly #wall: WallClock;
+  #wall: WallClock;
 
   constructor(memory: GuestMemory, clock: Clock) {
     this.#memory = memory;
@@ -29,6 +29,22 @@ export class HostTimePage {
     view.setUint32(at + 4, ns / TWO_32, true);
     if (!this.#wall.look(ns)) return;
     view.setBigInt64(TIME_PAGE_ADDRESS + TimePage.realtimeOffsetNs, this.#wall.offsetNs, true);
+  }
+
+  /** Gives the machine a generation of its own. */
+  renew(entropy: (into: Uint8Array) => void): void {
+    entropy(this.#memory.bytes(TIME_PAGE_ADDRESS + TimePage.generation, GENERATION_BYTES));
+  }
+
+  /** The page was a snapshot's. The guest learns that, and the next write() is of this host. */
+  restored(): void {
+    this.#memory.view.setUint32(TIME_PAGE_ADDRESS + TimePage.restored, 1, true);
+    this.#wall = new WallClock(this.#clock);
+  }
+
+  /** The end of what the guest's allocator has written; 0: not known. */
+  get heapTop(): number {
+    return this.#memory.view.getUint32(TIME_PAGE_ADDRESS + TimePage.heapTop, true);
   }
 
   /** Should threads that print wait? */

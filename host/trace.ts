@@ -64,6 +64,18 @@ export class Tracer {
   /** Whole nanoseconds, as the guest sees them. */
   readonly now = (): number => Math.floor(this.#clock.now());
 
+  /** The guest comes from a snapshot: what is in its ring by now is not of this trace. */
+  restored(): void {
+    const ring = this.#ring();
+    if (ring !== 0) this.#taken = this.#memory.view.getUint32(ring + TraceRing.written, true);
+  }
+
+  /** The address of the guest's ring; 0: there is none, or it cannot be there. */
+  #ring(): number {
+    const ring = this.#memory.view.getUint32(TIME_PAGE_ADDRESS + TimePage.trace, true);
+    return this.#memory.contains(ring, traceRingBytes()) ? ring : 0;
+  }
+
   /** An entry into the guest, as a slice around the runs of threads in it. */
   entry<Args extends unknown[], Result>(
     name: string,
@@ -116,8 +128,8 @@ export class Tracer {
   #switches(sinceNs: number, untilNs: number): void {
     const { attached, view } = this.#memory;
     if (!attached) return; // the guest has ended itself
-    const ring = view.getUint32(TIME_PAGE_ADDRESS + TimePage.trace, true);
-    if (ring === 0 || !this.#memory.contains(ring, traceRingBytes())) return;
+    const ring = this.#ring();
+    if (ring === 0) return;
     const written = view.getUint32(ring + TraceRing.written, true);
     const kept = Math.min(u32(written - this.#taken), TRACE_RECORDS);
     const lost = u32(written - this.#taken) - kept;

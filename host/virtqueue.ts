@@ -15,7 +15,11 @@ import {
   VirtqUsedElem,
 } from "../abi/virtio.ts";
 import type { Allowance } from "./allowance.ts";
+import { Chain } from "./chain.ts";
 import { GuestError, type GuestMemory } from "./memory.ts";
+import type { RingState } from "./snapshot/register-state.ts";
+
+export { Chain } from "./chain.ts";
 
 export interface QueueOptions {
   /** Names the queue in errors, as in "vsock rx". */
@@ -37,131 +41,6 @@ export interface QueueOptions {
 }
 
 /**
- * One request of the driver: device-readable segments first, then device-writable ones. The
- * descriptors were copied once and checked against the memory. It belongs to the device until
- * release(), after which the object is reused.
- */
-export class Chain {
-  head = 0;
-  /** Segments [0, readableCount) are readable, [readableCount, count) are writable. */
-  readableCount = 0;
-  count = 0;
-  readableBytes = 0;
-  writableBytes = 0;
-  readonly addresses: number[] = [];
-  readonly lengths: number[] = [];
-  /** The queue's generation when the chain was taken. A release in a later one is ignored. */
-  epoch = 0;
-  readonly #queue: VirtQueue;
-
-  constructor(queue: VirtQueue) {
-    this.#queue = queue;
-  }
-
-  /** Does the device still own it? After a reset its memory must not be touched any more. */
-  get live(): boolean {
-    return this.#queue.holds(this);
-  }
-
-  /** Returns the chain with `written` bytes in its writable part. Does not interrupt. */
-  release(written: number): void {
-    this.#queue.push(this, written);
-  }
-
-  /** A view of segment i, not a copy. */
-  segment(i: number): Uint8Array {
-    const start = this.addresses[i] as number;
-    return this.#queue.memory.u8.subarray(start, start + (this.lengths[i] as number));
-  }
-
-  /** The memory that the chain's buffers lie in. */
-  get memory(): GuestMemory {
-    return this.#queue.memory;
-  }
-
-  /**
-   * Guest address of [offset, offset + length) of the readable part, if the range lies within the
-   * first segment or the second; else -1.
-   */
-  readableAt(offset: number, length: number): number {
-    return this.#at(0, this.readableCount, offset, length);
-  }
-
-  /** The same for the writable part. */
-  writableAt(offset: number, length: number): number {
-    return this.#at(this.readableCount, this.count, offset, length);
-  }
-
-  /** Views of [offset, offset + length) of the readable part, not copies; appended to `views`. */
-  readable(offset: number, length: number, views: Uint8Array[] = []): Uint8Array[] {
-    return this.#views(0, this.readableCount, offset, length, views);
-  }
-
-  /** Views of [offset, offset + length) of the writable part, not copies. */
-  writable(offset: number, length: number): Uint8Array[] {
-    return this.#views(this.readableCount, this.count, offset, length, []);
-  }
-
-  /** Copies from the readable part at `offset` into target; returns the bytes copied. */
-  copyFrom(offset: number, target: Uint8Array): number {
-    let at = 0;
-    for (const part of this.readable(offset, target.length)) {
-      target.set(part, at);
-      at += part.length;
-    }
-    return at;
-  }
-
-  /** Copies source into the writable part at `offset`; returns the bytes that fitted. */
-  copyTo(offset: number, source: Uint8Array): number {
-    const address = this.writableAt(offset, source.length);
-    if (address >= 0) {
-      this.#queue.memory.u8.set(source, address);
-      return source.length;
-    }
-    let at = 0;
-    for (const part of this.writable(offset, source.length)) {
-      part.set(source.subarray(at, at + part.length));
-      at += part.length;
-    }
-    return at;
-  }
-
-  #at(first: number, end: number, offset: number, length: number): number {
-    let i = first;
-    if (i < end && offset >= (this.lengths[i] as number)) {
-      offset -= this.lengths[i] as number;
-      i++;
-    }
-    if (i >= end || offset + length > (this.lengths[i] as number)) return -1;
-    return (this.addresses[i] as number) + offset;
-  }
-
-  #views(
-    first: number,
-    end: number,
-    offset: number,
-    length: number,
-    views: Uint8Array[],
-  ): Uint8Array[] {
-    const u8 = this.#queue.memory.u8;
-    for (let i = first; i < end && length > 0; i++) {
-      const bytes = this.lengths[i] as number;
-      if (offset >= bytes) {
-        offset -= bytes;
-        continue;
-      }
-      const start = (this.addresses[i] as number) + offset;
-      const take = Math.min(bytes - offset, length);
-      views.push(u8.subarray(start, start + take));
-      length -= take;
-      offset = 0;
-    }
-    return views;
-  }
-}
-
-/**
  * The device's half of a split virtqueue (virtio 2.7). Iterating it takes the chains that are
  * available.
  */
@@ -174,6 +53,7 @@ export class VirtQueue {
   readonly #view: DataView;
   readonly #held: Uint8Array; // by head: 1 while the device holds the chain
   readonly #spare: Chain[] = [];
+  #owed: number[] = []; // heads that were held when a snapshot was taken; pop() gives them first
   #lastAvail = 0;
   #usedIdx = 0;
   #signalled = 0; // #usedIdx when the driver's interrupt suppression was last checked
@@ -209,7 +89,8 @@ export class VirtQueue {
   /** Chains that the driver has made available and the device has not taken. */
   get available(): number {
     const idx = this.#view.getUint16(this.#options.avail + VirtqAvail.idx, true);
-    return this.#dead ? 0 : Math.min((idx - this.#lastAvail) & 0xffff, this.size);
+    const pending = Math.min((idx - this.#lastAvail) & 0xffff, this.size);
+    return this.#dead ? 0 : pending + this.#owed.length;
   }
 
   /**
@@ -219,6 +100,12 @@ export class VirtQueue {
   pop(): Chain | null {
     const { avail, used, eventIdx, allowance } = this.#options;
     while (!this.#dead) {
+      if (this.#owed.length > 0) {
+        if (allowance?.grants() === false) return null;
+        const chain = this.#take(this.#owed.shift() as number);
+        if (chain !== null) return chain;
+        continue;
+      }
       const pending =
         (this.#view.getUint16(avail + VirtqAvail.idx, true) - this.#lastAvail) & 0xffff;
       if (pending === 0) {
@@ -235,17 +122,25 @@ export class VirtQueue {
       if (head >= this.size) return this.#break(`available entry ${head}`);
       if (this.#held[head] === 1) return this.#break(`head ${head} is already in flight`);
       this.#lastAvail = (this.#lastAvail + 1) & 0xffff;
-      const chain = this.#spare.pop() ?? new Chain(this);
-      chain.head = head;
-      chain.epoch = this.#epoch;
-      this.#held[head] = 1;
-      this.inFlight++;
-      const fault = this.#parse(chain);
-      allowance?.charge(chain.count, chain.readableBytes + chain.writableBytes);
-      if (fault === "") return chain;
-      this.push(chain, 0);
-      this.#options.rejected(new GuestError(`${this.#options.name}: head ${head}: ${fault}`));
+      const chain = this.#take(head);
+      if (chain !== null) return chain;
     }
+    return null;
+  }
+
+  /** The chain with that head, which is the device's now; null: it was malformed. */
+  #take(head: number): Chain | null {
+    const { allowance } = this.#options;
+    const chain = this.#spare.pop() ?? new Chain(this);
+    chain.head = head;
+    chain.epoch = this.#epoch;
+    this.#held[head] = 1;
+    this.inFlight++;
+    const fault = this.#parse(chain);
+    allowance?.charge(chain.count, chain.readableBytes + chain.writableBytes);
+    if (fault === "") return chain;
+    this.push(chain, 0);
+    this.#options.rejected(new GuestError(`${this.#options.name}: head ${head}: ${fault}`));
     return null;
   }
 
@@ -290,6 +185,30 @@ export class VirtQueue {
         )
       : (this.#view.getUint16(avail + VirtqAvail.flags, true) & VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
     if (wanted) this.#options.interrupt();
+  }
+
+  save(): RingState {
+    const held = Array.from(this.#held.keys()).filter((head) => this.#held[head] === 1);
+    const [lastAvail, usedIdx, signalled] = [this.#lastAvail, this.#usedIdx, this.#signalled];
+    return { lastAvail, usedIdx, signalled, broken: this.#dead, held };
+  }
+
+  /**
+   * A new queue stands where another did. Chains that its device held are parsed again, and handed
+   * out before those in the ring. Throws GuestError if there can be no such chains.
+   */
+  restore({ lastAvail, usedIdx, signalled, broken, held }: RingState): void {
+    for (const head of held) {
+      if (head >= this.size || this.#held[head] === 1) {
+        throw new GuestError(`${this.#options.name}: held head ${head} of ${this.size}`);
+      }
+      this.#held[head] = 1;
+    }
+    this.#owed = [...held];
+    this.#lastAvail = lastAvail;
+    this.#usedIdx = usedIdx;
+    this.#signalled = signalled;
+    this.#dead = broken;
   }
 
   /** The queue was stopped: late releases do nothing, and no ring is touched again. */

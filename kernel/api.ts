@@ -22,6 +22,9 @@ export { wait, wakeAll, wakeSome } from "./scheduler";
 export { NEVER, NS_PER_MS, NS_PER_S, nowNs, realtimeNs } from "./clock";
 export { clock } from "./hypercall";
 
+// snapshots
+export { SysGeneration } from "./generation";
+
 // memory
 export { arenaBytes, arenaMark, arenaRelease } from "./arena/arena";
 export {

@@ -51,6 +51,11 @@ export function beat(): void {
   store<u32>(timePage, load<u32>(timePage, TimePage.heartbeat) + 1, TimePage.heartbeat);
 }
 
+/** Tells the host that the allocator has written nothing from `top` on, but for its end mark. */
+export function publishHeapTop(top: usize): void {
+  store<u32>(timePage, <u32>top, TimePage.heapTop);
+}
+
 /** Gives the host the address of the statistics. */
 export function publishStats(block: usize): void {
   store<u32>(timePage, <u32>block, TimePage.stats);

@@ -10,6 +10,7 @@ export {
   SysCreateDir,
   SysCreateFile,
   SysEndThread,
+  SysGeneration,
   SysJoinThread,
   SysKillThread,
   SysLink,

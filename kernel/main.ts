@@ -12,6 +12,8 @@ import { clockInit, nowNs, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
+import { distrustAll } from "./fs/mount";
+import { generationInit, generationSeed, isRestored } from "./generation";
 import { memoryInit } from "./memory";
 import { linkSettingsInit } from "./net/link/settings";
 import { socketSettingsInit } from "./net/socket/settings";
@@ -21,7 +23,7 @@ import { isIdle, restartFaulted, schedule } from "./scheduler";
 import { nextDeadline, runTimers } from "./timer";
 import { traceInit } from "./trace";
 import "./panic"; // the build sends abort() there
-import "./std"; // and seed()
+import { reseed } from "./std"; // and seed()
 import { proc_exit } from "./wasi_snapshot_preview1";
 
 export { interrupt } from "./interrupt";
@@ -36,6 +38,7 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   checkBootInfo(bootInfo);
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
+  generationInit(load<u32>(bootInfo, BootInfo.timePage)); // tells clones apart
   const start = arenaInit(); // the end of what the application's initialisers have allocated
   memoryInit(start, heapEnd(bootInfo, start)); // the heap: all of the RAM that is not image
   if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
@@ -91,9 +94,16 @@ export function powerOff(code: i32): void {
   proc_exit(code);
 }
 
+/** The machine goes on from a snapshot: whatever clones must not share, or time has changed. */
+function restored(): void {
+  distrustAll(); // names and attributes of files
+  reseed(generationSeed()); // Math.random
+}
+
 /** The host's entry: runs threads until none is ready or `budget` of them have run. */
 export function run(budget: u32): u32 {
   consoleEntered();
+  if (isRestored()) restored();
   runTimers(nowNs());
   schedule(budget);
   if (!isIdle()) return RunResult.BudgetSpent;

@@ -9,6 +9,7 @@
 //   │ prev │ size │      0 │ check │ next │ last │ in the free list    │   free
 //   └──────┴──────┴────────┴───────┴──────┴──────┴─────────────────────┘
 import { Errno } from "../abi/errno";
+import { publishHeapTop } from "./clock";
 
 @unmanaged
 class Block {
@@ -40,6 +41,7 @@ let heapEnd: usize = 0;
 let inUseBytes: u64 = 0; // headers and rounding included
 let peakBytes: u64 = 0;
 let inUseBlocks: u32 = 0;
+let topBlock: usize = 0; // the end of the highest block that was ever handed out
 
 /** Blocks are known by the address of their payload; this is the header before it. */
 function header(address: usize): Block {
@@ -59,6 +61,14 @@ export function memoryInit(start: usize, end: usize): void {
   last.size = 0;
   last.check = USED ^ <u32>heapEnd;
   insertFree(heapStart);
+  raiseTop(heapStart);
+}
+
+/** A block that ends at `end` is handed out. The header of the free block after it is written. */
+function raiseTop(end: usize): void {
+  if (end <= topBlock) return;
+  topBlock = end;
+  publishHeapTop(min(end + HEADER + GRAIN, heapEnd));
 }
 
 function rowOf(size: u32): u32 {
@@ -174,6 +184,7 @@ function own(block: usize, length: u32): void {
   inUseBlocks++;
   inUseBytes += b.size + HEADER;
   if (inUseBytes > peakBytes) peakBytes = inUseBytes;
+  raiseTop(block + b.size);
 }
 
 function roundedSize(length: usize): u32 {

@@ -12,6 +12,11 @@ export function seed(): f64 {
   return reinterpret<f64>(load<u64>(word));
 }
 
+/** Math.random goes on from here. */
+export function reseed(value: u64): void {
+  NativeMath.seedRandom(<i64>value);
+}
+
 /** Prints a line of the application. Yields as print(). */
 export function printLine(text: string): void {
   print(text);

@@ -96,7 +96,7 @@ export async function compile(entry, target, options = {}) {
     from: importName(entry, folder),
     application,
     exports,
-    tests,
+    tests: tests || coverage !== undefined,
     coverage: coverage !== undefined,
   });
   /** @type {Map<string, string>} */

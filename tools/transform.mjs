@@ -3,6 +3,7 @@
 // sides of the pass (which halves the cost of a switch).
 import { forbiddenCalls } from "./ban.mjs";
 import { CompileError, diagnosticOf } from "./diagnostics.mjs";
+import { exportGlobals } from "./globals.mjs";
 import { checkLeaves, frames, upcalls } from "./leaves.mjs";
 import { PACKAGE } from "./names.mjs";
 
@@ -57,6 +58,7 @@ export function kernelTransform({ optimize, ban, leaves }) {
         "asyncify-imports": "env.none",
         "asyncify-removelist": atomic.join(","),
       });
+      exportGlobals(binaryen, module);
       if (optimize) checkLeaves(module.emitText(), leaves);
     }
   };

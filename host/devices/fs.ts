@@ -6,10 +6,11 @@ import { Errno } from "../../abi/errno.ts";
 import { FS_QUEUE_HIPRIO, FS_TAG_BYTES_MAX, FsConfig, FuseOpcode } from "../../abi/fuse.ts";
 import { FS_SHM_WINDOW } from "../../abi/fuse-window.ts";
 import { VIRTIO_ID_FS } from "../../abi/virtio.ts";
-import type { DeviceHost, DeviceTrace, VirtioDevice } from "../device.ts";
+import type { DeviceHost, DeviceSnapshots, DeviceTrace, VirtioDevice } from "../device.ts";
 import type { FileChanges, Files } from "../ports/files.ts";
 import type { Chain, VirtQueue } from "../virtqueue.ts";
 import { FuseRequest } from "./fs/request.ts";
+import { FsSaving } from "./fs/saving.ts";
 import { FuseServer } from "./fs/server.ts";
 import { type FsLimits, Share } from "./fs/share.ts";
 import type { FsStats } from "./fs/stats.ts";
@@ -56,8 +57,10 @@ export class FsDevice implements VirtioDevice {
   readonly config: Uint8Array;
   readonly stats: FsStats;
   readonly sharedMemory: readonly number[];
+  readonly snapshots: DeviceSnapshots;
   readonly #share: Share;
   readonly #server: FuseServer;
+  readonly #saving: FsSaving;
   /** For the next request. */
   #request: FuseRequest;
   readonly #spare: FuseRequest[] = [];
@@ -79,6 +82,8 @@ export class FsDevice implements VirtioDevice {
     this.sharedMemory = windowBytes === 0 ? [] : [windowBytes];
     this.#share = openShare(options, this.#now);
     this.#server = new FuseServer(this.#share);
+    this.#saving = new FsSaving(this.#share, this.#server, () => this.#answered());
+    this.snapshots = this.#saving;
     this.#request = this.#newRequest();
     this.stats = this.#share.stats;
   }
@@ -150,7 +155,7 @@ export class FsDevice implements VirtioDevice {
   /** Serves requests while there is room; the rest follow when others have been answered. */
   #take(source: VirtQueue, sinceNs: number): void {
     const { background } = this.#share;
-    for (let served = 0; !background.full; served++) {
+    for (let served = 0; !background.full && !this.#saving.isQuiet; served++) {
       const chain = source.pop();
       if (chain === null) return;
       if (served > 0) background.served(sinceNs); // do not hold up this one as well

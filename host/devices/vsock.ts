@@ -15,8 +15,9 @@ import {
   VSOCK_QUEUE_TX,
   VsockConfig,
 } from "../../abi/vsock.ts";
-import type { DeviceHost, VirtioDevice } from "../device.ts";
+import type { DeviceHost, DeviceSnapshots, VirtioDevice } from "../device.ts";
 import type { TcpAddress } from "../ports/sockets.ts";
+import { Fields } from "../snapshot/fields.ts";
 import type { VirtQueue } from "../virtqueue.ts";
 import { Connections } from "./vsock/connections.ts";
 import { assertCid, type VsockOptions } from "./vsock/options.ts";
@@ -54,6 +55,10 @@ export class VsockDevice implements VirtioDevice {
   readonly queueNames = ["rx", "tx", "event"];
   readonly config = new Uint8Array(VsockConfig.sizeof);
   readonly stats: VsockStats;
+  readonly snapshots: DeviceSnapshots = {
+    save: () => this.#save(),
+    restore: (state) => this.#restore(state),
+  };
   readonly #connections: Connections;
   readonly #fromGuest: FromGuest;
   readonly #events: Events;
@@ -264,6 +269,17 @@ export class VsockDevice implements VirtioDevice {
     this.#fromGuest.queue?.signal();
     if (!this.#isDisposed) this.#host?.turn(atOnce);
   };
+
+  #save(): unknown {
+    return { cid: this.#cid, reset: this.#events.isDue || this.#connections.isKnown };
+  }
+
+  /** Connections do not move: the guest learns that they are gone, listeners stay (5.10.6.7). */
+  #restore(state: unknown): void {
+    const fields = new Fields(state, "vsock");
+    const isMoved = fields.u32("cid") !== this.#cid;
+    if (fields.flag("reset") || isMoved) this.#events.transportReset();
+  }
 
   /** The device, as other guests see it. */
   readonly #member: SwitchMember = {

@@ -1,13 +1,13 @@
-// Machine, on Node: the system's clock, and the firmware of @wasmer/wasi.
+// Machine, on Node.
 import * as core from "../machine.ts";
 import type { MachineOptions } from "../options.ts";
-import { loadParts, type Platform } from "../parts.ts";
-import { systemClock } from "./clock.ts";
-import { loadFirmware } from "./firmware.ts";
+import { loadParts } from "../parts.ts";
+import { optionsFor, type RestoreOptions } from "../snapshot/restore.ts";
+import type { Snapshot as SavedMachine } from "../snapshot/snapshot.ts";
+import { nodePlatform } from "./platform.ts";
+import { Snapshot } from "./snapshot.ts";
 
 export type { MachineOptions } from "../options.ts";
-
-const NODE: Platform = { clock: systemClock, loadFirmware };
 
 /** One guest and the machine it runs on. Create it, boot it, and await `exited`. */
 export class Machine extends core.Machine {
@@ -17,6 +17,26 @@ export class Machine extends core.Machine {
    * function runs, if it has one.
    */
   static override async create(options: MachineOptions): Promise<Machine> {
-    return new Machine(await loadParts(options, NODE));
+    return new Machine(await loadParts(options, nodePlatform));
+  }
+
+  /**
+   * A machine that goes on where the snapshot was taken, with devices of the same kinds in the same
+   * order. Connections of the saved guest are reset, its listeners stay. It has had its first turn.
+   * Rejects with SnapshotError if the snapshot does not fit or is damaged.
+   */
+  static override async restore(snapshot: SavedMachine, options: RestoreOptions): Promise<Machine> {
+    const machine = await Machine.create(optionsFor(snapshot, options));
+    machine.start(snapshot);
+    return machine;
+  }
+
+  /**
+   * Saves the machine, which goes on: its memory, its clock, its devices. Waits until file requests
+   * under way have ended, up to `patienceMs` (5 s). Rejects with SnapshotError if it cannot be
+   * saved, or not now; nothing has changed then.
+   */
+  override async snapshot(options: { patienceMs?: number } = {}): Promise<Snapshot> {
+    return new Snapshot((await super.snapshot(options)).content);
   }
 }

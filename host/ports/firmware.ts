@@ -11,7 +11,7 @@ export const FIRMWARE_WRITE_BYTES_MAX = 65504;
 export interface FirmwareLibrary {
   /** Bytes for the console, for a write to stdout (1) or stderr (2). Valid until the next call. */
   write(fd: number, bytes: Uint8Array): Uint8Array;
-  /** Nanoseconds of CLOCK_REALTIME (0) or CLOCK_MONOTONIC (1). */
+  /** Nanoseconds of CLOCK_REALTIME (0). */
   time(id: number): bigint;
   /** Fills the array with entropy. It may be a view of shared memory. */
   random(into: Uint8Array): void;

@@ -8,6 +8,7 @@ import { beginCall, Call, callAt, endCall, protect } from "./call";
 import { createFileSystem, destroyFileSystem, fileSystemOf, NO_FILE_SYSTEM } from "./filesystem";
 import { FileSystem } from "./node";
 import { startFileSystem } from "./start";
+import { distrust } from "./table";
 import { DOT, SLASH } from "./text";
 
 const MOUNTS_MAX: u32 = 8;
@@ -27,6 +28,11 @@ let count: u32 = 0;
 function mountAt(i: u32): Mount {
   assert(i < MOUNTS_MAX, "fs: too many");
   return changetype<Mount>(mounts + i * offsetof<Mount>());
+}
+
+/** Names and attributes that are cached end: the time that they are valid for has stood still. */
+export function distrustAll(): void {
+  for (let i: u32 = 0; i < count; i++) distrust(mountAt(i).fs);
 }
 
 export const NO_MOUNT: Mount = changetype<Mount>(0);

@@ -2,6 +2,7 @@
 import { arenaBytes, arenaMark, arenaRelease } from "torito/kernel/arena/arena";
 import { print } from "torito/kernel/console";
 import { heapInUse, ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
+import { threadCount } from "torito/kernel/thread";
 import {
   BeginThread,
   Sleep,
@@ -10,7 +11,6 @@ import {
   SysOnFault,
   SysThreadSwitch,
 } from "torito/kernel/thread-calls";
-
 
 class Session {
   static recent: Session | null = null;
@@ -33,6 +33,11 @@ function begin(body: (arg: usize) => void, arg: usize = 0): i32 {
   const id = BeginThread(body, arg, 16384);
   assert(id > 0);
   return id;
+}
+
+/** Threads that have not ended. */
+export function living(): u32 {
+  return threadCount();
 }
 
 export function counted(): i32 {

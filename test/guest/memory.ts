@@ -10,6 +10,7 @@ import {
   ToroMemLength,
   ToroReAllocMem,
 } from "torito/kernel/memory";
+import { HEAP_TAIL_BYTES, TimePage, TIME_PAGE_ADDRESS } from "torito/abi/boot";
 import { Errno } from "torito/abi/errno";
 
 let seed: u32 = 12345;
@@ -233,4 +234,44 @@ export function panics_overrun(): void {
   const p = ToroGetMem(33);
   store<u8>(p + 33, 0);
   ToroFreeMem(p);
+}
+
+function heapTop(): usize {
+  return load<u32>(TIME_PAGE_ADDRESS + TimePage.heapTop);
+}
+
+/** Is all of the RAM zero from the published top on, but for its last bytes? */
+function isUntouchedAbove(top: usize): bool {
+  const end = (<usize>memory.size() << 16) - HEAP_TAIL_BYTES;
+  for (let at = (top + 7) & ~7; at < end; at += 8) if (load<u64>(at) != 0) return false;
+  return true;
+}
+
+export function test_nothing_is_written_above_the_top_that_the_host_knows(): void {
+  assert(heapTop() > __heap_base && isUntouchedAbove(heapTop()));
+  const blocks = memory.data(64 * 4);
+  for (let i = 0; i < 4000; i++) {
+    const at = blocks + (random(64) << 2);
+    const held: usize = load<u32>(at);
+    if (held != 0 && random(3) == 0) {
+      const moved = ToroReAllocMem(held, random(5000));
+      if (moved != 0) store<u32>(at, <u32>moved);
+    } else if (held != 0) {
+      ToroFreeMem(held);
+      store<u32>(at, 0);
+    } else {
+      const length = random(5000);
+      const p = random(2) == 0 ? ToroGetMem(length) : ToroGetAlignedMem(length, 1 << random(13));
+      if (p != 0) memory.fill(p, 0xff, length);
+      store<u32>(at, <u32>p);
+    }
+    if (i % 200 == 0) assert(isUntouchedAbove(heapTop()));
+  }
+  assert(isUntouchedAbove(heapTop()));
+  const top = heapTop();
+  for (let i = 0; i < 64; i++) {
+    const held: usize = load<u32>(blocks + (i << 2));
+    if (held != 0) ToroFreeMem(held);
+  }
+  assert(heapTop() == top);
 }

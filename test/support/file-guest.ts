@@ -5,6 +5,7 @@ import type { VirtioDevice } from "../../host/device.ts";
 import { ManualClock } from "../../host/manual-clock.ts";
 import { FsDevice, type FsOptions } from "../../host/node/devices.ts";
 import { Machine } from "../../host/node/machine.ts";
+import type { Snapshot } from "../../host/snapshot/snapshot.ts";
 import { collectHits, compileGuest, type GuestImage } from "./guest.ts";
 
 /** In the order of Op in test/guest/files-ops.ts. */
@@ -67,20 +68,21 @@ export interface GuestStat {
 /** A call that runs in a thread of the guest. */
 export class PendingFileCall {
   readonly #machine: Machine;
-  readonly #record: number;
+  /** Its address in the guest. */
+  readonly record: number;
 
   constructor(machine: Machine, record: number) {
     this.#machine = machine;
-    this.#record = record;
+    this.record = record;
   }
   /** Its result; undefined: it has not returned. */
   get result(): bigint | undefined {
     const { view } = this.#machine.memory;
-    if (view.getUint32(this.#record + 48, true) === 0) return undefined;
-    return view.getBigInt64(this.#record, true);
+    if (view.getUint32(this.record + 48, true) === 0) return undefined;
+    return view.getBigInt64(this.record, true);
   }
   get thread(): number {
-    return this.#machine.memory.view.getInt32(this.#record + 52, true);
+    return this.#machine.memory.view.getInt32(this.record + 52, true);
   }
 }
 
@@ -125,11 +127,30 @@ export class FileGuest {
     return guest;
   }
 
-  private constructor(image: GuestImage, machine: Machine, clock: ManualClock) {
+  /** Goes on from a snapshot of another guest, with `options.directory` as "site". */
+  static async restore(
+    from: FileGuest,
+    snapshot: Snapshot,
+    options: FileGuestOptions,
+  ): Promise<FileGuest> {
+    const { directory = "", device, withheld, ...rest } = options;
+    const clock = new ManualClock();
+    const site = device ?? new FsDevice({ readOnly: false, ...rest, directory, tag: "site" });
+    const machine = await Machine.restore(snapshot, {
+      clock,
+      devices: [site],
+      withheldFeatures: withheld ?? 0n,
+    });
+    const guest = new FileGuest(from.#image, machine, clock, from.#scratch);
+    guest.settle();
+    return guest;
+  }
+
+  private constructor(image: GuestImage, machine: Machine, clock: ManualClock, scratch?: number) {
     this.#image = image;
     this.machine = machine;
     this.clock = clock;
-    this.#scratch = this.allocate(SCRATCH_BYTES);
+    this.#scratch = scratch ?? this.allocate(SCRATCH_BYTES);
   }
 
   /** Begins a call; what it needs of its strings is good until 64 KiB more were given. */
@@ -248,16 +269,33 @@ export class FileGuest {
   }
 }
 
-/** Boots guests for the tests of one file; they are disposed of after each test. */
-export async function fileGuests() {
-  const image = await compileGuest("test/guest/files-ops.ts");
+/** Boots guests that can be saved, and restores them. */
+export async function savedFileGuests() {
+  const image = await compileGuest("test/guest/files-ops.ts", {}, "release");
+  const guests = disposedGuests();
+  return {
+    boot: async (options: FileGuestOptions) => guests(await FileGuest.boot(image, options)),
+    restore: async (from: FileGuest, snapshot: Snapshot, options: FileGuestOptions) =>
+      guests(await FileGuest.restore(from, snapshot, options)),
+  };
+}
+
+function disposedGuests() {
   const guests: FileGuest[] = [];
   afterEach(() => {
     for (const guest of guests.splice(0)) guest.dispose();
   });
-  return async (options: FileGuestOptions) => {
-    const guest = await FileGuest.boot(image, options);
+  return (guest: FileGuest) => {
     guests.push(guest);
     return guest;
+  };
+}
+
+/** Boots guests for the tests of one file; they are disposed of after each test. */
+export async function fileGuests() {
+  const image = await compileGuest("test/guest/files-ops.ts");
+  const guests = disposedGuests();
+  return async (options: FileGuestOptions) => {
+    return guests(await FileGuest.boot(image, options));
   };
 }

@@ -9,23 +9,29 @@ import { compileOnce, type Options } from "./compiled.ts";
 import { COVERAGE_FOLDER } from "./coverage.ts";
 
 export interface GuestImage {
-  readonly module: WebAssembly.Module;
+  /** Bytes of an image that is to be saved. */
+  readonly module: WebAssembly.Module | Uint8Array<ArrayBuffer>;
   readonly map: string;
   readonly points: Point[];
   /** By statement: did it run in any test? */
   readonly hits: Uint8Array;
 }
 
-export async function compileGuest(entry: string, options: Options = {}): Promise<GuestImage> {
-  const all = { coverage: "all", ...options } as const;
-  const { wasm, map, points } = await compileOnce(entry, "test", all);
+export async function compileGuest(
+  entry: string,
+  options: Options = {},
+  target: "release" | "test" = "test",
+): Promise<GuestImage> {
+  const all = { coverage: "all", application: false, exports: true, ...options } as const;
+  const { wasm, map, points } = await compileOnce(entry, target, all);
   const hits = new Uint8Array(points.length);
   afterAll(() => {
     mkdirSync(COVERAGE_FOLDER, { recursive: true });
     const name = `${entry.replaceAll("/", "-")}-${process.pid}-${Date.now()}.json`;
     writeFileSync(`${COVERAGE_FOLDER}/${name}`, JSON.stringify({ points, hits: [...hits] }));
   });
-  return { module: new WebAssembly.Module(wasm), map, points, hits };
+  const module = target === "release" ? wasm : new WebAssembly.Module(wasm);
+  return { module, map, points, hits };
 }
 
 export interface GuestRun {

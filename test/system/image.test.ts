@@ -128,12 +128,6 @@ describe("the build", () => {
       (error: Error) => error.message,
     );
 
-  test("refuses asc's heap, with the line", async () => {
-    expect(await failure(compile("test/guest/unmanaged.ts", "test"))).toMatch(
-      /^test\/guest\/unmanaged\.ts:\d+:\d+: test\/guest\/unmanaged\/\S+: asc's heap/m,
-    );
-  });
-
   test("refuses a leaf that may yield", async () => {
     const leaf = "~lib/torito/kernel/scheduler/block";
     const compiled = compile("apps/hello-world/main.ts", "release", { leaves: [leaf] });

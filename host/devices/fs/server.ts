@@ -41,7 +41,8 @@ const INIT_FLAGS_OFFERED =
 
 export class FuseServer {
   readonly #share: Share;
-  #started = false;
+  /** Has the guest begun a session? */
+  started = false;
 
   constructor(share: Share) {
     this.#share = share;
@@ -51,7 +52,7 @@ export class FuseServer {
   serve(request: FuseRequest): number {
     if (request.opcode === FUSE_INIT_BIG_ENDIAN) return -Errno.EPROTO;
     if (request.opcode === FuseOpcode.INIT) return this.#init(request);
-    if (!this.#started) return -Errno.EIO; // U2
+    if (!this.started) return -Errno.EIO; // U2
     if (request.opcode === FuseOpcode.DESTROY) return this.#endInOrder();
     const operation = OPERATIONS.get(request.opcode);
     if (operation === undefined) return -Errno.ENOSYS; // U3: the guest stops asking
@@ -101,7 +102,7 @@ export class FuseServer {
 
   /** The session ends without a request of the guest. */
   end(): void {
-    this.#started = false;
+    this.started = false;
     this.#share.end();
   }
 
@@ -126,7 +127,7 @@ export class FuseServer {
       reply.setUint32(FuseInitOut.minor, FUSE_KERNEL_MINOR_VERSION, true);
       return FuseInitOut.sizeof;
     }
-    this.#started = true;
+    this.started = true;
     const readahead = input.getUint32(FuseInitIn.max_readahead, true);
     const offered = INIT_FLAGS_OFFERED | (this.#share.window === null ? 0 : MAP_ALIGNMENT);
     const flags = input.getUint32(FuseInitIn.flags, true) & offered;

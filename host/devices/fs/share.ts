@@ -6,6 +6,7 @@ import { HandleTable, type OpenFile } from "./nodes/handles.ts";
 import type { Node } from "./nodes/node.ts";
 import { NodeTable } from "./nodes/node-table.ts";
 import { clearSetId, withoutSetId } from "./nodes/set-id.ts";
+import { Activity } from "./slow/activity.ts";
 import { Background } from "./slow/background.ts";
 import { HostCalls } from "./slow/host-calls.ts";
 import { Syncs } from "./slow/syncs.ts";
@@ -43,7 +44,8 @@ export class Share {
   readonly nodes: NodeTable;
   readonly handles: HandleTable;
   readonly background: Background;
-  readonly syncs = new Syncs();
+  readonly activity = new Activity();
+  readonly syncs = new Syncs(this.activity);
   readonly stats = noStats();
   /** Nanoseconds of the machine's clock. */
   readonly now: () => number;
@@ -73,7 +75,14 @@ export class Share {
     const { handlesMax, idleFilesMax } = limits;
     this.handles = new HandleTable(this.files, handlesMax, idleFilesMax, validMs * 1e6, now);
     this.now = now;
-    this.background = new Background(this.files, this.handles, this.stats, limits, now);
+    this.background = new Background(
+      this.files,
+      this.handles,
+      this.stats,
+      this.activity,
+      limits,
+      now,
+    );
   }
 
   /** From now on the guest can map files into `memory`, whole slots of its own memory. */

@@ -71,6 +71,12 @@ export class Connections implements Hub {
     this.stalls.attach(host);
   }
 
+  /** Does the guest have a connection, as far as we know? */
+  get isKnown(): boolean {
+    for (const one of this.#table.all) if (!one.isForgotten) return true;
+    return false;
+  }
+
   get all(): Iterable<Connection> {
     return this.#table.all;
   }

@@ -2,16 +2,12 @@
 // one descriptor. A few descriptors stay open after the last RELEASE, so opening a file again is
 // cheap.
 import { Errno } from "../../../../abi/errno.ts";
-import {
-  FUSE_O_ACCMODE,
-  FUSE_O_APPEND,
-  FUSE_O_DSYNC,
-  FUSE_O_RDONLY,
-  FUSE_O_SYNC,
-  FuseType,
-} from "../../../../abi/fuse.ts";
+import { FUSE_O_RDONLY, FuseType } from "../../../../abi/fuse.ts";
 import type { HostCalls } from "../slow/host-calls.ts";
 import type { Node } from "./node.ts";
+import { KINDS, OpenFile } from "./open-file.ts";
+
+export type { OpenFile } from "./open-file.ts";
 
 export interface Handle {
   readonly id: number;
@@ -22,34 +18,12 @@ export interface Handle {
   names: Uint8Array[];
 }
 
-export interface OpenFile {
-  readonly descriptor: number;
-  readonly node: Node;
-  /** Only flags of KINDS. */
-  readonly flags: number;
-  handles: number;
-  /** When it was last seen to have no set-id bits (U21). */
-  setIdClearNs: number;
-  /** Calls in the thread pool. The last one to end closes the descriptor, if it is `closed`. */
-  busy: number;
-  closed: boolean;
-  /** When the host granted access. */
-  readonly openedNs: number;
-  /** Used since the last sweep. */
-  recent: boolean;
-  /** Opened by a run that may be repeated (replay.ts). */
-  passing: boolean;
-}
-
-/** Handles that differ in one of these flags cannot share a descriptor. */
-const KINDS = FUSE_O_ACCMODE | FUSE_O_APPEND | FUSE_O_DSYNC | FUSE_O_SYNC;
-
 /** Names that all open directories together may keep. */
-const NAMES_MAX = 1 << 18;
+export const NAMES_MAX = 1 << 18;
 
 export class HandleTable {
   readonly #files: HostCalls;
-  readonly #max: number;
+  readonly max: number;
   readonly #idleMax: number;
   readonly #sharedNs: number;
   readonly #now: () => number;
@@ -59,7 +33,8 @@ export class HandleTable {
   #names = 0;
   #mapped = 0; // open for mappings
   #lingering = 0; // closed files whose descriptor waits for a call in the thread pool
-  #nextId = 1;
+  /** The number of the next handle. */
+  nextId = 1;
 
   /**
    * A descriptor serves further OPENs for `sharedNs`; then the host has to grant access again.
@@ -68,7 +43,7 @@ export class HandleTable {
     this.#sharedNs = sharedNs;
     this.#now = now;
     this.#files = files;
-    this.#max = max;
+    this.max = max;
     this.#idleMax = idleMax;
   }
 
@@ -88,7 +63,7 @@ export class HandleTable {
 
   /** Is the limit reached? */
   get full(): boolean {
-    return this.size + this.#mapped + this.#lingering >= this.#max;
+    return this.size + this.#mapped + this.#lingering >= this.max;
   }
 
   /** A handle for a new file, with its descriptor. */
@@ -96,6 +71,39 @@ export class HandleTable {
     const file = this.#opened(node, descriptor, flags & KINDS);
     file.handles = 1;
     return this.#make(node, file);
+  }
+
+  all(): Iterable<Handle> {
+    return this.#handles.values();
+  }
+
+  /**
+   * A handle of a saved session; `flags` is null for a directory. Its file is opened when the guest
+   * uses it. False: there is a handle of that number.
+   */
+  revive(id: number, node: Node, flags: number | null, names: Uint8Array[]): boolean {
+    if (this.#handles.has(id)) return false;
+    const file = flags === null ? null : this.#revived(node, flags);
+    if (file !== null) file.handles++;
+    this.#handles.set(id, { id, node, file, names });
+    this.#names += names.length;
+    node.opens++;
+    return true;
+  }
+
+  /** Nobody who opens the file anew shares it: the host has to grant access again. */
+  #revived(node: Node, flags: number): OpenFile {
+    const files = this.#filesOf(node);
+    const known = files.find((one) => one.flags === flags);
+    if (known !== undefined) return known;
+    const file = new OpenFile(node, flags, Number.NEGATIVE_INFINITY, () => {
+      const mark = this.#files.mark();
+      const descriptor = this.#files.open(node.inode, flags);
+      this.#files.keep(mark);
+      return descriptor;
+    });
+    files.push(file);
+    return file;
   }
 
   /** The handle, if it belongs to that node and, if given, is of that kind. */
@@ -192,7 +200,7 @@ export class HandleTable {
   }
 
   #make(node: Node, file: OpenFile | null): Handle {
-    const handle: Handle = { id: this.#nextId++, node, file, names: [] };
+    const handle: Handle = { id: this.nextId++, node, file, names: [] };
     this.#handles.set(handle.id, handle);
     node.opens++;
     return handle;
@@ -205,18 +213,8 @@ export class HandleTable {
   }
 
   #opened(node: Node, descriptor: number, flags: number): OpenFile {
-    const file: OpenFile = {
-      descriptor,
-      node,
-      flags,
-      handles: 0,
-      setIdClearNs: Number.NEGATIVE_INFINITY,
-      busy: 0,
-      closed: false,
-      openedNs: this.#now(),
-      recent: true,
-      passing: this.#files.replaying,
-    };
+    const file = new OpenFile(node, flags, this.#now(), descriptor);
+    file.passing = this.#files.replaying;
     if (file.passing) {
       this.#files.effect(() => {
         file.passing = false;
@@ -255,7 +253,7 @@ export class HandleTable {
 
   /** An error does not matter: the descriptor is gone, and FSYNC reports failed writes. */
   #shut(file: OpenFile): void {
-    this.#files.close(file.descriptor);
+    if (file.isOpen) this.#files.close(file.descriptor);
   }
 }
 

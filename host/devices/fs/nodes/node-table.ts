@@ -38,17 +38,18 @@ export class NodeTable implements Holder {
   settle: (node: Node) => void = () => {};
   readonly #files: Files;
   readonly #directory: string;
-  readonly #max: number;
+  readonly max: number;
   readonly #runs: Runs;
   readonly #byId = new Map<number, Node>();
   readonly #byKey = new Map<bigint, Node>();
-  #nextId = FUSE_ROOT_ID + 1;
+  /** The number of the next node. */
+  nextId = FUSE_ROOT_ID + 1;
 
   /** Throws what the host throws if the directory cannot be used. */
   constructor(files: Files, directory: string, max: number, runs = NO_RUNS) {
     this.#files = files;
     this.#directory = directory;
-    this.#max = max;
+    this.max = max;
     this.#runs = runs;
     const inode = files.root(this.#directory);
     this.root = this.#make(FUSE_ROOT_ID, inode, files.stat(inode), NO_TARGET, null);
@@ -60,17 +61,27 @@ export class NodeTable implements Holder {
 
   /** Is the limit reached? */
   get full(): boolean {
-    return this.size >= this.#max;
+    return this.size >= this.max;
   }
 
   get(id: number): Node | undefined {
     return this.#byId.get(id);
   }
 
+  /** All nodes but the root. */
+  *others(): Generator<Node> {
+    for (const node of this.#byId.values()) if (node !== this.root) yield node;
+  }
+
+  /** A node of a saved session. It is not held, and the caller adds where it was seen. */
+  revive(id: number, stat: FileStat, target: Uint8Array): Node {
+    return this.#make(id, NOT_HELD, stat, target, null);
+  }
+
   /** A node for a new file, which is held; the guest has one reference. */
   adopt(inode: number, stat: FileStat, parent: Node, name: Uint8Array): Node {
     const seen = { parent, name: Uint8Array.from(name) };
-    return this.#make(this.#nextId++, inode, stat, NO_TARGET, seen);
+    return this.#make(this.nextId++, inode, stat, NO_TARGET, seen);
   }
 
   get replaying(): boolean {
@@ -281,7 +292,7 @@ export class NodeTable implements Holder {
         target = orThrow(text);
       }
       const seen = { parent, name: Uint8Array.from(name) };
-      const node = this.#make(this.#nextId++, inode, stat, target, seen);
+      const node = this.#make(this.nextId++, inode, stat, target, seen);
       kept = true;
       return node;
     } finally {

@@ -7,6 +7,7 @@ import { errnoOf } from "../errno.ts";
 import type { HandleTable, OpenFile } from "../nodes/handles.ts";
 import type { FuseRequest } from "../request.ts";
 import type { FsStats } from "../stats.ts";
+import type { Activity } from "./activity.ts";
 import type { HostCalls } from "./host-calls.ts";
 import type { Replay } from "./replay.ts";
 
@@ -38,6 +39,7 @@ export class Background {
   readonly #calls: HostCalls;
   readonly #handles: HandleTable;
   readonly #stats: FsStats;
+  readonly #activity: Activity;
   readonly #slowNs: number;
   readonly #stallNs: number;
   readonly #now: () => number;
@@ -55,12 +57,14 @@ export class Background {
     calls: HostCalls,
     handles: HandleTable,
     stats: FsStats,
+    activity: Activity,
     { slowMs, stallMs }: { readonly slowMs: number; readonly stallMs: number },
     now: () => number,
   ) {
     this.#calls = calls;
     this.#handles = handles;
     this.#stats = stats;
+    this.#activity = activity;
     this.#slowNs = slowMs * 1e6;
     this.#stallNs = stallMs * 1e6;
     this.#now = now;
@@ -244,7 +248,18 @@ export class Background {
   }
 
   #add(one: Waiting): void {
-    this.#waiting.push(one);
+    const ended = this.#activity.begin();
+    this.#waiting.push({
+      begin: (answered) =>
+        one.begin(() => {
+          answered();
+          ended();
+        }),
+      cancel: () => {
+        one.cancel();
+        ended();
+      },
+    });
     this.#calls.outside(() => this.#go());
   }
 

@@ -1,6 +1,8 @@
 // FSYNC and FSYNCDIR. Few calls go to the thread pool at a time, because each sync of a directory
 // takes a descriptor, which a disk that hangs keeps through any number of resets. Others wait here.
 
+import type { Activity } from "./activity.ts";
+
 /** One FSYNC or FSYNCDIR. */
 export interface Sync {
   /** Makes the call, which calls back. Throws what file calls throw. */
@@ -15,9 +17,21 @@ export class Syncs {
   /** Requests that the device holds, bounded by their chains. */
   readonly #waiting: Sync[] = [];
   #running = 0;
+  readonly #activity: Activity;
 
-  add(sync: Sync): void {
-    this.#waiting.push(sync);
+  constructor(activity: Activity) {
+    this.#activity = activity;
+  }
+
+  add({ begin, end }: Sync): void {
+    const ended = this.#activity.begin();
+    this.#waiting.push({
+      begin,
+      end: (error) => {
+        end(error);
+        ended();
+      },
+    });
     this.#go();
   }
 

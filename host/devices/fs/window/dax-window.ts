@@ -13,12 +13,22 @@
 // read needs neither: the bytes are there.
 import { FUSE_O_RDONLY, FUSE_O_RDWR } from "../../../../abi/fuse.ts";
 import type { FileChanges } from "../../../ports/files.ts";
+import { damaged } from "../../../snapshot/errors.ts";
 import type { HandleTable, OpenFile } from "../nodes/handles.ts";
 import type { Node } from "../nodes/node.ts";
 import type { HostCalls } from "../slow/host-calls.ts";
 import { quietly } from "../undo.ts";
-import { SLOT_BYTES, type Slot, Slots } from "./slots.ts";
+import { SLOT_BYTES, type Slot, Slots, type Writing } from "./slots.ts";
 import { readZeroed, WriteBack } from "./write-back.ts";
+
+/** A mapped part of a file in a snapshot. */
+export interface SavedSlot {
+  readonly index: number;
+  readonly node: Node;
+  readonly offset: number;
+  /** Slots of one number were mapped for writing by one request; null: the guest only reads. */
+  readonly writing: number | null;
+}
 
 export class DaxWindow {
   /** The guest's memory, as long as the window is. */
@@ -127,6 +137,66 @@ export class DaxWindow {
     for (const [offset, same] of this.#slots.partsOf(node)) {
       if (offset >= to || offset + SLOT_BYTES <= from) continue;
       for (const i of same) quietly(() => this.#refill(i, from, to));
+    }
+  }
+
+  /** Writes what the guest has stored anywhere. Throws what file calls throw. */
+  writeBackAll(): void {
+    for (const node of this.#slots.nodes) this.writeBack(node);
+  }
+
+  /** All slots, of which nothing is to be written back. For restore(). */
+  save(): unknown[] {
+    const writings: Writing[] = [];
+    const saved: unknown[] = [];
+    for (let index = 0; index < this.#slots.count; index++) {
+      const slot = this.#slots.get(index);
+      if (slot === null) continue;
+      const { node, offset, writing } = slot;
+      if (writing !== null && !writings.includes(writing)) writings.push(writing);
+      const group = writing === null ? null : writings.indexOf(writing);
+      saved.push({ index, node: node.id, offset, writing: group });
+    }
+    return saved;
+  }
+
+  /**
+   * Reads the parts of files into the slots again; all slots are empty. A slot whose file cannot be
+   * read shows zeros, and is mapped no more. Throws SnapshotError.
+   */
+  restore(slots: readonly SavedSlot[]): void {
+    const groups = new Map<number, Writing | null>();
+    this.#memory.fill(0);
+    for (const { index, node, offset, writing } of slots) {
+      if (index >= this.#slots.count || this.#slots.get(index) !== null) {
+        throw damaged(`fs: slot ${index} twice, or outside the window`);
+      }
+      if (offset % SLOT_BYTES !== 0) throw damaged(`fs: slot ${index} of a part that is none`);
+      quietly(() => this.#refillSaved(index, node, offset, writing, groups));
+    }
+  }
+
+  #refillSaved(
+    index: number,
+    node: Node,
+    offset: number,
+    group: number | null,
+    groups: Map<number, Writing | null>,
+  ): void {
+    const handles = this.#handles;
+    const known = group === null ? null : groups.get(group);
+    const isNew = known === undefined;
+    const file =
+      known?.file ??
+      (isNew ? handles.openForMapping(node, FUSE_O_RDWR) : handles.borrow(node, FUSE_O_RDONLY));
+    const writing = isNew ? { file, slots: 0 } : known;
+    try {
+      readZeroed(this.#files, file, this.#slots.view(index), offset);
+      this.#slots.fill(index, node, offset, writing);
+      if (group !== null) groups.set(group, writing);
+    } finally {
+      if (writing === null) handles.giveBack(file);
+      else if (writing.slots === 0) handles.closeMapping(file);
     }
   }
 

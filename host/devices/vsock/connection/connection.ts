@@ -64,6 +64,11 @@ export class Connection implements SocketEvents, ReceiverOwner, Living {
     this.receiver.attach(socket);
   }
 
+  /** Is it over for the guest? The socket may still close. */
+  get isForgotten(): boolean {
+    return this.#life.state === State.Gone;
+  }
+
   /** Bytes of the device's budget. */
   get charged(): number {
     return this.sender.charged;

@@ -16,6 +16,11 @@ export class Events {
     view.setUint32(0, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET, true);
   }
 
+  /** Is there no buffer yet for an event? */
+  get isDue(): boolean {
+    return this.#due;
+  }
+
   /** Due to the driver of now, once it has a buffer; a later driver starts afresh anyway. */
   transportReset(): void {
     this.#due = this.queue !== null;

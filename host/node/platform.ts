@@ -1,0 +1,22 @@
+// Node as the platform of machines: the system's clock, the firmware of @wasmer/wasi, hashes and
+// memcmp.
+import { createHash } from "node:crypto";
+import type { Platform } from "../parts.ts";
+import { systemClock } from "./clock.ts";
+import { loadFirmware } from "./firmware.ts";
+
+/** As long as the longest range that is looked at. */
+const zeros = Buffer.alloc(1 << 16);
+/** It works on any bytes. */
+const { compare } = Buffer.prototype;
+/** In hexadecimal digits. */
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+export const nodePlatform: Platform = {
+  clock: systemClock,
+  loadFirmware,
+  sha256,
+  isZero: (bytes, from, to) => compare.call(bytes, zeros, 0, to - from, from, to) === 0,
+};

@@ -1,0 +1,148 @@
+// WebServer on a clock that stands still, to be saved and continued: every machine of a test serves
+// the same directory, to clients that are only calls.
+import { createHash } from "node:crypto";
+import {
+  FsDevice,
+  type FsOptions,
+  VsockDevice,
+  type VsockOptions,
+} from "../../host/node/devices.ts";
+import { hostFiles } from "../../host/node/files/host-files.ts";
+import { Machine, type MachineOptions } from "../../host/node/machine.ts";
+import type { Acceptor, Sockets } from "../../host/ports/sockets.ts";
+import type { Snapshot } from "../../host/snapshot/snapshot.ts";
+import { compileOnce } from "./compiled.ts";
+import { SetClock } from "./set-clock.ts";
+import { Client, MIB } from "./web-server-script.ts";
+
+const { wasm, map } = await compileOnce("test/guest/web-server.ts", "release");
+export const webServer = wasm;
+
+export interface SiteOptions extends Partial<MachineOptions> {
+  readonly fs?: Partial<FsOptions>;
+  readonly vsock?: Partial<VsockOptions>;
+  /** Default: a new one. */
+  readonly manual?: SetClock;
+}
+
+/** One machine with its devices, and what a client of it needs. */
+export class Site {
+  readonly clock: SetClock;
+  readonly vsock: VsockDevice;
+  readonly fs: FsDevice;
+  machine!: Machine;
+  log = "";
+  /** Lines of the machine's log, for people. */
+  readonly lines: string[] = [];
+  #acceptor: Acceptor | undefined;
+
+  private constructor(directory: string, { fs, vsock, manual }: SiteOptions) {
+    this.clock = manual ?? new SetClock();
+    const sockets: Sockets = {
+      listen: async (address, _backlog, one) => {
+        this.#acceptor = one;
+        return { address, close() {} };
+      },
+      connect: () => {
+        throw new Error("the guest connects to nothing");
+      },
+    };
+    this.vsock = new VsockDevice({ sockets, ...vsock });
+    const files = hostFiles();
+    this.fs = new FsDevice({ directory, tag: "site", readOnly: true, files, ...fs });
+  }
+
+  /** Boots WebServer. */
+  static async boot(directory: string, options: SiteOptions = {}): Promise<Site> {
+    const site = new Site(directory, options);
+    site.machine = await Machine.create({
+      image: wasm,
+      memoryBytes: 16 * MIB,
+      ...site.#parts(options),
+    });
+    await site.#publish();
+    site.machine.boot();
+    site.settle();
+    return site;
+  }
+
+  /** Goes on from a snapshot of a site. */
+  static async restore(
+    snapshot: Snapshot,
+    directory: string,
+    options: SiteOptions = {},
+  ): Promise<Site> {
+    const site = new Site(directory, options);
+    await site.#publish();
+    site.machine = await Machine.restore(snapshot, site.#parts(options));
+    site.settle();
+    return site;
+  }
+
+  #parts({ fs: _, vsock: __, manual: ___, ...options }: SiteOptions) {
+    return {
+      sourceMap: map,
+      devices: [this.vsock, this.fs],
+      clock: this.clock,
+      console: (text: string) => {
+        this.log += text;
+      },
+      log: (level: string, component: string, message: string) => {
+        this.lines.push(`${level} ${component}: ${message}`);
+      },
+      ...options,
+    };
+  }
+
+  async #publish(): Promise<void> {
+    await this.vsock.publish({ port: 80, guestPort: 80 });
+  }
+
+  readonly settle = (): void => {
+    while (this.clock.settle() > 0);
+  };
+
+  connect(client = new Client()): Client {
+    client.settle = this.settle;
+    this.#acceptor?.accepted(client);
+    this.settle();
+    return client;
+  }
+
+  /** One request on a connection of its own, which ends: status line and body. */
+  get(path: string): string {
+    const client = this.connect();
+    client.get(path);
+    client.events.end();
+    this.settle();
+    client.events.closed();
+    this.settle();
+    return client.received;
+  }
+
+  count(name: string): number {
+    return Number(this.machine.call(name));
+  }
+
+  /** All that the drivers did wrong. */
+  faults(): number {
+    return this.machine.registers
+      .map((one) => one.illegalAccesses + one.rejectedChains + one.brokenQueues)
+      .reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Of the guest's RAM. */
+  hash(): string {
+    const { memory } = this.machine;
+    return createHash("sha256").update(memory.u8.subarray(0, memory.ramBytes)).digest("hex");
+  }
+}
+
+/** Everything that tells two snapshots apart, but for the time that they were taken at. */
+export function fingerprint({ content }: Snapshot): string {
+  const { image: _, takenNs: __, pages, ...rest } = content;
+  const text = JSON.stringify(rest, (_key, value) =>
+    typeof value === "bigint" ? `${value}` : value instanceof Uint8Array ? [...value] : value,
+  );
+  return createHash("sha256").update(pages).update(text).digest("hex");
+}
