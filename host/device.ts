@@ -1,5 +1,6 @@
 // The interfaces between a machine and a virtio device.
 import type { GuestMemory } from "./memory.ts";
+import type { SocketEvents, StreamSocket } from "./ports/sockets.ts";
 import type { VirtQueue } from "./virtqueue.ts";
 
 /** A device's track in the trace. Times never go back. */
@@ -27,6 +28,8 @@ export interface DeviceHost {
   now(): number;
   /** One-shot timer of the machine's clock; returns what cancels it. */
   after(ms: number, callback: () => void): () => void;
+  /** Calls back once, after the host events that are ready now; also if the machine has ended. */
+  defer(callback: () => void): void;
   /**
    * The host held up the guest inside notify(). The guest's clock, which stands still while it
    * runs, is set, so that deadlines it computes next are not in the past.
@@ -97,6 +100,12 @@ export interface VirtioDevice {
    * signalled afterwards.
    */
   halted(): void;
+  /**
+   * Opens a connection to a port of the guest, within this process. Never calls an event at once:
+   * connected() follows when the guest has accepted, failed() when it refuses. Bytes may be sent
+   * before. Throws without a machine. Missing: the device carries no connections.
+   */
+  dial?(guestPort: number, events: SocketEvents): StreamSocket;
   /**
    * Returns to the state before activate(): no queues, no connections. Late completions do nothing.
    */

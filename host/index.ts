@@ -6,6 +6,7 @@ export { systemClock } from "./node/clock.ts";
 export {
   FsDevice,
   type FsOptions,
+  MemoryFiles,
   PacketCapture,
   VsockDevice,
   type VsockOptions,
@@ -14,4 +15,5 @@ export {
 export { hostFiles } from "./node/files/host-files.ts";
 export { Machine } from "./node/machine.ts";
 export { Snapshot } from "./node/snapshot.ts";
+export { SocketDuplex } from "./node/sockets/duplex.ts";
 export { NodeSockets } from "./node/sockets/node-sockets.ts";

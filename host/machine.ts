@@ -8,6 +8,7 @@ import { Entries } from "./entry.ts";
 import { type Exit, isPanic, panicExit } from "./exit.ts";
 import { ThreadFaults } from "./faults.ts";
 import { PowerOff } from "./firmware.ts";
+import { type GuestRequestInit, HttpClient } from "./http/client.ts";
 import { type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
 import { layOut } from "./layout.ts";
@@ -43,7 +44,7 @@ const enum State {
   Ended, // by power-off, panic, dispose() or a fault of the host
 }
 
-export class Machine {
+export class Machine implements AsyncDisposable {
   readonly memory: GuestMemory;
   /** Register files in the order of the devices. They count what the guest did wrong. */
   readonly registers: readonly RegisterFile[];
@@ -66,6 +67,7 @@ export class Machine {
   readonly #entries: Entries;
   readonly #faults: ThreadFaults;
   readonly #ending = new Ending();
+  readonly #http: HttpClient;
   #state = State.Created as State;
 
   /**
@@ -101,6 +103,7 @@ export class Machine {
     this.#clock = new MachineClock(clock);
     const { entropy = (into: Uint8Array) => library.random(into) } = options;
     this.#entropy = entropy;
+    this.#http = new HttpClient(devices, this.#clock);
     assertDistinct(devices);
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;
@@ -300,6 +303,16 @@ export class Machine {
     return result;
   }
 
+  /**
+   * Sends an HTTP/1.1 request to a port of the guest, 80 by default, within this process; it needs
+   * a vsock device, and no address of the host. Bodies are streams, both ways. Rejects with a
+   * FetchError, a TypeError whose `code` says why there is no response, or with the reason of the
+   * request's signal. Redirects are returned as they are, and nothing is decoded.
+   */
+  fetch(input: Request | string | URL, init?: GuestRequestInit): Promise<Response> {
+    return this.#http.fetch(input, init);
+  }
+
   /** The value of an exported global: a constant, or the address of static memory. */
   global(name: string): number {
     const exported = this.#guest.exports[name];
@@ -356,6 +369,17 @@ export class Machine {
     const printing = ending.attempt(() => this.#console.finish());
     ending.clean(exit, this.registers, printing);
   }
+
+  /** `await using`: dispose(), and then `exited`. */
+  declare [Symbol.asyncDispose]: () => Promise<void>;
+}
+
+// Not every engine has the symbol yet.
+if (Symbol.asyncDispose !== undefined) {
+  Machine.prototype[Symbol.asyncDispose] = async function (this: Machine) {
+    this.dispose();
+    await this.exited;
+  };
 }
 
 function busy(fact: string): SnapshotError {

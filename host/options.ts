@@ -8,11 +8,11 @@ import type { TraceSink } from "./trace.ts";
 /** Options of Machine.create(). Only `image` is required. */
 export interface MachineOptions {
   /**
-   * The guest: its bytes, or the module if several machines share it. A module cannot be checked
-   * for tables or objects without bounds, which would be host memory, so an untrusted image must
-   * come as bytes.
+   * The guest: its bytes, where to read them, or the module if several machines share it. A module
+   * cannot be checked for tables or objects without bounds, which would be host memory, so an
+   * untrusted image must come as bytes.
    */
-  readonly image: BufferSource | WebAssembly.Module;
+  readonly image: BufferSource | URL | WebAssembly.Module;
   /** Source map of the image, as text: panics then show AssemblyScript positions. */
   readonly sourceMap?: string | undefined;
   /**

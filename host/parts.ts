@@ -14,6 +14,8 @@ export interface Platform {
   sha256?(bytes: Uint8Array): string;
   /** Are these bytes all 0? For a host that is faster at it than a loop. */
   isZero?(bytes: Uint8Array, from: number, to: number): boolean;
+  /** Reads an image. Default: by fetch(). */
+  readImage?(url: URL): Promise<BufferSource>;
 }
 
 export interface MachineParts {
@@ -28,7 +30,21 @@ export async function loadParts(
   options: MachineOptions,
   platform: Platform,
 ): Promise<MachineParts> {
-  const loading = [compileImage(options.image), platform.loadFirmware()] as const;
+  const loading = [loadImage(options.image, platform), platform.loadFirmware()] as const;
   const [module, library] = await Promise.all(loading);
   return { module, library, options, clock: options.clock ?? platform.clock, platform };
+}
+
+async function loadImage(
+  image: MachineOptions["image"],
+  { readImage = fetchImage }: Platform,
+): Promise<WebAssembly.Module> {
+  return compileImage(image instanceof URL ? await readImage(image) : image);
+}
+
+/** Rejects with an Error that names the URL. */
+export async function fetchImage(url: URL): Promise<BufferSource> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`image: ${url} answers ${response.status}`);
+  return response.arrayBuffer();
 }

@@ -79,6 +79,7 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
           slots.failed(error);
         }
       }),
+    defer: (callback) => clock.defer(callback),
     late: slots.late,
     log: (message) => log("info", device.name, message),
     trace: track?.events,

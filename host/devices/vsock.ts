@@ -9,15 +9,19 @@
 // connection/ what one of them does, rings/ the queues, routes/ who may talk to whom.
 import { VIRTIO_ID_VSOCK } from "../../abi/virtio.ts";
 import {
+  VIRTIO_VSOCK_TYPE_SEQPACKET,
   VMADDR_CID_MIN,
+  VMADDR_PORT_ANY,
   VSOCK_QUEUE_EVENT,
   VSOCK_QUEUE_RX,
   VSOCK_QUEUE_TX,
   VsockConfig,
 } from "../../abi/vsock.ts";
 import type { DeviceHost, DeviceSnapshots, VirtioDevice } from "../device.ts";
-import type { TcpAddress } from "../ports/sockets.ts";
+import type { SocketEvents, StreamSocket, TcpAddress } from "../ports/sockets.ts";
 import { Fields } from "../snapshot/fields.ts";
+import { PairLoop } from "../sockets/pair.ts";
+import { connectStreams, type StreamPair } from "../sockets/streams.ts";
 import type { VirtQueue } from "../virtqueue.ts";
 import { Connections } from "./vsock/connections.ts";
 import { assertCid, type VsockOptions } from "./vsock/options.ts";
@@ -26,7 +30,7 @@ import { FromGuest } from "./vsock/rings/from-guest.ts";
 import { PacketTrace } from "./vsock/rings/trace.ts";
 import { Handshakes, okLine } from "./vsock/routes/hybrid.ts";
 import { Listeners, type PublishedPort } from "./vsock/routes/listeners.ts";
-import { DRAINED, Probes } from "./vsock/routes/probes.ts";
+import { DRAINED, GONE, Probes } from "./vsock/routes/probes.ts";
 import { Routes } from "./vsock/routes/routes.ts";
 import { FEATURES, SocketTypes } from "./vsock/routes/socket-types.ts";
 import type { SwitchMember, VsockSwitch } from "./vsock/routes/switch.ts";
@@ -70,6 +74,8 @@ export class VsockDevice implements VirtioDevice {
   readonly #probes: Probes;
   #cid: number;
   #host: DeviceHost | null = null;
+  /** Of connections within this process. */
+  #loop: PairLoop | null = null;
   #marked = false;
   #isDisposed = false;
 
@@ -143,6 +149,35 @@ export class VsockDevice implements VirtioDevice {
   async probe(guestPort: number): Promise<void> {
     if (this.#host === null) throw new Error("vsock: the device is not in a machine");
     await this.#probes.add(guestPort);
+  }
+
+  /** VirtioDevice.dial(). Throws if `guestPort` is no port of the guest, or carries messages. */
+  dial(guestPort: number, events: SocketEvents): StreamSocket {
+    if (this.#host === null) throw new Error("vsock: the device is not in a machine");
+    if (this.#isDisposed) throw new Error(GONE);
+    if (!Number.isInteger(guestPort) || guestPort < 0 || guestPort >= VMADDR_PORT_ANY) {
+      throw new RangeError(`vsock: ${guestPort} is no port`);
+    }
+    if (this.#types.ofPort(guestPort) === VIRTIO_VSOCK_TYPE_SEQPACKET) {
+      throw new Error(`vsock: port ${guestPort} carries messages, not a stream`);
+    }
+    this.#loop ??= new PairLoop(this.#host);
+    const [near, far] = this.#loop.pair();
+    near.events = events;
+    if (this.#connections.dialled(far, guestPort)) this.#settle();
+    else far.reset();
+    return near;
+  }
+
+  /**
+   * Connects to a port of the guest, within this process: no address of the host is involved.
+   * Resolves once the guest has accepted. Rejects with an Error if it refuses, if there is no room,
+   * or if the machine is gone; with the signal's reason if that aborts first. A later abort resets
+   * the connection.
+   */
+  async connect(guestPort: number, options: { signal?: AbortSignal } = {}): Promise<StreamPair> {
+    const name = `vsock: port ${guestPort}`;
+    return connectStreams((events) => this.dial(guestPort, events), name, options.signal);
   }
 
   /** Receive buffers that the guest has posted and that are still empty. */

@@ -5,11 +5,13 @@ import * as fs from "../devices/fs.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";
 import * as network from "../devices/vsock/routes/switch.ts";
 import * as vsock from "../devices/vsock.ts";
+import * as memory from "../files/memory-files.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FileChanges, Files } from "../ports/files.ts";
 import type { Sockets } from "../ports/sockets.ts";
 import { systemClock } from "./clock.ts";
 import { hostFiles } from "./files/host-files.ts";
+import { SocketDuplex } from "./sockets/duplex.ts";
 import { NodeSockets } from "./sockets/node-sockets.ts";
 
 /** Options of a vsock device; all are optional. */
@@ -27,6 +29,14 @@ export class VsockDevice extends vsock.VsockDevice {
   constructor(options: VsockOptions = {}) {
     super({ ...options, sockets: options.sockets ?? new NodeSockets() });
   }
+
+  /**
+   * As connect(), for code that speaks Node's streams: a Duplex that emits "connect" once the guest
+   * has accepted, and takes bytes before. end() ends sending; destroy() resets the connection.
+   */
+  createConnection(guestPort: number): SocketDuplex {
+    return new SocketDuplex((events) => this.dial(guestPort, events), guestPort);
+  }
 }
 
 /** Options of a file system device. `directory` and `tag` are required. */
@@ -39,9 +49,24 @@ export interface FsOptions extends Omit<fs.FsOptions, "files"> {
 export class FsDevice extends fs.FsDevice {
   /** Throws Error when the tag does not fit or the directory cannot be shared. */
   constructor(options: FsOptions) {
+    const { files = hostFiles() } = options;
     // Absolute now: the process may change its working directory later.
-    const directory = resolve(options.directory);
-    super({ ...options, directory, files: options.files ?? hostFiles() });
+    const directory = options.files === undefined ? resolve(options.directory) : options.directory;
+    super({ ...options, directory, files });
+  }
+}
+
+/** A directory in memory, for an FsDevice with `directory: "/"`. */
+export class MemoryFiles extends memory.MemoryFiles {
+  /**
+   * `files` by path, with their contents; text becomes UTF-8. Times are those of `clock`. Throws an
+   * Error with a `code`, as Node does.
+   */
+  constructor(
+    files: Readonly<Record<string, string | Uint8Array>> = {},
+    options: memory.MemoryFilesOptions & { readonly clock?: Pick<Clock, "realtime"> } = {},
+  ) {
+    super(options.clock ?? systemClock, files, options);
   }
 }
 

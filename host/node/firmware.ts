@@ -90,8 +90,16 @@ export function loadFirmware(): Promise<FirmwareLibrary> {
 }
 
 async function load(): Promise<FirmwareLibrary> {
-  // With `import` Node would scan half a megabyte for the names of its exports.
-  const { init, WASI } = createRequire(import.meta.url)("@wasmer/wasi") as typeof WasmerWasi;
+  const { init, WASI } = await loadLibrary();
   await init();
   return new WasmerFirmware(new WASI({ args: ["torito"], env: {} }));
+}
+
+async function loadLibrary(): Promise<typeof WasmerWasi> {
+  try {
+    // With `import` Node would scan half a megabyte for the names of its exports.
+    return createRequire(import.meta.url)("@wasmer/wasi");
+  } catch {
+    return import("@wasmer/wasi"); // of a bundle, which contains it and has nothing beside it
+  }
 }

@@ -12,7 +12,7 @@ import { SimulatedFiles } from "../support/simulation-files.ts";
 import { Client } from "../support/web-server-script.ts";
 
 /** All that the context has besides the language: what every browser has as well. */
-const GLOBALS = { TextDecoder, TextEncoder, performance };
+const GLOBALS = { TextDecoder, TextEncoder, URL, performance };
 
 let code: string;
 let externals: string[];

@@ -74,6 +74,7 @@ export class FsPuppet {
         this.alarm = callback;
         return () => {};
       },
+      defer: setImmediate,
       log: () => {},
     });
     this.device.activate(this.queues);

@@ -104,6 +104,7 @@ export class RingPuppet {
       },
       now: () => this.clock.now(),
       after: (ms, callback) => this.clock.after(ms, callback),
+      defer: (callback) => this.clock.defer(callback),
       log: (message) => this.logs.push(message),
     });
     this.initialise();

@@ -258,6 +258,7 @@ export class VsockPuppet {
         this.#timers.add(timer);
         return () => void this.#timers.delete(timer);
       },
+      defer: setImmediate,
       log: (message) => this.logs.push(message),
     };
     this.device.attach(host);

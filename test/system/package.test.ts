@@ -1,29 +1,13 @@
 // The package as npm would publish it, installed into an empty folder: it starts from prebuilt
 // images, without the compiler.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { makeFolder, removeFolders, until } from "../support/appliance.ts";
+import { install } from "../support/installed.ts";
 
 afterAll(removeFolders);
-
-let folder: string | undefined;
-/** The package as it would be published, installed into a folder of its own, once. */
-function install(): string {
-  if (folder !== undefined) return folder;
-  const packed = makeFolder();
-  const installed = makeFolder();
-  const npm = (args: string[], cwd: string) =>
-    execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  // Whoever runs the tests has built before.
-  npm(["pack", "--ignore-scripts", "--pack-destination", packed], resolve("."));
-  const tarball = join(packed, readdirSync(packed)[0] as string);
-  writeFileSync(`${installed}/package.json`, '{ "type": "module" }');
-  npm(["install", "--prefer-offline", "--no-audit", "--no-fund", tarball], installed);
-  folder = installed;
-  return installed;
-}
 
 test("npm publish would publish what README speaks of, and nothing that only developers need", () => {
   const words = ["publish", "--dry-run", "--ignore-scripts", "--json"];
@@ -66,10 +50,22 @@ test("the published types hold in every resolution, declarations of libraries in
   const installed = install();
   symlinkSync(resolve("node_modules/@types"), `${installed}/node_modules/@types`);
   const source = `
-    import { FsDevice, Machine, type MachineOptions, VsockDevice } from "torito";
-    const devices = [new VsockDevice({ cid: 3 }), new FsDevice({ directory: ".", tag: "site" })];
-    const options: MachineOptions = { image: new Uint8Array(8), devices };
-    export const machine: Promise<Machine> = Machine.create(options);
+    import { FsDevice, Machine, type MachineOptions, MemoryFiles, VsockDevice } from "torito";
+    const vsock = new VsockDevice({ cid: 3 });
+    const files = new MemoryFiles({ "index.html": "hello" });
+    const devices = [vsock, new FsDevice({ directory: "/", tag: "site", files })];
+    const image = new URL(import.meta.resolve("torito/images/web-server.wasm"));
+    const options: MachineOptions = { image, devices };
+    export async function serve(): Promise<string> {
+      await using machine: Machine = await Machine.create(options);
+      machine.boot();
+      const { readable, writable } = await vsock.connect(80, { signal: AbortSignal.timeout(1) });
+      await writable.getWriter().write(new Uint8Array(1));
+      vsock.createConnection(80).on("connect", () => {}).end("bytes");
+      for await (const part of readable) part satisfies Uint8Array;
+      const response = await machine.fetch("http://guest/", { method: "HEAD", guestPort: 80 });
+      return response.text();
+    }
     type u32 = "the user's own";
     export const own: u32 = "the user's own";
   `;

@@ -96,6 +96,11 @@ export class Connections implements Hub {
     return this.#request(from, socket.answered, socket) !== null;
   }
 
+  /** A client of this process connects by `socket`. False: there is no room for it. */
+  dialled(socket: PairSocket, guestPort: number): boolean {
+    return this.#request(this.#fromHost(guestPort), socket.answered, socket) !== null;
+  }
+
   /** Begins a connection without a socket, which ends as soon as it is accepted. */
   probe(guestPort: number, answered: Answered): boolean {
     return this.#request(this.#fromHost(guestPort), answered) !== null;

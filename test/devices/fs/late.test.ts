@@ -124,7 +124,7 @@ describe("FSYNC", () => {
     const now = () => 0;
     const after = () => () => {};
     const turn = () => {};
-    fs.device.attach({ memory, turn, now, after, log: () => {}, trace });
+    fs.device.attach({ memory, turn, now, after, defer: setImmediate, log: () => {}, trace });
     fs.init();
     const { nodeid } = lookup(fs, ROOT, "file");
     void change.fsync(fs, nodeid, open(fs, nodeid, O_RDWR), 0);

@@ -98,6 +98,7 @@ describe("a device without a machine", () => {
       turn: () => {},
       now: () => clock.now(),
       after: (ms, callback) => clock.after(ms, callback),
+      defer: (callback) => clock.defer(callback),
       log: () => {},
     });
     clock.advance(1000);

@@ -2,6 +2,7 @@
 // after each of them the same results, errors, and trees.
 import * as nodefs from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { MemoryFiles } from "../../../host/node/devices.ts";
 import { hostFiles } from "../../../host/node/files/host-files.ts";
 import type { FileChanges, Files, LaterDone } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
@@ -73,6 +74,25 @@ test.each(
         what,
         tree: twins.ofHost(other),
       });
+      if (step % 50 === 49) guest.advance(1500);
+    }
+    twins.close();
+  },
+);
+
+test.each(Array.from({ length: 12 }, (_, i) => i + 1))(
+  "after each of 400 random calls a tree in memory is the same, seed %i",
+  async (seed) => {
+    const other = makeFolder();
+    nodefs.chmodSync(other, 0o755);
+    const attrTimeoutMs = seed % 3 === 0 ? 0 : 1000;
+    const guest = await boot({ directory: "/", files: new MemoryFiles(), attrTimeoutMs });
+    const twins = new FileTwins(guest, other, new Random(seed));
+    for (let step = 0; step < STEPS; step++) {
+      const [what, ours, theirs] = await twins.step();
+      expect({ step, what, result: ours }).toEqual({ step, what, result: theirs });
+      const tree = twins.ofHost(other);
+      expect({ step, what, tree: twins.ofGuest() }).toEqual({ step, what, tree });
       if (step % 50 === 49) guest.advance(1500);
     }
     twins.close();
