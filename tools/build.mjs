@@ -2,6 +2,7 @@
 // image that is newer than everything it was made from is kept.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { isFresh } from "./fresh.mjs";
+import { MIME_TABLE, mimeTable } from "./mime.mjs";
 import { root } from "./names.mjs";
 
 /** Each folder of apps/ with a main.ts is an image, and so is the kernel without an application. */
@@ -18,6 +19,7 @@ const ingredients = [
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(images);
 mkdirSync(`${root}build`, { recursive: true });
+writeFileSync(MIME_TABLE, mimeTable());
 for (const name of names) {
   if (!(name in images)) {
     console.error(`build: no image "${name}"; there are ${Object.keys(images).join(", ")}`);
@@ -28,11 +30,10 @@ for (const name of names) {
   const started = performance.now();
   const { compile } = await import("./compile.mjs");
   // The kernel's image exports its calls, for tests and tools.
-  const calls = { application: false, exports: true };
   const { wasm, map, warnings } = await compile(
     images[name],
     "release",
-    name === "kernel" ? calls : {},
+    name === "kernel" ? { kind: "calls" } : {},
   );
   for (const { text } of warnings) console.error(text);
   writeFileSync(`${path}.map`, map);

@@ -5,12 +5,12 @@ import { join, relative, resolve, sep } from "node:path";
 import { asc, loadCompiler } from "./compiler.mjs";
 import { coverageTransform } from "./coverage.mjs";
 import { CompileError, Diagnostics, errorWithoutPlace } from "./diagnostics.mjs";
-import { ENTRY, entryText } from "./entry.mjs";
+import { ENTRY, entryText, WANTED } from "./entry.mjs";
 import { MADE_BY } from "./fresh.mjs";
 import { HoldersTransform } from "./holders.mjs";
 import { foreignImports } from "./imports.mjs";
 import { leaves as hotLeaves } from "./leaves.mjs";
-import { mimeTable } from "./mime.mjs";
+import { mimeTableText } from "./mime.mjs";
 import { ownFile, PACKAGE, root, shown } from "./names.mjs";
 import { Sources, stampOf } from "./sources.mjs";
 import { TextTransform } from "./text.mjs";
@@ -22,7 +22,7 @@ export { CompileError, root };
 const libraryFiles = () => ({
   "rt/stub": readFileSync(join(root, "kernel/rt/stub.ts"), "utf8"),
   "bindings/dom": readFileSync(join(root, "kernel/rt/dom.ts"), "utf8"),
-  "mime-table": mimeTable(),
+  "mime-table": mimeTableText(),
 });
 /** Read by the first build. */
 let library;
@@ -51,9 +51,7 @@ const TARGET_FLAGS = {
 /**
  * @typedef {object} CompileOptions
  * @property {string} [folder] of the project, to which names of sources are relative
- * @property {boolean} [tests] the entry is a file of tests; with target test, by default
- * @property {boolean} [application] the entry exports main(): i32. By default, unless tests.
- * @property {boolean} [exports] the image exports what the entry does. By default, if tests.
+ * @property {import("./entry.mjs").Kind} [kind] tests with target test, otherwise application
  * @property {"all" | "project"} [coverage] of which sources statements are counted
  * @property {boolean} [ban] look for allocations in drivers (tools/ban.mjs); takes a fifth of the time
  * @property {readonly string[]} [leaves] functions that must not yield
@@ -75,8 +73,7 @@ const TARGET_FLAGS = {
 export async function compile(entry, target, options = {}) {
   const { folder = root, coverage, leaves = hotLeaves, flags = [], ban = true } = options;
   const { cache = new Sources(), colors = false } = options;
-  const { tests = target === "test" } = options;
-  const { application = !tests, exports = tests } = options;
+  const { kind = target === "test" ? "tests" : "application" } = options;
   if (folder !== root && existsSync(join(folder, "asconfig.json"))) {
     const reason = "torito does not read it, because it sets the compiler's options";
     throw Object.assign(errorWithoutPlace(reason, "asconfig.json"), {
@@ -92,13 +89,8 @@ export async function compile(entry, target, options = {}) {
   const transforms = [TextTransform, kernelTransform({ optimize, ban, leaves })];
   if (target !== "release") transforms.push(HoldersTransform);
   if (coverage) transforms.push(coverageTransform(points, coverage));
-  const first = entryText({
-    from: importName(entry, folder),
-    application,
-    exports,
-    tests: tests || coverage !== undefined,
-    coverage: coverage !== undefined,
-  });
+  const author = entry.startsWith("torito/") ? "" : (cache.read(resolve(folder, entry)).text ?? "");
+  const first = entryText(kind, importName(entry, folder), author, coverage !== undefined);
   /** @type {Map<string, string>} */
   const sources = new Map();
   const inputs = new Set();
@@ -114,7 +106,7 @@ export async function compile(entry, target, options = {}) {
   };
   /** @type {Map<string, string | Uint8Array>} */
   const files = new Map();
-  const diagnostics = new Diagnostics(entry, colors);
+  const diagnostics = new Diagnostics(entry, WANTED[kind], colors);
   const { error } = await asc.main(
     [`${ENTRY}.ts`, "--baseDir", folder, "--outFile", "image.wasm"].concat(
       FLAGS,

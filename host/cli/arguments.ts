@@ -25,6 +25,8 @@ export type { Publish, Volume } from "./values.ts";
 export interface MachineCommand {
   readonly publish: readonly Publish[];
   readonly volumes: readonly Volume[];
+  /** Paths of modules that make devices of one's own. */
+  readonly devices: readonly string[];
   readonly connect: ReadonlyMap<number, { readonly host: string; readonly port: number }>;
   readonly seqpacket: readonly number[];
   readonly memoryBytes: number;
@@ -103,6 +105,7 @@ export type Invocation =
 const OPTIONS = {
   publish: { type: "string", short: "p" },
   volume: { type: "string", short: "v" },
+  device: { type: "string" },
   memory: { type: "string", short: "m" },
   "fs-window": { type: "string" },
   cid: { type: "string" },
@@ -130,7 +133,14 @@ const OPTIONS = {
 type OptionName = keyof typeof OPTIONS;
 const ALL = Object.keys(OPTIONS) as OptionName[];
 
-const MACHINE: readonly OptionName[] = ["memory", "volume", "watchdog", "log-format", "log-level"];
+const MACHINE: readonly OptionName[] = [
+  "memory",
+  "volume",
+  "device",
+  "watchdog",
+  "log-format",
+  "log-level",
+];
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
 const ONE_MACHINE: readonly OptionName[] = [
   ...["vsock-uds", "pcap", "trace", "stats", "timeout", "grace"],
@@ -269,6 +279,7 @@ function machine(
   return {
     publish: (values.get("publish") ?? []).map(parsePublish),
     volumes,
+    devices: values.get("device") ?? [],
     connect: new Map((values.get("connect") ?? []).map(parseConnect)),
     seqpacket: (values.get("seqpacket") ?? []).map((port) =>
       parseInteger("--seqpacket", port, 1, GUEST_PORT_MAX),

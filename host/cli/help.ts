@@ -16,6 +16,8 @@ const HYBRID = `
 const MACHINE = `Machine
   -v, --volume HOSTDIR:TAG[:ro|rw]   a directory that the guest mounts by its tag, read-only
                                      unless :rw is given; repeatable
+      --device MODULE                a device of your own: a module whose default export is its
+                                     class; repeatable
   -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
       --watchdog SECONDS             kill a guest that does not return for this long; 0: never (10)`;
 
@@ -42,7 +44,8 @@ const PARAMETERS =
 
 const SETTINGS = `Settings in package.json, which options replace
   "torito": { "entry": "src/main.ts", "memory": "64M", "publish": "4000:80",
-              "volumes": ["./site:site"], "parameters": "root=site" }`;
+              "volumes": ["./site:site"], "devices": ["./devices/dice.mjs"],
+              "parameters": "root=site" }`;
 
 const COMPILER = `  69 no compiler: npm install --save-dev --save-exact assemblyscript`;
 

@@ -1,6 +1,9 @@
 // Parts of a machine that the command line makes, and how it words their failures: what the user
 // has asked for and cannot be had is one line, without a stack.
-import { join } from "node:path";
+import { statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { VirtioDevice } from "../device.ts";
 import type { Exit } from "../exit.ts";
 import type { Log } from "../log.ts";
 import { u32 } from "../memory.ts";
@@ -15,8 +18,22 @@ import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "./usage.ts"
 /** The image of one of the package's own applications. */
 export const ownImage = (name: string): string => join(PACKAGE_FOLDER, "build", `${name}.wasm`);
 
-export function openVolumes(command: MachineCommand): FsDevice[] {
-  return command.volumes.map((volume) => openVolume(volume, command));
+/** Volumes, and devices of one's own: all but the network. They belong to one machine. */
+export async function openDevices(command: MachineCommand): Promise<VirtioDevice[]> {
+  const volumes = command.volumes.map((volume) => openVolume(volume, command));
+  return [...volumes, ...(await Promise.all(command.devices.map(makeDevice)))];
+}
+
+/** A module that has changed is loaded again: its default export is the device's class. */
+async function makeDevice(path: string): Promise<VirtioDevice> {
+  try {
+    const url = pathToFileURL(resolve(path));
+    url.searchParams.set("v", `${statSync(url).mtimeMs}`);
+    const { default: Device } = (await import(url.href)) as { default: new () => VirtioDevice };
+    return new Device();
+  } catch (error) {
+    throw new CliError(`--device ${path}: ${(error as Error).message}`);
+  }
 }
 
 /** All volumes together hold at most half of the descriptors: sockets need some too. */

@@ -11,7 +11,7 @@ import {
   available,
   boot,
   exitCode,
-  openVolumes,
+  openDevices,
   ownImage,
   urlOf,
   usable,
@@ -60,7 +60,7 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
   if (path === null) return asLongAsItTakes(EXIT_ERRORS);
   const timeout = startTimeout(command.timeoutMs, log);
   const { image, sourceMap } = readImage(command.app, path);
-  const volumes = openVolumes(command);
+  const others = await openDevices(command);
   const recording = new Recording(log);
   const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
@@ -73,7 +73,7 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
       sourceMap,
       memoryBytes: command.memoryBytes,
       parameters: command.parameters,
-      devices: [vsock, ...volumes],
+      devices: [vsock, ...others],
       console: stdout.write,
       log,
       ...(watchdog === null ? {} : { presence: watchdog.presence }),

@@ -23,7 +23,7 @@ const PATIENCE_MS = 60_000;
 
 /** An image, or a module that several guests share, and its map. */
 export interface GuestImage {
-  readonly wasm: MachineOptions["image"];
+  readonly wasm: BufferSource | WebAssembly.Module;
   /** Source map as text, so that failures show lines. */
   readonly map?: string;
 }
@@ -97,7 +97,7 @@ export async function bootGuest(
   return { machine, clock, console, advance };
 }
 
-/** Names of the tests in an image of target `test`: functions `test_*` and `panics_*`. */
+/** Names of the tests in an image of target `test`: `test_*` and `panics_*`. */
 export function testsOf(image: GuestImage): string[] {
   const { wasm } = image;
   const module = wasm instanceof WebAssembly.Module ? wasm : new WebAssembly.Module(wasm);
@@ -107,8 +107,8 @@ export function testsOf(image: GuestImage): string[] {
 }
 
 /**
- * Runs one test on a fresh machine: calls the function, and lets the threads that it has begun end,
- * within a minute of simulated time. `panics_*` must panic. `look` is given the machine before it
+ * Runs one test on a fresh machine, as a thread: it ends when all threads have, within a minute of
+ * simulated time. `panics_*` must panic. `look` is given the machine before it
  * is disposed. Resolves with what the guest has printed. Rejects with a TestFailure.
  */
 export async function runTest(
@@ -118,6 +118,7 @@ export async function runTest(
   look: (machine: Machine) => void = () => {},
 ): Promise<string[]> {
   const { machine, advance, console } = await bootGuest(image, options);
+  console.length = 0; // the kernel's own lines
   try {
     const failure = await failureOf(machine, advance, name);
     if (name.startsWith("panics_")) {

@@ -118,10 +118,7 @@ describe("SN11 refused: a snapshot of", () => {
   const restore = (options: object) => Site.restore(decode(file), `${directory}/site`, options);
 
   test("another image", async () => {
-    const { wasm } = await compileOnce("test/guest/snapshots.ts", "release", {
-      application: false,
-      exports: true,
-    });
+    const { wasm } = await compileOnce("test/guest/snapshots.ts", "release", { kind: "calls" });
     await expect(restore({ image: wasm })).rejects.toMatchObject({
       code: "ERR_SNAPSHOT_IMAGE",
       message: `snapshot: it is of the image ${sha256(webServer).slice(0, 12)}, not ${sha256(

@@ -12,9 +12,7 @@ const DAY_NS = 24n * 3600n * 1000n * MS;
 
 let image: Uint8Array<ArrayBuffer>;
 beforeAll(async () => {
-  image = (
-    await compileOnce("test/guest/snapshots.ts", "release", { application: false, exports: true })
-  ).wasm;
+  image = (await compileOnce("test/guest/snapshots.ts", "release", { kind: "calls" })).wasm;
 });
 
 async function boot(options: Partial<MachineOptions> = {}) {

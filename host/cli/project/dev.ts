@@ -8,7 +8,7 @@ import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { TcpAddress } from "../../ports/sockets.ts";
 import type { DevCommand, Publish } from "../arguments.ts";
-import { available, boot, exitCode, openVolumes, urlOf, usable, watches } from "../parts.ts";
+import { available, boot, exitCode, openDevices, urlOf, usable, watches } from "../parts.ts";
 import { stderr, stdout, tellFailures } from "../streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "../usage.ts";
 import { isColored } from "./build.ts";
@@ -37,7 +37,7 @@ export async function dev(reload: Reload, watchdog: Watchdog | null): Promise<En
     tests: [],
     coverage: false,
     colors: isColored(command.logFormat),
-    settings: [join(project.folder, "package.json")],
+    settings: [join(project.folder, "package.json"), ...command.devices],
   };
   const end = await new Promise<End>((resolve) => {
     let entry = project.entry;
@@ -126,7 +126,7 @@ class Session {
     const { project, command } = this.#reload();
     await this.publish(command);
     this.#command = command;
-    this.#log("info", "torito", "package.json has changed");
+    this.#log("info", "torito", "settings or devices have changed");
     if (this.#last !== null) await this.#replace(this.#last);
     return project.entry;
   }
@@ -155,7 +155,7 @@ class Session {
         sourceMap: map,
         memoryBytes,
         parameters,
-        devices: [vsock, ...openVolumes(this.#command)],
+        devices: [vsock, ...(await openDevices(this.#command))],
         console: stdout.write,
         log: this.#log,
         ...presence,

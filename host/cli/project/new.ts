@@ -1,5 +1,5 @@
 // `torito new`: a folder with everything that an application needs, from a template.
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { PACKAGE_FOLDER, peerVersion } from "../../node/package.ts";
 import type { NewCommand } from "../arguments.ts";
@@ -7,6 +7,7 @@ import { stdout } from "../streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_UNAVAILABLE, nearest } from "../usage.ts";
 
 const TEMPLATES = join(PACKAGE_FOLDER, "templates");
+const SHARED = "shared";
 /** npm leaves files of that name out of packages. */
 const RENAMED: Readonly<Record<string, string>> = { gitignore: ".gitignore" };
 /** What may be in the folder before. */
@@ -23,12 +24,12 @@ export function createProject({ directory, template, force }: NewCommand): End {
   }
   const written: string[] = [];
   try {
-    for (const file of filesOf(source)) {
-      const to = join(folder, RENAMED[file] ?? file);
+    for (const [file, path] of filesOf(source)) {
+      const to = join(folder, file);
       if (existsSync(to)) continue;
       mkdirSync(dirname(to), { recursive: true });
-      writeFileSync(to, filled(readFileSync(join(source, file), "utf8"), name, folder));
-      written.push(RENAMED[file] ?? file);
+      writeFileSync(to, filled(readFileSync(path, "utf8"), name, folder));
+      written.push(file);
     }
   } catch (error) {
     throw new CliError(`new: ${(error as Error).message}`, EXIT_UNAVAILABLE);
@@ -53,7 +54,7 @@ function nameOf(folder: string): string {
 }
 
 function known(template: string): string {
-  const all = readdirSync(TEMPLATES).filter((one) => !one.startsWith("."));
+  const all = readdirSync(TEMPLATES).filter((one) => one !== SHARED);
   if (all.includes(template)) return template;
   const guess = nearest(template, all);
   const hint = guess === null ? "" : `; did you mean ${guess}?`;
@@ -71,12 +72,18 @@ function existing(folder: string): string[] {
   }
 }
 
-/** Relative paths of all files, in order. */
-function filesOf(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, "/"))
-    .sort();
+/** Files of a template, and those of all templates: names in the project, and where they are. */
+function filesOf(template: string): [string, string][] {
+  const folders = [template, join(TEMPLATES, SHARED)];
+  const found = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((name) => statSync(join(folder, name)).isFile())
+      .map((name): [string, string] => [
+        RENAMED[name] ?? name.replaceAll(sep, "/"),
+        join(folder, name),
+      ]),
+  );
+  return found.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** The package is named by its folder: what made the project also builds it. */

@@ -22,7 +22,7 @@ export interface Settings {
 
 export const NO_SETTINGS: Settings = { options: new Map(), parameters: [] };
 
-const KEYS = ["entry", "memory", "publish", "volumes", "parameters"];
+const KEYS = ["entry", "memory", "publish", "volumes", "devices", "parameters"];
 
 /**
  * The project that a folder or a file of it is named by. Throws CliError if package.json cannot be
@@ -85,6 +85,7 @@ function readSettings(folder: string): Settings & { readonly entry?: string } {
     ["memory", words("memory")],
     ["publish", words("publish")],
     ["volume", words("volumes").map((volume) => inFolder(folder, volume))],
+    ["device", words("devices").map((device) => resolve(folder, device))],
   ]);
   const [entry] = words("entry");
   const settings = { options, parameters: words("parameters") };

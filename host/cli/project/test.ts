@@ -6,7 +6,7 @@ import { VsockDevice } from "../../node/devices.ts";
 import { runTest, TestFailure, testsOf } from "../../node/testing.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { TestCommand } from "../arguments.ts";
-import { openVolumes, watches } from "../parts.ts";
+import { openDevices, watches } from "../parts.ts";
 import { stderr, stdout, tellFailures } from "../streams.ts";
 import {
   asLongAsItTakes,
@@ -133,7 +133,7 @@ class Run {
     const options = {
       memoryBytes,
       parameters,
-      devices: [new VsockDevice(), ...openVolumes(this.#command)],
+      devices: [new VsockDevice(), ...(await openDevices(this.#command))],
       ...(this.#watchdog === null ? {} : { presence: this.#watchdog.presence }),
     };
     try {
