@@ -205,7 +205,7 @@ test("reports a reader that throws and ends the machine, also in the last line",
 describe("the kernel", () => {
   let image: GuestImage;
   beforeAll(async () => {
-    image = await compileGuest("test/guest/flood.ts", { application: true });
+    image = await compileGuest("test/guest/flood.ts", { kind: "both" });
   });
   const line = (i: number) => `${1_000_000_000 + i} ${"-".repeat(52)}\n`;
 
