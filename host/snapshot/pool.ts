@@ -131,7 +131,7 @@ export class MachinePool<Made extends RestoreOptions = RestoreOptions> {
     for (const one of created) if (one.status === "rejected") throw one.reason;
   }
 
-  /** Ends all machines: idle ones now, the others when they are given back. Who waits is refused. */
+  /** Ends idle machines now, the others when they are given back. Who waits is refused. */
   close(): void {
     this.#isClosed = true;
     for (const { reject } of this.#waiting.splice(0)) reject(closed());
