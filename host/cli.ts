@@ -1,7 +1,14 @@
 #!/usr/bin/env node
-// The command `torito`: a thin user of Machine.
-import { readFileSync } from "node:fs";
-import { parseCommandLine } from "./cli/arguments.ts";
+// The command `torito`. Each command is loaded only when it is called.
+import {
+  type Command,
+  type DevCommand,
+  type Invocation,
+  parseCommandLine,
+  type SettingsOf,
+  type TestCommand,
+} from "./cli/arguments.ts";
+import { findProject, isProject } from "./cli/project/project.ts";
 import { exit, stderr, stdout } from "./cli/streams.ts";
 import {
   asLongAsItTakes,
@@ -9,34 +16,72 @@ import {
   type End,
   EXIT_SOFTWARE,
   EXIT_UNAVAILABLE,
-  HELP,
 } from "./cli/usage.ts";
+import { packageVersion } from "./node/package.ts";
 import { Watchdog } from "./node/watchdog.ts";
 
-async function main(words: readonly string[]): Promise<End> {
-  const invocation = parseCommandLine(words);
-  if (invocation.kind === "help") {
-    stdout.write(HELP);
-    return asLongAsItTakes(0);
+const words = process.argv.slice(2);
+
+/** `torito run` may be given an image, or an application of the package. */
+const settingsOf: SettingsOf = (target, verb) => {
+  if (verb === "run" && (target === null || !isProject(target))) return null;
+  return findProject(target ?? ".").settings;
+};
+
+const parse = (): Invocation => parseCommandLine(words, settingsOf);
+
+async function main(): Promise<End> {
+  const invocation = parse();
+  switch (invocation.kind) {
+    case "help": {
+      const { helpOf } = await import("./cli/help.ts");
+      stdout.write(helpOf(invocation.verb));
+      return asLongAsItTakes(0);
+    }
+    case "version":
+      stdout.write(`torito ${packageVersion()}\n`);
+      return asLongAsItTakes(0);
+    case "new": {
+      const { createProject } = await import("./cli/project/new.ts");
+      return createProject(invocation);
+    }
+    case "build": {
+      const { build } = await import("./cli/project/build.ts");
+      const { target, output, logFormat } = invocation;
+      return build(findProject(target ?? "."), output, logFormat);
+    }
+    default:
+      return withMachines(invocation);
   }
-  if (invocation.kind === "version") {
-    const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-    stdout.write(`torito ${(JSON.parse(manifest) as { version: string }).version}\n`);
-    return asLongAsItTakes(0);
-  }
+}
+
+async function withMachines(invocation: Command | DevCommand | TestCommand): Promise<End> {
   // Its thread starts while the rest is loaded.
   const { watchdogMs } = invocation;
   const watchdog = watchdogMs === null ? null : new Watchdog(watchdogMs);
-  // Loaded only when it is needed. The firmware takes longest, so the rest is loaded meanwhile,
-  // part by part: Node opens all files that a module imports at once.
+  // The firmware takes longest, so the rest is loaded meanwhile, part by part: Node opens all files
+  // that a module imports at once.
   const firmware = import("./node/firmware.ts").then(({ loadFirmware }) => loadFirmware());
   firmware.catch(() => {}); // reported below
   await import("./machine.ts");
   await import("./devices/vsock.ts");
   await import("./devices/fs.ts");
   await import("./node/devices.ts");
-  const [{ run }] = await Promise.all([import("./cli/run.ts"), firmware]);
-  return run(invocation, watchdog);
+  if (invocation.kind === "run") {
+    const [{ run }] = await Promise.all([import("./cli/run.ts"), firmware]);
+    return run(invocation, watchdog);
+  }
+  if (invocation.kind === "test") {
+    const [{ test }] = await Promise.all([import("./cli/project/test.ts"), firmware]);
+    return test(findProject(invocation.names[0] ?? "."), invocation, watchdog);
+  }
+  const [{ dev }] = await Promise.all([import("./cli/project/dev.ts"), firmware]);
+  const { target } = invocation;
+  const reload = () => ({
+    project: findProject(target ?? "."),
+    command: parse() as DevCommand,
+  });
+  return dev(reload, watchdog);
 }
 
 function report(error: unknown): End {
@@ -54,5 +99,5 @@ function report(error: unknown): End {
   return asLongAsItTakes(EXIT_SOFTWARE);
 }
 
-const { code, patienceMs } = await main(process.argv.slice(2)).catch(report);
+const { code, patienceMs } = await main().catch(report);
 await exit(code, patienceMs);

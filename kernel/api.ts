@@ -52,6 +52,10 @@ export {
   parameterText,
 } from "./commandline";
 
+// drivers of the application's own: "torito/drivers/virtio" and "torito/drivers/virtqueue"
+export { registerDriver } from "./devices";
+export { registerInterrupt } from "./interrupt";
+
 // errors
 export { Errno } from "../abi/errno";
 

@@ -20,6 +20,37 @@ class Announcement {
 const item = changetype<Announcement>(memory.data(offsetof<Announcement>()));
 const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
 
+/** Drivers of an application, beside the kernel's; a further one is refused. */
+const DRIVERS_MAX: u32 = 8;
+
+@unmanaged
+class Driver {
+  id: u32;
+  name: usize; // a static string
+  start: u32; // table index of a function (device: VirtioDevice): i32
+}
+
+const drivers: usize = memory.data(8 * 12);
+let driverCount: u32 = 0;
+
+/**
+ * Adds a driver for devices of the virtio type `id`. Call it from an initialiser, before the
+ * kernel boots: `start` is given each device of the type, owns it from then on, and returns 0 or a
+ * negative error. `name` is a literal. Returns false if there are too many drivers.
+ */
+export function registerDriver(id: u32, name: string, start: (device: VirtioDevice) => i32): bool {
+  if (driverCount == DRIVERS_MAX) return false;
+  const driver = driverAt(driverCount++);
+  driver.id = id;
+  driver.name = changetype<usize>(name);
+  driver.start = start.index;
+  return true;
+}
+
+function driverAt(i: u32): Driver {
+  return changetype<Driver>(drivers + i * offsetof<Driver>());
+}
+
 export function probeDevices(): void {
   for (let i: u32 = 0; ; i++) {
     const value = kernelParameter("virtio_mmio.device", i);
@@ -43,11 +74,21 @@ function probe(): void {
     case VIRTIO_ID_FS:
       return report("virtio-fs", fsInit(device));
     default:
-      ToroFreeMem(changetype<usize>(device));
-      print("virtio-mmio: no driver for device ");
-      printNumber(id);
-      print("\n");
+      probeOthers(device);
   }
+}
+
+function probeOthers(device: VirtioDevice): void {
+  for (let i: u32 = 0; i < driverCount; i++) {
+    const driver = driverAt(i);
+    if (driver.id != device.id) continue;
+    const status = call_indirect<i32>(driver.start, device);
+    return report(changetype<string>(driver.name), status);
+  }
+  print("virtio-mmio: no driver for device ");
+  printNumber(device.id);
+  print("\n");
+  ToroFreeMem(changetype<usize>(device));
 }
 
 function report(driver: string, status: i32): void {

@@ -33,7 +33,11 @@ function callsOf(text) {
       continue;
     }
     const at = line.indexOf(";;@ ");
-    if (at >= 0) place = line.slice(at + 4);
+    if (at >= 0) {
+      place = line.slice(at + 4);
+      // A call that asc made has no place; the next one is in the same function.
+      for (const one of found) one.place ||= place;
+    }
     const callee = /\(call \$([^\s()]+)/.exec(line)?.[1];
     if (callee !== undefined) found.push({ callee, place });
   }

@@ -1,6 +1,8 @@
 // Builds the guest images into build/: node tools/build.mjs [NAME ...], all of them by default. An
 // image that is newer than everything it was made from is kept.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { isFresh } from "./fresh.mjs";
+import { MIME_TABLE, mimeTable } from "./mime.mjs";
 import { root } from "./names.mjs";
 
 /** Each folder of apps/ with a main.ts is an image, and so is the kernel without an application. */
@@ -9,40 +11,29 @@ for (const name of readdirSync(`${root}apps`)) {
   if (existsSync(`${root}apps/${name}/main.ts`)) images[name] = `apps/${name}/main.ts`;
 }
 const ingredients = [
-  "package-lock.json",
+  `${root}package-lock.json`,
   ...readdirSync(`${root}tools`)
     .filter((name) => name.endsWith(".mjs"))
-    .map((name) => `tools/${name}`),
+    .map((name) => `${root}tools/${name}`),
 ];
-
-/** Sources are read from the image's own map: they are what the last build really used. */
-function isFresh(path) {
-  if (!existsSync(path) || !existsSync(`${path}.map`)) return false;
-  const built = statSync(path).mtimeMs;
-  const { sources } = JSON.parse(readFileSync(`${path}.map`, "utf8"));
-  const files = sources.filter((source) => !/^~lib\/|^torito:/.test(source));
-  return [...ingredients, ...files.map((source) => source.replace(/^torito\//, ""))].every(
-    (file) => existsSync(root + file) && statSync(root + file).mtimeMs <= built,
-  );
-}
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(images);
 mkdirSync(`${root}build`, { recursive: true });
+writeFileSync(MIME_TABLE, mimeTable());
 for (const name of names) {
   if (!(name in images)) {
     console.error(`build: no image "${name}"; there are ${Object.keys(images).join(", ")}`);
     process.exit(2);
   }
   const path = `${root}build/${name}.wasm`;
-  if (isFresh(path)) continue;
+  if (isFresh(path, root, ingredients)) continue;
   const started = performance.now();
   const { compile } = await import("./compile.mjs");
   // The kernel's image exports its calls, for tests and tools.
-  const calls = { application: false, exports: true };
   const { wasm, map, warnings } = await compile(
     images[name],
     "release",
-    name === "kernel" ? calls : {},
+    name === "kernel" ? { kind: "calls" } : {},
   );
   for (const { text } of warnings) console.error(text);
   writeFileSync(`${path}.map`, map);

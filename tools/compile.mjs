@@ -1,21 +1,31 @@
 // Compiles one guest image in this process. An application lies anywhere; the kernel that it names
 // is always the one of this package, because reading files is answered here.
 import { existsSync, readFileSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
-import asc, { libraryFiles } from "assemblyscript/asc";
+import { join, relative, resolve, sep } from "node:path";
+import { asc, loadCompiler } from "./compiler.mjs";
 import { coverageTransform } from "./coverage.mjs";
 import { CompileError, Diagnostics, errorWithoutPlace } from "./diagnostics.mjs";
-import { ENTRY, entryText } from "./entry.mjs";
+import { ENTRY, entryText, WANTED } from "./entry.mjs";
+import { MADE_BY } from "./fresh.mjs";
 import { HoldersTransform } from "./holders.mjs";
+import { foreignImports } from "./imports.mjs";
 import { leaves as hotLeaves } from "./leaves.mjs";
-import { mimeTable } from "./mime.mjs";
+import { mimeTableText } from "./mime.mjs";
 import { ownFile, PACKAGE, root, shown } from "./names.mjs";
+import { Sources, stampOf } from "./sources.mjs";
 import { TextTransform } from "./text.mjs";
 import { kernelTransform } from "./transform.mjs";
 
-libraryFiles["mime-table"] = mimeTable();
-
 export { CompileError, root };
+
+/** Parts of asc's library that are replaced, and one that is added. */
+const libraryFiles = () => ({
+  "rt/stub": readFileSync(join(root, "kernel/rt/stub.ts"), "utf8"),
+  "bindings/dom": readFileSync(join(root, "kernel/rt/dom.ts"), "utf8"),
+  "mime-table": mimeTableText(),
+});
+/** Read by the first build. */
+let library;
 
 export const FLAGS = [
   ...["--runtime", "stub", "--exportStart", "_initialize"],
@@ -34,20 +44,20 @@ const TARGET_FLAGS = {
 };
 
 /**
- * release is optimised; test exports the file's functions and has no application.
+ * release is optimised; the others have checks.
  * @typedef {"release" | "debug" | "test"} Target
  */
 
 /**
  * @typedef {object} CompileOptions
  * @property {string} [folder] of the project, to which names of sources are relative
- * @property {boolean} [application] the entry exports main(): i32. Not in tests.
- * @property {boolean} [exports] the image exports what the entry does. Only in tests.
+ * @property {import("./entry.mjs").Kind} [kind] tests with target test, otherwise application
  * @property {"all" | "project"} [coverage] of which sources statements are counted
+ * @property {boolean} [ban] look for allocations in drivers (tools/ban.mjs); takes a fifth of the time
  * @property {readonly string[]} [leaves] functions that must not yield
  * @property {readonly string[]} [flags] of asc
  * @property {boolean} [colors] in the texts of diagnostics
- * @property {Map<string, string>} [cache] texts by path; whoever knows of a change removes them
+ * @property {Sources} [cache] texts of an earlier build
  */
 
 /**
@@ -55,47 +65,48 @@ const TARGET_FLAGS = {
  * @param {Target} target
  * @param {CompileOptions} [options]
  * @returns {Promise<{ wasm: Uint8Array<ArrayBuffer>, map: string,
- *   points: import("./coverage.mjs").Point[], sources: string[],
- *   warnings: import("./diagnostics.mjs").Diagnostic[] }>} sources: the project's, also those that
- *   were looked for and are not there
+ *   points: import("./coverage.mjs").Point[], sources: Map<string, string>,
+ *   warnings: import("./diagnostics.mjs").Diagnostic[] }>} sources: stamps of the project's files by
+ *   path, also of those that were looked for and are not there
+ * @throws {CompileError} with `sources` too
  */
 export async function compile(entry, target, options = {}) {
-  const { folder = root, coverage, leaves = hotLeaves, flags = [] } = options;
-  const { cache = new Map(), colors = false } = options;
-  const { application = target !== "test", exports = target === "test" } = options;
+  const { folder = root, coverage, leaves = hotLeaves, flags = [], ban = true } = options;
+  const { cache = new Sources(), colors = false } = options;
+  const { kind = target === "test" ? "tests" : "application" } = options;
   if (folder !== root && existsSync(join(folder, "asconfig.json"))) {
-    throw errorWithoutPlace(
-      "torito does not read it, because it sets the compiler's options",
-      "asconfig.json",
-    );
+    const reason = "torito does not read it, because it sets the compiler's options";
+    throw Object.assign(errorWithoutPlace(reason, "asconfig.json"), {
+      sources: new Map([[join(folder, "asconfig.json"), stampOf(join(folder, "asconfig.json"))]]),
+    });
   }
+  await loadCompiler(folder);
+  library ??= libraryFiles();
+  Object.assign(asc.libraryFiles, library);
   /** @type {import("./coverage.mjs").Point[]} */
   const points = [];
-  const transforms = [TextTransform, kernelTransform({ optimize: target === "release", leaves })];
+  const optimize = target === "release";
+  const transforms = [TextTransform, kernelTransform({ optimize, ban, leaves })];
   if (target !== "release") transforms.push(HoldersTransform);
   if (coverage) transforms.push(coverageTransform(points, coverage));
-  const first = entryText({
-    from: importName(entry, folder),
-    application,
-    exports,
-    test: target === "test" || coverage !== undefined,
-    coverage: coverage !== undefined,
-  });
-  const sources = new Set();
+  const author = entry.startsWith("torito/") ? "" : (cache.read(resolve(folder, entry)).text ?? "");
+  const first = entryText(kind, importName(entry, folder), author, coverage !== undefined);
+  /** @type {Map<string, string>} */
+  const sources = new Map();
   const inputs = new Set();
   const readFile = (name) => {
     if (name === `${ENTRY}.ts`) return first;
     const own = ownFile(name);
-    const path = own === null ? resolve(folder, name) : join(root, own);
     if (own === "" || name === "asconfig.json") return null;
-    if (own === null) sources.add(path);
-    const text = read(path, cache);
-    if (text !== null) inputs.add(own === null ? relative(folder, path) : `torito/${own}`);
+    const path = own === null ? resolve(folder, name) : join(root, own);
+    const { text, stamp } = cache.read(path);
+    if (own === null || folder === root) sources.set(path, stamp);
+    if (text !== null) inputs.add(own === null ? within(folder, path) : `torito/${own}`);
     return text;
   };
   /** @type {Map<string, string | Uint8Array>} */
   const files = new Map();
-  const diagnostics = new Diagnostics(entry, colors);
+  const diagnostics = new Diagnostics(entry, WANTED[kind], colors);
   const { error } = await asc.main(
     [`${ENTRY}.ts`, "--baseDir", folder, "--outFile", "image.wasm"].concat(
       FLAGS,
@@ -112,37 +123,40 @@ export async function compile(entry, target, options = {}) {
     },
   );
   const found = diagnostics.list;
-  if (error instanceof CompileError) throw error;
-  if (error) throw found.length > 0 ? new CompileError(found) : errorWithoutPlace(error.message);
-  const wasm = new Uint8Array(files.get("image.wasm"));
+  const wasm = error ? new Uint8Array() : new Uint8Array(files.get("image.wasm"));
+  const failure = error ? failureOf(error, found) : refusal(wasm);
+  if (failure !== null) throw Object.assign(failure, { sources });
   const map = mapText(String(files.get("image.wasm.map")), inputs);
-  return { wasm, map, points, sources: [...sources], warnings: found };
+  return { wasm, map, points, sources, warnings: found };
+}
+
+/** Errors of the build's own passes, those in the sources, or what asc itself stumbled over. */
+function failureOf(error, found) {
+  if (error instanceof CompileError) return error;
+  return found.length > 0 ? new CompileError(found) : errorWithoutPlace(error.message);
+}
+
+/** A10: an image with other imports would be refused by every machine. */
+function refusal(wasm) {
+  const names = foreignImports(wasm);
+  if (names.length === 0) return null;
+  return errorWithoutPlace(`no machine has what the image imports: ${names.join(", ")}`);
 }
 
 /** How the virtual entry imports the author's file. */
 function importName(entry, folder) {
   const name = entry.replaceAll("\\", "/").replace(/\.ts$/, "");
-  return name.startsWith("torito/") ? name : `./${relative(folder, resolve(folder, name))}`;
+  return name.startsWith("torito/") ? name : `./${within(folder, resolve(folder, name))}`;
 }
 
-function read(path, cache) {
-  const known = cache.get(path);
-  if (known !== undefined) return known;
-  try {
-    const text = readFileSync(path, "utf8");
-    cache.set(path, text);
-    return text;
-  } catch {
-    return null;
-  }
-}
+const within = (folder, path) => relative(folder, path).replaceAll(sep, "/");
 
 /**
  * The map with sources named as people know them. It lists all that the image was made from, files
  * without code too, so that whoever has the image can tell whether it is older than they are.
  */
 function mapText(text, inputs) {
-  const map = JSON.parse(text);
+  const map = { ...JSON.parse(text), ...MADE_BY };
   map.sources = map.sources.map(shown);
   for (const input of inputs) if (!map.sources.includes(input)) map.sources.push(input);
   return JSON.stringify(map);

@@ -1,7 +1,6 @@
 // Statement coverage of guest code: a call __cov(id) before every statement. V8's own coverage does
 // not see WebAssembly.
-import * as as from "assemblyscript";
-import { Transform } from "assemblyscript/transform";
+import { as } from "./compiler.mjs";
 import { ENTRY } from "./entry.mjs";
 import { PACKAGE, shown } from "./names.mjs";
 
@@ -72,7 +71,7 @@ export function coverageTransform(points, which) {
         break;
     }
   };
-  return class Coverage extends Transform {
+  return class Coverage {
     afterParse(parser) {
       for (const source of parser.sources) {
         if (covered(source.normalizedPath)) source.statements.forEach(visit);

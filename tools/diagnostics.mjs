@@ -50,11 +50,16 @@ export class Diagnostics {
   /** @type {Diagnostic[]} */
   list = [];
   #entry;
+  #wanted;
   #text = "";
 
-  /** @param {string} entry the author's file, for errors in the one that the build makes */
-  constructor(entry, colors = false) {
+  /**
+   * @param {string} entry the author's file, for errors in the one that the build makes
+   * @param {string} wanted what is wrong then
+   */
+  constructor(entry, wanted, colors = false) {
     this.#entry = entry;
+    this.#wanted = wanted;
     this.stderr = {
       isTTY: colors,
       write: (text) => {
@@ -77,8 +82,7 @@ export class Diagnostics {
   };
 
   #wrongEntry(code) {
-    const message =
-      code === FILE_NOT_FOUND ? "there is no such file" : "an application exports `main(): i32`";
+    const message = code === FILE_NOT_FOUND ? "there is no such file" : this.#wanted;
     if (this.list.some((one) => one.message === message)) return;
     this.list.push(...errorWithoutPlace(message, this.#entry).diagnostics);
   }

@@ -5,26 +5,58 @@
 export const ENTRY = "torito:entry";
 
 /**
- * @typedef {object} EntryOptions
- * @property {string} from what to import the author's file from
- * @property {boolean} application does it have a main(), the application?
- * @property {boolean} exports does the image export what the file does?
- * @property {boolean} test does the image export what a test runner asks?
- * @property {boolean} coverage does it count the statements that ran?
+ * How an image is entered. application: the file has a main(). calls: the host calls what the file
+ * exports. both: that, and it has a main(). tests: the host calls the file's functions test_* and
+ * panics_*, each of which runs as a thread.
+ * @typedef {"application" | "calls" | "both" | "tests"} Kind
  */
 
-/** @param {EntryOptions} options */
-export function entryText({ from, application, exports, test, coverage }) {
+/** What is wrong if the author's file does not fit the entry of its kind. */
+export const WANTED = {
+  application: "an application exports `main(): i32`",
+  calls: "it cannot be exported",
+  both: "an application exports `main(): i32`",
+  tests: "a test takes no arguments",
+};
+
+/**
+ * @param {Kind} kind
+ * @param {string} from what to import the author's file from
+ * @param {string} source its text
+ * @param {boolean} coverage does it count the statements that ran?
+ */
+export function entryText(kind, from, source, coverage) {
+  const name = JSON.stringify(from);
+  const hasMain = kind === "application" || kind === "both";
   const lines = [
     'import { kernelMain } from "torito/kernel/main";',
     'export { fault, interrupt, run } from "torito/kernel/main";',
-    application ? `import { main } from ${JSON.stringify(from)};` : "",
-    exports ? `export * from ${JSON.stringify(from)};` : "",
-    test ? 'export { threadCount as unfinished } from "torito/kernel/thread";' : "",
-    coverage ? 'export { coverage } from "torito/kernel/rt/coverage";' : "",
     "export function boot(bootInfo: usize): void {",
-    `  kernelMain(bootInfo, ${application ? "main" : "null"});`,
+    `  kernelMain(bootInfo, ${hasMain ? "main" : "null"});`,
     "}",
   ];
+  if (hasMain) lines.unshift(`import { main } from ${name};`);
+  if (kind === "calls" || kind === "both") lines.push(`export * from ${name};`);
+  if (kind === "tests") lines.push(...threads(name, source));
+  if (kind !== "application") {
+    lines.push('export { threadCount as unfinished } from "torito/kernel/thread";');
+  }
+  if (coverage) lines.push('export { coverage } from "torito/kernel/rt/coverage";');
   return lines.join("\n");
+}
+
+const TEST = /^export function ((?:test|panics)_\w+)/gm;
+
+/** Objects belong to threads, so a test is one: its export begins it. */
+function threads(name, source) {
+  const tests = [...source.matchAll(TEST)].map(([, test]) => test);
+  return [
+    'import { BeginThread } from "torito/kernel/thread-calls";',
+    `import * as tests from ${name};`, // a file without tests is compiled too
+    ...tests.flatMap((test) => [
+      `export function ${test}(): void {`,
+      `  assert(BeginThread((_: usize): void => { tests.${test}(); }, 0, 0) > 0, "no thread");`,
+      "}",
+    ]),
+  ];
 }

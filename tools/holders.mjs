@@ -1,7 +1,6 @@
 // For images with checks: a function per source file that shows the arena's check each global
 // variable with its name and line, and one that calls them all (kernel/arena/check.ts).
-import * as as from "assemblyscript";
-import { Transform } from "assemblyscript/transform";
+import { as } from "./compiler.mjs";
 import { PACKAGE, shown } from "./names.mjs";
 
 const ALL = "__visit_named_globals";
@@ -9,7 +8,7 @@ const ALL = "__visit_named_globals";
 /** asc's library and the kernel hold nothing of the application's by themselves. */
 const isApplication = (path) => !path.startsWith("~lib/") || path.startsWith(`${PACKAGE}guest/`);
 
-export class HoldersTransform extends Transform {
+export class HoldersTransform {
   afterParse(parser) {
     const visitors = [];
     for (const source of parser.sources) {

@@ -1,6 +1,9 @@
 // Content types by file extension, out of mime-db at build time, as static data of the guest: an
 // application imports them from "mime-table". guest/http/mime.ts reads them.
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
+import { root } from "./names.mjs";
 
 /** Where several types claim a name, the better source wins. */
 const SOURCES = ["iana", "apache", "nginx", undefined];
@@ -71,6 +74,19 @@ const NONE = [
 
 /** Every type of a body whose charset only the header can tell (the others carry their own). */
 const hasCharset = (type) => type.startsWith("text/");
+
+/** The table's source, which a package has from its build, without mime-db. */
+export const MIME_TABLE = join(root, "build/mime-table.ts");
+
+/** As MIME_TABLE has it, or made anew where mime-db is installed. */
+export function mimeTableText() {
+  try {
+    return mimeTable();
+  } catch (error) {
+    if (error.code !== "MODULE_NOT_FOUND") throw error;
+    return readFileSync(MIME_TABLE, "utf8");
+  }
+}
 
 /** Names without a dot and their types, sorted by length and then by bytes. */
 export function mimeTypes() {

@@ -1,21 +1,11 @@
 // The kernel's part of a compilation: no managed allocation, switch functions kept out of line,
 // optimise, Asyncify. asc's own optimiser runs afterwards, so a release image is optimised on both
 // sides of the pass (which halves the cost of a switch).
-import { readFileSync } from "node:fs";
-import { libraryFiles } from "assemblyscript/asc";
-import { Transform } from "assemblyscript/transform";
 import { forbiddenCalls } from "./ban.mjs";
 import { CompileError, diagnosticOf } from "./diagnostics.mjs";
 import { exportGlobals } from "./globals.mjs";
 import { checkLeaves, frames, upcalls } from "./leaves.mjs";
 import { PACKAGE } from "./names.mjs";
-
-for (const [file, ours] of [
-  ["rt/stub", "stub"],
-  ["bindings/dom", "dom"],
-]) {
-  libraryFiles[file] = readFileSync(new URL(`../kernel/rt/${ours}.ts`, import.meta.url), "utf8");
-}
 
 /** Runs one binaryen pass; asc's optimise() clears pass arguments, so they are set just before. */
 function runPass(binaryen, module, name, args) {
@@ -42,12 +32,16 @@ function setOptions(binaryen, optimize) {
   binaryen.setPassArgument("partial-inlining-ifs", "4");
 }
 
-/** @param {{ optimize: boolean, leaves: readonly string[] }} options */
-export function kernelTransform({ optimize, leaves }) {
-  return class KernelTransform extends Transform {
+/**
+ * `ban`: look for forbidden calls. Leaves are a matter of speed, so only optimised images have
+ * them checked.
+ * @param {{ optimize: boolean, ban: boolean, leaves: readonly string[] }} options
+ */
+export function kernelTransform({ optimize, ban, leaves }) {
+  return class KernelTransform {
     afterCompile(module) {
       const { binaryen } = this; // set only because asc makes the instance itself
-      const forbidden = forbiddenCalls(module.emitText());
+      const forbidden = ban ? forbiddenCalls(module.emitText()) : [];
       if (forbidden.length > 0) throw new CompileError(forbidden.map(diagnosticOf));
       // asc gives a call whose result is dropped no place of its own; it is the statement's.
       module.runPasses(["propagate-debug-locs"]);
@@ -65,7 +59,7 @@ export function kernelTransform({ optimize, leaves }) {
         "asyncify-removelist": atomic.join(","),
       });
       exportGlobals(binaryen, module);
-      checkLeaves(module.emitText(), leaves);
+      if (optimize) checkLeaves(module.emitText(), leaves);
     }
   };
 }

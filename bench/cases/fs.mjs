@@ -102,10 +102,7 @@ function byNode(directory, { kind, block, random, files, count }) {
 /** @param {Run} run */
 export async function measure(run) {
   const { FsDevice, Machine } = await import("../../dist/host/index.js");
-  const { wasm } = await compile("bench/guest/files.ts", "release", {
-    application: false,
-    exports: true,
-  });
+  const { wasm } = await compile("bench/guest/files.ts", "release", { kind: "calls" });
   const image = await WebAssembly.compile(wasm);
   const directory = makeDirectory();
   /** @type {Sample[]} */

@@ -141,10 +141,9 @@ async function whereTimeGoes(
 /** Cost of a buffer by itself. @param {Run} run @returns {Promise<Sample[]>} */
 async function allocations(run) {
   const { Machine } = await import("../../dist/host/index.js");
-  poolImage ??= compile("bench/guest/pool.ts", "release", {
-    application: false,
-    exports: true,
-  }).then(({ wasm }) => wasm);
+  poolImage ??= compile("bench/guest/pool.ts", "release", { kind: "calls" }).then(
+    ({ wasm }) => wasm,
+  );
   /** @type {Sample[]} */
   const samples = [];
   for (const [subject, pooling] of [

@@ -15,10 +15,7 @@ const THREADS = [2, 100];
 /** @param {import("../run.mjs").Run} run */
 export async function measure(run) {
   const { Machine } = await import("../../dist/host/index.js");
-  const { wasm } = await compile("bench/guest/switch.ts", "release", {
-    application: false,
-    exports: true,
-  });
+  const { wasm } = await compile("bench/guest/switch.ts", "release", { kind: "calls" });
   const image = await WebAssembly.compile(wasm);
   /** @type {Sample[]} */
   const samples = [];

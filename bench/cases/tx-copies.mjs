@@ -148,10 +148,7 @@ let copier = null;
 
 async function makeCopier() {
   const { Machine } = await import("../../dist/host/index.js");
-  const { wasm } = await compile("bench/guest/copy.ts", "release", {
-    application: false,
-    exports: true,
-  });
+  const { wasm } = await compile("bench/guest/copy.ts", "release", { kind: "calls" });
   const machine = await Machine.create({ image: wasm });
   machine.boot();
   return machine;

@@ -2,42 +2,37 @@
 import { parseArgs } from "node:util";
 import { LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
+import type { Settings } from "./project/project.ts";
 import { CliError, nearest } from "./usage.ts";
+import {
+  checkUnique,
+  GUEST_PORT_MAX,
+  LOCALHOST,
+  type Publish,
+  parseConnect,
+  parseInteger,
+  parsePublish,
+  parseSeconds,
+  parseSize,
+  parseVolume,
+  parseWord,
+  type Volume,
+} from "./values.ts";
 
-export interface Publish {
-  readonly host: string;
-  readonly port: number;
-  readonly guestPort: number;
-}
+export type { Publish, Volume } from "./values.ts";
 
-export interface Volume {
-  readonly directory: string;
-  readonly tag: string;
-  readonly readOnly: boolean;
-}
-
-export interface Command {
-  readonly kind: "run";
-  /** A folder's name or the path of an image. */
-  readonly app: string;
+/** Options of a machine. */
+export interface MachineCommand {
   readonly publish: readonly Publish[];
   readonly volumes: readonly Volume[];
+  /** Paths of modules that make devices of one's own. */
+  readonly devices: readonly string[];
   readonly connect: ReadonlyMap<number, { readonly host: string; readonly port: number }>;
-  /** null: none. */
-  readonly vsockPath: string | null;
   readonly seqpacket: readonly number[];
-  /** null: none. */
-  readonly pcapPath: string | null;
-  /** null: none. */
-  readonly tracePath: string | null;
-  readonly stats: boolean;
   readonly memoryBytes: number;
   /** Of each volume; 0: none. */
   readonly windowBytes: number;
   readonly cid: number;
-  /** null: none. */
-  readonly timeoutMs: number | null;
-  readonly graceMs: number;
   /** null: none. */
   readonly watchdogMs: number | null;
   readonly logFormat: LogFormat;
@@ -45,15 +40,76 @@ export interface Command {
   readonly parameters: string;
 }
 
-export type Invocation = Command | { readonly kind: "help" } | { readonly kind: "version" };
+export interface Command extends MachineCommand {
+  readonly kind: "run";
+  /** A folder's name or the path of an image. */
+  readonly app: string;
+  /** null: none. */
+  readonly vsockPath: string | null;
+  /** null: none. */
+  readonly pcapPath: string | null;
+  /** null: none. */
+  readonly tracePath: string | null;
+  readonly stats: boolean;
+  /** null: none. */
+  readonly timeoutMs: number | null;
+  readonly graceMs: number;
+}
+
+export interface DevCommand extends MachineCommand {
+  readonly kind: "dev";
+  /** null: the project around the working directory. */
+  readonly target: string | null;
+}
+
+export interface BuildCommand {
+  readonly kind: "build";
+  readonly target: string | null;
+  /** null: in build/ of the project. */
+  readonly output: string | null;
+  readonly logFormat: LogFormat;
+}
+
+export interface TestCommand extends MachineCommand {
+  readonly kind: "test";
+  /** Files and folders of tests; none: all of the project. */
+  readonly names: readonly string[];
+  /** Only tests whose names contain it; null: all. */
+  readonly filter: string | null;
+  readonly watch: boolean;
+  readonly coverage: boolean;
+}
+
+export interface NewCommand {
+  readonly kind: "new";
+  readonly directory: string;
+  readonly template: string;
+  readonly force: boolean;
+}
+
+export interface HelpCommand {
+  readonly kind: "help";
+  /** null: of all commands. */
+  readonly verb: string | null;
+}
+
+export type Invocation =
+  | Command
+  | DevCommand
+  | BuildCommand
+  | TestCommand
+  | NewCommand
+  | HelpCommand
+  | { readonly kind: "version" };
 
 const OPTIONS = {
-  publish: { type: "string", short: "p", multiple: true },
-  volume: { type: "string", short: "v", multiple: true },
+  publish: { type: "string", short: "p" },
+  volume: { type: "string", short: "v" },
+  device: { type: "string" },
   memory: { type: "string", short: "m" },
   "fs-window": { type: "string" },
   cid: { type: "string" },
-  connect: { type: "string", multiple: true },
+  connect: { type: "string" },
   "vsock-uds": { type: "string" },
   seqpacket: { type: "string" },
   pcap: { type: "string" },
@@ -64,75 +120,184 @@ const OPTIONS = {
   watchdog: { type: "string" },
   "log-format": { type: "string" },
   "log-level": { type: "string" },
+  output: { type: "string", short: "o" },
+  filter: { type: "string", short: "f" },
+  watch: { type: "boolean", short: "w" },
+  coverage: { type: "boolean" },
+  template: { type: "string", short: "t" },
+  force: { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean" },
 } as const;
 
 type OptionName = keyof typeof OPTIONS;
+const ALL = Object.keys(OPTIONS) as OptionName[];
 
-const VERBS = ["serve", "run"] as const;
+const MACHINE: readonly OptionName[] = [
+  "memory",
+  "volume",
+  "device",
+  "watchdog",
+  "log-format",
+  "log-level",
+];
+const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
+const ONE_MACHINE: readonly OptionName[] = [
+  ...["vsock-uds", "pcap", "trace", "stats", "timeout", "grace"],
+] as OptionName[];
+
+/** Options of each command. */
+const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
+  new: ["template", "force"],
+  dev: [...MACHINE, ...NETWORK],
+  build: ["output", "log-format"],
+  test: [...MACHINE, "filter", "watch", "coverage"],
+  run: [...MACHINE, ...NETWORK, ...ONE_MACHINE],
+  serve: [...MACHINE, ...NETWORK, ...ONE_MACHINE],
+};
+
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
-const LOCALHOST = "127.0.0.1";
-const SECONDS_MAX = 2147483;
-const PORT_MAX = 65535;
-const GUEST_PORT_MAX = 0xfffffffe;
 const CID_MIN = 3;
 const CID_MAX = 0xfffffffe;
-const TAG_BYTES_MAX = 36;
+
+type Values = ReadonlyMap<OptionName, readonly string[]>;
+
+/** Finds the settings of the project that a command is about; null: there are none. */
+export type SettingsOf = (target: string | null, verb: string) => Settings | null;
 
 /** Throws CliError with code 2 for invalid arguments. */
-export function parseCommandLine(words: readonly string[]): Invocation {
+export function parseCommandLine(
+  words: readonly string[],
+  settingsOf: SettingsOf = () => null,
+): Invocation {
   const { values, positionals, parameters } = split(words);
-  if (values.has("help")) return { kind: "help" };
+  const [verb, target = null, ...others] = positionals;
+  if (values.has("help")) return { kind: "help", verb: verb ?? null };
   if (values.has("version")) return { kind: "version" };
-  const [verb, target, ...others] = positionals;
   if (verb === undefined) throw new CliError("no command: try `torito serve DIR` or --help");
-  if (verb !== "serve" && verb !== "run") {
-    throw new CliError(`unknown command "${verb}"${didYouMean(verb, VERBS)}`);
+  if (!Object.hasOwn(VERBS, verb)) {
+    throw new CliError(`unknown command "${verb}"${didYouMean(verb, Object.keys(VERBS))}`);
   }
-  if (target === undefined) throw new CliError(`${verb}: ${USAGE[verb]}`);
+  for (const name of values.keys()) {
+    if (!VERBS[verb]?.includes(name)) throw new CliError(`${verb} has no option --${name}`);
+  }
+  if (verb === "test") {
+    const settings = settingsOf(target, verb);
+    const all = merged(values, settings);
+    return testCommand(positionals.slice(1), all, joined(parameters, settings));
+  }
   if (others.length > 0) throw new CliError(`${verb}: "${others[0]}" is one argument too many`);
+  const one = (name: OptionName) => values.get(name)?.at(-1) ?? null;
+  if (verb === "build") {
+    return { kind: "build", target, output: one("output"), logFormat: logFormat(values) };
+  }
+  if (verb === "dev") {
+    const settings = settingsOf(target, verb);
+    const all = merged(values, settings);
+    const publish = all.has("publish") ? all : new Map([...all, ["publish", [DEV_PORT]] as const]);
+    return { kind: "dev", target, ...machine(publish, 0, joined(parameters, settings)) };
+  }
+  if (target === null) throw new CliError(`${verb}: ${MISSING[verb as keyof typeof MISSING]}`);
+  if (verb === "new") {
+    const template = one("template") ?? "hello";
+    return { kind: "new", directory: target, template, force: values.has("force") };
+  }
+  const settings = verb === "run" ? settingsOf(target, verb) : null;
+  return runCommand(
+    verb === "serve",
+    target,
+    merged(values, settings),
+    joined(parameters, settings),
+  );
+}
+
+const DEV_PORT = "4000:80";
+
+const MISSING = {
+  new: "which directory? As in `torito new my-api -t http`",
+  serve: "which directory? As in `torito serve ./site`",
+  run: "which application? As in `torito run apps/web-server` or `torito run image.wasm`",
+};
+
+/** The command line's values, and where it leaves an option open, the project's. */
+function merged(values: Values, settings: Settings | null): Values {
+  const set = [...(settings?.options ?? [])].filter(([, words]) => words.length > 0);
+  return new Map([...(set as [OptionName, readonly string[]][]), ...values]);
+}
+
+/** Parameters of the project come first: for most of them the first value counts. */
+function joined(parameters: readonly string[], settings: Settings | null): string {
+  return (parameters.length > 0 ? parameters : (settings?.parameters ?? [])).join(" ");
+}
+
+function runCommand(serve: boolean, target: string, values: Values, parameters: string): Command {
+  const one = (name: OptionName) => values.get(name)?.at(-1) ?? null;
+  const given = new Map(values);
+  if (serve && !given.has("publish")) given.set("publish", [`${LOCALHOST}:4000:80`]);
+  const site: Volume[] = serve ? [{ directory: target, tag: "site", readOnly: true }] : [];
+  return {
+    kind: "run",
+    app: serve ? "web-server" : target,
+    ...machine(given, serve ? WINDOW_BYTES_DEFAULT : 0, parameters, site),
+    vsockPath: one("vsock-uds"),
+    pcapPath: one("pcap"),
+    tracePath: one("trace"),
+    stats: values.has("stats"),
+    timeoutMs: parseSeconds("--timeout", one("timeout") ?? "0"),
+    graceMs: parseSeconds("--grace", one("grace") ?? "10") ?? 0,
+  };
+}
+
+function testCommand(names: readonly string[], values: Values, parameters: string): TestCommand {
+  const given = new Map(values);
+  given.delete("publish"); // no test has clients
+  return {
+    kind: "test",
+    names,
+    filter: values.get("filter")?.at(-1) ?? null,
+    watch: values.has("watch"),
+    coverage: values.has("coverage"),
+    ...machine(given, 0, parameters),
+  };
+}
+
+/** `windowPreset`: of a volume, unless the memory leaves no room for it. */
+function machine(
+  values: Values,
+  windowPreset: number,
+  parameters: string,
+  more: readonly Volume[] = [],
+): MachineCommand {
   const one = (name: OptionName) => values.get(name)?.at(-1);
-  const publish = (values.get("publish") ?? []).map(parsePublish);
-  const volumes = (values.get("volume") ?? []).map(parseVolume);
-  const serve = verb === "serve";
-  if (serve) volumes.unshift({ directory: target, tag: "site", readOnly: true });
-  if (serve && publish.length === 0) publish.push({ host: LOCALHOST, port: 4000, guestPort: 80 });
+  const volumes = [...more, ...(values.get("volume") ?? []).map(parseVolume)];
   checkUnique(volumes);
   const memoryBytes = parseSize("--memory", one("memory") ?? "64M", PAGE_BYTES);
   // 4 GiB of RAM leave no room for a window.
   const fits = memoryBytes + volumes.length * WINDOW_BYTES_DEFAULT <= 65536 * PAGE_BYTES;
-  const preset = serve && fits ? WINDOW_BYTES_DEFAULT : 0;
+  const preset = fits ? windowPreset : 0;
   const windowBytes = parseSize("--fs-window", one("fs-window") ?? `${preset}`, 0);
   return {
-    kind: "run",
-    app: serve ? "web-server" : target,
-    publish,
+    publish: (values.get("publish") ?? []).map(parsePublish),
     volumes,
+    devices: values.get("device") ?? [],
     connect: new Map((values.get("connect") ?? []).map(parseConnect)),
-    vsockPath: one("vsock-uds") ?? null,
     seqpacket: (values.get("seqpacket") ?? []).map((port) =>
       parseInteger("--seqpacket", port, 1, GUEST_PORT_MAX),
     ),
-    pcapPath: one("pcap") ?? null,
-    tracePath: one("trace") ?? null,
-    stats: values.has("stats"),
     memoryBytes,
     windowBytes,
     cid: parseInteger("--cid", one("cid") ?? "3", CID_MIN, CID_MAX),
-    timeoutMs: parseSeconds("--timeout", one("timeout") ?? "0"),
-    graceMs: parseSeconds("--grace", one("grace") ?? "10") ?? 0,
     watchdogMs: parseSeconds("--watchdog", one("watchdog") ?? "10"),
-    logFormat: parseWord("--log-format", one("log-format") ?? "pretty", ["pretty", "json"]),
+    logFormat: logFormat(values),
     logLevel: parseWord("--log-level", one("log-level") ?? "info", LOG_LEVELS),
-    parameters: parameters.join(" "),
+    parameters,
   };
 }
 
-const USAGE = {
-  serve: "which directory? As in `torito serve ./site`",
-  run: "which application? As in `torito run apps/web-server` or `torito run image.wasm`",
-};
+function logFormat(values: Values): LogFormat {
+  const word = values.get("log-format")?.at(-1) ?? "pretty";
+  return parseWord("--log-format", word, ["pretty", "json"]);
+}
 
 /** Options, arguments, and what comes after `--`. */
 function split(words: readonly string[]) {
@@ -146,7 +311,7 @@ function split(words: readonly string[]) {
     if (token.kind === "positional") positionals.push(token.value);
     if (token.kind !== "option") continue;
     if (!Object.hasOwn(OPTIONS, token.name)) {
-      const known = Object.keys(OPTIONS).map((name) => `--${name}`);
+      const known = ALL.map((name) => `--${name}`);
       throw new CliError(`unknown option ${token.rawName}${didYouMean(token.rawName, known)}`);
     }
     const name = token.name as OptionName;
@@ -163,85 +328,4 @@ function split(words: readonly string[]) {
 function didYouMean(word: string, known: readonly string[]): string {
   const guess = nearest(word, known);
   return guess === null ? "" : `; did you mean ${guess}?`;
-}
-
-/** [HOST:]PORT:GUESTPORT, where HOST may be an IPv6 address in brackets. */
-function parsePublish(text: string): Publish {
-  const found = /^(?:(.+):)?(\d+):(\d+)$/.exec(text);
-  if (found === null) throw new CliError(`--publish ${text}: not [HOST:]PORT:GUESTPORT`);
-  const [, host = LOCALHOST, port, guestPort] = found;
-  return {
-    host: unbracket(host),
-    port: parseInteger("--publish port", port as string, 0, PORT_MAX),
-    guestPort: parseInteger("--publish guest port", guestPort as string, 1, GUEST_PORT_MAX),
-  };
-}
-
-/** PORT:[HOST:]TCPPORT */
-function parseConnect(text: string): [number, { host: string; port: number }] {
-  const found = /^(\d+):(?:(.+):)?(\d+)$/.exec(text);
-  if (found === null) throw new CliError(`--connect ${text}: not PORT:[HOST:]TCPPORT`);
-  const [, guestSide, host = LOCALHOST, port] = found;
-  return [
-    parseInteger("--connect port", guestSide as string, 1, GUEST_PORT_MAX),
-    {
-      host: unbracket(host),
-      port: parseInteger("--connect TCP port", port as string, 1, PORT_MAX),
-    },
-  ];
-}
-
-function unbracket(host: string): string {
-  return host.replace(/^\[(.*)\]$/, "$1");
-}
-
-/** HOSTDIR:TAG[:ro|rw]; the directory may contain colons. */
-function parseVolume(text: string): Volume {
-  const found = /^(.+?):([^:]+?)(?::(ro|rw))?$/.exec(text);
-  if (found === null) throw new CliError(`--volume ${text}: not HOSTDIR:TAG[:ro|rw]`);
-  const [, directory, tag, mode = "ro"] = found as unknown as [string, string, string, string?];
-  if (new TextEncoder().encode(tag).length > TAG_BYTES_MAX) {
-    throw new CliError(`--volume ${text}: the tag is longer than ${TAG_BYTES_MAX} bytes`);
-  }
-  return { directory, tag, readOnly: mode === "ro" };
-}
-
-function checkUnique(volumes: readonly Volume[]): void {
-  const tags = new Set<string>();
-  for (const { tag } of volumes) {
-    if (tags.has(tag)) throw new CliError(`--volume: two directories have the tag "${tag}"`);
-    tags.add(tag);
-  }
-}
-
-function parseSize(name: string, text: string, least: number): number {
-  const found = /^(\d+)(?:([KMG])i?)?B?$/i.exec(text);
-  if (found === null) throw new CliError(`${name} ${text}: not a size as in 64M or 1Gi`);
-  const [, digits, unit = ""] = found;
-  const bytes = Number(digits) * 1024 ** ["", "K", "M", "G"].indexOf(unit.toUpperCase());
-  if (bytes < least || bytes > 65536 * PAGE_BYTES || bytes % PAGE_BYTES !== 0) {
-    throw new CliError(`${name} ${text}: a multiple of 64K is needed, 4G at most`);
-  }
-  return bytes;
-}
-
-/** null for 0. */
-function parseSeconds(name: string, text: string): number | null {
-  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(seconds <= SECONDS_MAX)) throw new CliError(`${name} ${text}: not a number of seconds`);
-  return seconds === 0 ? null : seconds * 1000;
-}
-
-function parseInteger(name: string, text: string, least: number, most: number): number {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least && value <= most)) {
-    throw new CliError(`${name} ${text}: not a number from ${least} to ${most}`);
-  }
-  return value;
-}
-
-function parseWord<Word extends string>(name: string, text: string, known: readonly Word[]): Word {
-  const word = known.find((one) => one === text);
-  if (word !== undefined) return word;
-  throw new CliError(`${name} ${text}: not one of ${known.join(", ")}`);
 }

@@ -1,16 +1,23 @@
 // `torito run` and `torito serve`: one machine for the life of the process.
 import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import type { Exit } from "../exit.ts";
 import { createLog, type Log } from "../log.ts";
-import { u32 } from "../memory.ts";
-import { FsDevice, VsockDevice } from "../node/devices.ts";
-import { hostFiles } from "../node/files/host-files.ts";
+import { VsockDevice } from "../node/devices.ts";
 import { Machine } from "../node/machine.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import { readGuestStats } from "../stats.ts";
-import type { Command, Publish, Volume } from "./arguments.ts";
+import type { Command, Publish } from "./arguments.ts";
+import {
+  available,
+  boot,
+  exitCode,
+  openDevices,
+  ownImage,
+  urlOf,
+  usable,
+  watches,
+} from "./parts.ts";
+import { findProject, isProject } from "./project/project.ts";
 import { Recording } from "./recording.ts";
 import { statsText } from "./stats.ts";
 import { stderr, stdout, tellFailures } from "./streams.ts";
@@ -18,14 +25,10 @@ import {
   asLongAsItTakes,
   CliError,
   type End,
-  EXIT_MAX,
-  EXIT_SOFTWARE,
+  EXIT_ERRORS,
   EXIT_TIMEOUT,
   EXIT_UNAVAILABLE,
 } from "./usage.ts";
-
-/** Root of the package: above dist/host/cli. */
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -53,9 +56,11 @@ export async function run(command: Command, watchdog: Watchdog | null): Promise<
 }
 
 async function runMachine(command: Command, watchdog: Watchdog | null, log: Log): Promise<End> {
+  const path = await imagePath(command);
+  if (path === null) return asLongAsItTakes(EXIT_ERRORS);
   const timeout = startTimeout(command.timeoutMs, log);
-  const { image, sourceMap } = readImage(command.app);
-  const volumes = command.volumes.map((volume) => openVolume(volume, command));
+  const { image, sourceMap } = readImage(command.app, path);
+  const others = await openDevices(command);
   const recording = new Recording(log);
   const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
@@ -68,7 +73,7 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
       sourceMap,
       memoryBytes: command.memoryBytes,
       parameters: command.parameters,
-      devices: [vsock, ...volumes],
+      devices: [vsock, ...others],
       console: stdout.write,
       log,
       ...(watchdog === null ? {} : { presence: watchdog.presence }),
@@ -96,19 +101,6 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
   return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, patienceMs };
 }
 
-/** Started before it is needed: later there might be no thread left for it. */
-async function watches(watchdog: Watchdog | null, log: Log): Promise<void> {
-  if (watchdog === null) return;
-  watchdog.lost = ({ message }) => log("error", "torito", `the watchdog is gone: ${message}`);
-  try {
-    await watchdog.watching;
-  } catch (error) {
-    const reason = (error as Error).message;
-    const way = "--watchdog 0 does without it";
-    throw new CliError(`the watchdog cannot be started: ${reason}; ${way}`, EXIT_UNAVAILABLE);
-  }
-}
-
 /** Resolves when the time limit of the user has passed. */
 function startTimeout(timeoutMs: number | null, log: Log): Promise<End> {
   return new Promise((resolve) => {
@@ -120,8 +112,18 @@ function startTimeout(timeoutMs: number | null, log: Log): Promise<End> {
   });
 }
 
-function readImage(app: string) {
-  const path = app.endsWith(".wasm") ? app : `${ROOT}build/${basename(resolve(app))}.wasm`;
+/**
+ * An image by its path, a project's, which is built first if it is older than its sources, or one
+ * of the package's own. null: the project has errors.
+ */
+async function imagePath({ app, logFormat }: Command): Promise<string | null> {
+  if (app.endsWith(".wasm")) return app;
+  if (!isProject(app)) return ownImage(basename(resolve(app)));
+  const { freshImage } = await import("./project/build.ts");
+  return freshImage(findProject(app), logFormat);
+}
+
+function readImage(app: string, path: string) {
   if (!existsSync(path)) {
     const unbuilt = `there is no image ${path}; "npm run build" makes all that are here`;
     throw new CliError(`${app}: ${path === app ? "no such file" : unbuilt}`);
@@ -137,52 +139,11 @@ function readImage(app: string) {
   }
 }
 
-/** All volumes together hold at most half of the descriptors: sockets need some too. */
-function openVolume(volume: Volume, { volumes, windowBytes }: Command): FsDevice {
-  try {
-    const files = hostFiles();
-    const descriptorsMax = files.descriptorsMax() / 2 / volumes.length;
-    return new FsDevice({ ...volume, files, descriptorsMax, windowBytes });
-  } catch (error) {
-    throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
-  }
-}
-
-/** A faulty image is the user's error: one line, no stack. */
-async function usable(machine: Promise<Machine>): Promise<Machine> {
-  try {
-    return await machine;
-  } catch (error) {
-    throw new CliError((error as Error).message);
-  }
-}
-
-/** Too many parameters are the user's error too. */
-function boot(machine: Machine): void {
-  try {
-    machine.boot();
-  } catch (error) {
-    throw new CliError((error as Error).message);
-  }
-}
-
-/** An address that cannot be bound is the user's error. */
-async function available<T>(bound: Promise<T>): Promise<T> {
-  try {
-    return await bound;
-  } catch (error) {
-    throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
-  }
-}
-
 /** Reports readiness, once the guest listens on all published ports. */
 function announce(vsock: VsockDevice, bound: readonly Publish[], log: Log): void {
   Promise.all(bound.map(({ guestPort }) => vsock.probe(guestPort))).then(
     () => {
-      const urls = bound.map(({ host, port, guestPort }) => {
-        const name = host.includes(":") ? `[${host}]` : host;
-        return `  ${guestPort === 80 ? "http" : "tcp"}://${name}:${port}/`;
-      });
+      const urls = bound.map((one) => `  ${urlOf(one)}`);
       log("info", "torito", `ready in ${performance.now().toFixed(0)} ms${urls.join("")}`);
     },
     // The machine has ended, which is reported elsewhere.
@@ -218,13 +179,4 @@ function untilEnd(
     process.on("SIGINT", onSignal);
     process.on("SIGTERM", onSignal);
   });
-}
-
-function exitCode(exit: Exit, log: Log): number {
-  if (exit.kind === "disposed") return 0;
-  if (exit.kind === "power-off") return Math.min(u32(exit.code), EXIT_MAX);
-  const { message, file, line, column, stack } = exit;
-  const place = file === "" ? "" : ` at ${file}:${line}:${column}`;
-  log("error", "guest", `panic: ${message}${place}${stack === "" ? "" : `\n${stack}`}`);
-  return EXIT_SOFTWARE;
 }

@@ -1,5 +1,7 @@
-// The text of `torito --help`, and errors of the command line.
+// Exit codes and errors of the command line.
 
+/** Errors in the sources, or a test that failed. */
+export const EXIT_ERRORS = 1;
 export const EXIT_USAGE = 2;
 export const EXIT_UNAVAILABLE = 69;
 export const EXIT_SOFTWARE = 70;
@@ -29,56 +31,6 @@ export class CliError extends Error {
     this.code = code;
   }
 }
-
-export const HELP = `torito: a unikernel and its virtual machine, in one process
-
-Usage
-  torito serve DIR [options]         serve a directory with the WebServer appliance
-  torito run APP|IMAGE [options]     boot an application by its folder, or any .wasm image
-  torito --help | --version
-
-Network
-  -p, --publish [HOST:]PORT:GUEST    TCP port of the host -> port of the guest; repeatable;
-                                     HOST is 127.0.0.1 unless given; PORT 0 picks a free one
-      --connect PORT:[HOST:]TCP      the guest's connections to host port PORT reach that TCP port
-      --vsock-uds PATH               hybrid vsock: clients of that socket say CONNECT PORT;
-                                     the guest's connections to port P reach PATH_P
-      --seqpacket PORT               connections to that port, of the guest or the host, carry
-                                     messages; on the host each follows its length: 4 bytes,
-                                     little-endian, the highest bit ends a record; repeatable
-      --cid N                        the guest's address, 3 or more (3)
-
-Machine
-  -v, --volume HOSTDIR:TAG[:ro|rw]   a directory that the guest mounts by its tag, read-only
-                                     unless :rw is given; repeatable
-  -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
-      --fs-window SIZE               additional memory for each volume, into which the guest maps
-                                     files; 0: none (serve: 16M, run: 0)
-      --timeout SECONDS              give up after this time, exit code 124
-      --grace SECONDS                time to finish open connections after a signal (10)
-      --watchdog SECONDS             kill a guest that does not return for this long; 0: never (10)
-
-Output
-      --log-format pretty|json       (pretty)
-      --log-level error|warn|info|debug  (info)
-      --pcap FILE                    every packet of the vsock device, for Wireshark
-      --trace FILE                   threads, entries, interrupts, packets and file requests in
-                                     time, for Perfetto or chrome://tracing
-      --stats                        at exit: bytes, and copies of each, by direction
-                                     guest console on stdout, everything else on stderr
-
-  --  PARAMETERS                     the rest goes to the kernel and the application
-
-Examples
-  torito serve ./site
-  torito serve ./site -p 0.0.0.0:8080:80
-  torito run apps/web-server -p 4000:80 -v ./site:site -m 64M -- root=site
-  torito run hello.wasm --timeout 5
-
-Exit codes
-  0 power-off or drained, otherwise the guest's own code; 2 usage; 69 cannot bind, mount or
-  write; 70 guest panic; 124 timeout; 130 or 143 second SIGINT or SIGTERM
-`;
 
 /** The known word nearest to a mistyped one, if it is near enough. */
 export function nearest(word: string, known: readonly string[]): string | null {

@@ -86,7 +86,7 @@ test("a web server in it serves a file of memory to a client", async () => {
   const vsock = new VsockDevice({ sockets });
   const machine = await Machine.create(
     {
-      image: (await compile("test/guest/web-server.ts", "release", { exports: true })).wasm,
+      image: (await compile("test/guest/web-server.ts", "release", { kind: "both" })).wasm,
       parameters: "root=site",
       devices: [new FsDevice({ directory: "/", tag: "site", files }), vsock],
     },

@@ -16,10 +16,7 @@ let checked: GuestImage;
 let release: GuestImage;
 beforeAll(async () => {
   checked = await compileGuest("test/guest/arena.ts");
-  const { wasm, map } = await compileOnce("test/guest/arena.ts", "release", {
-    application: false,
-    exports: true,
-  });
+  const { wasm, map } = await compileOnce("test/guest/arena.ts", "release", { kind: "calls" });
   const module = new WebAssembly.Module(wasm);
   release = { module, map, points: [], hits: new Uint8Array() };
 });

@@ -45,10 +45,7 @@ for (const [name, bytes] of Object.entries(STEADY)) {
 for (let i = 0; i < CROWD; i++) writeFileSync(join(folder, "crowd", String(i)), "c".repeat(3000));
 
 const image = join(folder, ".image.wasm");
-writeFileSync(
-  image,
-  (await compile("test/guest/web-server.ts", "release", { exports: true })).wasm,
-);
+writeFileSync(image, (await compile("test/guest/web-server.ts", "release", { kind: "both" })).wasm);
 
 const program = new URL("server.mjs", import.meta.url);
 const server = fork(program, [image, folder, String(machines)], {

@@ -22,7 +22,7 @@ export async function compileGuest(
   options: Options = {},
   target: "release" | "test" = "test",
 ): Promise<GuestImage> {
-  const all = { coverage: "all", application: false, exports: true, ...options } as const;
+  const all = { kind: "calls", coverage: "all", ...options } as const;
   const { wasm, map, points } = await compileOnce(entry, target, all);
   const hits = new Uint8Array(points.length);
   afterAll(() => {
@@ -36,7 +36,7 @@ export async function compileGuest(
 
 /** A guest without an application, whose functions a test calls, as bytes that can be saved. */
 export function savedGuest(entry: string) {
-  return compileOnce(entry, "release", { application: false, exports: true });
+  return compileOnce(entry, "release", { kind: "calls" });
 }
 
 export interface GuestRun {

@@ -16,7 +16,7 @@ import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
 import { Client, MIB } from "./web-server-script.ts";
 
-const { wasm, map } = await compileOnce("test/guest/web-server.ts", "release", { exports: true });
+const { wasm, map } = await compileOnce("test/guest/web-server.ts", "release", { kind: "both" });
 export const webServer = wasm;
 
 export interface SiteOptions extends Partial<MachineOptions> {

@@ -8,7 +8,7 @@ import type { TraceSink } from "../../host/trace.ts";
 import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
 
-const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { exports: true });
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { kind: "both" });
 const image = new WebAssembly.Module(wasm);
 
 export const MIB = 1024 * 1024;

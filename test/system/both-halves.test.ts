@@ -26,7 +26,11 @@ afterEach(() => {
 
 async function compileShared(): Promise<WebAssembly.Module> {
   const flags = ["--sharedMemory", "--enable", "threads"];
-  const { wasm } = await compileOnce("test/guest/client.ts", "test", { coverage: "all", flags });
+  const { wasm } = await compileOnce("test/guest/client.ts", "test", {
+    kind: "calls",
+    coverage: "all",
+    flags,
+  });
   return new WebAssembly.Module(wasm);
 }
 

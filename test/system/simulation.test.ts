@@ -7,7 +7,7 @@ import { compileOnce } from "../support/compiled.ts";
 import { Simulation } from "../support/simulation.ts";
 import { Client, makeNonsense, makePlan, type Plan } from "../support/simulation-client.ts";
 
-const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { exports: true });
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { kind: "both" });
 const image = new WebAssembly.Module(wasm);
 const simulations: Simulation[] = [];
 

@@ -9,7 +9,7 @@ import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { compileOnce } from "../../support/compiled.ts";
 import { Client, MIB, serve as serveByHand } from "../../support/web-server-script.ts";
 
-const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { exports: true });
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { kind: "both" });
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 const WINDOW = 4 * 1024 * 1024;

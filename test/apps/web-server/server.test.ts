@@ -7,7 +7,7 @@ import { Machine } from "../../../host/node/machine.ts";
 import { makeFolder, parseResponses, removeFolders, until } from "../../support/appliance.ts";
 import { compileOnce } from "../../support/compiled.ts";
 
-const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { exports: true });
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { kind: "both" });
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 

@@ -10,7 +10,7 @@ import { makeFolder, removeFolders, until } from "../../support/appliance.ts";
 import { compileOnce } from "../../support/compiled.ts";
 import { frozenFiles } from "../../support/fs-frozen-files.ts";
 
-const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { exports: true });
+const { wasm } = await compileOnce("test/guest/web-server.ts", "release", { kind: "both" });
 const image = new WebAssembly.Module(wasm);
 const machines: Machine[] = [];
 const KIB = 1024;

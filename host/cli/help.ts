@@ -1,0 +1,188 @@
+// The texts of `torito --help` and of `torito COMMAND --help`.
+
+const NETWORK = `Network
+  -p, --publish [HOST:]PORT:GUEST    TCP port of the host -> port of the guest; repeatable;
+                                     HOST is 127.0.0.1 unless given; PORT 0 picks a free one
+      --connect PORT:[HOST:]TCP      the guest's connections to host port PORT reach that TCP port
+      --seqpacket PORT               connections to that port, of the guest or the host, carry
+                                     messages; on the host each follows its length: 4 bytes,
+                                     little-endian, the highest bit ends a record; repeatable
+      --cid N                        the guest's address, 3 or more (3)`;
+
+const HYBRID = `
+      --vsock-uds PATH               hybrid vsock: clients of that socket say CONNECT PORT;
+                                     the guest's connections to port P reach PATH_P`;
+
+const MACHINE = `Machine
+  -v, --volume HOSTDIR:TAG[:ro|rw]   a directory that the guest mounts by its tag, read-only
+                                     unless :rw is given; repeatable
+      --device MODULE                a device of your own: a module whose default export is its
+                                     class; repeatable
+  -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
+      --watchdog SECONDS             kill a guest that does not return for this long; 0: never (10)`;
+
+const WINDOW = `
+      --fs-window SIZE               additional memory for each volume, into which the guest maps
+                                     files; 0: none (serve: 16M, others: 0)`;
+
+const ONE_RUN = `
+      --timeout SECONDS              give up after this time, exit code 124
+      --grace SECONDS                time to finish open connections after a signal (10)`;
+
+const LOG = `      --log-format pretty|json       (pretty)
+      --log-level error|warn|info|debug  (info)`;
+
+const RECORDS = `
+      --pcap FILE                    every packet of the vsock device, for Wireshark
+      --trace FILE                   threads, entries, interrupts, packets and file requests in
+                                     time, for Perfetto or chrome://tracing
+      --stats                        at exit: bytes, and copies of each, by direction
+                                     guest console on stdout, everything else on stderr`;
+
+const PARAMETERS =
+  "  --  PARAMETERS                     the rest goes to the kernel and the application";
+
+const SETTINGS = `Settings in package.json, which options replace
+  "torito": { "entry": "src/main.ts", "memory": "64M", "publish": "4000:80",
+              "volumes": ["./site:site"], "devices": ["./devices/dice.mjs"],
+              "parameters": "root=site" }`;
+
+const COMPILER = `  69 no compiler: npm install --save-dev --save-exact assemblyscript`;
+
+const RUN = `torito run APP|IMAGE [options]: boot an application by its folder, or any .wasm image
+
+A folder with src/main.ts is built first if its image is older than its sources.
+
+${NETWORK}${HYBRID}
+
+${MACHINE}${WINDOW}${ONE_RUN}
+
+Output
+${LOG}${RECORDS}
+
+${PARAMETERS}
+
+${SETTINGS}
+
+Examples
+  torito run . -- root=site
+  torito run apps/web-server -p 4000:80 -v ./site:site -m 64M -- root=site
+  torito run hello.wasm --timeout 5
+
+Exit codes
+  0 power-off or drained, otherwise the guest's own code; 1 errors in the sources; 2 usage;
+  69 cannot bind, mount or write, or no compiler; 70 guest panic; 124 timeout; 130 or 143 second
+  SIGINT or SIGTERM
+`;
+
+const HELPS: Readonly<Record<string, string>> = {
+  run: RUN,
+  serve: RUN.replace(
+    /^.*\n\n.*\n/,
+    "torito serve DIR [options]: serve a directory with WebServer\n",
+  )
+    .replace(`${SETTINGS}\n\n`, "")
+    .replace(/ {2}torito run(.|\n)*?\n\n/, "  torito serve ./site -p 0.0.0.0:8080:80\n\n"),
+  new: `torito new DIR [-t TEMPLATE] [--force]: a project for an application of your own
+
+DIR may be "." and may hold .git; otherwise it must be empty. Its last part gives the name.
+
+  -t, --template NAME    hello   prints a line and ends (the default)
+                         echo    sends back what it receives, with a thread per connection
+                         http    a JSON API over HTTP
+                         files   reads and writes a directory of the host
+                         device  brings a device of its own: its model and its driver
+      --force            adds what is missing to a folder that is not empty; overwrites nothing
+
+Exit codes
+  0; 2 not empty, no name, unknown template; 69 cannot write
+`,
+  dev: `torito dev [ENTRY] [options]: build, boot, and do so again after every change
+
+ENTRY is the main file or its folder (src/main.ts). Images are not optimised and have checks: see
+torito test. After an error the last good build goes on serving; published ports stay open. TCP
+port 4000 leads to port 80 of the guest, unless --publish or package.json say otherwise.
+
+${NETWORK}
+
+${MACHINE}${WINDOW}
+
+Output
+${LOG}
+
+${PARAMETERS}
+
+${SETTINGS}
+
+Exit codes
+  0 SIGINT or SIGTERM; 2 usage; 69 the port is taken
+${COMPILER}
+`,
+  build: `torito build [ENTRY] [-o FILE] [--log-format pretty|json]: an optimised image and its map
+
+ENTRY is the main file or its folder (src/main.ts); the image is build/NAME.wasm unless -o is given.
+
+Exit codes
+  0; 1 errors in the sources; 2 usage; 69 cannot write
+${COMPILER}
+`,
+  test: `torito test [FILES] [options]: run the tests that are written in the guest's language
+
+Every exported function test_* of *.test.ts, below src/ or below FILES, runs on a machine of its
+own, whose clock moves only when all threads wait. It fails by assert() or throw. A function
+panics_* must panic. Images have checks: a global variable must not keep objects of a scope that
+has ended, and memory of such objects is poisoned.
+
+  -f, --filter TEXT                  only tests whose names contain it
+  -w, --watch                        run tests again when their sources change
+      --coverage                     lines of the project's sources that ran
+
+${MACHINE}
+
+Output
+${LOG}
+
+Exit codes
+  0 all passed; 1 a test failed or does not compile; 2 usage, or there are no tests
+${COMPILER}
+`,
+};
+
+const ALL = `torito: a unikernel and its virtual machine, in one process
+
+Usage
+  torito serve DIR [options]         serve a directory with the WebServer appliance
+  torito run APP|IMAGE [options]     boot an application by its folder, or any .wasm image
+  torito new DIR [-t TEMPLATE]       begin an application: hello, echo, http, files, device
+  torito dev [ENTRY] [options]       build, boot, and again after every change
+  torito build [ENTRY] [-o FILE]     an optimised image
+  torito test [FILES] [options]      run the application's tests
+  torito --help | --version
+  torito COMMAND --help              what else a command takes
+
+${NETWORK}${HYBRID}
+
+${MACHINE}${WINDOW}${ONE_RUN}
+
+Output
+${LOG}${RECORDS}
+
+${PARAMETERS}
+
+Examples
+  torito serve ./site
+  torito serve ./site -p 0.0.0.0:8080:80
+  torito run apps/web-server -p 4000:80 -v ./site:site -m 64M -- root=site
+  torito run hello.wasm --timeout 5
+  torito new my-api -t http
+
+Exit codes
+  0 power-off or drained, otherwise the guest's own code; 1 errors in sources or failed tests;
+  2 usage; 69 cannot bind, mount or write, or no compiler; 70 guest panic; 124 timeout; 130 or
+  143 second SIGINT or SIGTERM
+`;
+
+/** null, and words that are no command: the help of all. */
+export function helpOf(verb: string | null): string {
+  return (verb !== null && Object.hasOwn(HELPS, verb) ? HELPS[verb] : undefined) ?? ALL;
+}

@@ -1,0 +1,205 @@
+// `torito dev`: builds, boots, and does so again after every change. The compiler works on a thread
+// of its own, and the published ports stay open, so that clients notice nothing but a pause.
+import { join } from "node:path";
+import { createLog, type Log } from "../../log.ts";
+import { VsockDevice } from "../../node/devices.ts";
+import { Machine } from "../../node/machine.ts";
+import { NodeSockets } from "../../node/sockets/node-sockets.ts";
+import type { Watchdog } from "../../node/watchdog.ts";
+import type { TcpAddress } from "../../ports/sockets.ts";
+import type { DevCommand, Publish } from "../arguments.ts";
+import { available, boot, exitCode, openDevices, urlOf, usable, watches } from "../parts.ts";
+import { stderr, stdout, tellFailures } from "../streams.ts";
+import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "../usage.ts";
+import { isColored } from "./build.ts";
+import type { Project } from "./project.ts";
+import { countErrors, reportDiagnostics } from "./report.ts";
+import { StandingPorts } from "./standing-ports.ts";
+import { type Built, type WatchEvent, Watcher } from "./watcher.ts";
+
+/** A guest that does not listen by then never may; its clients are refused, as without dev. */
+const LISTEN_MS = 2000;
+
+/** The project and the options as they are now; package.json may change. */
+export type Reload = () => { readonly project: Project; readonly command: DevCommand };
+
+/** Runs until SIGINT or SIGTERM. Rejects with CliError if a port is taken. */
+export async function dev(reload: Reload, watchdog: Watchdog | null): Promise<End> {
+  const { project, command } = reload();
+  const log = createLog({ format: command.logFormat, level: command.logLevel, write: stderr.line });
+  tellFailures((message) => log("error", "torito", message));
+  const session = new Session(reload, watchdog, log);
+  await watches(watchdog, log);
+  await session.publish(command);
+  const options = {
+    folder: project.folder,
+    entry: project.entry,
+    tests: [],
+    coverage: false,
+    colors: isColored(command.logFormat),
+    settings: [join(project.folder, "package.json"), ...command.devices],
+  };
+  const end = await new Promise<End>((resolve) => {
+    let entry = project.entry;
+    const watcher = new Watcher(options, (event) => {
+      if (event.kind === "fault") {
+        log("error", "torito", event.message);
+        resolve(asLongAsItTakes(event.missing ? EXIT_UNAVAILABLE : EXIT_SOFTWARE));
+      }
+      void session.take(event).then((now) => {
+        if (now !== null && now !== entry) watcher.entry = entry = now;
+      });
+    });
+    for (const signal of ["SIGINT", "SIGTERM"]) {
+      process.once(signal, () => resolve(asLongAsItTakes(0)));
+    }
+  });
+  session.close();
+  return end;
+}
+
+class Session {
+  readonly #reload: Reload;
+  readonly #watchdog: Watchdog | null;
+  readonly #log: Log;
+  readonly #ports = new StandingPorts(new NodeSockets());
+  #command: DevCommand;
+  #machine: Machine | null = null;
+  #last: Built | null = null;
+  /** Wanted and bound: port 0 is bound once. */
+  #published = new Map<string, Publish>();
+  /** Events are handled one after the other. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(reload: Reload, watchdog: Watchdog | null, log: Log) {
+    this.#reload = reload;
+    this.#watchdog = watchdog;
+    this.#log = log;
+    this.#command = reload().command;
+  }
+
+  /** Resolves with the project's entry if it may have changed, otherwise null. Never rejects. */
+  take(event: WatchEvent): Promise<string | null> {
+    const handled = this.#queue
+      .then(() => this.#handle(event))
+      .catch((error: unknown) => {
+        const fault = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.#log("error", "torito", error instanceof CliError ? error.message : fault);
+        return null;
+      });
+    this.#queue = handled;
+    return handled;
+  }
+
+  /** Binds the ports of a command, and closes those that it does not publish. */
+  async publish(command: DevCommand): Promise<void> {
+    const published = new Map<string, Publish>();
+    for (const wanted of command.publish) {
+      const key = `${wanted.host}:${wanted.port}`;
+      const before = this.#published.get(key);
+      const { host, port } = before ?? ((await available(this.#ports.bind(wanted))) as TcpAddress);
+      published.set(key, { host, port, guestPort: wanted.guestPort });
+    }
+    this.#published = published;
+    this.#ports.keep([...published.values()]);
+  }
+
+  close(): void {
+    this.#machine?.dispose();
+    this.#ports.keep([]);
+  }
+
+  async #handle(event: WatchEvent): Promise<string | null> {
+    if (event.kind === "building" && this.#machine === null) this.#ports.set("waiting");
+    if (event.kind === "built") {
+      reportDiagnostics(event.warnings, this.#command.logFormat);
+      await this.#replace(event);
+    }
+    if (event.kind === "failed") {
+      reportDiagnostics(event.diagnostics, this.#command.logFormat);
+      const serving = this.#machine !== null;
+      const what = serving ? "serving the last good build" : "waiting for a change";
+      this.#log("error", "torito", `${countErrors(event.diagnostics)}; ${what}`);
+      if (!serving) this.#ports.set("closed");
+    }
+    if (event.kind !== "settings") return null;
+    const { project, command } = this.#reload();
+    await this.publish(command);
+    this.#command = command;
+    this.#log("info", "torito", "settings or devices have changed");
+    if (this.#last !== null) await this.#replace(this.#last);
+    return project.entry;
+  }
+
+  /** The image takes the place of the present one, whose connections end. */
+  async #replace(built: Built): Promise<void> {
+    this.#last = built;
+    this.#ports.set("waiting");
+    this.#machine?.dispose();
+    this.#machine = null;
+    try {
+      await this.#start(built);
+    } catch (error) {
+      this.#ports.set("closed");
+      throw error;
+    }
+  }
+
+  async #start({ wasm, map, ms }: Built): Promise<void> {
+    const { cid, connect, seqpacket, memoryBytes, parameters } = this.#command;
+    const vsock = new VsockDevice({ cid, connect, seqpacket, sockets: this.#ports });
+    const presence = this.#watchdog === null ? {} : { presence: this.#watchdog.presence };
+    const machine = await usable(
+      Machine.create({
+        image: wasm,
+        sourceMap: map,
+        memoryBytes,
+        parameters,
+        devices: [vsock, ...(await openDevices(this.#command))],
+        console: stdout.write,
+        log: this.#log,
+        ...presence,
+      }),
+    );
+    machine.exited.then(
+      (exit) => {
+        if (exit.kind === "disposed") return;
+        const code = exitCode(exit, this.#log);
+        if (machine !== this.#machine) return;
+        this.#machine = null;
+        this.#ports.set("closed");
+        const how = exit.kind === "panic" ? "" : `the guest has ended with exit code ${code}; `;
+        this.#log("info", "torito", `${how}waiting for a change`);
+      },
+      (error: Error) => this.#log("error", "torito", `a fault of the host: ${error.stack}`),
+    );
+    for (const one of this.#published.values()) await vsock.publish(one);
+    this.#machine = machine;
+    boot(machine);
+    this.#announce(machine, vsock, ms);
+  }
+
+  #announce(machine: Machine, vsock: VsockDevice, ms: number): void {
+    const bound = [...this.#published.values()];
+    const ready = bound.map((one) => {
+      const open = () => this.#ports.set("open", one);
+      const late = setTimeout(() => {
+        if (machine !== this.#machine) return;
+        this.#log("warn", "torito", `nothing listens on port ${one.guestPort} of the guest`);
+        open();
+      }, LISTEN_MS);
+      return vsock
+        .probe(one.guestPort)
+        .then(open)
+        .finally(() => clearTimeout(late));
+    });
+    Promise.all(ready).then(
+      () => {
+        const urls = bound.map((one) => `  ${urlOf(one)}`).join("");
+        this.#log("info", "torito", `ready${urls}  built in ${ms} ms`);
+      },
+      // The machine has ended, which is reported elsewhere.
+      (error: Error) => this.#log("debug", "torito", `not ready: ${error.message}`),
+    );
+  }
+}

@@ -1,0 +1,106 @@
+// Values of options, as they stand on the command line. Throws CliError for those that are none.
+import { PAGE_BYTES } from "../memory.ts";
+import { CliError } from "./usage.ts";
+
+export interface Publish {
+  readonly host: string;
+  readonly port: number;
+  readonly guestPort: number;
+}
+
+export interface Volume {
+  readonly directory: string;
+  readonly tag: string;
+  readonly readOnly: boolean;
+}
+
+export const LOCALHOST = "127.0.0.1";
+export const GUEST_PORT_MAX = 0xfffffffe;
+const SECONDS_MAX = 2147483;
+const PORT_MAX = 65535;
+const TAG_BYTES_MAX = 36;
+
+/** [HOST:]PORT:GUESTPORT, where HOST may be an IPv6 address in brackets. */
+export function parsePublish(text: string): Publish {
+  const found = /^(?:(.+):)?(\d+):(\d+)$/.exec(text);
+  if (found === null) throw new CliError(`--publish ${text}: not [HOST:]PORT:GUESTPORT`);
+  const [, host = LOCALHOST, port, guestPort] = found;
+  return {
+    host: unbracket(host),
+    port: parseInteger("--publish port", port as string, 0, PORT_MAX),
+    guestPort: parseInteger("--publish guest port", guestPort as string, 1, GUEST_PORT_MAX),
+  };
+}
+
+/** PORT:[HOST:]TCPPORT */
+export function parseConnect(text: string): [number, { host: string; port: number }] {
+  const found = /^(\d+):(?:(.+):)?(\d+)$/.exec(text);
+  if (found === null) throw new CliError(`--connect ${text}: not PORT:[HOST:]TCPPORT`);
+  const [, guestSide, host = LOCALHOST, port] = found;
+  return [
+    parseInteger("--connect port", guestSide as string, 1, GUEST_PORT_MAX),
+    {
+      host: unbracket(host),
+      port: parseInteger("--connect TCP port", port as string, 1, PORT_MAX),
+    },
+  ];
+}
+
+function unbracket(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
+}
+
+/** HOSTDIR:TAG[:ro|rw]; the directory may contain colons. */
+export function parseVolume(text: string): Volume {
+  const found = /^(.+?):([^:]+?)(?::(ro|rw))?$/.exec(text);
+  if (found === null) throw new CliError(`--volume ${text}: not HOSTDIR:TAG[:ro|rw]`);
+  const [, directory, tag, mode = "ro"] = found as unknown as [string, string, string, string?];
+  if (new TextEncoder().encode(tag).length > TAG_BYTES_MAX) {
+    throw new CliError(`--volume ${text}: the tag is longer than ${TAG_BYTES_MAX} bytes`);
+  }
+  return { directory, tag, readOnly: mode === "ro" };
+}
+
+export function checkUnique(volumes: readonly Volume[]): void {
+  const tags = new Set<string>();
+  for (const { tag } of volumes) {
+    if (tags.has(tag)) throw new CliError(`--volume: two directories have the tag "${tag}"`);
+    tags.add(tag);
+  }
+}
+
+export function parseSize(name: string, text: string, least: number): number {
+  const found = /^(\d+)(?:([KMG])i?)?B?$/i.exec(text);
+  if (found === null) throw new CliError(`${name} ${text}: not a size as in 64M or 1Gi`);
+  const [, digits, unit = ""] = found;
+  const bytes = Number(digits) * 1024 ** ["", "K", "M", "G"].indexOf(unit.toUpperCase());
+  if (bytes < least || bytes > 65536 * PAGE_BYTES || bytes % PAGE_BYTES !== 0) {
+    throw new CliError(`${name} ${text}: a multiple of 64K is needed, 4G at most`);
+  }
+  return bytes;
+}
+
+/** null for 0. */
+export function parseSeconds(name: string, text: string): number | null {
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seconds <= SECONDS_MAX)) throw new CliError(`${name} ${text}: not a number of seconds`);
+  return seconds === 0 ? null : seconds * 1000;
+}
+
+export function parseInteger(name: string, text: string, least: number, most: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= least && value <= most)) {
+    throw new CliError(`${name} ${text}: not a number from ${least} to ${most}`);
+  }
+  return value;
+}
+
+export function parseWord<Word extends string>(
+  name: string,
+  text: string,
+  known: readonly Word[],
+): Word {
+  const word = known.find((one) => one === text);
+  if (word !== undefined) return word;
+  throw new CliError(`${name} ${text}: not one of ${known.join(", ")}`);
+}

@@ -1,0 +1,7 @@
+// What the dice show together.
+
+export function total(dice: Uint8Array): i32 {
+  let sum = 0;
+  for (let i = 0; i < dice.length; i++) sum += dice[i];
+  return sum;
+}
