@@ -63,7 +63,7 @@ export interface Command extends MachineCommand {
   readonly restorePath: string | null;
   /** The machine is saved, and that is all; null: it runs. */
   readonly save: Save | null;
-  /** A machine for each connection, of so many; null: one for all. */
+  /** Machines of a pool that has one for each connection; null: one machine for all. */
   readonly machines: number | null;
   /** null: none. */
   readonly timeoutMs: number | null;

@@ -26,13 +26,13 @@ const WINDOW = `
                                      files; 0: none (serve: 16M, others: 0)`;
 
 const RESTORE = `
-      --restore FILE                 go on from a snapshot of the same image and devices instead of
-                                     booting; connections in it are reset, deleted files are stale`;
+      --restore FILE                 go on from a snapshot of the same image and devices, instead of
+                                     booting; its connections are reset, deleted files are stale`;
 
 const FRESH = `
-      --fresh                        a machine for each connection, which forgets it afterwards: half
-                                     a millisecond each, and no cache learns; clients wait when all
-                                     machines are taken
+      --fresh                        a machine for each connection, which forgets it afterwards:
+                                     half a millisecond each, and no cache learns; clients wait
+                                     while all machines are taken
       --machines N                   how many, at some 1 MiB each (8)`;
 
 const ONE_RUN = `
@@ -97,7 +97,7 @@ const HELPS: Readonly<Record<string, string>> = {
   snapshot: `torito snapshot APP|IMAGE -o FILE [options]: boot, warm up, and save the machine
 
 The guest is saved once it listens on the guest ports of all --publish, which bind nothing here, and
-has answered the requests of --after. Restore it with torito run APP --restore FILE, or torito serve.
+has answered the requests of --after. Restore it with torito run APP --restore FILE, or serve.
 The file holds all that the guest knows, secrets included: only its owner may read it. It belongs to
 this image and this version. Open files are found again by name, or are stale.
 

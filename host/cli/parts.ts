@@ -19,8 +19,8 @@ import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "./usage.ts"
 export const ownImage = (name: string): string => join(PACKAGE_FOLDER, "build", `${name}.wasm`);
 
 /**
- * Volumes, and devices of one's own: all but the network. They belong to one machine, of so many in
- * this process.
+ * Volumes, and devices of one's own: all but the network. They belong to one machine; with
+ * `machines` of them in this process, descriptors are shared out.
  */
 export async function openDevices(command: MachineCommand, machines = 1): Promise<VirtioDevice[]> {
   const volumes = command.volumes.map((volume) => openVolume(volume, command, machines));
