@@ -253,7 +253,6 @@ export class Machine implements AsyncDisposable {
       throw error;
     }
     this.#load(snapshot, false);
-    this.#tracer?.restored();
   }
 
   #load(snapshot: Snapshot, keepGeneration: boolean): void {
@@ -266,6 +265,7 @@ export class Machine implements AsyncDisposable {
       this.dispose();
       throw error;
     }
+    this.#tracer?.restored();
     this.turn();
   }
 

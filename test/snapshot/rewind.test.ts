@@ -102,6 +102,19 @@ test("a guest that publishes no top is looked through from end to end", async ()
   expect(m.memory.view.getUint32(MIB / 2, true)).toBe(7);
 });
 
+test("memory that is shared is saved and put back alike", async () => {
+  const { machine: m } = await machine({ memory: "1 65536 shared" }, { sharedMemory: true });
+  m.boot();
+  m.memory.view.setUint32(0x9000, 5, true);
+  const snapshot = await m.snapshot();
+  m.memory.view.setUint32(0x9000, 6, true);
+  m.memory.view.setUint32(MIB / 2, 7, true);
+  m.rewind(snapshot);
+  const words = [0x9000, MIB / 2].map((at) => m.memory.view.getUint32(at, true));
+  expect(words).toEqual([5, 0]);
+  expect(m.memory.wasm.buffer).toBeInstanceOf(SharedArrayBuffer);
+});
+
 describe("refused", () => {
   test("before boot, and after the end", async () => {
     const { machine: m } = await machine({ run: "i32.const 0" });
