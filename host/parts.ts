@@ -10,12 +10,12 @@ export interface Platform {
   readonly clock: Clock;
   /** Called for each machine: the library may be loaded on first use. */
   loadFirmware(): Promise<FirmwareLibrary>;
-  /** Reads an image. Default: by fetch(). */
-  readImage?(url: URL): Promise<BufferSource>;
   /** SHA-256 in hexadecimal digits. Missing: no snapshot can be written to bytes or read. */
   sha256?(bytes: Uint8Array): string;
   /** Are these bytes all 0? For a host that is faster at it than a loop. */
   isZero?(bytes: Uint8Array, from: number, to: number): boolean;
+  /** Reads an image. Default: by fetch(). */
+  readImage?(url: URL): Promise<BufferSource>;
 }
 
 export interface MachineParts {

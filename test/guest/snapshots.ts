@@ -3,7 +3,6 @@ import { GENERATION_BYTES } from "torito/abi/boot";
 import {
   BeginThread,
   clock,
-  kernelMain,
   nowNs,
   print,
   realtimeNs,
@@ -12,15 +11,11 @@ import {
 } from "torito/kernel/api";
 import { clock_time_get } from "torito/kernel/wasi_snapshot_preview1";
 
-export { interrupt, run } from "torito/kernel/api";
+export { ToroGetMem } from "torito/kernel/api";
 
 const bytes = memory.data(16);
 if (GENERATION_BYTES != 16) ERROR("snapshots: generation");
 let woken: u32 = 0;
-
-export function boot(bootInfo: usize): void {
-  kernelMain(bootInfo, null);
-}
 
 function sleeper(_: usize): void {
   Sleep(10_000);
@@ -68,4 +63,8 @@ export function sayHalf(): void {
 
 export function sayRest(): void {
   print(" and the rest\n");
+}
+
+export function fail(): void {
+  assert(false, "on purpose");
 }
