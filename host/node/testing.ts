@@ -33,7 +33,7 @@ export interface Guest {
   readonly machine: Machine;
   /** The only clock that the guest sees. */
   readonly clock: ManualClock;
-  /** What the guest has printed, by whole lines. */
+  /** The guest's output, by whole lines. */
   readonly console: string[];
   /**
    * Advances the clock, millisecond by millisecond, and lets the guest run in each. Ends early when
