@@ -58,7 +58,7 @@ describe.sequential("a project that is built", () => {
     utimesSync(join(folder, "src/main.ts"), later, later);
     const { code, out, err } = await torito(folder, "run", ".").end;
     expect({ code, out }).toEqual({ code: 1, out: "" });
-    expect(err).toContain("src/main.ts(1,39)");
+    expect(err).toContain("src/main.ts(1,38)");
   });
 });
 
