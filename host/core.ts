@@ -45,6 +45,7 @@ export type {
 } from "./ports/sockets.ts";
 export { SnapshotError, type SnapshotErrorCode } from "./snapshot/errors.ts";
 export { decodeSnapshot, encodeSnapshot } from "./snapshot/file.ts";
+export { MachinePool, PooledMachine, type PoolOptions } from "./snapshot/pool.ts";
 export type { RestoreOptions } from "./snapshot/restore.ts";
 export { Snapshot } from "./snapshot/snapshot.ts";
 export { PairLoop, type PairSocket } from "./sockets/pair.ts";

@@ -14,6 +14,7 @@ export {
 } from "./node/devices.ts";
 export { hostFiles } from "./node/files/host-files.ts";
 export { Machine } from "./node/machine.ts";
+export { MachinePool } from "./node/pool.ts";
 export { Snapshot } from "./node/snapshot.ts";
 export { SocketDuplex } from "./node/sockets/duplex.ts";
 export { NodeSockets } from "./node/sockets/node-sockets.ts";

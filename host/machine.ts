@@ -101,9 +101,9 @@ export class Machine implements AsyncDisposable {
     this.#options = options;
     const presence = new Presence(options.presence ?? new Int32Array(1));
     this.#clock = new MachineClock(clock);
+    this.#http = new HttpClient(devices, clock);
     const { entropy = (into: Uint8Array) => library.random(into) } = options;
     this.#entropy = entropy;
-    this.#http = new HttpClient(devices, this.#clock);
     assertDistinct(devices);
     const layout = layOut(memoryBytes, devices, sharedMemory);
     this.memory = layout.memory;

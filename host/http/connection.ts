@@ -210,11 +210,11 @@ export class HttpConnection implements SocketEvents, ExchangeOwner {
   }
 
   failed(error: Error): void {
-    this.#fail(this.#closedError(error));
+    this.#lost(error);
   }
 
   closed(): void {
-    this.#fail(this.#closedError());
+    this.#lost();
   }
 
   // ---- the end
@@ -227,6 +227,11 @@ export class HttpConnection implements SocketEvents, ExchangeOwner {
       return new FetchError("ECONNREFUSED", `port ${this.#port} refused the connection`, options);
     }
     return new FetchError("ECONNRESET", `port ${this.#port} closed the connection`, options);
+  }
+
+  /** The connection has ended. An idle one ends without an error, whose stack would cost much. */
+  #lost(cause?: Error): void {
+    this.#fail(this.#exchange === null ? null : this.#closedError(cause));
   }
 
   #fail(reason: unknown): void {

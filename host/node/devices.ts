@@ -1,6 +1,7 @@
 // The devices, on Node: where their options leave it open, they use Node's sockets and files and
 // the system's clock.
 import { resolve } from "node:path";
+import type { Duplex } from "node:stream";
 import * as fs from "../devices/fs.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";
 import * as network from "../devices/vsock/routes/switch.ts";
@@ -34,7 +35,7 @@ export class VsockDevice extends vsock.VsockDevice {
    * As connect(), for code that speaks Node's streams: a Duplex that emits "connect" once the guest
    * has accepted, and takes bytes before. end() ends sending; destroy() resets the connection.
    */
-  createConnection(guestPort: number): SocketDuplex {
+  createConnection(guestPort: number): Duplex {
     return new SocketDuplex((events) => this.dial(guestPort, events), guestPort);
   }
 }

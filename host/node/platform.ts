@@ -1,5 +1,5 @@
-// Node as the platform of machines: the system's clock, the firmware of @wasmer/wasi, hashes and
-// memcmp.
+// Node as the platform of machines: the system's clock, the firmware of @wasmer/wasi, files,
+// hashes and memcmp.
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { fetchImage, type Platform } from "../parts.ts";

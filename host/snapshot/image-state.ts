@@ -154,9 +154,11 @@ function endOfData(reader: WasmReader): number {
   return end;
 }
 
+const view = new DataView(new ArrayBuffer(8));
+
 /** The bits of a global's value; of a NaN, some. */
 export function bitsOf({ type }: MutableGlobal, value: number | bigint): bigint {
-  const view = new DataView(new ArrayBuffer(8));
+  view.setBigInt64(0, 0n);
   if (type === Type.I64) view.setBigInt64(0, value as bigint);
   else if (type === Type.I32) view.setInt32(4, value as number);
   else if (type === Type.F32) view.setFloat32(4, value as number);
@@ -166,7 +168,6 @@ export function bitsOf({ type }: MutableGlobal, value: number | bigint): bigint 
 
 /** The value with these bits. */
 export function valueFrom({ type }: MutableGlobal, bits: bigint): number | bigint {
-  const view = new DataView(new ArrayBuffer(8));
   view.setBigUint64(0, bits);
   if (type === Type.I64) return view.getBigInt64(0);
   if (type === Type.I32) return view.getInt32(4);

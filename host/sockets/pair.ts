@@ -28,6 +28,7 @@ export class PairLoop {
     return [first, second];
   }
 
+  /** @internal A socket has events due. */
   wake(socket: PairSocket): void {
     if (socket.due) return;
     socket.due = true;
@@ -56,6 +57,7 @@ export class PairLoop {
   };
 }
 
+/** One of two connected sockets. */
 export class PairSocket implements StreamSocket {
   events: SocketEvents = NOBODY;
   /** Is it in the loop's list? */

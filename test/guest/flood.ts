@@ -1,8 +1,11 @@
 // Prints `lines` numbered lines of 64 bytes from a thread that never gives way of its own accord,
 // while another thread counts its turns. With `flood=host` the host calls for the lines, where
-// nobody can wait; with `panic=on` it panics after half a line.
+// nobody can wait, and with `flood=atomic` an atomic call prints them; with `panic=on` it panics
+// after half a line.
+import { consoleIsFull } from "torito/kernel/clock";
 import { parameterIs, parameterNumber } from "torito/kernel/commandline";
 import { print, printNumber } from "torito/kernel/console";
+import { beginAtomic, endAtomic } from "torito/kernel/scheduler";
 import { BeginThread, Sleep } from "torito/kernel/thread-calls";
 
 /** Turns of the other thread. */
@@ -17,6 +20,12 @@ export function main(): i32 {
   }
   if (parameterIs("flood", "host")) {
     while (!flooded) Sleep(1);
+    print("afterwards\n");
+  } else if (parameterIs("flood", "atomic")) {
+    beginAtomic();
+    flood();
+    endAtomic();
+    while (consoleIsFull()) Sleep(1);
     print("afterwards\n");
   } else {
     flood();

@@ -11,6 +11,8 @@ import {
 } from "torito/kernel/api";
 import { clock_time_get } from "torito/kernel/wasi_snapshot_preview1";
 
+export { ToroGetMem } from "torito/kernel/api";
+
 const bytes = memory.data(16);
 if (GENERATION_BYTES != 16) ERROR("snapshots: generation");
 let woken: u32 = 0;
@@ -61,4 +63,8 @@ export function sayHalf(): void {
 
 export function sayRest(): void {
   print(" and the rest\n");
+}
+
+export function fail(): void {
+  assert(false, "on purpose");
 }

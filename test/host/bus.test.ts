@@ -11,7 +11,7 @@ function slot(): RegisterFile {
   return new RegisterFile(fakeDevice(), { memory, raise: ignore, lower: ignore, log: ignore });
 }
 
-test("reads 0 and counts accesses that hit no device (M10)", () => {
+test("M10: reads 0 and counts accesses that hit no device", () => {
   const bus = new Bus();
   bus.plug(slot());
   expect(bus.read(BUS_BASE, 4)).toBe(MMIO_MAGIC);
@@ -24,7 +24,7 @@ test("reads 0 and counts accesses that hit no device (M10)", () => {
   expect(bus.strayAccesses).toBe(2 * strays.length + 1);
 });
 
-test("devices are announced in the order of their slots", () => {
+test("announces devices in the order of their slots", () => {
   const bus = new Bus();
   bus.plug(slot());
   bus.plug(slot());

@@ -26,7 +26,7 @@ test("compares arrays byte for byte, whatever their length and alignment", () =>
   }
 });
 
-test("parts are joined in order", () => {
+test("joins parts in order", () => {
   expect(joinBytes([bytes(2), bytes(0), bytes(3)])).toEqual(Uint8Array.of(0, 1, 0, 1, 2));
   expect(joinBytes([])).toEqual(new Uint8Array(0));
 });

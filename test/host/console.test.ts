@@ -95,7 +95,7 @@ describe("writes to the firmware's console", () => {
     ["a buffer past the end", buffers([0, 1], [MIB - 1, 2]), writeList(2), 21],
     ["a list past the end", "", writeList(1).replace("0x3000", "-4"), 21],
     ["a result past the end", buffers([0, 1]), writeList(1).replace("0x4004", "-2"), 21],
-  ])("%s is an error, and nothing is printed", async (_, fields, boot, errno) => {
+  ])("rejects %s, and prints nothing", async (_, fields, boot, errno) => {
     const { machine: m, lines } = await machine({ fields, boot });
     m.boot();
     m.dispose();
@@ -140,7 +140,7 @@ describe("a reader that returns promises", () => {
     expect(ended).toBe(true);
   });
 
-  test("stops a guest that prints turn by turn, and nothing is lost", async () => {
+  test("stops a guest that prints turn by turn, and loses nothing", async () => {
     const { pieces, console, next } = slowReader();
     const { machine: m, clock } = await machine(flood, { console });
     m.boot();
@@ -241,20 +241,23 @@ describe("the kernel", () => {
     expect(lines.at(-1)).toBe("half a line");
   });
 
-  test("counts and reports the bytes lost where nothing can wait", async () => {
-    const { pieces, console, next } = slowReader();
-    const m = await boot({ parameters: "flood=host lines=50000", console });
-    m.call("flood");
-    let exit = null;
-    void m.exited.then((it) => {
-      exit = it;
-    });
-    while (exit === null) await next();
-    const text = pieces.join("");
-    const [, lost] = /console: bytes left out: (\d+)\n/.exec(text) ?? [];
-    expect(Number(lost)).toBeGreaterThan(MIB);
-    const kept = text.match(/\d{10} -{52}\n/g)!.length;
-    expect(kept * 64 + Number(lost)).toBe(50_000 * 64);
-    expect(text).toContain("afterwards\n");
-  });
+  test.each(["host", "atomic"])(
+    "counts and reports the bytes lost where nothing can wait: %s",
+    async (where) => {
+      const { pieces, console, next } = slowReader();
+      const m = await boot({ parameters: `flood=${where} lines=50000`, console });
+      if (where === "host") m.call("flood");
+      let exit = null;
+      void m.exited.then((it) => {
+        exit = it;
+      });
+      while (exit === null) await next();
+      const text = pieces.join("");
+      const [, lost] = /console: bytes left out: (\d+)\n/.exec(text) ?? [];
+      expect(Number(lost)).toBeGreaterThan(MIB);
+      const kept = text.match(/\d{10} -{52}\n/g)!.length;
+      expect(kept * 64 + Number(lost)).toBe(50_000 * 64);
+      expect(text).toContain("afterwards\n");
+    },
+  );
 });

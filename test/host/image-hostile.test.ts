@@ -29,7 +29,7 @@ const typed = (others: Record<string, string>) =>
 const create = (image: BufferSource | WebAssembly.Module) =>
   Machine.create({ image, memoryBytes: MIB });
 
-describe("an entry point of another type is named when the machine is created", () => {
+describe("names an entry point of another type when the machine is created", () => {
   test.each([
     ["boot", "(param i64)", "boot() is not of the type (i32) -> ()"],
     ["boot", "", "boot() is not"],
@@ -45,7 +45,7 @@ describe("an entry point of another type is named when the machine is created", 
   });
 });
 
-describe("a start function is the first part of boot", () => {
+describe("runs a start function as the first part of boot", () => {
   const started = (body: string) => ({ fields: `(func $go ${body}) (start $go)` });
 
   test("that powers off ends the machine with its code", async () => {

@@ -48,4 +48,15 @@ describe("imports of the host", () => {
     });
     expect(wrong).toEqual([]);
   });
+
+  test("HTTP, sockets and files in memory know no machine and no device of their own", () => {
+    const wrong = [...graph].flatMap(([file, imports]) =>
+      /^host\/(http|sockets|files)\//.test(file)
+        ? imports
+            .filter((name) => /^host\/(machine|bus|mmio|plug)\.ts|^host\/devices\//.test(name))
+            .map((name) => `${file}: ${name}`)
+        : [],
+    );
+    expect(wrong).toEqual([]);
+  });
 });

@@ -14,7 +14,7 @@ function withRegions(...sharedMemory: number[]): VirtioDevice {
 }
 
 describe("the layout of memory", () => {
-  test("regions follow the RAM in the order of devices and numbers", () => {
+  test("puts regions after the RAM in the order of devices and numbers", () => {
     const [a, b, c] = [withRegions(65536, MIB), fakeDevice(), withRegions(2 * MIB)];
     const { memory, regions } = layOut(4 * MIB, [a, b, c], false);
     expect(memory.ramBytes).toBe(4 * MIB);

@@ -40,7 +40,7 @@ const STACK = `RuntimeError: unreachable
     at wasm://wasm/1a2b3c:wasm-function[7]:0x2a
     at Machine.turn (file:///host/machine.js:1:1)`;
 
-test("the guest's frames are named by its source map", () => {
+test("names the guest's frames by its source map", () => {
   // Generated column 0x1f4 of line 0 comes from line 3, column 5 of ../kernel/thread.ts.
   const map = JSON.stringify({
     version: 3,

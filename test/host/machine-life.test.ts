@@ -54,7 +54,7 @@ describe("a machine is collected", () => {
   });
 });
 
-test("a create() that fails leaves nothing behind, and the devices as they were", async () => {
+test("a create() that fails leaks nothing, and leaves the devices as they were", async () => {
   const device = fakeDevice();
   const devices = [device];
   const wrong: Parameters<typeof machine>[1][] = [
@@ -105,7 +105,7 @@ describe("a device that throws", () => {
     expect([before.calls, after.calls]).toEqual([["dispose"], ["dispose"]]);
   });
 
-  test("in halted() after a power-off is reported, and the others still hear of it", async () => {
+  test("in halted() after a power-off is reported, and halted() of the others is still called", async () => {
     const after = fakeDevice();
     const boot = `${HANDSHAKE} ${HANDSHAKE.replaceAll("268435", "268439")} ${off}`;
     const devices = [failing("halted"), after];

@@ -42,7 +42,7 @@ class HeldClock implements Clock {
   }
 }
 
-test("the clock goes on inside the entry, and the timers that are due wait for the sockets", async () => {
+test("advances the clock inside the entry, and serves sockets before timers that are due", async () => {
   const clock = new HeldClock();
   let stalls = 1;
   const device = fakeDevice({

@@ -20,7 +20,7 @@ function utf16(address: number, text: string): string {
 }
 
 describe("boot", () => {
-  test("the guest finds memory size, command line and time page in the boot information", async () => {
+  test("passes memory size, command line and time page in the boot information", async () => {
     const { machine: m } = await machine(
       { boot: "(i32.store (i32.const 0x4000) (local.get $info))" },
       { parameters: "port=80 root=site", devices: [fakeDevice(), fakeDevice()] },
@@ -41,7 +41,7 @@ describe("boot", () => {
     );
   });
 
-  test("_initialize, boot and the first run happen in this order, once", async () => {
+  test("calls _initialize, boot and the first run in this order, once", async () => {
     const step = (n: number) => `(i32.store (i32.const 0x4000)
       (i32.add (i32.mul (i32.load (i32.const 0x4000)) (i32.const 10)) (i32.const ${n})))`;
     const { machine: m } = await machine({
@@ -54,7 +54,7 @@ describe("boot", () => {
     expect(() => m.boot()).toThrow("boots once");
   });
 
-  test("parameters that do not fit are refused", async () => {
+  test("refuses parameters that do not fit", async () => {
     const { machine: m } = await machine({}, { parameters: "x".repeat(4096) });
     expect(() => m.boot()).toThrow("4096 of 4032 bytes");
   });
@@ -66,11 +66,11 @@ describe("boot", () => {
     },
   );
 
-  test("an image that needs more memory than there is is refused", async () => {
+  test("refuses an image that needs more memory than there is", async () => {
     await expect(machine({ memory: "32 65536" })).rejects.toThrow(/does not fit 1048576 bytes/);
   });
 
-  test("a machine works on shared memory, and an image for the other kind is refused", async () => {
+  test("works on shared memory, and refuses an image for the other kind", async () => {
     const shared = { memory: "1 65536 shared", boot: print(0x4000, 3) };
     const fields = '(data (i32.const 0x4000) "hi\\n")';
     const { machine: m, lines } = await machine({ ...shared, fields }, { sharedMemory: true });
@@ -84,13 +84,13 @@ describe("boot", () => {
 describe("the image", () => {
   const create = (image: BufferSource) => Machine.create({ image, memoryBytes: MIB });
 
-  test("bytes that are not WebAssembly are refused", async () => {
+  test("refuses bytes that are not WebAssembly", async () => {
     await expect(create(new TextEncoder().encode("#!/bin/sh"))).rejects.toThrow(
       "image: not a WebAssembly module",
     );
   });
 
-  test("an image without the entry points or with strange imports is refused", async () => {
+  test("refuses an image without the entry points or with unknown imports", async () => {
     const { assemble } = await import("../support/wat.ts");
     const memory = '(import "env" "memory" (memory 1 65536)) (export "memory" (memory 0))';
     const entries = `(func (export "_initialize")) (func (export "boot") (param i32))
@@ -111,7 +111,7 @@ describe("the image", () => {
 });
 
 describe("the end", () => {
-  test("power-off ends the machine with the guest's code, and its devices with it", async () => {
+  test("power-off ends the machine with the guest's code, and disposes of its devices", async () => {
     const device = fakeDevice();
     const { machine: m } = await machine(
       { run: `${count(0x4000)} (call $proc_exit (i32.const 7)) i32.const 0` },
@@ -124,7 +124,7 @@ describe("the end", () => {
     expect(u32(m, 0x4000)).toBe(1);
   });
 
-  test("a panic is reported with message, place and the guest's frames", async () => {
+  test("reports a panic with message, place and the guest's frames", async () => {
     const { machine: m } = await machine({
       fields: `${utf16(0x5004, "queue: free list empty")} ${utf16(0x5104, "kernel/queue.ts")}
         (func $add (call $panic (i32.const 0x5004) (i32.const 0x5104) (i32.const 12)

@@ -6,7 +6,7 @@ import { negotiated, registerFile, setUpQueue } from "../support/register-file.t
 import { fakeDevice, RingPuppet } from "../support/ring-puppet.ts";
 
 describe("queue registers", () => {
-  test("reports size 0 for a queue that does not exist, which cannot be set up (G24)", () => {
+  test("G24: reports size 0 for a queue that does not exist, which cannot be set up", () => {
     const file = negotiated();
     for (const index of [2, 0xffff, 0xffffffff]) {
       setUpQueue(file, index);
@@ -29,7 +29,7 @@ describe("queue registers", () => {
     ["a table across the end of memory", { desc: 0x1fff0 }],
     ["a driver area at the end of the address space", { avail: 0xfffffffe }],
     ["a device area at the end of the address space", { used: 0xfffffffc }],
-  ])("QueueReady stays 0 for %s, and the driver may try again (G20, G21, M12)", (_, wrong) => {
+  ])("G20, G21, M12: QueueReady stays 0 for %s, and the driver may try again", (_, wrong) => {
     const file = negotiated();
     setUpQueue(file, 0, wrong);
     expect(file.read(Mmio.QueueReady)).toBe(0);
@@ -40,7 +40,7 @@ describe("queue registers", () => {
   });
 
   test.each([Mmio.QueueDescHigh, Mmio.QueueDriverHigh, Mmio.QueueDeviceHigh])(
-    "QueueReady stays 0 when register %i puts a ring above 4 GiB (G20)",
+    "G20: QueueReady stays 0 when register %i puts a ring above 4 GiB",
     (register) => {
       const file = negotiated();
       file.write(register, 1);
@@ -49,7 +49,7 @@ describe("queue registers", () => {
     },
   );
 
-  test("refuses QueueReady without addresses or size, and values but 0 and 1 (G22)", () => {
+  test("G22: refuses QueueReady without addresses or size, and values but 0 and 1", () => {
     const file = negotiated();
     file.write(Mmio.QueueReady, 1);
     expect(file.read(Mmio.QueueReady)).toBe(0);
@@ -60,7 +60,7 @@ describe("queue registers", () => {
     expect(file.registers.illegalAccesses).toBe(2);
   });
 
-  test("rings that overlap harm only the guest (G18, G20)", () => {
+  test("G18, G20: rings that overlap harm only the guest", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     setUpQueue(file, 0, { desc: 0x1000, avail: 0x1000, used: 0x1000 });
@@ -70,7 +70,7 @@ describe("queue registers", () => {
     expect(file.registers.brokenQueues).toBeLessThanOrEqual(1);
   });
 
-  test("writing 0 to QueueReady takes a queue back before DRIVER_OK (M14)", () => {
+  test("M14: writing 0 to QueueReady takes a queue back before DRIVER_OK", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     setUpQueue(file, 0);
@@ -81,7 +81,7 @@ describe("queue registers", () => {
     expect(file.registers.illegalAccesses).toBe(0);
   });
 
-  test("writing 0 to QueueReady stops a live queue, and no other one (M14)", () => {
+  test("M14: writing 0 to QueueReady stops a live queue, and no other one", () => {
     const stopped: number[] = [];
     const device = fakeDevice({ stopped: (queue) => stopped.push(queue) });
     const file = negotiated(device);
@@ -130,7 +130,7 @@ describe("queue registers", () => {
     expect(() => stop(new TypeError("broken"))).toThrow("broken");
   });
 
-  test("size and addresses are fixed while a queue is live (M13)", () => {
+  test("M13: fixes size and addresses while a queue is live", () => {
     const file = negotiated();
     setUpQueue(file, 0);
     file.write(Mmio.QueueSize, 8);
@@ -138,7 +138,7 @@ describe("queue registers", () => {
     expect(file.registers.illegalAccesses).toBe(2);
   });
 
-  test("ignores queue registers before FEATURES_OK and after DRIVER_OK (G23)", () => {
+  test("G23: ignores queue registers before FEATURES_OK and after DRIVER_OK", () => {
     const early = registerFile();
     setUpQueue(early, 0);
     expect(early.registers.illegalAccesses).toBe(5);
@@ -157,7 +157,7 @@ describe("queue registers", () => {
 });
 
 describe("notifications and interrupts", () => {
-  test("ignores a kick before DRIVER_OK, or of a dead or absent queue (C3, M5, G25, G26)", () => {
+  test("C3, M5, G25, G26: ignores a kick before DRIVER_OK, or of a dead or absent queue", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     setUpQueue(file, 0);
@@ -172,7 +172,7 @@ describe("notifications and interrupts", () => {
     expect(device.calls).toEqual(["activate", "notify 0"]);
   });
 
-  test("ignores a kick that finds nothing (S17)", () => {
+  test("S17: ignores a kick that finds nothing", () => {
     const device = fakeDevice({
       notify: (queue) => {
         for (const chain of device.queues[queue]!) chain.release(0);
@@ -185,7 +185,7 @@ describe("notifications and interrupts", () => {
     expect(puppet.used(0)).toEqual([]);
   });
 
-  test("sets only bit 0 for used buffers, and lowers the line on acknowledgement (M2)", () => {
+  test("M2: sets only bit 0 for used buffers, and lowers the line on acknowledgement", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     setUpQueue(file, 0);
@@ -204,7 +204,7 @@ describe("notifications and interrupts", () => {
     expect(file.line.up).toBe(false);
   });
 
-  test("asks for a reset, with a configuration interrupt, when rings contradict themselves (C5, G14)", () => {
+  test("C5, G14: asks for a reset, with a configuration interrupt, when rings contradict themselves", () => {
     const device = fakeDevice({ notify: (queue) => void device.queues[queue]!.pop() });
     const puppet = new RingPuppet(device);
     puppet.memory.view.setUint16(puppet.rings(0).avail + 2, 9, true);
@@ -232,7 +232,7 @@ describe("notifications and interrupts", () => {
     expect(puppet.acknowledge()).toBe(INTERRUPT_CONFIG_CHANGE | INTERRUPT_USED_BUFFER);
   });
 
-  test("asks for a reset on a GuestError of the device; other errors are the host's (C5)", () => {
+  test("C5: asks for a reset on a GuestError of the device; other errors are the host's", () => {
     const failure = { error: new GuestError("nonsense") as Error };
     const device = fakeDevice({
       notify: () => {
@@ -251,7 +251,7 @@ describe("notifications and interrupts", () => {
     expect(() => puppet.halted()).toThrow("a fault of the host");
   });
 
-  test("does not call halted() before DRIVER_OK (C3)", () => {
+  test("C3: does not call halted() before DRIVER_OK", () => {
     const device = fakeDevice();
     const puppet = new RingPuppet(device, { inactive: true });
     puppet.halted();

@@ -9,21 +9,21 @@ const FEATURES_OK = Status.FEATURES_OK;
 const DRIVER_OK = Status.DRIVER_OK;
 
 describe("identity and features", () => {
-  test("magic, version 2 and the device's type can be read at any time (M1)", () => {
+  test("M1: reads magic, version 2 and the device's type at any time", () => {
     const { read } = registerFile();
     expect(read(Mmio.MagicValue)).toBe(MMIO_MAGIC);
     expect(read(Mmio.Version)).toBe(2);
     expect(read(Mmio.DeviceID)).toBe(42);
   });
 
-  test("the rings' features and VERSION_1 are offered beside the device's own (C19)", () => {
+  test("C19: offers the rings' features and VERSION_1 beside the device's own", () => {
     const { read, write } = registerFile();
     expect(read(Mmio.DeviceFeatures)).toBe(1 + 2 ** 28 + 2 ** 29);
     write(Mmio.DeviceFeaturesSel, 1);
     expect(read(Mmio.DeviceFeatures)).toBe(1);
   });
 
-  test("a feature selector out of range reads 0 (G24)", () => {
+  test("G24: reads 0 with a feature selector out of range", () => {
     const { read, write } = registerFile();
     for (const selector of [2, 0x7fffffff, 0xffffffff]) {
       write(Mmio.DeviceFeaturesSel, selector);
@@ -31,7 +31,7 @@ describe("identity and features", () => {
     }
   });
 
-  test("FEATURES_OK is refused without VERSION_1 (C8, C19)", () => {
+  test("C8, C19: refuses FEATURES_OK without VERSION_1", () => {
     const { read, write, log } = registerFile();
     write(Mmio.Status, ACKNOWLEDGE);
     write(Mmio.Status, ACKNOWLEDGE | DRIVER);
@@ -46,7 +46,7 @@ describe("identity and features", () => {
     [1, 1 | 2],
     [2, 1],
     [0xffffffff, 1],
-  ])("FEATURES_OK is refused when bits of half %i were not offered (C6, C8, G24)", (half, bits) => {
+  ])("C6, C8, G24: refuses FEATURES_OK when bits of half %i were not offered", (half, bits) => {
     const { read, write } = registerFile();
     write(Mmio.Status, ACKNOWLEDGE);
     write(Mmio.Status, ACKNOWLEDGE | DRIVER);
@@ -58,7 +58,7 @@ describe("identity and features", () => {
     expect(read(Mmio.Status)).toBe(ACKNOWLEDGE | DRIVER);
   });
 
-  test("a refused driver may choose again, with less (C8)", () => {
+  test("C8: lets a refused driver choose again, with less", () => {
     const { read, write } = registerFile();
     write(Mmio.Status, ACKNOWLEDGE);
     write(Mmio.Status, ACKNOWLEDGE | DRIVER);
@@ -71,7 +71,7 @@ describe("identity and features", () => {
     expect(read(Mmio.Status)).toBe(ACKNOWLEDGE | DRIVER | FEATURES_OK);
   });
 
-  test("features are fixed from FEATURES_OK on (G23)", () => {
+  test("G23: fixes features from FEATURES_OK on", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     file.write(Mmio.DriverFeaturesSel, 0);
@@ -81,14 +81,14 @@ describe("identity and features", () => {
     expect(device.accepted & RING_EVENT_IDX).toBe(RING_EVENT_IDX);
   });
 
-  test("a withheld feature is not offered, and accepting it is refused (C8)", () => {
+  test("C8: does not offer a withheld feature, and refuses a driver that accepts it", () => {
     const { read } = registerFile(fakeDevice(), RING_EVENT_IDX);
     expect(read(Mmio.DeviceFeatures)).toBe(1 + 2 ** 28);
   });
 });
 
 describe("status", () => {
-  test("each step is accepted in the order of 3.1.1 only (C15)", () => {
+  test("C15: accepts each step in the order of 3.1.1 only", () => {
     const { read, write, registers } = registerFile();
     for (const early of [DRIVER, FEATURES_OK, DRIVER_OK, ACKNOWLEDGE | DRIVER, 15, 64, 0x100]) {
       write(Mmio.Status, early);
@@ -97,7 +97,7 @@ describe("status", () => {
     expect(registers.illegalAccesses).toBe(7);
   });
 
-  test("bits are only added: a value without one of them is ignored (C1)", () => {
+  test("C1: only adds bits, and ignores a value without one of them", () => {
     const { read, write, registers } = negotiated();
     write(Mmio.Status, ACKNOWLEDGE | DRIVER);
     write(Mmio.Status, FEATURES_OK | DRIVER_OK);
@@ -105,7 +105,7 @@ describe("status", () => {
     expect(registers.illegalAccesses).toBe(2);
   });
 
-  test("after FAILED only a reset helps (C2)", () => {
+  test("C2: accepts only a reset after FAILED", () => {
     const { read, write, device } = negotiated();
     write(Mmio.Status, 11 | Status.FAILED);
     expect(read(Mmio.Status)).toBe(11 | Status.FAILED);
@@ -116,7 +116,7 @@ describe("status", () => {
     expect(read(Mmio.Status)).toBe(0);
   });
 
-  test("DRIVER_OK hands the live queues and the features to the device", () => {
+  test("hands the live queues and the features to the device on DRIVER_OK", () => {
     const device = fakeDevice();
     const file = negotiated(device);
     setUpQueue(file, 1);
@@ -127,7 +127,7 @@ describe("status", () => {
     expect(device.accepted).toBe((1n << 32n) | (3n << 28n) | 1n);
   });
 
-  test("a reset clears status, interrupts, queues and choices (C9, C10, M3)", () => {
+  test("C9, C10, M3: a reset clears status, interrupts, queues and choices", () => {
     const device = fakeDevice();
     const puppet = new RingPuppet(device);
     const held = (() => {
@@ -154,7 +154,7 @@ describe("status", () => {
     expect(puppet.status).toBe(15);
   });
 
-  test("a reset before DRIVER_OK does not bother the device", () => {
+  test("does not pass a reset before DRIVER_OK on to the device", () => {
     const { write, device } = negotiated();
     write(Mmio.Status, 0);
     expect(device.calls).toEqual([]);
@@ -162,7 +162,7 @@ describe("status", () => {
 });
 
 describe("accesses", () => {
-  test("configuration is read at its natural width, also before FEATURES_OK (C13, M8)", () => {
+  test("C13, M8: reads configuration at its natural width, also before FEATURES_OK", () => {
     const { registers } = registerFile();
     expect(registers.read(Mmio.Config, 4)).toBe(0x04030201);
     expect(registers.read(Mmio.Config + 4, 4)).toBe(0x08070605);
@@ -172,7 +172,7 @@ describe("accesses", () => {
     expect(registers.illegalAccesses).toBe(0);
   });
 
-  test("configuration past its end or askew reads 0 (G27)", () => {
+  test("G27: reads 0 past the end of the configuration, or unaligned", () => {
     const { registers } = registerFile();
     const accesses = [
       [8, 1],
@@ -192,7 +192,7 @@ describe("accesses", () => {
     expect(registers.illegalAccesses).toBe(accesses.length + 2);
   });
 
-  test("narrow, askew, undocumented and wrong-way accesses are ignored and counted (M7, M8, G27)", () => {
+  test("M7, M8, G27: ignores and counts narrow, unaligned, undocumented and wrong-way accesses", () => {
     const { registers, read, write } = registerFile();
     registers.read(Mmio.MagicValue, 1);
     registers.read(Mmio.MagicValue, 2);
@@ -215,7 +215,7 @@ describe("accesses", () => {
   const shared = [Mmio.SHMLenLow, Mmio.SHMLenHigh, Mmio.SHMBaseLow, Mmio.SHMBaseHigh];
   const none = [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff];
 
-  test("M16: without shared memory there is no region, whichever is selected (G24)", () => {
+  test("M16, G24: has no region without shared memory, whichever is selected", () => {
     const { read, write, registers } = registerFile();
     for (const region of [0, 1, 0xffffffff]) {
       write(Mmio.SHMSel, region);
@@ -224,7 +224,7 @@ describe("accesses", () => {
     expect(registers.illegalAccesses).toBe(0);
   });
 
-  test("M16: a region tells its length and where it is; a reset selects the first", () => {
+  test("M16: reports a region's length and base; a reset selects the first", () => {
     const regions = [
       { base: 0x400000, length: 0x20000 },
       { base: 0xfff00000, length: 0x100000 },

@@ -26,7 +26,13 @@ const LEFT = 0x400c;
 async function puppet(requests: number, overrides: Partial<VirtioDevice> = {}) {
   const clock = new ManualClock();
   const device = fakeDevice(overrides);
-  const machine = await Machine.create({ image, memoryBytes: 65536, clock, devices: [device] });
+  const machine = await Machine.create({
+    image,
+    memoryBytes: 65536,
+    clock,
+    devices: [device],
+    entropy: (into) => into.fill(7),
+  });
   machine.memory.view.setUint32(LEFT, requests, true);
   const word = (address: number) => machine.memory.view.getUint32(address, true);
   return { machine, device, clock, word };
@@ -102,7 +108,7 @@ test("ignores turn() inside a kick: a hypercall never runs the guest", async () 
   expect(await machine.exited).toEqual({ kind: "power-off", code: 0 });
 });
 
-test("leaves the event loop time in a storm of completions (G28)", async () => {
+test("G28: leaves the event loop time in a storm of completions", async () => {
   const { machine, device, word, clock } = await puppet(1000, {
     notify: () => {
       for (const chain of device.queues[0]!) serve(chain);
@@ -117,7 +123,7 @@ test("leaves the event loop time in a storm of completions (G28)", async () => {
   expect(turns).toBe(16);
 });
 
-test("two runs on the same clock leave the same memory", async () => {
+test("two runs on the same clock, with the same entropy, leave the same memory", async () => {
   const memories = [];
   for (let run = 0; run < 2; run++) {
     const { machine, device, clock } = await puppet(5, {

@@ -76,7 +76,7 @@ describe("heads into one list, each legal by itself", () => {
   test.each([
     ["packets of the guest", 1, 4096, 0],
     ["receive buffers that are none", 0, 4096, 0],
-  ])("%s: all of them are served in the end", async (_, queue, size, flags) => {
+  ])("%s: serves all of them in the end", async (_, queue, size, flags) => {
     const vsock = new VsockDevice({ cid: 3 });
     const { m, clock } = await boot(vsock, queue, size, flags);
     if (queue === 0) void vsock.probe(80).catch(() => {});

@@ -34,7 +34,7 @@ describe.each([
 ])("indirect %s, event index %s", (indirect, eventIdx) => {
   const options = { indirect, eventIdx };
 
-  test("pops what the driver posted, whatever the framing (S2)", () => {
+  test("S2: pops what the driver posted, whatever the framing", () => {
     const { driver, queue } = puppet(options);
     const head = driver.add(0, [bytes(1, 2), bytes(), bytes(3, 4, 5)], [2, 4]);
     const chain = queue.pop()!;
@@ -82,7 +82,7 @@ describe.each([
     expect(queue.available).toBe(0);
   });
 
-  test("serving a chain changes neither its readable part nor any descriptor (S4)", () => {
+  test("S4: changes neither a chain's readable part nor any descriptor", () => {
     const { driver, queue } = puppet(options);
     driver.add(0, [bytes(1, 2, 3), bytes(4)], [2, 4]);
     const { desc, size } = driver.rings(0);
@@ -97,7 +97,7 @@ describe.each([
     expect(driver.memory.bytes(desc, size * 16)).toEqual(descriptors);
   });
 
-  test("reports in the used ring at most the bytes that were written (S15)", () => {
+  test("S15: reports in the used ring at most the bytes that were written", () => {
     const { driver, queue } = puppet(options);
     const head = driver.add(0, [bytes(1)], [2, 2]);
     const chain = queue.pop()!;
@@ -106,7 +106,7 @@ describe.each([
     expect(driver.used(0)).toEqual([{ head, len: 4, data: bytes(5, 6, 7, 8) }]);
   });
 
-  test("serves more than 65536 chains, so that both indexes wrap (G29)", () => {
+  test("G29: serves more than 65536 chains, so that both indexes wrap", () => {
     const { driver, queue, device } = puppet({ ...options, queueSize: 4 });
     device.notify = () => {
       for (const chain of queue) chain.release(0);
@@ -128,7 +128,7 @@ describe.each([
     expect(driver.status).toBe(15);
   });
 
-  test("returns chains in the order of their release (S14)", () => {
+  test("S14: returns chains in the order of their release", () => {
     const { driver, queue } = puppet(options);
     const heads = [1, 2, 3].map((i) => driver.add(0, [bytes(i)], [1]));
     const [a, b, c] = [...queue] as [Chain, Chain, Chain];
@@ -146,7 +146,7 @@ describe.each([
 });
 
 describe("notifications", () => {
-  test("follows the driver's flag and ignores used_event without EVENT_IDX (S10, S11)", () => {
+  test("S10, S11: follows the driver's flag and ignores used_event without EVENT_IDX", () => {
     const { driver, queue, view } = puppet({ eventIdx: false });
     const { avail, size } = driver.rings(0);
     const use = () => {
@@ -162,7 +162,7 @@ describe("notifications", () => {
     expect(driver.interrupts).toBe(1);
   });
 
-  test("follows used_event and ignores the flag with EVENT_IDX (S12)", () => {
+  test("S12: follows used_event and ignores the flag with EVENT_IDX", () => {
     const { driver, queue, view } = puppet();
     const { avail, size } = driver.rings(0);
     const event = avail + 4 + size * 2;
@@ -184,7 +184,7 @@ describe("notifications", () => {
     expect(driver.interrupts).toBe(2);
   });
 
-  test("signal() interrupts once for all that was used since, and not needlessly (S17)", () => {
+  test("S17: signal() interrupts once for all that was used since, and not needlessly", () => {
     const { driver, queue } = puppet();
     for (let i = 0; i < 4; i++) driver.add(0, [bytes(i)], []);
     for (const chain of queue) chain.release(0);
@@ -193,7 +193,7 @@ describe("notifications", () => {
     expect(driver.interrupts).toBe(1);
   });
 
-  test("the next kick is asked for only when the queue was found empty (S13)", () => {
+  test("S13: asks for the next kick only when it found the queue empty", () => {
     const { driver, queue } = puppet();
     driver.add(0, [bytes(1)], []);
     expect(driver.wantsKick(0)).toBe(true);
@@ -279,7 +279,7 @@ const MALFORMED: [string, string, Wrong][] = [
   ],
 ];
 
-describe("returns malformed chains empty, and goes on (G32)", () => {
+describe("G32: returns malformed chains empty, and goes on", () => {
   test.each(MALFORMED)("%s", (_, fact, wrong) => {
     const { driver, queue } = puppet();
     const table = driver.allocate(64);
@@ -295,7 +295,7 @@ describe("returns malformed chains empty, and goes on (G32)", () => {
     expect(driver.status).toBe(15);
   });
 
-  test("INDIRECT without the feature (S6, G9)", () => {
+  test("S6, G9: INDIRECT without the feature", () => {
     const { driver, queue, view } = puppet();
     const { desc, avail, used, size } = driver.rings(0);
     const errors: string[] = [];
@@ -313,7 +313,7 @@ describe("returns malformed chains empty, and goes on (G32)", () => {
     expect(view.getUint16(used + 2, true)).toBe(1);
   });
 
-  test("a chain of more than 4 GiB in total (S5, G7)", () => {
+  test("S5, G7: a chain of more than 4 GiB in total", () => {
     const { driver, queue } = puppet({ pages: 1024 }, fakeDevice({ queueSizesMax: [128] }));
     for (let i = 0; i < 65; i++) {
       driver.describe(0, i, 0, driver.memory.byteLength, i < 64 ? NEXT : 0, i + 1);
@@ -324,7 +324,7 @@ describe("returns malformed chains empty, and goes on (G32)", () => {
     expect(driver.logs[0]).toContain("more than 4 GiB");
   });
 
-  test("a chain that is longer than the queue, by an indirect table (S5, G3, G12)", () => {
+  test("S5, G3, G12: a chain that is longer than the queue, by an indirect table", () => {
     const { driver, queue } = puppet();
     const table = driver.allocate(16 * 9);
     for (let i = 0; i < 9; i++) {
@@ -336,14 +336,14 @@ describe("returns malformed chains empty, and goes on (G32)", () => {
     expect(driver.logs[0]).toContain("longer than the queue");
   });
 
-  test("a chain that is exactly as long as the queue is served (S5)", () => {
+  test("S5: serves a chain that is exactly as long as the queue", () => {
     const { driver, queue } = puppet();
     const one = bytes(1);
     driver.add(0, [one, one, one, one, one, one, one, one], []);
     expect(queue.pop()!.count).toBe(8);
   });
 
-  test("accepts normal descriptors before one INDIRECT, whose WRITE flag it ignores (S8)", () => {
+  test("S8: accepts normal descriptors before one INDIRECT, whose WRITE flag it ignores", () => {
     const { driver, queue, view } = puppet();
     const table = driver.allocate(32);
     view.setUint32(table + 8, 5, true);
@@ -357,7 +357,7 @@ describe("returns malformed chains empty, and goes on (G32)", () => {
     ]);
   });
 
-  test("accepts buffers of length 0 (G6)", () => {
+  test("G6: accepts buffers of length 0", () => {
     const { driver, queue } = puppet();
     driver.add(0, [bytes()], [0]);
     const chain = queue.pop()!;
@@ -365,7 +365,7 @@ describe("returns malformed chains empty, and goes on (G32)", () => {
     expect(chain.copyTo(0, bytes(1))).toBe(0);
   });
 
-  test("ignores descriptors that change after pop() (G19)", () => {
+  test("G19: ignores descriptors that change after pop()", () => {
     const { driver, queue } = puppet();
     const head = driver.add(0, [bytes(1, 2, 3)], []);
     const chain = queue.pop()!;
@@ -406,7 +406,7 @@ describe("rings that contradict themselves break the queue", () => {
     expect(driver.registers.brokenQueues).toBe(1);
   });
 
-  test("pops no more than the queue holds from an endless supply (G31)", () => {
+  test("G31: pops no more than the queue holds from an endless supply", () => {
     const { driver, queue } = puppet();
     for (let i = 0; i < 8; i++) driver.add(0, [bytes(i)], []);
     expect([...queue].length).toBe(8);
@@ -417,7 +417,7 @@ describe("rings that contradict themselves break the queue", () => {
   });
 });
 
-test("ignores a second release, or one after a reset (G30)", () => {
+test("G30: ignores a second release, or one after a reset", () => {
   const { driver, queue, view } = puppet();
   driver.add(0, [bytes(1)], []);
   driver.add(0, [bytes(2)], []);

@@ -8,7 +8,7 @@ import { sha256 } from "../../host/node/platform.ts";
 import { Snapshot } from "../../host/node/snapshot.ts";
 import { decodeSnapshot, encodeSnapshot } from "../../host/snapshot/file.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
-import { compileOnce } from "../support/compiled.ts";
+import { savedGuest } from "../support/guest.ts";
 import { fingerprint, Site, webServer } from "../support/snapshot-site.ts";
 
 let directory: string;
@@ -118,7 +118,7 @@ describe("SN11 refused: a snapshot of", () => {
   const restore = (options: object) => Site.restore(decode(file), `${directory}/site`, options);
 
   test("another image", async () => {
-    const { wasm } = await compileOnce("test/guest/snapshots.ts", "release", { kind: "calls" });
+    const { wasm } = await savedGuest("test/guest/snapshots.ts");
     await expect(restore({ image: wasm })).rejects.toMatchObject({
       code: "ERR_SNAPSHOT_IMAGE",
       message: `snapshot: it is of the image ${sha256(webServer).slice(0, 12)}, not ${sha256(

@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { GENERATION_BYTES, TIME_PAGE_ADDRESS, TimePage } from "../../abi/boot.ts";
 import { Machine, type MachineOptions } from "../../host/node/machine.ts";
-import { compileOnce } from "../support/compiled.ts";
+import { savedGuest } from "../support/guest.ts";
 import { SetClock } from "../support/set-clock.ts";
 
 const MIB = 1024 * 1024;
@@ -12,7 +12,7 @@ const DAY_NS = 24n * 3600n * 1000n * MS;
 
 let image: Uint8Array<ArrayBuffer>;
 beforeAll(async () => {
-  image = (await compileOnce("test/guest/snapshots.ts", "release", { kind: "calls" })).wasm;
+  image = (await savedGuest("test/guest/snapshots.ts")).wasm;
 });
 
 async function boot(options: Partial<MachineOptions> = {}) {

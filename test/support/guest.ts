@@ -34,6 +34,11 @@ export async function compileGuest(
   return { module, map, points, hits };
 }
 
+/** A guest without an application, whose functions a test calls, as bytes that can be saved. */
+export function savedGuest(entry: string) {
+  return compileOnce(entry, "release", { kind: "calls" });
+}
+
 export interface GuestRun {
   readonly machine: Machine;
   readonly clock: ManualClock;

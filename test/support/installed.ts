@@ -1,6 +1,6 @@
 // The package as npm would publish it, installed into an empty folder.
-import { execFileSync } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { makeFolder } from "./appliance.ts";
 
@@ -19,4 +19,15 @@ export function install(): string {
   npm(["install", "--prefer-offline", "--no-audit", "--no-fund", tarball], installed);
   folder = installed;
   return installed;
+}
+
+/** Errors of a strict compiler in files beside the package, and in declarations of libraries. */
+export function checkTypes(module: string, resolution: string, files: readonly string[]): string {
+  const cwd = install();
+  const types = `${cwd}/node_modules/@types`;
+  if (!existsSync(types)) symlinkSync(resolve("node_modules/@types"), types);
+  const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--target", "es2022"];
+  const kind = ["--module", module, "--moduleResolution", resolution];
+  const tsc = resolve("node_modules/.bin/tsc");
+  return spawnSync(tsc, [...options, ...kind, ...files], { cwd, encoding: "utf8" }).stdout;
 }

@@ -1,6 +1,7 @@
 // WebServer on a clock that stands still, to be saved and continued: every machine of a test serves
 // the same directory, to clients that are only calls.
 import { createHash } from "node:crypto";
+import { TIME_PAGE_ADDRESS, TimePage } from "../../abi/boot.ts";
 import {
   FsDevice,
   type FsOptions,
@@ -15,7 +16,7 @@ import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
 import { Client, MIB } from "./web-server-script.ts";
 
-const { wasm, map } = await compileOnce("test/guest/web-server.ts", "release");
+const { wasm, map } = await compileOnce("test/guest/web-server.ts", "release", { kind: "both" });
 export const webServer = wasm;
 
 export interface SiteOptions extends Partial<MachineOptions> {
@@ -109,9 +110,10 @@ export class Site {
     return client;
   }
 
-  /** One request on a connection of its own, which ends: status line and body. */
+  /** All that comes for one request on a connection of its own; "" from a machine that ended. */
   get(path: string): string {
     const client = this.connect();
+    if (this.machine.ended) return "";
     client.get(path);
     client.events.end();
     this.settle();
@@ -131,10 +133,12 @@ export class Site {
       .reduce((sum, count) => sum + count, 0);
   }
 
-  /** Of the guest's RAM. */
+  /** Of the guest's RAM, but for the page where the host writes what time it is. */
   hash(): string {
-    const { memory } = this.machine;
-    return createHash("sha256").update(memory.u8.subarray(0, memory.ramBytes)).digest("hex");
+    const { u8, ramBytes } = this.machine.memory;
+    const hash = createHash("sha256").update(u8.subarray(0, TIME_PAGE_ADDRESS));
+    const rest = u8.subarray(TIME_PAGE_ADDRESS + TimePage.sizeof, ramBytes);
+    return hash.update(rest).digest("hex");
   }
 }
 

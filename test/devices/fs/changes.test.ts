@@ -166,7 +166,7 @@ describe("CREATE", () => {
     expect([cut.size, content("new")]).toEqual([0n, ""]);
   });
 
-  test("takes the guest's mode, without permissions for others (W16)", () => {
+  test("W16: takes the guest's mode, without permissions for others", () => {
     for (const wanted of [0o777, 0o600, 0o002, 0o000, 0o1666]) {
       create(fs, ROOT, `m${wanted}`, O_RDWR, wanted);
       expect(mode(`m${wanted}`)).toBe(wanted);
@@ -252,7 +252,7 @@ describe("directories and links", () => {
     expect(link(fs, nodeid, ROOT, "second").error).toBe(0);
   });
 
-  test("SYMLINK keeps any text, and the host follows it nowhere (W11)", () => {
+  test("W11: SYMLINK keeps any text, and the host follows it nowhere", () => {
     const made = symlink(fs, ROOT, "out", "../../../etc/passwd");
     expect(made).toMatchObject({ error: 0, mode: 0o120777 });
     expect(nodefs.readlinkSync(at("out"))).toBe("../../../etc/passwd");
@@ -333,7 +333,7 @@ describe("SETATTR", () => {
     ["just before 1970", -1n, 999_999_999, -1000n],
     ["long before it", -2_000_000_000n, 1_000, -1_999_999_999_999_999_000n],
     ["far away", 9_000_000_000n, 250_000_999, 9_000_000_000_250_000_000n],
-  ])("times %s are kept to the microsecond", (_, seconds, ns, stored) => {
+  ])("keeps times %s to the microsecond", (_, seconds, ns, stored) => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const valid = bit(Valid.ATIME, Valid.MTIME);
     const reply = setattr(fs, nodeid, { valid, atime: [5n, 0], mtime: [seconds, ns] });
@@ -399,7 +399,7 @@ describe("operations that Node lacks", () => {
     FuseOpcode.SYNCFS,
     FuseOpcode.GETLK,
     FuseOpcode.IOCTL,
-  ])("U3, U18: operation %i is not there, and the guest may stop asking", (opcode) => {
+  ])("U3, U18: answers ENOSYS to operation %i, so that the guest may stop asking", (opcode) => {
     expect(fs.request(opcode, new Uint8Array(64), { nodeid: ROOT }).error).toBe(-Errno.ENOSYS);
   });
 });

@@ -97,7 +97,7 @@ describe("rules of the protocol", () => {
     expect(fs.device.queueNames[1]).toBe("request 0");
   });
 
-  test("F10: there are no locks to run out of", () => {
+  test("F10: offers no locks, so none can run out", () => {
     for (const opcode of [FuseOpcode.GETLK, FuseOpcode.SETLK, FuseOpcode.SETLKW]) {
       expect(fs.request(opcode, new Uint8Array(64), { nodeid: ROOT }).error).toBe(-Errno.ENOSYS);
     }

@@ -290,7 +290,7 @@ describe("times", () => {
     // A double does not tell each of the microseconds from 2242 on: this is one that it does.
     [8_600_000_000n, 123_456_000],
     [9_000_000_000n, 500_000_000],
-  ])("%d s and %d ns are kept", (seconds, ns) => {
+  ])("keeps %d s and %d ns", (seconds, ns) => {
     start();
     const { nodeid } = lookup(fs, ROOT, "file");
     const valid = now(Valid.MTIME, Valid.ATIME);

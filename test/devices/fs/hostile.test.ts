@@ -108,7 +108,7 @@ describe("requests", () => {
     expect(bad(new Uint8Array(100_000).fill(0x6e))).toBe(-Errno.ENAMETOOLONG);
   });
 
-  test.runIf(process.platform === "linux")("W3: a name that is not UTF-8 survives", () => {
+  test.runIf(process.platform === "linux")("W3: keeps a name that is not UTF-8", () => {
     const name = Buffer.from([0x66, 0xff, 0xfe, 0x80]);
     nodefs.writeFileSync(Buffer.concat([Buffer.from(`${directory}/`), name]), "bytes");
     const listed = readdir(fs, ROOT, opendir(fs, ROOT)) as Dirent[];

@@ -181,7 +181,7 @@ describe("U21", () => {
     fs.device.dispose();
   });
 
-  test.runIf(process.geteuid?.() === 0)("owners have 32 bits without a sign", () => {
+  test.runIf(process.geteuid?.() === 0)("takes owners as 32 bits without a sign", () => {
     const fs = new FsPuppet(directory, { readOnly: false });
     fs.init();
     const { nodeid } = lookup(fs, ROOT, "file");

@@ -87,7 +87,7 @@ function attack(round: number): { type: number; text: string } {
   return { type: file.mode >> 12, text };
 }
 
-test("W10: nothing outside is read or changed while directories and files are swapped for links", async () => {
+test("W10: reads and changes nothing outside while directories and files are swapped for links", async () => {
   const { uid, gid } = nodefs.statSync(outside);
   const before = nodefs.statSync(join(outside, "secret"), { bigint: true });
   const swapper = spawn(process.execPath, ["test/support/swap-directory.mjs", directory, outside]);
@@ -114,7 +114,7 @@ test("W10: nothing outside is read or changed while directories and files are sw
   expect(nodefs.statSync(outside)).toMatchObject({ uid, gid });
 });
 
-test("W11, W13: links to the outside are followed by no operation", () => {
+test("W11, W13: follows links to the outside in no operation", () => {
   nodefs.symlinkSync(outside, join(directory, "out"));
   nodefs.symlinkSync("../../../../../../etc", join(directory, "up"));
   for (const name of ["out", "up"]) {
@@ -164,7 +164,7 @@ describe("changes to the shared directory itself by the host", () => {
     },
   );
 
-  test("a directory that is moved out while the guest holds it stays open; its '..' is not given", () => {
+  test("keeps a directory open that is moved out of the share, and does not resolve its '..'", () => {
     const { nodeid } = lookup(fs, ROOT, "dir");
     nodefs.renameSync(join(directory, "dir"), join(outside, "dir"));
     expect(lookup(fs, ROOT, "dir").error).toBe(-Errno.ENOENT);
@@ -175,7 +175,7 @@ describe("changes to the shared directory itself by the host", () => {
     expect(lookup(fs, nodeid, "secret").error).toBe(-Errno.ENOENT);
   });
 
-  test("a file with a second name outside is a file of the directory", () => {
+  test("serves a file that has a second name outside", () => {
     nodefs.linkSync(join(outside, "secret"), join(directory, "shared"));
     const { nodeid } = lookup(fs, ROOT, "shared");
     expect(write(fs, nodeid, open(fs, nodeid, O_RDWR), 0, "known")).toBe(5);
@@ -250,7 +250,7 @@ describe("faults of the host", () => {
     ["ETXTBSY", Errno.ETXTBSY],
     ["EMLINK", Errno.EMLINK],
     ["ESOMETHING", Errno.EIO],
-  ])("U25: %s of a file call arrives as itself, and leaves nothing behind", (code, number) => {
+  ])("U25: passes %s of a file call on, and leaks nothing", (code, number) => {
     const failing = ["create", "write", "read", "link", "rename", "makeDirectory"];
     const files = new Proxy(hostFiles(), {
       get(target, key) {
@@ -303,7 +303,7 @@ describe("faults of the host", () => {
 test.each([
   ["descriptors", new ProcFiles()],
   ["paths", new PathFiles()],
-])("W15: a directory of millions is not read to its end, by %s", (_, files) => {
+])("W15: does not read a directory of millions to its end, by %s", (_, files) => {
   for (let i = 0; i < 5000; i++) nodefs.writeFileSync(join(directory, "dir", `f${i}`), "");
   const root = files.root(join(directory, "dir"));
   const readSync = vi.spyOn(nodefs.Dir.prototype, "readSync");
@@ -329,7 +329,7 @@ test("W15: holds no more descriptors than its limit, whatever the guest opens", 
   expect(descriptors()).toBe(before);
 });
 
-test("W15: floods of names, handles and files leave descriptors and memory as they were", () => {
+test("W15: returns to its descriptors and memory after floods of names, handles and files", () => {
   const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
   for (let i = 0; i < 300; i++) nodefs.writeFileSync(join(directory, `f${i}`), "");
   const puppet = new FsPuppet(directory, {

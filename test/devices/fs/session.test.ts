@@ -42,7 +42,7 @@ afterEach(() => {
 });
 
 describe("configuration", () => {
-  test("F2, F3: the tag is padded with NUL, and there are four request queues, or as many as asked for", () => {
+  test("F2, F3: pads the tag with NUL, and has four request queues, or as many as requested", () => {
     const { config } = fs.device;
     expect(Buffer.from(config.subarray(0, 36)).toString()).toBe(`site${"\0".repeat(32)}`);
     expect(new DataView(config.buffer).getUint32(36, true)).toBe(4);
@@ -58,7 +58,7 @@ describe("configuration", () => {
     expect(fs.device.features).toBe(0n);
   });
 
-  test("a tag of 36 bytes has no NUL; 37 bytes, none and a NUL inside are refused", () => {
+  test("accepts a tag of 36 bytes without NUL; refuses 37 bytes, none, and a NUL inside", () => {
     const make = (tag: string) => new FsDevice({ directory, tag, readOnly: true });
     const full = make("é".repeat(18));
     expect(full.config.subarray(0, 36).includes(0)).toBe(false);
@@ -66,7 +66,7 @@ describe("configuration", () => {
     for (const tag of ["x".repeat(37), "", "a\0b"]) expect(() => make(tag)).toThrow("fs: tag");
   });
 
-  test("a directory that is missing, or a file, is refused with its path", () => {
+  test("refuses a missing directory, or a file, and names the path", () => {
     for (const path of [join(directory, "absent"), join(directory, "hello")]) {
       const make = () => new FsDevice({ directory: path, tag: "t", readOnly: true });
       expect(make).toThrow(path);
@@ -75,7 +75,7 @@ describe("configuration", () => {
 });
 
 describe("session", () => {
-  test("INIT answers with the smaller minor version and no more than was asked for (U1, U14)", () => {
+  test("U1, U14: answers INIT with the smaller minor version and only requested features", () => {
     const { view, data } = fs.init(7, 31, 1 << 22);
     expect(data.length).toBe(64);
     expect(view.getUint32(FuseInitOut.major, true)).toBe(7);
@@ -86,7 +86,7 @@ describe("session", () => {
     expect(fs.init(7, 99).view.getUint32(FuseInitOut.minor, true)).toBe(38);
   });
 
-  test("a driver of a later major version gets ours and must ask again (U1)", () => {
+  test("U1: answers a later major version with its own, and the driver must ask again", () => {
     const { view } = fs.init(8, 0);
     expect(view.getUint32(FuseInitOut.major, true)).toBe(7);
     expect(getattr(fs, ROOT).error).toBe(-Errno.EIO);
@@ -94,16 +94,16 @@ describe("session", () => {
     expect(getattr(fs, ROOT).error).toBe(0);
   });
 
-  test("an older major or a minor before 27 is refused (U1)", () => {
+  test("U1: refuses an older major, or a minor before 27", () => {
     expect(fs.init(6, 40).error).toBe(-Errno.EPROTO);
     expect(fs.init(7, 26).error).toBe(-Errno.EPROTO);
   });
 
-  test("a big-endian INIT is refused", () => {
+  test("refuses a big-endian INIT", () => {
     expect(fs.request(436207616, new Uint8Array(64)).error).toBe(-Errno.EPROTO);
   });
 
-  test("a second INIT voids node ids and handles (F5)", () => {
+  test("F5: a second INIT voids node ids and handles", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid);
     fs.init();
@@ -113,7 +113,7 @@ describe("session", () => {
     expect(read(fs, again, fh, 0, 10).error).toBe(-Errno.EBADF);
   });
 
-  test("after DESTROY and after a reset requests fail until the next INIT (U2)", () => {
+  test("U2: fails requests after DESTROY or a reset until the next INIT", () => {
     expect(fs.request(FuseOpcode.DESTROY).error).toBe(0);
     expect(lookup(fs, ROOT, "hello").error).toBe(-Errno.EIO);
     fs.init();
@@ -124,7 +124,7 @@ describe("session", () => {
     expect(lookup(fs, ROOT, "hello").error).toBe(-Errno.EIO);
   });
 
-  test("unknown operations get ENOSYS, and changing ones EROFS (U3)", () => {
+  test("U3: answers ENOSYS to unknown operations, and EROFS to changes", () => {
     for (const opcode of [0, 7, 19, 99, FuseOpcode.GETXATTR, FuseOpcode.STATX, 0xffffffff]) {
       expect(fs.request(opcode).error).toBe(-Errno.ENOSYS);
     }
@@ -134,7 +134,7 @@ describe("session", () => {
     }
   });
 
-  test("a reply says its exact length twice and echoes the request's number", () => {
+  test("states a reply's exact length twice, and echoes the request's number", () => {
     const reply = fs.request(FuseOpcode.GETATTR, new Uint8Array(16));
     expect(reply.used).toBe(16 + 104);
     expect(reply.length).toBe(reply.used);
@@ -144,7 +144,7 @@ describe("session", () => {
     expect(failed.unique).toBe(fs.unique);
   });
 
-  test("framing does not matter: headers may be split anywhere (S2)", () => {
+  test("S2: accepts headers that are split anywhere", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid);
     const shape = { readable: [1, 20, 30], writable: [3, 15, 1, 2], room: 64 };
@@ -155,7 +155,7 @@ describe("session", () => {
 });
 
 describe("nodes", () => {
-  test("LOOKUP gives attributes that are exact to the nanosecond, valid for a second (U16)", () => {
+  test("U16: LOOKUP returns attributes exact to the nanosecond, valid for a second", () => {
     const stat = nodefs.statSync(join(directory, "hello"), { bigint: true });
     const { view, data } = fs.request(FuseOpcode.LOOKUP, named("hello"));
     expect(data.length).toBe(128);
@@ -169,7 +169,7 @@ describe("nodes", () => {
     expect(seconds * 1_000_000_000n + rest).toBe(stat.mtimeNs);
   });
 
-  test("times before 1970 keep their sign and their fraction", () => {
+  test("keeps sign and fraction of times before 1970", () => {
     nodefs.utimesSync(join(directory, "hello"), new Date(-1500), new Date(-1500));
     const { view } = fs.request(FuseOpcode.LOOKUP, named("hello"));
     const at = FuseEntryOut.attr;
@@ -177,7 +177,7 @@ describe("nodes", () => {
     expect(view.getUint32(at + FuseAttr.mtimensec, true)).toBe(500_000_000);
   });
 
-  test("the time-out of attributes is an option; 0 makes the guest ask every time (U16)", () => {
+  test("U16: takes the time-out of attributes as an option; 0 makes the guest ask every time", () => {
     const other = new FsPuppet(directory, { attrTimeoutMs: 1250 });
     other.init();
     const { view } = other.request(FuseOpcode.GETATTR, new Uint8Array(16));
@@ -186,7 +186,7 @@ describe("nodes", () => {
     other.device.dispose();
   });
 
-  test("the same inode is the same node, through a hard link too", () => {
+  test("gives the same inode the same node, also through a hard link", () => {
     nodefs.linkSync(join(directory, "hello"), join(directory, "sub", "link"));
     const first = lookup(fs, ROOT, "hello");
     const sub = lookup(fs, ROOT, "sub");
@@ -198,7 +198,7 @@ describe("nodes", () => {
     expect(getattr(fs, first.nodeid).error).toBe(-Errno.EBADF);
   });
 
-  test("a change on the host is seen (fault 31)", () => {
+  test("shows a change on the host (fault 31)", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     nodefs.appendFileSync(join(directory, "hello"), "!");
     expect(getattr(fs, nodeid).size).toBe(13n);
@@ -207,7 +207,7 @@ describe("nodes", () => {
     expect(getattr(fs, nodeid).size).toBe(13n);
   });
 
-  test("FORGET and BATCH_FORGET come back with nothing written (U4)", () => {
+  test("U4: returns FORGET and BATCH_FORGET with nothing written", () => {
     const a = lookup(fs, ROOT, "hello").nodeid;
     const b = lookup(fs, ROOT, "sub").nodeid;
     expect(forget(fs, a, 1).used).toBe(0);
@@ -216,7 +216,7 @@ describe("nodes", () => {
     expect(getattr(fs, b).error).toBe(-Errno.EBADF);
   });
 
-  test("a batch of a thousand is taken whole", () => {
+  test("takes a batch of a thousand whole", () => {
     const pairs: [number, bigint][] = [];
     for (let i = 0; i < 1000; i++) pairs.push([lookup(fs, ROOT, "hello").nodeid, 1n]);
     const nodeid = pairs[0]?.[0] ?? 0;
@@ -226,7 +226,7 @@ describe("nodes", () => {
     expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
   });
 
-  test("'..' of the root is the root, and takes a reference like any other (U8)", () => {
+  test("U8: resolves '..' of the root to the root, with a reference like any other", () => {
     expect(lookup(fs, ROOT, "..").nodeid).toBe(ROOT);
     const sub = lookup(fs, ROOT, "sub").nodeid;
     expect(lookup(fs, sub, ".").nodeid).toBe(sub);
@@ -234,7 +234,7 @@ describe("nodes", () => {
     expect(getattr(fs, sub).error).toBe(0);
   });
 
-  test("STATFS, ACCESS and READLINK answer", () => {
+  test("answers STATFS, ACCESS and READLINK", () => {
     nodefs.symlinkSync("../target", join(directory, "link"));
     const link = lookup(fs, ROOT, "link").nodeid;
     const text = fs.request(FuseOpcode.READLINK, undefined, { nodeid: link }).data;
@@ -250,7 +250,7 @@ describe("nodes", () => {
 });
 
 describe("files", () => {
-  test("READ returns what is asked for, less at the end and nothing beyond it (U12)", () => {
+  test("U12: READ returns the requested bytes, fewer at the end and none beyond it", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid);
     const text = (offset: number, size: number) =>
@@ -264,7 +264,7 @@ describe("files", () => {
     ]);
   });
 
-  test("offsets beyond 2^53 are exact: they are past the end, not somewhere in the file", () => {
+  test("takes offsets beyond 2^53 exactly: they are past the end", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid);
     for (const offset of [2n ** 32n, 2n ** 53n + 1n, 2n ** 62n]) {
@@ -273,7 +273,7 @@ describe("files", () => {
     }
   });
 
-  test("a file stays readable after it was unlinked and forgotten, until RELEASE", () => {
+  test("keeps a file readable after it was unlinked and forgotten, until RELEASE", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid);
     nodefs.rmSync(join(directory, "hello"));
@@ -285,19 +285,19 @@ describe("files", () => {
     expect(getattr(fs, nodeid).error).toBe(-Errno.EBADF);
   });
 
-  test("only reading is allowed: other access modes and O_TRUNC get EROFS", () => {
+  test("allows only reading: other access modes and O_TRUNC get EROFS", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     for (const flags of [1, 2, 0x200]) expect(open(fs, nodeid, flags)).toBe(-Errno.EROFS);
   });
 
-  test("OPEN of a directory, OPENDIR of a file and READ of a directory are refused", () => {
+  test("refuses OPEN of a directory, OPENDIR of a file and READ of a directory", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     expect(open(fs, ROOT)).toBe(-Errno.EISDIR);
     expect(opendir(fs, nodeid)).toBe(-Errno.ENOTDIR);
     expect(read(fs, ROOT, opendir(fs, ROOT), 0, 16).error).toBe(-Errno.EISDIR);
   });
 
-  test("LSEEK knows data and the end of the file, but no holes", () => {
+  test("LSEEK finds data and the end of the file, but no holes", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     const fh = open(fs, nodeid);
     const seek = (offset: number, whence: number) => {
@@ -323,7 +323,7 @@ describe("directories", () => {
     expect(hello?.ino).toBe(nodefs.statSync(join(directory, "hello"), { bigint: true }).ino);
   });
 
-  test("cookies continue where a small buffer ended, across an unlink (U15)", () => {
+  test("U15: continues by cookie where a small buffer ended, across an unlink", () => {
     for (let i = 0; i < 20; i++) nodefs.writeFileSync(join(directory, `file-${i}`), "");
     const fh = opendir(fs, ROOT);
     const seen: string[] = [];
@@ -341,7 +341,7 @@ describe("directories", () => {
     expect(again.map(({ name }) => name.toString())).not.toContain("file-0");
   });
 
-  test("READDIRPLUS takes a reference on each entry but the dots (U5, U15)", () => {
+  test("U5, U15: READDIRPLUS takes a reference on each entry but the dots", () => {
     const fh = opendir(fs, ROOT);
     const entries = readdir(fs, ROOT, fh, 0, 4096, true) as Dirent[];
     for (const { name, nodeid } of entries) {
@@ -355,7 +355,7 @@ describe("directories", () => {
     expect(release(fs, ROOT, fh, FuseOpcode.RELEASEDIR)).toBe(0);
   });
 
-  test("an entry that READDIRPLUS had no room for has taken no reference (U15)", () => {
+  test("U15: takes no reference on an entry that READDIRPLUS had no room for", () => {
     const fh = opendir(fs, ROOT);
     const room = 2 * 160 + 160; // the dots and one entry
     const entries = readdir(fs, ROOT, fh, 0, room, true) as Dirent[];
@@ -367,7 +367,7 @@ describe("directories", () => {
   });
 });
 
-test("hiprio answers INTERRUPT with an empty chain and refuses all but the three (F7)", () => {
+test("F7: hiprio answers INTERRUPT with an empty chain and refuses all but the three", () => {
   const interrupt = fs.request(FuseOpcode.INTERRUPT, new Uint8Array(8), { queue: HIPRIO });
   expect(interrupt.used).toBe(0);
   const refused = fs.request(FuseOpcode.GETATTR, new Uint8Array(16), { queue: HIPRIO });

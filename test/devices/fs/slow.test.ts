@@ -174,7 +174,7 @@ describe("on a slow host", () => {
       ["open", "read", "read", "close"],
       () => later(FuseOpcode.SETUPMAPPING, quad(2 ** 53, 0, SLOT, 2, 0).fill(255, 0, 8), file),
     ],
-  ])("%s is, too, each call once, and nothing is left behind", async (_, calls, send) => {
+  ])("also makes %s in the pool, each call once, and leaks nothing", async (_, calls, send) => {
     nodefs.mkdirSync(at("empty"));
     file = lookup(fs, ROOT, "file").nodeid;
     stall();

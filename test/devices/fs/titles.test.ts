@@ -13,7 +13,7 @@ function named(source: string): string[] {
   return titles.flatMap(([, title]) => (title as string).match(/\b[UFW]\d+\b/g) ?? []);
 }
 
-test("each has a test", () => {
+test("every rule has a test", () => {
   const sources = testSources(
     "test/devices/fs",
     "test/drivers/fs",
@@ -24,7 +24,7 @@ test("each has a test", () => {
   expect(RULES.filter((rule) => !found.has(rule))).toEqual([]);
 });
 
-test("a number that stands elsewhere does not count", () => {
+test("does not count a number outside a title", () => {
   const source = 'test("U1, F2: x", () => {\n  // W3\n  expect("U4").toBe(1);\n});\n';
   expect(named(source)).toEqual(["U1", "F2"]);
 });

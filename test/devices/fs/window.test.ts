@@ -216,7 +216,7 @@ describe("mapping", () => {
     expect(map(node("a"), { flags: READ })).toBe(0);
   });
 
-  test("a mapping outlives its handle and the guest's last reference, and one goes after both", () => {
+  test("keeps a mapping after its handle and the guest's last reference have gone", () => {
     const nodeid = node("a");
     const fh = open(fs, nodeid, O_RDWR);
     expect(map(nodeid, { fh, flags: READ | WRITE })).toBe(0);
@@ -296,7 +296,7 @@ describe("bytes that the guest has stored", () => {
     expect(window(SLOT, 3).toString()).toBe("two");
   });
 
-  test("pages that it has not touched keep what the host has written meanwhile", () => {
+  test("leave the host's writes in pages that they do not touch", () => {
     const descriptor = nodefs.openSync(path("a"), "r+");
     nodefs.writeSync(descriptor, "host", 8192);
     nodefs.closeSync(descriptor);
@@ -335,7 +335,7 @@ describe("stores that could be lost", () => {
     return puppet.requestLater(FuseOpcode.WRITE, args, { nodeid });
   };
 
-  test("both of two mappings of one page reach the file, and both show it", () => {
+  test("reach the file from two mappings of one page, and both show them", () => {
     const nodeid = node("a");
     expect(map(nodeid, { flags: READ | WRITE })).toBe(0);
     expect(map(nodeid, { flags: READ | WRITE, at: 2 * SLOT, bytes: 2 * SLOT })).toBe(0);
@@ -348,7 +348,7 @@ describe("stores that could be lost", () => {
     expect(same(window(2 * SLOT, 2 * SLOT), part("a", 0, 2 * SLOT))).toBe(true);
   });
 
-  test("beside what the host has written into the same page meanwhile, both stay", () => {
+  test("stay beside the host's writes to the same page", () => {
     const nodeid = node("a");
     expect(map(nodeid, { flags: READ | WRITE })).toBe(0);
     nodefs.writeFileSync(join(directory, "a"), "host", { flag: "r+" });
@@ -392,7 +392,7 @@ test.runIf(process.geteuid?.() === 0)(
   },
 );
 
-test("W15: files that are mapped for writing count as open ones", () => {
+test("W15: counts files that are mapped for writing as open", () => {
   fs.device.dispose();
   const limits = { handlesMax: 3 };
   fs = new FsPuppet(directory, { readOnly: false, windowBytes: WINDOW, limits });

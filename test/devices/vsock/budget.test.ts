@@ -180,7 +180,7 @@ describe.each(RING_KINDS)(
       expect(puppet.device.stats.connections).toBe(0);
     });
 
-    test("K18: asking for credit without giving any is no progress", async () => {
+    test("K18: does not count a request for credit as progress", async () => {
       const { puppet, hostPort } = await left();
       for (let i = 0; i < 2; i++) {
         puppet.advance(14_000);

@@ -319,7 +319,7 @@ describe("torito --pcap", () => {
     expect(question.toString()).toMatch(/^GET \/img\/torito\.png HTTP\/1\.1\r\n/);
   });
 
-  witness("tshark", "sees operations, addresses and lengths as they were meant", async () => {
+  witness("tshark", "decodes operations, addresses and lengths", async () => {
     const { puppet, captured, send } = await bootCaptured({ cid: 7 });
     const client = puppet.network.client();
     const from = { srcCid: 7, guestPort: 80 };

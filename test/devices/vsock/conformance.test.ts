@@ -140,7 +140,7 @@ describe.each(RING_KINDS)("addresses ($name)", (rings) => {
 });
 
 describe.each(RING_KINDS)("progress ($name)", (rings) => {
-  test("V4: a guest whose tx ring is full, held by a slow reader, still receives", async () => {
+  test("V4: sends to a guest whose tx ring is full because of a slow reader", async () => {
     const puppet = await bootPublished({ rings, ringSize: 4, rxBuffers: 4 });
     const { client, hostPort } = puppet.open();
     puppet.tx.used();
@@ -211,7 +211,7 @@ describe.each(RING_KINDS)("progress ($name)", (rings) => {
     expect([bytes, client.paused]).toEqual([65536, false]);
   });
 
-  test("V38: windows of 256 KiB, packets up to 64 KiB, and 2 s for RST in place of Linux's 8", async () => {
+  test("V38: has windows of 256 KiB, packets up to 64 KiB, and waits 2 s for RST, not 8 as Linux", async () => {
     const puppet = await bootPublished({ rings, rxBuffer: [44, 70_000] });
     const { client, hostPort } = puppet.open({ bufAlloc: 1 << 20 });
     client.say(Buffer.alloc(65536));

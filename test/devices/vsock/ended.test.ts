@@ -73,7 +73,7 @@ test("releases an address that was being bound when the machine ended, and rejec
   expect(puppet.network.closedListeners).toBe(2);
 });
 
-test("a client that had been accepted when the machine ended is closed", async () => {
+test("closes a client that had been accepted when the machine ended", async () => {
   const puppet = await bootPublished();
   puppet.device.dispose();
   expect(puppet.network.client().calls).toEqual(["close"]);
@@ -95,7 +95,7 @@ test("a device outside a machine rejects probes and drains at once", async () =>
   await vsock.drain();
 });
 
-test("a peer whose machine has ended refuses guests of its switch", async () => {
+test("refuses guests of the switch after its machine has ended", async () => {
   const network = new VsockSwitch();
   const other = new VsockDevice({ cid: 4, switch: network });
   const halves = await BothHalves.boot(image, { vsock: { switch: network } });
@@ -140,7 +140,7 @@ describe("duplicate devices", () => {
     m.dispose();
   });
 
-  test("machines of one process may use the same CID: each is a host of its own", async () => {
+  test("allows machines of one process the same CID: each is a host of its own", async () => {
     const pair = await Promise.all(
       [0, 1].map(() => machine({}, { devices: [new VsockDevice({ cid: 7 })] })),
     );

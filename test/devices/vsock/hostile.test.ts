@@ -130,7 +130,7 @@ describe.each(RING_KINDS)("packets ($name)", (rings) => {
     ["another destination", { dstCid: 3 }],
     ["upper bits of the source", { cidHigh: 1 }],
     ["upper bits of the destination", { dstCidHigh: 1 }],
-  ])("K4, V8, V23, V31: a CID with %s drops the packet", async (_, cid) => {
+  ])("K4, V8, V23, V31: drops a packet whose CID has %s", async (_, cid) => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     puppet.send({ op: VsockOp.RST, hostPort, ...cid }, { op: VsockOp.RW, hostPort: 9, ...cid });
     expect(puppet.take()).toEqual([]);
@@ -298,7 +298,7 @@ describe.each(RING_KINDS)("credit ($name)", (rings) => {
   test.each([
     ["more than was sent", 1000],
     ["less than before", 1],
-  ])("K9: fwd_cnt of %s is not believed", async (_, fwdCnt) => {
+  ])("K9: ignores fwd_cnt of %s", async (_, fwdCnt) => {
     const { puppet, client, hostPort, bystanderLives } = await attack({ rings });
     client.say("abcd");
     puppet.send({ op: VsockOp.CREDIT_UPDATE, hostPort, fwdCnt: 4, bufAlloc: 4 });

@@ -84,7 +84,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     " CONNECT 80 \n",
     "CONNECT 4294967294\n",
     "CONNECT 000000000080\n",
-  ])("H1: the command %j is understood", async (line) => {
+  ])("H1: accepts the command %j", async (line) => {
     const puppet = await boot({ rings });
     puppet.network.client().say(line);
     expect(puppet.ops()).toEqual([VsockOp.REQUEST]);
@@ -181,7 +181,7 @@ describe.each(RING_KINDS)("clients of the path ($name)", (rings) => {
     expect(puppet.network.client().calls).toEqual([]);
   });
 
-  test("drain and dispose close clients without a command", async () => {
+  test("closes clients without a command on drain and dispose", async () => {
     for (const end of ["drain", "dispose"] as const) {
       const puppet = await boot({ rings });
       const client = puppet.network.client();
@@ -304,7 +304,7 @@ describe("over the real kernel", () => {
     puppet.device.dispose();
   });
 
-  test("the guest reaches a server at PATH_port, and RST says that there is none", async () => {
+  test("connects the guest to a server at PATH_port, and answers RST if there is none", async () => {
     const path = join(folder, "out");
     const server = net.createServer((socket) => {
       socket.on("error", () => {});

@@ -294,7 +294,7 @@ describe.each(RING_KINDS)("real TCP ($name)", (rings) => {
     puppet.device.dispose();
   });
 
-  test("an answer reaches a client that still uploads: unread bytes are drained, not reset", async () => {
+  test("delivers an answer to a client that still uploads: unread bytes are drained, not reset", async () => {
     const { puppet, port } = await bootEcho();
     puppet.onTurn = () => {
       const answers: Partial<Packet>[] = [];
@@ -354,7 +354,7 @@ describe.each(RING_KINDS)("real TCP ($name)", (rings) => {
     puppet.device.dispose();
   });
 
-  test("a port that is taken is an error that names the address", async () => {
+  test("rejects a taken port with an error that names the address", async () => {
     const { puppet, port } = await bootEcho();
     await expect(puppet.device.publish({ port, guestPort: 81 })).rejects.toThrow(
       `cannot listen on 127.0.0.1:${port}: the address is in use`,
@@ -362,7 +362,7 @@ describe.each(RING_KINDS)("real TCP ($name)", (rings) => {
     puppet.device.dispose();
   });
 
-  test("a guest reaches a server of the host", async () => {
+  test("connects a guest to a server of the host", async () => {
     const server = net.createServer((socket) => {
       socket.on("error", () => {}); // dispose() resets it
       socket.end("welcome");

@@ -89,7 +89,7 @@ describe("addresses", () => {
     ["nobody's", 9],
     ["reserved", 1],
     ["its own", 3],
-  ])("V30: packets to a CID that is %s are reset from there, but for resets", (_, dstCid) => {
+  ])("V30: resets packets to a CID that is %s, but not resets", (_, dstCid) => {
     const pair = new Pair();
     for (const op of [REQUEST, VsockOp.RW, VsockOp.SHUTDOWN]) {
       pair.fromA({ op, dstCid });
@@ -230,7 +230,7 @@ describe("messages", () => {
     ]);
   });
 
-  test("V9, V33: a packet of the other type belongs to another socket", () => {
+  test("V9, V33: keeps packets of the other type for another socket", () => {
     const pair = new Pair();
     pair.open({ type: SEQPACKET }, { type: SEQPACKET });
     pair.fromA({ op: VsockOp.RW, data: Buffer.from("x") });

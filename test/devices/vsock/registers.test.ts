@@ -59,7 +59,7 @@ describe.each(RING_KINDS)("a driver ($name)", (rings) => {
     expect(client.received.toString()).toContain("to client 98 to client 99 ");
   });
 
-  test("M3, C9: a reset by the driver resets clients, and the device serves the next driver", async () => {
+  test("M3, C9: resets clients on a reset by the driver, and serves the next driver", async () => {
     const driver = new Driver(rings);
     await driver.device.publish({ port: 4000, guestPort: 80 });
     const client = driver.network.client();
@@ -73,11 +73,11 @@ describe.each(RING_KINDS)("a driver ($name)", (rings) => {
   });
 });
 
-describe("a queue that the driver has stopped (M14)", () => {
+describe("M14: a queue that the driver has stopped", () => {
   test.each([
     ["rx", VSOCK_QUEUE_RX],
     ["tx", VSOCK_QUEUE_TX],
-  ])("%s: clients are reset, and no byte of the guest changes any more", async (_, queue) => {
+  ])("%s: resets clients, and changes no byte of the guest any more", async (_, queue) => {
     const driver = new Driver({ ...PLAIN_RINGS, eventIdx: false });
     await driver.device.publish({ port: 4000, guestPort: 80 });
     const client = driver.network.client();
@@ -117,7 +117,7 @@ describe("a queue that the driver has stopped (M14)", () => {
   });
 });
 
-test("two vsock devices in one machine have windows, guests' addresses and clients of their own", async () => {
+test("keeps windows, addresses and clients of two vsock devices in one machine apart", async () => {
   const networks = [new FakeNetwork(), new FakeNetwork()];
   const devices = networks.map((sockets, i) => new VsockDevice({ sockets, cid: 3 + i }));
   const { machine: two } = await machine({}, { devices });

@@ -35,7 +35,7 @@ describe.each(RING_KINDS)("which buffer ($name)", (rings) => {
     return { puppet, client, hostPort };
   }
 
-  test("a packet takes the smallest buffer that holds it, wherever it is in the ring", async () => {
+  test("takes the smallest buffer that holds a packet, wherever it is in the ring", async () => {
     const { puppet, client } = await boot([LARGE, PAGE, LARGE, [1526], PAGE, LARGE]);
     client.say(Buffer.alloc(100));
     expect(used(puppet)).toEqual([[65536, 100]]); // nothing smaller was known yet

@@ -188,7 +188,7 @@ describe("reaching another guest", () => {
     ["of nobody", 5],
     ["of the guest itself", 3],
     ["of loopback", CID_LOCAL],
-  ])("V30: the CID %s is answered by a reset", async (_, cid) => {
+  ])("V30: answers the CID %s with a reset", async (_, cid) => {
     const fleet = new Fleet();
     const a = await fleet.boot(3);
     await fleet.boot(4);
@@ -331,7 +331,7 @@ describe("messages of two guests", () => {
     expect(fleet.faults()).toBe(0);
   });
 
-  test("V33: a socket of the other type finds no listener", async () => {
+  test("V33: finds no listener for a socket of the other type", async () => {
     const { a } = await linked({}, {}, SEQPACKET);
     expect(a.connect(4, 80)[1]).toBe(-Errno.ECONNRESET);
   });

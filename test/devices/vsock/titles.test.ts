@@ -31,7 +31,7 @@ test("every statement has a test whose title begins with its number, on every ki
   expect(STATEMENTS.filter((number) => !found.has(number))).toEqual([]);
 });
 
-test("a title elsewhere, or a number that is only mentioned, does not count", () => {
+test("does not count a title elsewhere, or a number that is only mentioned", () => {
   const each =
     'describe.each(RING_KINDS)("x ($name)", (rings) => {\n  test("V1, K20: y", z);\n});\n';
   const once = 'describe("x", () => {\n  test("V2: y", z);\n});\n';

@@ -91,7 +91,7 @@ describe.each(RING_KINDS)("the device ($name)", (rings) => {
 });
 
 describe("guests", () => {
-  test("V21, V22: connections end on both sides, and listeners are found by the new CID", async () => {
+  test("V21, V22: end connections on both sides, and find listeners by the new CID", async () => {
     const { a, b, near, far, fleet } = await linked();
     const reading = b.start("recv", far, b.allocate(10), 10);
     expect(reading()).toBeUndefined();

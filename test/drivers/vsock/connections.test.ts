@@ -431,7 +431,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.call("liveSockets")).toBe(2);
   });
 
-  test("D7: a second REQUEST on a live connection ends it (K6)", async () => {
+  test("D7, K6: a second REQUEST on a live connection ends it", async () => {
     const g = await boot();
     const listener = g.listen(80);
     const socket = g.accept(listener, 80, 7);

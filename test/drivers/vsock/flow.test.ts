@@ -133,7 +133,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.sent().filter((one) => one.op !== VsockOp.RW)).toEqual([]);
   });
 
-  test("D8: a window that shrinks below what is in flight is no credit, and no underflow (K10)", async () => {
+  test("D8, K10: a window that shrinks below what is in flight is no credit, and no underflow", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7, 1000);
     const at = g.allocate(2000);

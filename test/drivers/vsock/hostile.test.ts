@@ -17,7 +17,7 @@ const make = await socketGuests();
 describe.each(RINGS)("with %s", (_, withheld) => {
   const boot = (options: GuestOptions = {}) => make({ withheld, ...options });
 
-  test("D4, D5, D6, V23, V31: a packet that lies about its length or address is dropped, and its buffer posted again (S16)", async () => {
+  test("D4, D5, D6, V23, V31, S16: a packet that lies about its length or address is dropped, and its buffer posted again", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     g.sent();
@@ -34,7 +34,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.now("recv", socket, g.allocate(8), 8)).toBe(4);
   });
 
-  test("D6: a packet from CID 0 and port 0 is nobody's, and no listener's (V31)", async () => {
+  test("D6, V31: a packet from CID 0 and port 0 is nobody's, and no listener's", async () => {
     const g = await boot();
     const listener = g.listen(80);
     for (const op of [VsockOp.REQUEST, VsockOp.RST, VsockOp.RW]) {
@@ -107,7 +107,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.now("recv", socket, g.allocate(8), 8)).toBe(5);
   });
 
-  test("D17: spurious interrupts do no harm (S17)", async () => {
+  test("D17, S17: spurious interrupts do no harm", async () => {
     const g = await boot();
     const socket = g.accept(g.listen(80), 80, 7);
     for (let i = 0; i < 100; i++) {

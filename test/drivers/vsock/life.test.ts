@@ -114,7 +114,7 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(client().port).not.toBe(first.port);
   });
 
-  test("D18: storms of requests at a short backlog end in RST, and nothing stays of them (V33)", async () => {
+  test("D18, V33: storms of requests at a short backlog end in RST, and nothing stays of them", async () => {
     const g = await boot();
     const listener = g.listen(80, 16);
     const { before, after } = balanced(g, () => {

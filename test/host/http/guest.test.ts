@@ -81,6 +81,20 @@ test("hash-table-server stores and returns a value, and refuses one once it has 
   await expect(machine.fetch(`${URL}/key`)).rejects.toMatchObject({ code: "ENOTCONN" });
 });
 
+test("fetches from a machine that goes back before each request, whatever the method", async () => {
+  const [machine, vsock] = await boot("hash-table-server", null);
+  const snapshot = await machine.snapshot();
+  for (let i = 0; i < 20; i++) {
+    machine.rewind(snapshot);
+    const init = { method: i % 2 === 0 ? "GET" : "POST" };
+    expect((await machine.fetch(`${URL}/key`, init)).status).toBe(i % 2 === 0 ? 404 : 405);
+    await machine.fetch(`${URL}/key=value`);
+    expect(await (await machine.fetch(`${URL}/key`)).text()).toBe("value");
+  }
+  expect(vsock.stats.connections).toBeLessThan(3);
+  machine.dispose();
+});
+
 test("fails requests under way when the machine ends, and says so to those after it", async () => {
   const directory = mkdtempSync(join(tmpdir(), "torito-fetch-"));
   writeFileSync(join(directory, "large.bin"), Buffer.alloc(3_000_000));

@@ -65,7 +65,7 @@ test("tells unknown sockets from those that have acknowledged all", async () => 
   end();
 });
 
-test("addresses are written as the kernel writes them", () => {
+test("writes addresses as the kernel does", () => {
   const key = (address: string) =>
     keyOf({ localAddress: address, localPort: 80, remoteAddress: address, remotePort: 0xc350 });
   const both = (words: string) => `${words}:0050 ${words}:C350`;

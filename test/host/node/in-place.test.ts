@@ -174,7 +174,7 @@ describe.each(KINDS)("%s", (kind) => {
   test.each([
     ["from the first byte", 0],
     ["after a chunk", 1],
-  ])("every byte lands, %s, through pauses, and the server ends", async (_, chunkBytesMax) => {
+  ])("lands every byte, %s, through pauses, and the server ends", async (_, chunkBytesMax) => {
     for (const shared of [false, true]) {
       const slots = new Slots(64 * KIB, shared);
       slots.pauseEvery = 5;

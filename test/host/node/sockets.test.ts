@@ -227,7 +227,7 @@ describe("send", () => {
     expect(seen.log).toEqual([]);
   });
 
-  test("parts arrive in order, as one stream", async () => {
+  test("sends parts in order, as one stream", async () => {
     const { stream, peer } = await pair();
     expect(stream.send(["one ", "two ", "three"].map((text) => Buffer.from(text)))).toBe(true);
     expect(stream.send([Buffer.from(" four")])).toBe(true);

@@ -4,7 +4,7 @@ import { Errno } from "../../../../abi/errno.ts";
 import { FUSE_ROOT_ID, FuseType } from "../../../../abi/fuse.ts";
 import type { FileStat, Files } from "../../../ports/files.ts";
 import { errnoOf, orThrow, refusal } from "../errno.ts";
-import { orErrno } from "../undo.ts";
+import { orErrno, quietly } from "../undo.ts";
 import { type Holder, keyOf, NOT_HELD, Node, type Place, typeOf } from "./node.ts";
 
 /** Runs of operations that may be repeated (replay.ts), as the table sees them. */
@@ -42,6 +42,7 @@ export class NodeTable implements Holder {
   readonly #runs: Runs;
   readonly #byId = new Map<number, Node>();
   readonly #byKey = new Map<bigint, Node>();
+  readonly #seeking = new Set<Node>(); // nodes that are being taken up
   /** The number of the next node. */
   nextId = FUSE_ROOT_ID + 1;
 
@@ -97,10 +98,36 @@ export class NodeTable implements Holder {
   }
 
   takeUp(node: Node): void {
-    if (node === this.root) {
-      this.#takeUpRoot();
-      return;
+    for (const one of this.#pathTo(node)) {
+      // Without its ancestor it may still be found by an earlier name.
+      if (one !== node && one.held === NOT_HELD) quietly(() => this.#takeUpOne(one));
     }
+    this.#takeUpOne(node);
+  }
+
+  /** Directories on the way to the node that are not held, from the top; and the node. */
+  #pathTo(node: Node): Node[] {
+    const path = new Set<Node>();
+    for (let one: Node | undefined = node; one?.held === NOT_HELD && !path.has(one); ) {
+      path.add(one);
+      one = one.place?.parent;
+    }
+    return [...path].reverse();
+  }
+
+  #takeUpOne(node: Node): void {
+    // By earlier names directories may have been in each other.
+    if (this.#seeking.has(node)) throw refusal(-Errno.ESTALE);
+    this.#seeking.add(node);
+    try {
+      if (node === this.root) this.#takeUpRoot();
+      else this.#find(node);
+    } finally {
+      this.#seeking.delete(node);
+    }
+  }
+
+  #find(node: Node): void {
     for (const place of node.place === null ? [] : [node.place, ...node.places]) {
       if (!this.#knows(place.parent)) continue;
       const mark = this.#runs.mark();
