@@ -21,7 +21,7 @@ export function serve(arg: usize): void {
   SysSocketClose(socket);
 }
 
-/** Reads a request into the buffer, the parsed head behind it, and answers. */
+/** Reads a request into the buffer, the parsed head after it, and answers. */
 function converse(socket: i32, buffer: usize): void {
   const request = changetype<RequestHead>(buffer + HEAD_BYTES_MAX);
   let received: u32 = 0;
