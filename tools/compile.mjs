@@ -53,7 +53,7 @@ const TARGET_FLAGS = {
  * @property {string} [folder] of the project, to which names of sources are relative
  * @property {import("./entry.mjs").Kind} [kind] tests with target test, otherwise application
  * @property {"all" | "project"} [coverage] of which sources statements are counted
- * @property {boolean} [ban] look for allocations in drivers (tools/ban.mjs); takes a fifth of the time
+ * @property {boolean} [ban] look for allocations in drivers, for a fifth of the time
  * @property {readonly string[]} [leaves] functions that must not yield
  * @property {readonly string[]} [flags] of asc
  * @property {boolean} [colors] in the texts of diagnostics
@@ -66,8 +66,8 @@ const TARGET_FLAGS = {
  * @param {CompileOptions} [options]
  * @returns {Promise<{ wasm: Uint8Array<ArrayBuffer>, map: string,
  *   points: import("./coverage.mjs").Point[], sources: Map<string, string>,
- *   warnings: import("./diagnostics.mjs").Diagnostic[] }>} sources: stamps of the project's files by
- *   path, also of those that were looked for and are not there
+ *   warnings: import("./diagnostics.mjs").Diagnostic[] }>} sources: stamps of the project's files
+ *   by path, also of those that were looked for and are not there
  * @throws {CompileError} with `sources` too
  */
 export async function compile(entry, target, options = {}) {
@@ -157,6 +157,10 @@ const within = (folder, path) => relative(folder, path).replaceAll(sep, "/");
  */
 function mapText(text, inputs) {
   const map = { ...JSON.parse(text), ...MADE_BY };
+  // The texts of a project's files go along; those of the package are installed with it.
+  map.sourcesContent = map.sourcesContent.map((text, i) =>
+    map.sources[i].startsWith("~lib/") ? null : text,
+  );
   map.sources = map.sources.map(shown);
   for (const input of inputs) if (!map.sources.includes(input)) map.sources.push(input);
   return JSON.stringify(map);

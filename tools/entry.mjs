@@ -11,7 +11,7 @@ export const ENTRY = "torito:entry";
  * @typedef {"application" | "calls" | "both" | "tests"} Kind
  */
 
-/** What is wrong if the author's file does not fit the entry of its kind. */
+/** Errors of files that do not fit the entry of their kind. */
 export const WANTED = {
   application: "an application exports `main(): i32`",
   calls: "it cannot be exported",

@@ -6,7 +6,7 @@ const PROVIDED = {
   wasi_snapshot_preview1: /^(fd_write|clock_time_get|random_get|proc_exit)$/,
 };
 
-/** What the image imports that no machine has, as `module.name`. */
+/** Imports that no machine has, as `module.name`. */
 export function foreignImports(wasm) {
   return WebAssembly.Module.imports(new WebAssembly.Module(wasm))
     .filter(({ module, name }) => !PROVIDED[module]?.test(name))

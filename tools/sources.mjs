@@ -16,7 +16,7 @@ export class Sources {
   /** @type {Map<string, { stamp: string, text: string | null }>} */
   #kept = new Map();
 
-  /** The text, null if the path is no file that can be read, and a stamp from before the reading. */
+  /** The text, null if it cannot be read, and a stamp from before the reading. */
   read(path) {
     const stamp = stampOf(path);
     const kept = this.#kept.get(path);

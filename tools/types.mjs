@@ -2,7 +2,7 @@
 // AssemblyScript only in part, so the sources have errors for it, which say nothing; what it emits
 // for names, parameters and comments is right. Applications are compiled from the sources.
 import { spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./names.mjs";
 
@@ -13,5 +13,7 @@ const tsc = join(root, "node_modules/typescript/bin/tsc");
 rmSync(output, { recursive: true, force: true });
 const { stdout } = spawnSync(process.execPath, [tsc, "-p", join(root, "tsconfig.types.json")]);
 if (!existsSync(index)) throw new Error(`tsc has emitted no declarations: ${stdout}`);
-// Numbers have it in AssemblyScript; its own declarations leave it out.
-appendFileSync(index, "declare global { interface Number { toString(radix?: i32): string } }\n");
+for (const file of [index, join(output, "kernel/api.d.ts")]) {
+  const text = readFileSync(file, "utf8");
+  writeFileSync(file, `/// <reference path="../../../editor.d.ts" />\n${text}`);
+}

@@ -47,7 +47,7 @@ async function build(name) {
   const target = entry === null ? "test" : "debug";
   const covered = coverage ? { coverage: "project" } : {};
   try {
-    // Of an application the ban waits for `torito test` and `torito build`: it is a fifth of the time.
+    // Of an application the ban waits for `torito test` and `torito build`: it takes a while.
     const ban = entry === null;
     const made = await compile(name, target, { folder, colors, cache, ban, ...covered });
     const { wasm, map, points, warnings, sources } = made;

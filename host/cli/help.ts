@@ -19,7 +19,8 @@ const MACHINE = `Machine
       --device MODULE                a device of your own: a module whose default export is its
                                      class; repeatable
   -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
-      --watchdog SECONDS             kill a guest that does not return for this long; 0: never (10)`;
+      --watchdog SECONDS             kill a guest that does not return for this long; 0: never
+                                     (10)`;
 
 const WINDOW = `
       --fs-window SIZE               additional memory for each volume, into which the guest maps

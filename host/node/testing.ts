@@ -33,7 +33,7 @@ export interface Guest {
   readonly machine: Machine;
   /** The only clock that the guest sees. */
   readonly clock: ManualClock;
-  /** What the guest has printed, by whole lines. */
+  /** The guest's output, by whole lines. */
   readonly console: string[];
   /**
    * Advances the clock, millisecond by millisecond, and lets the guest run in each. Ends early when
@@ -53,19 +53,35 @@ export class TestFailure extends Error {
   readonly column: number;
   /** Frames of the guest, innermost first; empty: it did not panic. */
   readonly frames: string;
+  /** Output of the test. */
+  console: readonly string[] = [];
 
-  constructor(message: string, frames = "") {
+  /** `place` is used if it is the author's; otherwise that of the innermost frame that is. */
+  constructor(message: string, frames = "", place: Place = NOWHERE) {
     super(message);
-    const [, file = "", line = "0", column = "0"] = OWN_FRAME.exec(frames) ?? [];
+    const own = place.file !== "" && !LIBRARIES.test(place.file) ? place : ownPlace(frames);
     this.frames = frames;
-    this.file = file;
-    this.line = Number(line);
-    this.column = Number(column);
+    this.file = own.file;
+    this.line = own.line;
+    this.column = own.column;
   }
 }
 
-/** `at name (src/main.ts:3:5)`, but for frames of libraries. */
-const OWN_FRAME = /\((?!~lib\/|torito[/:])([^()]+):(\d+):(\d+)\)$/m;
+interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+const NOWHERE: Place = { file: "", line: 0, column: 0 };
+const LIBRARIES = /^(~lib\/|torito[/:])/;
+
+function ownPlace(frames: string): Place {
+  for (const [, file = "", line, column] of frames.matchAll(/\(([^()]+):(\d+):(\d+)\)$/gm)) {
+    if (!LIBRARIES.test(file)) return { file, line: Number(line), column: Number(column) };
+  }
+  return NOWHERE;
+}
 
 /**
  * Boots an image on a fresh machine. Defaults: 16 MiB, no devices, entropy that is always the same.
@@ -126,7 +142,8 @@ export async function runTest(
     } else if (failure !== null) throw failure;
     return console;
   } catch (error) {
-    throw Object.assign(error as Error, { console });
+    if (error instanceof TestFailure) error.console = console;
+    throw error;
   } finally {
     look(machine);
     machine.dispose();
@@ -150,5 +167,5 @@ async function failureOf(
   if (!machine.ended) return null;
   const exit = await machine.exited;
   if (exit.kind === "power-off") return new TestFailure(`power-off with exit code ${exit.code}`);
-  return exit.kind === "panic" ? new TestFailure(exit.message, exit.stack) : null;
+  return exit.kind === "panic" ? new TestFailure(exit.message, exit.stack, exit) : null;
 }

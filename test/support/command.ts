@@ -32,6 +32,11 @@ export interface Streams {
   readonly stdio?: StdioOptions;
   /** Collect stdout only when read() is called. */
   readonly late?: boolean;
+  /** Working directory. */
+  readonly cwd?: string;
+  /** The command; by default this checkout's. */
+  readonly cli?: string;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** Starts torito; `until` resolves once stderr holds the text, `end` when the process is gone. */
@@ -39,8 +44,11 @@ export function start(...words: string[]) {
   return startWith({}, ...words);
 }
 
-export function startWith({ stdio, late = false }: Streams, ...words: string[]) {
-  const child = spawn(process.execPath, [CLI, ...words], {
+export function startWith(streams: Streams, ...words: string[]) {
+  const { stdio, late = false, cwd, cli = CLI, env } = streams;
+  const child = spawn(process.execPath, [cli, ...words], {
+    cwd,
+    env: { ...process.env, ...env },
     stdio: stdio ?? ["ignore", "pipe", "pipe"],
   });
   running.add(child);
@@ -73,5 +81,5 @@ export function startWith({ stdio, late = false }: Streams, ...words: string[]) 
       waiting.push({ wanted, found });
       look();
     });
-  return { child, until, end, read };
+  return { child, until, end, read, text: () => ({ ...text }) };
 }

@@ -53,7 +53,7 @@ export async function freshImage(project: Project, logFormat: LogFormat): Promis
   return code === 0 ? image : null;
 }
 
-/** What `compiling` resolves with; null: errors in the sources, which have been reported. */
+/** The result of `compiling`; null: errors in the sources, which have been reported. */
 export async function errorsReported<T>(
   logFormat: LogFormat,
   compiling: () => Promise<T>,

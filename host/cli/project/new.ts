@@ -10,7 +10,7 @@ const TEMPLATES = join(PACKAGE_FOLDER, "templates");
 const SHARED = "shared";
 /** npm leaves files of that name out of packages. */
 const RENAMED: Readonly<Record<string, string>> = { gitignore: ".gitignore" };
-/** What may be in the folder before. */
+/** Names that may be in the folder before. */
 const NO_OBSTACLE = new Set([".git"]);
 
 export function createProject({ directory, template, force }: NewCommand): End {

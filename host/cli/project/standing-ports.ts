@@ -16,7 +16,7 @@ import {
 const WAITING_MAX = 128;
 const BACKLOG = 1024;
 
-/** What happens to a client that comes now. */
+/** Clients that come now are handed on, kept, or reset. */
 export type Door = "open" | "waiting" | "closed";
 
 class Port {

@@ -3,7 +3,14 @@
 import { createLog } from "../../log.ts";
 import { compile, loadTool, type Point } from "../../node/builder.ts";
 import { VsockDevice } from "../../node/devices.ts";
-import { runTest, TestFailure, testsOf } from "../../node/testing.ts";
+import {
+  bootGuest,
+  type GuestImage,
+  type MachineOptions,
+  runTest,
+  TestFailure,
+  testsOf,
+} from "../../node/testing.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { TestCommand } from "../arguments.ts";
 import { openDevices, watches } from "../parts.ts";
@@ -120,6 +127,7 @@ class Run {
     const image = { wasm: new WebAssembly.Module(wasm), map };
     const hits = new Uint8Array(points.length);
     this.#line(name);
+    await fits(image, await this.#options());
     for (const test of testsOf(image)) {
       if (isWanted(test, this.#command.filter)) await this.#test(image, test, hits);
       else this.#filtered++;
@@ -127,35 +135,38 @@ class Run {
     this.#coverage.add(points, hits);
   }
 
-  async #test(image: { wasm: WebAssembly.Module; map: string }, name: string, hits: Uint8Array) {
+  async #test(image: GuestImage, name: string, hits: Uint8Array): Promise<void> {
     const title = name.replace(/^test_/, "").replaceAll("_", " ");
-    const { memoryBytes, parameters } = this.#command;
-    const options = {
-      memoryBytes,
-      parameters,
-      devices: [new VsockDevice(), ...(await openDevices(this.#command))],
-      ...(this.#watchdog === null ? {} : { presence: this.#watchdog.presence }),
-    };
     try {
-      await runTest(image, name, options, ({ memory, global }) => {
+      await runTest(image, name, await this.#options(), (machine) => {
         if (hits.length === 0) return;
-        memory.bytes(global("coverage"), hits.length).forEach((hit, i) => {
+        machine.memory.bytes(machine.global("coverage"), hits.length).forEach((hit, i) => {
           if (hit === 1) hits[i] = 1;
         });
       });
       this.#passed++;
       this.#line(`  ok    ${title}`);
     } catch (error) {
-      if (!(error instanceof TestFailure)) throw new CliError((error as Error).message);
+      if (!(error instanceof TestFailure)) throw error;
       this.#failed++;
-      const { file, line, column, frames } = error;
-      const place = file === "" ? "" : ` at ${file}:${line}:${column}`;
-      const message = error.message === "panic" ? "an assertion failed" : error.message;
-      this.#line(`  FAIL  ${title}: ${message}${place}`);
-      const printed = (error as TestFailure & { console: string[] }).console;
-      for (const text of [frames, ...printed]) {
-        for (const one of text.split("\n")) if (one !== "") this.#line(`        ${one.trim()}`);
-      }
+      this.#explain(title, error);
+    }
+  }
+
+  /** Devices belong to one machine. */
+  async #options(): Promise<Partial<MachineOptions>> {
+    const { memoryBytes, parameters } = this.#command;
+    const presence = this.#watchdog === null ? {} : { presence: this.#watchdog.presence };
+    const devices = [new VsockDevice(), ...(await openDevices(this.#command))];
+    return { memoryBytes, parameters, devices, ...presence };
+  }
+
+  #explain(title: string, { message, file, line, column, frames, console }: TestFailure): void {
+    const place = file === "" ? "" : ` at ${file}:${line}:${column}`;
+    const what = message === "panic" ? "an assertion failed" : message;
+    this.#line(`  FAIL  ${title}: ${what}${place}`);
+    for (const text of [frames, ...console]) {
+      for (const one of text.split("\n")) if (one !== "") this.#line(`        ${one.trim()}`);
     }
   }
 
@@ -178,6 +189,14 @@ class Run {
   #line(text: string): void {
     void stdout.write(`${text}\n`);
   }
+}
+
+/** A machine that cannot be made is the user's error, not each test's. */
+async function fits(image: GuestImage, options: Partial<MachineOptions>): Promise<void> {
+  const guest = await bootGuest(image, options).catch((error: Error) => {
+    throw new CliError(error.message);
+  });
+  guest.machine.dispose();
 }
 
 /** Names are shown with spaces; the filter may have either. */

@@ -1,8 +1,8 @@
-// The warm compiler's thread (tools/watch.mjs), and what it reports.
+// The warm compiler's thread (tools/watch.mjs), and its reports.
 import { Worker } from "node:worker_threads";
 import { type Diagnostic, type Point, toolUrl } from "../../node/builder.ts";
 
-/** What to build. */
+/** A build that is repeated. */
 export interface WatchOptions {
   readonly folder: string;
   /** Of the application; null: the project's tests. */

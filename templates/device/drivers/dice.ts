@@ -32,8 +32,8 @@ function start(found: VirtioDevice): i32 {
 }
 
 /**
- * Rolls `count` dice into the bytes at `buffer`. The device answers inside the kick, so this does not
- * wait. Returns how many were rolled, or -ENODEV.
+ * Rolls `count` dice into the bytes at `buffer`. The device answers inside the kick, so this does
+ * not wait. Returns how many were rolled, or -ENODEV.
  */
 export function roll(buffer: usize, count: u32): i32 {
   if (changetype<usize>(queue) == 0 || device.failed) return -Errno.ENODEV;

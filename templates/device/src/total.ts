@@ -1,4 +1,4 @@
-// What the dice show together.
+// Adding up what the dice show.
 
 export function total(dice: Uint8Array): i32 {
   let sum = 0;

@@ -1,5 +1,5 @@
-// What the API answers. Strings last until the request is answered; what is to outlive it, like this
-// number, is kept in global variables of simple types.
+// The API's answers. Strings last until the request is answered; what is to outlive it, as this
+// number does, is kept in global variables of simple types.
 let requests: u32 = 0;
 
 export class Answer {

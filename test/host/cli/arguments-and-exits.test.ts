@@ -108,7 +108,7 @@ describe("arguments", () => {
 
   test("parses every option", () => {
     const words =
-      "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e:rw -m 1Gi --fs-window 128M --cid 5 --connect 9:10 " +
+      "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e:rw --device ./dice.mjs -m 1Gi --fs-window 128M --cid 5 --connect 9:10 " +
       "--connect 11:db:12 --timeout 1.5 --grace 0 --watchdog 0 --log-format json " +
       "--vsock-uds /run/x --seqpacket 80 --seqpacket 9 --pcap x.pcap --trace x.json --stats --log-level debug -- port=81 -x --help";
     expect(parseCommandLine(words.split(" "))).toEqual({
@@ -122,6 +122,7 @@ describe("arguments", () => {
         { directory: "a:b", tag: "c", readOnly: true },
         { directory: "d", tag: "e", readOnly: false },
       ],
+      devices: ["./dice.mjs"],
       connect: new Map([
         [9, { host: "127.0.0.1", port: 10 }],
         [11, { host: "db", port: 12 }],
