@@ -186,6 +186,7 @@ export class VirtQueue {
     if (wanted) this.#options.interrupt();
   }
 
+  /** Where the queue stands, for restore() of another one. */
   save(): RingState {
     const held = Array.from(this.#held.keys()).filter((head) => this.#held[head] === 1);
     const [lastAvail, usedIdx, signalled] = [this.#lastAvail, this.#usedIdx, this.#signalled];

@@ -127,7 +127,6 @@ describe("arguments", () => {
         [9, { host: "127.0.0.1", port: 10 }],
         [11, { host: "db", port: 12 }],
       ]),
-      devices: [],
       vsockPath: "/run/x",
       seqpacket: [80, 9],
       pcapPath: "x.pcap",
