@@ -53,8 +53,16 @@ export class QueueRegisters {
     if ((this.#descHigh | this.#driverHigh | this.#deviceHigh) !== 0) {
       throw new GuestError(`${context.name}: rings above 4 GiB`);
     }
+    // No spread: it would cost more than the rest of this function.
+    const { name, indirect, eventIdx, allowance, interrupt, rejected, broken } = context;
     this.live = new VirtQueue(memory, {
-      ...context,
+      name,
+      indirect,
+      eventIdx,
+      allowance: allowance ?? null,
+      interrupt,
+      rejected,
+      broken,
       size: this.#size,
       desc: this.#descLow,
       avail: this.#driverLow,

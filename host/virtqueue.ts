@@ -25,6 +25,7 @@ export interface QueueOptions {
   /** Names the queue in errors, as in "vsock rx". */
   readonly name: string;
   readonly size: number;
+  /** Where the rings are: u32. */
   readonly desc: number;
   readonly avail: number;
   readonly used: number;
@@ -72,12 +73,10 @@ export class VirtQueue {
     this.memory = memory;
     this.size = size;
     this.#view = memory.view;
-    this.#options = {
-      ...options,
-      desc: memory.check(desc, descBytes(size)),
-      avail: memory.check(avail, availBytes(size)),
-      used: memory.check(used, usedBytes(size)),
-    };
+    memory.check(desc, descBytes(size));
+    memory.check(avail, availBytes(size));
+    memory.check(used, usedBytes(size));
+    this.#options = options;
     this.#held = new Uint8Array(size);
   }
 
@@ -187,6 +186,7 @@ export class VirtQueue {
     if (wanted) this.#options.interrupt();
   }
 
+  /** Where the queue stands, for restore() of another one. */
   save(): RingState {
     const held = Array.from(this.#held.keys()).filter((head) => this.#held[head] === 1);
     const [lastAvail, usedIdx, signalled] = [this.#lastAvail, this.#usedIdx, this.#signalled];

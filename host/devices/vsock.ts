@@ -318,14 +318,16 @@ export class VsockDevice implements VirtioDevice {
   };
 
   #save(): unknown {
-    return { cid: this.#cid, reset: this.#events.isDue || this.#connections.isKnown };
+    const { known } = this.#connections;
+    return { cid: this.#cid, connections: known, isResetDue: this.#events.isDue };
   }
 
   /** Connections do not move: the guest learns that they are gone, listeners stay (5.10.6.7). */
   #restore(state: unknown): void {
     const fields = new Fields(state, "vsock");
+    const isCut = fields.u32("connections") > 0 || fields.flag("isResetDue");
     const isMoved = fields.u32("cid") !== this.#cid;
-    if (fields.flag("reset") || isMoved) this.#events.transportReset();
+    if (isCut || isMoved) this.#events.transportReset();
   }
 
   /** The device, as other guests see it. */

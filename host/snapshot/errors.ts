@@ -1,5 +1,6 @@
 // Why a snapshot cannot be taken, read or restored.
 
+/** Kinds of SnapshotError. */
 export type SnapshotErrorCode =
   /** Of another image, or an image that cannot be saved. */
   | "ERR_SNAPSHOT_IMAGE"

@@ -25,6 +25,8 @@ interface Place<Made> {
 
 /** A machine of a pool, until it is given back: by release(), or by `await using`. */
 export class PooledMachine<Made extends RestoreOptions = RestoreOptions> {
+  /** release(), for `await using`. */
+  declare [Symbol.asyncDispose]: () => Promise<void>;
   readonly #place: Place<Made>;
   #giveBack: (() => void) | null;
 
@@ -52,14 +54,16 @@ export class PooledMachine<Made extends RestoreOptions = RestoreOptions> {
     giveBack?.();
   }
 
-  /** release() */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.release();
-  }
-
   #assertTaken(): void {
     if (this.#giveBack === null) throw new Error("pool: the machine was given back");
   }
+}
+
+// Not every engine has the symbol yet.
+if (Symbol.asyncDispose !== undefined) {
+  PooledMachine.prototype[Symbol.asyncDispose] = async function (this: PooledMachine) {
+    this.release();
+  };
 }
 
 interface Waiting<Made extends RestoreOptions> {

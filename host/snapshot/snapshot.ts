@@ -64,8 +64,20 @@ export class Snapshot {
     return this.content.pages.length;
   }
 
+  /** Connections of the guest, which a machine that goes on loses. */
+  get connections(): number {
+    const counts = this.content.devices.map(({ registers }) => connectionsOf(registers.device));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
   /** Milliseconds since 1970 when it was taken. */
   get takenMs(): number {
     return Number(this.content.takenNs / 1_000_000n);
   }
+}
+
+/** Of the state of a device, which only the device understands; 0: it has none. */
+function connectionsOf(state: unknown): number {
+  const { connections } = (state ?? {}) as { readonly connections?: unknown };
+  return typeof connections === "number" ? connections : 0;
 }

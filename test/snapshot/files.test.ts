@@ -229,9 +229,9 @@ describe("requests in the thread pool", () => {
     const { options, waiting } = held();
     const guest = await guests.boot({ directory, ...options });
     const file = open(guest, "/a", O_RDWR);
-    guest.start("SysReadFile", file, guest.allocate(8), 8); // slow from here on
+    const reading = guest.call("SysReadFile", file, guest.allocate(8), 8);
     waiting.shift()?.();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await reading).toBe(8n);
     const write = guest.start("SysWriteFileAt", file, "WRITTEN", 0);
     expect(write.result).toBeUndefined();
     expect(waiting).toHaveLength(1);
@@ -258,9 +258,9 @@ describe("requests in the thread pool", () => {
     const { options, waiting } = held();
     const guest = await guests.boot({ directory, ...options });
     const file = open(guest, "/a", O_RDWR);
-    guest.start("SysReadFile", file, guest.allocate(8), 8);
+    const reading = guest.call("SysReadFile", file, guest.allocate(8), 8);
     waiting.shift()?.();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await reading).toBe(8n);
     const write = guest.start("SysWriteFileAt", file, "WRITTEN", 0);
     const saved = guest.machine.snapshot();
     await new Promise((resolve) => setImmediate(resolve));

@@ -70,6 +70,7 @@ describe("a machine that is restored", () => {
 
   test("SN3 has lost all connections after its first turn, and keeps its listener", async () => {
     expect(sockets(original.site)).toBe(6);
+    expect(snapshot.connections).toBe(5);
     const site = await Site.restore(snapshot, directory);
     expect(sockets(site)).toBe(1);
     expect(site.vsock.stats.connections).toBe(0);

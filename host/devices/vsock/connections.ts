@@ -71,10 +71,11 @@ export class Connections implements Hub {
     this.stalls.attach(host);
   }
 
-  /** Does the guest have a connection, as far as we know? */
-  get isKnown(): boolean {
-    for (const one of this.#table.all) if (!one.isForgotten) return true;
-    return false;
+  /** How many the guest has, as far as the device knows. */
+  get known(): number {
+    let count = 0;
+    for (const one of this.#table.all) if (!one.isForgotten) count++;
+    return count;
   }
 
   get all(): Iterable<Connection> {

@@ -37,6 +37,7 @@ export class Syncs {
 
   /** The session is over: calls that have not begun are dropped. */
   clear(): void {
+    if (this.#waiting.length === 0) return;
     const error = Object.assign(new Error("the session has ended"), { code: "EIO" });
     for (const sync of this.#waiting.splice(0)) sync.end(error);
   }
