@@ -15,14 +15,15 @@ import {
 /** Pause when memory or handles are out; connections that end free some. */
 const PAUSE_MS: u32 = 10;
 
-function noRoom(): bool {
+/** There is nothing to free. */
+export function noRoom(): bool {
   return false;
 }
 
 /**
  * Listens on a vsock port, reports that on the console, and starts `thread` with each accepted
  * socket, which the thread closes. When there is no memory for a thread, `makeRoom` may free some,
- * perhaps by ending another thread, and returns whether it has. Yields. Returns only if it cannot
+ * perhaps by ending another thread, and returns whether it has. `stackBytes` as for BeginThread. Yields. Returns only if it cannot
  * listen: a negative error.
  */
 export function serveForever(
@@ -32,6 +33,7 @@ export function serveForever(
   backlog: i32,
   thread: (socket: usize) => void,
   makeRoom: () => bool = noRoom,
+  stackBytes: u32 = 0,
 ): i32 {
   const listener = SysSocket(type);
   if (listener < 0) return listener;
@@ -44,15 +46,20 @@ export function serveForever(
   print("\n");
   while (true) {
     const socket = SysSocketAccept(listener);
-    if (socket < 0 || !start(thread, socket, makeRoom)) {
+    if (socket < 0 || !start(thread, socket, makeRoom, stackBytes)) {
       if (socket > 0) SysSocketClose(socket);
       Sleep(PAUSE_MS);
     }
   }
 }
 
-function start(thread: (socket: usize) => void, socket: i32, makeRoom: () => bool): bool {
-  while (BeginThread(thread, socket, 0) < 0) {
+function start(
+  thread: (socket: usize) => void,
+  socket: i32,
+  makeRoom: () => bool,
+  stackBytes: u32,
+): bool {
+  while (BeginThread(thread, socket, stackBytes) < 0) {
     if (!makeRoom()) return false;
     SysThreadSwitch(); // a thread that was ended frees its memory
   }

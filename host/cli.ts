@@ -24,7 +24,7 @@ const words = process.argv.slice(2);
 
 /** `torito run` may be given an image, or an application of the package. */
 const settingsOf: SettingsOf = (target, verb) => {
-  if (verb === "run" && (target === null || !isProject(target))) return null;
+  if (verb !== "test" && verb !== "dev" && (target === null || !isProject(target))) return null;
   return findProject(target ?? ".").settings;
 };
 

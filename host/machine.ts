@@ -67,7 +67,7 @@ export class Machine implements AsyncDisposable {
   readonly #entries: Entries;
   readonly #faults: ThreadFaults;
   readonly #ending = new Ending();
-  readonly #http: HttpClient;
+  #http: HttpClient;
   #state = State.Created as State;
 
   /**
@@ -238,6 +238,9 @@ export class Machine implements AsyncDisposable {
     if (this.#tracer !== null) throw busy("a machine that is traced does not go back");
     this.#saved.assertFits(snapshot);
     this.#turns.cancelAlarm();
+    // Its connections are of the guest that was: none may carry a request of the one that comes.
+    const devices = this.registers.map(({ device }) => device);
+    this.#http = new HttpClient(devices, this.#clock);
     this.#load(snapshot, keepGeneration);
   }
 
@@ -250,7 +253,6 @@ export class Machine implements AsyncDisposable {
       throw error;
     }
     this.#load(snapshot, false);
-    this.#tracer?.restored();
   }
 
   #load(snapshot: Snapshot, keepGeneration: boolean): void {
@@ -263,6 +265,7 @@ export class Machine implements AsyncDisposable {
       this.dispose();
       throw error;
     }
+    this.#tracer?.restored();
     this.turn();
   }
 

@@ -264,11 +264,13 @@ export function join(id: i32, deadlineNs: u64): i32 {
 }
 
 /**
- * From here on, when the application throws in the running thread, the thread starts again at
- * `entry` with its argument: once, unless it calls this again.
+ * From here on, when the application throws in the running thread, the thread starts again with
+ * entry(arg): once, unless it calls this again.
  */
-export function setFaultEntry(entry: ThreadEntry): void {
+export function setFaultEntry(entry: ThreadEntry, arg: usize): void {
+  assert(current != NO_THREAD, "outside a thread");
   current.faultEntry = entry.index;
+  current.faultArg = arg;
 }
 
 /**
@@ -288,6 +290,7 @@ export function restartFaulted(): void {
   useArena(null);
   arenaDrop(arenaOf(thread));
   thread.entry = thread.faultEntry;
+  thread.arg = thread.faultArg;
   thread.faultEntry = 0;
   thread.started = false;
   makeReady(thread);

@@ -90,10 +90,10 @@ export function Sleep(ms: u32): void {
 
 /**
  * When the application throws in the calling thread (a failed assertion, an index out of range, an
- * arena that is full), the thread's call stack and objects are discarded, and it starts again at
- * entry(arg) with its first argument. Sockets, files and ToroGetMem's memory stay as they are. A
- * throw in `entry` ends the machine, unless this has been called again. Does not yield.
+ * arena that is full), the thread's call stack and objects are discarded, and it starts again with
+ * entry(arg). Sockets, files and ToroGetMem's memory stay as they are. A throw in `entry` ends the
+ * machine, unless this has been called again. Does not yield.
  */
-export function SysOnFault(entry: ThreadEntry): void {
-  setFaultEntry(entry);
+export function SysOnFault(entry: ThreadEntry, arg: usize): void {
+  setFaultEntry(entry, arg);
 }

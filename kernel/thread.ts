@@ -35,6 +35,7 @@ export class Thread extends Context {
   nodeCount: u32;
   wokenBy: WaitQueue | null; // whose wake-up it has not acted on yet (see wakeSome)
   faultEntry: u32; // table index; it starts again there when the application throws, 0: no
+  faultArg: usize;
 }
 
 // Embedded parts: asc has no embedded structs, so they follow the class by offset.

@@ -17,7 +17,7 @@ import {
   HEAD_BYTES_MAX,
   Method,
   parseRequest,
-  Request,
+  RequestHead,
   REQUEST_LINE_BYTES_MAX,
 } from "torito/guest/http/request";
 import { putEnd, putLength, putStart, reason } from "torito/guest/http/response";
@@ -31,7 +31,7 @@ const EQUALS: u32 = 0x3d;
 
 // A block of the heap: received bytes, the request parsed from them, the response.
 const REQUEST: usize = (HEAD_BYTES_MAX + 7) & ~7;
-const RESPONSE: usize = REQUEST + offsetof<Request>();
+const RESPONSE: usize = REQUEST + offsetof<RequestHead>();
 const HEAD_BYTES: usize = 512;
 const PAGE: usize = RESPONSE + HEAD_BYTES; // for generated bodies
 const BLOCK_BYTES: usize = PAGE + <usize>REQUEST_LINE_BYTES_MAX; // values come in request lines
@@ -55,7 +55,7 @@ export function serve(arg: usize): void {
 
 /** Answers requests. Yields. Returns true when all are answered, false to end the connection. */
 function converse(socket: i32, block: usize): bool {
-  const request = changetype<Request>(block + REQUEST);
+  const request = changetype<RequestHead>(block + REQUEST);
   let received: u32 = 0;
   while (true) {
     const head = received == 0 ? 0 : parseRequest(block, received, request);
@@ -74,12 +74,12 @@ function converse(socket: i32, block: usize): bool {
   }
 }
 
-function stays(request: Request): bool {
+function stays(request: RequestHead): bool {
   return request.keepAlive && !request.hasBody;
 }
 
 /** Writes the response to a request. Returns its bytes. */
-function answer(block: usize, request: Request): u32 {
+function answer(block: usize, request: RequestHead): u32 {
   const keep = stays(request);
   const isHead = request.method == Method.HEAD;
   if (!isHead && request.method != Method.GET) return say(block, 405, keep, isHead);

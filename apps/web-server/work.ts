@@ -2,7 +2,7 @@
 // while it answers, and never while it waits for its client.
 import { heapBytes, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
 import { shrinkCache } from "./cache";
-import { HEAD_BYTES_MAX, Request, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
+import { HEAD_BYTES_MAX, RequestHead, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
 import { RESPONSE_HEAD_BYTES_MAX } from "torito/guest/http/response";
 
 @unmanaged
@@ -10,7 +10,7 @@ export class Work {
   used: u32; // bytes of requests in the buffer
 }
 const REQUEST: usize = (offsetof<Work>() + 7) & ~7;
-const INPUT: usize = REQUEST + offsetof<Request>();
+const INPUT: usize = REQUEST + offsetof<RequestHead>();
 const OUTPUT: usize = INPUT + HEAD_BYTES_MAX;
 /**
  * A decoded path and the name of an index file, after the room for a head that is no redirect.
@@ -58,8 +58,8 @@ export function giveWork(work: Work): void {
   ToroFreeMem(changetype<usize>(work));
 }
 
-export function requestOf(work: Work): Request {
-  return changetype<Request>(changetype<usize>(work) + REQUEST);
+export function requestOf(work: Work): RequestHead {
+  return changetype<RequestHead>(changetype<usize>(work) + REQUEST);
 }
 
 export function inputOf(work: Work): usize {

@@ -1,12 +1,6 @@
 // From a request target to a path in the served directory. A leaf.
 import { spanAddress, text } from "../../kernel/api";
-
-/** The value of a hexadecimal digit; 16: not a digit. */
-function hexDigit(c: u32): u32 {
-  if (c - 0x30 < 10) return c - 0x30;
-  const letter = (c | 0x20) - 0x61;
-  return letter < 6 ? letter + 10 : 16;
-}
+import { hexDigit } from "./text";
 
 /** The path of a target in absolute form without one (RFC 9112, 3.2.2). */
 export const ROOT: usize = spanAddress(text("/"));

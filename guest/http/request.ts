@@ -1,6 +1,6 @@
 // The head of an HTTP/1.x request (RFC 9112), parsed in place. A leaf: it parses what the buffer
 // holds, and never yields for more.
-import { text } from "../../kernel/api";
+import { Span, text } from "../../kernel/api";
 import { isText } from "./text";
 
 export const enum Method {
@@ -12,15 +12,27 @@ export const enum Method {
 
 /** A parsed head. Addresses point into the buffer; 0: no such header. */
 @unmanaged
-export class Request {
+export class RequestHead {
   method: Method;
+  methodAt: usize;
+  methodBytes: u32;
   minor: u32; // of HTTP/1.minor
   target: usize;
   targetBytes: u32;
   keepAlive: bool;
   close: bool; // asked for in a Connection header
-  hasBody: bool;
+  hasBody: bool; // as its head has it: bodyFraming() says whether that makes sense
+  lengths: u32; // Content-Length headers, all with the same value
+  length: u64;
+  codings: u32; // of Transfer-Encoding
+  chunkings: u32; // how many of them are chunked
+  chunkedLast: bool;
+  expect: usize;
+  expectBytes: u32;
   hosts: u32;
+  headers: usize; // the first header line
+  headersBytes: u32; // of all of them, without the empty line
+  headerCount: u32;
   ifNoneMatch: usize;
   ifNoneMatchBytes: u32;
   ifModifiedSince: usize;
@@ -47,8 +59,8 @@ const COMMA: u32 = 44;
  * Parses a head in the `bytes` bytes at `at`. Returns its length; 0 when it is incomplete, but
  * valid so far; or the negative status of the answer: -400, -414, -431, -501 or -505.
  */
-export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
-  memory.fill(changetype<usize>(request), 0, offsetof<Request>());
+export function parseRequest(at: usize, bytes: u32, request: RequestHead): i32 {
+  memory.fill(changetype<usize>(request), 0, offsetof<RequestHead>());
   const end = at + bytes;
   let p = at;
   // RFC 9112, 2.2: an empty line before the request line is ignored.
@@ -63,6 +75,7 @@ export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
   const line = parseLine(p, contentEnd(p, lineEnd), request);
   if (line < 0) return line;
   p = lineEnd + 1;
+  request.headers = p;
   while (true) {
     const next = findLineFeed(p, end);
     if (next == 0) return bytes >= HEAD_BYTES_MAX ? -431 : 0;
@@ -70,8 +83,10 @@ export function parseRequest(at: usize, bytes: u32, request: Request): i32 {
     if (last == p) break;
     const status = parseHeader(p, last, request);
     if (status < 0) return status;
+    request.headerCount++;
     p = next + 1;
   }
+  request.headersBytes = <u32>(p - request.headers);
   // RFC 9112, 3.2: exactly one Host in HTTP/1.1.
   if (request.hosts > 1 || (request.hosts == 0 && request.minor != 0)) return -400;
   if (request.close) request.keepAlive = false;
@@ -109,7 +124,8 @@ function contentEnd(start: usize, lineFeed: usize): usize {
   return lineFeed > start && load<u8>(lineFeed - 1) == CR ? lineFeed - 1 : lineFeed;
 }
 
-function isToken(c: u32): bool {
+/** A character of methods and of names of headers (RFC 9110, 5.6.2). */
+export function isToken(c: u32): bool {
   if ((c | 0x20) - 0x61 < 26 || c - 0x30 < 10) return true;
   switch (c) {
     case 0x21: case 0x23: case 0x24: case 0x25: case 0x26: case 0x27: case 0x2a: case 0x2b:
@@ -121,11 +137,13 @@ function isToken(c: u32): bool {
 }
 
 /** `METHOD target HTTP/1.x`; returns 0 or a negative status. */
-function parseLine(start: usize, end: usize, request: Request): i32 {
+function parseLine(start: usize, end: usize, request: RequestHead): i32 {
   let p = start;
   while (p < end && isToken(load<u8>(p))) p++;
   if (p == start || p == end || load<u8>(p) != SPACE) return -400;
-  request.method = parseMethod(start, <u32>(p - start));
+  request.methodAt = start;
+  request.methodBytes = <u32>(p - start);
+  request.method = parseMethod(start, request.methodBytes);
   const target = ++p;
   while (p < end && isVisible(load<u8>(p))) p++;
   if (p == target || p == end || load<u8>(p) != SPACE) return -400;
@@ -157,7 +175,7 @@ function parseMethod(at: usize, bytes: u32): Method {
 }
 
 /** One header line; returns 0 or a negative status. */
-function parseHeader(start: usize, end: usize, request: Request): i32 {
+function parseHeader(start: usize, end: usize, request: RequestHead): i32 {
   let p = start;
   while (p < end && isToken(load<u8>(p))) p++;
   // A space before the colon or at the start of a line (folding) is how requests are smuggled.
@@ -172,6 +190,12 @@ function parseHeader(start: usize, end: usize, request: Request): i32 {
   }
   const bytes = <u32>(end - p);
   switch (nameBytes) {
+    case 6:
+      if (isText(start, 6, text("expect"))) {
+        request.expect = p;
+        request.expectBytes = bytes;
+      }
+      break;
     case 4:
       if (isText(start, 4, text("host"))) request.hosts++;
       break;
@@ -205,6 +229,7 @@ function parseHeader(start: usize, end: usize, request: Request): i32 {
         request.ifModifiedSinceBytes = bytes;
       } else if (isText(start, 17, text("transfer-encoding"))) {
         request.hasBody = true;
+        parseCodings(p, end, request);
       }
       break;
   }
@@ -212,7 +237,7 @@ function parseHeader(start: usize, end: usize, request: Request): i32 {
 }
 
 /** A list of options, perhaps one of several lists; `close` in any of them wins. */
-function parseConnection(p: usize, end: usize, request: Request): void {
+function parseConnection(p: usize, end: usize, request: RequestHead): void {
   while (p < end) {
     while (p < end && (load<u8>(p) == SPACE || load<u8>(p) == COMMA || load<u8>(p) == 9)) p++;
     const start = p;
@@ -224,12 +249,71 @@ function parseConnection(p: usize, end: usize, request: Request): void {
   }
 }
 
-function parseContentLength(p: usize, end: usize, request: Request): i32 {
+/** Transfer-Encoding: a list of codings, of which this knows chunked. */
+function parseCodings(p: usize, end: usize, request: RequestHead): void {
+  while (p < end) {
+    while (p < end && (load<u8>(p) == SPACE || load<u8>(p) == COMMA || load<u8>(p) == 9)) p++;
+    if (p == end) return;
+    const start = p;
+    while (p < end && load<u8>(p) != COMMA) p++;
+    let last = p;
+    while (load<u8>(last - 1) == SPACE || load<u8>(last - 1) == 9) last--;
+    request.codings++;
+    request.chunkedLast = isText(start, <u32>(last - start), text("chunked"));
+    if (request.chunkedLast) request.chunkings++;
+  }
+}
+
+/** RFC 9112, 6.3: equal values are merged, different ones are how requests are smuggled. */
+function parseContentLength(p: usize, end: usize, request: RequestHead): i32 {
   if (p == end) return -400;
+  let length: u64 = 0;
   for (; p < end; p++) {
     const digit = <u32>load<u8>(p) - 0x30;
-    if (digit > 9) return -400;
-    if (digit != 0) request.hasBody = true;
+    if (digit > 9 || length > (<u64>i64.MAX_VALUE - digit) / 10) return -400;
+    length = length * 10 + digit;
+  }
+  if (request.lengths++ != 0 && length != request.length) return -400;
+  request.length = length;
+  if (length != 0) request.hasBody = true;
+  return 0;
+}
+
+/** How the end of a request's body is found. */
+export const enum Framing {
+  None,
+  Length, // RequestHead.length bytes
+  Chunked,
+}
+
+/** RFC 9112, 6: the framing of the body, or the negative status of the answer. */
+export function bodyFraming(request: RequestHead): i32 {
+  if (request.codings == 0) return request.length != 0 ? Framing.Length : Framing.None;
+  // HB1: both, or chunks from a client of HTTP/1.0, may be read in two ways.
+  if (request.lengths != 0 || request.minor == 0) return -400;
+  if (!request.chunkedLast || request.chunkings > 1) return -400; // HB2
+  return request.codings > 1 ? -501 : Framing.Chunked;
+}
+
+/**
+ * The value of the first header called `name`, which is in lower case: its bytes are stored at
+ * `bytes`. 0: there is none.
+ */
+export function findHeader(request: RequestHead, name: Span, bytes: usize): usize {
+  const end = request.headers + request.headersBytes;
+  for (let p = request.headers; p < end; ) {
+    const next = findLineFeed(p, end);
+    let last = contentEnd(p, next);
+    let colon = p;
+    while (load<u8>(colon) != COLON) colon++;
+    if (isText(p, <u32>(colon - p), name)) {
+      p = colon + 1;
+      while (p < last && (load<u8>(p) == SPACE || load<u8>(p) == 9)) p++;
+      while (last > p && (load<u8>(last - 1) == SPACE || load<u8>(last - 1) == 9)) last--;
+      store<u32>(bytes, <u32>(last - p));
+      return p;
+    }
+    p = next + 1;
   }
   return 0;
 }

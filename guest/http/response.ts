@@ -17,10 +17,15 @@ export function nowSecond(): i64 {
 
 /** The start of every head: status line, Server, Date. */
 export function putStart(at: usize, status: u32): usize {
+  return putStartWith(at, status, reason(status));
+}
+
+/** The same with a phrase of one's own. */
+export function putStartWith(at: usize, status: u32, phrase: Span): usize {
   at = putText(at, text("HTTP/1.1 "));
   at = putNumber(at, status);
   at = putText(at, text(" "));
-  at = putText(at, reason(status));
+  at = putText(at, phrase);
   at = putText(at, text("\r\nServer: torito\r\nDate: "));
   const second = nowSecond();
   if (second != dateSecond) {

@@ -52,6 +52,13 @@ export function putHex(at: usize, value: u64): usize {
   return at;
 }
 
+/** The value of a hexadecimal digit; 16: it is none. */
+export function hexDigit(c: u32): u32 {
+  if (c - 0x30 < 10) return c - 0x30;
+  const letter = (c | 0x20) - 0x61;
+  return letter < 6 ? letter + 10 : 16;
+}
+
 export function lower(byte: u32): u32 {
   return byte - 0x41 < 26 ? byte | 0x20 : byte;
 }

@@ -12,6 +12,7 @@ import {
   parseConnect,
   parseInteger,
   parsePublish,
+  parseRequest,
   parseSeconds,
   parseSize,
   parseVolume,
@@ -40,6 +41,13 @@ export interface MachineCommand {
   readonly parameters: string;
 }
 
+/** The work of `torito snapshot`. */
+export interface Save {
+  readonly path: string;
+  /** Requests that warm the guest up before. */
+  readonly after: readonly { readonly method: string; readonly path: string }[];
+}
+
 export interface Command extends MachineCommand {
   readonly kind: "run";
   /** A folder's name or the path of an image. */
@@ -51,6 +59,12 @@ export interface Command extends MachineCommand {
   /** null: none. */
   readonly tracePath: string | null;
   readonly stats: boolean;
+  /** The machine goes on from this snapshot; null: it boots. */
+  readonly restorePath: string | null;
+  /** The machine is saved, and that is all; null: it runs. */
+  readonly save: Save | null;
+  /** Machines of a pool that has one for each connection; null: one machine for all. */
+  readonly machines: number | null;
   /** null: none. */
   readonly timeoutMs: number | null;
   readonly graceMs: number;
@@ -115,6 +129,10 @@ const OPTIONS = {
   pcap: { type: "string" },
   trace: { type: "string" },
   stats: { type: "boolean" },
+  restore: { type: "string" },
+  fresh: { type: "boolean" },
+  machines: { type: "string" },
+  after: { type: "string" },
   timeout: { type: "string" },
   grace: { type: "string" },
   watchdog: { type: "string" },
@@ -152,11 +170,13 @@ const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
   dev: [...MACHINE, ...NETWORK],
   build: ["output", "log-format"],
   test: [...MACHINE, "filter", "watch", "coverage"],
-  run: [...MACHINE, ...NETWORK, ...ONE_MACHINE],
-  serve: [...MACHINE, ...NETWORK, ...ONE_MACHINE],
+  run: [...MACHINE, ...NETWORK, ...ONE_MACHINE, "restore"],
+  serve: [...MACHINE, ...NETWORK, ...ONE_MACHINE, "restore", "fresh", "machines"],
+  snapshot: [...MACHINE, ...NETWORK, "timeout", "output", "after"],
 };
 
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
+const MACHINES_MAX = 4096;
 const CID_MIN = 3;
 const CID_MAX = 0xfffffffe;
 
@@ -202,13 +222,26 @@ export function parseCommandLine(
     const template = one("template") ?? "hello";
     return { kind: "new", directory: target, template, force: values.has("force") };
   }
-  const settings = verb === "run" ? settingsOf(target, verb) : null;
-  return runCommand(
-    verb === "serve",
-    target,
-    merged(values, settings),
-    joined(parameters, settings),
-  );
+  checkSnapshots(verb, values, parameters);
+  const settings = verb === "serve" ? null : settingsOf(target, verb);
+  return runCommand(verb, target, merged(values, settings), joined(parameters, settings));
+}
+
+/** Options that do not go together: one machine has them, or the snapshot has the answer. */
+function checkSnapshots(verb: string, values: Values, parameters: readonly string[]): void {
+  const isFresh = values.has("fresh");
+  if (verb === "snapshot" && !values.has("output")) {
+    throw new CliError("snapshot: which file? As in -o warm.torito");
+  }
+  if (values.has("machines") && !isFresh) throw new CliError("--machines goes with --fresh");
+  for (const name of ["pcap", "trace", "stats", "vsock-uds"] as const) {
+    if (isFresh && values.has(name)) throw new CliError(`--${name} does not go with --fresh`);
+  }
+  if (!values.has("restore")) return;
+  if (parameters.length > 0) throw new CliError("--restore: the guest has its parameters already");
+  for (const name of ["memory", "fs-window"] as const) {
+    if (values.has(name)) throw new CliError(`--${name} is the snapshot's with --restore`);
+  }
 }
 
 const DEV_PORT = "4000:80";
@@ -216,6 +249,7 @@ const DEV_PORT = "4000:80";
 const MISSING = {
   new: "which directory? As in `torito new my-api -t http`",
   serve: "which directory? As in `torito serve ./site`",
+  snapshot: "which application? As in `torito snapshot apps/web-server -o warm.torito`",
   run: "which application? As in `torito run apps/web-server` or `torito run image.wasm`",
 };
 
@@ -230,7 +264,10 @@ function joined(parameters: readonly string[], settings: Settings | null): strin
   return (parameters.length > 0 ? parameters : (settings?.parameters ?? [])).join(" ");
 }
 
-function runCommand(serve: boolean, target: string, values: Values, parameters: string): Command {
+/** `verb`: run, serve or snapshot. */
+function runCommand(verb: string, target: string, values: Values, parameters: string): Command {
+  const serve = verb === "serve";
+  const isFresh = values.has("fresh");
   const one = (name: OptionName) => values.get(name)?.at(-1) ?? null;
   const given = new Map(values);
   if (serve && !given.has("publish")) given.set("publish", [`${LOCALHOST}:4000:80`]);
@@ -238,14 +275,22 @@ function runCommand(serve: boolean, target: string, values: Values, parameters: 
   return {
     kind: "run",
     app: serve ? "web-server" : target,
-    ...machine(given, serve ? WINDOW_BYTES_DEFAULT : 0, parameters, site),
+    // A window is read in again whenever a machine goes back.
+    ...machine(given, serve && !isFresh ? WINDOW_BYTES_DEFAULT : 0, parameters, site),
     vsockPath: one("vsock-uds"),
     pcapPath: one("pcap"),
     tracePath: one("trace"),
     stats: values.has("stats"),
+    restorePath: one("restore"),
+    save: verb === "snapshot" ? { path: one("output") ?? "", after: requests(values) } : null,
+    machines: isFresh ? parseInteger("--machines", one("machines") ?? "8", 1, MACHINES_MAX) : null,
     timeoutMs: parseSeconds("--timeout", one("timeout") ?? "0"),
     graceMs: parseSeconds("--grace", one("grace") ?? "10") ?? 0,
   };
+}
+
+function requests(values: Values) {
+  return (values.get("after") ?? []).map(parseRequest);
 }
 
 function testCommand(names: readonly string[], values: Values, parameters: string): TestCommand {

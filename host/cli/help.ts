@@ -26,6 +26,16 @@ const WINDOW = `
       --fs-window SIZE               additional memory for each volume, into which the guest maps
                                      files; 0: none (serve: 16M, others: 0)`;
 
+const RESTORE = `
+      --restore FILE                 go on from a snapshot of the same image and devices, instead of
+                                     booting; its connections are reset, deleted files are stale`;
+
+const FRESH = `
+      --fresh                        a machine for each connection, which forgets it afterwards:
+                                     half a millisecond each, and no cache learns; clients wait
+                                     while all machines are taken
+      --machines N                   how many, at some 1 MiB each (8)`;
+
 const ONE_RUN = `
       --timeout SECONDS              give up after this time, exit code 124
       --grace SECONDS                time to finish open connections after a signal (10)`;
@@ -56,7 +66,7 @@ A folder with src/main.ts is built first if its image is older than its sources.
 
 ${NETWORK}${HYBRID}
 
-${MACHINE}${WINDOW}${ONE_RUN}
+${MACHINE}${WINDOW}${ONE_RUN}${RESTORE}
 
 Output
 ${LOG}${RECORDS}
@@ -82,8 +92,36 @@ const HELPS: Readonly<Record<string, string>> = {
     /^.*\n\n.*\n/,
     "torito serve DIR [options]: serve a directory with WebServer\n",
   )
+    .replace(RESTORE, `${RESTORE}${FRESH}`)
     .replace(`${SETTINGS}\n\n`, "")
     .replace(/ {2}torito run(.|\n)*?\n\n/, "  torito serve ./site -p 0.0.0.0:8080:80\n\n"),
+  snapshot: `torito snapshot APP|IMAGE -o FILE [options]: boot, warm up, and save the machine
+
+The guest is saved once it listens on the guest ports of all --publish, which bind nothing here, and
+has answered the requests of --after. Restore it with torito run APP --restore FILE, or serve.
+The file holds all that the guest knows, secrets included: only its owner may read it. It belongs to
+this image and this version. Open files are found again by name, or are stale.
+
+  -o, --output FILE                  the snapshot
+      --after "METHOD PATH"          a request to the first of the guest's ports, or 80; repeatable
+
+${NETWORK}
+
+${MACHINE}${WINDOW}
+      --timeout SECONDS              give up after this time, exit code 124
+
+Output
+${LOG}
+
+${PARAMETERS}
+
+Examples
+  torito snapshot apps/web-server -v ./site:site --after "GET /" -o warm.torito
+  torito serve ./site --restore warm.torito
+
+Exit codes
+  0; 1 errors in the sources; 2 usage; 69 cannot write; 70 the guest has ended; 124 timeout
+`,
   new: `torito new DIR [-t TEMPLATE] [--force]: a project for an application of your own
 
 DIR may be "." and may hold .git; otherwise it must be empty. Its last part gives the name.
@@ -154,6 +192,7 @@ const ALL = `torito: a unikernel and its virtual machine, in one process
 Usage
   torito serve DIR [options]         serve a directory with the WebServer appliance
   torito run APP|IMAGE [options]     boot an application by its folder, or any .wasm image
+  torito snapshot APP -o FILE        boot, warm up, and save the machine for --restore
   torito new DIR [-t TEMPLATE]       begin an application: hello, echo, http, files, device
   torito dev [ENTRY] [options]       build, boot, and again after every change
   torito build [ENTRY] [-o FILE]     an optimised image
@@ -163,7 +202,7 @@ Usage
 
 ${NETWORK}${HYBRID}
 
-${MACHINE}${WINDOW}${ONE_RUN}
+${MACHINE}${WINDOW}${ONE_RUN}${RESTORE}${FRESH}
 
 Output
 ${LOG}${RECORDS}

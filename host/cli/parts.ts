@@ -18,9 +18,12 @@ import { CliError, EXIT_MAX, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "./usage.ts"
 /** The image of one of the package's own applications. */
 export const ownImage = (name: string): string => join(PACKAGE_FOLDER, "build", `${name}.wasm`);
 
-/** Volumes, and devices of one's own: all but the network. They belong to one machine. */
-export async function openDevices(command: MachineCommand): Promise<VirtioDevice[]> {
-  const volumes = command.volumes.map((volume) => openVolume(volume, command));
+/**
+ * Volumes, and devices of one's own: all but the network. They belong to one machine; with
+ * `machines` of them in this process, descriptors are shared out.
+ */
+export async function openDevices(command: MachineCommand, machines = 1): Promise<VirtioDevice[]> {
+  const volumes = command.volumes.map((volume) => openVolume(volume, command, machines));
   return [...volumes, ...(await Promise.all(command.devices.map(makeDevice)))];
 }
 
@@ -37,18 +40,22 @@ async function makeDevice(path: string): Promise<VirtioDevice> {
 }
 
 /** All volumes together hold at most half of the descriptors: sockets need some too. */
-function openVolume(volume: Volume, { volumes, windowBytes }: MachineCommand): FsDevice {
+function openVolume(
+  volume: Volume,
+  { volumes, windowBytes }: MachineCommand,
+  machines: number,
+): FsDevice {
   try {
     const files = hostFiles();
-    const descriptorsMax = files.descriptorsMax() / 2 / volumes.length;
+    const descriptorsMax = files.descriptorsMax() / 2 / volumes.length / machines;
     return new FsDevice({ ...volume, files, descriptorsMax, windowBytes });
   } catch (error) {
     throw new CliError((error as Error).message, EXIT_UNAVAILABLE);
   }
 }
 
-/** A faulty image is the user's error: one line, no stack. */
-export async function usable(machine: Promise<Machine>): Promise<Machine> {
+/** A faulty image, or a snapshot that does not fit, is the user's error: one line, no stack. */
+export async function usable<T>(machine: Promise<T>): Promise<T> {
   try {
     return await machine;
   } catch (error) {

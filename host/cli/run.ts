@@ -1,41 +1,18 @@
 // `torito run` and `torito serve`: one machine for the life of the process.
-import { existsSync, readFileSync } from "node:fs";
-import { basename, resolve } from "node:path";
 import { createLog, type Log } from "../log.ts";
 import { VsockDevice } from "../node/devices.ts";
 import { Machine } from "../node/machine.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import { readGuestStats } from "../stats.ts";
 import type { Command, Publish } from "./arguments.ts";
-import {
-  available,
-  boot,
-  exitCode,
-  openDevices,
-  ownImage,
-  urlOf,
-  usable,
-  watches,
-} from "./parts.ts";
-import { findProject, isProject } from "./project/project.ts";
+import { untilSignal, untilTimeout } from "./ends.ts";
+import { imagePath, readImage } from "./image.ts";
+import { available, boot, exitCode, openDevices, urlOf, usable, watches } from "./parts.ts";
 import { Recording } from "./recording.ts";
+import { loadSnapshot, withWindowsOf } from "./snapshots.ts";
 import { statsText } from "./stats.ts";
 import { stderr, stdout, tellFailures } from "./streams.ts";
-import {
-  asLongAsItTakes,
-  CliError,
-  type End,
-  EXIT_ERRORS,
-  EXIT_TIMEOUT,
-  EXIT_UNAVAILABLE,
-} from "./usage.ts";
-
-const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
-
-type Signal = keyof typeof SIGNAL_CODES;
-
-/** Even when told to end at once, readers of the output get this long. */
-const HURRY_MS = 1000;
+import { asLongAsItTakes, CliError, type End, EXIT_ERRORS, EXIT_UNAVAILABLE } from "./usage.ts";
 
 /** Runs until the guest or the user ends it. The watchdog may not be running yet. */
 export async function run(command: Command, watchdog: Watchdog | null): Promise<End> {
@@ -47,7 +24,7 @@ export async function run(command: Command, watchdog: Watchdog | null): Promise<
   });
   tellFailures((message) => log("error", "torito", message));
   try {
-    return await runMachine(command, watchdog, log);
+    return await runImage(command, watchdog, log);
   } catch (error) {
     if (!(error instanceof CliError) || command.logFormat !== "json") throw error;
     log("error", "torito", error.message);
@@ -55,11 +32,32 @@ export async function run(command: Command, watchdog: Watchdog | null): Promise<
   }
 }
 
-async function runMachine(command: Command, watchdog: Watchdog | null, log: Log): Promise<End> {
+async function runImage(command: Command, watchdog: Watchdog | null, log: Log): Promise<End> {
   const path = await imagePath(command);
   if (path === null) return asLongAsItTakes(EXIT_ERRORS);
-  const timeout = startTimeout(command.timeoutMs, log);
-  const { image, sourceMap } = readImage(command.app, path);
+  const image = readImage(command.app, path);
+  const { save, machines } = command;
+  if (save !== null) {
+    const { saveMachine } = await import("./save.ts");
+    return saveMachine(command, save, image, watchdog, log);
+  }
+  if (machines !== null) {
+    const { serveFresh } = await import("./fresh.ts");
+    return serveFresh(command, machines, image, watchdog, log);
+  }
+  return runMachine(command, image, watchdog, log);
+}
+
+async function runMachine(
+  given: Command,
+  image: ReturnType<typeof readImage>,
+  watchdog: Watchdog | null,
+  log: Log,
+): Promise<End> {
+  const timeout = untilTimeout(given.timeoutMs, log);
+  const { restorePath } = given;
+  const snapshot = restorePath === null ? null : await loadSnapshot(restorePath, log);
+  const command = snapshot === null ? given : withWindowsOf(given, snapshot);
   const others = await openDevices(command);
   const recording = new Recording(log);
   const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
@@ -67,18 +65,19 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
   const { cid, connect, seqpacket } = command;
   const vsock = new VsockDevice({ cid, connect, seqpacket, capture });
   await watches(watchdog, log); // the image's start function is guest code too
+  const options = {
+    ...image,
+    devices: [vsock, ...others],
+    console: stdout.write,
+    log,
+    ...(watchdog === null ? {} : { presence: watchdog.presence }),
+    trace,
+  };
+  const { memoryBytes, parameters } = command;
   const machine = await usable(
-    Machine.create({
-      image,
-      sourceMap,
-      memoryBytes: command.memoryBytes,
-      parameters: command.parameters,
-      devices: [vsock, ...others],
-      console: stdout.write,
-      log,
-      ...(watchdog === null ? {} : { presence: watchdog.presence }),
-      trace,
-    }),
+    snapshot === null
+      ? Machine.create({ ...options, memoryBytes, parameters })
+      : Machine.restore(snapshot, options),
   );
   const ended = untilEnd(machine, vsock, command, timeout, log);
   const bound = [];
@@ -88,7 +87,7 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
     bound.push({ ...wanted, ...address });
   }
   if (command.vsockPath !== null) await available(vsock.publishPath(command.vsockPath));
-  boot(machine);
+  if (snapshot === null) boot(machine);
   if (machine.ended) log("debug", "torito", "the guest has ended while it booted");
   else announce(vsock, bound, log);
   const { code, patienceMs } = await ended;
@@ -99,44 +98,6 @@ async function runMachine(command: Command, watchdog: Watchdog | null, log: Log)
   }
   const complete = recording.end();
   return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, patienceMs };
-}
-
-/** Resolves when the time limit of the user has passed. */
-function startTimeout(timeoutMs: number | null, log: Log): Promise<End> {
-  return new Promise((resolve) => {
-    if (timeoutMs === null) return;
-    setTimeout(() => {
-      log("error", "torito", `timeout after ${timeoutMs / 1000} s`);
-      resolve({ code: EXIT_TIMEOUT, patienceMs: HURRY_MS });
-    }, timeoutMs);
-  });
-}
-
-/**
- * An image by its path, a project's, which is built first if it is older than its sources, or one
- * of the package's own. null: the project has errors.
- */
-async function imagePath({ app, logFormat }: Command): Promise<string | null> {
-  if (app.endsWith(".wasm")) return app;
-  if (!isProject(app)) return ownImage(basename(resolve(app)));
-  const { freshImage } = await import("./project/build.ts");
-  return freshImage(findProject(app), logFormat);
-}
-
-function readImage(app: string, path: string) {
-  if (!existsSync(path)) {
-    const unbuilt = `there is no image ${path}; "npm run build" makes all that are here`;
-    throw new CliError(`${app}: ${path === app ? "no such file" : unbuilt}`);
-  }
-  const map = `${path}.map`;
-  try {
-    return {
-      image: new Uint8Array(readFileSync(path)),
-      sourceMap: existsSync(map) ? readFileSync(map, "utf8") : undefined,
-    };
-  } catch (error) {
-    throw new CliError(`${app}: ${(error as Error).message}`);
-  }
 }
 
 /** Reports readiness, once the guest listens on all published ports. */
@@ -159,24 +120,6 @@ function untilEnd(
   timeout: Promise<End>,
   log: Log,
 ): Promise<End> {
-  return new Promise((resolve, reject) => {
-    const end = (code: number, patienceMs: number) => resolve({ code, patienceMs });
-    machine.exited.then((exit) => resolve(asLongAsItTakes(exitCode(exit, log))), reject);
-    timeout.then(resolve);
-    // A halted guest without sockets or timers is alive too.
-    setInterval(() => {}, 0x7fffffff);
-    let signals = 0;
-    const onSignal = (signal: Signal) => {
-      signals++;
-      if (signals > 1) return end(SIGNAL_CODES[signal], HURRY_MS);
-      log("info", "torito", `${signal}: finishing open connections`);
-      vsock.drain().then(() => end(0, command.graceMs), reject);
-      setTimeout(() => {
-        log("warn", "torito", `connections are still open after ${command.graceMs / 1000} s`);
-        end(SIGNAL_CODES[signal], HURRY_MS);
-      }, command.graceMs);
-    };
-    process.on("SIGINT", onSignal);
-    process.on("SIGTERM", onSignal);
-  });
+  const exited = machine.exited.then((exit) => asLongAsItTakes(exitCode(exit, log)));
+  return Promise.race([exited, timeout, untilSignal(() => vsock.drain(), command.graceMs, log)]);
 }

@@ -104,3 +104,10 @@ export function parseWord<Word extends string>(
   if (word !== undefined) return word;
   throw new CliError(`${name} ${text}: not one of ${known.join(", ")}`);
 }
+
+/** METHOD PATH */
+export function parseRequest(text: string): { readonly method: string; readonly path: string } {
+  const [, method, path] = /^([A-Z]+) (\/\S*)$/.exec(text) ?? [];
+  if (method !== undefined && path !== undefined) return { method, path };
+  throw new CliError(`--after ${text}: not a request as in "GET /"`);
+}

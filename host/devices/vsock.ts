@@ -142,6 +142,18 @@ export class VsockDevice implements VirtioDevice {
   }
 
   /**
+   * A client that the owner has accepted becomes a connection to `guestPort` of the guest, which
+   * owns the socket from now on. `ended` is called once the socket is closed, which may be at once,
+   * and may be in a turn of the guest.
+   */
+  accept(socket: StreamSocket, guestPort: number, ended: () => void): void {
+    const connection = this.#connections.admit(socket, guestPort);
+    if (connection === null) ended();
+    else connection.ended = ended;
+    this.#settle();
+  }
+
+  /**
    * Resolves once the guest accepts a connection to `guestPort`, and retries until then. To the
    * guest it is a client that connects and closes. Rejects without a machine, or when it ends or
    * drains.

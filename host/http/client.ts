@@ -51,9 +51,14 @@ export class HttpClient {
     const { method, signal } = request;
     const head = encodeHead(request, body.length);
     const pool = this.#poolOf(port);
-    for (let isAgain = false; ; isAgain = true) {
-      signal.throwIfAborted();
+    let isAgain = false;
+    for (;;) {
       const connection = await pool.take(isAgain, signal);
+      if (connection.isGone) continue; // it ended while it was handed over
+      if (signal.aborted) {
+        pool.freed(connection);
+        throw signal.reason;
+      }
       const wasUsed = connection.exchanges > 0;
       try {
         return await connection.send(method, head, body, signal);
@@ -62,6 +67,7 @@ export class HttpClient {
         const isStale = wasUsed && connection.isUntouched && error instanceof FetchError;
         const maySendAgain = body.rest === null && IDEMPOTENT.test(method);
         if (!isStale || !maySendAgain || isAgain) throw error;
+        isAgain = true;
       }
     }
   }

@@ -45,13 +45,17 @@ export class HttpConnection implements SocketEvents, ExchangeOwner {
     this.#socket = dial(port, this);
   }
 
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
   /** Can it carry another exchange, as far as is known? */
   get isUsable(): boolean {
     return !this.#isGone && this.#exchange === null && this.#socket.peerGone?.() !== true;
   }
 
   /**
-   * Sends a request, and resolves with the head of the response. Rejects with a FetchError, with
+   * Sends a request on a connection that is not gone, and resolves with the head of the response. Rejects with a FetchError, with
    * the signal's reason, or with the reason for which the caller's body failed.
    */
   send(
@@ -61,7 +65,6 @@ export class HttpConnection implements SocketEvents, ExchangeOwner {
     signal: AbortSignal | null,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      if (this.#isGone) throw this.#closedError();
       this.#exchange = new Exchange(this, resolve, reject);
       this.#reader = new ResponseReader(this.#exchange);
       this.#reader.begin(method);

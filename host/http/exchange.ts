@@ -47,7 +47,7 @@ export class Exchange implements ResponseSink {
 
   body(part: Uint8Array): void {
     if (this.#stream === null) {
-      this.#parts.push(part);
+      if (!this.#isAnswered) this.#parts.push(part); // else nobody can read it: status 205
       return;
     }
     this.#stream.enqueue(part);
@@ -99,10 +99,13 @@ export class Exchange implements ResponseSink {
           this.#stream = controller;
           for (const part of this.#parts) this.body(part);
         },
-        pull: () => this.#owner.resume(),
+        // Once the response is complete, the connection is another exchange's.
+        pull: () => {
+          if (!this.isComplete) this.#owner.resume();
+        },
         cancel: () => {
           this.#stream = null;
-          this.#owner.cancelled();
+          if (!this.isComplete) this.#owner.cancelled();
         },
       },
       { highWaterMark: READ_AHEAD_BYTES, size: (part) => part.byteLength },

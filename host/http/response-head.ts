@@ -24,6 +24,9 @@ export interface ResponseHead {
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: (.*))?$/;
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
 const DIGITS = /^\d{1,15}$/;
+/** Those that no field may have (RFC 9110, 5.5). */
+const CONTROLS = /[\0\r\n]/;
+const BLANKS = " \t";
 const TEXT_SLICE = 8192;
 
 /** Parses a head that ends in an empty line, in answer to a request of `method`. */
@@ -37,11 +40,7 @@ export function parseHead(bytes: Uint8Array, method: string): ResponseHead {
   let coding = "";
   let connection = "";
   for (let i = 1; i < lines.length - 2; i++) {
-    const line = lines[i] as string;
-    const colon = line.indexOf(":");
-    const name = line.slice(0, Math.max(colon, 0));
-    if (!TOKEN.test(name)) throw malformed(`field "${excerpt(line)}"`);
-    const value = line.slice(colon + 1).trim();
+    const [name, value] = parseField(lines[i] as string);
     fields.push([name, value]);
     switch (name.toLowerCase()) {
       case "content-length":
@@ -69,6 +68,23 @@ export function parseHead(bytes: Uint8Array, method: string): ResponseHead {
     length: framing === Framing.Length ? length : 0,
     persists: persists && framing !== Framing.Close,
   };
+}
+
+/** Name and value of a field line, which has no line end. */
+export function parseField(line: string): [string, string] {
+  const colon = line.indexOf(":");
+  const name = line.slice(0, Math.max(colon, 0));
+  if (!TOKEN.test(name) || CONTROLS.test(line)) throw malformed(`field "${excerpt(line)}"`);
+  return [name, trimBlanks(line, colon + 1)];
+}
+
+/** Without spaces and tabs at both ends; unlike trim(), which would hide a bare CR or LF. */
+function trimBlanks(line: string, from: number): string {
+  let start = from;
+  let end = line.length;
+  while (start < end && BLANKS.includes(line[start] as string)) start++;
+  while (start < end && BLANKS.includes(line[end - 1] as string)) end--;
+  return line.slice(start, end);
 }
 
 /** A Content-Length; equal ones may be repeated, also in one field (RFC 9112, 6.3). */

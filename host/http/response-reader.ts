@@ -1,6 +1,6 @@
 // Reads responses from the bytes of a connection, however they are split (RFC 9112, 6 and 7).
 import { malformed } from "./fetch-error.ts";
-import { Framing, latin1, parseHead, type ResponseHead } from "./response-head.ts";
+import { Framing, latin1, parseField, parseHead, type ResponseHead } from "./response-head.ts";
 
 /** A status line with its fields; more is an error. */
 const HEAD_BYTES_MAX = 65536;
@@ -9,7 +9,11 @@ const LINE_BYTES_MAX = 4096;
 const TRAILER_BYTES_MAX = 16384;
 /** Interim responses before a final one. */
 const INTERIM_MAX = 32;
-const CHUNK_SIZE = /^([0-9a-fA-F]{1,12})[ \t]*(?:;.*)?$/;
+/** With extensions, which are dropped (RFC 9112, 7.1.1). */
+const CHUNK_SIZE =
+  /^([0-9a-f]{1,12})(?:;[!#$%&'*+.^_`|~\w-]+(?:=(?:[!#$%&'*+.^_`|~\w-]+|"(?:[^"\\\0\r\n]|\\[^\0\r\n])*"))?)*$/i;
+/** Fields that frame a message may not come after it (RFC 9110, 6.5.1). */
+const FRAMES = /^(content-length|transfer-encoding)$/i;
 const CR = 13;
 const LF = 10;
 
@@ -137,7 +141,12 @@ export class ResponseReader {
     if (bytes === null) return;
     this.#trailerBytes += bytes.length;
     if (this.#trailerBytes > TRAILER_BYTES_MAX) throw malformed("a trailer that is too long");
-    if (bytes.length === 2) this.#complete();
+    if (bytes.length === 2) {
+      this.#complete();
+      return;
+    }
+    const [name] = parseField(latin1(bytes.subarray(0, -2)));
+    if (FRAMES.test(name)) throw malformed(`${name} in a trailer`);
   }
 
   /** Passes on bytes of the body. True: that was the last of them. */

@@ -163,7 +163,11 @@ export class MachineState {
     if (image.bytes === own) return;
     if (image.bytes !== null && equalBytes(image.bytes, own)) return;
     const hash = this.#parts.hash(own);
-    if (image.hash === hash) return;
+    if (image.hash === hash) {
+      image.bytes = own;
+      image.module = this.#parts.module;
+      return;
+    }
     const other = image.hash ?? this.#parts.hash(image.bytes as Uint8Array);
     throw new SnapshotError(
       "ERR_SNAPSHOT_IMAGE",

@@ -71,7 +71,7 @@ interface Waiting<Made extends RestoreOptions> {
 export class MachinePool<Made extends RestoreOptions = RestoreOptions> {
   readonly #snapshot: Snapshot;
   readonly #options: PoolOptions<Made>;
-  readonly #restore: (snapshot: Snapshot, options: Made) => Promise<Machine>;
+  readonly #restore: (snapshot: Snapshot, options: RestoreOptions) => Promise<Machine>;
   readonly #idle: Place<Made>[] = []; // the last one that was given back is taken first
   readonly #waiting: Waiting<Made>[] = [];
   #places = 0; // that have a machine, or are getting one
@@ -81,7 +81,7 @@ export class MachinePool<Made extends RestoreOptions = RestoreOptions> {
   constructor(
     snapshot: Snapshot,
     options: PoolOptions<Made>,
-    restore: (snapshot: Snapshot, options: Made) => Promise<Machine>,
+    restore: (snapshot: Snapshot, options: RestoreOptions) => Promise<Machine>,
   ) {
     const { size } = options;
     if (!(Number.isInteger(size) && size > 0)) throw new Error(`pool: ${size} machines`);
@@ -131,7 +131,7 @@ export class MachinePool<Made extends RestoreOptions = RestoreOptions> {
     for (const one of created) if (one.status === "rejected") throw one.reason;
   }
 
-  /** Ends all machines: idle ones now, the others when they are given back. Who waits is refused. */
+  /** Ends idle machines now, the others when they are given back. Who waits is refused. */
   close(): void {
     this.#isClosed = true;
     for (const { reject } of this.#waiting.splice(0)) reject(closed());

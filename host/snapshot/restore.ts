@@ -1,4 +1,5 @@
 // The options of a machine that is made from a snapshot.
+import { equalBytes } from "../bytes.ts";
 import type { MachineOptions } from "../options.ts";
 import type { Platform } from "../parts.ts";
 import { SnapshotError } from "./errors.ts";
@@ -11,14 +12,24 @@ import type { Snapshot } from "./snapshot.ts";
 export type RestoreOptions = Omit<MachineOptions, "image" | "memoryBytes" | "parameters"> &
   Partial<Pick<MachineOptions, "image">>;
 
-/** Throws SnapshotError if the image is missing. */
+/**
+ * The image is compiled once, however many machines are made from the snapshot. Throws
+ * SnapshotError if it is missing.
+ */
 export function optionsFor({ content }: Snapshot, options: RestoreOptions): MachineOptions {
-  const image = options.image ?? content.image.module;
+  const { bytes, module } = content.image;
+  const isKnown = bytes !== null && isSame(options.image, bytes);
+  const image = isKnown ? module : (options.image ?? module);
   if (image === null) {
     const hash = content.image.hash?.slice(0, 12) ?? "";
     throw new SnapshotError("ERR_SNAPSHOT_IMAGE", `its image is needed, which is ${hash}`);
   }
   return { ...options, image, memoryBytes: content.ramBytes };
+}
+
+/** Are these the bytes? A URL is not looked at. */
+function isSame(image: MachineOptions["image"] | undefined, bytes: Uint8Array): boolean {
+  return image instanceof Uint8Array && equalBytes(image, bytes);
 }
 
 /** SHA-256 in hexadecimal digits. */

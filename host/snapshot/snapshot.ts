@@ -2,10 +2,13 @@
 import type { Run } from "./pages.ts";
 import type { RegisterState } from "./register-state.ts";
 
-/** The image that the machine ran. A file has its hash, a snapshot in memory has the image. */
+/**
+ * The image that the machine ran. A file has its hash; the image itself is known once a machine was
+ * restored with it.
+ */
 export interface SnapshotImage {
-  readonly bytes: Uint8Array | null;
-  readonly module: WebAssembly.Module | null;
+  bytes: Uint8Array | null;
+  module: WebAssembly.Module | null;
   /** SHA-256, in hexadecimal digits; null: not computed yet. */
   hash: string | null;
 }

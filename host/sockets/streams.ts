@@ -124,10 +124,15 @@ class SocketStreams implements SocketEvents {
     const writable = new WritableStream<Uint8Array>({
       start: (controller) => {
         this.#out = controller;
+        // A sink's abort() is called only after a write under way, which may never end.
+        const { signal } = controller;
+        signal.addEventListener("abort", () => {
+          this.#out = null; // it is in error already
+          this.#reset(signal.reason);
+        });
       },
       write: (chunk) => this.#send(chunk),
       close: () => this.#finish(),
-      abort: (reason) => this.#reset(reason),
     });
     return { readable, writable };
   }

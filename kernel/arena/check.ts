@@ -35,12 +35,12 @@ export function checkEscapes(chunk: Chunk, to: usize): void {
 export function visitGlobal(object: usize, name: string, type: string): void {
   holder = name;
   holderType = type;
-  if (object != 0) visit(object);
+  visit(object);
 }
 
-/** asc's walk (__visit_members, __visit_globals) calls this for each reference. */
+/** asc's walk (__visit_members, __visit_globals) calls this for each reference, null or not. */
 export function visit(object: usize): void {
-  if (load<u32>(object - SEEN) == walk) return;
+  if (object == 0 || load<u32>(object - SEEN) == walk) return;
   store<u32>(object - SEEN, walk);
   if (isGoing(object)) reportEscape(object);
   __visit_members(object, 0);

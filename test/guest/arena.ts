@@ -176,8 +176,8 @@ function again(arg: usize): void {
 
 export function missing_key(): void {
   for (let i = 0; i < 3; i++) {
-    begin((_: usize): void => {
-      SysOnFault(again);
+    begin((arg: usize): void => {
+      SysOnFault(again, arg + 7);
       const map = new Map<string, i32>();
       map.set("a", 1);
       map.get("b");
@@ -186,8 +186,8 @@ export function missing_key(): void {
 }
 
 export function builds_for_ever(): void {
-  begin((_: usize): void => {
-    SysOnFault(again);
+  begin((arg: usize): void => {
+    SysOnFault(again, arg + 7);
     let s = "x";
     while (true) s += s;
   });
@@ -195,8 +195,8 @@ export function builds_for_ever(): void {
 
 /** Beyond what a machine of 16 MiB has. */
 export function runs_out_of_memory(): void {
-  begin((_: usize): void => {
-    SysOnFault(again);
+  begin((arg: usize): void => {
+    SysOnFault(again, arg + 7);
     const taken = new Array<StaticArray<u8>>();
     while (true) taken.push(new StaticArray<u8>(1 << 20));
   });
@@ -207,7 +207,7 @@ export function faults_in_a_circle(): void {
 }
 
 function circle(_: usize): void {
-  SysOnFault(circle);
+  SysOnFault(circle, 0);
   finished++;
   assert(false, "again and again");
 }
@@ -216,14 +216,14 @@ export function panics_in_its_fault_entry(): void {
   begin((_: usize): void => {
     SysOnFault((_: usize): void => {
       assert(false, "second");
-    });
+    }, 0);
     assert(false, "first");
   });
 }
 
 export function panics_in_the_kernel(): void {
-  begin((_: usize): void => {
-    SysOnFault(again);
+  begin((arg: usize): void => {
+    SysOnFault(again, arg + 7);
     const block = ToroGetMem(8);
     ToroFreeMem(block);
     ToroFreeMem(block);

@@ -1,5 +1,6 @@
 // The core of the host runs without Node: bundled for a browser, it boots a guest in a context that
 // has WebAssembly and no global of Node.
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import vm from "node:vm";
 import { rolldown } from "rolldown";
@@ -8,6 +9,7 @@ import type * as Core from "../../host/core.ts";
 import type { FirmwareLibrary } from "../../host/ports/firmware.ts";
 import type { Acceptor, Sockets } from "../../host/ports/sockets.ts";
 import { compile } from "../../tools/compile.mjs";
+import { savedGuest } from "../support/guest.ts";
 import { SimulatedFiles } from "../support/simulation-files.ts";
 import { Client } from "../support/web-server-script.ts";
 
@@ -66,6 +68,33 @@ test("a machine boots in it, prints and powers off", async () => {
   machine.boot();
   expect(await machine.exited).toEqual({ kind: "power-off", code: 0 });
   expect(printed).toContain("Hello World");
+});
+
+test("a machine in it is saved, goes back, and goes on from bytes", async () => {
+  const { decodeSnapshot, encodeSnapshot, Machine, MachinePool, ManualClock } = load();
+  const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+  const clock = new ManualClock();
+  const platform = { clock, loadFirmware: async () => firmware, sha256: hash };
+  const image = (await savedGuest("test/guest/snapshots.ts")).wasm;
+  const machine = await Machine.create({ image, memoryBytes: 4 << 20 }, platform);
+  machine.boot();
+  machine.call("sleepTenSeconds");
+  const snapshot = await machine.snapshot();
+  clock.advance(10_000);
+  expect(machine.call("awake")).toBe(1);
+  machine.rewind(snapshot);
+  expect(machine.call("awake")).toBe(0);
+  const again = decodeSnapshot(encodeSnapshot(snapshot, hash), hash);
+  const clone = await Machine.restore(again, { image }, platform);
+  clock.advance(10_000);
+  expect([machine.call("awake"), clone.call("awake")]).toEqual([1, 1]);
+  const pool = new MachinePool(snapshot, { size: 1, make: () => ({}) }, (from, made) =>
+    Machine.restore(from, made, platform),
+  );
+  const one = await pool.take();
+  expect(one.machine.call("awake")).toBe(0);
+  one.release();
+  pool.close();
 });
 
 test("a web server in it serves a file of memory to a client", async () => {

@@ -179,3 +179,16 @@ describe("SN11 refused: a snapshot of", () => {
     expect(site.get("/")).toContain("home");
   });
 });
+
+test("an image beside a file is compiled once, however many machines are restored with it", async () => {
+  const loaded = decode(file);
+  const machines = [];
+  for (let i = 0; i < 3; i++) {
+    const image = webServer.slice();
+    machines.push((await Site.restore(loaded, `${directory}/site`, { image })).machine);
+  }
+  expect(loaded.content.image.module).not.toBeNull();
+  expect(new Set(machines.map(({ memory }) => memory)).size).toBe(3);
+  const last = await machines.at(-1)!.snapshot();
+  expect(last.content.image.module).toBe(loaded.content.image.module);
+});

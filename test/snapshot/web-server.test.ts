@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Snapshot } from "../../host/snapshot/snapshot.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
 import { fingerprint, Site } from "../support/snapshot-site.ts";
+import { Client } from "../support/web-server-script.ts";
 
 let directory: string;
 beforeAll(() => {
@@ -121,5 +122,35 @@ describe("a machine that is restored", () => {
       return site.hash();
     };
     expect(await story()).toBe(await story());
+  });
+
+  test("serves a client that came before it was there", async () => {
+    const client = new Client();
+    const early = (site: Site) => void site.connect(client);
+    const site = await Site.restore(snapshot, directory, { early });
+    client.get("/a.txt");
+    expect(client.received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(sockets(site)).toBe(2);
+  });
+
+  test("may have another address, which its guest learns", async () => {
+    const site = await Site.restore(snapshot, directory, { vsock: { cid: 77 } });
+    expect(site.get("/")).toContain("home");
+    const idle = await site.machine.snapshot();
+    const moved = await Site.restore(idle, directory, { vsock: { cid: 78 } });
+    expect(moved.get("/")).toContain("home");
+    expect([site.vsock.stats.rejected, moved.vsock.stats.rejected]).toEqual([0, 0]);
+  });
+
+  test("may be traced from then on", async () => {
+    const traced = await Site.boot(directory, { trace: () => {} });
+    traced.get("/");
+    const names: string[] = [];
+    const trace = ({ name }: { name: string }) => void names.push(name);
+    const site = await Site.restore(await traced.machine.snapshot(), directory, { trace });
+    expect(site.get("/")).toContain("home");
+    expect(names.some((name) => name.startsWith("thread "))).toBe(true);
+    expect(names).not.toContain("switches lost");
+    expect(names).not.toContain("switches that cannot be");
   });
 });

@@ -24,6 +24,8 @@ export interface SiteOptions extends Partial<MachineOptions> {
   readonly vsock?: Partial<VsockOptions>;
   /** Default: a new one. */
   readonly manual?: SetClock;
+  /** Called when clients can come, before the machine is restored. */
+  readonly early?: (site: Site) => void;
 }
 
 /** One machine with its devices, and what a client of it needs. */
@@ -75,12 +77,13 @@ export class Site {
   ): Promise<Site> {
     const site = new Site(directory, options);
     await site.#publish();
+    options.early?.(site);
     site.machine = await Machine.restore(snapshot, site.#parts(options));
     site.settle();
     return site;
   }
 
-  #parts({ fs: _, vsock: __, manual: ___, ...options }: SiteOptions) {
+  #parts({ fs: _, vsock: __, manual: ___, early: ____, ...options }: SiteOptions) {
     return {
       sourceMap: map,
       devices: [this.vsock, this.fs],

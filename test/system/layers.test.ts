@@ -123,6 +123,11 @@ describe("each folder imports only what is below it", () => {
       /^host\//,
       /^(host|abi)\/|^kernel\/hypercall\.ts$/,
     ],
+    [
+      "snapshots: the core of the host, no platform",
+      /^host\/snapshot\//,
+      /^abi\/|^host\/(?!node\/|cli\/|cli\.ts|index\.ts)/,
+    ],
   ])("%s", (_, from, allowed) => {
     expect(offences(from, allowed)).toEqual([]);
   });

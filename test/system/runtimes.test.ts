@@ -79,6 +79,19 @@ test.each(["import.mjs", "require.cjs", "worker.mjs"])("Node runs %s", (name) =>
   expect(run(process.execPath, name)).toBe(EXPECTED);
 });
 
+test("the core is exported without Node's adapters, and so are images and their maps", () => {
+  const script = `
+    const core = await import("torito/core");
+    const { exports } = (await import("torito/package.json", { with: { type: "json" } })).default;
+    const map = import.meta.resolve("torito/images/echo.wasm.map");
+    console.log(typeof core.Machine.create, "NodeSockets" in core, "./core" in exports);
+    console.log(map.endsWith("/node_modules/torito/build/echo.wasm.map"));
+  `;
+  expect(run(process.execPath, "--input-type=module", "-e", script)).toBe(
+    "function false true\ntrue\n",
+  );
+});
+
 test.each(["esm", "cjs"] as const)("a bundle by esbuild stands alone: %s", async (format) => {
   const folder = makeFolder();
   const outfile = join(folder, format === "esm" ? "bundle.mjs" : "bundle.cjs");

@@ -191,6 +191,7 @@ export class Connections implements Hub {
     this.#table.all.delete(connection);
     this.budget.give(connection.charged);
     this.stats.connections--;
+    connection.ended?.();
     this.#checkDrained();
   }
 

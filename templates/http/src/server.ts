@@ -13,7 +13,7 @@ const PATIENCE_MS: u32 = 10_000;
 export function serve(arg: usize): void {
   const socket = <i32>arg;
   SysSocketSetOption(socket, SO_RCVTIMEO, PATIENCE_MS);
-  const buffer = ToroGetMem(HEAD_BYTES_MAX + offsetof<Request>());
+  const buffer = ToroGetMem(HEAD_BYTES_MAX + offsetof<RequestHead>());
   if (buffer != 0) {
     converse(socket, buffer);
     ToroFreeMem(buffer);
@@ -23,7 +23,7 @@ export function serve(arg: usize): void {
 
 /** Reads a request into the buffer, the parsed head after it, and answers. */
 function converse(socket: i32, buffer: usize): void {
-  const request = changetype<Request>(buffer + HEAD_BYTES_MAX);
+  const request = changetype<RequestHead>(buffer + HEAD_BYTES_MAX);
   let received: u32 = 0;
   let head = 0;
   while (head == 0) {

@@ -140,6 +140,20 @@ describe("connect()", () => {
     await drained();
   });
 
+  test("abort() ends a write that the guest does not take", async () => {
+    const { readable, writable } = await device.connect(ECHO);
+    const writer = writable.getWriter();
+    const writes = Array.from({ length: 100 }, () =>
+      writer.write(new Uint8Array(65536)).catch((error) => error),
+    );
+    await turns(200);
+    const reason = new Error("enough");
+    await writer.abort(reason);
+    expect(await writes[99]).toBe(reason);
+    await expect(readable.getReader().read()).rejects.toBe(reason);
+    await drained();
+  });
+
   test("an abort signal ends it before it is made, meanwhile, and later", async () => {
     const reason = new Error("enough");
     const aborted = device.connect(ECHO, { signal: AbortSignal.abort(reason) });

@@ -27,6 +27,23 @@ describe("a connection is kept", () => {
     expect(guest.peers).toHaveLength(1);
   });
 
+  test("for the next exchange: cancelling a body that has come touches nothing", async () => {
+    guest.answer = (one) => {
+      if (one.received.split("\r\n\r\n").length > 2) return;
+      one.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    };
+    const first = await fetch();
+    const [peer] = guest.peers as [HttpPeer];
+    peer.send("hello");
+    await settle();
+    const second = fetch();
+    await settle();
+    await first.body?.cancel();
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    expect(await (await second).text()).toBe("ok");
+    expect(guest.peers).toHaveLength(1);
+  });
+
   test.each([
     ["the guest says close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"],
     ["the guest speaks HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"],
@@ -114,6 +131,27 @@ describe("at most 64 connections", () => {
     for (const one of guest.peers) one.send(EMPTY);
     for (const answer of answers) expect((await answer).status).toBe(200);
     expect(guest.peers).toHaveLength(64);
+  });
+
+  test("are handed over to those who still want them", async () => {
+    guest.answer = () => {};
+    const abort = new AbortController();
+    const outcomes = Array.from({ length: 66 }, (_, i) =>
+      fetch(i === 64 ? { signal: abort.signal } : {}).then(
+        ({ status }) => status,
+        (error) => error.message,
+      ),
+    );
+    await settle();
+    guest.answer = (one) => {
+      one.send(EMPTY);
+      one.socket.end(); // in the moment that the next request gets the connection
+    };
+    for (const one of guest.peers) guest.answer(one);
+    setImmediate(() => abort.abort(new Error("enough")));
+    const all = await Promise.all(outcomes);
+    expect(all.filter((one) => one === 200).length).toBeGreaterThanOrEqual(65);
+    expect(all.every((one) => one === 200 || one === "enough")).toBe(true);
   });
 
   test("are replaced when they break while others wait", async () => {

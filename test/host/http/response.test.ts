@@ -68,7 +68,8 @@ describe("a body", () => {
   });
 
   test("ends after the last chunk, whose trailer is dropped", () => {
-    const chunks = '5\r\nhello\r\n00c;a="b"\r\n, chunked wo\r\n4 \r\nrld!\r\n0\r\nX-Sum: 1\r\n\r\n';
+    const chunks =
+      '5\r\nhello\r\n00C;a="b\\""\r\n, chunked wo\r\n4;c;d=e\r\nrld!\r\n0\r\nX-Sum: 1\r\n\r\n';
     const got = readEverywhere(`${OK}Transfer-Encoding: Chunked\r\n\r\n${chunks}`);
     expect(got).toMatchObject({ body: "hello, chunked world!", isComplete: true, persists: true });
   });
@@ -136,6 +137,8 @@ describe("rejects", () => {
     ["a blank before the colon", `${OK}A : x\r\n\r\n`],
     ["a folded field", `${OK}A: x\r\n y\r\n\r\n`],
     ["a bare line feed in a head", `${OK}A: x\nB: y\r\n\r\n${"x".repeat(70000)}`],
+    ["a bare line feed at the end of a field", `${OK}A: x\n\r\n\r\n`],
+    ["a bare carriage return in front of a value", `${OK}A:\r x\r\n\r\n`],
     ["a length that is none", `${OK}Content-Length: 5x\r\n\r\n`],
     ["a negative length", `${OK}Content-Length: -1\r\n\r\n`],
     ["a length with a sign", `${OK}Content-Length: +1\r\n\r\n`],
@@ -157,6 +160,10 @@ describe("rejects", () => {
     ["with a sign", "+5\r\nhello\r\n"],
     ["with 0x", "0x5\r\nhello\r\n"],
     ["that overflows", "ffffffffffffffff1\r\nhello\r\n"],
+    ["with a blank", "5 \r\nhello\r\n"],
+    ["with an empty extension", "5;\r\nhello\r\n"],
+    ["with a length in its trailer", "0\r\nContent-Length: 5\r\n\r\n"],
+    ["with nonsense in its trailer", "0\r\nnonsense\r\n\r\n"],
     ["with endless extensions", `5;${"x".repeat(5000)}`],
     ["without its line end", "5\r\nhelloX\r\n0\r\n\r\n"],
     ["followed by endless trailers", `0\r\n${"A: b\r\n".repeat(4000)}`],

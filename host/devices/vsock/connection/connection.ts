@@ -31,6 +31,8 @@ export class Connection implements SocketEvents, ReceiverOwner, Living {
   flushing = false;
   deadlineNs = Number.POSITIVE_INFINITY;
   greeting: Uint8Array | null = null;
+  /** Called once it has no socket any more; for whoever brought the client. */
+  ended: (() => void) | null = null;
   readonly peer = new Peer();
   readonly sender: Sender;
   readonly receiver: Receiver;

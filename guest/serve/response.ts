@@ -1,0 +1,196 @@
+// The response of a handler. One with a body in one piece is sent when the handler has returned, so
+// that a handler that throws has sent nothing, and answers 500.
+import {
+  Errno,
+  IoVec,
+  SysSocketSendVector,
+  text,
+} from "../../kernel/api";
+import { Bytes } from "../bytes";
+import { isToken, Method, RequestHead } from "../http/request";
+import { putEnd, putLength, putStartWith, RESPONSE_HEAD_BYTES_MAX } from "../http/response";
+import { isText, putBytes, putHex, putText } from "../http/text";
+import { JsonWriter } from "../json/writer";
+import { Writer } from "../writer";
+import { Connection } from "./connection";
+import { phraseOf } from "./phrase";
+
+const enum Stage {
+  Collecting, // nothing was sent
+  Streaming, // begin() has sent the head
+  Ended,
+}
+
+/** `\r\n` and the size of a chunk, and what ends it. */
+const CHUNK_BYTES: u32 = 24;
+
+/** Each method but begin(), write() and end() only notes what to send, and does not yield. */
+@final
+export class Response {
+  /** 200 to 599. */
+  status: i32 = 200;
+  private stage: Stage = Stage.Collecting;
+  private fields: Writer = new Writer(128);
+  private hasType: bool = false;
+  private content: Bytes = new Bytes(0, 0);
+
+  constructor(
+    private connection: Connection,
+    private request: RequestHead,
+  ) {}
+
+  /**
+   * Adds a header. Throws for a name or value that would break the head (HB10), and for the headers
+   * that the server itself writes: Content-Length, Transfer-Encoding, Connection, Date and Server.
+   */
+  header(name: string, value: string): Response {
+    const n = Bytes.from(name);
+    const v = Bytes.from(value);
+    if (!isName(n)) throw new Error("Response: no name of a header");
+    if (!isValue(v)) throw new Error("Response: a control character in the value of a header");
+    if (isReserved(n)) throw new Error("Response: the server writes this header");
+    if (isText(n.address, n.length, text("content-type"))) this.hasType = true;
+    this.fields.bytes(n).text(text(": ")).bytes(v).text(text("\r\n"));
+    return this;
+  }
+
+  /** The body as text/plain. */
+  text(body: string): void {
+    this.typed("text/plain; charset=utf-8", Bytes.from(body));
+  }
+
+  /** The body as text/html. */
+  html(body: string): void {
+    this.typed("text/html; charset=utf-8", Bytes.from(body));
+  }
+
+  /** The body as application/json. */
+  json(body: JsonWriter): void {
+    this.typed("application/json", body.toBytes());
+  }
+
+  /** The body, of the type that header() has set, or of none. It must stay as it is. */
+  bytes(body: Bytes): void {
+    if (this.stage != Stage.Collecting) throw new Error("Response: it has begun");
+    this.content = body;
+  }
+
+  /**
+   * Sends the head; the body follows in pieces of write(), up to end(). Yields. A client of HTTP/1.0
+   * gets no chunks, and the connection's end is that of the body.
+   */
+  begin(): void {
+    if (this.stage != Stage.Collecting) throw new Error("Response: it has begun");
+    this.stage = Stage.Streaming;
+    if (!this.isChunked && this.hasBody) this.connection.closing = true;
+    const start = this.headMemory();
+    let end = this.putFields(start);
+    if (this.isChunked) end = putText(end, text("Transfer-Encoding: chunked\r\n"));
+    this.send(start, putEnd(end, !this.connection.closing), 0, 0);
+  }
+
+  /**
+   * Sends a piece. Yields while the client is slow. Returns its bytes, or a negative error: the
+   * client has left, or has taken nothing for too long.
+   */
+  write(piece: Bytes): i32 {
+    if (this.stage != Stage.Streaming) throw new Error("Response: write() without begin()");
+    if (piece.length == 0 || !this.hasBody) return piece.length;
+    if (!this.isChunked) return this.send(0, 0, piece.address, piece.length);
+    const size = changetype<usize>(__new(CHUNK_BYTES, idof<ArrayBuffer>()));
+    const sizeEnd = putText(putHex(size, piece.length), text("\r\n"));
+    const sent = this.send(size, sizeEnd, piece.address, piece.length, sizeEnd);
+    return sent < 0 ? sent : piece.length;
+  }
+
+  /** The body is complete. Yields. serve() calls it for a handler that has not. */
+  end(): void {
+    if (this.stage == Stage.Streaming && this.isChunked) {
+      const last = changetype<usize>(__new(CHUNK_BYTES, idof<ArrayBuffer>()));
+      this.send(last, putText(last, text("0\r\n\r\n")), 0, 0);
+    } else if (this.stage == Stage.Collecting) {
+      this.sendWhole();
+    }
+    this.stage = Stage.Ended;
+  }
+
+  private typed(type: string, body: Bytes): void {
+    this.bytes(body);
+    if (!this.hasType) this.header("Content-Type", type);
+  }
+
+  /** HB9: neither HEAD, nor 204 and 304 have a body. */
+  private get hasBody(): bool {
+    return this.request.method != Method.HEAD && mayHaveBody(this.status);
+  }
+
+  private get isChunked(): bool {
+    return this.request.minor != 0 && mayHaveBody(this.status) && this.hasBody; // HB11
+  }
+
+  private sendWhole(): void {
+    const start = this.headMemory();
+    let end = this.putFields(start);
+    if (mayHaveBody(this.status)) end = putLength(end, this.content.length);
+    end = putEnd(end, !this.connection.closing);
+    this.send(start, end, this.content.address, this.hasBody ? this.content.length : 0);
+  }
+
+  private headMemory(): usize {
+    const bytes = RESPONSE_HEAD_BYTES_MAX + this.fields.length;
+    return changetype<usize>(__new(bytes, idof<ArrayBuffer>()));
+  }
+
+  private putFields(at: usize): usize {
+    const status = <u32>this.status;
+    if (status < 200 || status > 599) throw new RangeError("Response: no such status");
+    const fields = this.fields.toBytes();
+    return putBytes(putStartWith(at, status, phraseOf(status)), fields.address, fields.length);
+  }
+
+  /** Sends [start, end), a piece, and CR LF from `after` - 2 if it is not 0. Returns its bytes. */
+  private send(start: usize, end: usize, piece: usize, bytes: i32, after: usize = 0): i32 {
+    const vector = changetype<usize>(__new(3 * offsetof<IoVec>(), idof<ArrayBuffer>()));
+    let count: u32 = 0;
+    if (end != start) setEntry(vector, count++, start, <u32>(end - start));
+    if (bytes != 0) setEntry(vector, count++, piece, bytes);
+    if (after != 0) setEntry(vector, count++, after - 2, 2);
+    this.connection.sent = true;
+    const wanted = <i32>(end - start) + bytes + (after != 0 ? 2 : 0);
+    const sent = SysSocketSendVector(this.connection.socket, vector, count, 0);
+    if (sent == wanted) return bytes;
+    this.connection.closing = true;
+    return sent < 0 ? sent : -Errno.ECONNRESET;
+  }
+}
+
+function setEntry(vector: usize, i: u32, base: usize, length: u32): void {
+  const entry = changetype<IoVec>(vector + i * offsetof<IoVec>());
+  entry.base = base;
+  entry.length = length;
+}
+
+function mayHaveBody(status: i32): bool {
+  return status != 204 && status != 304;
+}
+
+function isName(name: Bytes): bool {
+  for (let i = 0; i < name.length; i++) if (!isToken(name.at(i))) return false;
+  return name.length != 0;
+}
+
+function isValue(value: Bytes): bool {
+  for (let i = 0; i < value.length; i++) {
+    const c = value.at(i);
+    if ((c < 0x20 && c != 9) || c == 0x7f) return false;
+  }
+  return true;
+}
+
+function isReserved(name: Bytes): bool {
+  const at = name.address;
+  const bytes = name.length;
+  return isText(at, bytes, text("content-length")) ||
+    isText(at, bytes, text("transfer-encoding")) || isText(at, bytes, text("connection")) ||
+    isText(at, bytes, text("date")) || isText(at, bytes, text("server"));
+}

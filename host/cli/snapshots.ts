@@ -1,0 +1,36 @@
+// The snapshot of `--restore`, as the command line reads it and speaks of it.
+import type { Log } from "../log.ts";
+import { Snapshot } from "../node/snapshot.ts";
+import { SnapshotError } from "../snapshot/errors.ts";
+import type { MachineCommand } from "./arguments.ts";
+import { CliError } from "./usage.ts";
+
+/** Reads the file, and says what it is. Whatever is wrong with it is the user's error. */
+export async function loadSnapshot(path: string, log: Log): Promise<Snapshot> {
+  try {
+    const snapshot = await Snapshot.load(path);
+    const image = snapshot.content.image.hash?.slice(0, 12);
+    const age = ageText(Date.now() - snapshot.takenMs);
+    log("info", "torito", `restoring ${path} (image ${image}, taken ${age} ago)`);
+    return snapshot;
+  } catch (error) {
+    const { message } = error as Error;
+    throw new CliError(error instanceof SnapshotError ? `${path}: ${message}` : message);
+  }
+}
+
+/** The command with windows as large as those of the snapshot, which are the same for all. */
+export function withWindowsOf<C extends MachineCommand>(command: C, snapshot: Snapshot): C {
+  const [volume] = command.volumes;
+  const device = snapshot.content.devices.find(({ name }) => name === `fs ${volume?.tag}`);
+  return { ...command, windowBytes: device?.sharedMemory[0] ?? 0 };
+}
+
+/** As in "2 h". */
+export function ageText(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
+}
