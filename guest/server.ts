@@ -15,7 +15,8 @@ import {
 /** Pause when memory or handles are out; connections that end free some. */
 const PAUSE_MS: u32 = 10;
 
-function noRoom(): bool {
+/** There is nothing to free. */
+export function noRoom(): bool {
   return false;
 }
 

@@ -212,3 +212,6 @@ export {
   X_OK,
 } from "./fs/attributes";
 export { believedUntil, copyStat, DirectoryEntry, FileStat, FileSystemStat } from "./fs/stat";
+
+// entropy
+export { randomBytes } from "./std";

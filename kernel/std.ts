@@ -32,6 +32,7 @@ export function wallClockMs(): f64 {
   return <f64>(realtimeNs() / NS_PER_MS);
 }
 
+/** Fills memory with entropy of the host. Does not yield. */
 export function randomBytes(address: usize, bytes: u32): void {
   assert(random_get(address, bytes) == 0, "entropy: the firmware has none");
 }

@@ -1,6 +1,6 @@
 // Compiles one guest image in this process. An application lies anywhere; the kernel that it names
 // is always the one of this package, because reading files is answered here.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join, relative, resolve, sep } from "node:path";
 import { asc, loadCompiler } from "./compiler.mjs";
 import { coverageTransform } from "./coverage.mjs";
@@ -71,10 +71,13 @@ const TARGET_FLAGS = {
  * @throws {CompileError} with `sources` too
  */
 export async function compile(entry, target, options = {}) {
-  const { folder = root, coverage, leaves = hotLeaves, flags = [], ban = true } = options;
+  const { coverage, leaves = hotLeaves, flags = [], ban = true } = options;
   const { cache = new Sources(), colors = false } = options;
+  // Packages are looked for around the real folder, as Node does.
+  const folder = realPath(options.folder ?? root);
+  const isOwn = folder === realPath(root); // the package itself: a clone
   const { kind = target === "test" ? "tests" : "application" } = options;
-  if (folder !== root && existsSync(join(folder, "asconfig.json"))) {
+  if (existsSync(join(folder, "asconfig.json"))) {
     const reason = "torito does not read it, because it sets the compiler's options";
     throw Object.assign(errorWithoutPlace(reason, "asconfig.json"), {
       sources: new Map([[join(folder, "asconfig.json"), stampOf(join(folder, "asconfig.json"))]]),
@@ -100,7 +103,7 @@ export async function compile(entry, target, options = {}) {
     if (own === "" || name === "asconfig.json") return null;
     const path = own === null ? resolve(folder, name) : join(root, own);
     const { text, stamp } = cache.read(path);
-    if (own === null || folder === root) sources.set(path, stamp);
+    if (own === null || isOwn) sources.set(path, stamp);
     if (text !== null) inputs.add(own === null ? within(folder, path) : `torito/${own}`);
     return text;
   };
@@ -142,6 +145,8 @@ function refusal(wasm) {
   if (names.length === 0) return null;
   return errorWithoutPlace(`no machine has what the image imports: ${names.join(", ")}`);
 }
+
+const realPath = (folder) => (existsSync(folder) ? realpathSync(folder) : resolve(folder));
 
 /** How the virtual entry imports the author's file. */
 function importName(entry, folder) {

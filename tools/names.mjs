@@ -11,9 +11,13 @@ export const PACKAGE = "~lib/torito/";
 /** Names in a text of the compiler as people know them. */
 export const shown = (text) => text.replaceAll(PACKAGE, "torito/");
 
-/** The package's file that the compiler looks for as `name`, relative to `root`, or null. */
+/**
+ * The package's file that the compiler looks for as `name`, relative to `root`, or null. Whoever
+ * imports it, and whatever other version is installed there: an image has one kernel.
+ */
 export function ownFile(name) {
-  const found = /^(?:\.\.\/)*node_modules\/torito\/(.*)$/.exec(name.replaceAll("\\", "/"));
+  const path = name.replaceAll("\\", "/");
+  const found = /(?:^|\/)node_modules\/torito\/(?!.*\/node_modules\/)(.*)$/.exec(path);
   if (found === null) return null;
   return /^(abi|drivers|guest|kernel)\//.test(found[1]) ? found[1] : "";
 }

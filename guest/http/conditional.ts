@@ -1,6 +1,6 @@
 // Conditional requests (RFC 9110, 13). A leaf.
 import { NO_DATE, parseDate } from "./date";
-import { Request } from "./request";
+import { RequestHead } from "./request";
 import { modifiedSecond, nowSecond, putOpaqueTag } from "./response";
 import { isSame } from "./text";
 import { Version } from "./version";
@@ -12,7 +12,7 @@ function tagBytes(version: Version): u32 {
 }
 
 /** May the answer be 304? If-None-Match is compared weakly and hides If-Modified-Since (13.2.2). */
-export function isNotModified(request: Request, version: Version): bool {
+export function isNotModified(request: RequestHead, version: Version): bool {
   if (request.ifNoneMatch != 0) {
     return listHasTag(request.ifNoneMatch, request.ifNoneMatchBytes, tagBytes(version));
   }
@@ -40,7 +40,7 @@ function listHasTag(at: usize, bytes: u32, ownBytes: u32): bool {
  * strong (13.1.5): a file that was modified in the second of its response may change again in that
  * second (8.8.2.2).
  */
-export function allowsRange(request: Request, version: Version): bool {
+export function allowsRange(request: RequestHead, version: Version): bool {
   const at = request.ifRange;
   const bytes = request.ifRangeBytes;
   if (at == 0) return true;

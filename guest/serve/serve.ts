@@ -14,7 +14,7 @@ import {
 } from "../../kernel/api";
 import { bodyFraming, Framing, HEAD_BYTES_MAX, parseRequest, RequestHead } from "../http/request";
 import { isText } from "../http/text";
-import { serveForever } from "../server";
+import { noRoom, serveForever } from "../server";
 import { Body } from "./body";
 import {
   allow,
@@ -55,10 +55,6 @@ export function serve(
   handlerIndex = handler.index;
   if (settings) options = settings;
   return serveForever(options.name, SOCK_STREAM, port, BACKLOG, converse, noRoom, options.stackBytes);
-}
-
-function noRoom(): bool {
-  return false;
 }
 
 /** The thread of a connection. */

@@ -94,7 +94,7 @@ export async function bootGuest(
   const clock = new ManualClock();
   const console: string[] = [];
   const machine = await Machine.create({
-    image: wasm,
+    image: moduleOf(wasm),
     sourceMap: map,
     memoryBytes: MEMORY_BYTES,
     clock,
@@ -113,11 +113,14 @@ export async function bootGuest(
   return { machine, clock, console, advance };
 }
 
+/** Images of tests export their table, which a machine accepts of a module only. */
+function moduleOf(wasm: GuestImage["wasm"]): WebAssembly.Module {
+  return wasm instanceof WebAssembly.Module ? wasm : new WebAssembly.Module(wasm);
+}
+
 /** Names of the tests in an image of target `test`: `test_*` and `panics_*`. */
 export function testsOf(image: GuestImage): string[] {
-  const { wasm } = image;
-  const module = wasm instanceof WebAssembly.Module ? wasm : new WebAssembly.Module(wasm);
-  return WebAssembly.Module.exports(module)
+  return WebAssembly.Module.exports(moduleOf(image.wasm))
     .filter(({ name, kind }) => kind === "function" && /^(test|panics)_/.test(name))
     .map(({ name }) => name);
 }

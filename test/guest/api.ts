@@ -96,6 +96,8 @@ export function main(): i32 {
   options.name = "api";
   options.bodyBytesMax = parameterNumber("body", 1 << 20);
   options.connectionsMax = parameterNumber("connections", 1024);
+  options.headMs = parameterNumber("head", 10_000);
+  options.bodyMs = parameterNumber("late", 30_000);
   return serve(80, (request: Request, response: Response): void => {
     router.handle(request, response);
   }, options);

@@ -1,5 +1,5 @@
-// Projects of authors: folders outside this checkout, in which torito and the compiler are installed.
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+// Projects of authors: folders outside this checkout, where torito and the compiler are installed.
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -32,7 +32,8 @@ export function installInto(folder: string, ...names: string[]): void {
   mkdirSync(join(folder, "node_modules"), { recursive: true });
   for (const name of names) {
     const from = name === "torito" ? resolve(".") : resolve("node_modules", name);
-    symlinkSync(from, join(folder, "node_modules", name));
+    const link = join(folder, "node_modules", name);
+    if (!existsSync(link)) symlinkSync(from, link);
   }
 }
 
@@ -61,7 +62,7 @@ export function fetchText(port: number, path = "/"): Promise<string> {
   });
 }
 
-/** Sends bytes and resolves with what comes back until the peer ends. */
+/** Sends bytes and resolves with the answer once the peer has ended. */
 export function exchange(port: number, bytes: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
@@ -89,8 +90,8 @@ export function main(): i32 {
 function answer(socket: usize): void {
   SysSocketRecv(<i32>socket, buffer, 4096, 0);
   const body = said();
-  const head = \`HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: \${body.length}\\r\\n\\r\\n\`;
-  const bytes = String.UTF8.encode(head + body);
+  const head = "HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: ";
+  const bytes = String.UTF8.encode(head + body.length.toString() + "\\r\\n\\r\\n" + body);
   SysSocketSend(<i32>socket, changetype<usize>(bytes), bytes.byteLength, 0);
   SysSocketClose(<i32>socket);
 }

@@ -1,28 +1,34 @@
 // The package as npm would publish it, installed into an empty folder: it starts from prebuilt
 // images, without the compiler.
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { makeFolder, removeFolders, until } from "../support/appliance.ts";
+import { startWith } from "../support/command.ts";
 import { checkTypes, install } from "../support/installed.ts";
+import { fetchText, installInto } from "../support/project.ts";
 
 afterAll(removeFolders);
 
 test("npm publish would publish what README speaks of, and nothing that only developers need", () => {
   const words = ["publish", "--dry-run", "--ignore-scripts", "--json"];
   const out = execFileSync("npm", words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  const [{ files }] = Object.values(JSON.parse(out)) as [{ files: { path: string }[] }];
+  interface Packed {
+    readonly files: readonly { readonly path: string }[];
+    readonly size: number;
+    readonly unpackedSize: number;
+  }
+  const [{ files, size, unpackedSize }] = Object.values(JSON.parse(out)) as [Packed];
   const paths = files.map(({ path }) => path);
   const linked = [...readFileSync("README.md", "utf8").matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
   const wanted = [...linked.map(([, path]) => path as string), "dist/host/cli.js", "LICENSE"];
   expect([...wanted, "build/web-server.wasm"].filter((path) => !paths.includes(path))).toEqual([]);
-  expect(
-    paths.filter((path) =>
-      /^(test|host|bench\/(?!results)|tools\/(build|declarations|types|reference)|build\/test)\b/.test(
-        path,
-      ),
-    ),
-  ).toEqual([]);
+  const sources =
+    "(test|host|bench/(?!results)|tools/(build|declarations|types|reference)|build/test)";
+  expect(paths.filter((path) => new RegExp(`^${sources}\\b`).test(path))).toEqual([]);
+  expect(size).toBeLessThan(1_500_000);
+  expect(unpackedSize).toBeLessThan(5_000_000);
 });
 
 test("npm pack, installed elsewhere, serves a directory and exports the library", async () => {
@@ -47,6 +53,46 @@ test("npm pack, installed elsewhere, serves a directory and exports the library"
   const script = 'import("torito").then(({ Machine }) => console.log(typeof Machine.create))';
   const out = execFileSync(process.execPath, ["-e", script], { cwd: installed, encoding: "utf8" });
   expect(out).toBe("function\n");
+});
+
+test("A12 an appliance is made, tested, built and served from nothing but the package", async () => {
+  const installed = install();
+  installInto(installed, "assemblyscript"); // as npm would install it beside
+  const cli = join(installed, "node_modules/torito/dist/host/cli.js");
+  const run = (cwd: string, ...words: string[]) => startWith({ cwd, cli }, ...words);
+  expect((await run(installed, "new", "my-api", "-t", "http").end).code).toBe(0);
+  const folder = join(installed, "my-api");
+  const tested = await run(folder, "test").end;
+  expect(tested).toMatchObject({ code: 0, out: expect.stringContaining(" passed, 0 failed") });
+  const built = await run(folder, "build").end;
+  expect(built).toMatchObject({ code: 0, err: expect.stringMatching(/^build\/main\.wasm/) });
+  const dev = run(folder, "dev", "-p", "0:80");
+  const [, port] = await dev.until(/ready {2}http:\/\/127\.0\.0\.1:(\d+)\//);
+  expect(JSON.parse(await fetchText(Number(port), "/hello/Ada"))).toEqual({ hello: "Ada" });
+  dev.child.kill("SIGINT");
+  expect((await dev.end).code).toBe(0);
+  // The package is two folders up, and is found in an editor too.
+  const tsc = resolve("node_modules/.bin/tsc");
+  expect(spawnSync(tsc, ["-p", folder], { encoding: "utf8" }).stdout).toBe("");
+});
+
+test("torito/test compiles an application, boots it and runs its tests", () => {
+  const installed = install();
+  const script = `
+    import { bootGuest, compile, runTest, testsOf, TestFailure } from "torito/test";
+    const folder = "my-api";
+    const image = await compile("src/api.test.ts", "test", { folder });
+    console.log(testsOf(image).length, (await runTest(image, testsOf(image)[0])).length);
+    const app = await compile("src/main.ts", "debug", { folder });
+    const guest = await bootGuest(app);
+    guest.advance(10);
+    console.log(guest.console.at(-1).trim());
+    guest.machine.dispose();
+    console.log(await runTest(app, "test_nothing").catch((error) => error.message));
+  `;
+  writeFileSync(`${installed}/script.mjs`, script);
+  const out = execFileSync(process.execPath, ["script.mjs"], { cwd: installed, encoding: "utf8" });
+  expect(out.split("\n").slice(0, 2)).toEqual(["3 0", "my-api: listening on vsock port 80"]);
 });
 
 test("the published types hold in every resolution, declarations of libraries included", () => {

@@ -16,7 +16,7 @@ const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { e
 
 /** Rules that the key explains. */
 function keys(text: string): string[] {
-  return [...text.matchAll(/^\| ((?:S[RN]|[A-Z])\d+) \|/gm)].map(([, rule]) => rule as string);
+  return [...text.matchAll(/^\| ((?:S[RN]|HB|[A-Z])\d+) \|/gm)].map(([, rule]) => rule as string);
 }
 
 /** Rules cited by comments and by titles of tests. */

@@ -153,7 +153,8 @@ test("A12 without the compiler it ends, and says which command installs it: 69",
   const cli = join(folder, "torito/dist/host/cli.js");
   const { code, err } = await startWith({ cwd: join(folder, "app"), cli }, "build").end;
   const { peerDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
-  const command = `npm install --save-dev --save-exact assemblyscript@${peerDependencies.assemblyscript}`;
+  const version = peerDependencies.assemblyscript;
+  const command = `npm install --save-dev --save-exact assemblyscript@${version}`;
   expect({ code, err }).toEqual({
     code: 69,
     err: `torito: building needs the compiler, and it is not installed: ${command}\n`,

@@ -1,6 +1,6 @@
 // Building: an author's files become an image, wherever they lie.
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { compileGuest, runGuest } from "../support/guest.ts";
 
 const folders: string[] = [];
 afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true });
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
 /** A folder with these files, by name. */
@@ -88,6 +88,44 @@ export function main(): i32 { return answer() - other(); }
     "entry.ts": other,
   });
   await compile("src/main.ts", "debug", { folder });
+});
+
+test("an image has one kernel, whatever versions of torito lie about", async () => {
+  const other = "this is no AssemblyScript";
+  const folder = project({
+    "src/main.ts": `import { print } from "torito/guest";
+import { twice } from "lamp";
+export function main(): i32 { print("on\\n"); return twice(1); }
+`,
+    "node_modules/torito/guest/index.ts": other,
+    "node_modules/torito/kernel/api.ts": other,
+    "node_modules/lamp/index.ts": `import { Sleep } from "torito/guest";
+import { half } from "./half";
+export function twice(n: i32): i32 { Sleep(n); return half(4 * n); }
+`,
+    "node_modules/lamp/half.ts": "export function half(n: i32): i32 { return n / 2; }\n",
+    "node_modules/lamp/node_modules/torito/guest/index.ts": other,
+    "node_modules/lamp/node_modules/torito/kernel/api.ts": other,
+  });
+  const { sources } = await compile("src/main.ts", "debug", { folder });
+  const read = [...sources].filter(([, stamp]) => stamp !== "").map(([path]) => path);
+  expect(read.filter((path) => path.includes("torito/"))).toEqual([]);
+  expect(read).toContain(join(folder, "node_modules/lamp/half.ts"));
+});
+
+test("packages above the project are found, and so are linked ones", async () => {
+  const lamp = project({ "index.ts": "export function on(): i32 { return 0; }\n" });
+  const folder = project({
+    "apps/one/src/main.ts":
+      'import { on } from "lamp";\nexport function main(): i32 { return on(); }\n',
+    "node_modules/.keep": "",
+  });
+  symlinkSync(lamp, join(folder, "node_modules/lamp"));
+  await compile("src/main.ts", "debug", { folder: join(folder, "apps/one") });
+  const link = `${folder}-link`;
+  symlinkSync(join(folder, "apps/one"), link);
+  folders.push(link);
+  await compile("src/main.ts", "debug", { folder: link });
 });
 
 test("errors are shown by the names that authors use", async () => {

@@ -1,5 +1,5 @@
-// `torito dev`: a saved change is live, errors leave the last good build serving, and the port stays
-// open, whatever editors and authors do to the files.
+// `torito dev`: a saved change is live, errors leave the last good build serving, and the port
+// stays open, whatever editors and authors do to the files.
 import { chmodSync, mkdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";

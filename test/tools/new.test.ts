@@ -1,4 +1,4 @@
-// `torito new`: every template gives a project that an editor likes, whose tests pass and that runs.
+// `torito new`: every template gives a project that editors like, whose tests pass and that runs.
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,

@@ -1,0 +1,107 @@
+// Strings that outlive the request that brought them: copies in blocks of the kernel's heap.
+import { Errno, ToroFreeMem, ToroGetMem, ToroReAllocMem } from "../kernel/api";
+
+/** What a block of the heap takes beside its bytes, at most. */
+const BLOCK_OVERHEAD: u32 = 36;
+
+/** A copy of the string, or 0. */
+function keep(value: string): usize {
+  const bytes = <usize>value.length << 1;
+  const block = ToroGetMem(bytes + 4);
+  if (block == 0) return 0;
+  store<u32>(block, <u32>bytes);
+  memory.copy(block + 4, changetype<usize>(value), bytes);
+  return block;
+}
+
+/** A string of the arena with the characters of a copy. */
+function recall(block: usize): string {
+  const bytes = load<u32>(block);
+  const made = __new(bytes, idof<String>());
+  memory.copy(made, block + 4, bytes);
+  return changetype<string>(made);
+}
+
+function costOf(bytes: u32): u32 {
+  return bytes + BLOCK_OVERHEAD;
+}
+
+/** A list of strings. It copies what it is given, and returns copies. */
+@final
+export class KeptStrings {
+  private blocks: usize = 0; // u32 each
+  private capacity: i32 = 0;
+  private count: i32 = 0;
+  private takenBytes: u64 = 0;
+
+  /** Of at most `stringsMax` strings, which together take at most `bytesMax` bytes of the heap. */
+  constructor(
+    private stringsMax: i32 = 65536,
+    private bytesMax: u64 = 16 << 20,
+  ) {}
+
+  get length(): i32 {
+    return this.count;
+  }
+
+  /** Adds a string. Returns its place, -ENOSPC at one of the bounds, or -ENOMEM. */
+  push(value: string): i32 {
+    const cost = costOf(<u32>value.length << 1);
+    if (this.count == this.stringsMax || this.takenBytes + cost > this.bytesMax) {
+      return -Errno.ENOSPC;
+    }
+    if (this.count == this.capacity && !this.grow()) return -Errno.ENOMEM;
+    const block = keep(value);
+    if (block == 0) return -Errno.ENOMEM;
+    store<u32>(this.blocks + (this.count << 2), <u32>block);
+    this.takenBytes += cost;
+    return this.count++;
+  }
+
+  /** The string at `i`, which must be less than length. */
+  at(i: i32): string {
+    return recall(this.blockAt(i));
+  }
+
+  /** Replaces the string at `i`. Returns 0, -ENOSPC or -ENOMEM, and then it is as it was. */
+  set(i: i32, value: string): i32 {
+    const old = this.blockAt(i);
+    const rest = this.takenBytes - costOf(load<u32>(old));
+    const cost = costOf(<u32>value.length << 1);
+    if (rest + cost > this.bytesMax) return -Errno.ENOSPC;
+    const block = keep(value);
+    if (block == 0) return -Errno.ENOMEM;
+    store<u32>(this.blocks + (i << 2), <u32>block);
+    this.takenBytes = rest + cost;
+    ToroFreeMem(old);
+    return 0;
+  }
+
+  /** Removes the string at `i`; those after it move up. */
+  remove(i: i32): void {
+    const block = this.blockAt(i);
+    const place = this.blocks + (i << 2);
+    memory.copy(place, place + 4, (this.count - i - 1) << 2);
+    this.count--;
+    this.takenBytes -= costOf(load<u32>(block));
+    ToroFreeMem(block);
+  }
+
+  clear(): void {
+    while (this.count != 0) this.remove(this.count - 1);
+  }
+
+  private blockAt(i: i32): usize {
+    if (<u32>i >= <u32>this.count) throw new RangeError("KeptStrings: index out of range");
+    return load<u32>(this.blocks + (i << 2));
+  }
+
+  private grow(): bool {
+    const capacity = this.capacity == 0 ? 16 : this.capacity << 1;
+    const blocks = ToroReAllocMem(this.blocks, <usize>capacity << 2);
+    if (blocks == 0) return false;
+    this.blocks = blocks;
+    this.capacity = capacity;
+    return true;
+  }
+}

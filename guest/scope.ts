@@ -1,0 +1,12 @@
+// Scopes for programs that allocate in a loop of their own.
+import { arenaMark, arenaRelease } from "../kernel/api";
+
+/**
+ * Calls body(arg), and then frees everything that was allocated meanwhile: nothing of it may be used
+ * after. Yields if the body does.
+ */
+export function scope(body: (arg: usize) => void, arg: usize = 0): void {
+  const mark = arenaMark();
+  body(arg);
+  arenaRelease(mark);
+}
