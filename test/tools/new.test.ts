@@ -14,7 +14,6 @@ import { buildCommand, killCommands } from "../support/command.ts";
 import {
   emptyFolder,
   exchange,
-  fetchText,
   installInto,
   removeProjects,
   torito,
@@ -112,8 +111,17 @@ describe("applications made from templates run", () => {
   test("http answers with JSON", async () => {
     const { found, child } = await dev("http", PORT, "-p", "0:80");
     const port = Number(found[1]);
-    expect(JSON.parse(await fetchText(port, "/hello/Ada"))).toEqual({ hello: "Ada" });
-    expect(JSON.parse(await fetchText(port))).toEqual({ requests: 2 });
+    const body = JSON.stringify({ text: "grüß Gott" });
+    const url = `http://127.0.0.1:${port}/notes`;
+    const added = await fetch(url, { method: "POST", body });
+    expect({ status: added.status, body: await added.json() }).toEqual({
+      status: 201,
+      body: { id: 0, text: "grüß Gott" },
+    });
+    expect((await fetch(url, { method: "POST", body: "{" })).status).toBe(400);
+    expect((await fetch(`${url}/1`)).status).toBe(404);
+    expect(await (await fetch(`${url}/0`)).json()).toEqual({ id: 0, text: "grüß Gott" });
+    expect(await (await fetch(url)).json()).toEqual([{ id: 0, text: "grüß Gott" }]);
     child.kill("SIGINT");
   });
 
