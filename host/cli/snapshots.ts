@@ -12,8 +12,8 @@ export async function loadSnapshot(path: string, log: Log): Promise<Snapshot> {
     const image = snapshot.content.image.hash?.slice(0, 12);
     const age = ageText(Date.now() - snapshot.takenMs);
     const { connections } = snapshot;
-    const lost = connections > 0 ? `; its ${connections} connections are reset` : "";
-    log("info", "torito", `restoring ${path} (image ${image}, taken ${age} ago)${lost}`);
+    const lost = `connections to reset: ${connections}`;
+    log("info", "torito", `restoring ${path} (image ${image}, taken ${age} ago, ${lost})`);
     return snapshot;
   } catch (error) {
     const { message } = error as Error;

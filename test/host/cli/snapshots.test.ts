@@ -84,7 +84,9 @@ describe("a machine that is saved", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
     writeFileSync(`${site}/index.html`, "<p>changed</p>");
     const server = await Appliance.serve(site, "--restore", path);
-    expect(server.stderr).toMatch(/^restoring .* \(image [0-9a-f]{12}, taken \d+ s ago\)\n/);
+    expect(server.stderr).toMatch(
+      /^restoring .* \(image [0-9a-f]{12}, taken \d+ s ago, connections to reset: 1\)\n/,
+    );
     expect(await (await fetch(server.url)).text()).toBe("<p>changed</p>");
     expect(await server.stop()).toBe(0);
   });
