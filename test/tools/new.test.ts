@@ -14,7 +14,6 @@ import { buildCommand, killCommands } from "../support/command.ts";
 import {
   emptyFolder,
   exchange,
-  fetchText,
   installInto,
   removeProjects,
   torito,
@@ -112,8 +111,12 @@ describe("applications made from templates run", () => {
   test("http answers with JSON", async () => {
     const { found, child } = await dev("http", PORT, "-p", "0:80");
     const port = Number(found[1]);
-    expect(JSON.parse(await fetchText(port, "/hello/Ada"))).toEqual({ hello: "Ada" });
-    expect(JSON.parse(await fetchText(port))).toEqual({ requests: 2 });
+    const notes = `http://127.0.0.1:${port}/notes`;
+    const made = await fetch(notes, { method: "POST", body: JSON.stringify({ text: "milk €" }) });
+    expect(made.status).toBe(201);
+    expect(made.headers.get("location")).toBe("/notes/1");
+    expect(await (await fetch(notes)).json()).toEqual([{ id: "1", text: "milk €" }]);
+    expect((await fetch(notes, { method: "POST", body: "{" })).status).toBe(400);
     child.kill("SIGINT");
   });
 
