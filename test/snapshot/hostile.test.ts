@@ -201,6 +201,7 @@ describe("SN13 a hostile guest at worst", () => {
     ["rings over the image", (h) => (vsock(h).queues[0].driver = [0x10000, 0])],
     ["heads that nobody posted", (h) => (vsock(h).queues[1].ring.held = [0, 1, 2, 3])],
     ["no session with the file server", (h) => (fs(h).started = false)],
+    ["a line of the console without end", (h) => (h.line = "x".repeat(1 << 20))],
     ["a symbolic link to a secret", (h) => (fs(h).nodes[0].target = "../secret")],
     ["references without end", (h) => (fs(h).nodes[0].references = 2 ** 52)],
     ["a number of nodes that is large", (h) => (fs(h).nextNode = 2 ** 52)],
