@@ -91,6 +91,17 @@ describe("a machine that is saved", () => {
     expect(await server.stop()).toBe(0);
   });
 
+  test("is described without what its guest knew", async () => {
+    const path = await save("described.torito", "--after", "GET /");
+    const command = new Appliance(["inspect", path]);
+    expect(await command.exited).toBe(0);
+    expect(command.stdout).toMatch(
+      /^image {8}[0-9a-f]{64}\ntaken {8}\S+Z, \d+ s ago, \d+ s after boot\nmemory {7}16 MiB, \d+ KiB in \d+ runs in use\ndevices {6}vsock, fs site\nconnections {2}1, which are reset\n$/,
+    );
+    expect((await run("inspect", "package.json")).code).toBe(2);
+    expect((await run("inspect")).stderr).toContain("which snapshot?");
+  });
+
   test("SN11 is refused by another application, other volumes, in one line with exit code 2", async () => {
     const path = await save("other.torito");
     const image = await run("run", "apps/echo", "--restore", path);
