@@ -2,7 +2,7 @@
 import { Errno, randomBytes, ToroAllocMem, ToroFreeMem, ToroGetMem } from "../kernel/api";
 import { sipHash } from "./siphash";
 
-/** What a block of the heap takes beside its bytes, at most. */
+/** Bytes that a block of the heap takes beside its own, at most. */
 const BLOCK_OVERHEAD: u32 = 36;
 const SLOTS_FIRST: u32 = 16;
 const ENTRIES_MAX: u32 = 1 << 24;
@@ -103,7 +103,7 @@ export class Table {
     return true;
   }
 
-  /** A cursor at the first entry, or -1. Setting new keys makes cursors invalid; deleting does not. */
+  /** A cursor at the first entry, or -1. New keys make cursors invalid; deleting does not. */
   first(): i32 {
     return this.next(-1);
   }

@@ -52,7 +52,7 @@ export class Json {
     return new Json(document, index, <Kind>itemOf(document, index).kind);
   }
 
-  /** What is wrong with the text, or "". */
+  /** Why the text was refused, or "". */
   get error(): string {
     return this.document.error;
   }
@@ -239,6 +239,8 @@ function isInteger(at: usize, bytes: u32): bool {
 function parseInteger(at: usize, bytes: u32): i64 {
   const negative = load<u8>(at) == 0x2d;
   let value: i64 = 0;
-  for (let i: u32 = negative ? 1 : 0; i < bytes; i++) value = value * 10 + (load<u8>(at + i) - 0x30);
+  for (let i: u32 = negative ? 1 : 0; i < bytes; i++) {
+    value = value * 10 + (load<u8>(at + i) - 0x30);
+  }
   return negative ? -value : value;
 }
