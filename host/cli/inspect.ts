@@ -14,10 +14,12 @@ export function describe(snapshot: Snapshot, nowMs: number): string[] {
   const { image, devices, nowNs, runs } = snapshot.content;
   const taken = new Date(snapshot.takenMs);
   const date = Number.isNaN(taken.getTime()) ? "at no time" : taken.toISOString();
+  const age = ageText(nowMs - snapshot.takenMs);
+  const [mib, kib] = [snapshot.memoryBytes >> 20, snapshot.bytes >> 10];
   return [
     `image        ${image.hash}`,
-    `taken        ${date}, ${ageText(nowMs - snapshot.takenMs)} ago, ${ageText(nowNs / 1e6)} after boot`,
-    `memory       ${snapshot.memoryBytes >> 20} MiB, ${snapshot.bytes >> 10} KiB in ${runs.length} runs in use`,
+    `taken        ${date}, ${age} ago, ${ageText(nowNs / 1e6)} after boot`,
+    `memory       ${mib} MiB, ${kib} KiB in ${runs.length} runs in use`,
     `devices      ${devices.map(({ name }) => name).join(", ") || "none"}`,
     `connections  ${snapshot.connections}, which are reset`,
   ];
