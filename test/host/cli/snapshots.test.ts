@@ -95,9 +95,11 @@ describe("a machine that is saved", () => {
     const path = await save("described.torito", "--after", "GET /");
     const command = new Appliance(["inspect", path]);
     expect(await command.exited).toBe(0);
-    expect(command.stdout).toMatch(
-      /^image {8}[0-9a-f]{64}\ntaken {8}\S+Z, \d+ s ago, \d+ s after boot\nmemory {7}16 MiB, \d+ KiB in \d+ runs in use\ndevices {6}vsock, fs site\nconnections {2}1, which are reset\n$/,
-    );
+    const [image, taken, memory, ...rest] = command.stdout.split("\n");
+    expect(image).toMatch(/^image {8}[0-9a-f]{64}$/);
+    expect(taken).toMatch(/^taken {8}\S+Z, \d+ s ago, \d+ s after boot$/);
+    expect(memory).toMatch(/^memory {7}16 MiB, \d+ KiB in \d+ runs in use$/);
+    expect(rest).toEqual(["devices      vsock, fs site", "connections  1, which are reset", ""]);
     expect((await run("inspect", "package.json")).code).toBe(2);
     expect((await run("inspect")).stderr).toContain("which snapshot?");
   });
