@@ -68,7 +68,7 @@ test("A12 an appliance is made, tested, built and served from nothing but the pa
   expect(built).toMatchObject({ code: 0, err: expect.stringMatching(/^build\/main\.wasm/) });
   const dev = run(folder, "dev", "-p", "0:80");
   const [, port] = await dev.until(/ready {2}http:\/\/127\.0\.0\.1:(\d+)\//);
-  expect(await fetchText(Number(port), "/notes")).toBe("[]");
+  expect(JSON.parse(await fetchText(Number(port), "/notes"))).toEqual([]);
   dev.child.kill("SIGINT");
   expect((await dev.end).code).toBe(0);
   // The package is two folders up, and is found in an editor too.

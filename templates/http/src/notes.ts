@@ -1,21 +1,48 @@
-// The notes, which outlive requests: KeptStrings copies what it is given.
-import { KeptStrings } from "torito/guest";
+// The notes, and the handlers of requests. Strings and objects last until the response is complete; a
+// Table copies what it is given, and keeps it.
+import { JsonWriter, Request, Response, Table } from "torito/guest";
 
-export class Notes {
-  private texts: KeptStrings = new KeptStrings();
+/** Texts by id. */
+export const notes = new Table();
+let last = 0;
 
-  get length(): i32 {
-    return this.texts.length;
+/** Adds a note. Returns its id, or a negative error: the table is full. */
+export function keep(text: string): i32 {
+  const error = notes.set((last + 1).toString(), text);
+  return error < 0 ? error : ++last;
+}
+
+export function list(request: Request, response: Response): void {
+  const json = new JsonWriter().array();
+  for (let at = notes.first(); at >= 0; at = notes.next(at)) {
+    json.begin().key("id").string(notes.keyAt(at)).key("text").string(notes.valueAt(at)).end();
   }
+  response.json(json.endArray());
+}
 
-  at(id: i32): string {
-    return this.texts.at(id);
-  }
+/** The body is a JSON object with a text. */
+export function add(request: Request, response: Response): void {
+  const text = request.json().get("text").string();
+  if (text.length == 0) return fail(response, 400, "a text is missing");
+  const id = keep(text);
+  if (id < 0) return fail(response, 507, "there is no room for more notes");
+  response.status = 201;
+  response.header("Location", `/notes/${id}`);
+  response.json(new JsonWriter().begin().key("id").string(id.toString()).end());
+}
 
-  /** Returns the number of the note, -1 if it is empty, or a smaller number: there is no room. */
-  add(text: string): i32 {
-    if (text.trim().length == 0) return -1;
-    const status = this.texts.push(text.trim());
-    return status < 0 ? status - 1 : this.texts.length - 1;
-  }
+export function read(request: Request, response: Response): void {
+  const text = notes.get(request.param("id"));
+  if (text === null) return fail(response, 404, "there is no such note");
+  response.text(text);
+}
+
+export function remove(request: Request, response: Response): void {
+  if (!notes.delete(request.param("id"))) return fail(response, 404, "there is no such note");
+  response.status = 204;
+}
+
+function fail(response: Response, status: i32, reason: string): void {
+  response.status = status;
+  response.json(new JsonWriter().begin().key("error").string(reason).end());
 }
