@@ -40,6 +40,7 @@ export class KeptStrings {
     private bytesMax: u64 = 16 << 20,
   ) {}
 
+  /** Strings in the list. */
   get length(): i32 {
     return this.count;
   }
@@ -87,6 +88,7 @@ export class KeptStrings {
     ToroFreeMem(block);
   }
 
+  /** Removes all strings. */
   clear(): void {
     while (this.count != 0) this.remove(this.count - 1);
   }

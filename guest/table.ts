@@ -39,10 +39,12 @@ export class Table {
     private bytesMax: u64 = 16 << 20,
   ) {}
 
+  /** Entries in the table. */
   get size(): i32 {
     return <i32>this.count;
   }
 
+  /** Has the key a value? */
   has(key: string): bool {
     return this.find(key) != 0;
   }
@@ -116,11 +118,13 @@ export class Table {
     return -1;
   }
 
+  /** The key of the entry at a cursor. Throws for a cursor that has none. */
   keyAt(cursor: i32): string {
     const entry = this.entryAt(cursor);
     return stringAt(keyOf(entry), changetype<Entry>(entry).keyBytes);
   }
 
+  /** The value of the entry at a cursor. Throws for a cursor that has none. */
   valueAt(cursor: i32): string {
     const entry = this.entryAt(cursor);
     const e = changetype<Entry>(entry);

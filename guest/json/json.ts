@@ -62,10 +62,12 @@ export class Json {
     return this.document.errorAt;
   }
 
+  /** Is there no such value, or was the text refused? */
   get isMissing(): bool {
     return this.kind == Kind.Missing;
   }
 
+  /** Is it `null`? */
   get isNull(): bool {
     return this.kind == Kind.Null;
   }
@@ -81,6 +83,7 @@ export class Json {
     return <i32>this.item.length;
   }
 
+  /** The value of a Bool. */
   bool(fallback: bool = false): bool {
     return this.kind == Kind.Bool ? this.item.start != 0 : fallback;
   }
@@ -118,6 +121,7 @@ export class Json {
     return found == 0 ? this.missing() : Json.of(this.document, found);
   }
 
+  /** Has an object a member of this name? */
   has(name: string): bool {
     return this.find(name) != 0;
   }

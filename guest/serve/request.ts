@@ -59,11 +59,12 @@ export class Request {
     return decodeUtf8(this.queryAt, this.queryBytes);
   }
 
-  /** Its bytes, for a comparison without a string. */
+  /** The bytes of the method, for a comparison without a string. */
   get methodSpan(): Span {
     return span(this.head.methodAt, this.head.methodBytes);
   }
 
+  /** The bytes of the path. */
   get pathSpan(): Span {
     return span(this.pathAt, this.pathBytes);
   }
