@@ -201,8 +201,9 @@ describe("SN13 a hostile guest at worst", () => {
     ["rings over the image", (h) => (vsock(h).queues[0].driver = [0x10000, 0])],
     ["heads that nobody posted", (h) => (vsock(h).queues[1].ring.held = [0, 1, 2, 3])],
     ["no session with the file server", (h) => (fs(h).started = false)],
+    ["a line of the console without end", (h) => (h.line = "x".repeat(1 << 20))],
     ["a symbolic link to a secret", (h) => (fs(h).nodes[0].target = "../secret")],
-    ["references without end", (h) => (fs(h).nodes[0].references = Number.MAX_SAFE_INTEGER)],
+    ["references without end", (h) => (fs(h).nodes[0].references = 2 ** 52)],
     ["a number of nodes that is large", (h) => (fs(h).nextNode = 2 ** 52)],
     ["another inode", (h) => (fs(h).nodes[0].stat.ino = "1")],
     ["another type", (h) => (fs(h).nodes[0].stat.mode = `${0o010644}`)],
@@ -219,6 +220,7 @@ describe("SN13 a hostile guest at worst", () => {
       const [like] = nodes;
       const stat = (i: number) => ({ ...like.stat, mode: `${0o040755}`, ino: `${i}` });
       nodes.length = 0;
+      fs(head).nextNode = 1000;
       for (let i = 0; i < 500; i++) {
         const parent = i === 0 ? 599 : 99 + i;
         nodes.push({ ...like, id: 100 + i, stat: stat(i), names: [{ parent, name: "d" }] });

@@ -1,5 +1,5 @@
-// {{name}}: notes over HTTP, as JSON. GET /notes lists them, POST /notes adds one, GET /notes/N reads
-// one, DELETE /notes/N removes one. What they are is in notes.ts.
+// {{name}}: notes over HTTP, as JSON. GET /notes lists them, POST /notes adds one, GET /notes/N
+// reads one, DELETE /notes/N removes one. Their handlers are in notes.ts.
 import { failed, parameterNumber, Request, Response, Router, serve } from "torito/guest";
 import { add, list, read, remove } from "./notes";
 

@@ -1,5 +1,5 @@
-// The notes, and the handlers of requests. Strings and objects last until the response is complete; a
-// Table copies what it is given, and keeps it.
+// The notes, and the handlers of requests. Strings and objects last until the response is
+// complete; a Table copies what it is given, and keeps it.
 import { JsonWriter, Request, Response, Table } from "torito/guest";
 
 /** Texts by id. */
