@@ -98,6 +98,7 @@ test("torito/test compiles an application, boots it and runs its tests", () => {
 test("the published types hold in every resolution, declarations of libraries included", () => {
   const installed = install();
   const source = `
+    import { bootGuest, compile, runTest, testsOf } from "torito/test";
     import { FsDevice, Machine, type MachineOptions, MemoryFiles, VsockDevice } from "torito";
     const vsock = new VsockDevice({ cid: 3 });
     const files = new MemoryFiles({ "index.html": "hello" });
@@ -113,6 +114,12 @@ test("the published types hold in every resolution, declarations of libraries in
       for await (const part of readable) part satisfies Uint8Array;
       const response = await machine.fetch("http://guest/", { method: "HEAD", guestPort: 80 });
       return response.text();
+    }
+    export async function tested(): Promise<string[]> {
+      const { wasm, map } = await compile("src/main.test.ts", "test", { folder: "app" });
+      const guest = await bootGuest({ wasm, map }, { memoryBytes: 1 << 24 });
+      guest.advance(5, () => guest.machine.ended);
+      return runTest({ wasm, map }, testsOf({ wasm })[0] ?? "");
     }
     type u32 = "the user's own";
     export const own: u32 = "the user's own";

@@ -82,6 +82,16 @@ describe.each(TEMPLATES)("the template %s", (template) => {
   });
 });
 
+test("the device of the template device has the type that a machine wants", async () => {
+  const folder = await make("device");
+  installInto(folder, "@types");
+  const options = ["--allowJs", "--checkJs", "--noEmit", "--strict", "--skipLibCheck"];
+  const kind = ["--module", "nodenext", "--target", "es2023", "--types", "node"];
+  const words = ["--ignoreConfig", ...options, ...kind, "devices/dice.mjs"];
+  const tsc = resolve("node_modules/.bin/tsc");
+  expect(spawnSync(tsc, words, { cwd: folder, encoding: "utf8" }).stdout).toBe("");
+});
+
 describe("applications made from templates run", () => {
   /** `torito dev`, once the guest has said something or listens. */
   async function dev(template: string, wanted: RegExp, ...words: string[]) {
@@ -129,7 +139,7 @@ describe("applications made from templates run", () => {
     expect(second).toMatchObject({ code: 0, out: expect.stringContaining("started 2 times\n") });
     expect(second.err).not.toContain("bytes");
     expect(readFileSync(join(folder, "data/count"), "utf8")).toBe("2");
-  });
+  }, 180_000);
 
   test("device rolls its dice", async () => {
     const command = torito(await make("device"), "dev", "-p", "0:80");
