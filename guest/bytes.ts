@@ -2,6 +2,7 @@
 import { Span, spanAddress, spanBytes } from "../kernel/api";
 import { decodeUtf8 } from "./utf8";
 
+/** A view of bytes. It owns nothing, and is valid as long as they are. */
 @final
 export class Bytes {
   /** A view of `length` bytes at `address`. */
@@ -42,6 +43,7 @@ export class Bytes {
     return new Bytes(this.address + from, to - from);
   }
 
+  /** Are these the bytes of the span? */
   equals(s: Span): bool {
     const same = <i32>spanBytes(s) == this.length;
     return same && memory.compare(this.address, spanAddress(s), this.length) == 0;

@@ -1,7 +1,7 @@
 // Strings that outlive the request that brought them: copies in blocks of the kernel's heap.
 import { Errno, ToroFreeMem, ToroGetMem, ToroReAllocMem } from "../kernel/api";
 
-/** What a block of the heap takes beside its bytes, at most. */
+/** Bytes that a block of the heap takes beside its own, at most. */
 const BLOCK_OVERHEAD: u32 = 36;
 
 /** A copy of the string, or 0. */
@@ -40,6 +40,7 @@ export class KeptStrings {
     private bytesMax: u64 = 16 << 20,
   ) {}
 
+  /** Strings in the list. */
   get length(): i32 {
     return this.count;
   }
@@ -87,6 +88,7 @@ export class KeptStrings {
     ToroFreeMem(block);
   }
 
+  /** Removes all strings. */
   clear(): void {
     while (this.count != 0) this.remove(this.count - 1);
   }

@@ -2,8 +2,8 @@
 import { arenaMark, arenaRelease } from "../kernel/api";
 
 /**
- * Calls body(arg), and then frees everything that was allocated meanwhile: nothing of it may be used
- * after. Yields if the body does.
+ * Calls body(arg), and then frees everything that was allocated meanwhile, which nobody may use
+ * any more. Yields if the body does.
  */
 export function scope(body: (arg: usize) => void, arg: usize = 0): void {
   const mark = arenaMark();

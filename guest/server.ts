@@ -23,7 +23,8 @@ export function noRoom(): bool {
 /**
  * Listens on a vsock port, reports that on the console, and starts `thread` with each accepted
  * socket, which the thread closes. When there is no memory for a thread, `makeRoom` may free some,
- * perhaps by ending another thread, and returns whether it has. `stackBytes` as for BeginThread. Yields. Returns only if it cannot
+ * perhaps by ending another thread, and returns whether it has. `stackBytes` as for BeginThread.
+ * Yields. Returns only if it cannot
  * listen: a negative error.
  */
 export function serveForever(

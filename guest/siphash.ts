@@ -1,5 +1,5 @@
-// SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF"): a hash with a secret key,
-// so that a client cannot choose keys that collide. A leaf.
+// SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF"): a hash with a secret
+// key, so that a client cannot choose keys that collide. A leaf.
 
 let v0: u64 = 0;
 let v1: u64 = 0;

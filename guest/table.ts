@@ -2,7 +2,7 @@
 import { Errno, randomBytes, ToroAllocMem, ToroFreeMem, ToroGetMem } from "../kernel/api";
 import { sipHash } from "./siphash";
 
-/** What a block of the heap takes beside its bytes, at most. */
+/** Bytes that a block of the heap takes beside its own, at most. */
 const BLOCK_OVERHEAD: u32 = 36;
 const SLOTS_FIRST: u32 = 16;
 const ENTRIES_MAX: u32 = 1 << 24;
@@ -39,10 +39,12 @@ export class Table {
     private bytesMax: u64 = 16 << 20,
   ) {}
 
+  /** Entries in the table. */
   get size(): i32 {
     return <i32>this.count;
   }
 
+  /** Has the key a value? */
   has(key: string): bool {
     return this.find(key) != 0;
   }
@@ -103,7 +105,7 @@ export class Table {
     return true;
   }
 
-  /** A cursor at the first entry, or -1. Setting new keys makes cursors invalid; deleting does not. */
+  /** A cursor at the first entry, or -1. New keys make cursors invalid; deleting does not. */
   first(): i32 {
     return this.next(-1);
   }
@@ -116,11 +118,13 @@ export class Table {
     return -1;
   }
 
+  /** The key of the entry at a cursor. Throws for a cursor that has none. */
   keyAt(cursor: i32): string {
     const entry = this.entryAt(cursor);
     return stringAt(keyOf(entry), changetype<Entry>(entry).keyBytes);
   }
 
+  /** The value of the entry at a cursor. Throws for a cursor that has none. */
   valueAt(cursor: i32): string {
     const entry = this.entryAt(cursor);
     const e = changetype<Entry>(entry);

@@ -6,6 +6,7 @@ import { putString } from "./utf8";
 
 const BYTES_MAX: usize = 1 << 28;
 
+/** Bytes that are written one after another. */
 @final
 export class Writer {
   private start: usize;
@@ -24,6 +25,7 @@ export class Writer {
     return <i32>(this.end - this.start);
   }
 
+  /** One byte: the lowest eight bits. */
   byte(value: u32): Writer {
     const at = this.room(1);
     store<u8>(at, <u8>value);
@@ -43,6 +45,7 @@ export class Writer {
     return this;
   }
 
+  /** A copy of the bytes. */
   bytes(b: Bytes): Writer {
     this.end = putBytes(this.room(b.length), b.address, b.length);
     return this;
@@ -54,6 +57,7 @@ export class Writer {
     return this;
   }
 
+  /** In hexadecimal. */
   hex(value: u64): Writer {
     this.end = putHex(this.room(16), value);
     return this;
@@ -64,6 +68,7 @@ export class Writer {
     return new Bytes(this.start, this.length);
   }
 
+  /** All of it, as UTF-8. */
   toString(): string {
     return this.toBytes().toString();
   }

@@ -45,6 +45,10 @@ async function main(): Promise<End> {
       const { createProject } = await import("./cli/project/new.ts");
       return createProject(invocation);
     }
+    case "inspect": {
+      const { inspect } = await import("./cli/inspect.ts");
+      return inspect(invocation.path);
+    }
     case "build": {
       const { build } = await import("./cli/project/build.ts");
       const { target, output, logFormat } = invocation;

@@ -54,11 +54,14 @@ export class Console {
     return this.#bytes.slice(this.#lineStart(), this.#used);
   }
 
-  /** The guest is another now, which has begun this line; that of the one before is dropped. */
+  /**
+   * The guest is another now, which has begun this line; that of the one before is dropped. Throws
+   * what the reader throws.
+   */
   restart(line: Uint8Array): void {
     this.#used = this.#lineStart();
     this.add(line);
-    this.#weigh();
+    this.deliver();
   }
 
   #lineStart(): number {

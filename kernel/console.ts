@@ -95,6 +95,7 @@ export function printBytes(address: usize, bytes: u32): void {
   }
 }
 
+/** Writes a number in decimal. Yields while the console is full. */
 export function printNumber(value: u64): void {
   if (value >= 10) printNumber(value / 10);
   putByte(0x30 + <u32>(value % 10));

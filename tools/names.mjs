@@ -16,8 +16,13 @@ export const shown = (text) => text.replaceAll(PACKAGE, "torito/");
  * imports it, and whatever other version is installed there: an image has one kernel.
  */
 export function ownFile(name) {
-  const path = name.replaceAll("\\", "/");
-  const found = /(?:^|\/)node_modules\/torito\/(?!.*\/node_modules\/)(.*)$/.exec(path);
-  if (found === null) return null;
-  return /^(abi|drivers|guest|kernel)\//.test(found[1]) ? found[1] : "";
+  const path = `/${name.replaceAll("\\", "/")}`;
+  const at = path.lastIndexOf("/node_modules/");
+  if (at < 0 || !path.startsWith(WITHIN, at)) return null;
+  const file = path.slice(at + WITHIN.length);
+  return FOLDERS.some((folder) => file.startsWith(folder)) ? file : "";
 }
+
+const WITHIN = "/node_modules/torito/";
+/** Folders with sources of guests. */
+const FOLDERS = ["abi/", "drivers/", "guest/", "kernel/"];

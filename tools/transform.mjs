@@ -47,8 +47,8 @@ export function kernelTransform({ optimize, ban, leaves }) {
       module.runPasses(["propagate-debug-locs"]);
       // panic stays a frame of its own, so that the one that failed has its own line on the stack.
       const apart = ["*arch_*", `${PACKAGE}kernel/panic/panic`, ...frames, ...upcalls, ...leaves];
-      for (const name of apart) {
-        runPass(binaryen, module, "no-inline", { "no-inline": name });
+      if (optimize) {
+        for (const name of apart) runPass(binaryen, module, "no-inline", { "no-inline": name });
       }
       setOptions(binaryen, optimize);
       if (optimize) module.optimize();

@@ -23,17 +23,21 @@ const SETTLE_MS = 20;
  */
 
 /** @type {WatchOptions} */
-const { folder, tests, coverage, colors, settings } = workerData;
-let { entry } = workerData;
+const { folder, tests, coverage, colors } = workerData;
+let { entry, settings } = workerData;
 let isFirst = true;
 const cache = new Sources();
 /** Stamps of the files that each build has looked for, by entry. */
 const builds = new Map();
 let settingsStamps = stampsOf(settings);
 
-parentPort.on("message", (changed) => {
-  entry = changed.entry;
+parentPort.on("message", (watched) => {
+  ({ entry, settings } = watched);
+  // Of files that were watched before, a change in between still counts.
+  settingsStamps = new Map([...stampsOf(settings), ...kept(settingsStamps, settings)]);
 });
+
+const kept = (stamps, paths) => [...stamps].filter(([path]) => paths.includes(path));
 
 function stampsOf(paths) {
   return new Map(paths.map((path) => [path, stampOf(path)]));

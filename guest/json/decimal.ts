@@ -13,15 +13,15 @@ const big = changetype<BigNumber>(bigMemory);
 
 /** Powers of ten that doubles hold exactly: 10^0 to 10^22. */
 const POWERS: StaticArray<f64> = [
-  1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-  1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+  1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+  1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
 function powerOfTen(exponent: u32): f64 {
   return unchecked(POWERS[exponent]);
 }
 
-/** The double nearest to the JSON number in the `bytes` bytes at `at`; infinite if there is none. */
+/** The double nearest to the JSON number in the `bytes` bytes at `at`; infinite beyond them. */
 export function parseDecimal(at: usize, bytes: u32): f64 {
   const end = at + bytes;
   const negative = load<u8>(at) == 0x2d;

@@ -52,7 +52,7 @@ export class Json {
     return new Json(document, index, <Kind>itemOf(document, index).kind);
   }
 
-  /** What is wrong with the text, or "". */
+  /** Why the text was refused, or "". */
   get error(): string {
     return this.document.error;
   }
@@ -62,10 +62,12 @@ export class Json {
     return this.document.errorAt;
   }
 
+  /** Is there no such value, or was the text refused? */
   get isMissing(): bool {
     return this.kind == Kind.Missing;
   }
 
+  /** Is it `null`? */
   get isNull(): bool {
     return this.kind == Kind.Null;
   }
@@ -81,6 +83,7 @@ export class Json {
     return <i32>this.item.length;
   }
 
+  /** The value of a Bool. */
   bool(fallback: bool = false): bool {
     return this.kind == Kind.Bool ? this.item.start != 0 : fallback;
   }
@@ -118,6 +121,7 @@ export class Json {
     return found == 0 ? this.missing() : Json.of(this.document, found);
   }
 
+  /** Has an object a member of this name? */
   has(name: string): bool {
     return this.find(name) != 0;
   }
@@ -239,6 +243,8 @@ function isInteger(at: usize, bytes: u32): bool {
 function parseInteger(at: usize, bytes: u32): i64 {
   const negative = load<u8>(at) == 0x2d;
   let value: i64 = 0;
-  for (let i: u32 = negative ? 1 : 0; i < bytes; i++) value = value * 10 + (load<u8>(at + i) - 0x30);
+  for (let i: u32 = negative ? 1 : 0; i < bytes; i++) {
+    value = value * 10 + (load<u8>(at + i) - 0x30);
+  }
   return negative ? -value : value;
 }

@@ -1,6 +1,6 @@
-// The shortest decimal that reads back as the same double, and the nearest one if there are several,
-// as JSON.stringify writes it (ECMA-262, Number::toString). Free-format printing after Burger and
-// Dybvig, "Printing Floating-Point Numbers Quickly and Accurately". Leaves.
+// The shortest decimal that reads back as the same double, and the nearest one if there are
+// several, as JSON.stringify writes it (ECMA-262, Number::toString). Free-format printing after
+// Burger and Dybvig, "Printing Floating-Point Numbers Quickly and Accurately". Leaves.
 import { putNumber } from "../http/text";
 import { BIG_NUMBER_BYTES, BigNumber } from "./big-number";
 
@@ -90,7 +90,8 @@ function generate(value: f64): i32 {
     const isLow = low < 0 || (even && low == 0);
     const isHigh = reaches(even);
     if (isLow || isHigh) {
-      store<u8>(digits + count++, 0x30 + digit + (isLow && (!isHigh || isBelowHalf(digit)) ? 0 : 1));
+      const stays = isLow && (!isHigh || isBelowHalf(digit));
+      store<u8>(digits + count++, 0x30 + digit + (stays ? 0 : 1));
       return count;
     }
     store<u8>(digits + count++, 0x30 + digit);

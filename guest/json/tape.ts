@@ -4,6 +4,7 @@ import { hexDigit } from "../http/text";
 import { sequenceBytes } from "../utf8";
 import { parseDecimal } from "./decimal";
 
+/** Kinds of values of a JSON document. */
 export const enum Kind {
   Missing, // of Json.get() and at(): there is no such value
   Null,
@@ -61,7 +62,7 @@ export function scan(text: usize, bytes: u32, into: usize): i32 {
   do {
     skipSpace();
     if (!nextValue()) return -1;
-    // What may follow a value, and where values end that contain it.
+    // After a value: a comma, or the ends of the values that contain it.
     while (depth != 0) {
       skipSpace();
       const c = at < end ? <u32>load<u8>(at) : 0;

@@ -26,16 +26,19 @@ export class JsonWriter {
     return this;
   }
 
+  /** Ends an object. */
   end(): JsonWriter {
     this.close(0x7d, true);
     return this;
   }
 
+  /** Begins an array. */
   array(): JsonWriter {
     this.open(0x5b, false);
     return this;
   }
 
+  /** Ends an array. */
   endArray(): JsonWriter {
     this.close(0x5d, false);
     return this;
@@ -51,6 +54,7 @@ export class JsonWriter {
     return this;
   }
 
+  /** A string. A surrogate without its other half is escaped. */
   string(value: string): JsonWriter {
     this.value();
     this.quote(value);
@@ -65,6 +69,7 @@ export class JsonWriter {
     return this;
   }
 
+  /** All digits of an integer. */
   integer(value: i64): JsonWriter {
     this.value();
     if (value < 0) this.out.byte(0x2d);
@@ -72,12 +77,14 @@ export class JsonWriter {
     return this;
   }
 
+  /** `true` or `false`. */
   bool(value: bool): JsonWriter {
     this.value();
     this.out.text(value ? text("true") : text("false"));
     return this;
   }
 
+  /** `null`, which is a word of the language. */
   null_(): JsonWriter {
     this.value();
     this.out.text(text("null"));
@@ -90,6 +97,7 @@ export class JsonWriter {
     return this.out.toBytes();
   }
 
+  /** The text as a string. Throws if something is still open. */
   toString(): string {
     return this.toBytes().toString();
   }

@@ -98,7 +98,7 @@ export class Body {
     return error;
   }
 
-  /** The end of the chunk before, and the size of the next. Returns 1, 0 after the last, an error. */
+  /** Goes on to the next chunk. Returns 1, 0 after the last, or an error. */
   private nextChunk(): i32 {
     if (this.line == 0) this.line = __new(LINE_BYTES_MAX, idof<ArrayBuffer>());
     const line = this.line;

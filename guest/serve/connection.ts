@@ -1,4 +1,4 @@
-// What serve() keeps of a connection: a block of the heap, which a fault of the thread outlives.
+// serve()'s state of a connection: a block of the heap, which survives a fault of its thread.
 import {
   Errno,
   nowNs,
@@ -59,7 +59,7 @@ export function closeConnection(c: Connection): void {
   count--;
 }
 
-/** What is received from now on must be there in `ms` milliseconds. */
+/** From now on receive() waits until `ms` milliseconds have passed, and no longer. */
 export function allow(c: Connection, ms: u32): void {
   c.deadlineNs = nowNs() + <u64>ms * NS_PER_MS;
 }
@@ -77,7 +77,7 @@ export function discard(c: Connection, bytes: u64): i32 {
   return receive(c, discarded, <u32>min<u64>(bytes, DISCARD_BYTES), false);
 }
 
-/** Answers a request that has no handler, with the phrase as the body. Ends the connection. Yields. */
+/** Answers in place of a handler, with the phrase as the body; ends the connection. Yields. */
 export function refuse(c: Connection, status: u32): void {
   const block = ToroAllocMem(REFUSAL_BYTES);
   if (block != 0) {

@@ -54,16 +54,17 @@ export class Request {
     return decodeUtf8(this.pathAt, this.pathBytes);
   }
 
-  /** What follows the question mark, still percent-encoded; "" if nothing does. */
+  /** The part after the question mark, still percent-encoded; "" if there is none. */
   get query(): string {
     return decodeUtf8(this.queryAt, this.queryBytes);
   }
 
-  /** Its bytes, for a comparison without a string. */
+  /** The bytes of the method, for a comparison without a string. */
   get methodSpan(): Span {
     return span(this.head.methodAt, this.head.methodBytes);
   }
 
+  /** The bytes of the path. */
   get pathSpan(): Span {
     return span(this.pathAt, this.pathBytes);
   }
@@ -101,9 +102,9 @@ export class Request {
   }
 
   /**
-   * All of the body, read the first time it is asked for. Yields. If the body is too long, malformed
-   * or late, the client gets 413, 400 or 408, and the handler ends here: do not hold a file or other
-   * memory of the kernel meanwhile.
+   * All of the body, read the first time it is asked for. Yields. If the body is too long,
+   * malformed or late, the client gets 413, 400 or 408, and the handler ends here: do not hold a
+   * file or memory of the kernel meanwhile.
    */
   body(): Bytes {
     const known = this.whole;

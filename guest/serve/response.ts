@@ -76,8 +76,8 @@ export class Response {
   }
 
   /**
-   * Sends the head; the body follows in pieces of write(), up to end(). Yields. A client of HTTP/1.0
-   * gets no chunks, and the connection's end is that of the body.
+   * Sends the head; the body follows in pieces of write(), up to end(). Yields. A client of
+   * HTTP/1.0 gets no chunks, and the connection's end is that of the body.
    */
   begin(): void {
     if (this.stage != Stage.Collecting) throw new Error("Response: it has begun");

@@ -20,8 +20,8 @@ export class Router {
   private routes: Route[] = [];
 
   /**
-   * Adds a route. `/notes/:id` takes any one part of a path as its param("id"); `/files/*` takes any
-   * rest. GET takes HEAD too.
+   * Adds a route. `/notes/:id` takes any one part of a path as its param("id"); `/files/*` takes
+   * any rest. GET takes HEAD too.
    */
   on(
     method: string,
@@ -34,8 +34,8 @@ export class Router {
   }
 
   /**
-   * Calls the handler of a request. Answers 404 if no pattern fits, and for one that fits with other
-   * methods 405, or 204 to OPTIONS, with the methods in Allow.
+   * Calls the handler of a request. Answers 404 if no pattern fits, and for one that fits with
+   * other methods 405, or 204 to OPTIONS, with the methods in Allow.
    */
   handle(request: Request, response: Response): void {
     const path = request.pathSpan;

@@ -54,7 +54,8 @@ export function serve(
 ): i32 {
   handlerIndex = handler.index;
   if (settings) options = settings;
-  return serveForever(options.name, SOCK_STREAM, port, BACKLOG, converse, noRoom, options.stackBytes);
+  const stack = options.stackBytes;
+  return serveForever(options.name, SOCK_STREAM, port, BACKLOG, converse, noRoom, stack);
 }
 
 /** The thread of a connection. */

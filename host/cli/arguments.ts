@@ -101,6 +101,11 @@ export interface NewCommand {
   readonly force: boolean;
 }
 
+export interface InspectCommand {
+  readonly kind: "inspect";
+  readonly path: string;
+}
+
 export interface HelpCommand {
   readonly kind: "help";
   /** null: of all commands. */
@@ -113,6 +118,7 @@ export type Invocation =
   | BuildCommand
   | TestCommand
   | NewCommand
+  | InspectCommand
   | HelpCommand
   | { readonly kind: "version" };
 
@@ -173,6 +179,7 @@ const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
   run: [...MACHINE, ...NETWORK, ...ONE_MACHINE, "restore"],
   serve: [...MACHINE, ...NETWORK, ...ONE_MACHINE, "restore", "fresh", "machines"],
   snapshot: [...MACHINE, ...NETWORK, "timeout", "output", "after"],
+  inspect: [],
 };
 
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -222,6 +229,7 @@ export function parseCommandLine(
     const template = one("template") ?? "hello";
     return { kind: "new", directory: target, template, force: values.has("force") };
   }
+  if (verb === "inspect") return { kind: "inspect", path: target };
   checkSnapshots(verb, values, parameters);
   const settings = verb === "serve" ? null : settingsOf(target, verb);
   return runCommand(verb, target, merged(values, settings), joined(parameters, settings));
@@ -250,6 +258,7 @@ const MISSING = {
   new: "which directory? As in `torito new my-api -t http`",
   serve: "which directory? As in `torito serve ./site`",
   snapshot: "which application? As in `torito snapshot apps/web-server -o warm.torito`",
+  inspect: "which snapshot? As in `torito inspect warm.torito`",
   run: "which application? As in `torito run apps/web-server` or `torito run image.wasm`",
 };
 

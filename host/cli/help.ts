@@ -122,6 +122,11 @@ Examples
 Exit codes
   0; 1 errors in the sources; 2 usage; 69 cannot write; 70 the guest has ended; 124 timeout
 `,
+  inspect: `torito inspect FILE: what a snapshot is of, and how large; nothing that its guest knew
+
+Exit codes
+  0; 2 not a snapshot, or damaged
+`,
   new: `torito new DIR [-t TEMPLATE] [--force]: a project for an application of your own
 
 DIR may be "." and may hold .git; otherwise it must be empty. Its last part gives the name.
@@ -193,6 +198,7 @@ Usage
   torito serve DIR [options]         serve a directory with the WebServer appliance
   torito run APP|IMAGE [options]     boot an application by its folder, or any .wasm image
   torito snapshot APP -o FILE        boot, warm up, and save the machine for --restore
+  torito inspect FILE                what a snapshot is of
   torito new DIR [-t TEMPLATE]       begin an application: hello, echo, http, files, device
   torito dev [ENTRY] [options]       build, boot, and again after every change
   torito build [ENTRY] [-o FILE]     an optimised image

@@ -5,20 +5,24 @@ import { SnapshotError } from "../snapshot/errors.ts";
 import type { MachineCommand } from "./arguments.ts";
 import { CliError } from "./usage.ts";
 
-/** Reads the file, and says what it is. Whatever is wrong with it is the user's error. */
-export async function loadSnapshot(path: string, log: Log): Promise<Snapshot> {
+/** Whatever is wrong with the file is the user's error. */
+export async function readSnapshot(path: string): Promise<Snapshot> {
   try {
-    const snapshot = await Snapshot.load(path);
-    const image = snapshot.content.image.hash?.slice(0, 12);
-    const age = ageText(Date.now() - snapshot.takenMs);
-    const { connections } = snapshot;
-    const lost = connections > 0 ? `; its ${connections} connections are reset` : "";
-    log("info", "torito", `restoring ${path} (image ${image}, taken ${age} ago)${lost}`);
-    return snapshot;
+    return await Snapshot.load(path);
   } catch (error) {
     const { message } = error as Error;
     throw new CliError(error instanceof SnapshotError ? `${path}: ${message}` : message);
   }
+}
+
+/** Reads the file, and says what it is. */
+export async function loadSnapshot(path: string, log: Log): Promise<Snapshot> {
+  const snapshot = await readSnapshot(path);
+  const image = snapshot.content.image.hash?.slice(0, 12);
+  const age = ageText(Date.now() - snapshot.takenMs);
+  const lost = `connections to reset: ${snapshot.connections}`;
+  log("info", "torito", `restoring ${path} (image ${image}, taken ${age} ago, ${lost})`);
+  return snapshot;
 }
 
 /** The command with windows as large as those of the snapshot, which are the same for all. */

@@ -12,9 +12,20 @@ import {
 import { NEVER, nowNs, realtimeNs } from "torito/kernel/clock";
 import { print, printBytes, printNumber } from "torito/kernel/console";
 import { ToroAllocMem } from "torito/kernel/memory";
+import { registerDriver } from "torito/kernel/devices";
+import { VirtioDevice } from "torito/drivers/virtio";
 import { needEvent } from "torito/abi/virtio";
 import { vsockCredit } from "torito/abi/vsock";
 import { mark, marks } from "./harness";
+
+function noDriver(_: VirtioDevice): i32 {
+  return 0;
+}
+
+export function test_a_ninth_driver_of_the_application_is_refused(): void {
+  for (let i: u32 = 0; i < 8; i++) assert(registerDriver(60 + i, "driver", noDriver));
+  assert(!registerDriver(70, "driver", noDriver));
+}
 
 // The host boots this image with `port=80 root=site flag bad=8x empty= port=81`.
 

@@ -15,7 +15,9 @@ const list = new KeptStrings(100, 10_000);
 
 export function test_a_table_keeps_copies(): void {
   scope((_: usize): void => {
-    for (let i = 0; i < 500; i++) assert(table.set("key " + i.toString(), "value " + (i * i).toString()) == 0);
+    for (let i = 0; i < 500; i++) {
+      assert(table.set("key " + i.toString(), "value " + (i * i).toString()) == 0);
+    }
   });
   assert(table.size == 500 && table.has("key 0") && !table.has("key 500"));
   for (let i = 0; i < 500; i++) {
@@ -124,7 +126,8 @@ export function test_bytes_are_a_view(): void {
   const bytes = Bytes.of(text("key=value"));
   const equals = bytes.indexOf(0x3d);
   assert(equals == 3 && bytes.indexOf(0x3f) == -1 && bytes.at(0) == 0x6b);
-  assert(bytes.slice(0, equals).toString() == "key" && bytes.slice(equals + 1).equals(text("value")));
+  assert(bytes.slice(0, equals).toString() == "key");
+  assert(bytes.slice(equals + 1).equals(text("value")));
   assert(bytes.slice(-5, 100).length == 9 && bytes.slice(20).length == 0);
   assert(Bytes.from("é").length == 2);
 }
@@ -134,7 +137,9 @@ export function panics_a_byte_that_is_not_there(): void {
 }
 
 export function test_what_is_not_utf_8_becomes_a_replacement(): void {
-  const bad = memory.data<u8>([0x61, 0xff, 0xc3, 0x28, 0xed, 0xa0, 0x80, 0xf0, 0x9f, 0x98, 0x80, 0xe2, 0x82]);
+  const bad = memory.data<u8>([
+    0x61, 0xff, 0xc3, 0x28, 0xed, 0xa0, 0x80, 0xf0, 0x9f, 0x98, 0x80, 0xe2, 0x82,
+  ]);
   const read = new Bytes(bad, 13).toString();
   assert(read == "a\ufffd\ufffd(\ufffd\ufffd\ufffd😀\ufffd\ufffd", read);
 }

@@ -20,7 +20,8 @@ let current = 0;
 function answer(_: usize): void {
   const line = reader.next();
   if (line === null) ended = true;
-  const bytes = String.UTF8.encode(line === null ? `error ${reader.error}` : `${line.length} ${line}\n`);
+  const text = line === null ? `error ${reader.error}` : `${line.length} ${line}\n`;
+  const bytes = String.UTF8.encode(text);
   SysSocketSend(current, changetype<usize>(bytes), bytes.byteLength, 0);
 }
 

@@ -64,7 +64,7 @@ class Conversation {
     await this.writer.write(Uint8Array.from(text, (c) => c.charCodeAt(0)));
   }
 
-  /** What comes until the pattern fits; it is taken. */
+  /** Takes bytes until the pattern fits. */
   async until(pattern: RegExp): Promise<string> {
     while (!pattern.test(this.#received)) {
       const { value, done } = await this.reader.read();
@@ -76,7 +76,7 @@ class Conversation {
     return text;
   }
 
-  /** What comes until the server ends the connection. */
+  /** Takes bytes until the server ends the connection. */
   async rest(): Promise<string> {
     try {
       for (;;) {
@@ -149,7 +149,7 @@ describe("the framing of bodies", () => {
     );
   });
 
-  test("HB4: what is no chunk is answered 400", async () => {
+  test("HB4: malformed chunks are answered 400", async () => {
     const bad = [
       "\r\nabc\r\n0\r\n\r\n",
       "x\r\n",
@@ -230,7 +230,8 @@ describe("HB8: a body that no handler reads", () => {
 
   test("is not taken for a request, whatever it holds", async () => {
     const inner = post("/throw", "", "");
-    const outer = `POST /ignore HTTP/1.1\r\nHost: x\r\nContent-Length: ${inner.length}\r\n\r\n${inner}`;
+    const length = `Content-Length: ${inner.length}`;
+    const outer = `POST /ignore HTTP/1.1\r\nHost: x\r\n${length}\r\n\r\n${inner}`;
     const answer = await server.ask(outer + post("/ignore", "", ""));
     expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 200"]);
   });

@@ -106,6 +106,12 @@ describe("SN13 refused", () => {
     ["a status of 300", (h) => (vsock(h).status = 300), /status/],
     ["2^32 nodes", (h) => (fs(h).nodes = Array(5000).fill(fs(h).nodes[0])), /at most \d+ values/],
     ["a node twice", (h) => fs(h).nodes.push(fs(h).nodes[0]), /node \d+ twice/],
+    [
+      "the last number of all nodes",
+      (h) => (fs(h).nextNode = Number.MAX_SAFE_INTEGER),
+      /nextNode is not a number/,
+    ],
+    ["a next number that a node has", (h) => (fs(h).nextNode = 2), /nextNode is 2, after/],
     ["the root as a node", (h) => (fs(h).nodes[0].id = 1), /node 1 twice/],
     ["a node of no type", (h) => (fs(h).nodes[0].stat.mode = "0"), /no type/],
     [
@@ -178,6 +184,15 @@ describe("SN13 refused", () => {
   });
 });
 
+test("SN13 what is refused leaves no descriptor", async () => {
+  const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
+  const lies = [(h: Json) => vsock(h).queues.pop(), (h: Json) => (fs(h).nextNode = 2), names("..")];
+  for (const lie of lies) expect(await outcome(forged(lie))).not.toBe("");
+  const before = descriptors();
+  for (let i = 0; i < 20; i++) for (const lie of lies) await outcome(forged(lie));
+  expect(descriptors()).toBe(before);
+});
+
 describe("SN13 a hostile guest at worst", () => {
   test.each<[string, (head: Json) => void]>([
     ["globals that are all ones", (h) => (h.globals = h.globals.map(() => `${(1n << 64n) - 1n}`))],
@@ -186,9 +201,10 @@ describe("SN13 a hostile guest at worst", () => {
     ["rings over the image", (h) => (vsock(h).queues[0].driver = [0x10000, 0])],
     ["heads that nobody posted", (h) => (vsock(h).queues[1].ring.held = [0, 1, 2, 3])],
     ["no session with the file server", (h) => (fs(h).started = false)],
+    ["a line of the console without end", (h) => (h.line = "x".repeat(1 << 20))],
     ["a symbolic link to a secret", (h) => (fs(h).nodes[0].target = "../secret")],
-    ["references without end", (h) => (fs(h).nodes[0].references = Number.MAX_SAFE_INTEGER)],
-    ["the last number of all nodes", (h) => (fs(h).nextNode = Number.MAX_SAFE_INTEGER)],
+    ["references without end", (h) => (fs(h).nodes[0].references = 2 ** 52)],
+    ["a number of nodes that is large", (h) => (fs(h).nextNode = 2 ** 52)],
     ["another inode", (h) => (fs(h).nodes[0].stat.ino = "1")],
     ["another type", (h) => (fs(h).nodes[0].stat.mode = `${0o010644}`)],
     ["a time far away", (h) => (h.nowNs = Number.MAX_SAFE_INTEGER)],
@@ -204,6 +220,7 @@ describe("SN13 a hostile guest at worst", () => {
       const [like] = nodes;
       const stat = (i: number) => ({ ...like.stat, mode: `${0o040755}`, ino: `${i}` });
       nodes.length = 0;
+      fs(head).nextNode = 1000;
       for (let i = 0; i < 500; i++) {
         const parent = i === 0 ? 599 : 99 + i;
         nodes.push({ ...like, id: 100 + i, stat: stat(i), names: [{ parent, name: "d" }] });

@@ -8,7 +8,8 @@ const listed = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { 
 const files = listed
   .split("\n")
   .filter(
-    (name) => /^(abi|apps|drivers|guest|host|kernel)\/.*\.ts$/.test(name) && existsSync(name),
+    (name) =>
+      /^(abi|apps|drivers|guest|host|kernel|templates)\/.*\.ts$/.test(name) && existsSync(name),
   );
 
 const WHERE = '"((?:\\.|torito/)[^"]+)"';
@@ -130,6 +131,14 @@ describe("each folder imports only what is below it", () => {
     ],
   ])("%s", (_, from, allowed) => {
     expect(offences(from, allowed)).toEqual([]);
+  });
+
+  test("a template: the library, the door, the drivers' services, and itself", () => {
+    const door = "guest/|kernel/api\\.ts$|drivers/virt(io|queue)\\.ts$";
+    const found = ["device", "echo", "files", "hello", "http"].flatMap((name) =>
+      offences(new RegExp(`^templates/${name}/`), new RegExp(`^(${door}|templates/${name}/)`)),
+    );
+    expect(found).toEqual([]);
   });
 
   test("an application: the door, the library, and itself", () => {

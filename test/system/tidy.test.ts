@@ -45,7 +45,7 @@ test("nothing is left for later, silenced, skipped or focused", () => {
 
 test("every source file begins with what it is", () => {
   const sources = code.filter((name) =>
-    /^(abi|kernel|drivers|guest|host|tools|apps\/[^/]+\/[^/]+\.ts)/.test(name),
+    /^(abi|kernel|drivers|guest|host|tools|templates|apps\/[^/]+\/[^/]+\.ts)/.test(name),
   );
   expect(sources.filter((name) => !/^(#!.*\n)?\/\/ /.test(read(name)))).toEqual([]);
 });

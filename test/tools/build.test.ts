@@ -122,6 +122,35 @@ test("a manifest that is no JSON: 2 and one line", async () => {
 });
 
 test.each([
+  ['{ "torito": { "publish": "80" } }', "--publish 80: not [HOST:]PORT:GUESTPORT"],
+  ['{ "torito": { "memory": "lots" } }', "memory lots: not a size"],
+  ['{ "torito": { "volumes": [1] } }', "torito.volumes is neither a string nor a list of strings"],
+  ['{ "torito": { "entri": "x" } }', "no setting torito.entri; did you mean entry?"],
+  ['{ "torito": [] }', '"torito" is not an object'],
+])("package.json with %s is refused: 2", async (manifest, message) => {
+  const folder = project({ "package.json": manifest, "src/main.ts": HELLO });
+  const { code, err } = await torito(folder, "run", ".").end;
+  expect(code).toBe(2);
+  expect(err).toContain(`${join(folder, "package.json")}: `);
+  expect(err).toContain(message);
+});
+
+test("a device that cannot be made is an error of one line: 2", async () => {
+  const image = resolve("build/hello-world.wasm");
+  const folder = project({
+    "bad.mjs": "export default class { constructor() { throw Error('no') } }",
+  });
+  for (const [path, message] of [
+    ["nowhere.mjs", "ENOENT"],
+    ["bad.mjs", "no"],
+  ]) {
+    const { code, err } = await torito(folder, "run", image, "--device", path as string).end;
+    expect(code).toBe(2);
+    expect(err).toMatch(new RegExp(`^torito: --device ${path}: .*${message}.*\n$`));
+  }
+});
+
+test.each([
   ["build --watch", "build has no option --watch"],
   ["dev --pcap x", "dev has no option --pcap"],
   ["run . --filter x", "run has no option --filter"],

@@ -14,7 +14,6 @@ import { buildCommand, killCommands } from "../support/command.ts";
 import {
   emptyFolder,
   exchange,
-  fetchText,
   installInto,
   removeProjects,
   torito,
@@ -83,6 +82,16 @@ describe.each(TEMPLATES)("the template %s", (template) => {
   });
 });
 
+test("the device of the template device has the type that a machine wants", async () => {
+  const folder = await make("device");
+  installInto(folder, "@types");
+  const options = ["--allowJs", "--checkJs", "--noEmit", "--strict", "--skipLibCheck"];
+  const kind = ["--module", "nodenext", "--target", "es2023", "--types", "node"];
+  const words = ["--ignoreConfig", ...options, ...kind, "devices/dice.mjs"];
+  const tsc = resolve("node_modules/.bin/tsc");
+  expect(spawnSync(tsc, words, { cwd: folder, encoding: "utf8" }).stdout).toBe("");
+});
+
 describe("applications made from templates run", () => {
   /** `torito dev`, once the guest has said something or listens. */
   async function dev(template: string, wanted: RegExp, ...words: string[]) {
@@ -112,8 +121,12 @@ describe("applications made from templates run", () => {
   test("http answers with JSON", async () => {
     const { found, child } = await dev("http", PORT, "-p", "0:80");
     const port = Number(found[1]);
-    expect(JSON.parse(await fetchText(port, "/hello/Ada"))).toEqual({ hello: "Ada" });
-    expect(JSON.parse(await fetchText(port))).toEqual({ requests: 2 });
+    const notes = `http://127.0.0.1:${port}/notes`;
+    const made = await fetch(notes, { method: "POST", body: JSON.stringify({ text: "milk €" }) });
+    expect(made.status).toBe(201);
+    expect(made.headers.get("location")).toBe("/notes/1");
+    expect(await (await fetch(notes)).json()).toEqual([{ id: "1", text: "milk €" }]);
+    expect((await fetch(notes, { method: "POST", body: "{" })).status).toBe(400);
     child.kill("SIGINT");
   });
 
@@ -126,7 +139,7 @@ describe("applications made from templates run", () => {
     expect(second).toMatchObject({ code: 0, out: expect.stringContaining("started 2 times\n") });
     expect(second.err).not.toContain("bytes");
     expect(readFileSync(join(folder, "data/count"), "utf8")).toBe("2");
-  });
+  }, 180_000);
 
   test("device rolls its dice", async () => {
     const command = torito(await make("device"), "dev", "-p", "0:80");

@@ -15,7 +15,7 @@ import { isColored } from "./build.ts";
 import type { Project } from "./project.ts";
 import { countErrors, reportDiagnostics } from "./report.ts";
 import { StandingPorts } from "./standing-ports.ts";
-import { type Built, type WatchEvent, Watcher } from "./watcher.ts";
+import { type Built, type WatchEvent, type Watched, Watcher } from "./watcher.ts";
 
 /** A guest that does not listen by then never may; its clients are refused, as without dev. */
 const LISTEN_MS = 2000;
@@ -33,21 +33,19 @@ export async function dev(reload: Reload, watchdog: Watchdog | null): Promise<En
   await session.publish(command);
   const options = {
     folder: project.folder,
-    entry: project.entry,
+    ...watched(project, command),
     tests: [],
     coverage: false,
     colors: isColored(command.logFormat),
-    settings: [join(project.folder, "package.json"), ...command.devices],
   };
   const end = await new Promise<End>((resolve) => {
-    let entry = project.entry;
     const watcher = new Watcher(options, (event) => {
       if (event.kind === "fault") {
         log("error", "torito", event.message);
         resolve(asLongAsItTakes(event.missing ? EXIT_UNAVAILABLE : EXIT_SOFTWARE));
       }
       void session.take(event).then((now) => {
-        if (now !== null && now !== entry) watcher.entry = entry = now;
+        if (now !== null) watcher.watch(now);
       });
     });
     for (const signal of ["SIGINT", "SIGTERM"]) {
@@ -56,6 +54,11 @@ export async function dev(reload: Reload, watchdog: Watchdog | null): Promise<En
   });
   session.close();
   return end;
+}
+
+/** The main file, and files that are not sources. */
+function watched({ folder, entry }: Project, { devices }: DevCommand): Watched {
+  return { entry, settings: [join(folder, "package.json"), ...devices] };
 }
 
 class Session {
@@ -78,8 +81,8 @@ class Session {
     this.#command = reload().command;
   }
 
-  /** Resolves with the project's entry if it may have changed, otherwise null. Never rejects. */
-  take(event: WatchEvent): Promise<string | null> {
+  /** Resolves with what to watch if that may have changed, otherwise null. Never rejects. */
+  take(event: WatchEvent): Promise<Watched | null> {
     const handled = this.#queue
       .then(() => this.#handle(event))
       .catch((error: unknown) => {
@@ -109,7 +112,7 @@ class Session {
     this.#ports.keep([]);
   }
 
-  async #handle(event: WatchEvent): Promise<string | null> {
+  async #handle(event: WatchEvent): Promise<Watched | null> {
     if (event.kind === "building" && this.#machine === null) this.#ports.set("waiting");
     if (event.kind === "built") {
       reportDiagnostics(event.warnings, this.#command.logFormat);
@@ -128,7 +131,7 @@ class Session {
     this.#command = command;
     this.#log("info", "torito", "settings or devices have changed");
     if (this.#last !== null) await this.#replace(this.#last);
-    return project.entry;
+    return watched(project, command);
   }
 
   /** The image takes the place of the present one, whose connections end. */
@@ -140,6 +143,8 @@ class Session {
     try {
       await this.#start(built);
     } catch (error) {
+      (this.#machine as Machine | null)?.dispose();
+      this.#machine = null;
       this.#ports.set("closed");
       throw error;
     }
@@ -173,8 +178,8 @@ class Session {
       },
       (error: Error) => this.#log("error", "torito", `a fault of the host: ${error.stack}`),
     );
-    for (const one of this.#published.values()) await vsock.publish(one);
     this.#machine = machine;
+    for (const one of this.#published.values()) await vsock.publish(one);
     boot(machine);
     this.#announce(machine, vsock, ms);
   }
@@ -182,7 +187,9 @@ class Session {
   #announce(machine: Machine, vsock: VsockDevice, ms: number): void {
     const bound = [...this.#published.values()];
     const ready = bound.map((one) => {
-      const open = () => this.#ports.set("open", one);
+      const open = () => {
+        if (machine === this.#machine) this.#ports.set("open", one);
+      };
       const late = setTimeout(() => {
         if (machine !== this.#machine) return;
         this.#log("warn", "torito", `nothing listens on port ${one.guestPort} of the guest`);

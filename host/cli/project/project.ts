@@ -2,7 +2,9 @@
 // options of `torito run` and `torito dev` under the name "torito".
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
+import { PAGE_BYTES } from "../../memory.ts";
 import { CliError, nearest } from "../usage.ts";
+import { parsePublish, parseSize, parseVolume } from "../values.ts";
 
 const ENTRY = "src/main.ts";
 
@@ -88,8 +90,20 @@ function readSettings(folder: string): Settings & { readonly entry?: string } {
     ["device", words("devices").map((device) => resolve(folder, device))],
   ]);
   const [entry] = words("entry");
+  check(path, options);
   const settings = { options, parameters: words("parameters") };
   return entry === undefined ? settings : { ...settings, entry };
+}
+
+/** Values that no option would take are errors of package.json, not of the command line. */
+function check(path: string, options: Settings["options"]): void {
+  try {
+    for (const size of options.get("memory") ?? []) parseSize("memory", size, PAGE_BYTES);
+    for (const port of options.get("publish") ?? []) parsePublish(port);
+    for (const volume of options.get("volume") ?? []) parseVolume(volume);
+  } catch (error) {
+    throw new CliError(`${path}: ${(error as Error).message}`);
+  }
 }
 
 /** A string, or several. */

@@ -92,10 +92,6 @@ export class StandingPorts implements Sockets {
     }
   }
 
-  has(address: SocketAddress): boolean {
-    return this.#ports.has(addressText(address));
-  }
-
   /** For clients that come from now on, and for those that wait. No address: for all ports. */
   set(door: Door, address?: SocketAddress): void {
     for (const [name, port] of this.#ports) {

@@ -2,16 +2,20 @@
 import { Worker } from "node:worker_threads";
 import { type Diagnostic, type Point, toolUrl } from "../../node/builder.ts";
 
-/** A build that is repeated. */
-export interface WatchOptions {
-  readonly folder: string;
+/** Files that a build depends on, apart from sources that it imports. */
+export interface Watched {
   /** Of the application; null: the project's tests. */
   readonly entry: string | null;
+  /** Files that are not sources; a change of them is reported. */
+  readonly settings: readonly string[];
+}
+
+/** A build that is repeated. */
+export interface WatchOptions extends Watched {
+  readonly folder: string;
   readonly tests: readonly string[];
   readonly coverage: boolean;
   readonly colors: boolean;
-  /** Files that are not sources; a change of them is reported. */
-  readonly settings: readonly string[];
 }
 
 export interface Built {
@@ -53,8 +57,8 @@ export class Watcher {
     });
   }
 
-  /** The project's main file is another one. */
-  set entry(entry: string) {
-    this.#worker.postMessage({ entry });
+  /** The project's main file, or its other files, are others from now on. */
+  watch(watched: Watched): void {
+    this.#worker.postMessage(watched);
   }
 }

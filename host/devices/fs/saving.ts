@@ -21,7 +21,8 @@ const PLACES_MAX = 9;
 const NAME_BYTES_MAX = 255;
 /** Text of a symbolic link: PATH_MAX. */
 const TARGET_BYTES_MAX = 4096;
-const ID_MAX = Number.MAX_SAFE_INTEGER;
+/** Numbers of nodes and handles: as many are left as no guest can use up. */
+const ID_MAX = 2 ** 52;
 /** Up to here Node's calls accept offsets as numbers. */
 const OFFSET_MAX = 2 ** 52;
 const SLOTS_MAX = 65536;
@@ -95,12 +96,12 @@ export class FsSaving implements DeviceSnapshots {
     const saved = fields.objects("nodes", nodes.max);
     for (const one of saved) this.#makeNode(one);
     for (const one of saved) this.#placeNode(one);
-    nodes.nextId = fields.count("nextNode", ID_MAX);
+    nodes.nextId = nextOf(fields, "nextNode", nodes.others());
     let names = 0;
     for (const one of fields.objects("handles", handles.max)) {
       names += this.#makeHandle(one, NAMES_MAX - names);
     }
-    handles.nextId = fields.count("nextHandle", ID_MAX);
+    handles.nextId = nextOf(fields, "nextHandle", handles.all());
     const slots = fields.objects("slots", SLOTS_MAX).map((one) => this.#readSlot(one));
     if (window !== null) window.restore(slots);
     else if (slots.length > 0) throw damaged("fs: mapped files, and no window");
@@ -176,6 +177,13 @@ export class FsSaving implements DeviceSnapshots {
       writing,
     };
   }
+}
+
+/** The next number, which none of them has or had. */
+function nextOf(fields: Fields, key: string, all: Iterable<{ readonly id: number }>): number {
+  const next = fields.count(key, ID_MAX);
+  for (const { id } of all) if (id >= next) throw damaged(`fs: ${key} is ${next}, after ${id}`);
+  return next;
 }
 
 /** Of an entry that there may be (Files). */

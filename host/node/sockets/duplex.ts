@@ -38,16 +38,19 @@ export class SocketDuplex extends Duplex {
     });
   }
 
+  /** @internal */
   override _read(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     this.#socket.resume();
   }
 
+  /** @internal */
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
     this.#send([chunk], callback);
   }
 
+  /** @internal */
   override _writev(chunks: { chunk: Buffer }[], callback: Callback): void {
     this.#send(
       chunks.map(({ chunk }) => chunk),
@@ -55,11 +58,13 @@ export class SocketDuplex extends Duplex {
     );
   }
 
+  /** @internal */
   override _final(callback: Callback): void {
     this.#socket.end();
     callback();
   }
 
+  /** @internal */
   override _destroy(error: Error | null, callback: Callback): void {
     this.#sent(error);
     if (this.#isOver) {

@@ -84,9 +84,24 @@ describe("a machine that is saved", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
     writeFileSync(`${site}/index.html`, "<p>changed</p>");
     const server = await Appliance.serve(site, "--restore", path);
-    expect(server.stderr).toMatch(/^restoring .* \(image [0-9a-f]{12}, taken \d+ s ago\)\n/);
+    expect(server.stderr).toMatch(
+      /^restoring .* \(image [0-9a-f]{12}, taken \d+ s ago, connections to reset: 1\)\n/,
+    );
     expect(await (await fetch(server.url)).text()).toBe("<p>changed</p>");
     expect(await server.stop()).toBe(0);
+  });
+
+  test("is described without what its guest knew", async () => {
+    const path = await save("described.torito", "--after", "GET /");
+    const command = new Appliance(["inspect", path]);
+    expect(await command.exited).toBe(0);
+    const [image, taken, memory, ...rest] = command.stdout.split("\n");
+    expect(image).toMatch(/^image {8}[0-9a-f]{64}$/);
+    expect(taken).toMatch(/^taken {8}\S+Z, \d+ s ago, \d+ s after boot$/);
+    expect(memory).toMatch(/^memory {7}16 MiB, \d+ KiB in \d+ runs in use$/);
+    expect(rest).toEqual(["devices      vsock, fs site", "connections  1, which are reset", ""]);
+    expect((await run("inspect", "package.json")).code).toBe(2);
+    expect((await run("inspect")).stderr).toContain("which snapshot?");
   });
 
   test("SN11 is refused by another application, other volumes, in one line with exit code 2", async () => {
