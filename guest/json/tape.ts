@@ -4,7 +4,7 @@ import { hexDigit } from "../http/text";
 import { sequenceBytes } from "../utf8";
 import { parseDecimal } from "./decimal";
 
-/** What a value of a JSON document is. */
+/** Kinds of values of a JSON document. */
 export const enum Kind {
   Missing, // of Json.get() and at(): there is no such value
   Null,

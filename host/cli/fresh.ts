@@ -12,7 +12,7 @@ import { PerConnection, type ServingOptions } from "../snapshot/per-connection.t
 import type { Command } from "./arguments.ts";
 import { untilSignal, untilTimeout } from "./ends.ts";
 import type { readImage } from "./image.ts";
-import { available, boot, openDevices, urlOf, usable, watches } from "./parts.ts";
+import { available, boot, exitCode, openDevices, urlOf, usable, watches } from "./parts.ts";
 import { loadSnapshot, withWindowsOf } from "./snapshots.ts";
 import { stdout } from "./streams.ts";
 import type { End } from "./usage.ts";
@@ -40,7 +40,13 @@ export async function serveFresh(
     return { ...image, vsock, devices, console: stdout.write, log, ...presence };
   };
   const snapshot = saved ?? (await bootAndSave(command, await make()));
-  const pool = new MachinePool<ServingOptions>(snapshot, { size: machines, make });
+  // One that panics is replaced, which must not go unnoticed.
+  const created = ({ exited }: Pick<Machine, "exited">) =>
+    exited.then(
+      (exit) => void exitCode(exit, log),
+      (error: Error) => log("error", "torito", `a fault of the host: ${error.stack}`),
+    );
+  const pool = new MachinePool<ServingOptions>(snapshot, { size: machines, make, created });
   await usable(pool.fill());
   const clients = new PerConnection(pool, log, systemClock);
   const listeners = await listen(command, sockets, clients, log);

@@ -55,8 +55,9 @@ export class HttpConnection implements SocketEvents, ExchangeOwner {
   }
 
   /**
-   * Sends a request on a connection that is not gone, and resolves with the head of the response. Rejects with a FetchError, with
-   * the signal's reason, or with the reason for which the caller's body failed.
+   * Sends a request on a connection that is not gone, and resolves with the head of the response.
+   * Rejects with a FetchError, with the signal's reason, or with the reason for which the caller's
+   * body failed.
    */
   send(
     method: string,

@@ -9,9 +9,10 @@ const LINE_BYTES_MAX = 4096;
 const TRAILER_BYTES_MAX = 16384;
 /** Interim responses before a final one. */
 const INTERIM_MAX = 32;
+const TOKEN = "[!#$%&'*+.^_`|~\\w-]+";
+const QUOTED = '"(?:[^"\\\\\\0\\r\\n]|\\\\[^\\0\\r\\n])*"';
 /** With extensions, which are dropped (RFC 9112, 7.1.1). */
-const CHUNK_SIZE =
-  /^([0-9a-f]{1,12})(?:;[!#$%&'*+.^_`|~\w-]+(?:=(?:[!#$%&'*+.^_`|~\w-]+|"(?:[^"\\\0\r\n]|\\[^\0\r\n])*"))?)*$/i;
+const CHUNK_SIZE = new RegExp(`^([0-9a-f]{1,12})(?:;${TOKEN}(?:=(?:${TOKEN}|${QUOTED}))?)*$`, "i");
 /** Fields that frame a message may not come after it (RFC 9110, 6.5.1). */
 const FRAMES = /^(content-length|transfer-encoding)$/i;
 const CR = 13;

@@ -13,6 +13,8 @@ export interface PoolOptions<Made extends RestoreOptions> {
   readonly size: number;
   /** Called for each machine that is created: its options, with devices of its own. */
   readonly make: () => Made | Promise<Made>;
+  /** Called with each machine that was created, for instance to learn how it ends. */
+  readonly created?: (machine: Machine) => void;
   /** How many may wait for a machine when all are taken; others are refused. Default 1024. */
   readonly waitingMax?: number;
 }
@@ -147,6 +149,7 @@ export class MachinePool<Made extends RestoreOptions = RestoreOptions> {
     try {
       const made = await this.#options.make();
       const place = { machine: await this.#restore(this.#snapshot, made), made };
+      this.#options.created?.(place.machine);
       if (!this.#isClosed) return this.#lend(place);
       this.#end(place);
     } catch (error) {

@@ -25,10 +25,13 @@ interface Numbered extends RestoreOptions {
   readonly number: number;
 }
 
-function pool(size: number, waitingMax = 100) {
+function pool(size: number, waitingMax = 100, created = (_: Machine) => {}) {
   let made = 0;
   const make = (): Numbered => ({ number: made++ });
-  return { machines: new MachinePool(snapshot, { size, make, waitingMax }), made: () => made };
+  return {
+    machines: new MachinePool(snapshot, { size, make, waitingMax, created }),
+    made: () => made,
+  };
 }
 
 test("SN18 no two takers ever have the same machine, and none sees what another has left", async () => {
@@ -58,7 +61,10 @@ test("SN18 no two takers ever have the same machine, and none sees what another 
 });
 
 test("SN18 a machine that panicked is replaced, and so is one that ended while it was idle", async () => {
-  const { machines, made } = pool(1);
+  const ends: string[] = [];
+  const { machines, made } = pool(1, 100, ({ exited }) => {
+    exited.then((exit) => ends.push(exit.kind));
+  });
   const one = await machines.take();
   const broken = one.machine;
   expect(() => broken.call("fail")).toThrow("on purpose");
@@ -77,6 +83,8 @@ test("SN18 a machine that panicked is replaced, and so is one that ended while i
   expect([machines.idle, machines.taken]).toEqual([0, 1]);
   three.release();
   machines.close();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(ends).toEqual(["panic", "disposed", "disposed"]);
 });
 
 test("a machine is the taker's until it was given back, and then nobody's", async () => {
