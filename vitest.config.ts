@@ -8,8 +8,11 @@ const SLOW = [
   "test/host/turn-work.test.ts",
   "test/devices/vsock/{messages,capture,*-real}.test.ts",
 ];
-/** Minutes of rounds. */
-const LONG = ["test/system/endurance.test.ts"];
+/** Minutes of rounds, or of npm. */
+const LONG = [
+  "test/system/{endurance,appliance,embedding,runtimes,package}.test.ts",
+  "test/tools/new.test.ts",
+];
 
 const sizes = {
   quick: { include: [...QUICK, ...STYLE], exclude: SLOW },
@@ -22,6 +25,7 @@ const size = (process.env.TORITO_TEST ?? "usual") as keyof typeof sizes;
 export default defineConfig({
   test: {
     ...sizes[size],
+    maxWorkers: "100%", // many tests wait for other programs
     globalSetup: ["test/support/coverage.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
