@@ -102,7 +102,7 @@ const requests = [
   chunks("3\r\nabc\r\n0\r\nA: b\r\n\r\n"),
 ];
 
-/** RFC 9112 lets a recipient take a bare LF for a line's end (2.2), and equal lengths for one (6.3). */
+/** A bare LF may end a line (RFC 9112, 2.2), and equal lengths are one (6.3). */
 const ACCEPTED = [get("A: b\n"), post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc")];
 /** Two Hosts (RFC 9112, 3.2), two spaces (3), and a version that is not spoken (2.3). */
 const REFUSED = [
