@@ -111,6 +111,7 @@ export async function measure(run) {
     const device = new FsDevice({ directory, tag: "dir", readOnly: false });
     const machine = await Machine.create({ image, memoryBytes: MEMORY_BYTES, devices: [device] });
     machine.boot();
+    machine.call("prepare");
     const at = Number(machine.call("took"));
     const took = async () => {
       for (;;) {
