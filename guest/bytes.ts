@@ -1,6 +1,6 @@
 // Bytes of others, as an object: a view, which is valid as long as they are.
 import { Span, spanAddress, spanBytes } from "../kernel/api";
-import { decodeUtf8 } from "./utf8";
+import { decodeUtf8, putString } from "./utf8";
 
 /** A view of bytes. It owns nothing, and is valid as long as they are. */
 @final
@@ -18,8 +18,9 @@ export class Bytes {
 
   /** The string as UTF-8, in the arena. A surrogate without its other half becomes U+FFFD. */
   static from(s: string): Bytes {
-    const buffer = String.UTF8.encode(s, false, String.UTF8.ErrorMode.REPLACE);
-    return new Bytes(changetype<usize>(buffer), buffer.byteLength);
+    const buffer = __new(<usize>s.length * 3, idof<ArrayBuffer>());
+    const bytes = putString(buffer, s) - buffer;
+    return new Bytes(__renew(buffer, bytes), <i32>bytes);
   }
 
   /** The byte at `i`, which must be less than length. */

@@ -1,8 +1,11 @@
 // Strings that outlive the request that brought them: copies in blocks of the kernel's heap.
-import { Errno, ToroFreeMem, ToroGetMem, ToroReAllocMem } from "../kernel/api";
-
-/** Bytes that a block of the heap takes beside its own, at most. */
-const BLOCK_OVERHEAD: u32 = 36;
+import {
+  allocatedBytes,
+  Errno,
+  ToroFreeMem,
+  ToroGetMem,
+  ToroReAllocMem,
+} from "../kernel/api";
 
 /** A copy of the string, or 0. */
 function keep(value: string): usize {
@@ -20,10 +23,6 @@ function recall(block: usize): string {
   const made = __new(bytes, idof<String>());
   memory.copy(made, block + 4, bytes);
   return changetype<string>(made);
-}
-
-function costOf(bytes: u32): u32 {
-  return bytes + BLOCK_OVERHEAD;
 }
 
 /** A list of strings. It copies what it is given, and returns copies. */
@@ -47,16 +46,10 @@ export class KeptStrings {
 
   /** Adds a string. Returns its place, -ENOSPC at one of the bounds, or -ENOMEM. */
   push(value: string): i32 {
-    const cost = costOf(<u32>value.length << 1);
-    if (this.count == this.stringsMax || this.takenBytes + cost > this.bytesMax) {
-      return -Errno.ENOSPC;
-    }
+    if (this.count == this.stringsMax) return -Errno.ENOSPC;
     if (this.count == this.capacity && !this.grow()) return -Errno.ENOMEM;
-    const block = keep(value);
-    if (block == 0) return -Errno.ENOMEM;
-    store<u32>(this.blocks + (this.count << 2), <u32>block);
-    this.takenBytes += cost;
-    return this.count++;
+    const error = this.put(this.count, value, 0);
+    return error < 0 ? error : this.count++;
   }
 
   /** The string at `i`, which must be less than length. */
@@ -66,16 +59,7 @@ export class KeptStrings {
 
   /** Replaces the string at `i`. Returns 0, -ENOSPC or -ENOMEM, and then it is as it was. */
   set(i: i32, value: string): i32 {
-    const old = this.blockAt(i);
-    const rest = this.takenBytes - costOf(load<u32>(old));
-    const cost = costOf(<u32>value.length << 1);
-    if (rest + cost > this.bytesMax) return -Errno.ENOSPC;
-    const block = keep(value);
-    if (block == 0) return -Errno.ENOMEM;
-    store<u32>(this.blocks + (i << 2), <u32>block);
-    this.takenBytes = rest + cost;
-    ToroFreeMem(old);
-    return 0;
+    return this.put(i, value, this.blockAt(i));
   }
 
   /** Removes the string at `i`; those after it move up. */
@@ -84,13 +68,29 @@ export class KeptStrings {
     const place = this.blocks + (i << 2);
     memory.copy(place, place + 4, (this.count - i - 1) << 2);
     this.count--;
-    this.takenBytes -= costOf(load<u32>(block));
+    this.takenBytes -= allocatedBytes(block);
     ToroFreeMem(block);
   }
 
   /** Removes all strings. */
   clear(): void {
     while (this.count != 0) this.remove(this.count - 1);
+  }
+
+  /** A copy takes the place of the block `old`, unless that is 0. Returns 0 or an error. */
+  private put(i: i32, value: string, old: usize): i32 {
+    const block = keep(value);
+    if (block == 0) return -Errno.ENOMEM;
+    const freed: u64 = old == 0 ? 0 : allocatedBytes(old);
+    const taken = this.takenBytes - freed + allocatedBytes(block);
+    if (taken > this.bytesMax) {
+      ToroFreeMem(block);
+      return -Errno.ENOSPC;
+    }
+    this.takenBytes = taken;
+    store<u32>(this.blocks + (i << 2), <u32>block);
+    if (old != 0) ToroFreeMem(old);
+    return 0;
   }
 
   private blockAt(i: i32): usize {

@@ -1,9 +1,9 @@
 // Lines of a socket, for protocols that consist of them.
-import { Errno, SysSocketPeek, SysSocketRecv } from "../kernel/api";
+import { NEVER } from "../kernel/api";
+import { receiveLine } from "./receive";
 import { decodeUtf8 } from "./utf8";
 
 const CR: u32 = 13;
-const LF: u32 = 10;
 
 /** It leaves in the socket what follows the line, so that another reader may go on. */
 @final
@@ -26,22 +26,10 @@ export class LineReader {
    * socket.
    */
   next(): string | null {
-    let used = 0;
-    while (used < this.lineMax) {
-      const at = this.buffer + used;
-      const seen = SysSocketPeek(this.socket, at, this.lineMax - used, 0);
-      if (seen <= 0) return this.fail(seen == 0 && used != 0 ? -Errno.EPROTO : seen);
-      let fresh = 0; // of these bytes, those of the line
-      while (fresh < seen && load<u8>(at + fresh) != LF) fresh++;
-      const isWhole = fresh < seen;
-      if (isWhole) fresh++;
-      SysSocketRecv(this.socket, at, fresh, 0);
-      used += fresh;
-      if (!isWhole) continue;
-      const hasCr = used >= 2 && load<u8>(this.buffer + used - 2) == CR;
-      return decodeUtf8(this.buffer, used - (hasCr ? 2 : 1));
-    }
-    return this.fail(-Errno.EMSGSIZE);
+    const bytes = receiveLine(this.socket, this.buffer, this.lineMax, NEVER);
+    if (bytes <= 0) return this.fail(bytes);
+    const hasCr = bytes >= 2 && load<u8>(this.buffer + bytes - 2) == CR;
+    return decodeUtf8(this.buffer, bytes - (hasCr ? 2 : 1));
   }
 
   private fail(error: i32): string | null {

@@ -1,9 +1,14 @@
 // A table of strings by key that outlives requests: copies in blocks of the kernel's heap.
-import { Errno, randomBytes, ToroAllocMem, ToroFreeMem, ToroGetMem } from "../kernel/api";
+import {
+  allocatedBytes,
+  Errno,
+  randomBytes,
+  ToroAllocMem,
+  ToroFreeMem,
+  ToroGetMem,
+} from "../kernel/api";
 import { sipHash } from "./siphash";
 
-/** Bytes that a block of the heap takes beside its own, at most. */
-const BLOCK_OVERHEAD: u32 = 36;
 const SLOTS_FIRST: u32 = 16;
 const ENTRIES_MAX: u32 = 1 << 24;
 
@@ -65,20 +70,23 @@ export class Table {
     const keyBytes = <u32>key.length << 1;
     const valueBytes = <u32>value.length << 1;
     const old = this.find(key);
-    const cost: u64 = <u64>keyBytes + valueBytes + BLOCK_OVERHEAD;
-    const freed: u64 = old == 0 ? 0 : costOf(old);
-    if (this.takenBytes - freed + cost > this.bytesMax) return -Errno.ENOSPC;
     if (old == 0 && this.count >= min(this.entriesMax, ENTRIES_MAX)) return -Errno.ENOSPC;
     if (old == 0 && !this.makeRoom()) return -Errno.ENOMEM;
     const entry = ToroGetMem(offsetof<Entry>() + keyBytes + valueBytes);
     if (entry == 0) return -Errno.ENOMEM;
+    const freed: u64 = old == 0 ? 0 : allocatedBytes(old);
+    const taken = this.takenBytes - freed + allocatedBytes(entry);
+    if (taken > this.bytesMax) {
+      ToroFreeMem(entry);
+      return -Errno.ENOSPC;
+    }
+    this.takenBytes = taken;
     const e = changetype<Entry>(entry);
     e.hash = this.hash(key);
     e.keyBytes = keyBytes;
     e.valueBytes = valueBytes;
     memory.copy(keyOf(entry), changetype<usize>(key), keyBytes);
     memory.copy(keyOf(entry) + keyBytes, changetype<usize>(value), valueBytes);
-    this.takenBytes += cost - freed;
     if (old != 0) {
       e.place = changetype<Entry>(old).place;
       store<u32>(this.slotOf(old), <u32>entry);
@@ -97,7 +105,7 @@ export class Table {
   delete(key: string): bool {
     const entry = this.find(key);
     if (entry == 0) return false;
-    this.takenBytes -= costOf(entry);
+    this.takenBytes -= allocatedBytes(entry);
     store<u32>(this.order + (changetype<Entry>(entry).place << 2), 0);
     this.emptySlot(this.slotOf(entry));
     ToroFreeMem(entry);
@@ -226,11 +234,6 @@ function isEntry(entry: usize, hash: u32, key: string, bytes: u32): bool {
   const e = changetype<Entry>(entry);
   if (e.hash != hash || e.keyBytes != bytes) return false;
   return memory.compare(keyOf(entry), changetype<usize>(key), bytes) == 0;
-}
-
-function costOf(entry: usize): u64 {
-  const e = changetype<Entry>(entry);
-  return <u64>e.keyBytes + e.valueBytes + BLOCK_OVERHEAD;
 }
 
 function stringAt(at: usize, bytes: u32): string {

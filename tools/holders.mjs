@@ -1,6 +1,8 @@
 // For images with checks: a function per source file that shows the arena's check each global
-// variable with its name and line, and one that calls them all (kernel/arena/check.ts).
+// variable with its name and line, and one that calls them all, which the entry hands to the check
+// (kernel/arena/check.ts).
 import { as } from "./compiler.mjs";
+import { ENTRY } from "./entry.mjs";
 import { PACKAGE, shown } from "./names.mjs";
 
 const ALL = "__visit_named_globals";
@@ -23,9 +25,12 @@ export class HoldersTransform {
       source.statements.push(globalFunction(name, calls, source.range));
       visitors.push(name);
     }
-    const last = parser.sources.find((source) => source.sourceKind === as.SourceKind.UserEntry);
-    const calls = visitors.map((name) => call(name, [], last.range));
-    last.statements.push(globalFunction(ALL, calls, last.range));
+    // The entry is compiled after the files that it imports and the initialisers in them.
+    const entry = parser.sources.find(({ internalPath }) => internalPath === ENTRY);
+    const { range } = entry;
+    const calls = visitors.map((name) => call(name, [], range));
+    entry.statements.push(globalFunction(ALL, calls, range));
+    entry.statements.push(call("__set_named_globals", [identifier(ALL, range)], range));
   }
 }
 

@@ -11,7 +11,6 @@ import {
   SysSocketRecv,
   SysSocketSend,
   SysSocketSetOption,
-  SysSocketShutdown,
 } from "torito/kernel/api";
 import { answer, putUnavailable, refuse } from "./answer";
 import { NO_ENTRY, release } from "./cache";
@@ -20,6 +19,7 @@ import { awaitRoom, deliver } from "./deliver";
 import { Event, note } from "./events";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, parseRequest } from "torito/guest/http/request";
+import { linger, receiveBy } from "torito/guest/receive";
 import { keepRoom } from "./room";
 import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 
@@ -28,7 +28,6 @@ let idleTimeoutMs: u32 = 0; // set by main.ts
 let headTimeoutMs: u32 = 0;
 /** How long data of a client are still read after the answer that ends its connection. */
 const LINGER_MS: u32 = 5_000;
-const SHUTDOWN_SEND: i32 = 1;
 
 export function setTimeouts(idleMs: u32, headMs: u32): void {
   idleTimeoutMs = idleMs;
@@ -36,9 +35,6 @@ export function setTimeouts(idleMs: u32, headMs: u32): void {
 }
 
 const peeked: usize = memory.data(16);
-/** Receives discarded bytes; all connections share it. */
-const SINK_BYTES: u32 = 4096;
-const sink: usize = memory.data(4096);
 const unavailable: usize = memory.data(512);
 
 /** The thread of a connection. */
@@ -71,7 +67,7 @@ function serveRequest(c: Connection): bool {
   c.at = c.end = 0;
   if (!sent) return false;
   if (!c.keepAlive) {
-    if (more) linger(c);
+    if (more) endPolitely(c);
     return false;
   }
   if (!hasInput(c)) closeWork(c);
@@ -118,20 +114,11 @@ function readHead(c: Connection): i32 {
       return 0;
     } else {
       if (!closeWork(c)) return sendUnavailable(c);
-      const more = receive(c, peeked, 1, deadline, true);
+      const more = receiveBy(c.socket, peeked, 1, deadline, true);
       late = more == -Errno.EAGAIN;
       if (more <= 0 && !late) return 0;
     }
   }
-}
-
-/** Receives or peeks; -EAGAIN after the deadline. Yields. */
-function receive(c: Connection, at: usize, bytes: u32, deadline: u64, peek: bool): i32 {
-  const now = nowNs();
-  if (now >= deadline) return -Errno.EAGAIN;
-  SysSocketSetOption(c.socket, SO_RCVTIMEO, <u32>((deadline - now) / NS_PER_MS) + 1);
-  if (peek) return SysSocketPeek(c.socket, at, bytes, 0);
-  return SysSocketRecv(c.socket, at, bytes, 0);
 }
 
 /** Answers 503 from static memory. Returns 0. */
@@ -139,19 +126,13 @@ function sendUnavailable(c: Connection): i32 {
   note(Event.NoMemory);
   const bytes = <u32>(putUnavailable(unavailable) - unavailable);
   SysSocketSend(c.socket, unavailable, bytes, MSG_DONTWAIT);
-  linger(c);
+  endPolitely(c);
   return 0;
 }
 
-/**
- * Keeps reading after the last answer: closing with unread bytes would reset the connection, and
- * the client might lose the end of the answer (RFC 9112, 9.6). Yields.
- */
-function linger(c: Connection): void {
+/** Reads on after the last answer. Yields. */
+function endPolitely(c: Connection): void {
   dropInput(c);
   enter(c, Phase.Ending);
-  if (SysSocketShutdown(c.socket, SHUTDOWN_SEND) < 0) return;
-  const deadline = nowNs() + <u64>LINGER_MS * NS_PER_MS;
-  let got: i32 = 1;
-  while (got > 0) got = receive(c, sink, SINK_BYTES, deadline, false);
+  linger(c.socket, nowNs() + <u64>LINGER_MS * NS_PER_MS);
 }

@@ -2,7 +2,8 @@
 import { Errno } from "../../kernel/api";
 import { Framing } from "../http/request";
 import { hexDigit } from "../http/text";
-import { allow, Connection, discard, receive, sendContinue } from "./connection";
+import { discardBy, receiveBy, receiveLine } from "../receive";
+import { allow, Connection, sendContinue } from "./connection";
 
 /** A chunk's size with its extension, or one line of the trailer section; a longer one gets 400. */
 const LINE_BYTES_MAX: u32 = 1024;
@@ -12,7 +13,6 @@ const TRAILER_BYTES_MAX: u32 = 8192;
 const DROPPED_BYTES_MAX: u64 = 65536;
 
 const CR: u32 = 13;
-const LF: u32 = 10;
 const SEMICOLON: u32 = 0x3b;
 
 @final
@@ -21,7 +21,8 @@ export class Body {
   private ended: bool;
   private started: bool = false; // somebody has asked for it
   private firstChunk: bool = true;
-  private line: usize = 0; // memory for a line
+  /** Memory for a line, from the beginning, for read() may be called in a scope of the handler. */
+  private line: usize = 0;
 
   constructor(
     private connection: Connection,
@@ -32,6 +33,7 @@ export class Body {
   ) {
     this.left = length;
     this.ended = framing == Framing.None;
+    if (framing == Framing.Chunked) this.line = __new(LINE_BYTES_MAX, idof<ArrayBuffer>());
   }
 
   get isChunked(): bool {
@@ -51,18 +53,20 @@ export class Body {
     this.start();
     const ready = this.next();
     if (ready <= 0) return ready;
-    return this.took(receive(this.connection, at, <u32>min<u64>(this.left, bytes), false));
+    const c = this.connection;
+    return this.took(receiveBy(c.socket, at, <u32>min<u64>(this.left, bytes), c.deadlineNs));
   }
 
   /** Drops what was not read. Yields. False: there is too much, and the connection has to end. */
   drop(): bool {
     if (!this.started && this.waits) return this.ended; // it may or may not come
     if (!this.ended) this.start();
+    const c = this.connection;
     let dropped: u64 = 0;
     while (dropped <= DROPPED_BYTES_MAX) {
       const ready = this.next();
       if (ready <= 0) return ready == 0;
-      const got = this.took(discard(this.connection, this.left));
+      const got = this.took(discardBy(c.socket, this.left, c.deadlineNs));
       if (got <= 0) return false;
       dropped += got;
     }
@@ -100,7 +104,6 @@ export class Body {
 
   /** Goes on to the next chunk. Returns 1, 0 after the last, or an error. */
   private nextChunk(): i32 {
-    if (this.line == 0) this.line = __new(LINE_BYTES_MAX, idof<ArrayBuffer>());
     const line = this.line;
     if (!this.firstChunk) {
       const bytes = this.readLine(line);
@@ -141,19 +144,10 @@ export class Body {
 
   /** Reads a line; returns its bytes without CR LF, or an error. A bare LF is none. */
   private readLine(line: usize): i32 {
-    let used: u32 = 0;
-    while (used < LINE_BYTES_MAX) {
-      const seen = receive(this.connection, line + used, LINE_BYTES_MAX - used, true);
-      if (seen <= 0) return seen == 0 ? -Errno.ECONNRESET : seen;
-      let fresh: u32 = 0; // of these bytes, those of the line
-      while (fresh < <u32>seen && load<u8>(line + used + fresh) != LF) fresh++;
-      const isWhole = fresh < <u32>seen;
-      if (isWhole) fresh++;
-      receive(this.connection, line + used, fresh, false);
-      used += fresh;
-      if (!isWhole) continue;
-      return used >= 2 && load<u8>(line + used - 2) == CR ? <i32>(used - 2) : -Errno.EPROTO;
-    }
-    return -Errno.EPROTO;
+    const c = this.connection;
+    const bytes = receiveLine(c.socket, line, LINE_BYTES_MAX, c.deadlineNs);
+    if (bytes == 0 || bytes == -Errno.EPROTO) return -Errno.ECONNRESET;
+    if (bytes < 0) return bytes == -Errno.EMSGSIZE ? -Errno.EPROTO : bytes;
+    return bytes >= 2 && load<u8>(line + bytes - 2) == CR ? bytes - 2 : -Errno.EPROTO;
   }
 }

@@ -1,25 +1,20 @@
 // serve()'s state of a connection: a block of the heap, which survives a fault of its thread.
 import {
-  Errno,
   nowNs,
   NS_PER_MS,
-  SO_RCVTIMEO,
   spanAddress,
   spanBytes,
   SysEndThread,
   SysSocketClose,
-  SysSocketPeek,
-  SysSocketRecv,
   SysSocketReset,
   SysSocketSend,
-  SysSocketSetOption,
-  SysSocketShutdown,
   text,
   ToroAllocMem,
   ToroFreeMem,
 } from "../../kernel/api";
 import { putEnd, putLength, putStartWith } from "../http/response";
 import { putText } from "../http/text";
+import { linger } from "../receive";
 import { phraseOf } from "./phrase";
 
 @unmanaged
@@ -31,9 +26,6 @@ export class Connection {
 }
 
 const LINGER_MS: u32 = 2000;
-const SHUTDOWN_SEND: i32 = 1;
-const DISCARD_BYTES: u32 = 4096;
-const discarded: usize = memory.data(4096); // nobody reads it
 const REFUSAL_BYTES: u32 = 512;
 
 let count: u32 = 0;
@@ -59,22 +51,9 @@ export function closeConnection(c: Connection): void {
   count--;
 }
 
-/** From now on receive() waits until `ms` milliseconds have passed, and no longer. */
+/** The deadline for receiving is `ms` milliseconds from now. */
 export function allow(c: Connection, ms: u32): void {
   c.deadlineNs = nowNs() + <u64>ms * NS_PER_MS;
-}
-
-/** Receives or peeks, up to the deadline: then -EAGAIN. 0: the client sends no more. Yields. */
-export function receive(c: Connection, at: usize, bytes: u32, peek: bool): i32 {
-  const now = nowNs();
-  if (now >= c.deadlineNs) return -Errno.EAGAIN;
-  SysSocketSetOption(c.socket, SO_RCVTIMEO, <u32>((c.deadlineNs - now) / NS_PER_MS) + 1);
-  return peek ? SysSocketPeek(c.socket, at, bytes, 0) : SysSocketRecv(c.socket, at, bytes, 0);
-}
-
-/** Takes up to `bytes` bytes and forgets them. Yields. Returns how many, 0 or an error. */
-export function discard(c: Connection, bytes: u64): i32 {
-  return receive(c, discarded, <u32>min<u64>(bytes, DISCARD_BYTES), false);
 }
 
 /** Answers in place of a handler, with the phrase as the body; ends the connection. Yields. */
@@ -88,7 +67,7 @@ export function refuse(c: Connection, status: u32): void {
     SysSocketSend(c.socket, block, <u32>(end - block), 0);
     ToroFreeMem(block);
   }
-  linger(c);
+  endPolitely(c);
 }
 
 /** Ends the connection and the thread in the middle of a handler. Does not return. */
@@ -113,12 +92,8 @@ export function sendContinue(c: Connection): void {
   SysSocketSend(c.socket, spanAddress(line), spanBytes(line), 0);
 }
 
-/**
- * Keeps reading after the last answer: closing with unread bytes would reset the connection, and
- * the client might lose the end of the answer (RFC 9112, 9.6). Yields.
- */
-export function linger(c: Connection): void {
-  if (SysSocketShutdown(c.socket, SHUTDOWN_SEND) < 0) return;
+/** Reads on after the last answer. Yields. */
+export function endPolitely(c: Connection): void {
   allow(c, LINGER_MS);
-  while (discard(c, DISCARD_BYTES) > 0) continue;
+  linger(c.socket, c.deadlineNs);
 }

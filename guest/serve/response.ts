@@ -3,6 +3,10 @@
 import {
   Errno,
   IoVec,
+  span,
+  Span,
+  spanAddress,
+  spanBytes,
   SysSocketSendVector,
   text,
 } from "../../kernel/api";
@@ -21,8 +25,9 @@ const enum Stage {
   Ended,
 }
 
-/** `\r\n` and the size of a chunk, and what ends it. */
-const CHUNK_BYTES: u32 = 24;
+/** Of the size of a chunk, and CR LF. */
+const SIZE_BYTES: u32 = 16;
+const NOTHING: Span = 0;
 
 /** Each method but begin(), write() and end() only notes what to send, and does not yield. */
 @final
@@ -33,6 +38,9 @@ export class Response {
   private fields: Writer = new Writer(128);
   private hasType: bool = false;
   private content: Bytes = new Bytes(0, 0);
+  /** Memory of send(), from the beginning, for write() may be called in a scope of the handler. */
+  private vector: usize = __new(3 * offsetof<IoVec>(), idof<ArrayBuffer>());
+  private size: usize = __new(SIZE_BYTES, idof<ArrayBuffer>());
 
   constructor(
     private connection: Connection,
@@ -86,7 +94,8 @@ export class Response {
     const start = this.headMemory();
     let end = this.putFields(start);
     if (this.isChunked) end = putText(end, text("Transfer-Encoding: chunked\r\n"));
-    this.send(start, putEnd(end, !this.connection.closing), 0, 0);
+    end = putEnd(end, !this.connection.closing);
+    this.send(span(start, <u32>(end - start)), NOTHING, NOTHING);
   }
 
   /**
@@ -96,18 +105,16 @@ export class Response {
   write(piece: Bytes): i32 {
     if (this.stage != Stage.Streaming) throw new Error("Response: write() without begin()");
     if (piece.length == 0 || !this.hasBody) return piece.length;
-    if (!this.isChunked) return this.send(0, 0, piece.address, piece.length);
-    const size = changetype<usize>(__new(CHUNK_BYTES, idof<ArrayBuffer>()));
-    const sizeEnd = putText(putHex(size, piece.length), text("\r\n"));
-    const sent = this.send(size, sizeEnd, piece.address, piece.length, sizeEnd);
-    return sent < 0 ? sent : piece.length;
+    const bytes = span(piece.address, piece.length);
+    if (!this.isChunked) return this.send(NOTHING, bytes, NOTHING);
+    const end = putText(putHex(this.size, piece.length), text("\r\n"));
+    return this.send(span(this.size, <u32>(end - this.size)), bytes, text("\r\n"));
   }
 
   /** The body is complete. Yields. serve() calls it for a handler that has not. */
   end(): void {
     if (this.stage == Stage.Streaming && this.isChunked) {
-      const last = changetype<usize>(__new(CHUNK_BYTES, idof<ArrayBuffer>()));
-      this.send(last, putText(last, text("0\r\n\r\n")), 0, 0);
+      this.send(NOTHING, NOTHING, text("0\r\n\r\n"));
     } else if (this.stage == Stage.Collecting) {
       this.sendWhole();
     }
@@ -133,7 +140,8 @@ export class Response {
     let end = this.putFields(start);
     if (mayHaveBody(this.status)) end = putLength(end, this.content.length);
     end = putEnd(end, !this.connection.closing);
-    this.send(start, end, this.content.address, this.hasBody ? this.content.length : 0);
+    const body = this.hasBody ? span(this.content.address, this.content.length) : NOTHING;
+    this.send(span(start, <u32>(end - start)), body, NOTHING);
   }
 
   private headMemory(): usize {
@@ -148,26 +156,24 @@ export class Response {
     return putBytes(putStartWith(at, status, phraseOf(status)), fields.address, fields.length);
   }
 
-  /** Sends [start, end), a piece, and CR LF from `after` - 2 if it is not 0. Returns its bytes. */
-  private send(start: usize, end: usize, piece: usize, bytes: i32, after: usize = 0): i32 {
-    const vector = changetype<usize>(__new(3 * offsetof<IoVec>(), idof<ArrayBuffer>()));
-    let count: u32 = 0;
-    if (end != start) setEntry(vector, count++, start, <u32>(end - start));
-    if (bytes != 0) setEntry(vector, count++, piece, bytes);
-    if (after != 0) setEntry(vector, count++, after - 2, 2);
+  /** Sends three parts in one call. Returns the bytes of the second one, or an error. */
+  private send(before: Span, piece: Span, after: Span): i32 {
+    setEntry(this.vector, 0, before);
+    setEntry(this.vector, 1, piece);
+    setEntry(this.vector, 2, after);
     this.connection.sent = true;
-    const wanted = <i32>(end - start) + bytes + (after != 0 ? 2 : 0);
-    const sent = SysSocketSendVector(this.connection.socket, vector, count, 0);
-    if (sent == wanted) return bytes;
+    const wanted = <i32>(spanBytes(before) + spanBytes(piece) + spanBytes(after));
+    const sent = SysSocketSendVector(this.connection.socket, this.vector, 3, 0);
+    if (sent == wanted) return <i32>spanBytes(piece);
     this.connection.closing = true;
     return sent < 0 ? sent : -Errno.ECONNRESET;
   }
 }
 
-function setEntry(vector: usize, i: u32, base: usize, length: u32): void {
+function setEntry(vector: usize, i: u32, bytes: Span): void {
   const entry = changetype<IoVec>(vector + i * offsetof<IoVec>());
-  entry.base = base;
-  entry.length = length;
+  entry.base = spanAddress(bytes);
+  entry.length = spanBytes(bytes);
 }
 
 function mayHaveBody(status: i32): bool {

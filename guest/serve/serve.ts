@@ -9,11 +9,13 @@ import {
   SOCK_STREAM,
   SysOnFault,
   SysSocketClose,
+  SysSocketRecv,
   SysSocketSetOption,
   text,
 } from "../../kernel/api";
 import { bodyFraming, Framing, HEAD_BYTES_MAX, parseRequest, RequestHead } from "../http/request";
 import { isText } from "../http/text";
+import { receiveBy } from "../receive";
 import { noRoom, serveForever } from "../server";
 import { Body } from "./body";
 import {
@@ -21,9 +23,8 @@ import {
   closeConnection,
   Connection,
   connectionCount,
-  linger,
+  endPolitely,
   openConnection,
-  receive,
   recover,
   refuse,
 } from "./connection";
@@ -83,7 +84,7 @@ function converse(socket: usize): void {
 /** Waits for the first byte of a request. Yields. */
 function waits(c: Connection): bool {
   allow(c, options.idleMs);
-  return receive(c, peeked, 1, true) > 0;
+  return receiveBy(c.socket, peeked, 1, c.deadlineNs, true) > 0;
 }
 
 /** One request and its response. Yields. Returns whether another may follow. */
@@ -109,7 +110,7 @@ function exchange(c: Connection): bool {
   call_indirect<void>(handlerIndex, request, response);
   response.end();
   if (c.closing || !body.drop()) {
-    linger(c);
+    endPolitely(c);
     return false;
   }
   return true;
@@ -133,13 +134,14 @@ function receiveHead(c: Connection, head: RequestHead): i32 {
   let used: u32 = 0;
   allow(c, options.headMs);
   while (true) {
-    const seen = receive(c, buffer + used, capacity - used, true);
+    const at = buffer + used;
+    const seen = receiveBy(c.socket, at, capacity - used, c.deadlineNs, true);
     if (seen == -Errno.EAGAIN) return 408;
     if (seen <= 0) return -1;
     const length = parseRequest(buffer, used + seen, head);
     if (length < 0) return -length;
     const wanted = length == 0 ? seen : length - <i32>used;
-    receive(c, buffer + used, wanted, false);
+    SysSocketRecv(c.socket, at, wanted, 0);
     if (length != 0) return 0;
     used += seen;
     if (used < capacity) continue;

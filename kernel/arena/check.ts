@@ -19,16 +19,26 @@ let newest: Chunk = NO_CHUNK;
 let mark: usize = 0;
 let holder: string = "";
 let holderType: string = "";
+let namedGlobals: u32 = 0; // table index of a function that visits them
 
 /** Panics if a global variable reaches an object of the chunks that are newer than `to`. */
 export function checkEscapes(chunk: Chunk, to: usize): void {
   newest = chunk;
   mark = to;
   walk++;
-  __visit_named_globals(); // the application's, one after another: written by the build
+  if (namedGlobals != 0) call_indirect<void>(namedGlobals); // the application's
   holder = "of a library";
   holderType = "";
   __visit_globals(0); // all that asc knows, which has seen most of it by now
+}
+
+/**
+ * Sets the function that calls visitGlobal() for each of the application's variables, which the
+ * build writes. It is not called by name: the compiler would compile it with the first function that
+ * ends a scope, perhaps in the middle of the initialiser of one of these variables.
+ */
+export function setNamedGlobals(visitor: () => void): void {
+  namedGlobals = visitor.index;
 }
 
 /** The walk continues at the global variable `name`, which is of the type `type`. */

@@ -6,7 +6,7 @@ import {
   arenaNew,
   arenaRenew,
 } from "torito/kernel/arena/arena";
-import { visit, visitGlobal } from "torito/kernel/arena/check";
+import { setNamedGlobals, visit, visitGlobal } from "torito/kernel/arena/check";
 
 @unsafe @global export function __alloc(size: usize): usize { return 0; }
 @unsafe @global export function __realloc(ptr: usize, size: usize): usize { return 0; }
@@ -27,5 +27,8 @@ import { visit, visitGlobal } from "torito/kernel/arena/check";
 @unsafe @global export function __visit(ptr: usize, cookie: u32): void { visit(ptr); }
 @unsafe @global export function __visit_global<T>(value: T, name: string): void {
   if (isManaged<T>()) visitGlobal(changetype<usize>(value), name, nameof<T>());
+}
+@unsafe @global export function __set_named_globals(visitor: () => void): void {
+  setNamedGlobals(visitor);
 }
 @unsafe @global export function __collect(): void {}

@@ -5,11 +5,30 @@ import {
   Request,
   Response,
   Router,
+  scope,
   serve,
   ServeOptions,
   Sleep,
 } from "torito/guest";
 import { arenaBytes, parameterNumber, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
+
+// For bodies in scopes of their handler; tests send one request of the kind at a time.
+let streaming: Response | null = null;
+let reading: Request | null = null;
+let total = 0;
+
+function writeLine(i: usize): void {
+  const response = streaming;
+  if (response) response.write(Bytes.from(`${i},`));
+}
+
+/** Adds to `total`, or at the end makes it negative. */
+function readPart(_: usize): void {
+  const buffer = new Uint8Array(100);
+  const request = reading;
+  const got = request ? request.readInto(buffer.dataStart, 100) : 0;
+  total = got > 0 ? total + got : -total - 1;
+}
 
 const router = new Router()
   .on("GET", "/", (request: Request, response: Response): void => {
@@ -61,6 +80,20 @@ const router = new Router()
       if (i % 10 == 9) Sleep(1);
     }
     response.end();
+  })
+  .on("GET", "/scopes/:count", (request: Request, response: Response): void => {
+    const count = <usize>parseInt(request.param("count"));
+    response.begin();
+    streaming = response;
+    for (let i: usize = 0; i < count; i++) scope(writeLine, i);
+    streaming = null;
+  })
+  .on("POST", "/scopes", (request: Request, response: Response): void => {
+    reading = request;
+    total = 0;
+    while (total >= 0) scope(readPart);
+    reading = null;
+    response.text((-total - 1).toString());
   })
   .on("GET", "/throw", (request: Request, response: Response): void => {
     response.text("lost");

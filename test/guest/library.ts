@@ -7,7 +7,7 @@ import {
   text,
   Writer,
 } from "torito/guest";
-import { Errno, heapInUse } from "torito/kernel/api";
+import { arenaBytes, Errno, heapInUse } from "torito/kernel/api";
 import { sipHash } from "torito/guest/siphash";
 
 const table = new Table(1000, 1 << 20); // before there is a heap
@@ -89,6 +89,23 @@ function churn(times: i32): void {
       table.delete(key);
     }, i);
   }
+}
+
+export function test_bounds_are_of_what_the_heap_really_gives(): void {
+  const before = heapInUse();
+  const small = new Table(u32.MAX_VALUE, 10_000);
+  const few = new KeptStrings(i32.MAX_VALUE, 10_000);
+  let keys = 0;
+  let strings = 0;
+  while (small.set(keys.toString(), "") == 0) keys++;
+  while (few.push("") >= 0) strings++;
+  const tables = 1024 * 4 + 512 * 4 + 512 * 4 + 3 * 32; // slots, places and blocks by number
+  const used = heapInUse() - before - arenaBytes();
+  assert(keys > 100 && strings > 100);
+  assert(used <= 20_000 + tables, used.toString());
+  few.clear();
+  for (let i = 0; i < keys; i++) assert(small.delete(i.toString()));
+  assert(small.set("again", "") == 0 && few.push("again") == 0);
 }
 
 export function test_a_list_keeps_copies(): void {

@@ -282,6 +282,14 @@ describe("responses", () => {
     expect(bodyOf(older)).toBe("line 0\nline 1\n");
   });
 
+  test("and bodies go in scopes of their handler, and take no memory that grows", async () => {
+    const answer = bodyOf(await get("/scopes/20000"));
+    expect(answer.match(/\d+(?=,\r\n)/g)).toEqual(Array.from({ length: 20_000 }, (_, i) => `${i}`));
+    const body = `${"A\r\n0123456789\r\n".repeat(3000)}0\r\n\r\n`;
+    const counted = await server.ask(post("/scopes", "Transfer-Encoding: chunked\r\n", body));
+    expect(bodyOf(counted)).toBe("30000");
+  });
+
   test("follow each other in the order of pipelined requests", async () => {
     const requests = Array.from(
       { length: 50 },
