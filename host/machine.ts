@@ -101,7 +101,7 @@ export class Machine implements AsyncDisposable {
     this.#options = options;
     const presence = new Presence(options.presence ?? new Int32Array(1));
     this.#clock = new MachineClock(clock);
-    this.#http = new HttpClient(devices, clock);
+    this.#http = new HttpClient(devices, this.#clock);
     const { entropy = (into: Uint8Array) => library.random(into) } = options;
     this.#entropy = entropy;
     assertDistinct(devices);

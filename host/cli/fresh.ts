@@ -12,7 +12,16 @@ import { PerConnection, type ServingOptions } from "../snapshot/per-connection.t
 import type { Command } from "./arguments.ts";
 import { untilSignal, untilTimeout } from "./ends.ts";
 import type { readImage } from "./image.ts";
-import { available, boot, exitCode, openDevices, urlOf, usable, watches } from "./parts.ts";
+import {
+  available,
+  boot,
+  exitCode,
+  openDevices,
+  presenceOf,
+  urlOf,
+  usable,
+  watches,
+} from "./parts.ts";
 import { loadSnapshot, withWindowsOf } from "./snapshots.ts";
 import { stdout } from "./streams.ts";
 import type { End } from "./usage.ts";
@@ -36,8 +45,7 @@ export async function serveFresh(
     const { cid, connect, seqpacket } = command;
     const vsock = new VsockDevice({ cid, connect, seqpacket, sockets });
     const devices = [vsock, ...(await openDevices(command, machines + 1))];
-    const presence = watchdog === null ? {} : { presence: watchdog.presence };
-    return { ...image, vsock, devices, console: stdout.write, log, ...presence };
+    return { ...image, vsock, devices, console: stdout.write, log, ...presenceOf(watchdog) };
   };
   const snapshot = saved ?? (await bootAndSave(command, await make()));
   // One that panics is replaced, which must not go unnoticed.

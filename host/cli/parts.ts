@@ -9,7 +9,7 @@ import type { Log } from "../log.ts";
 import { u32 } from "../memory.ts";
 import { FsDevice } from "../node/devices.ts";
 import { hostFiles } from "../node/files/host-files.ts";
-import type { Machine } from "../node/machine.ts";
+import type { Machine, MachineOptions } from "../node/machine.ts";
 import { PACKAGE_FOLDER } from "../node/package.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import type { MachineCommand, Publish, Volume } from "./arguments.ts";
@@ -92,6 +92,11 @@ export async function watches(watchdog: Watchdog | null, log: Log): Promise<void
     const way = "--watchdog 0 does without it";
     throw new CliError(`the watchdog cannot be started: ${reason}; ${way}`, EXIT_UNAVAILABLE);
   }
+}
+
+/** The options of a machine that the watchdog looks after. */
+export function presenceOf(watchdog: Watchdog | null): Pick<MachineOptions, "presence"> {
+  return watchdog === null ? {} : { presence: watchdog.presence };
 }
 
 /** The address of a published port as a client would write it. */

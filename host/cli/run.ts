@@ -7,7 +7,16 @@ import { readGuestStats } from "../stats.ts";
 import type { Command, Publish } from "./arguments.ts";
 import { untilSignal, untilTimeout } from "./ends.ts";
 import { imagePath, readImage } from "./image.ts";
-import { available, boot, exitCode, openDevices, urlOf, usable, watches } from "./parts.ts";
+import {
+  available,
+  boot,
+  exitCode,
+  openDevices,
+  presenceOf,
+  urlOf,
+  usable,
+  watches,
+} from "./parts.ts";
 import { Recording } from "./recording.ts";
 import { loadSnapshot, withWindowsOf } from "./snapshots.ts";
 import { statsText } from "./stats.ts";
@@ -70,7 +79,7 @@ async function runMachine(
     devices: [vsock, ...others],
     console: stdout.write,
     log,
-    ...(watchdog === null ? {} : { presence: watchdog.presence }),
+    ...presenceOf(watchdog),
     trace,
   };
   const { memoryBytes, parameters } = command;

@@ -7,7 +7,7 @@ import type { Watchdog } from "../node/watchdog.ts";
 import type { Command, Save } from "./arguments.ts";
 import { untilTimeout } from "./ends.ts";
 import type { readImage } from "./image.ts";
-import { boot, openDevices, usable, watches } from "./parts.ts";
+import { boot, openDevices, presenceOf, usable, watches } from "./parts.ts";
 import { stdout } from "./streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "./usage.ts";
 
@@ -42,7 +42,7 @@ async function bootAndSave(
     devices,
     console: stdout.write,
     log,
-    ...(watchdog === null ? {} : { presence: watchdog.presence }),
+    ...presenceOf(watchdog),
   };
   const machine = await usable(Machine.create(options));
   boot(machine);

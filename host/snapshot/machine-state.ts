@@ -29,6 +29,7 @@ export interface MachineStateParts {
 export class MachineState {
   readonly #parts: MachineStateParts;
   #globals: readonly WebAssembly.Global[] | null = null; // of the instance, in the image's order
+  #fitting: Snapshot | null = null; // the last one that was found to fit: a pool has only one
 
   constructor(parts: MachineStateParts) {
     this.#parts = parts;
@@ -72,7 +73,9 @@ export class MachineState {
   }
 
   /** Throws SnapshotError if the snapshot is of another image, or of a machine unlike this one. */
-  assertFits({ content }: Snapshot): void {
+  assertFits(snapshot: Snapshot): void {
+    if (snapshot === this.#fitting) return;
+    const { content } = snapshot;
     const { memory, registers } = this.#parts;
     const { bytes, state } = this.#image();
     this.#assertSameImage(content, bytes);
@@ -92,6 +95,7 @@ export class MachineState {
       if (JSON.stringify(saved) === JSON.stringify(device)) continue;
       throw unlike(`its device ${device.name} has other queues or another window`);
     }
+    this.#fitting = snapshot;
   }
 
   /**

@@ -8,7 +8,16 @@ import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { TcpAddress } from "../../ports/sockets.ts";
 import type { DevCommand, Publish } from "../arguments.ts";
-import { available, boot, exitCode, openDevices, urlOf, usable, watches } from "../parts.ts";
+import {
+  available,
+  boot,
+  exitCode,
+  openDevices,
+  presenceOf,
+  urlOf,
+  usable,
+  watches,
+} from "../parts.ts";
 import { stderr, stdout, tellFailures } from "../streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "../usage.ts";
 import { isColored } from "./build.ts";
@@ -153,7 +162,6 @@ class Session {
   async #start({ wasm, map, ms }: Built): Promise<void> {
     const { cid, connect, seqpacket, memoryBytes, parameters } = this.#command;
     const vsock = new VsockDevice({ cid, connect, seqpacket, sockets: this.#ports });
-    const presence = this.#watchdog === null ? {} : { presence: this.#watchdog.presence };
     const machine = await usable(
       Machine.create({
         image: wasm,
@@ -163,7 +171,7 @@ class Session {
         devices: [vsock, ...(await openDevices(this.#command))],
         console: stdout.write,
         log: this.#log,
-        ...presence,
+        ...presenceOf(this.#watchdog),
       }),
     );
     machine.exited.then(

@@ -13,7 +13,7 @@ import {
 } from "../../node/testing.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { TestCommand } from "../arguments.ts";
-import { openDevices, watches } from "../parts.ts";
+import { openDevices, presenceOf, watches } from "../parts.ts";
 import { stderr, stdout, tellFailures } from "../streams.ts";
 import {
   asLongAsItTakes,
@@ -156,9 +156,8 @@ class Run {
   /** Devices belong to one machine. */
   async #options(): Promise<Partial<MachineOptions>> {
     const { memoryBytes, parameters } = this.#command;
-    const presence = this.#watchdog === null ? {} : { presence: this.#watchdog.presence };
     const devices = [new VsockDevice(), ...(await openDevices(this.#command))];
-    return { memoryBytes, parameters, devices, ...presence };
+    return { memoryBytes, parameters, devices, ...presenceOf(this.#watchdog) };
   }
 
   #explain(title: string, { message, file, line, column, frames, console }: TestFailure): void {
