@@ -63,7 +63,8 @@ export class Diagnostics {
     this.stderr = {
       isTTY: colors,
       write: (text) => {
-        this.#text = text;
+        // With CI in the environment asc colours whatever it writes.
+        this.#text = colors ? text : stripVTControlCharacters(text);
       },
     };
   }

@@ -102,9 +102,9 @@ export class Request {
   }
 
   /**
-   * All of the body, read the first time it is asked for, into the scope of that call. Yields. If the body is too long,
-   * malformed or late, the client gets 413, 400 or 408, and the handler ends here: do not hold a
-   * file or memory of the kernel meanwhile.
+   * All of the body, read the first time it is asked for, into the scope of that call. Yields. If
+   * the body is too long, malformed or late, the client gets 413, 400 or 408, and the handler ends
+   * here: do not hold a file or memory of the kernel meanwhile.
    */
   body(): Bytes {
     const known = this.whole;

@@ -34,8 +34,8 @@ export function checkEscapes(chunk: Chunk, to: usize): void {
 
 /**
  * Sets the function that calls visitGlobal() for each of the application's variables, which the
- * build writes. It is not called by name: the compiler would compile it with the first function that
- * ends a scope, perhaps in the middle of the initialiser of one of these variables.
+ * build writes. It is not called by name: the compiler would compile it with the first function
+ * that ends a scope, perhaps in the middle of the initialiser of one of these variables.
  */
 export function setNamedGlobals(visitor: () => void): void {
   namedGlobals = visitor.index;
