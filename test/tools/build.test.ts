@@ -66,7 +66,8 @@ test("errors are shown with the author's lines: 1; as JSON, one object each", as
   const folder = project({
     "src/main.ts": "export function main(): i32 {\n  return one + two;\n}\n",
   });
-  const pretty = await torito(folder, "build").end;
+  // CI is a variable that makes asc colour whatever it writes.
+  const pretty = await startWith({ cwd: folder, env: { CI: "true" } }, "build").end;
   expect({ code: pretty.code, out: pretty.out }).toEqual({ code: 1, out: "" });
   expect(pretty.err).toContain("2 │ return one + two;");
   expect(pretty.err).toContain("src/main.ts(2,10)");
