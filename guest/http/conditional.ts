@@ -1,6 +1,7 @@
 // Conditional requests (RFC 9110, 13). A leaf.
+import { spanAddress, spanBytes } from "../../kernel/api";
 import { NO_DATE, parseDate } from "./date";
-import { RequestHead } from "./request";
+import { Field, RequestHead } from "./request-head";
 import { modifiedSecond, nowSecond, putOpaqueTag } from "./response";
 import { isSame } from "./text";
 import { Version } from "./version";
@@ -13,12 +14,11 @@ function tagBytes(version: Version): u32 {
 
 /** May the answer be 304? If-None-Match is compared weakly and hides If-Modified-Since (13.2.2). */
 export function isNotModified(request: RequestHead, version: Version): bool {
-  if (request.ifNoneMatch != 0) {
-    return listHasTag(request.ifNoneMatch, request.ifNoneMatchBytes, tagBytes(version));
-  }
-  if (request.ifModifiedSince == 0) return false;
-  const now = nowSecond();
-  const since = parseDate(request.ifModifiedSince, request.ifModifiedSinceBytes, now);
+  const tags = request.value(Field.IfNoneMatch);
+  if (tags != 0) return listHasTag(spanAddress(tags), spanBytes(tags), tagBytes(version));
+  const date = request.value(Field.IfModifiedSince);
+  if (date == 0) return false;
+  const since = parseDate(spanAddress(date), spanBytes(date), nowSecond());
   return since != NO_DATE && modifiedSecond(version) <= since;
 }
 
@@ -41,9 +41,10 @@ function listHasTag(at: usize, bytes: u32, ownBytes: u32): bool {
  * second (8.8.2.2).
  */
 export function allowsRange(request: RequestHead, version: Version): bool {
-  const at = request.ifRange;
-  const bytes = request.ifRangeBytes;
-  if (at == 0) return true;
+  const condition = request.value(Field.IfRange);
+  if (condition == 0) return true;
+  const at = spanAddress(condition);
+  const bytes = spanBytes(condition);
   if (bytes > 0 && load<u8>(at) == 0x22) {
     return !version.weak && isSame(at, bytes, tag, tagBytes(version));
   }

@@ -45,6 +45,7 @@ export function putEnd(at: usize, keepAlive: bool): usize {
 export function reason(status: u32): Span {
   switch (status) {
     case 200: return text("OK");
+    case 204: return text("No Content");
     case 206: return text("Partial Content");
     case 301: return text("Moved Permanently");
     case 304: return text("Not Modified");
@@ -53,8 +54,10 @@ export function reason(status: u32): Span {
     case 404: return text("Not Found");
     case 405: return text("Method Not Allowed");
     case 408: return text("Request Timeout");
+    case 412: return text("Precondition Failed");
     case 414: return text("URI Too Long");
     case 416: return text("Range Not Satisfiable");
+    case 417: return text("Expectation Failed");
     case 431: return text("Request Header Fields Too Large");
     case 501: return text("Not Implemented");
     case 503: return text("Service Unavailable");
