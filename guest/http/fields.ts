@@ -10,8 +10,6 @@ const LF: u32 = 10;
 const COLON: u32 = 0x3a;
 const COMMA: u32 = 0x2c;
 const SEMICOLON: u32 = 0x3b;
-/** HF2: integers that every peer can hold. */
-const LENGTH_MAX: u64 = (1 << 53) - 1;
 
 /**
  * The bytes of the line end at `at`; 0 while they have not come, -400 if others have. A bare LF ends
@@ -104,15 +102,14 @@ function takeHost(value: usize, bytes: u32, request: RequestHead): i32 {
   return 0;
 }
 
-/** HF2: digits. Whether several that are equal will do is for the framing to say. */
+/** Digits, below 2^63. Whether several that are equal will do is for the framing to say. */
 function takeLength(p: usize, end: usize, request: RequestHead): i32 {
   if (p == end) return -400;
   let length: u64 = 0;
   for (; p < end; p++) {
     const digit = <u32>load<u8>(p) - 0x30;
-    if (digit > 9) return -400;
+    if (digit > 9 || length > (<u64>i64.MAX_VALUE - digit) / 10) return -400;
     length = length * 10 + digit;
-    if (length > LENGTH_MAX) return -400;
   }
   if (request.lengths++ != 0 && length != request.length) return -400;
   request.length = length;

@@ -9,6 +9,9 @@ export const enum Framing {
   Chunked,
 }
 
+/** An integer that every peer can hold. */
+const LENGTH_MAX: u64 = (1 << 53) - 1;
+
 /** For applications that read bodies: the framing, or the negative status of the answer. */
 export function bodyFraming(request: RequestHead): i32 {
   if (request.encodings == 0) return request.length != 0 ? Framing.Length : Framing.None;
@@ -21,7 +24,7 @@ export function bodyFraming(request: RequestHead): i32 {
 /** The same for a server to whom no body matters, and which so can refuse all that is unusual. */
 export function strictFraming(request: RequestHead): i32 {
   if (request.encodings == 0) {
-    if (request.lengths > 1) return -400; // HF2
+    if (request.lengths > 1 || request.length > LENGTH_MAX) return -400; // HF2
     return request.length != 0 ? Framing.Length : Framing.None;
   }
   if (request.lengths != 0 || request.minor == 0) return -400; // HF3
