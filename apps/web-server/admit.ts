@@ -1,5 +1,6 @@
 // From a head to what may be answered. The framing of the request is decided first, and neither
 // method, path nor file makes a difference to it (HF1).
+import { isDraining } from "torito/kernel/api";
 import { Framing, strictFraming } from "torito/guest/http/framing";
 import { Method, RequestHead } from "torito/guest/http/request-head";
 import { BODY_BYTES_MAX, Dropped, dropChunks, expectBody } from "./body";
@@ -24,7 +25,7 @@ export const NO_MEMORY: i32 = -2;
 export function admit(c: Connection, headBytes: u32): i32 {
   const request = requestOf(c.work);
   const framing = strictFraming(request);
-  c.keepAlive = framing >= 0 && request.keepAlive && ++c.requests < REQUESTS_MAX;
+  c.keepAlive = framing >= 0 && request.keepAlive && ++c.requests < REQUESTS_MAX && !isDraining();
   if (framing < 0) return -framing;
   if (framing != Framing.None) {
     expectBody(c);

@@ -323,6 +323,16 @@ test("HF18: what comes after the last answer is drained, and answered by nothing
   machine.dispose();
 });
 
+test("HF18: while the machine drains each answer is its connection's last", async () => {
+  const { open, machine, serveText } = await serveSite();
+  const one = open().send(GOOD);
+  machine.control.draining = true;
+  expect(one.send(GOOD).statuses).toBe("200+200 x");
+  machine.control.draining = false;
+  expect(serveText(GOOD + GOOD)).toBe("200+200");
+  machine.dispose();
+});
+
 test("HF19: nothing follows an answer that was torn", async () => {
   const { open, site, settle, machine } = await serveSite();
   writeFileSync(`${site}/large`, "l".repeat(9_000_000));
