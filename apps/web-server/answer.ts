@@ -2,7 +2,7 @@
 // that follows it. Nothing is sent here. A file that cannot be opened for reading reveals nothing.
 import { Errno, FileStat, spanAddress, spanBytes, SysStatFile, text } from "torito/kernel/api";
 import { Entry, findEntry, loadError, loadFile, putFileHeaders, release } from "./cache";
-import { allowsRange, isNotModified } from "torito/guest/http/conditional";
+import { allowsRange, preconditions } from "torito/guest/http/conditional";
 import { Connection } from "./connections";
 import { Event, note } from "./events";
 import { typeOf } from "torito/guest/http/mime";
@@ -85,12 +85,14 @@ function serveFile(c: Connection, pathBytes: u32): u32 {
   const entry = findEntry(stat, type) || loadFile(path, pathBytes, type);
   if (!entry) return fail(c, statusOf(loadError()));
   const version = entry.version;
-  if (isNotModified(request, version)) return notModified(c, entry);
-  let status: u32 = 200;
+  let status = preconditions(request, version);
+  if (status == 304) return notModified(c, entry);
+  if (status == 412) return preconditionFailed(c, entry);
+  status = 200;
   range.first = 0;
   range.last = entry.size - 1;
   const ranges = request.value(Field.Range);
-  if (ranges != 0 && request.method == Method.GET && allowsRange(request, version)) {
+  if (request.lines(Field.Range) == 1 && request.method == Method.GET && allowsRange(request, version)) {
     const kind = parseRange(spanAddress(ranges), spanBytes(ranges), entry.size, range);
     if (kind == RangeKind.Unsatisfiable) return unsatisfiable(c, entry);
     if (kind == RangeKind.Part) status = 206;
@@ -128,6 +130,11 @@ function notModified(c: Connection, entry: Entry): u32 {
   at = putEnd(at, c.keepAlive);
   release(entry);
   return <u32>(at - output);
+}
+
+function preconditionFailed(c: Connection, entry: Entry): u32 {
+  release(entry);
+  return fail(c, 412);
 }
 
 function unsatisfiable(c: Connection, entry: Entry): u32 {
