@@ -7,6 +7,7 @@ import { Machine } from "../../node/machine.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { TcpAddress } from "../../ports/sockets.ts";
+import { StandingPorts } from "../../service/standing-ports.ts";
 import type { DevCommand, Publish } from "../arguments.ts";
 import {
   available,
@@ -23,7 +24,6 @@ import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } 
 import { isColored } from "./build.ts";
 import type { Project } from "./project.ts";
 import { countErrors, reportDiagnostics } from "./report.ts";
-import { StandingPorts } from "./standing-ports.ts";
 import { type Built, type WatchEvent, type Watched, Watcher } from "./watcher.ts";
 
 /** A guest that does not listen by then never may; its clients are refused, as without dev. */

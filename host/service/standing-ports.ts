@@ -10,10 +10,10 @@ import {
   type SocketEvents,
   type Sockets,
   type StreamSocket,
-} from "../../ports/sockets.ts";
+} from "../ports/sockets.ts";
 
 /** Clients of a port that may wait; later ones are reset. */
-const WAITING_MAX = 128;
+const WAITING_MAX = 256;
 const BACKLOG = 1024;
 
 /** Clients that come now are handed on, kept, or reset. */
@@ -90,6 +90,14 @@ export class StandingPorts implements Sockets {
       this.#ports.delete(name);
       port.close();
     }
+  }
+
+  /** Accepts the clients that have connected by now, for up to that long; closes all ports. */
+  async finish(patienceMs: number): Promise<void> {
+    const ports = [...this.#ports.values()];
+    this.#ports.clear();
+    await Promise.all(ports.map((port) => port.listener?.finish?.(patienceMs)));
+    for (const port of ports) port.close();
   }
 
   /** For clients that come from now on, and for those that wait. No address: for all ports. */
