@@ -1,6 +1,6 @@
 // From a request to its response: writes the head to the output, and selects the part of a file
 // that follows it. Nothing is sent here. A file that cannot be opened for reading reveals nothing.
-import { Errno, FileStat, spanBytes, SysStatFile, text } from "torito/kernel/api";
+import { Errno, FileStat, isDraining, spanBytes, SysStatFile, text } from "torito/kernel/api";
 import { Entry, findEntry, loadError, loadFile, putFileHeaders, release } from "./cache";
 import { allowsRange, isNotModified } from "torito/guest/http/conditional";
 import { Connection } from "./connections";
@@ -39,7 +39,7 @@ const range = changetype<Range>(memory.data(offsetof<Range>()));
 export function answer(c: Connection): u32 {
   const request = requestOf(c.work);
   // Bodies are not read, so their end, and with it the next request, is not known.
-  c.keepAlive = request.keepAlive && !request.hasBody;
+  c.keepAlive = request.keepAlive && !request.hasBody && !isDraining();
   if (request.method == Method.Unknown) return fail(c, 501);
   if (request.method == Method.Known) return fail(c, 405);
   const end = request.target + request.targetBytes;
