@@ -28,7 +28,7 @@ const settingsOf: SettingsOf = (target, verb) => {
   return findProject(target ?? ".").settings;
 };
 
-const parse = (): Invocation => parseCommandLine(words, settingsOf);
+const parse = (): Invocation => parseCommandLine(words, settingsOf, process.env);
 
 async function main(): Promise<End> {
   const invocation = parse();
@@ -55,6 +55,10 @@ async function main(): Promise<End> {
       return build(findProject(target ?? "."), output, logFormat);
     }
     case "run": {
+      if (invocation.act !== "run") {
+        const { examine } = await import("./cli/config/check.ts");
+        return examine(invocation);
+      }
       const signals = new Signals();
       const watchdog = await prepare(invocation);
       const { run } = await import("./cli/run.ts");

@@ -31,7 +31,7 @@ export interface Patience {
 }
 
 /**
- * Resolves when a signal has ended the service: the first one drains it, the second ends it at once.
+ * Resolves when a signal has ended the service: the first drains it, the second ends it at once.
  */
 export async function untilSignal(
   signals: Signals,

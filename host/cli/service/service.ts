@@ -1,4 +1,4 @@
-// A guest that serves clients: ports that are bound before it boots, the machine behind them, and
+// A guest that serves clients: ports that are bound before it boots, the machine they lead to, and
 // the order in which both begin and end.
 
 import type { VsockOptions } from "../../devices/vsock/options.ts";
@@ -62,6 +62,9 @@ export class Service implements Drainable {
       this.#parts.log("debug", "torito", `listening on ${host}:${port}`);
       this.#bound.push({ ...wanted, host, port });
     }
+    if (this.#command.site !== null && process.getuid?.() === 0) {
+      this.#parts.log("warn", "torito", "running as root: the site is read with root's rights");
+    }
   }
 
   /**
@@ -71,7 +74,9 @@ export class Service implements Drainable {
   async start(): Promise<Machine> {
     const { cid, connect, seqpacket, memoryBytes, parameters, vsockPath } = this.#command;
     const { image, snapshot, capture, trace, watchdog, log } = this.#parts;
-    const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets: this.#ports });
+    const limits = { connections: this.#command.connections };
+    const sockets = this.#ports;
+    const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets, limits });
     const devices = [vsock, ...(await openDevices(this.#command))];
     const console = stdout.write;
     const options = { ...image, devices, console, log, ...presenceOf(watchdog), trace };
