@@ -61,6 +61,11 @@ export function publishStats(block: usize): void {
   store<u32>(timePage, <u32>block, TimePage.stats);
 }
 
+/** Gives the host the address of the ring of requests. */
+export function publishAccessLog(ring: usize): void {
+  store<u32>(timePage, <u32>ring, TimePage.accessLog);
+}
+
 /** Gives the host the address of the ring of switches. */
 export function publishTrace(ring: usize): void {
   store<u32>(timePage, <u32>ring, TimePage.trace);

@@ -6,6 +6,7 @@ import {
   BootInfo,
   RunResult,
 } from "../abi/boot";
+import { accessLogInit } from "./access-log";
 import { arenaInit } from "./arena/arena";
 import { arenaSettingsInit } from "./arena/settings";
 import { clockInit, nowNs, setNextTimer } from "./clock";
@@ -44,6 +45,7 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   const start = arenaInit(); // the end of what the application's initialisers have allocated
   memoryInit(start, heapEnd(bootInfo, start)); // the heap: all of the RAM that is not image
   if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
+  if (load<u32>(bootInfo, BootInfo.accessLog) != 0) startAccessLog(); // for the host, if it asks
   banner(bootInfo);
   arenaSettingsInit(); // memory of applications' objects
   linkSettingsInit(); // rings and buffers
@@ -73,6 +75,10 @@ function checkBootInfo(bootInfo: usize): void {
 /** Starts the trace, or reports that there is no memory for it. */
 export function startTrace(): void {
   if (!traceInit()) print("trace: no memory for the thread switches\n");
+}
+
+function startAccessLog(): void {
+  if (!accessLogInit()) print("access log: no memory for it\n");
 }
 
 function banner(bootInfo: usize): void {

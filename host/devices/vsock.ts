@@ -204,6 +204,11 @@ export class VsockDevice implements VirtioDevice {
     return { txDescriptors: share.pinned, rxBuffers, windowBytes: budget.granted };
   }
 
+  /** The address of the client that has this connection; "": not known. */
+  peerAddress(hostPort: number, guestPort: number): string {
+    return this.#connections.peerAddress(hostPort, guestPort);
+  }
+
   /** Traffic of each connection that there is now. */
   connections(): ConnectionStats[] {
     return Array.from(this.#connections.all, (connection) => connection.stats);

@@ -72,6 +72,8 @@ export interface StreamSocket {
    * False: they must not change before events.sent(), and no other send may begin.
    */
   send(parts: readonly Uint8Array[]): boolean;
+  /** The peer's address, without its port. Missing or "": not known, or it has none. */
+  readonly peerAddress?: string;
   /** Bytes of the send in flight that the kernel has not taken. Missing: not known. */
   readonly unsent?: number;
   /**

@@ -89,6 +89,10 @@ export class NodeStream implements StreamSocket {
     return !this.#sending;
   }
 
+  get peerAddress(): string {
+    return this.#socket.remoteAddress ?? "";
+  }
+
   get unsent(): number | undefined {
     return writeQueueSize(this.#socket);
   }
