@@ -1,14 +1,14 @@
 // From a request to its response: writes the head to the output, and selects the part of a file
 // that follows it. Nothing is sent here. A file that cannot be opened for reading reveals nothing.
-import { Errno, FileStat, spanBytes, SysStatFile, text } from "torito/kernel/api";
+import { Errno, FileStat, spanAddress, spanBytes, SysStatFile, text } from "torito/kernel/api";
 import { Entry, findEntry, loadError, loadFile, putFileHeaders, release } from "./cache";
-import { allowsRange, isNotModified } from "torito/guest/http/conditional";
+import { allowsRange, preconditions } from "torito/guest/http/conditional";
 import { Connection } from "./connections";
 import { Event, note } from "./events";
 import { typeOf } from "torito/guest/http/mime";
-import { decodePath, pathEnd, pathStart, ROOT } from "torito/guest/http/path";
+import { decodePath } from "torito/guest/http/path";
 import { parseRange, Range, RangeKind } from "torito/guest/http/range";
-import { Method } from "torito/guest/http/request";
+import { Field, Method } from "torito/guest/http/request-head";
 import {
   putEnd,
   putLength,
@@ -25,6 +25,8 @@ const S_IFDIR: u32 = 0o040000;
 const S_IFREG: u32 = 0o100000;
 /** A body of up to this size is sent in one piece with its head. */
 const JOINED_BYTES_MAX: u64 = 4096;
+/** Methods of this server. */
+const ALLOW = text("Allow: GET, HEAD, OPTIONS\r\n");
 /** Seconds after which a client may try again when memory was short. */
 const RETRY_AFTER_S: u32 = 1;
 
@@ -38,16 +40,9 @@ const range = changetype<Range>(memory.data(offsetof<Range>()));
  */
 export function answer(c: Connection): u32 {
   const request = requestOf(c.work);
-  // Bodies are not read, so their end, and with it the next request, is not known.
-  c.keepAlive = request.keepAlive && !request.hasBody;
-  if (request.method == Method.Unknown) return fail(c, 501);
-  if (request.method == Method.Known) return fail(c, 405);
-  const end = request.target + request.targetBytes;
-  const start = pathStart(request.target, request.targetBytes);
-  if (start == 0) return fail(c, 400);
-  const stop = start == ROOT ? start + 1 : pathEnd(start, end);
+  if (request.method == Method.OPTIONS) return answerOptions(c);
   const path = pathOf(c.work);
-  const decoded = decodePath(start, stop, path);
+  const decoded = decodePath(request.path, request.path + request.pathBytes, path);
   if (decoded < 0) return fail(c, <u32>-decoded);
   let bytes = <u32>decoded;
   const asDirectory = load<u8>(path + bytes - 1) == 0x2f;
@@ -58,7 +53,7 @@ export function answer(c: Connection): u32 {
   if (found < 0) return fail(c, statusOf(found));
   const kind = stat.mode & S_IFMT;
   // An index that is itself a directory would be redirected forever.
-  if (kind == S_IFDIR && !asDirectory) return redirect(c, start, stop, end);
+  if (kind == S_IFDIR && !asDirectory) return redirect(c);
   if (kind != S_IFREG) return fail(c, 403);
   return serveFile(c, bytes);
 }
@@ -90,12 +85,15 @@ function serveFile(c: Connection, pathBytes: u32): u32 {
   const entry = findEntry(stat, type) || loadFile(path, pathBytes, type);
   if (!entry) return fail(c, statusOf(loadError()));
   const version = entry.version;
-  if (isNotModified(request, version)) return notModified(c, entry);
-  let status: u32 = 200;
+  let status = preconditions(request, version);
+  if (status == 304) return notModified(c, entry);
+  if (status == 412) return preconditionFailed(c, entry);
+  status = 200;
   range.first = 0;
   range.last = entry.size - 1;
-  if (request.range != 0 && request.method == Method.GET && allowsRange(request, version)) {
-    const kind = parseRange(request.range, request.rangeBytes, entry.size, range);
+  const ranges = request.value(Field.Range);
+  if (request.lines(Field.Range) == 1 && request.method == Method.GET && allowsRange(request, version)) {
+    const kind = parseRange(spanAddress(ranges), spanBytes(ranges), entry.size, range);
     if (kind == RangeKind.Unsatisfiable) return unsatisfiable(c, entry);
     if (kind == RangeKind.Part) status = 206;
   }
@@ -134,6 +132,11 @@ function notModified(c: Connection, entry: Entry): u32 {
   return <u32>(at - output);
 }
 
+function preconditionFailed(c: Connection, entry: Entry): u32 {
+  release(entry);
+  return fail(c, 412);
+}
+
 function unsatisfiable(c: Connection, entry: Entry): u32 {
   let at = putStart(outputOf(c.work), 416);
   at = putText(at, text("Content-Range: bytes */"));
@@ -144,36 +147,38 @@ function unsatisfiable(c: Connection, entry: Entry): u32 {
 }
 
 /** Adds the slash to a directory's name, which relative links in its index need. */
-function redirect(c: Connection, start: usize, stop: usize, end: usize): u32 {
+function redirect(c: Connection): u32 {
+  const request = requestOf(c.work);
+  let start = request.path;
+  const stop = start + request.pathBytes;
   let at = putStart(outputOf(c.work), 301);
   at = putText(at, text("Location: "));
   // `//host` would lead to another server.
   while (start + 1 < stop && load<u8>(start, 1) == 0x2f) start++;
   at = putBytes(at, start, <u32>(stop - start));
   at = putText(at, text("/"));
-  at = putBytes(at, stop, <u32>(end - stop)); // the query
+  at = putBytes(at, request.query, request.queryBytes);
   at = putText(at, text("\r\n"));
   return putReason(c, at, 301);
 }
 
+/** OPTIONS, of a file or of the server. */
+function answerOptions(c: Connection): u32 {
+  const output = outputOf(c.work);
+  const at = putText(putStart(output, 204), ALLOW);
+  return <u32>(putEnd(at, c.keepAlive) - output);
+}
+
 /** An answer without a file. */
 export function fail(c: Connection, status: u32): u32 {
-  // After a malformed request the next one cannot be found.
-  if (status == 400) c.keepAlive = false;
+  if (status == 400) c.keepAlive = false; // HF11
   let at = putStart(outputOf(c.work), status);
-  if (status == 405) at = putText(at, text("Allow: GET, HEAD\r\n"));
+  if (status == 405) at = putText(at, ALLOW);
   if (status == 503) {
     note(Event.NoMemory);
     at = putRetryAfter(at);
   }
   return putReason(c, at, status);
-}
-
-/** Answers a head that is invalid or late; the connection ends. */
-export function refuse(c: Connection, status: u32): u32 {
-  c.keepAlive = false;
-  requestOf(c.work).method = Method.GET;
-  return fail(c, status);
 }
 
 function putRetryAfter(at: usize): usize {

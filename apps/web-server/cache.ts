@@ -18,7 +18,7 @@ import {
   ToroGetMem,
 } from "torito/kernel/api";
 import { putType, TypeId } from "torito/guest/http/mime";
-import { isDatedAhead, putValidators } from "torito/guest/http/response";
+import { putValidators } from "torito/guest/http/response";
 import { putBytes, putText } from "torito/guest/http/text";
 import {
   isSameFile,
@@ -48,7 +48,7 @@ export class Entry {
   mapped: bool; // content is in the window
   content: usize; // the whole file; 0: read it from `file`
   file: i32; // open; 0: not needed
-  headers: usize; // Content-Type to validators, of a file that is not dated in the future
+  headers: usize; // Content-Type to validators, once it is not young
   headersBytes: u32;
   heapBytes: u64; // that it takes, with the heap's overhead
 
@@ -329,7 +329,7 @@ const scratch: usize = memory.data(512);
 
 /** Prepares the headers that all responses share, unless they change every second. */
 function describe(entry: Entry): void {
-  if (isDatedAhead(entry.version)) return;
+  if (entry.version.isYoung) return;
   const bytes = <u32>(composeHeaders(scratch, entry) - scratch);
   const headers = allocate(bytes);
   if (headers == 0) return;
@@ -341,8 +341,9 @@ function describe(entry: Entry): void {
 
 /** Content-Type, Accept-Ranges and the validators; at most 512 bytes. */
 export function putFileHeaders(at: usize, entry: Entry): usize {
-  // The wall clock may have been set back since they were prepared.
-  return entry.headers == 0 || isDatedAhead(entry.version)
+  // It was young when it was read, or the wall clock has been set back since.
+  if (entry.headers == 0 && entry.content != 0) describe(entry);
+  return entry.headers == 0 || entry.version.isYoung
     ? composeHeaders(at, entry)
     : putBytes(at, entry.headers, entry.headersBytes);
 }

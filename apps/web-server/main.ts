@@ -1,7 +1,8 @@
 // WebServer: serves a directory of the host, mounted by virtio-fs, to HTTP/1.1 clients over vsock.
 // Kernel parameters: port=80 (of vsock), root=site (tag of the directory), idle= and head=
-// (time-outs in milliseconds).
+// (time-outs in milliseconds), strict=1 (no bare LF ends a line).
 import {
+  parameterIs,
   parameterNumber,
   parameterText,
   SOCK_STREAM,
@@ -11,7 +12,7 @@ import {
   text,
 } from "torito/kernel/api";
 import { failed, serveForever } from "torito/guest/server";
-import { serveConnection, setTimeouts } from "./connection";
+import { serveConnection, setStrictLines, setTimeouts } from "./connection";
 import { paceInit } from "./pace";
 import { admitClient } from "./room";
 
@@ -21,6 +22,7 @@ const ROOT = text("/");
 
 export function main(): i32 {
   setTimeouts(parameterNumber("idle", 15_000), parameterNumber("head", 10_000));
+  setStrictLines(parameterIs("strict", "1"));
   const tag = parameterText("root", text("site"));
   const mounted = SysMount(spanAddress(tag), spanBytes(tag), spanAddress(ROOT), spanBytes(ROOT));
   if (mounted < 0) return failed(NAME, "mount", mounted);

@@ -2,7 +2,8 @@
 // while it answers, and never while it waits for its client.
 import { heapBytes, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
 import { shrinkCache } from "./cache";
-import { HEAD_BYTES_MAX, RequestHead, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
+import { HEAD_BYTES_MAX, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
+import { REQUEST_HEAD_BYTES, RequestHead } from "torito/guest/http/request-head";
 import { RESPONSE_HEAD_BYTES_MAX } from "torito/guest/http/response";
 
 @unmanaged
@@ -10,7 +11,7 @@ export class Work {
   used: u32; // bytes of requests in the buffer
 }
 const REQUEST: usize = (offsetof<Work>() + 7) & ~7;
-const INPUT: usize = REQUEST + offsetof<RequestHead>();
+const INPUT: usize = REQUEST + REQUEST_HEAD_BYTES;
 const OUTPUT: usize = INPUT + HEAD_BYTES_MAX;
 /**
  * A decoded path and the name of an index file, after the room for a head that is no redirect.
