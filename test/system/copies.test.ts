@@ -113,7 +113,7 @@ test("of an adaptive connection the bytes before the switch are copied once, on 
   expect(host.bytesInPlace).toBe(8 * MB - host.copiedToGuest);
 });
 
-// What the guest has no room for is copied once more: the chunk is only lent.
+// Bytes for which the guest has no room are copied once more: the chunk is only lent.
 test("receiving by copies is one copy a byte in the guest, and one on the host with chunks", async () => {
   const { guest, host } = await receive({ parameters: "mode=rx", receive: "data" }, 4 * MB);
   expect(PEEKED).toContain(guest.socketToUser - 4 * MB);

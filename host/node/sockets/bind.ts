@@ -57,7 +57,7 @@ async function retriable(address: SocketAddress, error: NodeJS.ErrnoException): 
   return FAULTS[error.code ?? ""] ?? error.message;
 }
 
-/** What it is bound to. */
+/** The address that the server is bound to. */
 export function addressOf(server: net.Server): SocketAddress {
   const bound = server.address() as net.AddressInfo | string;
   return typeof bound === "string" ? { path: bound } : { host: bound.address, port: bound.port };

@@ -78,7 +78,7 @@ export class HandleStream implements StreamSocket {
   #isPaused = false;
   #hasEnded = false; // the peer
   #isEnding = false; // end() was called
-  #isShuttingDown = false; // and the kernel is about to be told
+  #isShuttingDown = false; // the kernel is about to hear of it
   #sendingHasEnded = false; // and the kernel knows
   #isClosed = false;
   #write: OwnedRequest | null = null; // under way

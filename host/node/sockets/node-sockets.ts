@@ -10,6 +10,7 @@ import type {
   StreamSocket,
 } from "../../ports/sockets.ts";
 import { unacknowledged } from "./acknowledged.ts";
+import { backlogAccepted } from "./backlog.ts";
 import { addressOf, bind } from "./bind.ts";
 import { Descriptors } from "./descriptors.ts";
 import { HandleStream } from "./handle-stream.ts";
@@ -18,7 +19,7 @@ import { handlesFault, knownFault } from "./handle-test.ts";
 import { NetStream } from "./net-stream.ts";
 import { acceptSockets, connectSocket } from "./net-streams.ts";
 
-/** What streams are made of: handles of libuv, or net.Socket. */
+/** Streams are handles of libuv, or sockets of node:net. */
 export type SocketKind = "handles" | "net";
 
 export interface NodeSocketsOptions {
@@ -46,8 +47,7 @@ export class NodeSockets implements Sockets {
   }
 
   /**
-   * Finds out what streams are made of, as listen() does first; connect() takes net.Socket until
-   * then. Takes some milliseconds once in a process. Rejects with the reason if only handles are
+   * Finds out the kind, as listen() does first; connect() takes net.Socket until then. Takes some milliseconds once in a process. Rejects with the reason if only handles are
    * wanted, and cannot be used.
    */
   async prepare(): Promise<SocketKind> {
@@ -62,11 +62,27 @@ export class NodeSockets implements Sockets {
     const tcp = "port" in address;
     const begin = (await this.prepare()) === "handles" ? acceptHandles : acceptSockets;
     const create = () => net.createServer({ allowHalfOpen: true });
+    let clients = 0;
+    const accepted = (socket: StreamSocket) => {
+      clients++;
+      acceptor.accepted(socket);
+    };
+    const refused = (error: Error) => {
+      clients++;
+      acceptor.refused(error);
+    };
     const server = await bind(address, backlog, create, (one) => {
-      one.on("error", (error) => acceptor.refused(error));
-      begin(one, tcp, this.#descriptors, acceptor);
+      one.on("error", refused);
+      begin(one, tcp, this.#descriptors, { accepted, refused });
     });
-    return { address: addressOf(server), close: () => void server.close() };
+    return {
+      address: addressOf(server),
+      close: () => void server.close(),
+      finish: async (patienceMs) => {
+        await backlogAccepted(() => clients, patienceMs);
+        server.close();
+      },
+    };
   }
 
   connect(target: SocketAddress, events: SocketEvents): StreamSocket {

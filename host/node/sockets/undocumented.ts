@@ -1,7 +1,8 @@
 // Everything of Node that is used here and that Node does not document, checked for before use:
 //
-//   process.binding("tcp_wrap"), ("pipe_wrap"), ("stream_wrap")   libuv's handles, below net.Socket;
-//       deprecated in the documentation alone (DEP0111), and reachable on Node 20 to 26
+//   process.binding("tcp_wrap"), ("pipe_wrap"), ("stream_wrap")
+//       libuv's handles, below net.Socket; deprecated in the documentation alone (DEP0111), and
+//       reachable on Node 20 to 26
 //   socket._handle                    the handle of a net.Socket: fd, writeQueueSize
 //   server._handle.onconnection       called with each client's handle
 //
@@ -60,10 +61,14 @@ interface Binding {
   readonly PipeConnectWrap: Make<Request>;
   readonly WriteWrap: Make<Request>;
   readonly ShutdownWrap: Make<Request>;
-  /** What the last call of a handle did, at the two places that follow. */
+  /** Of the last call of a handle: two numbers, at the places that follow. */
   readonly streamBaseState: Int32Array;
   readonly kReadBytesOrError: number;
   readonly kLastWriteWasAsync: number;
+}
+
+interface Constants {
+  readonly constants: { readonly SOCKET: number };
 }
 
 let found: Binding | null = null;
@@ -94,8 +99,9 @@ export function missing(): string {
 function bind(): Binding {
   const node = process as unknown as {
     noDeprecation?: boolean;
-    // biome-ignore lint/suspicious/noExplicitAny: a binding of whatever shape; lacking() looks.
-    binding(name: string): any;
+    binding(name: "tcp_wrap"): Pick<Binding, "TCP" | "TCPConnectWrap"> & Constants;
+    binding(name: "pipe_wrap"): Pick<Binding, "Pipe" | "PipeConnectWrap"> & Constants;
+    binding(name: "stream_wrap"): Binding;
   };
   const wasQuiet = node.noDeprecation;
   node.noDeprecation = true;
