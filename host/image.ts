@@ -153,8 +153,8 @@ function checkSignature(name: string, entry: () => void, { parameters, results }
 }
 
 /**
- * Writes the boot-info block, the command line and an empty time page to guest memory. `rings`: those
- * that the guest is asked for, of its thread switches and of its requests.
+ * Writes the boot-info block, the command line and an empty time page to guest memory. `rings`: the
+ * guest is asked for those of its thread switches and of its requests.
  */
 export function writeBootInfo(
   memory: GuestMemory,

@@ -45,9 +45,9 @@ export class LoggedRequest {
 }
 
 /**
- * Notes a request whose answer is about to be sent; one of a connection at a time. Texts are copied,
- * and cut off where they are long; of no bytes: there is none. Does not yield. Returns 0, -EBADF, or -ENOBUFS if there was no
- * room, which is counted.
+ * Notes a request whose answer is about to be sent; one of a connection at a time. Texts are
+ * copied, and cut off where they are long; of no bytes: there is none. Does not yield. Returns 0,
+ * -EBADF, or -ENOBUFS if there was no room, which is counted.
  */
 export function SysLogRequest(socket: i32, request: LoggedRequest): i32 {
   if (ring == 0) return 0;

@@ -1,12 +1,14 @@
 // One connection and its thread: reads requests and answers each, until one side ends it. While it
 // waits for its client it holds no buffer.
 import {
+  AccessReason,
   Errno,
   MSG_DONTWAIT,
   nowNs,
   NS_PER_MS,
   SIOCINQ,
   SO_RCVTIMEO,
+  SysLogCut,
   SysSocketClose,
   SysSocketGetOption,
   SysSocketPeek,
@@ -22,12 +24,14 @@ import { NO_ENTRY, release } from "./cache";
 import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
 import { awaitRoom, deliver } from "./deliver";
 import { Event, note } from "./events";
+import { echoId, noteRequest, noteResponse } from "./finished";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/request";
 import { Method } from "torito/guest/http/request-head";
+import { headEnd } from "torito/guest/http/response";
 import { linger, receiveBy } from "torito/guest/receive";
 import { keepRoom } from "./room";
-import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
+import { inputOf, OUTPUT_BYTES, outputOf, requestOf } from "./work";
 
 /** How long a connection may wait for a request, and a request for the end of its head. */
 let idleTimeoutMs: u32 = 0; // set by main.ts
@@ -70,16 +74,22 @@ function serveRequest(c: Connection): bool {
   if (!awaitRoom(c, OUTPUT_BYTES)) return false;
   const head = readHead(c);
   if (head == 0) return false;
+  const startNs = nowNs();
   enter(c, Phase.Answering);
   const verdict = head > 0 ? admit(c, head) : refuse(c, head);
   if (verdict == GONE) return false;
   if (verdict == NO_MEMORY) return sendUnavailable(c) != 0;
   const request = requestOf(c.work);
-  const bytes = verdict != ADMITTED ? fail(c, verdict) : answer(c);
+  const written = verdict != ADMITTED ? fail(c, verdict) : answer(c);
+  const joined: u64 = written - <u32>(headEnd() - outputOf(c.work));
+  const from = c.at;
+  const bytes = head > 0 ? echoId(c, written) : written;
+  noteRequest(c, head > 0, startNs);
   // The client may not know that there is no more, or has not sent all.
   const mayGoOn = request.keepAlive || request.hasBody || head < 0;
   consume(c, head);
   const sent = deliver(c, bytes);
+  noteResponse(c, sent ? joined + (c.end - from) : c.at - from, sent);
   if (c.entry != NO_ENTRY) release(c.entry);
   c.entry = NO_ENTRY;
   c.at = c.end = 0;
@@ -124,7 +134,9 @@ function consume(c: Connection, head: i32): void {
 function awaitRequest(c: Connection): bool {
   enter(c, Phase.Idle);
   SysSocketSetOption(c.socket, SO_RCVTIMEO, idleTimeoutMs);
-  return SysSocketPeek(c.socket, peeked, 1, 0) > 0;
+  const got = SysSocketPeek(c.socket, peeked, 1, 0);
+  if (got == -Errno.EAGAIN) SysLogCut(c.socket, AccessReason.Idle);
+  return got > 0;
 }
 
 /**

@@ -1,6 +1,7 @@
 // Sends a response. The part that fits the client's credit goes at once; while the rest waits, the
 // connection holds its thread, its socket and its place in the file, and nothing else.
 import {
+  AccessReason,
   Errno,
   FIONSPACE,
   IoVec,
@@ -9,6 +10,7 @@ import {
   SIOCOUTQ,
   Sleep,
   SO_SNDLOWAT,
+  SysLogCut,
   SysReadFileAt,
   SysSocketGetOption,
   SysSocketSelect,
@@ -119,6 +121,7 @@ function sendRead(c: Connection, bytes: u32): i32 {
   const sent = got > 0 ? SysSocketSend(c.socket, piece, got, 0) : got;
   ToroFreeMem(piece);
   // The file is shorter than announced, so the connection must end.
+  if (got == 0 && bytes != 0) SysLogCut(c.socket, AccessReason.File);
   return got == 0 && bytes != 0 ? -Errno.EIO : sent;
 }
 

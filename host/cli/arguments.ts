@@ -23,6 +23,7 @@ import {
 } from "./config/sources.ts";
 import { type Layer, layer, Values } from "./config/values.ts";
 import type { Settings } from "./project/project.ts";
+import { type AccessLogSettings, addressSet } from "./service/access-log.ts";
 import { CliError, didYouMean } from "./usage.ts";
 import {
   checkUnique,
@@ -51,6 +52,9 @@ const SERVICE: readonly OptionName[] = [
   ...(["connections", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
   ...(["lame-duck", "grace", "restore"] as const),
 ];
+const ACCESS: readonly OptionName[] = [
+  ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
+];
 const SITE = OPTION_NAMES.filter(isSiteOption);
 /** Not an option: on the command line it follows `--`. */
 const PARAMETERS = "parameters";
@@ -61,9 +65,9 @@ const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
   dev: [...MACHINE, ...NETWORK],
   build: ["output", "log-format"],
   test: [...MACHINE, "filter", "watch", "coverage"],
-  run: [...MACHINE, ...NETWORK, ...SERVICE, ...CONFIG],
+  run: [...MACHINE, ...NETWORK, ...SERVICE, ...CONFIG, ...ACCESS],
   serve: [
-    ...[...MACHINE, ...NETWORK, ...SERVICE, ...CONFIG, ...SITE],
+    ...[...MACHINE, ...NETWORK, ...SERVICE, ...CONFIG, ...ACCESS, ...SITE],
     ...(["root", "port", "host", "fresh", "machines"] as const),
   ],
   snapshot: [...MACHINE, ...NETWORK, "timeout", "output", "after"],
@@ -239,6 +243,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     timeoutMs: duration(values, "timeout"),
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
     graceMs: duration(values, "grace") ?? 0,
+    accessLog: accessLogOf(values),
     site,
     act: values.isOn("print-config") ? "print" : values.isOn("check") ? "check" : "run",
     settings: effectiveOf(values, names, site, {
@@ -246,6 +251,22 @@ function runCommand(verb: string, target: string, values: Values): Command {
       connections: Number(connections),
       "lame-duck": values.one("lame-duck") ?? lameDuckPreset(),
     }),
+  };
+}
+
+function accessLogOf(values: Values): AccessLogSettings {
+  const proxies = values.all("trusted-proxies");
+  try {
+    addressSet(proxies);
+  } catch (error) {
+    throw new CliError(`${values.label("trusted-proxies")}: ${(error as Error).message}`);
+  }
+  const format = values.one("access-log-format") ?? "";
+  return {
+    path: values.one("access-log"),
+    format: parseWord(values.label("access-log-format"), format, ["combined", "json"]),
+    anonymize: values.isOn("access-log-anonymize"),
+    proxies,
   };
 }
 

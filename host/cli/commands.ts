@@ -2,6 +2,7 @@
 import type { LogFormat, LogLevel } from "../log.ts";
 import type { SiteSettings } from "../site/settings.ts";
 import type { Effective } from "./config/effective.ts";
+import type { AccessLogSettings } from "./service/access-log.ts";
 import type { Publish, Volume } from "./values.ts";
 
 export type { Publish, Volume } from "./values.ts";
@@ -56,11 +57,12 @@ export interface Command extends MachineCommand {
   /** How long a service goes on after it was told to end, and its clients may take then. */
   readonly lameDuckMs: number;
   readonly graceMs: number;
+  readonly accessLog: AccessLogSettings;
   /** Of WebServer; null: another application. */
   readonly site: SiteSettings | null;
   /** The command is carried out; or its settings are only tested, or printed. */
   readonly act: "run" | "check" | "print";
-  /** What holds, and whence. */
+  /** The settings that hold, and whence. */
   readonly settings: readonly Effective[];
 }
 

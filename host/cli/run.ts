@@ -74,13 +74,14 @@ async function runMachine(
   const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
   const service = new Service(command, { image, snapshot, capture, trace, watchdog, log });
+  signals.onReload(() => service.reload());
   await service.bind();
   await watches(watchdog, log); // the image's start function is guest code too
   const signalled = untilSignal(signals, service, command, log);
   const machine = await service.start();
   const exited = machine.exited.then((exit) => asLongAsItTakes(exitCode(exit, log)));
   const { code, patienceMs } = await Promise.race([exited, timeout, signalled]);
-  service.dispose();
+  await service.dispose();
   if (command.stats && service.vsock !== null) {
     const guest = readGuestStats(machine.memory);
     stderr.line(statsText(service.vsock.stats, guest, command.logFormat));

@@ -139,7 +139,7 @@ export function lameDuckPreset(
 
 /** The least that an idle connection takes of the guest's memory. */
 const CONNECTION_BYTES = 16 * 1024;
-/** What image and kernel take. */
+/** For image and kernel. */
 const GUEST_BYTES = 1024 * 1024;
 
 /** Connections that a WebServer with so much memory can hold. */

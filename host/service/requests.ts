@@ -1,4 +1,4 @@
-// What is known of the requests that a service has answered: counters, and an entry for each one.
+// The requests that a service has answered: counters of them, and an entry for each.
 import { AccessReason } from "../../abi/access-log.ts";
 import type { AccessSink, LoggedConnection, LoggedHead } from "../access-log.ts";
 
@@ -36,6 +36,8 @@ interface UnderWay {
   readonly firstNs: number;
   readonly status: number;
   readonly method: string;
+  /** Its connection was given up. */
+  cut: number;
   readonly head: Omit<Entry, "bodyBytes" | "durationMs" | "firstMs" | "reason"> | null;
 }
 
@@ -102,12 +104,21 @@ export class Requests implements AccessSink {
             texts: texts.slice(),
           };
     if (this.#underWay.size >= UNDER_WAY_MAX) this.#forgetOldest();
-    this.#underWay.set(hostPort, { startNs, firstNs: nowNs, status, method, head });
+    this.#underWay.set(hostPort, {
+      startNs,
+      firstNs: nowNs,
+      status,
+      method,
+      cut: AccessReason.None,
+      head,
+    });
   }
 
-  response({ hostPort }: LoggedConnection, bodyBytes: number, reason: number, nowNs: number): void {
+  response({ hostPort }: LoggedConnection, bodyBytes: number, noted: number, nowNs: number): void {
     const found = this.#underWay.get(hostPort);
     if (found === undefined) return;
+    const reason =
+      noted !== AccessReason.None && found.cut !== AccessReason.None ? found.cut : noted;
     this.#underWay.delete(hostPort);
     const { counters } = this;
     counters.count(found.status, found.method, Math.max(0, nowNs - found.startNs) / 1e9);
@@ -125,6 +136,8 @@ export class Requests implements AccessSink {
 
   cut(connection: LoggedConnection, reason: number): void {
     bump(this.counters.cut, reason);
+    const underWay = this.#underWay.get(connection.hostPort);
+    if (underWay !== undefined) underWay.cut = reason;
     this.#options.cut(connection, reason);
   }
 

@@ -1,4 +1,4 @@
-// What holds of the settings, and whence, for people and programs that ask.
+// The settings that hold, and whence, for people and programs that ask.
 import {
   SITE_OPTIONS,
   type SiteSettings,

@@ -12,7 +12,7 @@ export interface OptionSpec {
   readonly short?: string;
   /** Of a choice. */
   readonly words?: readonly string[];
-  /** What holds where nothing is set, as a word; missing: nothing, or it depends. */
+  /** The default, as a word; missing: none, or it depends. */
   readonly preset?: string;
   /** One line about it. */
   readonly text: string;
@@ -28,7 +28,7 @@ const setting = (spec: OptionSpec): OptionSpec => ({ ...spec, isSetting: true })
 
 const HOST_OPTIONS = {
   config: { kind: "text", text: "the configuration file; torito.json beside the site by default" },
-  "print-config": { kind: "flag", text: "print what holds, and whence, and end" },
+  "print-config": { kind: "flag", text: "print the settings that hold, and whence" },
   check: { kind: "flag", text: "test the configuration, and end with 0 or 2" },
   root: setting({ kind: "text", isPath: true, text: "the directory of the site" }),
   publish: setting({
@@ -95,6 +95,22 @@ const HOST_OPTIONS = {
     preset: "info",
     reloads: true,
     text: "the least grave log lines that are written",
+  }),
+  "access-log": setting({
+    kind: "text",
+    isPath: true,
+    text: "a line for each request, to a file or to stdout (-)",
+  }),
+  "access-log-format": setting({
+    kind: "choice",
+    words: ["combined", "json"],
+    preset: "combined",
+    text: "the format of these lines",
+  }),
+  "access-log-anonymize": setting({ kind: "flag", text: "shorten addresses in these lines" }),
+  "trusted-proxies": setting({
+    kind: "list",
+    text: "addresses and subnets whose X-Forwarded-For is believed",
   }),
   parameters: setting({ kind: "list", text: "parameters of the kernel and the application" }),
   output: { kind: "text", short: "o", text: "the file that is written" },

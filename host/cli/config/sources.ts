@@ -75,7 +75,8 @@ export function fromFile(path: string): Layer {
     }
     const words = wordsOfJson(`${path}: ${key}`, name, json);
     const isPath = hostOption(name)?.isPath === true;
-    const placed = isPath ? words.map((word) => resolve(dirname(path), word)) : words;
+    const place = (word: string) => (word === "-" ? word : resolve(dirname(path), word));
+    const placed = isPath ? words.map(place) : words;
     settings.set(name, { source: "file", words: placed, json });
   }
   return settings;

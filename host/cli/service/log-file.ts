@@ -29,8 +29,8 @@ export class LogFile {
   #flushed: (() => void)[] = [];
 
   /**
-   * Opens the file, or stdout for `-`. Throws if that is not possible. `failed` is told why lines
-   * were lost, but for a reader that is slow.
+   * Opens the file, or stdout for `-`. Throws if that is not possible. `failed` gets the reason
+   * when lines are lost, unless a reader is slow.
    */
   constructor(path: string, failed: (message: string) => void) {
     this.#path = path === "-" ? "/proc/self/fd/1" : path;
@@ -49,7 +49,7 @@ export class LogFile {
     else this.#timer ??= setTimeout(this.#write, BATCH_MS);
   }
 
-  /** Goes on with another file of the same name. Throws, and goes on with this one, if none opens. */
+  /** Goes on with another file of this name. Throws if none opens, and goes on as before. */
   reopen(): void {
     const before = this.#fd;
     this.#fd = this.#open();
@@ -80,7 +80,7 @@ export class LogFile {
     if (this.#isWriting) return;
     const lines = this.#waiting.splice(0);
     if (lines.length === 0 && this.#rest.length === 0) {
-      for (const resolve of this.#flushed.splice(0)) resolve();
+      this.#settle();
       return;
     }
     const text = lines.map((line) => line()).join("");
@@ -93,16 +93,17 @@ export class LogFile {
     });
   };
 
-  /** What was not written is dropped, but for the rest of a line that was begun. */
+  /** Drops all that was not written, but for the rest of a line that was begun. */
   #took(bytes: Buffer, written: number, error: NodeJS.ErrnoException | null): void {
     const begun = written > 0 ? bytes[written - 1] !== NEWLINE : this.#rest.length > 0;
     const end = begun && written < bytes.length ? bytes.indexOf(NEWLINE, written) + 1 : written;
     this.#rest = Buffer.from(bytes.subarray(written, end));
     for (let at = end; at < bytes.length; at = bytes.indexOf(NEWLINE, at) + 1) this.dropped++;
     if (error !== null && error.code !== "EAGAIN") this.#failed(`${this.#path}: ${error.message}`);
-    // Nobody reads: there is no point in trying again for those who wait for the end.
-    if (written === 0) {
-      this.#rest = this.#flushed.length > 0 ? EMPTY : this.#rest;
-    }
+    if (written === 0) this.#settle(); // nobody reads: the rest of the line waits for the next
+  }
+
+  #settle(): void {
+    for (const resolve of this.#flushed.splice(0)) resolve();
   }
 }

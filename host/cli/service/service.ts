@@ -9,12 +9,14 @@ import type { Snapshot } from "../../node/snapshot.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { TcpAddress } from "../../ports/sockets.ts";
+import { RequestCounters } from "../../service/requests.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import type { Command, Publish } from "../arguments.ts";
 import { openDoors } from "../doors.ts";
 import type { readImage } from "../image.ts";
 import { available, boot, openDevices, presenceOf, urlOf, usable } from "../parts.ts";
 import { stdout } from "../streams.ts";
+import { AccessLog } from "./access-log.ts";
 import type { Drainable } from "./drain.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
@@ -39,12 +41,18 @@ export class Service implements Drainable {
   readonly #bound: Publish[] = [];
   #vsock: VsockDevice | null = null;
   #machine: Machine | null = null;
+  readonly #counters = new RequestCounters();
+  readonly #accessLog: AccessLog | null;
   #isOpen = false; // clients have been let in
   #isRetired = false;
 
+  /** Opens the access log. Throws CliError if that is not possible. */
   constructor(command: Command, parts: ServiceParts) {
     this.#command = command;
     this.#parts = parts;
+    const { accessLog } = command;
+    this.#accessLog =
+      accessLog.path === null ? null : new AccessLog(accessLog, this.#counters, parts.log);
   }
 
   get vsock(): VsockDevice | null {
@@ -79,7 +87,10 @@ export class Service implements Drainable {
     const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets, limits });
     const devices = [vsock, ...(await openDevices(this.#command))];
     const console = stdout.write;
-    const options = { ...image, devices, console, log, ...presenceOf(watchdog), trace };
+    const options = {
+      ...{ ...image, devices, console, log, ...presenceOf(watchdog), trace },
+      accessLog: this.#accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
+    };
     const machine = await usable(
       snapshot === null
         ? Machine.create({ ...options, memoryBytes, parameters })
@@ -114,10 +125,22 @@ export class Service implements Drainable {
     return waiting + (this.#vsock?.resetClients() ?? 0);
   }
 
-  /** The end: of the ports, and of the machine. */
-  dispose(): void {
+  /** SIGHUP: log files are opened again. Nothing has changed if that is not possible. */
+  reload(): void {
+    const { log } = this.#parts;
+    try {
+      this.#accessLog?.reopen();
+      log("info", "torito", "SIGHUP: reloaded");
+    } catch (error) {
+      log("error", "torito", `SIGHUP: nothing has changed: ${(error as Error).message}`);
+    }
+  }
+
+  /** The end: of the ports, and of the machine. Resolves when all log lines are written. */
+  async dispose(): Promise<void> {
     this.#ports.keep([]);
     this.#machine?.dispose();
+    await this.#accessLog?.flushed();
   }
 
   /** Lets clients in, and says so. */
