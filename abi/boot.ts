@@ -23,7 +23,8 @@ export const enum BootInfo {
   commandLineBytes = 20, // u32
   timePage = 24, // u32, address
   trace = 28, // u32, 1: the guest keeps a TraceRing
-  sizeof = 32,
+  control = 32, // u32, address of the ControlBlock
+  sizeof = 36,
 }
 
 /** Time page. Byte offsets. */

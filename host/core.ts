@@ -1,5 +1,6 @@
 // The library without a platform: everything that runs wherever WebAssembly does. What it needs of
 // the world are the interfaces in host/ports; index.ts adds what Node does for them.
+export type { HostControlBlock } from "./control-block.ts";
 export type { DeviceHost, DeviceSnapshots, DeviceTrace, VirtioDevice } from "./device.ts";
 export type { FsLimits } from "./devices/fs/share.ts";
 export type { FsStats } from "./devices/fs/stats.ts";

@@ -9,6 +9,7 @@ import {
   TIME_PAGE_ADDRESS,
   TimePage,
 } from "../abi/boot.ts";
+import { CONTROL_BLOCK_ADDRESS } from "../abi/control.ts";
 import { type GuestMemory, PAGE_BYTES } from "./memory.ts";
 import { checkSections } from "./sections.ts";
 
@@ -170,6 +171,7 @@ export function writeBootInfo(memory: GuestMemory, commandLine: string, trace: b
     [BootInfo.commandLineBytes, line.length],
     [BootInfo.timePage, TIME_PAGE_ADDRESS],
     [BootInfo.trace, trace ? 1 : 0],
+    [BootInfo.control, CONTROL_BLOCK_ADDRESS],
   ];
   for (const [field, value] of u32s) memory.view.setUint32(BOOT_INFO_ADDRESS + field, value, true);
   memory.view.setBigUint64(TIME_PAGE_ADDRESS + TimePage.nextTimerNs, ~0n, true);

@@ -3,6 +3,7 @@
 import { BOOT_INFO_ADDRESS } from "../abi/boot.ts";
 import { Bus } from "./bus.ts";
 import { Console } from "./console.ts";
+import { HostControlBlock } from "./control-block.ts";
 import { Ending } from "./ending.ts";
 import { Entries } from "./entry.ts";
 import { type Exit, isPanic, panicExit } from "./exit.ts";
@@ -46,6 +47,8 @@ const enum State {
 
 export class Machine implements AsyncDisposable {
   readonly memory: GuestMemory;
+  /** Tells the guest that it is to drain, or that its settings have changed. */
+  readonly control: HostControlBlock;
   /** Register files in the order of the devices. They count what the guest did wrong. */
   readonly registers: readonly RegisterFile[];
   /**
@@ -110,6 +113,7 @@ export class Machine implements AsyncDisposable {
     this.#entries = new Entries(this.memory, presence);
     this.exited = this.#ending.exited;
     this.#time = new HostTimePage(this.memory, this.#clock);
+    this.control = new HostControlBlock(this.memory);
     this.#faults = new ThreadFaults(log, this.#clock, options.sourceMap);
     const turns = new Turns({
       bus: this.#bus,
@@ -171,6 +175,7 @@ export class Machine implements AsyncDisposable {
       memory: this.memory,
       clock: this.#clock,
       time: this.#time,
+      control: this.control,
       console: this.#console,
       registers: this.registers,
       isZero: platform.isZero ?? isZeroBytes,

@@ -25,6 +25,9 @@ export { clock } from "./hypercall";
 // snapshots
 export { SysGeneration } from "./generation";
 
+// service
+export { isDraining, settingsGeneration } from "./control";
+
 // memory
 export { arenaBytes, arenaMark, arenaRelease } from "./arena/arena";
 export {

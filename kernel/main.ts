@@ -10,6 +10,7 @@ import { arenaInit } from "./arena/arena";
 import { arenaSettingsInit } from "./arena/settings";
 import { clockInit, nowNs, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
+import { controlInit } from "./control";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { distrustAll } from "./fs/mount";
@@ -39,6 +40,7 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   commandLineInit(bootInfo); // parameters
   clockInit(load<u32>(bootInfo, BootInfo.timePage)); // monotonic and real time
   generationInit(load<u32>(bootInfo, BootInfo.timePage)); // tells clones apart
+  controlInit(load<u32>(bootInfo, BootInfo.control)); // what the host tells the application
   const start = arenaInit(); // the end of what the application's initialisers have allocated
   memoryInit(start, heapEnd(bootInfo, start)); // the heap: all of the RAM that is not image
   if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks

@@ -3,6 +3,7 @@
 import { GENERATION_BYTES, HEAP_TAIL_BYTES, TIME_PAGE_ADDRESS, TimePage } from "../../abi/boot.ts";
 import { equalBytes } from "../bytes.ts";
 import type { Console } from "../console.ts";
+import type { HostControlBlock } from "../control-block.ts";
 import { bytesOfModule } from "../image.ts";
 import type { MachineClock } from "../machine-clock.ts";
 import { GuestError, type GuestMemory } from "../memory.ts";
@@ -19,6 +20,7 @@ export interface MachineStateParts {
   readonly memory: GuestMemory;
   readonly clock: MachineClock;
   readonly time: HostTimePage;
+  readonly control: HostControlBlock;
   readonly console: Console;
   readonly registers: readonly RegisterFile[];
   readonly isZero: IsZero;
@@ -103,7 +105,7 @@ export class MachineState {
    * SnapshotError if the snapshot is damaged, and the machine has to be disposed of.
    */
   load({ content }: Snapshot, isNew: boolean, entropy: ((into: Uint8Array) => void) | null): void {
-    const { memory, clock, time, console, registers, isZero } = this.#parts;
+    const { memory, clock, time, control, console, registers, isZero } = this.#parts;
     const { state } = this.#image();
     const address = TIME_PAGE_ADDRESS + TimePage.generation;
     const generation = memory.bytes(address, GENERATION_BYTES).slice();
@@ -115,6 +117,7 @@ export class MachineState {
     }
     clock.continueAt(content.nowNs);
     time.restored();
+    control.restored(isNew);
     if (entropy === null) memory.bytes(address, GENERATION_BYTES).set(generation);
     else time.renew(entropy);
     console.restart(content.line);

@@ -3,9 +3,11 @@ import { GENERATION_BYTES } from "torito/abi/boot";
 import {
   BeginThread,
   clock,
+  isDraining,
   nowNs,
   print,
   realtimeNs,
+  settingsGeneration,
   Sleep,
   SysGeneration,
 } from "torito/kernel/api";
@@ -67,4 +69,12 @@ export function sayRest(): void {
 
 export function fail(): void {
   assert(false, "on purpose");
+}
+
+export function draining(): bool {
+  return isDraining();
+}
+
+export function settings(): u32 {
+  return settingsGeneration();
 }
