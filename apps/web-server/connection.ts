@@ -12,14 +12,16 @@ import {
   SysSocketSend,
   SysSocketSetOption,
 } from "torito/kernel/api";
-import { answer, putUnavailable, refuse } from "./answer";
-import { NO_ENTRY, release } from "./cache";
+import { answer } from "./answer";
+import { release } from "./cache";
 import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
 import { awaitRoom, deliver } from "./deliver";
+import { NO_ENTRY } from "./entry";
 import { Event, note } from "./events";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, parseRequest } from "torito/guest/http/request";
 import { linger, receiveBy } from "torito/guest/receive";
+import { putUnavailable, refuse } from "./respond";
 import { keepRoom } from "./room";
 import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 

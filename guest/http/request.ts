@@ -300,8 +300,18 @@ export function bodyFraming(request: RequestHead): i32 {
  * `bytes`. 0: there is none.
  */
 export function findHeader(request: RequestHead, name: Span, bytes: usize): usize {
+  return findNextHeader(request, 0, name, bytes);
+}
+
+/** The same from the line after the one with the value at `after`; 0: from the first one. */
+export function findNextHeader(
+  request: RequestHead,
+  after: usize,
+  name: Span,
+  bytes: usize,
+): usize {
   const end = request.headers + request.headersBytes;
-  for (let p = request.headers; p < end; ) {
+  for (let p = after == 0 ? request.headers : findLineFeed(after, end) + 1; p < end; ) {
     const next = findLineFeed(p, end);
     let last = contentEnd(p, next);
     let colon = p;

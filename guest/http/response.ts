@@ -45,9 +45,14 @@ export function putEnd(at: usize, keepAlive: bool): usize {
 export function reason(status: u32): Span {
   switch (status) {
     case 200: return text("OK");
+    case 204: return text("No Content");
     case 206: return text("Partial Content");
     case 301: return text("Moved Permanently");
+    case 302: return text("Found");
+    case 303: return text("See Other");
     case 304: return text("Not Modified");
+    case 307: return text("Temporary Redirect");
+    case 308: return text("Permanent Redirect");
     case 400: return text("Bad Request");
     case 403: return text("Forbidden");
     case 404: return text("Not Found");
@@ -77,6 +82,10 @@ export function putOpaqueTag(at: usize, version: Version): usize {
   if (version.weak) {
     at = putText(at, text("-"));
     at = putHex(at, version.readNs);
+  }
+  if (version.coding != 0) {
+    at = putText(at, text("-"));
+    at = putText(at, version.coding);
   }
   return putText(at, text('"'));
 }

@@ -1,6 +1,6 @@
 // The identity of a file's content: its attributes when it was read. Validators are made from it,
 // and cached content is checked against it.
-import { believedUntil, copyStat, FileStat, NEVER, nowNs } from "../../kernel/api";
+import { believedUntil, copyStat, FileStat, NEVER, nowNs, Span } from "../../kernel/api";
 
 @unmanaged
 export class Version {
@@ -11,6 +11,7 @@ export class Version {
    * reading, and is weak (RFC 9110, 8.8.1).
    */
   weak: bool;
+  coding: Span; // of the content, as the wire has it; 0: none
 
   get stat(): FileStat {
     return changetype<FileStat>(changetype<usize>(this) + STAT);
