@@ -13,7 +13,7 @@ import {
   ToroAllocMem,
   ToroFreeMem,
 } from "torito/kernel/api";
-import { Entry } from "./cache";
+import { Entry } from "./entry";
 import { Event, note } from "./events";
 import { Parked } from "./park";
 import { Work } from "./work";

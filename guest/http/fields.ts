@@ -169,6 +169,11 @@ function itemEnd(item: Span): usize {
   return spanAddress(item) + spanBytes(item);
 }
 
+/** The value of the field's next line after the one with the value `after`; 0: there is none. */
+export function nextValue(request: RequestHead, field: Field, name: Span, after: Span): Span {
+  return request.lines(field) == 1 ? 0 : findField(request, name, itemEnd(after) + 1);
+}
+
 /**
  * The value of the first field called `name`, which is in lower case, that begins at `from` or later
  * (0: of all); 0: there is none.

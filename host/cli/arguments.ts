@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
+import { SITE_PRESETS, type SiteSettings } from "../site/settings.ts";
 import type { Settings } from "./project/project.ts";
 import { CliError, nearest } from "./usage.ts";
 import {
@@ -68,6 +69,8 @@ export interface Command extends MachineCommand {
   /** null: none. */
   readonly timeoutMs: number | null;
   readonly graceMs: number;
+  /** Of WebServer; null: the application is another one, or gets none. */
+  readonly site: SiteSettings | null;
 }
 
 export interface DevCommand extends MachineCommand {
@@ -253,6 +256,8 @@ function checkSnapshots(verb: string, values: Values, parameters: readonly strin
 }
 
 const DEV_PORT = "4000:80";
+/** The application that `torito serve` runs, under the name that `run` and `snapshot` know. */
+const OWN_SERVER = /^(?:\.\/)?apps\/web-server\/?$/;
 
 const MISSING = {
   new: "which directory? As in `torito new my-api -t http`",
@@ -295,6 +300,7 @@ function runCommand(verb: string, target: string, values: Values, parameters: st
     machines: isFresh ? parseInteger("--machines", one("machines") ?? "8", 1, MACHINES_MAX) : null,
     timeoutMs: parseSeconds("--timeout", one("timeout") ?? "0"),
     graceMs: parseSeconds("--grace", one("grace") ?? "10") ?? 0,
+    site: serve || OWN_SERVER.test(target) ? SITE_PRESETS : null,
   };
 }
 

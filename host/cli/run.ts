@@ -18,7 +18,8 @@ import {
   watches,
 } from "./parts.ts";
 import { Recording } from "./recording.ts";
-import { loadSnapshot, withWindowsOf } from "./snapshots.ts";
+import { openSite } from "./site.ts";
+import { loadSnapshot, withDevicesOf } from "./snapshots.ts";
 import { statsText } from "./stats.ts";
 import { stderr, stdout, tellFailures } from "./streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_ERRORS, EXIT_UNAVAILABLE } from "./usage.ts";
@@ -66,8 +67,9 @@ async function runMachine(
   const timeout = untilTimeout(given.timeoutMs, log);
   const { restorePath } = given;
   const snapshot = restorePath === null ? null : await loadSnapshot(restorePath, log);
-  const command = snapshot === null ? given : withWindowsOf(given, snapshot);
+  const command = snapshot === null ? given : withDevicesOf(given, snapshot);
   const others = await openDevices(command);
+  const site = openSite(command, log);
   const recording = new Recording(log);
   const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
@@ -76,7 +78,7 @@ async function runMachine(
   await watches(watchdog, log); // the image's start function is guest code too
   const options = {
     ...image,
-    devices: [vsock, ...others],
+    devices: [vsock, ...others, ...(site === null ? [] : [site.device])],
     console: stdout.write,
     log,
     ...presenceOf(watchdog),

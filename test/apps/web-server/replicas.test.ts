@@ -55,7 +55,7 @@ witness(
     for (const name of Object.keys(FILES)) {
       const { headers } = await ask(haproxy.port, `/${name}`);
       for (let i = 0; i < 100; i++) {
-        const condition =
+        const condition: Record<string, string> =
           i % 2 === 0
             ? { "If-None-Match": headers.etag as string }
             : { "If-Modified-Since": headers["last-modified"] as string };
