@@ -104,8 +104,8 @@ function hasMore(c: Connection): bool {
 }
 
 /**
- * Removes a request from the input: its head, and what has come of a body of known length. The bytes
- * after it move up. What was refused is all of the input.
+ * Removes a request from the input: its head, and the bytes that have come of a body of known
+ * length. Those after it move up. If the head was refused, all of the input goes.
  */
 function consume(c: Connection, head: i32): void {
   const work = c.work;

@@ -44,8 +44,8 @@ function isAfter(request: RequestHead, field: Field, version: Version): i32 {
 }
 
 /**
- * Has the field, whose lines are one list, the tag of the file, or `*`, which any file matches? ET4:
- * compared strongly, a weak tag equals none.
+ * Has the field, whose lines are one list, the tag of the file, or `*`, which any file matches?
+ * ET4: compared strongly, a weak tag equals none.
  */
 function hasTag(
   request: RequestHead,
