@@ -6,7 +6,7 @@ import { parseRange, Range, RangeKind } from "torito/guest/http/range";
 import { Field, Method } from "torito/guest/http/request-head";
 import { putEnd, putLength, putRange, putStart, putValidators } from "torito/guest/http/response";
 import { putBytes, putNumber, putText } from "torito/guest/http/text";
-import { findEntry, loadError, loadFile, putHeadersOf, release } from "./cache";
+import { loadError, putHeadersOf, release } from "./cache";
 import { chooseCoding, Coding } from "./coding";
 import { Connection } from "./connections";
 import { Entry, fileKey } from "./entry";
@@ -18,6 +18,7 @@ import {
   putSafety,
   typeIn,
 } from "./file-headers";
+import { openEntry } from "./open";
 import { fail, matchRules, putAdded, putReason, tooLong } from "./respond";
 import { findCodings, openCoded } from "./siblings";
 import { OUTPUT_BYTES, outputOf, pathOf, requestOf } from "./work";
@@ -56,7 +57,7 @@ function openFile(c: Connection, pathBytes: u32, stat: FileStat): Entry | null {
   const hashed = site.has(SiteFlag.IMMUTABLE) && hasHash(path, pathBytes);
   const type = typeIn(site, path, pathBytes);
   const key = fileKey(type, Coding.Identity, hashed, site.number);
-  return findEntry(stat, key) || loadFile(path, pathBytes, key, site);
+  return openEntry(stat, path, pathBytes, key, site);
 }
 
 /** Serves the file at pathOf(work), whose attributes are in `stat` as far as known. Yields. */
