@@ -27,6 +27,7 @@ import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/request";
 import { Method } from "torito/guest/http/request-head";
 import { linger, receiveBy } from "torito/guest/receive";
+import { freeParts } from "./parts";
 import { putUnavailable, refuse } from "./respond";
 import { keepRoom } from "./room";
 import { hasStrictLines } from "./rules/site";
@@ -78,9 +79,7 @@ function serveRequest(c: Connection): bool {
   const mayGoOn = request.keepAlive || request.hasBody || head < 0;
   consume(c, head);
   const sent = deliver(c, bytes);
-  if (c.entry != NO_ENTRY) release(c.entry);
-  c.entry = NO_ENTRY;
-  c.at = c.end = 0;
+  endFile(c);
   if (!sent) return false;
   if (!c.keepAlive) {
     if (mayGoOn || hasInput(c) || hasMore(c)) endPolitely(c);
@@ -96,6 +95,16 @@ function giveUp(c: Connection, head: i32): i32 {
   c.keepAlive = false;
   requestOf(c.work).method = Method.GET;
   return -head;
+}
+
+/** Gives back what the response had of a file. Yields if the file is closed. */
+function endFile(c: Connection): void {
+  const parts = c.parts;
+  if (parts) freeParts(parts);
+  c.parts = null;
+  if (c.entry != NO_ENTRY) release(c.entry);
+  c.entry = NO_ENTRY;
+  c.at = c.end = 0;
 }
 
 /** Has the socket bytes that were not read? */
