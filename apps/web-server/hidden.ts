@@ -23,12 +23,16 @@ export function isHidden(path: usize, bytes: u32, servesDotfiles: bool): bool {
     // Empty segments and "." lead nowhere, so that the first one may follow them.
     if (length == 0 || (length == 1 && load<u8>(start) == DOT)) continue;
     if (isFirst && isReserved(start, length)) return true;
-    if (load<u8>(start) == DOT && !servesDotfiles) {
-      if (!isFirst || !isText(start, length, WELL_KNOWN)) return true;
-    }
+    if (load<u8>(start) == DOT && isDotHidden(start, length, isFirst, servesDotfiles)) return true;
     isFirst = false;
   }
   return false;
+}
+
+function isDotHidden(name: usize, bytes: u32, isFirst: bool, servesDotfiles: bool): bool {
+  // No client's path has it, but a target with captures may (missing.ts).
+  if (bytes == 2 && load<u8>(name, 1) == DOT) return true;
+  return !servesDotfiles && !(isFirst && isText(name, bytes, WELL_KNOWN));
 }
 
 /** Is it the name of a rule file or of the settings, at the root? */
