@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
+import { SITE_PRESETS, type SiteSettings } from "../site/settings.ts";
 import type { Settings } from "./project/project.ts";
 import { CliError, nearest } from "./usage.ts";
 import {
@@ -71,6 +72,8 @@ export interface Command extends MachineCommand {
   /** How long a service goes on after it was told to end, and how long its clients may take then. */
   readonly lameDuckMs: number;
   readonly graceMs: number;
+  /** Of WebServer; null: the application is another one, or gets none. */
+  readonly site: SiteSettings | null;
 }
 
 export interface DevCommand extends MachineCommand {
@@ -257,6 +260,8 @@ function checkSnapshots(verb: string, values: Values, parameters: readonly strin
 }
 
 const DEV_PORT = "4000:80";
+/** The application that `torito serve` runs, under the name that `run` and `snapshot` know. */
+const OWN_SERVER = /^(?:\.\/)?apps\/web-server\/?$/;
 
 const MISSING = {
   new: "which directory? As in `torito new my-api -t http`",
@@ -300,6 +305,7 @@ function runCommand(verb: string, target: string, values: Values, parameters: st
     timeoutMs: parseDuration("--timeout", one("timeout") ?? "0s"),
     lameDuckMs: parseDuration("--lame-duck", one("lame-duck") ?? lameDuckPreset()) ?? 0,
     graceMs: parseDuration("--grace", one("grace") ?? "20s") ?? 0,
+    site: serve || OWN_SERVER.test(target) ? SITE_PRESETS : null,
   };
 }
 

@@ -10,7 +10,7 @@ import { Recording } from "./recording.ts";
 import { untilSignal } from "./service/drain.ts";
 import { Service } from "./service/service.ts";
 import { ignoreReloads, type Signals } from "./service/signals.ts";
-import { loadSnapshot, withWindowsOf } from "./snapshots.ts";
+import { loadSnapshot, withDevicesOf } from "./snapshots.ts";
 import { statsText } from "./stats.ts";
 import { stderr, tellFailures } from "./streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_ERRORS, EXIT_UNAVAILABLE } from "./usage.ts";
@@ -69,7 +69,7 @@ async function runMachine(
   const timeout = untilTimeout(given.timeoutMs, log);
   const { restorePath } = given;
   const snapshot = restorePath === null ? null : await loadSnapshot(restorePath, log);
-  const command = snapshot === null ? given : withWindowsOf(given, snapshot);
+  const command = snapshot === null ? given : withDevicesOf(given, snapshot);
   const recording = new Recording(log);
   const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);

@@ -14,6 +14,7 @@ import type { Command, Publish } from "../arguments.ts";
 import { openDoors } from "../doors.ts";
 import type { readImage } from "../image.ts";
 import { available, boot, openDevices, presenceOf, urlOf, usable } from "../parts.ts";
+import { openSite } from "../site.ts";
 import { stdout } from "../streams.ts";
 import type { Drainable } from "./drain.ts";
 
@@ -72,7 +73,9 @@ export class Service implements Drainable {
     const { cid, connect, seqpacket, memoryBytes, parameters, vsockPath } = this.#command;
     const { image, snapshot, capture, trace, watchdog, log } = this.#parts;
     const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets: this.#ports });
-    const devices = [vsock, ...(await openDevices(this.#command))];
+    const others = await openDevices(this.#command);
+    const site = openSite(this.#command, log);
+    const devices = [vsock, ...others, ...(site === null ? [] : [site.device])];
     const console = stdout.write;
     const options = { ...image, devices, console, log, ...presenceOf(watchdog), trace };
     const machine = await usable(
