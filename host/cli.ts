@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command `torito`. Each command is loaded only when it is called.
 import {
+  type Command,
   type DevCommand,
   type Invocation,
   type MachineCommand,
@@ -62,7 +63,7 @@ async function main(): Promise<End> {
       const signals = new Signals();
       const watchdog = await prepare(invocation);
       const { run } = await import("./cli/run.ts");
-      return run(invocation, watchdog, signals);
+      return run(invocation, watchdog, signals, () => parse() as Command);
     }
     case "test": {
       const watchdog = await prepare(invocation);

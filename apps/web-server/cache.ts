@@ -13,20 +13,15 @@ import {
   SysReadFileAt,
   SysStatOpenFile,
   SysUnmapFile,
-  text,
   ToroFreeMem,
   ToroGetMem,
 } from "torito/kernel/api";
-import { putType, TypeId } from "torito/guest/http/mime";
-import { putValidators } from "torito/guest/http/response";
-import { putBytes, putText } from "torito/guest/http/text";
-import {
-  isSameFile,
-  isVersion,
-  setVersion,
-  Version,
-  VERSION_BYTES,
-} from "torito/guest/http/version";
+import { putBytes } from "torito/guest/http/text";
+import { isSameFile, isVersion, setVersion } from "torito/guest/http/version";
+import { nameOf } from "./coding";
+import { Entry, ENTRY_BYTES, FileKey, NO_ENTRY } from "./entry";
+import { FILE_HEADERS_BYTES_MAX, putFileHeaders } from "./file-headers";
+import { Site } from "./rules/site";
 
 /** Larger files are not kept in the heap. */
 const HEAP_BYTES_MAX: u64 = 262144;
@@ -37,32 +32,6 @@ const MAPPED_BYTES_MAX: u64 = 4194304;
 /** All entries take at most this fraction of the heap. */
 const HEAP_SHIFT: u64 = 2;
 
-@unmanaged
-export class Entry {
-  nextInBucket: Entry | null;
-  newer: Entry | null; // by use
-  older: Entry | null;
-  type: TypeId;
-  users: u32; // responses that use it
-  listed: bool; // can be found; otherwise its last user frees it
-  mapped: bool; // content is in the window
-  content: usize; // the whole file; 0: read it from `file`
-  file: i32; // open; 0: not needed
-  headers: usize; // Content-Type to validators, once it is not young
-  headersBytes: u32;
-  heapBytes: u64; // that it takes, with the heap's overhead
-
-  get version(): Version {
-    return changetype<Version>(changetype<usize>(this) + VERSION);
-  }
-
-  get size(): u64 {
-    return this.version.stat.size;
-  }
-}
-const VERSION: usize = (offsetof<Entry>() + 7) & ~7;
-
-export const NO_ENTRY: Entry = changetype<Entry>(0);
 const opened = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 const BUCKETS: u32 = 4096;
 const buckets: usize = memory.data(4096 * 4);
@@ -71,8 +40,8 @@ let oldest: Entry = NO_ENTRY;
 let takenBytes: u64 = 0; // of the heap, by all entries, also by dropped ones in use
 let hasWindow = true; // until a mapping fails for want of one
 
-function bucketOf(ino: u64, type: TypeId): usize {
-  let h = <u32>(ino ^ (ino >> 32)) * 0x9e37_79b1 + type * 0x85eb_ca6b;
+function bucketOf(ino: u64, key: FileKey): usize {
+  let h = <u32>(ino ^ (ino >> 32)) * 0x9e37_79b1 + <u32>(key ^ (key >> 32)) * 0x85eb_ca6b;
   h ^= h >> 15;
   return buckets + ((h & (BUCKETS - 1)) << 2);
 }
@@ -98,9 +67,9 @@ function linkUse(entry: Entry): void {
  * The entry of the file with the attributes `stat`, if its content is known to be unchanged. The
  * caller releases it. Null otherwise.
  */
-function lookUp(stat: FileStat, type: TypeId): Entry | null {
-  let entry = changetype<Entry>(<usize>load<u32>(bucketOf(stat.ino, type)));
-  while (entry != NO_ENTRY && (entry.type != type || entry.version.stat.ino != stat.ino)) {
+function lookUp(stat: FileStat, key: FileKey): Entry | null {
+  let entry = changetype<Entry>(<usize>load<u32>(bucketOf(stat.ino, key)));
+  while (entry != NO_ENTRY && (entry.key != key || entry.version.stat.ino != stat.ino)) {
     entry = changetype<Entry>(changetype<usize>(entry.nextInBucket));
   }
   if (entry == NO_ENTRY) return null;
@@ -118,7 +87,7 @@ function lookUp(stat: FileStat, type: TypeId): Entry | null {
 
 /** Removes an entry from the cache. It stays valid for its users. */
 function drop(entry: Entry): void {
-  let at = bucketOf(entry.version.stat.ino, entry.type);
+  let at = bucketOf(entry.version.stat.ino, entry.key);
   while (load<u32>(at) != <u32>changetype<usize>(entry)) {
     at = <usize>load<u32>(at) + offsetof<Entry>("nextInBucket");
   }
@@ -181,8 +150,8 @@ function allocate(bytes: usize): usize {
  * lookUp(), without entries whose open file was lost with the file system; a slow response may
  * still use such an entry. Yields if the entry reads from an open file.
  */
-export function findEntry(stat: FileStat, type: TypeId): Entry | null {
-  const entry = lookUp(stat, type);
+export function findEntry(stat: FileStat, key: FileKey): Entry | null {
+  const entry = lookUp(stat, key);
   if (!entry || entry.file == 0) return entry;
   if (SysStatOpenFile(entry.file, changetype<usize>(opened)) == 0) return entry;
   if (entry.listed) drop(entry);
@@ -202,10 +171,10 @@ export function loadError(): i32 {
  * the entry. It describes the opened file: the name may refer to another one by now. Null: see
  * loadError().
  */
-export function loadFile(path: usize, pathBytes: u32, type: TypeId): Entry | null {
+export function loadFile(path: usize, pathBytes: u32, key: FileKey): Entry | null {
   const file = SysOpenFile(path, pathBytes, 0);
   error = file < 0 ? file : SysStatOpenFile(file, changetype<usize>(opened));
-  const entry = error == 0 ? create(file, type) : null;
+  const entry = error == 0 ? create(file, key) : null;
   if (!entry) {
     const why = error;
     if (file >= 0) SysCloseFile(file);
@@ -223,21 +192,43 @@ export function loadFile(path: usize, pathBytes: u32, type: TypeId): Entry | nul
 }
 
 /** An entry for an open file with the attributes in `opened`; null: no memory. */
-function create(file: i32, type: TypeId): Entry | null {
-  const bytes = VERSION + VERSION_BYTES;
-  let address = ToroGetMem(bytes);
-  while (address == 0 && evict(false)) address = ToroGetMem(bytes);
-  if (address == 0) {
+function create(file: i32, key: FileKey): Entry | null {
+  const entry = blank();
+  if (entry == NO_ENTRY) {
     error = -Errno.ENOMEM;
     return null;
   }
-  memory.fill(address, 0, bytes);
-  const entry = changetype<Entry>(address);
   setVersion(entry.version, opened);
-  entry.type = type;
+  entry.key = key;
   entry.file = file;
+  const coding = entry.coding;
+  entry.version.coding = coding == 0 ? 0 : nameOf(coding);
+  return entry;
+}
+
+/** An entry with one user that cannot be found; NO_ENTRY: no memory. */
+function blank(): Entry {
+  let address = ToroGetMem(ENTRY_BYTES);
+  while (address == 0 && evict(false)) address = ToroGetMem(ENTRY_BYTES);
+  if (address == 0) return NO_ENTRY;
+  memory.fill(address, 0, ENTRY_BYTES);
+  const entry = changetype<Entry>(address);
   entry.users = 1;
   charge(entry, address);
+  return entry;
+}
+
+/** An entry for one answer with room for `bytes` bytes of content; NO_ENTRY: no memory. */
+export function createPage(bytes: u32): Entry {
+  const entry = blank();
+  if (entry == NO_ENTRY) return NO_ENTRY;
+  entry.content = allocate(bytes);
+  if (entry.content == 0) {
+    release(entry);
+    return NO_ENTRY;
+  }
+  charge(entry, entry.content);
+  entry.version.stat.size = bytes;
   return entry;
 }
 
@@ -250,8 +241,8 @@ function charge(entry: Entry, block: usize): void {
 
 /** Puts the entry into the cache, in place of one that was loaded meanwhile. */
 function enlist(entry: Entry): void {
-  const bucket = bucketOf(entry.version.stat.ino, entry.type);
-  const other = lookUp(entry.version.stat, entry.type);
+  const bucket = bucketOf(entry.version.stat.ino, entry.key);
+  const other = lookUp(entry.version.stat, entry.key);
   if (other) {
     other.users--;
     drop(other);
@@ -271,7 +262,6 @@ function fill(entry: Entry): bool {
     empty(entry);
     return false;
   }
-  describe(entry);
   return true;
 }
 
@@ -325,12 +315,12 @@ function readWhole(entry: Entry): bool {
   return false;
 }
 
-const scratch: usize = memory.data(512);
+const scratch: usize = memory.data(FILE_HEADERS_BYTES_MAX);
 
 /** Prepares the headers that all responses share, unless they change every second. */
-function describe(entry: Entry): void {
+function describe(entry: Entry, site: Site): void {
   if (entry.version.isYoung) return;
-  const bytes = <u32>(composeHeaders(scratch, entry) - scratch);
+  const bytes = <u32>(putFileHeaders(scratch, entry, site, 0) - scratch);
   const headers = allocate(bytes);
   if (headers == 0) return;
   memory.copy(headers, scratch, bytes);
@@ -339,18 +329,13 @@ function describe(entry: Entry): void {
   charge(entry, headers);
 }
 
-/** Content-Type, Accept-Ranges and the validators; at most 512 bytes. */
-export function putFileHeaders(at: usize, entry: Entry): usize {
-  // It was young when it was read, or the wall clock has been set back since.
-  if (entry.headers == 0 && entry.content != 0) describe(entry);
-  return entry.headers == 0 || entry.version.isYoung
-    ? composeHeaders(at, entry)
+/**
+ * The headers of the file but for those in the mask `replaced`; prepared ones, unless the file is
+ * young, or the wall clock has been set back so that it seems to be.
+ */
+export function putHeadersOf(at: usize, entry: Entry, site: Site, replaced: u32): usize {
+  if (entry.headers == 0 && entry.content != 0) describe(entry, site);
+  return entry.headers == 0 || replaced != 0 || entry.version.isYoung
+    ? putFileHeaders(at, entry, site, replaced)
     : putBytes(at, entry.headers, entry.headersBytes);
-}
-
-function composeHeaders(at: usize, entry: Entry): usize {
-  at = putText(at, text("Content-Type: "));
-  at = putType(at, entry.type);
-  at = putText(at, text("\r\nAccept-Ranges: bytes\r\n"));
-  return putValidators(at, entry.version);
 }

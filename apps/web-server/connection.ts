@@ -18,35 +18,33 @@ import {
   SysThreadSwitch,
 } from "torito/kernel/api";
 import { admit, ADMITTED, GONE, NO_MEMORY } from "./admit";
-import { answer, fail, putUnavailable } from "./answer";
+import { answer } from "./answer";
 import { dropRest } from "./body";
-import { NO_ENTRY, release } from "./cache";
+import { release } from "./cache";
 import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
 import { awaitRoom, deliver } from "./deliver";
+import { NO_ENTRY } from "./entry";
 import { Event, note } from "./events";
-import { echoId, noteRequest, noteResponse } from "./finished";
+import { bodyBytes, echoId, noteRequest, noteResponse } from "./finished";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/request";
 import { Method } from "torito/guest/http/request-head";
-import { headEnd } from "torito/guest/http/response";
 import { linger, receiveBy } from "torito/guest/receive";
+import { freeParts } from "./parts";
+import { putUnavailable, refuse } from "./respond";
 import { keepRoom } from "./room";
-import { inputOf, OUTPUT_BYTES, outputOf, requestOf } from "./work";
+import { hasStrictLines } from "./rules/site";
+import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 
 /** How long a connection may wait for a request, and a request for the end of its head. */
 let idleTimeoutMs: u32 = 0; // set by main.ts
 let headTimeoutMs: u32 = 0;
-let strictLines = false; // a line that ends in a bare LF is answered 400
 /** HF16: after this many requests in a row others have a turn. */
 const ROW: u32 = 64;
 
 export function setTimeouts(idleMs: u32, headMs: u32): void {
   idleTimeoutMs = idleMs;
   headTimeoutMs = headMs;
-}
-
-export function setStrictLines(strict: bool): void {
-  strictLines = strict;
 }
 
 const peeked: usize = memory.data(16);
@@ -76,12 +74,12 @@ function serveRequest(c: Connection): bool {
   if (head == 0) return false;
   const startNs = nowNs();
   enter(c, Phase.Answering);
-  const verdict = head > 0 ? admit(c, head) : refuse(c, head);
+  const verdict = head > 0 ? admit(c, head) : giveUp(c, head);
   if (verdict == GONE) return false;
   if (verdict == NO_MEMORY) return sendUnavailable(c) != 0;
   const request = requestOf(c.work);
-  const written = verdict != ADMITTED ? fail(c, verdict) : answer(c);
-  const joined: u64 = written - <u32>(headEnd() - outputOf(c.work));
+  const written = verdict == ADMITTED ? answer(c) : refuse(c, verdict);
+  const body = bodyBytes(c, written);
   const from = c.at;
   const bytes = head > 0 ? echoId(c, written) : written;
   noteRequest(c, head > 0, startNs);
@@ -89,10 +87,8 @@ function serveRequest(c: Connection): bool {
   const mayGoOn = request.keepAlive || request.hasBody || head < 0;
   consume(c, head);
   const sent = deliver(c, bytes);
-  noteResponse(c, sent ? joined + (c.end - from) : c.at - from, sent);
-  if (c.entry != NO_ENTRY) release(c.entry);
-  c.entry = NO_ENTRY;
-  c.at = c.end = 0;
+  noteResponse(c, sent ? body : c.at - from, sent);
+  endFile(c);
   if (!sent) return false;
   if (!c.keepAlive) {
     if (mayGoOn || hasInput(c) || hasMore(c)) endPolitely(c);
@@ -104,10 +100,20 @@ function serveRequest(c: Connection): bool {
 }
 
 /** A head that is invalid or late. Returns the status of its answer, which is the last. */
-function refuse(c: Connection, head: i32): i32 {
+function giveUp(c: Connection, head: i32): i32 {
   c.keepAlive = false;
   requestOf(c.work).method = Method.GET;
   return -head;
+}
+
+/** Gives back what the response had of a file. Yields if the file is closed. */
+function endFile(c: Connection): void {
+  const parts = c.parts;
+  if (parts) freeParts(parts);
+  c.parts = null;
+  if (c.entry != NO_ENTRY) release(c.entry);
+  c.entry = NO_ENTRY;
+  c.at = c.end = 0;
 }
 
 /** Has the socket bytes that were not read? */
@@ -116,8 +122,8 @@ function hasMore(c: Connection): bool {
 }
 
 /**
- * Removes a request from the input: its head, and what has come of a body of known length. The bytes
- * after it move up. What was refused is all of the input.
+ * Removes a request from the input: its head, and the bytes that have come of a body of known
+ * length. Those after it move up. If the head was refused, all of the input goes.
  */
 function consume(c: Connection, head: i32): void {
   const work = c.work;
@@ -151,7 +157,7 @@ function readHead(c: Connection): i32 {
     if (!openWork(c)) return sendUnavailable(c);
     const work = c.work;
     if (work.used != 0) {
-      const head = parseRequest(inputOf(work), work.used, requestOf(work), strictLines);
+      const head = parseRequest(inputOf(work), work.used, requestOf(work), hasStrictLines());
       if (head != 0) return head;
       if (late) return isEmptyLine(inputOf(work), work.used) ? 0 : -408; // HF17
     } else if (late) {

@@ -10,6 +10,9 @@ export const enum Event {
   CutEnding, // ... and this one still sent after its last answer
   CutSlow, // a client took its response below the least rate
   NoThread, // a client was refused
+  StaleSibling, // a precompressed file is older than the file itself
+  BadSibling, // ... or is empty, or no file
+  LongHead, // the headers of the rules for a path do not fit into a head
   Kinds,
 }
 
@@ -31,6 +34,9 @@ function textOf(event: Event): string {
     case Event.CutIdle: return "memory is short: cut an idle connection";
     case Event.CutEnding: return "memory is short: cut a client after its last answer";
     case Event.CutSlow: return "cut a client that took less than 240 bytes/s";
+    case Event.StaleSibling: return "ignored a precompressed file that is older than its original";
+    case Event.BadSibling: return "ignored a precompressed file that is empty, or no file";
+    case Event.LongHead: return "the headers of _headers for a path are too long: 500";
     default: return "no memory for a connection: closed it";
   }
 }

@@ -17,7 +17,7 @@ import { Field } from "torito/guest/http/request-head";
 import { headEnd } from "torito/guest/http/response";
 import { putText } from "torito/guest/http/text";
 import { Connection } from "./connections";
-import { outputOf, requestOf } from "./work";
+import { OUTPUT_BYTES, outputOf, requestOf } from "./work";
 
 const logged = changetype<LoggedRequest>(memory.data(offsetof<LoggedRequest>()));
 const texts: usize = memory.data(7 * <i32>offsetof<IoVec>());
@@ -25,6 +25,13 @@ const texts: usize = memory.data(7 * <i32>offsetof<IoVec>());
 const ID_BYTES_MAX: u32 = 128;
 /** Of `HTTP/1.1 200`. */
 const STATUS_AT: usize = 9;
+
+/** The bytes of the body that follows: in the output, which has `written`, and of a file. */
+export function bodyBytes(c: Connection, written: u32): u64 {
+  const joined: u64 = written - <u32>(headEnd() - outputOf(c.work));
+  const parts = c.parts;
+  return joined + (parts ? parts.bodyBytes : c.end - c.at);
+}
 
 /**
  * Adds the request's id to the answer in the output, which has `bytes`, if it is one that can be
@@ -36,6 +43,7 @@ export function echoId(c: Connection, bytes: u32): u32 {
   const output = outputOf(c.work);
   const end = headEnd() - 2; // before the empty line
   const added = 16 + spanBytes(id); // with name, colon, space and line end
+  if (bytes + added > OUTPUT_BYTES) return bytes;
   memory.copy(end + added, end, <usize>bytes - (end - output));
   let at = putText(end, text("X-Request-Id: "));
   at = putText(at, id);

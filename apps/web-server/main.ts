@@ -1,8 +1,8 @@
-// WebServer: serves a directory of the host, mounted by virtio-fs, to HTTP/1.1 clients over vsock.
+// WebServer: serves a directory of the host, mounted by virtio-fs, to HTTP/1.1 clients over vsock. A
+// second directory called settings may hold the site's options and rules, as the host compiles them.
 // Kernel parameters: port=80 (of vsock), root=site (tag of the directory), idle= and head=
-// (time-outs in milliseconds), strict=1 (no bare LF ends a line).
+// (time-outs in milliseconds).
 import {
-  parameterIs,
   parameterNumber,
   parameterText,
   SOCK_STREAM,
@@ -12,9 +12,10 @@ import {
   text,
 } from "torito/kernel/api";
 import { failed, serveForever } from "torito/guest/server";
-import { serveConnection, setStrictLines, setTimeouts } from "./connection";
+import { serveConnection, setTimeouts } from "./connection";
 import { paceInit } from "./pace";
 import { admitClient } from "./room";
+import { siteInit } from "./rules/site";
 
 const NAME = "WebServer";
 const BACKLOG: i32 = 1024;
@@ -22,10 +23,11 @@ const ROOT = text("/");
 
 export function main(): i32 {
   setTimeouts(parameterNumber("idle", 15_000), parameterNumber("head", 10_000));
-  setStrictLines(parameterIs("strict", "1"));
   const tag = parameterText("root", text("site"));
   const mounted = SysMount(spanAddress(tag), spanBytes(tag), spanAddress(ROOT), spanBytes(ROOT));
   if (mounted < 0) return failed(NAME, "mount", mounted);
+  const settings = siteInit();
+  if (settings < 0) return failed(NAME, "settings", settings);
   const pacing = paceInit();
   if (pacing < 0) return failed(NAME, "thread", pacing);
   const port = parameterNumber("port", 80);

@@ -4,23 +4,27 @@ import { heapBytes, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
 import { shrinkCache } from "./cache";
 import { HEAD_BYTES_MAX, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
 import { REQUEST_HEAD_BYTES, RequestHead } from "torito/guest/http/request-head";
-import { RESPONSE_HEAD_BYTES_MAX } from "torito/guest/http/response";
+import { Site } from "./rules/site";
 
 @unmanaged
 export class Work {
   used: u32; // bytes of requests in the buffer
+  // The request being answered.
+  site: Site; // the settings that hold for it
+  pathBytes: u32; // of the decoded path; 0: it was not decoded
+  rewritten: bool; // the decoded path has given way to another one
 }
 const REQUEST: usize = (offsetof<Work>() + 7) & ~7;
 const INPUT: usize = REQUEST + REQUEST_HEAD_BYTES;
 const OUTPUT: usize = INPUT + HEAD_BYTES_MAX;
-/**
- * A decoded path and the name of an index file, after the room for a head that is no redirect.
- */
-const PATH: usize = OUTPUT + RESPONSE_HEAD_BYTES_MAX;
+/** A head that is no redirect and has no headers of rules is shorter. */
+const HEAD_ROOM: usize = 2048;
+/** A decoded path and the ending of a file's name, after the room for such a head. */
+const PATH: usize = OUTPUT + HEAD_ROOM;
 const PATH_BYTES_MAX: u32 = REQUEST_LINE_BYTES_MAX + 16;
 const WORK_BYTES: usize = PATH + PATH_BYTES_MAX;
 /** Room for a response, which may overwrite the path. */
-export const OUTPUT_BYTES: u32 = RESPONSE_HEAD_BYTES_MAX + PATH_BYTES_MAX;
+export const OUTPUT_BYTES: u32 = <u32>HEAD_ROOM + PATH_BYTES_MAX;
 
 export const NO_WORK: Work = changetype<Work>(0);
 

@@ -57,7 +57,11 @@ export function reason(status: u32): Span {
     case 204: return text("No Content");
     case 206: return text("Partial Content");
     case 301: return text("Moved Permanently");
+    case 302: return text("Found");
+    case 303: return text("See Other");
     case 304: return text("Not Modified");
+    case 307: return text("Temporary Redirect");
+    case 308: return text("Permanent Redirect");
     case 400: return text("Bad Request");
     case 403: return text("Forbidden");
     case 404: return text("Not Found");
@@ -80,8 +84,8 @@ export function reason(status: u32): Span {
 export const TAG_BYTES_MAX: i32 = 48;
 
 /**
- * `"seconds-size"` of the modification time, in hexadecimal as nginx writes it, so that replicas of a
- * site agree, and the coding (ET1); or the digest of the content (ET3).
+ * `"seconds-size"` of the modification time, in hexadecimal as nginx writes it, so that replicas of
+ * a site agree, and the coding (ET1); or the digest of the content (ET3).
  */
 export function putOpaqueTag(at: usize, version: Version): usize {
   at = putText(at, text('"'));
@@ -95,6 +99,10 @@ export function putOpaqueTag(at: usize, version: Version): usize {
       at = putText(at, text("-"));
       at = putText(at, version.coding);
     }
+  }
+  if (version.coding != 0) {
+    at = putText(at, text("-"));
+    at = putText(at, version.coding);
   }
   return putText(at, text('"'));
 }

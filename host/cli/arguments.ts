@@ -202,6 +202,9 @@ function checkSnapshots(verb: string, values: Values): void {
   }
 }
 
+/** The application that `torito serve` runs, under the name that `run` and `snapshot` know. */
+const OWN_SERVER = /^(?:\.\/)?apps\/web-server\/?$/;
+
 const DEV_LAYER = layer("project", [["publish", ["4000:80"]]]);
 
 const MISSING = {
@@ -218,7 +221,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
   const isFresh = values.isOn("fresh");
   const one = (name: OptionName) => values.one(name);
   const volumes: Volume[] = serve ? [{ directory: target, tag: "site", readOnly: true }] : [];
-  const site = serve ? siteOf(values) : null;
+  const site = serve || OWN_SERVER.test(target) ? siteOf(values) : null;
   // A window is read in again whenever a machine goes back.
   const parts = machine(values, serve && !isFresh ? WINDOW_BYTES_DEFAULT : 0, volumes);
   const machines = one("machines") ?? "8";

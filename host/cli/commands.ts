@@ -58,7 +58,7 @@ export interface Command extends MachineCommand {
   readonly lameDuckMs: number;
   readonly graceMs: number;
   readonly accessLog: AccessLogSettings;
-  /** Of WebServer; null: another application. */
+  /** Of WebServer; null: the application is another one, or gets none. */
   readonly site: SiteSettings | null;
   /** The command is carried out; or its settings are only tested, or printed. */
   readonly act: "run" | "check" | "print";

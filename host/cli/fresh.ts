@@ -24,7 +24,8 @@ import {
 } from "./parts.ts";
 import { type Drainable, untilSignal } from "./service/drain.ts";
 import type { Signals } from "./service/signals.ts";
-import { loadSnapshot, withWindowsOf } from "./snapshots.ts";
+import { openSite } from "./site.ts";
+import { loadSnapshot, withDevicesOf } from "./snapshots.ts";
 import { stdout } from "./streams.ts";
 import type { End } from "./usage.ts";
 
@@ -43,13 +44,17 @@ export async function serveFresh(
   const timeout = untilTimeout(given.timeoutMs, log);
   const { restorePath } = given;
   const saved = restorePath === null ? null : await loadSnapshot(restorePath, log);
-  const command = saved === null ? given : withWindowsOf(given, saved);
+  const command = saved === null ? given : withDevicesOf(given, saved);
   await watches(watchdog, log);
   const sockets = new NodeSockets();
+  let reportsTo: Log | null = log;
   const make = async () => {
     const { cid, connect, seqpacket } = command;
     const vsock = new VsockDevice({ cid, connect, seqpacket, sockets });
-    const devices = [vsock, ...(await openDevices(command, machines + 1))];
+    const site = openSite(command, reportsTo);
+    reportsTo = null; // each machine reads the same rules
+    const others = await openDevices(command, machines + 1);
+    const devices = [vsock, ...others, ...(site === null ? [] : [site.device])];
     return { ...image, vsock, devices, console: stdout.write, log, ...presenceOf(watchdog) };
   };
   const snapshot = saved ?? (await bootAndSave(command, await make()));
@@ -83,7 +88,7 @@ export async function serveFresh(
     },
     reset: () => clients.clients,
   };
-  const end = await Promise.race([timeout, untilSignal(signals, service, command, log)]);
+  const end = await Promise.race([timeout, untilSignal(signals, service, () => command, log)]);
   pool.close();
   return end;
 }

@@ -1,5 +1,5 @@
 // `torito run` and `torito serve`: one machine for the life of the process.
-import { createLog, type Log } from "../log.ts";
+import { createLog, type Log, type LogLevel } from "../log.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import { readGuestStats } from "../stats.ts";
 import type { Command } from "./arguments.ts";
@@ -8,9 +8,10 @@ import { imagePath, readImage } from "./image.ts";
 import { exitCode, watches } from "./parts.ts";
 import { Recording } from "./recording.ts";
 import { untilSignal } from "./service/drain.ts";
+import { Reloader, type Reread } from "./service/reload.ts";
 import { Service } from "./service/service.ts";
 import { ignoreReloads, type Signals } from "./service/signals.ts";
-import { loadSnapshot, withWindowsOf } from "./snapshots.ts";
+import { loadSnapshot, withDevicesOf } from "./snapshots.ts";
 import { statsText } from "./stats.ts";
 import { stderr, tellFailures } from "./streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_ERRORS, EXIT_UNAVAILABLE } from "./usage.ts";
@@ -20,16 +21,24 @@ export async function run(
   command: Command,
   watchdog: Watchdog | null,
   signals: Signals,
+  reread: Reread,
 ): Promise<End> {
-  const log = createLog({
+  const logging = {
     format: command.logFormat,
     level: command.logLevel,
     write: stderr.line,
     fields: { cid: command.cid },
-  });
+  };
+  const log = createLog(logging);
+  const surroundings = {
+    ...{ watchdog, signals, reread, log },
+    setLevel: (level: LogLevel) => {
+      logging.level = level;
+    },
+  };
   tellFailures((message) => log("error", "torito", message));
   try {
-    return await runImage(command, watchdog, signals, log);
+    return await runImage(command, surroundings);
   } catch (error) {
     if (!(error instanceof CliError) || command.logFormat !== "json") throw error;
     log("error", "torito", error.message);
@@ -37,12 +46,17 @@ export async function run(
   }
 }
 
-async function runImage(
-  command: Command,
-  watchdog: Watchdog | null,
-  signals: Signals,
-  log: Log,
-): Promise<End> {
+/** The parts of the process that a command uses. */
+interface Surroundings {
+  readonly watchdog: Watchdog | null;
+  readonly signals: Signals;
+  readonly reread: Reread;
+  readonly setLevel: (level: LogLevel) => void;
+  readonly log: Log;
+}
+
+async function runImage(command: Command, surroundings: Surroundings): Promise<End> {
+  const { watchdog, signals, log } = surroundings;
   ignoreReloads(signals, log);
   const path = await imagePath(command);
   if (path === null) return asLongAsItTakes(EXIT_ERRORS);
@@ -56,28 +70,27 @@ async function runImage(
     const { serveFresh } = await import("./fresh.ts");
     return serveFresh(command, machines, image, watchdog, signals, log);
   }
-  return runMachine(command, image, watchdog, signals, log);
+  return runMachine(command, image, surroundings);
 }
 
 async function runMachine(
   given: Command,
   image: ReturnType<typeof readImage>,
-  watchdog: Watchdog | null,
-  signals: Signals,
-  log: Log,
+  { watchdog, signals, reread, setLevel, log }: Surroundings,
 ): Promise<End> {
   const timeout = untilTimeout(given.timeoutMs, log);
   const { restorePath } = given;
   const snapshot = restorePath === null ? null : await loadSnapshot(restorePath, log);
-  const command = snapshot === null ? given : withWindowsOf(given, snapshot);
+  const command = snapshot === null ? given : withDevicesOf(given, snapshot);
   const recording = new Recording(log);
   const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
   const service = new Service(command, { image, snapshot, capture, trace, watchdog, log });
-  signals.onReload(() => service.reload());
+  const reloader = new Reloader(service, reread, setLevel, log);
+  signals.onReload(() => reloader.reload("SIGHUP"));
   await service.bind();
   await watches(watchdog, log); // the image's start function is guest code too
-  const signalled = untilSignal(signals, service, command, log);
+  const signalled = untilSignal(signals, service, () => service.command, log);
   const machine = await service.start();
   const exited = machine.exited.then((exit) => asLongAsItTakes(exitCode(exit, log)));
   const { code, patienceMs } = await Promise.race([exited, timeout, signalled]);

@@ -9,6 +9,7 @@ import type { Command, Save } from "./arguments.ts";
 import { untilTimeout } from "./ends.ts";
 import type { readImage } from "./image.ts";
 import { boot, openDevices, presenceOf, usable, watches } from "./parts.ts";
+import { openSite } from "./site.ts";
 import { stdout } from "./streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "./usage.ts";
 
@@ -36,7 +37,9 @@ async function bootAndSave(
 ): Promise<End> {
   const { memoryBytes, parameters, cid, connect, seqpacket } = command;
   const vsock = new VsockDevice({ cid, connect, seqpacket });
-  const devices = [vsock, ...(await openDevices(command))];
+  const site = openSite(command, log);
+  const others = await openDevices(command);
+  const devices = [vsock, ...others, ...(site === null ? [] : [site.device])];
   await watches(watchdog, log);
   const options = {
     ...image,

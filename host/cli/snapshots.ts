@@ -2,7 +2,7 @@
 import type { Log } from "../log.ts";
 import { Snapshot } from "../node/snapshot.ts";
 import { SnapshotError } from "../snapshot/errors.ts";
-import type { MachineCommand } from "./arguments.ts";
+import type { Command } from "./arguments.ts";
 import { CliError } from "./usage.ts";
 
 /** Whatever is wrong with the file is the user's error. */
@@ -25,11 +25,16 @@ export async function loadSnapshot(path: string, log: Log): Promise<Snapshot> {
   return snapshot;
 }
 
-/** The command with windows as large as those of the snapshot, which are the same for all. */
-export function withWindowsOf<C extends MachineCommand>(command: C, snapshot: Snapshot): C {
+/**
+ * The command with devices like those of the snapshot: windows as large, which are the same for
+ * all, and settings of the site only if its guest knows some.
+ */
+export function withDevicesOf(command: Command, snapshot: Snapshot): Command {
   const [volume] = command.volumes;
-  const device = snapshot.content.devices.find(({ name }) => name === `fs ${volume?.tag}`);
-  return { ...command, windowBytes: device?.sharedMemory[0] ?? 0 };
+  const { devices } = snapshot.content;
+  const device = devices.find(({ name }) => name === `fs ${volume?.tag}`);
+  const site = devices.some(({ name }) => name === "fs settings") ? command.site : null;
+  return { ...command, windowBytes: device?.sharedMemory[0] ?? 0, site };
 }
 
 /** As in "2 h". */

@@ -3,7 +3,9 @@
 import { FsDevice, type FsOptions, VsockDevice } from "../../host/node/devices.ts";
 import { hostFiles } from "../../host/node/files/host-files.ts";
 import { Machine } from "../../host/node/machine.ts";
+import { SiteSource } from "../../host/node/site.ts";
 import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../../host/ports/sockets.ts";
+import { SITE_PRESETS, type SiteSettings } from "../../host/site/settings.ts";
 import type { TraceSink } from "../../host/trace.ts";
 import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
@@ -57,13 +59,15 @@ export interface Options extends Partial<FsOptions> {
   readonly bufAlloc?: number;
   /** Nanoseconds since 1970 when it boots. */
   readonly realtimeNs?: bigint;
+  /** The site's options; undefined: the machine has no settings. */
+  readonly settings?: Partial<SiteSettings>;
   /** Is told of every request to the file device, by its name. */
   readonly onRequest?: (name: string) => void;
 }
 
 export async function serve(site: string, options: Options = {}) {
   const { memoryBytes = 64 * MIB, parameters = "", bufAlloc = 65536 } = options;
-  const { onRequest, realtimeNs = 0n, ...files } = options;
+  const { onRequest, realtimeNs = 0n, settings, ...files } = options;
   const clock = new SetClock();
   clock.setRealtime(realtimeNs);
   let acceptor: Acceptor | undefined;
@@ -76,6 +80,7 @@ export async function serve(site: string, options: Options = {}) {
       throw new Error("the guest connects to nothing");
     },
   };
+  const source = settings && new SiteSource(site, { ...SITE_PRESETS, ...settings });
   const vsock = new VsockDevice({ sockets, limits: { bufAlloc } });
   const fs = new FsDevice({
     directory: site,
@@ -96,7 +101,7 @@ export async function serve(site: string, options: Options = {}) {
     });
   const machine = await Machine.create({
     image,
-    devices: [vsock, fs],
+    devices: source ? [vsock, fs, source.device] : [vsock, fs],
     clock,
     memoryBytes,
     parameters,

@@ -99,17 +99,24 @@ const HOST_OPTIONS = {
   "access-log": setting({
     kind: "text",
     isPath: true,
+    reloads: true,
     text: "a line for each request, to a file or to stdout (-)",
   }),
   "access-log-format": setting({
     kind: "choice",
     words: ["combined", "json"],
     preset: "combined",
+    reloads: true,
     text: "the format of these lines",
   }),
-  "access-log-anonymize": setting({ kind: "flag", text: "shorten addresses in these lines" }),
+  "access-log-anonymize": setting({
+    kind: "flag",
+    reloads: true,
+    text: "shorten addresses in these lines",
+  }),
   "trusted-proxies": setting({
     kind: "list",
+    reloads: true,
     text: "addresses and subnets whose X-Forwarded-For is believed",
   }),
   parameters: setting({ kind: "list", text: "parameters of the kernel and the application" }),
@@ -156,4 +163,9 @@ export function isFlag(name: OptionName): boolean {
 /** The variable of the environment. */
 export function variableOf(name: OptionName): string {
   return `TORITO_${name.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/** Does it take effect when the configuration is read again? */
+export function mayReload(name: OptionName): boolean {
+  return isSiteOption(name) || hostOption(name)?.reloads === true;
 }

@@ -42,9 +42,11 @@ const hasAddress = (set: BlockList, address: string): boolean =>
 
 export class AccessLog {
   readonly counters: RequestCounters;
-  readonly #settings: AccessLogSettings;
-  readonly #proxies: BlockList;
-  readonly #file: LogFile | null;
+  #settings: AccessLogSettings;
+  #proxies: BlockList;
+  #file: LogFile | null;
+  #droppedBefore = 0; // by files that are closed
+  readonly #failed: (message: string) => void;
   readonly #cut: (message: string) => void;
 
   /** Opens the file. Throws CliError if that is not possible. */
@@ -54,17 +56,13 @@ export class AccessLog {
     this.#proxies = addressSet(settings.proxies);
     const now = () => performance.now() * 1e6;
     this.#cut = limitLog((message) => log("warn", "http", message), now, LINES_PER_SECOND);
-    const failed = limitLog((message) => log("error", "access-log", message), now, 1);
-    try {
-      this.#file = settings.path === null ? null : new LogFile(settings.path, failed);
-    } catch (error) {
-      throw new CliError(`access-log: ${(error as Error).message}`);
-    }
+    this.#failed = limitLog((message) => log("error", "access-log", message), now, 1);
+    this.#file = this.#open(settings);
   }
 
   /** Entries that came to no line. */
   get dropped(): number {
-    return this.counters.lost + (this.#file?.dropped ?? 0);
+    return this.counters.lost + this.#droppedBefore + (this.#file?.dropped ?? 0);
   }
 
   /** For a machine whose clients have these addresses. */
@@ -82,14 +80,34 @@ export class AccessLog {
     });
   }
 
-  /** Goes on with another file of the same name. Throws, and changes nothing, if none opens. */
-  reopen(): void {
-    this.#file?.reopen();
+  /**
+   * Opens the file of other settings, or that of these again. Returns what makes it the log, or
+   * gives it back. Throws CliError if it cannot be opened.
+   */
+  change(settings: AccessLogSettings): { commit(): void; cancel(): void } {
+    const next = this.#open(settings);
+    const commit = () => {
+      const before = this.#file;
+      this.#droppedBefore += before?.dropped ?? 0;
+      this.#file = next;
+      this.#settings = settings;
+      this.#proxies = addressSet(settings.proxies);
+      void before?.close();
+    };
+    return { commit, cancel: () => void next?.close() };
   }
 
   /** Resolves when all lines so far have been written or dropped. */
   async flushed(): Promise<void> {
     await this.#file?.flushed();
+  }
+
+  #open({ path }: AccessLogSettings): LogFile | null {
+    try {
+      return path === null ? null : new LogFile(path, this.#failed);
+    } catch (error) {
+      throw new CliError(`access-log: ${(error as Error).message}`);
+    }
   }
 
   readonly #entry = (entry: Entry): void => {

@@ -21,7 +21,7 @@ export class LogFile {
   dropped = 0;
   readonly #path: string;
   readonly #failed: (message: string) => void;
-  #fd: number;
+  readonly #fd: number;
   #waiting: (() => string)[] = [];
   #rest: Buffer = EMPTY; // of a line that was begun
   #timer: NodeJS.Timeout | null = null;
@@ -49,11 +49,10 @@ export class LogFile {
     else this.#timer ??= setTimeout(this.#write, BATCH_MS);
   }
 
-  /** Goes on with another file of this name. Throws if none opens, and goes on as before. */
-  reopen(): void {
-    const before = this.#fd;
-    this.#fd = this.#open();
-    if (before !== 1) void this.flushed().then(() => close(before));
+  /** Nothing is added any more. Resolves when the file is closed. */
+  async close(): Promise<void> {
+    await this.flushed();
+    if (this.#fd !== 1) close(this.#fd);
   }
 
   /** Resolves when all lines so far have been written or dropped. */

@@ -5,6 +5,7 @@ import type { VsockOptions } from "../../devices/vsock/options.ts";
 import type { Log } from "../../log.ts";
 import { VsockDevice } from "../../node/devices.ts";
 import { Machine, type MachineOptions } from "../../node/machine.ts";
+import type { SiteSource } from "../../node/site.ts";
 import type { Snapshot } from "../../node/snapshot.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
@@ -12,9 +13,11 @@ import type { TcpAddress } from "../../ports/sockets.ts";
 import { RequestCounters } from "../../service/requests.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import type { Command, Publish } from "../arguments.ts";
+import { mayReload } from "../config/options.ts";
 import { openDoors } from "../doors.ts";
 import type { readImage } from "../image.ts";
 import { available, boot, openDevices, presenceOf, urlOf, usable } from "../parts.ts";
+import { openSite, reportWarnings } from "../site.ts";
 import { stdout } from "../streams.ts";
 import { AccessLog } from "./access-log.ts";
 import type { Drainable } from "./drain.ts";
@@ -35,12 +38,13 @@ export interface ServiceParts {
 }
 
 export class Service implements Drainable {
-  readonly #command: Command;
+  #command: Command;
   readonly #parts: ServiceParts;
   readonly #ports = new StandingPorts(new NodeSockets());
   readonly #bound: Publish[] = [];
   #vsock: VsockDevice | null = null;
   #machine: Machine | null = null;
+  #site: SiteSource | null = null;
   readonly #counters = new RequestCounters();
   readonly #accessLog: AccessLog | null;
   #isOpen = false; // clients have been let in
@@ -85,7 +89,10 @@ export class Service implements Drainable {
     const limits = { connections: this.#command.connections };
     const sockets = this.#ports;
     const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets, limits });
-    const devices = [vsock, ...(await openDevices(this.#command))];
+    const others = await openDevices(this.#command);
+    const site = openSite(this.#command, log);
+    this.#site = site;
+    const devices = [vsock, ...others, ...(site === null ? [] : [site.device])];
     const console = stdout.write;
     const options = {
       ...{ ...image, devices, console, log, ...presenceOf(watchdog), trace },
@@ -125,15 +132,33 @@ export class Service implements Drainable {
     return waiting + (this.#vsock?.resetClients() ?? 0);
   }
 
-  /** SIGHUP: log files are opened again. Nothing has changed if that is not possible. */
-  reload(): void {
-    const { log } = this.#parts;
+  /** Settings that hold now; others take effect with the next start. */
+  get command(): Command {
+    return this.#command;
+  }
+
+  /**
+   * Takes the settings of `next` that can be changed without a restart, and reads rules and opens
+   * log files again: all of it, or nothing, and then it throws an Error that says why.
+   */
+  reload(next: Command): void {
+    const opened = this.#accessLog?.change(next.accessLog);
     try {
-      this.#accessLog?.reopen();
-      log("info", "torito", "SIGHUP: reloaded");
+      if (next.site !== null) this.#site?.reload(next.site);
     } catch (error) {
-      log("error", "torito", `SIGHUP: nothing has changed: ${(error as Error).message}`);
+      opened?.cancel();
+      throw error;
     }
+    opened?.commit();
+    this.#machine?.control.settingsChanged();
+    if (this.#site !== null) reportWarnings(this.#site, this.#parts.log);
+    const { site, lameDuckMs, graceMs, accessLog } = next;
+    const settings = next.settings.map((one) =>
+      mayReload(one.name)
+        ? one
+        : (this.#command.settings.find(({ name }) => name === one.name) ?? one),
+    );
+    this.#command = { ...this.#command, site, lameDuckMs, graceMs, accessLog, settings };
   }
 
   /** The end: of the ports, and of the machine. Resolves when all log lines are written. */

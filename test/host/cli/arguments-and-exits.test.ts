@@ -140,6 +140,7 @@ describe("arguments", () => {
       save: null,
       machines: null,
       connections: 4096,
+      accessLog: { path: null, format: "combined", anonymize: false, proxies: [] },
       site: null,
       act: "run",
       settings: expect.any(Array),

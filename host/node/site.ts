@@ -1,0 +1,62 @@
+// What WebServer is told about its site: the options, and the rule files of the served directory,
+// compiled to the one file of a directory in memory that the guest mounts.
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { type CompiledSite, compileSite, type SiteWarning } from "../site/compile.ts";
+import type { SiteSettings } from "../site/settings.ts";
+import { FsDevice, MemoryFiles } from "./devices.ts";
+
+/** Rule files may be of this size: the longest that can have an effect are shorter. */
+const RULES_BYTES_MAX = 4 * 1024 * 1024;
+/** As apps/web-server/rules/site.ts knows them. */
+const TAG = "settings";
+const FILE = "site";
+
+/** Settings of a WebServer guest, and the device through which it reads them. */
+export class SiteSource {
+  /** Give it to the machine, together with the device of the served directory. */
+  readonly device: FsDevice;
+  readonly #files = new MemoryFiles();
+  readonly #directory: string;
+  #warnings: readonly SiteWarning[] = [];
+
+  /** Rule files are read from `directory`. Throws Error as reload() does. */
+  constructor(directory: string, settings: SiteSettings) {
+    this.#directory = directory;
+    this.reload(settings);
+    this.device = new FsDevice({ directory: "/", tag: TAG, files: this.#files, attrTimeoutMs: 0 });
+  }
+
+  /** Lines of the rule files that have no effect, as of the last time that they were read. */
+  get warnings(): readonly SiteWarning[] {
+    return this.#warnings;
+  }
+
+  /**
+   * Reads the rule files again. The guest takes what they say, and `settings`, when its settings
+   * generation changes. Throws Error if a file cannot be read or the rules are too many; then
+   * everything stays as it was.
+   */
+  reload(settings: SiteSettings): void {
+    const { table, warnings } = readSite(this.#directory, settings);
+    this.#files.writeFile(FILE, table);
+    this.#warnings = warnings;
+  }
+}
+
+/** Compiles the options and the rule files of a directory. Throws Error. */
+export function readSite(directory: string, settings: SiteSettings): CompiledSite {
+  const [headers, redirects] = ["_headers", "_redirects"].map((name) => readRules(directory, name));
+  return compileSite(settings, headers ?? null, redirects ?? null);
+}
+
+function readRules(directory: string, name: string): string | null {
+  const path = join(directory, name);
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return null;
+  if (!stat.isFile()) throw new Error(`${path} is not a file`);
+  if (stat.size > RULES_BYTES_MAX) {
+    throw new Error(`${path} has more than ${RULES_BYTES_MAX} bytes`);
+  }
+  return readFileSync(path, "utf8");
+}
