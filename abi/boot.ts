@@ -42,7 +42,10 @@ export const enum TimePage {
   restored = 44, // u32, host writes 1 when it restores a snapshot; guest clears it
   generation = 48, // GENERATION_BYTES, host writes at boot and when it restores a snapshot
   accessLog = 64, // u32, guest writes once: address of its AccessRing; 0: none
-  sizeof = 72,
+  threads = 68, // u32, guest writes before run() returns, as the next two
+  heapBytes = 72, // u64, of the whole heap
+  heapInUse = 80, // u64
+  sizeof = 88,
 }
 
 /** Random bytes that no two machines share, not even clones of one snapshot. */

@@ -9,19 +9,20 @@ import {
 import { accessLogInit } from "./access-log";
 import { arenaInit } from "./arena/arena";
 import { arenaSettingsInit } from "./arena/settings";
-import { clockInit, nowNs, setNextTimer } from "./clock";
+import { clockInit, nowNs, publishLoad, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
 import { controlInit } from "./control";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { distrustAll } from "./fs/mount";
 import { generationInit, generationSeed, isRestored } from "./generation";
-import { memoryInit } from "./memory";
+import { heapBytes, heapInUse, memoryInit } from "./memory";
 import { linkSettingsInit } from "./net/link/settings";
 import { socketSettingsInit } from "./net/socket/settings";
 import { statsInit } from "./net/socket/stats";
 import { BeginThread } from "./thread-calls";
 import { isIdle, restartFaulted, schedule } from "./scheduler";
+import { threadCount } from "./thread";
 import { nextDeadline, runTimers } from "./timer";
 import { traceInit } from "./trace";
 import "./panic"; // the build sends abort() there
@@ -114,6 +115,7 @@ export function run(budget: u32): u32 {
   if (isRestored()) restored();
   runTimers(nowNs());
   schedule(budget);
+  publishLoad(threadCount(), heapBytes(), heapInUse());
   if (!isIdle()) return RunResult.BudgetSpent;
   setNextTimer(nextDeadline());
   return RunResult.Halted;

@@ -3,7 +3,13 @@ import { parseArgs } from "node:util";
 import { LIMITS } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
-import type { Command, Invocation, MachineCommand, TestCommand } from "./commands.ts";
+import type {
+  AdminSettings,
+  Command,
+  Invocation,
+  MachineCommand,
+  TestCommand,
+} from "./commands.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
 import {
   hostOption,
@@ -24,6 +30,7 @@ import {
 import { type Layer, layer, Values } from "./config/values.ts";
 import type { Settings } from "./project/project.ts";
 import { type AccessLogSettings, addressSet } from "./service/access-log.ts";
+import { parseAdmin } from "./service/admin-address.ts";
 import { CliError, didYouMean } from "./usage.ts";
 import {
   checkUnique,
@@ -54,6 +61,7 @@ const SERVICE: readonly OptionName[] = [
 ];
 const ACCESS: readonly OptionName[] = [
   ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
+  ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
 ];
 const SITE = OPTION_NAMES.filter(isSiteOption);
 /** Not an option: on the command line it follows `--`. */
@@ -247,6 +255,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
     graceMs: duration(values, "grace") ?? 0,
     accessLog: accessLogOf(values),
+    admin: adminOf(values),
     site,
     act: values.isOn("print-config") ? "print" : values.isOn("check") ? "check" : "run",
     settings: effectiveOf(values, names, site, {
@@ -270,6 +279,16 @@ function accessLogOf(values: Values): AccessLogSettings {
     format: parseWord(values.label("access-log-format"), format, ["combined", "json"]),
     anonymize: values.isOn("access-log-anonymize"),
     proxies,
+  };
+}
+
+function adminOf(values: Values): AdminSettings | null {
+  const text = values.one("admin");
+  if (text === null) return null;
+  return {
+    address: parseAdmin(values.label("admin"), text, values.isOn("admin-insecure")),
+    names: values.all("admin-names"),
+    snapshotPath: values.one("admin-snapshot"),
   };
 }
 

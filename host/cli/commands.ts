@@ -3,6 +3,7 @@ import type { LogFormat, LogLevel } from "../log.ts";
 import type { SiteSettings } from "../site/settings.ts";
 import type { Effective } from "./config/effective.ts";
 import type { AccessLogSettings } from "./service/access-log.ts";
+import type { AdminAddress } from "./service/admin-address.ts";
 import type { Publish, Volume } from "./values.ts";
 
 export type { Publish, Volume } from "./values.ts";
@@ -24,6 +25,13 @@ export interface MachineCommand {
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
   readonly parameters: string;
+}
+
+export interface AdminSettings {
+  readonly address: AdminAddress;
+  readonly names: readonly string[];
+  /** null: none. */
+  readonly snapshotPath: string | null;
 }
 
 /** The work of `torito snapshot`. */
@@ -58,6 +66,8 @@ export interface Command extends MachineCommand {
   readonly lameDuckMs: number;
   readonly graceMs: number;
   readonly accessLog: AccessLogSettings;
+  /** null: none. */
+  readonly admin: AdminSettings | null;
   /** Of WebServer; null: the application is another one, or gets none. */
   readonly site: SiteSettings | null;
   /** The command is carried out; or its settings are only tested, or printed. */

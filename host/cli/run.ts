@@ -7,6 +7,7 @@ import { untilTimeout } from "./ends.ts";
 import { imagePath, readImage } from "./image.ts";
 import { exitCode, watches } from "./parts.ts";
 import { Recording } from "./recording.ts";
+import type { Admin } from "./service/admin.ts";
 import { untilSignal } from "./service/drain.ts";
 import { Reloader, type Reread } from "./service/reload.ts";
 import { Service } from "./service/service.ts";
@@ -89,11 +90,13 @@ async function runMachine(
   const reloader = new Reloader(service, reread, setLevel, log);
   signals.onReload(() => reloader.reload("SIGHUP"));
   await service.bind();
+  const admin = await openAdmin(service, reloader, setLevel, log);
   await watches(watchdog, log); // the image's start function is guest code too
   const signalled = untilSignal(signals, service, () => service.command, log);
   const machine = await service.start();
   const exited = machine.exited.then((exit) => asLongAsItTakes(exitCode(exit, log)));
   const { code, patienceMs } = await Promise.race([exited, timeout, signalled]);
+  admin?.close();
   await service.dispose();
   if (command.stats && service.vsock !== null) {
     const guest = readGuestStats(machine.memory);
@@ -101,4 +104,29 @@ async function runMachine(
   }
   const complete = recording.end();
   return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, patienceMs };
+}
+
+/** The listener, if one is wanted; otherwise null. It is there while the guest boots. */
+async function openAdmin(
+  service: Service,
+  reloader: Reloader,
+  setLevel: (level: LogLevel) => void,
+  log: Log,
+): Promise<Admin | null> {
+  const wanted = service.command.admin;
+  if (wanted === null) return null;
+  const { Admin } = await import("./service/admin.ts");
+  const { address, names, snapshotPath } = wanted;
+  const save = snapshotPath === null ? null : () => saveTo(service, snapshotPath);
+  const admin = new Admin({ service, reloader, setLevel, names, save });
+  log("info", "torito", `admin on ${await admin.listen(address)}`);
+  return admin;
+}
+
+/** Saves the running machine. Rejects with the reason. */
+async function saveTo({ machine }: Service, path: string): Promise<string> {
+  if (machine === null) throw new Error("there is no machine now");
+  const snapshot = await machine.snapshot();
+  await snapshot.save(path);
+  return path;
 }

@@ -163,6 +163,16 @@ export class VsockDevice implements VirtioDevice {
     await this.#probes.add(guestPort);
   }
 
+  /**
+   * Asks once whether the guest accepts a connection to `guestPort`. False: it cannot be asked, and
+   * `answered` is not called.
+   */
+  probeOnce(guestPort: number, answered: (accepted: boolean) => void): boolean {
+    const begun = this.#host !== null && this.#connections.probe(guestPort, answered);
+    if (begun) this.#settle();
+    return begun;
+  }
+
   /** VirtioDevice.dial(). Throws if `guestPort` is no port of the guest, or carries messages. */
   dial(guestPort: number, events: SocketEvents): StreamSocket {
     if (this.#host === null) throw new Error("vsock: the device is not in a machine");

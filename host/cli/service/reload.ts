@@ -10,8 +10,8 @@ export type Reread = () => Command;
 
 export interface ReloadState {
   readonly successful: boolean;
-  /** Of the last attempt, in milliseconds since 1970. */
-  readonly dateMs: number;
+  /** When settings last took effect, in milliseconds since 1970. */
+  readonly successMs: number;
   /** Names of settings that have changed, and need a restart. */
   readonly waiting: readonly string[];
 }
@@ -21,7 +21,7 @@ export class Reloader {
   readonly #reread: Reread;
   readonly #setLevel: (level: LogLevel) => void;
   readonly #log: Log;
-  state: ReloadState = { successful: true, dateMs: Date.now(), waiting: [] };
+  state: ReloadState = { successful: true, successMs: Date.now(), waiting: [] };
 
   constructor(service: Service, reread: Reread, setLevel: (level: LogLevel) => void, log: Log) {
     this.#service = service;
@@ -32,14 +32,13 @@ export class Reloader {
 
   /** `why` names who wants it, for the log. Returns the error if nothing has changed. */
   reload(why: string): Error | null {
-    const dateMs = Date.now();
     try {
       const next = this.#reread();
       const waiting = changed(this.#service.command.settings, next.settings).filter(
         (name) => !mayReload(name),
       );
       this.#service.reload(next);
-      this.state = { successful: true, dateMs, waiting };
+      this.state = { successful: true, successMs: Date.now(), waiting };
       this.#log("info", "torito", `${why}: reloaded`);
       for (const name of waiting) {
         this.#log("warn", "torito", `${name} has changed, which needs a restart`);
@@ -48,7 +47,7 @@ export class Reloader {
       return null;
     } catch (error) {
       const { message } = error as Error;
-      this.state = { ...this.state, successful: false, dateMs };
+      this.state = { ...this.state, successful: false };
       this.#log("error", "torito", `${why}: nothing has changed: ${message}`);
       return error as Error;
     }

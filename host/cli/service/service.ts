@@ -12,6 +12,7 @@ import type { Watchdog } from "../../node/watchdog.ts";
 import type { TcpAddress } from "../../ports/sockets.ts";
 import { RequestCounters } from "../../service/requests.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
+import { TurnMeter } from "../../service/turn-meter.ts";
 import type { Command, Publish } from "../arguments.ts";
 import { mayReload } from "../config/options.ts";
 import { openDoors } from "../doors.ts";
@@ -21,6 +22,7 @@ import { openSite, reportWarnings } from "../site.ts";
 import { stdout } from "../streams.ts";
 import { AccessLog } from "./access-log.ts";
 import type { Drainable } from "./drain.ts";
+import { addTotals, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
 const BACKLOG_MS = 100;
@@ -40,13 +42,20 @@ export interface ServiceParts {
 export class Service implements Drainable {
   #command: Command;
   readonly #parts: ServiceParts;
-  readonly #ports = new StandingPorts(new NodeSockets());
+  readonly #sockets = new NodeSockets();
+  readonly ports = new StandingPorts(this.#sockets);
   readonly #bound: Publish[] = [];
   #vsock: VsockDevice | null = null;
   #machine: Machine | null = null;
   #site: SiteSource | null = null;
-  readonly #counters = new RequestCounters();
-  readonly #accessLog: AccessLog | null;
+  readonly counters = new RequestCounters();
+  /** null: nobody wants to know about requests. */
+  readonly accessLog: AccessLog | null;
+  /** null: nobody wants to know. */
+  readonly turns: TurnMeter | null;
+  /** Machines that were replaced. */
+  restarts = 0;
+  #past: Totals | null = null; // of these machines
   #isOpen = false; // clients have been let in
   #isRetired = false;
 
@@ -54,14 +63,39 @@ export class Service implements Drainable {
   constructor(command: Command, parts: ServiceParts) {
     this.#command = command;
     this.#parts = parts;
-    const { accessLog } = command;
-    this.#accessLog =
-      accessLog.path === null ? null : new AccessLog(accessLog, this.#counters, parts.log);
+    const { accessLog, admin } = command;
+    const isLogged = accessLog.path !== null || admin !== null;
+    this.accessLog = isLogged ? new AccessLog(accessLog, this.counters, parts.log) : null;
+    this.turns = admin === null ? null : new TurnMeter();
   }
 
   get vsock(): VsockDevice | null {
     return this.#vsock;
   }
+
+  get machine(): Machine | null {
+    return this.#machine;
+  }
+
+  /** Have clients been let in? */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  get isRetired(): boolean {
+    return this.#isRetired;
+  }
+
+  /** The kind of sockets that clients have. */
+  get sockets(): string {
+    return this.#sockets.kind ?? "unknown";
+  }
+
+  /** Counters of all machines that there were. */
+  readonly totals = (): Totals => {
+    const present = totalsOf(this.#vsock, this.#machine);
+    return this.#past === null ? present : addTotals(this.#past, present);
+  };
 
   get isReady(): boolean {
     return this.#isOpen && !this.#isRetired && this.#machine?.ended === false;
@@ -70,7 +104,7 @@ export class Service implements Drainable {
   /** Binds the published ports, where clients wait from now on. Rejects with CliError. */
   async bind(): Promise<void> {
     for (const wanted of this.#command.publish) {
-      const { host, port } = (await available(this.#ports.bind(wanted))) as TcpAddress;
+      const { host, port } = (await available(this.ports.bind(wanted))) as TcpAddress;
       this.#parts.log("debug", "torito", `listening on ${host}:${port}`);
       this.#bound.push({ ...wanted, host, port });
     }
@@ -87,7 +121,7 @@ export class Service implements Drainable {
     const { cid, connect, seqpacket, memoryBytes, parameters, vsockPath } = this.#command;
     const { image, snapshot, capture, trace, watchdog, log } = this.#parts;
     const limits = { connections: this.#command.connections };
-    const sockets = this.#ports;
+    const sockets = this.ports;
     const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets, limits });
     const others = await openDevices(this.#command);
     const site = openSite(this.#command, log);
@@ -96,7 +130,8 @@ export class Service implements Drainable {
     const console = stdout.write;
     const options = {
       ...{ ...image, devices, console, log, ...presenceOf(watchdog), trace },
-      accessLog: this.#accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
+      turnMeter: this.turns ?? undefined,
+      accessLog: this.accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
     };
     const machine = await usable(
       snapshot === null
@@ -120,15 +155,21 @@ export class Service implements Drainable {
     this.#vsock?.watchQuiet();
   }
 
+  /** Takes retire() back. */
+  unretire(): void {
+    this.#isRetired = false;
+    if (this.#machine !== null) this.#machine.control.draining = false;
+  }
+
   async drain(): Promise<void> {
-    await this.#ports.finish(BACKLOG_MS);
-    await this.#ports.emptied();
+    await this.ports.finish(BACKLOG_MS);
+    await this.ports.emptied();
     await this.#vsock?.drain({ quietMs: QUIET_MS });
   }
 
   reset(): number {
-    const waiting = this.#ports.waiting;
-    this.#ports.keep([]);
+    const waiting = this.ports.waiting;
+    this.ports.keep([]);
     return waiting + (this.#vsock?.resetClients() ?? 0);
   }
 
@@ -142,7 +183,7 @@ export class Service implements Drainable {
    * log files again: all of it, or nothing, and then it throws an Error that says why.
    */
   reload(next: Command): void {
-    const opened = this.#accessLog?.change(next.accessLog);
+    const opened = this.accessLog?.change(next.accessLog);
     try {
       if (next.site !== null) this.#site?.reload(next.site);
     } catch (error) {
@@ -163,9 +204,9 @@ export class Service implements Drainable {
 
   /** The end: of the ports, and of the machine. Resolves when all log lines are written. */
   async dispose(): Promise<void> {
-    this.#ports.keep([]);
+    this.ports.keep([]);
     this.#machine?.dispose();
-    await this.#accessLog?.flushed();
+    await this.accessLog?.flushed();
   }
 
   /** Lets clients in, and says so. */
@@ -175,7 +216,7 @@ export class Service implements Drainable {
     const late = (port: number) =>
       log("warn", "torito", `nothing listens on port ${port} of the guest`);
     try {
-      await openDoors(this.#ports, vsock, this.#bound, isCurrent, late);
+      await openDoors(this.ports, vsock, this.#bound, isCurrent, late);
     } catch (error) {
       // The machine has ended, which is reported elsewhere, or it drains.
       log("debug", "torito", `not ready: ${(error as Error).message}`);

@@ -141,6 +141,7 @@ describe("arguments", () => {
       machines: null,
       connections: 4096,
       accessLog: { path: null, format: "combined", anonymize: false, proxies: [] },
+      admin: null,
       site: null,
       act: "run",
       settings: expect.any(Array),
