@@ -57,7 +57,7 @@ const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid"
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
   ...(["connections", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
-  ...(["lame-duck", "grace", "restore"] as const),
+  ...(["lame-duck", "grace", "restore", "ready-fd"] as const),
 ];
 const ACCESS: readonly OptionName[] = [
   ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
@@ -85,6 +85,7 @@ const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
 const MACHINES_MAX = 4096;
 const CONNECTIONS_MAX = 1_000_000;
+const FD_MAX = 1_000_000;
 const CID_MIN = 3;
 const CID_MAX = 0xfffffffe;
 
@@ -237,6 +238,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
   const preset = serve ? connectionsIn(memoryBytes) : LIMITS.connections;
   const connections = one("connections") ?? `${preset}`;
   const publish = publishOf(values, serve);
+  const readyFd = one("ready-fd");
   const names = SETTING_NAMES.filter((name) => takes(verb, name));
   return {
     kind: "run",
@@ -254,6 +256,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     timeoutMs: duration(values, "timeout"),
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
     graceMs: duration(values, "grace") ?? 0,
+    readyFd: readyFd === null ? null : parseInteger(values.label("ready-fd"), readyFd, 1, FD_MAX),
     accessLog: accessLogOf(values),
     admin: adminOf(values),
     site,

@@ -65,6 +65,8 @@ export interface Command extends MachineCommand {
   /** How long a service goes on after it was told to end, and its clients may take then. */
   readonly lameDuckMs: number;
   readonly graceMs: number;
+  /** null: none. */
+  readonly readyFd: number | null;
   readonly accessLog: AccessLogSettings;
   /** null: none. */
   readonly admin: AdminSettings | null;

@@ -9,6 +9,8 @@ import { exitCode, watches } from "./parts.ts";
 import { Recording } from "./recording.ts";
 import type { Admin } from "./service/admin.ts";
 import { untilSignal } from "./service/drain.ts";
+import { takeInherited } from "./service/inherited.ts";
+import { notifier } from "./service/notify.ts";
 import { Reloader, type Reread } from "./service/reload.ts";
 import { Service } from "./service/service.ts";
 import { ignoreReloads, type Signals } from "./service/signals.ts";
@@ -86,9 +88,17 @@ async function runMachine(
   const recording = new Recording(log);
   const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
-  const service = new Service(command, { image, snapshot, capture, trace, watchdog, log });
+  const notify = notifier(process.env, log);
+  const service = new Service(command, {
+    ...{ image, snapshot, capture, trace, watchdog, notify, log },
+    inherited: takeInherited(process.env),
+  });
   const reloader = new Reloader(service, reread, setLevel, log);
-  signals.onReload(() => reloader.reload("SIGHUP"));
+  signals.onReload(() => {
+    notify("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+    reloader.reload("SIGHUP");
+    notify("READY=1");
+  });
   await service.bind();
   const admin = await openAdmin(service, reloader, setLevel, log);
   await watches(watchdog, log); // the image's start function is guest code too

@@ -18,7 +18,7 @@ import {
   VsockConfig,
 } from "../../abi/vsock.ts";
 import type { DeviceHost, DeviceSnapshots, VirtioDevice } from "../device.ts";
-import type { SocketEvents, StreamSocket, TcpAddress } from "../ports/sockets.ts";
+import type { SocketAddress, SocketEvents, StreamSocket, TcpAddress } from "../ports/sockets.ts";
 import { Fields } from "../snapshot/fields.ts";
 import { PairLoop } from "../sockets/pair.ts";
 import { connectStreams, type StreamPair } from "../sockets/streams.ts";
@@ -128,6 +128,11 @@ export class VsockDevice implements VirtioDevice {
   /** Clients of a TCP address reach a port of the guest. Rejects if it cannot be bound. */
   publish(port: PublishedPort): Promise<TcpAddress> {
     return this.#listeners.add(port);
+  }
+
+  /** The same for an address of any kind. */
+  async publishAt(address: SocketAddress, guestPort: number): Promise<void> {
+    await this.#listeners.addAddress(address, guestPort);
   }
 
   /**

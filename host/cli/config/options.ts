@@ -127,6 +127,7 @@ const HOST_OPTIONS = {
     isPath: true,
     text: "the file that POST /snapshot saves the machine to",
   }),
+  "ready-fd": setting({ kind: "number", text: "the descriptor that gets a line at ready" }),
   parameters: setting({ kind: "list", text: "parameters of the kernel and the application" }),
   output: { kind: "text", short: "o", text: "the file that is written" },
   filter: { kind: "text", short: "f", text: "only tests whose names contain it" },

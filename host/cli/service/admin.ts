@@ -200,7 +200,7 @@ export class Admin {
 
   #drain(wanted: boolean): Answer {
     const { service } = this.#parts;
-    if (wanted) service.retire();
+    if (wanted) service.retire(false);
     else service.unretire();
     return json(202, { state: service.isRetired ? "draining" : "serving" });
   }

@@ -9,19 +9,22 @@ import type { SiteSource } from "../../node/site.ts";
 import type { Snapshot } from "../../node/snapshot.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
-import type { TcpAddress } from "../../ports/sockets.ts";
+import { addressText, type ListenAddress, type SocketAddress } from "../../ports/sockets.ts";
 import { RequestCounters } from "../../service/requests.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import { TurnMeter } from "../../service/turn-meter.ts";
-import type { Command, Publish } from "../arguments.ts";
+import type { Command } from "../commands.ts";
 import { mayReload } from "../config/options.ts";
 import { openDoors } from "../doors.ts";
 import type { readImage } from "../image.ts";
 import { available, boot, openDevices, presenceOf, urlOf, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
 import { stdout } from "../streams.ts";
+import { CliError } from "../usage.ts";
 import { AccessLog } from "./access-log.ts";
 import type { Drainable } from "./drain.ts";
+import type { Inherited } from "./inherited.ts";
+import { type Notify, tellReady } from "./notify.ts";
 import { addTotals, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
@@ -36,7 +39,16 @@ export interface ServiceParts {
   readonly capture: VsockOptions["capture"];
   readonly trace: MachineOptions["trace"];
   readonly watchdog: Watchdog | null;
+  /** Listening sockets that were handed over, in place of those that would be bound. */
+  readonly inherited: readonly Inherited[];
+  readonly notify: Notify;
   readonly log: Log;
+}
+
+/** A port of the guest, and where its clients come from. */
+export interface Bound {
+  readonly address: SocketAddress;
+  readonly guestPort: number;
 }
 
 export class Service implements Drainable {
@@ -44,7 +56,7 @@ export class Service implements Drainable {
   readonly #parts: ServiceParts;
   readonly #sockets = new NodeSockets();
   readonly ports = new StandingPorts(this.#sockets);
-  readonly #bound: Publish[] = [];
+  readonly #bound: Bound[] = [];
   #vsock: VsockDevice | null = null;
   #machine: Machine | null = null;
   #site: SiteSource | null = null;
@@ -103,14 +115,25 @@ export class Service implements Drainable {
 
   /** Binds the published ports, where clients wait from now on. Rejects with CliError. */
   async bind(): Promise<void> {
-    for (const wanted of this.#command.publish) {
-      const { host, port } = (await available(this.ports.bind(wanted))) as TcpAddress;
-      this.#parts.log("debug", "torito", `listening on ${host}:${port}`);
-      this.#bound.push({ ...wanted, host, port });
+    const wanted = this.#command.publish;
+    const { inherited } = this.#parts;
+    for (const [i, { fd }] of inherited.entries()) {
+      const guestPort = (wanted[i] ?? wanted[0])?.guestPort;
+      if (guestPort === undefined) throw new CliError("publish: no port for inherited sockets");
+      await this.#bindTo({ fd }, guestPort);
+    }
+    if (inherited.length === 0) {
+      for (const { guestPort, ...address } of wanted) await this.#bindTo(address, guestPort);
     }
     if (this.#command.site !== null && process.getuid?.() === 0) {
       this.#parts.log("warn", "torito", "running as root: the site is read with root's rights");
     }
+  }
+
+  async #bindTo(address: ListenAddress, guestPort: number): Promise<void> {
+    const bound = await available(this.ports.bind(address));
+    this.#parts.log("debug", "torito", `listening on ${addressText(bound)}`);
+    this.#bound.push({ address: bound, guestPort });
   }
 
   /**
@@ -141,7 +164,7 @@ export class Service implements Drainable {
     this.#vsock = vsock;
     this.#machine = machine;
     machine.control.draining = this.#isRetired;
-    for (const one of this.#bound) await vsock.publish(one);
+    for (const { address, guestPort } of this.#bound) await vsock.publishAt(address, guestPort);
     if (vsockPath !== null) await available(vsock.publishPath(vsockPath));
     if (snapshot === null) boot(machine);
     if (machine.ended) log("debug", "torito", "the guest has ended while it booted");
@@ -149,8 +172,9 @@ export class Service implements Drainable {
     return machine;
   }
 
-  retire(): void {
+  retire(isFinal = true): void {
     this.#isRetired = true;
+    this.#parts.notify(...(isFinal ? ["STOPPING=1"] : []), "STATUS=draining");
     if (this.#machine !== null) this.#machine.control.draining = true;
     this.#vsock?.watchQuiet();
   }
@@ -158,6 +182,7 @@ export class Service implements Drainable {
   /** Takes retire() back. */
   unretire(): void {
     this.#isRetired = false;
+    this.#parts.notify("STATUS=serving");
     if (this.#machine !== null) this.#machine.control.draining = false;
   }
 
@@ -223,7 +248,12 @@ export class Service implements Drainable {
       return;
     }
     this.#isOpen = true;
-    const urls = this.#bound.map((one) => `  ${urlOf(one)}`);
+    const urls = this.#bound.map(({ address, guestPort }) =>
+      "path" in address ? `  ${address.path}` : `  ${urlOf({ ...address, guestPort })}`,
+    );
+    this.#parts.notify("READY=1", `STATUS=serving${urls.join("")}`);
+    const { readyFd } = this.#command;
+    if (readyFd !== null && this.restarts === 0) tellReady(readyFd, log);
     log("info", "torito", `ready in ${performance.now().toFixed(0)} ms${urls.join("")}`);
   }
 }

@@ -142,6 +142,7 @@ describe("arguments", () => {
       connections: 4096,
       accessLog: { path: null, format: "combined", anonymize: false, proxies: [] },
       admin: null,
+      readyFd: null,
       site: null,
       act: "run",
       settings: expect.any(Array),
