@@ -57,7 +57,7 @@ const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid"
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
   ...(["connections", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
-  ...(["lame-duck", "grace", "restore", "ready-fd"] as const),
+  ...(["lame-duck", "grace", "restore", "restart", "ready-fd"] as const),
 ];
 const ACCESS: readonly OptionName[] = [
   ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
@@ -195,7 +195,7 @@ function checkSnapshots(verb: string, values: Values): void {
   if (values.has("machines") && !isFresh) {
     throw new CliError(`${values.label("machines")} goes with --fresh`);
   }
-  for (const name of ["pcap", "trace", "stats", "vsock-uds"] as const) {
+  for (const name of ["pcap", "trace", "stats", "vsock-uds", "restart", "admin"] as const) {
     if (isFresh && values.has(name)) {
       throw new CliError(`${values.label(name)} does not go with --fresh`);
     }
@@ -256,6 +256,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     timeoutMs: duration(values, "timeout"),
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
     graceMs: duration(values, "grace") ?? 0,
+    restarts: values.isOn("restart"),
     readyFd: readyFd === null ? null : parseInteger(values.label("ready-fd"), readyFd, 1, FD_MAX),
     accessLog: accessLogOf(values),
     admin: adminOf(values),

@@ -12,6 +12,7 @@ import { untilSignal } from "./service/drain.ts";
 import { takeInherited } from "./service/inherited.ts";
 import { notifier } from "./service/notify.ts";
 import { Reloader, type Reread } from "./service/reload.ts";
+import { lastExit } from "./service/restart.ts";
 import { Service } from "./service/service.ts";
 import { ignoreReloads, type Signals } from "./service/signals.ts";
 import { loadSnapshot, withDevicesOf } from "./snapshots.ts";
@@ -104,7 +105,8 @@ async function runMachine(
   await watches(watchdog, log); // the image's start function is guest code too
   const signalled = untilSignal(signals, service, () => service.command, log);
   const machine = await service.start();
-  const exited = machine.exited.then((exit) => asLongAsItTakes(exitCode(exit, log)));
+  const last = lastExit(service, machine, command.restarts, log);
+  const exited = last.then((exit) => asLongAsItTakes(exitCode(exit, log)));
   const { code, patienceMs } = await Promise.race([exited, timeout, signalled]);
   admin?.close();
   await service.dispose();

@@ -63,6 +63,7 @@ const HOST_OPTIONS = {
   trace: { kind: "text", text: "a trace for Perfetto" },
   stats: { kind: "flag", text: "at exit: bytes, and copies of each" },
   restore: setting({ kind: "text", isPath: true, text: "go on from a snapshot" }),
+  restart: setting({ kind: "flag", text: "replace a machine that panics; its ports stay open" }),
   fresh: setting({ kind: "flag", text: "a machine for each connection" }),
   machines: setting({ kind: "number", text: "machines of --fresh" }),
   after: { kind: "list", text: "a request that warms the guest up" },

@@ -70,6 +70,7 @@ export class Service implements Drainable {
   #past: Totals | null = null; // of these machines
   #isOpen = false; // clients have been let in
   #isRetired = false;
+  #isEnding = false;
 
   /** Opens the access log. Throws CliError if that is not possible. */
   constructor(command: Command, parts: ServiceParts) {
@@ -96,6 +97,21 @@ export class Service implements Drainable {
 
   get isRetired(): boolean {
     return this.#isRetired;
+  }
+
+  /** Will there be no other machine? */
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  /** The machine has ended, and another one will follow: its clients wait. */
+  lost(): void {
+    this.ports.set("waiting");
+    this.#isOpen = false;
+    this.#past = this.totals();
+    this.#vsock = null;
+    this.#machine = null;
+    this.restarts++;
   }
 
   /** The kind of sockets that clients have. */
@@ -174,6 +190,7 @@ export class Service implements Drainable {
 
   retire(isFinal = true): void {
     this.#isRetired = true;
+    this.#isEnding ||= isFinal;
     this.#parts.notify(...(isFinal ? ["STOPPING=1"] : []), "STATUS=draining");
     if (this.#machine !== null) this.#machine.control.draining = true;
     this.#vsock?.watchQuiet();

@@ -143,6 +143,7 @@ describe("arguments", () => {
       accessLog: { path: null, format: "combined", anonymize: false, proxies: [] },
       admin: null,
       readyFd: null,
+      restarts: false,
       site: null,
       act: "run",
       settings: expect.any(Array),

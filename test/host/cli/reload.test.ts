@@ -30,7 +30,7 @@ async function serve() {
   const hangUp = async () => {
     torito.child.kill("SIGHUP");
     const [, told = ""] = await torito.until(
-      new RegExp(String.raw`(?:SIGHUP: [^\n]*\n[^]*?){${seen}}SIGHUP: ([^\n]*)\n`),
+      new RegExp(String.raw`(?:SIGHUP: [^\n]*\n(?:.|\n)*?){${seen}}SIGHUP: ([^\n]*)\n`),
     );
     seen++;
     return told;
