@@ -1,5 +1,5 @@
-// The outcome of a request, at the two moments at which it is known: when the head of its answer has
-// been written and its own head is not gone yet, and when the answer is over.
+// The outcome of a request, at the two moments at which it is known: when the head of its answer
+// has been written and its own head is not gone yet, and when the answer is over.
 import { Connection } from "./connections";
 import { Ending } from "./ending";
 
