@@ -1,6 +1,7 @@
 // Receiving from a socket: with a deadline, by lines, and after the last answer.
 import {
   Errno,
+  MSG_DONTWAIT,
   NEVER,
   nowNs,
   NS_PER_MS,
@@ -13,6 +14,9 @@ import {
 
 const LF: u32 = 10;
 const SHUTDOWN_SEND: i32 = 1;
+/** For what a client may still send after its last answer. */
+const LINGER_MS: u64 = 2000;
+const LINGER_BYTES_MAX: u64 = 262144;
 /** Receives discarded bytes; all connections share it. */
 const SINK_BYTES: u32 = 4096;
 const sink: usize = memory.data(4096);
@@ -34,6 +38,11 @@ export function receiveBy(
     SysSocketSetOption(socket, SO_RCVTIMEO, <u32>((deadlineNs - now) / NS_PER_MS) + 1);
   }
   return peek ? SysSocketPeek(socket, at, bytes, 0) : SysSocketRecv(socket, at, bytes, 0);
+}
+
+/** As discardBy(), of bytes that are there: otherwise -EAGAIN. Does not yield. */
+export function discardNow(socket: i32, bytes: u64): i32 {
+  return SysSocketRecv(socket, sink, <u32>min<u64>(bytes, SINK_BYTES), MSG_DONTWAIT);
 }
 
 /** Receives up to `bytes` bytes and forgets them. Yields. Returns how many, 0 or an error. */
@@ -63,11 +72,17 @@ export function receiveLine(socket: i32, at: usize, bytesMax: u32, deadlineNs: u
 }
 
 /**
- * Ends sending, and keeps reading until the client ends or the deadline: closing with unread bytes
- * would reset the connection, and the client might lose the end of the answer (RFC 9112, 9.6).
- * Yields.
+ * Ends sending, and reads on until the client ends, but for no more than 2 s and 256 KiB: closing
+ * with unread bytes would reset the connection, and the client might lose the end of the answer
+ * (RFC 9112, 9.6). Yields.
  */
-export function linger(socket: i32, deadlineNs: u64): void {
+export function linger(socket: i32): void {
   if (SysSocketShutdown(socket, SHUTDOWN_SEND) < 0) return;
-  while (discardBy(socket, SINK_BYTES, deadlineNs) > 0) continue;
+  const deadline = nowNs() + LINGER_MS * NS_PER_MS;
+  let left = LINGER_BYTES_MAX;
+  while (left > 0) {
+    const got = discardBy(socket, left, deadline);
+    if (got <= 0) return;
+    left -= got;
+  }
 }

@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 // The command `torito`. Each command is loaded only when it is called.
 import {
-  type Command,
   type DevCommand,
   type Invocation,
+  type MachineCommand,
   parseCommandLine,
   type SettingsOf,
-  type TestCommand,
 } from "./cli/arguments.ts";
 import { findProject, isProject } from "./cli/project/project.ts";
+import { Signals } from "./cli/service/signals.ts";
 import { exit, stderr, stdout } from "./cli/streams.ts";
 import {
   asLongAsItTakes,
@@ -54,38 +54,45 @@ async function main(): Promise<End> {
       const { target, output, logFormat } = invocation;
       return build(findProject(target ?? "."), output, logFormat);
     }
-    default:
-      return withMachines(invocation);
+    case "run": {
+      const signals = new Signals();
+      const watchdog = await prepare(invocation);
+      const { run } = await import("./cli/run.ts");
+      return run(invocation, watchdog, signals);
+    }
+    case "test": {
+      const watchdog = await prepare(invocation);
+      const { test } = await import("./cli/project/test.ts");
+      return test(findProject(invocation.names[0] ?? "."), invocation, watchdog);
+    }
+    case "dev": {
+      const watchdog = await prepare(invocation);
+      const { dev } = await import("./cli/project/dev.ts");
+      const { target } = invocation;
+      const reload = () => ({
+        project: findProject(target ?? "."),
+        command: parse() as DevCommand,
+      });
+      return dev(reload, watchdog);
+    }
   }
 }
 
-async function withMachines(invocation: Command | DevCommand | TestCommand): Promise<End> {
+/** Loads all that machines need. The watchdog may not be running yet. */
+async function prepare({ watchdogMs }: MachineCommand): Promise<Watchdog | null> {
   // Its thread starts while the rest is loaded.
-  const { watchdogMs } = invocation;
   const watchdog = watchdogMs === null ? null : new Watchdog(watchdogMs);
   // The firmware takes longest, so the rest is loaded meanwhile, part by part: Node opens all files
   // that a module imports at once.
   const firmware = import("./node/firmware.ts").then(({ loadFirmware }) => loadFirmware());
   firmware.catch(() => {}); // reported below
+  await import("./snapshot/machine-state.ts");
   await import("./machine.ts");
   await import("./devices/vsock.ts");
   await import("./devices/fs.ts");
   await import("./node/devices.ts");
-  if (invocation.kind === "run") {
-    const [{ run }] = await Promise.all([import("./cli/run.ts"), firmware]);
-    return run(invocation, watchdog);
-  }
-  if (invocation.kind === "test") {
-    const [{ test }] = await Promise.all([import("./cli/project/test.ts"), firmware]);
-    return test(findProject(invocation.names[0] ?? "."), invocation, watchdog);
-  }
-  const [{ dev }] = await Promise.all([import("./cli/project/dev.ts"), firmware]);
-  const { target } = invocation;
-  const reload = () => ({
-    project: findProject(target ?? "."),
-    command: parse() as DevCommand,
-  });
-  return dev(reload, watchdog);
+  await firmware;
+  return watchdog;
 }
 
 function report(error: unknown): End {

@@ -40,10 +40,11 @@ export class HostControlBlock {
 
   /**
    * For the machine: the block was a snapshot's. A new machine has settings that the saved guest
-   * has not read; one that went back has those it had.
+   * has not read, as a number of its own says, `generation`; one that went back (null) has those it
+   * had.
    */
-  restored(isNew: boolean): void {
-    if (isNew) this.#settings = u32(this.#memory.view.getUint32(SETTINGS, true) + 1);
+  restored(generation: number | null): void {
+    if (generation !== null) this.#settings = u32(generation);
     this.#write();
   }
 

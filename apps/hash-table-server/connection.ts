@@ -15,11 +15,10 @@ import {
 } from "torito/kernel/api";
 import {
   HEAD_BYTES_MAX,
-  Method,
   parseRequest,
-  RequestHead,
   REQUEST_LINE_BYTES_MAX,
 } from "torito/guest/http/request";
+import { Method, REQUEST_HEAD_BYTES, RequestHead } from "torito/guest/http/request-head";
 import { putEnd, putLength, putStart, reason } from "torito/guest/http/response";
 import { putNumber, putText } from "torito/guest/http/text";
 import { find, KEY_BYTES_MAX, keyCount, put, valueOf } from "./table";
@@ -31,7 +30,7 @@ const EQUALS: u32 = 0x3d;
 
 // A block of the heap: received bytes, the request parsed from them, the response.
 const REQUEST: usize = (HEAD_BYTES_MAX + 7) & ~7;
-const RESPONSE: usize = REQUEST + offsetof<RequestHead>();
+const RESPONSE: usize = REQUEST + REQUEST_HEAD_BYTES;
 const HEAD_BYTES: usize = 512;
 const PAGE: usize = RESPONSE + HEAD_BYTES; // for generated bodies
 const BLOCK_BYTES: usize = PAGE + <usize>REQUEST_LINE_BYTES_MAX; // values come in request lines

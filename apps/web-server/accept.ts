@@ -1,10 +1,10 @@
 // Does a client want a page (RFC 9110, 12.5.1)? A leaf.
-import { Span, text } from "torito/kernel/api";
-import { findNextHeader, RequestHead } from "torito/guest/http/request";
+import { spanAddress, spanBytes, text } from "torito/kernel/api";
+import { skipBlanks } from "torito/guest/http/characters";
+import { findField } from "torito/guest/http/fields";
+import { Field, RequestHead } from "torito/guest/http/request-head";
 import { isText } from "torito/guest/http/text";
 import { readWeight } from "./coding";
-
-const bytes: usize = memory.data(4);
 
 /** Of the media ranges that text/html is in, the narrowest one decides. */
 let narrowest: u32 = 0; // 1: any type, 2: any text, 3: text/html
@@ -12,23 +12,21 @@ let admits = false;
 
 /** Does the request accept text/html? One without Accept does. */
 export function acceptsHtml(request: RequestHead): bool {
-  let value = findNextHeader(request, 0, ACCEPT, bytes);
+  let value = request.value(Field.Accept);
   if (value == 0) return true;
   narrowest = 0;
   admits = false;
   while (value != 0) {
-    readRanges(value, value + load<u32>(bytes));
-    value = findNextHeader(request, value, ACCEPT, bytes);
+    const end = spanAddress(value) + spanBytes(value);
+    readRanges(spanAddress(value), end);
+    value = findField(request, text("accept"), end + 1);
   }
   return admits;
 }
 
-const ACCEPT: Span = text("accept");
-
 function readRanges(p: usize, end: usize): void {
   while (p < end) {
-    while (p < end && (load<u8>(p) == 0x20 || load<u8>(p) == 9)) p++;
-    const start = p;
+    const start = skipBlanks(p, end);
     while (p < end && load<u8>(p) != 0x2c) p++;
     readRange(start, p);
     p++;
@@ -55,6 +53,6 @@ function widthOf(at: usize, length: u32): u32 {
 }
 
 function isQ(p: usize, end: usize): bool {
-  while (p < end && load<u8>(p) == 0x20) p++;
+  p = skipBlanks(p, end);
   return end - p > 1 && (load<u8>(p) | 0x20) == 0x71 && load<u8>(p, 1) == 0x3d;
 }

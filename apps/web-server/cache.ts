@@ -16,7 +16,6 @@ import {
   ToroFreeMem,
   ToroGetMem,
 } from "torito/kernel/api";
-import { isDatedAhead } from "torito/guest/http/response";
 import { putBytes } from "torito/guest/http/text";
 import { isSameFile, isVersion, setVersion } from "torito/guest/http/version";
 import { nameOf } from "./coding";
@@ -321,7 +320,7 @@ const scratch: usize = memory.data(FILE_HEADERS_BYTES_MAX);
 
 /** Prepares the headers that all responses share, unless they change every second. */
 function describe(entry: Entry, site: Site): void {
-  if (isDatedAhead(entry.version)) return;
+  if (entry.version.isYoung) return;
   const bytes = <u32>(putFileHeaders(scratch, entry, site, 0) - scratch);
   const headers = allocate(bytes);
   if (headers == 0) return;
@@ -331,12 +330,11 @@ function describe(entry: Entry, site: Site): void {
   charge(entry, headers);
 }
 
-/**
- * The headers of the file but for those in the mask `replaced`; prepared ones, unless the wall
- * clock has been set back since.
- */
+/** The headers of the file but for those in the mask `replaced`; prepared ones, if they hold. */
 export function putHeadersOf(at: usize, entry: Entry, site: Site, replaced: u32): usize {
-  return entry.headers == 0 || replaced != 0 || isDatedAhead(entry.version)
+  // It was young when it was read, or the wall clock has been set back since.
+  if (entry.headers == 0 && entry.content != 0) describe(entry, site);
+  return entry.headers == 0 || replaced != 0 || entry.version.isYoung
     ? putFileHeaders(at, entry, site, replaced)
     : putBytes(at, entry.headers, entry.headersBytes);
 }

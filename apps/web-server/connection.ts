@@ -5,31 +5,39 @@ import {
   MSG_DONTWAIT,
   nowNs,
   NS_PER_MS,
+  SIOCINQ,
   SO_RCVTIMEO,
   SysSocketClose,
+  SysSocketGetOption,
   SysSocketPeek,
   SysSocketRecv,
   SysSocketSend,
   SysSocketSetOption,
+  SysThreadSwitch,
 } from "torito/kernel/api";
+import { SiteFlag } from "torito/abi/site";
+import { admit, ADMITTED, GONE, NO_MEMORY } from "./admit";
 import { answer } from "./answer";
+import { dropRest } from "./body";
 import { release } from "./cache";
 import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
 import { awaitRoom, deliver } from "./deliver";
 import { NO_ENTRY } from "./entry";
 import { Event, note } from "./events";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
-import { HEAD_BYTES_MAX, parseRequest } from "torito/guest/http/request";
+import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/request";
+import { Method } from "torito/guest/http/request-head";
 import { linger, receiveBy } from "torito/guest/receive";
-import { putUnavailable, refuse } from "./respond";
+import { putUnavailable, reject } from "./respond";
 import { keepRoom } from "./room";
+import { currentSite } from "./rules/site";
 import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 
 /** How long a connection may wait for a request, and a request for the end of its head. */
 let idleTimeoutMs: u32 = 0; // set by main.ts
 let headTimeoutMs: u32 = 0;
-/** How long data of a client are still read after the answer that ends its connection. */
-const LINGER_MS: u32 = 5_000;
+/** HF16: after this many requests in a row others have a turn. */
+const ROW: u32 = 64;
 
 export function setTimeouts(idleMs: u32, headMs: u32): void {
   idleTimeoutMs = idleMs;
@@ -44,7 +52,9 @@ export function serveConnection(socket: usize): void {
   keepRoom();
   const c = openConnection(<i32>socket);
   if (c) {
-    while ((hasInput(c) || awaitRequest(c)) && serveRequest(c));
+    while ((hasInput(c) || awaitRequest(c)) && serveRequest(c)) {
+      if (c.requests % ROW == 0) SysThreadSwitch();
+    }
     dropInput(c);
     closeConnection(c);
   } else {
@@ -60,27 +70,53 @@ function serveRequest(c: Connection): bool {
   const head = readHead(c);
   if (head == 0) return false;
   enter(c, Phase.Answering);
-  const bytes = head < 0 ? refuse(c, <u32>-head) : answer(c);
-  const more = head < 0 || requestOf(c.work).hasBody;
-  consume(c, head < 0 ? c.work.used : head);
+  const verdict = head > 0 ? admit(c, head) : refuse(c, head);
+  if (verdict == GONE) return false;
+  if (verdict == NO_MEMORY) return sendUnavailable(c) != 0;
+  const request = requestOf(c.work);
+  const bytes = verdict != ADMITTED ? reject(c, verdict) : answer(c);
+  // The client may not know that there is no more, or has not sent all.
+  const mayGoOn = request.keepAlive || request.hasBody || head < 0;
+  consume(c, head);
   const sent = deliver(c, bytes);
   if (c.entry != NO_ENTRY) release(c.entry);
   c.entry = NO_ENTRY;
   c.at = c.end = 0;
   if (!sent) return false;
   if (!c.keepAlive) {
-    if (more) endPolitely(c);
+    if (mayGoOn || hasInput(c) || hasMore(c)) endPolitely(c);
     return false;
   }
+  if (c.bodyLeft != 0 && !dropRest(c)) return false;
   if (!hasInput(c)) closeWork(c);
   return true;
 }
 
-/** Removes a request from the input; the bytes after it move up. */
-function consume(c: Connection, head: u32): void {
-  const rest = c.work.used - head;
-  if (rest != 0) memory.copy(inputOf(c.work), inputOf(c.work) + head, rest);
-  c.work.used = rest;
+/** A head that is invalid or late. Returns the status of its answer, which is the last. */
+function refuse(c: Connection, head: i32): i32 {
+  c.keepAlive = false;
+  requestOf(c.work).method = Method.GET;
+  return -head;
+}
+
+/** Has the socket bytes that were not read? */
+function hasMore(c: Connection): bool {
+  return SysSocketGetOption(c.socket, SIOCINQ) > 0;
+}
+
+/**
+ * Removes a request from the input: its head, and what has come of a body of known length. The bytes
+ * after it move up. What was refused is all of the input.
+ */
+function consume(c: Connection, head: i32): void {
+  const work = c.work;
+  let used: u32 = head < 0 ? work.used : head;
+  const body = <u32>min<u64>(work.used - used, c.bodyLeft);
+  c.bodyLeft -= body;
+  used += body;
+  const rest = work.used - used;
+  if (rest != 0) memory.copy(inputOf(work), inputOf(work) + used, rest);
+  work.used = rest;
 }
 
 /** Waits for the first byte of a request, and holds nothing meanwhile. Yields. */
@@ -102,9 +138,10 @@ function readHead(c: Connection): i32 {
     if (!openWork(c)) return sendUnavailable(c);
     const work = c.work;
     if (work.used != 0) {
-      const head = parseRequest(inputOf(work), work.used, requestOf(work));
+      const strict = currentSite().has(SiteFlag.STRICT); // of a bare LF at the end of a line
+      const head = parseRequest(inputOf(work), work.used, requestOf(work), strict);
       if (head != 0) return head;
-      if (late) return -408;
+      if (late) return isEmptyLine(inputOf(work), work.used) ? 0 : -408; // HF17
     } else if (late) {
       return 0;
     }
@@ -136,5 +173,5 @@ function sendUnavailable(c: Connection): i32 {
 function endPolitely(c: Connection): void {
   dropInput(c);
   enter(c, Phase.Ending);
-  linger(c.socket, nowNs() + <u64>LINGER_MS * NS_PER_MS);
+  linger(c.socket);
 }

@@ -20,8 +20,8 @@ import { Work } from "./work";
 
 export const enum Phase {
   Idle, // opened, or answered: no byte of a request has come
-  Head, // the first byte of a request has come
-  Answering, // the head is whole
+  Head, // the first byte of a request has come, and not all that it is answered for
+  Answering, // it has
   Sending, // a response waits for its client
   Ending, // the last answer is sent; data of the client are discarded
   Cut, // given up
@@ -36,8 +36,11 @@ export class Connection {
   older: Connection | null;
   work: Work; // NO_WORK while it waits for its client
   parked: Parked | null; // bytes of requests, while it has no work
-  // The response under way.
-  keepAlive: bool;
+  requests: u32; // that it has had
+  // The request and the response under way.
+  keepAlive: bool; // another one may follow
+  bodyLeft: u64; // bytes of the request's body, to be dropped
+  bodyUntilNs: u64; // by then
   entry: Entry; // the file of its body; NO_ENTRY: it has none
   at: u64; // bytes [at, end) of the file are still to be sent
   end: u64;

@@ -1,12 +1,13 @@
 // SI10: which scripts of other sites may read this one (Fetch, 3.2). Leaves.
-import { Span, span, spanAddress, spanBytes, text } from "torito/kernel/api";
+import { Span, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { SiteFlag, SiteList, SiteTable, SiteText } from "torito/abi/site";
-import { findHeader, isToken, RequestHead } from "torito/guest/http/request";
+import { isIn, TOKEN } from "torito/guest/http/characters";
+import { findField } from "torito/guest/http/fields";
+import { Field, Method, RequestHead } from "torito/guest/http/request-head";
 import { putEnd, putStart } from "torito/guest/http/response";
-import { isSame, isText, putBytes, putText } from "torito/guest/http/text";
+import { isSame, putBytes, putText } from "torito/guest/http/text";
 import { Site, textAt } from "./rules/site";
 
-const bytes: usize = memory.data(4);
 /** Longer lists of headers are not allowed to be asked for. */
 const HEADERS_BYTES_MAX: u32 = 1024;
 
@@ -19,16 +20,10 @@ function originCount(site: Site): u32 {
   return load<u32>(site.table, SiteTable.origins + SiteList.count);
 }
 
-/** A header of the request; 0: it has none. */
-function valueOf(request: RequestHead, name: Span): Span {
-  const at = findHeader(request, name, bytes);
-  return at == 0 ? 0 : span(at, load<u32>(bytes));
-}
-
 /** With a list of origins: the one that asks, if it is one of them, and that it matters. */
 export function putAllowOrigin(at: usize, site: Site, request: RequestHead): usize {
   if (originCount(site) == 0) return at;
-  const origin = valueOf(request, text("origin"));
+  const origin = request.value(Field.Origin);
   if (isAllowed(site, origin)) {
     at = putText(at, text("Access-Control-Allow-Origin: "));
     at = putBytes(at, spanAddress(origin), spanBytes(origin));
@@ -51,14 +46,11 @@ function isAllowed(site: Site, origin: Span): bool {
 /** Is it the question whether another request may be made, before that is made? */
 export function isPreflight(request: RequestHead): bool {
   return (
-    isText(request.methodAt, request.methodBytes, text("options")) &&
-    valueOf(request, text("origin")) != 0 &&
-    valueOf(request, ASKED_METHOD) != 0
+    request.method == Method.OPTIONS &&
+    request.value(Field.Origin) != 0 &&
+    findField(request, text("access-control-request-method")) != 0
   );
 }
-
-const ASKED_METHOD = text("access-control-request-method");
-const ASKED_HEADERS = text("access-control-request-headers");
 
 /** Answers a preflight. Returns the address after the head. */
 export function putPreflight(at: usize, site: Site, request: RequestHead, keepAlive: bool): usize {
@@ -67,10 +59,10 @@ export function putPreflight(at: usize, site: Site, request: RequestHead, keepAl
   const open = site.has(SiteFlag.ANY_ORIGIN);
   if (open) at = putText(at, text("Access-Control-Allow-Origin: *\r\n"));
   else at = putAllowOrigin(at, site, request);
-  if (open || isAllowed(site, valueOf(request, text("origin")))) {
+  if (open || isAllowed(site, request.value(Field.Origin))) {
     at = putText(at, text("Access-Control-Allow-Methods: GET, HEAD\r\n"));
     at = putText(at, text("Access-Control-Max-Age: 86400\r\n"));
-    const asked = valueOf(request, ASKED_HEADERS);
+    const asked = findField(request, text("access-control-request-headers"));
     if (asked != 0 && areTokens(asked)) {
       at = putText(at, text("Access-Control-Allow-Headers: "));
       at = putBytes(at, spanAddress(asked), spanBytes(asked));
@@ -86,7 +78,7 @@ function areTokens(list: Span): bool {
   if (length == 0 || length > HEADERS_BYTES_MAX) return false;
   for (let i: u32 = 0; i < length; i++) {
     const c: u32 = load<u8>(spanAddress(list) + i);
-    if (!isToken(c) && c != 0x2c && c != 0x20) return false;
+    if (!isIn(c, TOKEN) && c != 0x2c && c != 0x20) return false;
   }
   return true;
 }

@@ -1,11 +1,12 @@
 // Answers with a file: which coding and which part of it, and the head before it.
-import { Errno, FileStat, text } from "torito/kernel/api";
+import { Errno, FileStat, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { SiteFlag, SiteHeader } from "torito/abi/site";
-import { allowsRange, isNotModified } from "torito/guest/http/conditional";
+import { allowsRange, preconditions } from "torito/guest/http/conditional";
 import { parseRange, Range, RangeKind } from "torito/guest/http/range";
-import { Method } from "torito/guest/http/request";
+import { Field, Method, RequestHead } from "torito/guest/http/request-head";
 import { putEnd, putLength, putRange, putStart, putValidators } from "torito/guest/http/response";
 import { putBytes, putNumber, putText } from "torito/guest/http/text";
+import { Version } from "torito/guest/http/version";
 import { findEntry, loadError, loadFile, putHeadersOf, release } from "./cache";
 import { chooseCoding, Coding } from "./coding";
 import { Connection } from "./connections";
@@ -13,6 +14,7 @@ import { Entry, fileKey } from "./entry";
 import {
   hasHash,
   NO_CACHE,
+  putAnyOrigin,
   putCachePolicy,
   putContentType,
   putSafety,
@@ -66,16 +68,24 @@ export function serveFile(c: Connection, pathBytes: u32, stat: FileStat): u32 {
   const request = requestOf(c.work);
   const entry = select(c, found, pathBytes);
   const version = entry.version;
-  if (isNotModified(request, version)) return notModified(c, entry);
-  let status: u32 = 200;
+  let status = preconditions(request, version);
+  if (status == 304) return notModified(c, entry);
+  if (status == 412) return preconditionFailed(c, entry);
+  status = 200;
   range.first = 0;
   range.last = entry.size - 1;
-  if (request.range != 0 && request.method == Method.GET && allowsRange(request, version)) {
-    const kind = parseRange(request.range, request.rangeBytes, entry.size, range);
+  if (asksForPart(request, version)) {
+    const ranges = request.value(Field.Range);
+    const kind = parseRange(spanAddress(ranges), spanBytes(ranges), entry.size, range);
     if (kind == RangeKind.Unsatisfiable) return unsatisfiable(c, entry);
     if (kind == RangeKind.Part) status = 206;
   }
   return sendFile(c, entry, status);
+}
+
+function asksForPart(request: RequestHead, version: Version): bool {
+  return request.method == Method.GET && request.lines(Field.Range) == 1 &&
+    allowsRange(request, version);
 }
 
 /** The file itself, or the sibling that the client wants. Yields if siblings are looked for. */
@@ -142,12 +152,17 @@ function notModified(c: Connection, entry: Entry): u32 {
   at = putValidators(at, entry.version);
   at = putCachePolicy(at, entry, work.site, replaced);
   if (entry.codings != 0) at = putText(at, VARY);
-  at = putSafety(at, work.site, replaced);
+  at = putAnyOrigin(at, work.site, replaced);
   at = putAdded(at, work, replaced, SiteHeader.CONTENT_TYPE);
   if (at == 0) return withoutFile(c, entry);
   at = putEnd(at, c.keepAlive);
   release(entry);
   return <u32>(at - outputOf(work));
+}
+
+function preconditionFailed(c: Connection, entry: Entry): u32 {
+  release(entry);
+  return fail(c, 412);
 }
 
 function unsatisfiable(c: Connection, entry: Entry): u32 {

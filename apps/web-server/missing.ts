@@ -2,7 +2,6 @@
 // the site's own page for errors, or a line of text.
 import { Span, span, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { SiteFlag } from "torito/abi/site";
-import { ROOT } from "torito/guest/http/path";
 import { putBytes } from "torito/guest/http/text";
 import { acceptsHtml } from "./accept";
 import { Connection } from "./connections";
@@ -18,13 +17,8 @@ const NOT_FOUND_PAGE = text("/404.html");
 
 /** The query of the request, without `?`; 0: it has none. */
 export function queryOf(work: Work): Span {
-  if (work.rawPath == ROOT) return 0;
   const request = requestOf(work);
-  let end = request.target + request.targetBytes;
-  if (work.rawEnd >= end || load<u8>(work.rawEnd) != 0x3f) return 0;
-  const start = work.rawEnd + 1;
-  for (let p = start; p < end; p++) if (load<u8>(p) == 0x23) end = p;
-  return span(start, <u32>(end - start));
+  return request.queryBytes == 0 ? 0 : span(request.query + 1, request.queryBytes - 1);
 }
 
 /** Answers by the rule at `rule`, which was found last. Yields. */

@@ -2,7 +2,7 @@
 import { Span, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { SiteHeader } from "torito/abi/site";
 import { decodePath } from "torito/guest/http/path";
-import { Method } from "torito/guest/http/request";
+import { Method } from "torito/guest/http/request-head";
 import { putEnd, putLength, putStart, reason } from "torito/guest/http/response";
 import { putBytes, putNumber, putText } from "torito/guest/http/text";
 import { Connection } from "./connections";
@@ -13,6 +13,8 @@ import { hasHeaderRules, matchHeaders, matchNoHeaders, putRuleHeaders } from "./
 import { giveSite, NO_SITE, takeSite } from "./rules/site";
 import { OUTPUT_BYTES, outputOf, pathOf, requestOf, Work } from "./work";
 
+/** Methods of this server. */
+export const ALLOW = text("Allow: GET, HEAD, OPTIONS\r\n");
 /** Seconds after which a client may try again when memory was short. */
 const RETRY_AFTER_S: u32 = 1;
 /** At the end of the output: the rest of a head, and a line of text as its body. */
@@ -30,7 +32,8 @@ export function matchRules(work: Work): u32 {
     return 0;
   }
   const path = pathOf(work);
-  if (work.rewritten) decodePath(work.rawPath, work.rawEnd, path);
+  const request = requestOf(work);
+  if (work.rewritten) decodePath(request.path, request.path + request.pathBytes, path);
   return matchHeaders(work.site, path, work.pathBytes);
 }
 
@@ -54,11 +57,10 @@ export function tooLong(c: Connection): u32 {
 
 /** An answer without a file. */
 export function fail(c: Connection, status: u32): u32 {
-  // After a malformed request the next one cannot be found.
-  if (status == 400) c.keepAlive = false;
+  if (status == 400) c.keepAlive = false; // HF11
   const replaced = matchRules(c.work);
   let at = putStart(outputOf(c.work), status);
-  if (status == 405) at = putText(at, text("Allow: GET, HEAD\r\n"));
+  if (status == 405) at = putText(at, ALLOW);
   if (status == 503) {
     note(Event.NoMemory);
     at = putRetryAfter(at);
@@ -66,10 +68,8 @@ export function fail(c: Connection, status: u32): u32 {
   return putReason(c, at, status, replaced);
 }
 
-/** Answers a head that is invalid or late; the connection ends. */
-export function refuse(c: Connection, status: u32): u32 {
-  c.keepAlive = false;
-  requestOf(c.work).method = Method.GET;
+/** Answers a request that is not looked at further. */
+export function reject(c: Connection, status: u32): u32 {
   beginRequest(c);
   const bytes = fail(c, status);
   endRequest(c);
@@ -79,7 +79,6 @@ export function refuse(c: Connection, status: u32): u32 {
 /** Begins an answer: its settings are those of now. Yields if they have changed. */
 export function beginRequest(c: Connection): void {
   const work = c.work;
-  work.rawPath = 0;
   work.pathBytes = 0;
   work.rewritten = false;
   work.site = takeSite();
@@ -96,39 +95,23 @@ function putRetryAfter(at: usize): usize {
   return putText(at, text("\r\n"));
 }
 
-/** Adds the slash to a directory's name, which relative links in its index need. */
-export function redirectToDirectory(c: Connection): u32 {
+/**
+ * Redirects to the request's path without its last `less` bytes, and with `more` in their place, and
+ * the query.
+ */
+export function redirectPath(c: Connection, less: u32, more: Span): u32 {
   const work = c.work;
   const request = requestOf(work);
   const replaced = matchRules(work);
+  let start = request.path;
+  const stop = start + request.pathBytes - less;
   let at = putStart(outputOf(work), 301);
   at = putText(at, text("Location: "));
-  at = putBytes(at, localPath(work), <u32>(work.rawEnd - localPath(work)));
-  at = putText(at, text("/"));
-  const end = request.target + request.targetBytes;
-  at = putBytes(at, work.rawEnd, <u32>(end - work.rawEnd)); // the query
-  at = putText(at, text("\r\n"));
-  return putReason(c, at, 301, replaced);
-}
-
-/** The request's path with one slash in front: `//host` would lead to another server. */
-function localPath(work: Work): usize {
-  let start = work.rawPath;
-  while (start + 1 < work.rawEnd && load<u8>(start, 1) == 0x2f) start++;
-  return start;
-}
-
-/** Leaves out the last `bytes` of the path. */
-export function redirectToShorter(c: Connection, bytes: u32): u32 {
-  const work = c.work;
-  const request = requestOf(work);
-  const replaced = matchRules(work);
-  const stop = work.rawEnd - bytes;
-  const end = request.target + request.targetBytes;
-  let at = putStart(outputOf(work), 301);
-  at = putText(at, text("Location: "));
-  at = putBytes(at, localPath(work), <u32>(stop - localPath(work)));
-  at = putBytes(at, work.rawEnd, <u32>(end - work.rawEnd));
+  // `//host` would lead to another server.
+  while (start + 1 < stop && load<u8>(start, 1) == 0x2f) start++;
+  at = putBytes(at, start, <u32>(stop - start));
+  at = putText(at, more);
+  at = putBytes(at, request.query, request.queryBytes);
   at = putText(at, text("\r\n"));
   return putReason(c, at, 301, replaced);
 }

@@ -2,7 +2,8 @@
 // while it answers, and never while it waits for its client.
 import { heapBytes, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
 import { shrinkCache } from "./cache";
-import { HEAD_BYTES_MAX, RequestHead, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
+import { HEAD_BYTES_MAX, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
+import { REQUEST_HEAD_BYTES, RequestHead } from "torito/guest/http/request-head";
 import { Site } from "./rules/site";
 
 @unmanaged
@@ -10,13 +11,11 @@ export class Work {
   used: u32; // bytes of requests in the buffer
   // The request being answered.
   site: Site; // the settings that hold for it
-  rawPath: usize; // [rawPath, rawEnd): its path as it stands in the target; 0: it has none
-  rawEnd: usize;
   pathBytes: u32; // of the decoded path; 0: it was not decoded
   rewritten: bool; // the decoded path has given way to another one
 }
 const REQUEST: usize = (offsetof<Work>() + 7) & ~7;
-const INPUT: usize = REQUEST + offsetof<RequestHead>();
+const INPUT: usize = REQUEST + REQUEST_HEAD_BYTES;
 const OUTPUT: usize = INPUT + HEAD_BYTES_MAX;
 /** A head that is no redirect and has no headers of rules is shorter. */
 const HEAD_ROOM: usize = 2048;

@@ -1,36 +1,89 @@
 // Conditional requests (RFC 9110, 13). A leaf.
+import { Span, spanAddress, spanBytes, text } from "../../kernel/api";
 import { NO_DATE, parseDate } from "./date";
-import { RequestHead } from "./request";
-import { modifiedSecond, nowSecond, putOpaqueTag } from "./response";
+import { findField } from "./fields";
+import { Field, RequestHead } from "./request-head";
+import { modifiedSecond, nowSecond, putOpaqueTag, TAG_BYTES_MAX } from "./response";
 import { isSame } from "./text";
 import { Version } from "./version";
 
-const tag: usize = memory.data(64);
+const ASTERISK: u32 = 0x2a;
+const COMMA: u32 = 0x2c;
+const SLASH: u32 = 0x2f;
+const QUOTE: u32 = 0x22;
+const WEAK: u32 = 0x57; // W
 
-function tagBytes(version: Version): u32 {
-  return <u32>(putOpaqueTag(tag, version) - tag);
-}
+const tag: usize = memory.data(TAG_BYTES_MAX);
 
-/** May the answer be 304? If-None-Match is compared weakly and hides If-Modified-Since (13.2.2). */
-export function isNotModified(request: RequestHead, version: Version): bool {
-  if (request.ifNoneMatch != 0) {
-    return listHasTag(request.ifNoneMatch, request.ifNoneMatchBytes, tagBytes(version));
+/**
+ * Evaluates the preconditions of a GET or HEAD in the order of RFC 9110, 13.2.2 (SI12), up to
+ * If-Range. Returns 412, 304, or 0: the file is to be sent.
+ */
+export function preconditions(request: RequestHead, version: Version): u32 {
+  if (request.lines(Field.IfMatch) != 0) {
+    if (!hasTag(request, Field.IfMatch, text("if-match"), version, true)) return 412;
+  } else if (isAfter(request, Field.IfUnmodifiedSince, version) == 1) {
+    return 412;
   }
-  if (request.ifModifiedSince == 0) return false;
-  const now = nowSecond();
-  const since = parseDate(request.ifModifiedSince, request.ifModifiedSinceBytes, now);
-  return since != NO_DATE && modifiedSecond(version) <= since;
+  if (request.lines(Field.IfNoneMatch) != 0) {
+    return hasTag(request, Field.IfNoneMatch, text("if-none-match"), version, false) ? 304 : 0;
+  }
+  return isAfter(request, Field.IfModifiedSince, version) == 0 ? 304 : 0;
 }
 
-/** `*`, or a list of entity tags with or without `W/`. */
-function listHasTag(at: usize, bytes: u32, ownBytes: u32): bool {
-  const end = at + bytes;
-  if (bytes == 1 && load<u8>(at) == 0x2a) return true;
-  for (let p = at; p < end; p++) {
-    if (load<u8>(p) != 0x22) continue;
+/**
+ * Was the file modified after the date in this field? 1: yes; 0: no; -1: the field is not there, or
+ * no date, or two, or the file has no date to compare, and so it is ignored (13.1.3, 13.1.4).
+ */
+function isAfter(request: RequestHead, field: Field, version: Version): i32 {
+  if (request.lines(field) != 1 || version.isUndated) return -1;
+  const value = request.value(field);
+  const date = parseDate(spanAddress(value), spanBytes(value), nowSecond());
+  if (date == NO_DATE) return -1;
+  return modifiedSecond(version) > date ? 1 : 0;
+}
+
+/**
+ * Has the field, whose lines are one list, the tag of the file, or `*`, which any file matches? ET4:
+ * compared strongly, a weak tag equals none.
+ */
+function hasTag(
+  request: RequestHead,
+  field: Field,
+  name: Span,
+  version: Version,
+  strongly: bool,
+): bool {
+  const own = <u32>(putOpaqueTag(tag, version) - tag);
+  const canMatch = !strongly || !version.isWeak;
+  let value = request.value(field);
+  while (value != 0) {
+    const at = spanAddress(value);
+    const end = at + spanBytes(value);
+    if (end - at == 1 && load<u8>(at) == ASTERISK) return true;
+    if (canMatch && listHasTag(at, end, own, strongly)) return true;
+    value = findField(request, name, end + 1);
+  }
+  return false;
+}
+
+/** Entity tags, with commas between them; from the first fault on the list is ignored. */
+function listHasTag(at: usize, end: usize, ownBytes: u32, strongly: bool): bool {
+  let p = at;
+  while (p < end) {
+    const c: u32 = load<u8>(p);
+    if (c == COMMA || c == 0x20 || c == 9) {
+      p++;
+      continue;
+    }
+    const isWeak = c == WEAK && p + 1 < end && load<u8>(p, 1) == SLASH;
+    if (isWeak) p += 2;
+    if (p == end || load<u8>(p) != QUOTE) return false;
     const start = p++;
-    while (p < end && load<u8>(p) != 0x22) p++;
-    if (p < end && isSame(start, <u32>(p + 1 - start), tag, ownBytes)) return true;
+    while (p < end && load<u8>(p) != QUOTE) p++;
+    if (p == end) return false;
+    p++;
+    if (isSame(start, <u32>(p - start), tag, ownBytes) && !(strongly && isWeak)) return true;
   }
   return false;
 }
@@ -41,12 +94,15 @@ function listHasTag(at: usize, bytes: u32, ownBytes: u32): bool {
  * second (8.8.2.2).
  */
 export function allowsRange(request: RequestHead, version: Version): bool {
-  const at = request.ifRange;
-  const bytes = request.ifRangeBytes;
-  if (at == 0) return true;
-  if (bytes > 0 && load<u8>(at) == 0x22) {
-    return !version.weak && isSame(at, bytes, tag, tagBytes(version));
+  const condition = request.value(Field.IfRange);
+  if (condition == 0) return true;
+  if (request.lines(Field.IfRange) != 1) return false;
+  const at = spanAddress(condition);
+  const bytes = spanBytes(condition);
+  if (bytes > 0 && load<u8>(at) == QUOTE) {
+    return !version.isWeak && isSame(at, bytes, tag, <u32>(putOpaqueTag(tag, version) - tag));
   }
+  if (version.isUndated) return false;
   const now = nowSecond();
   const modified = modifiedSecond(version);
   return modified < now && modified == parseDate(at, bytes, now);

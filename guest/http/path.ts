@@ -1,34 +1,10 @@
-// From a request target to a path in the served directory. A leaf.
-import { spanAddress, text } from "../../kernel/api";
+// From the path of a request target to one in the served directory. A leaf.
 import { hexDigit } from "./text";
 
-/** The path of a target in absolute form without one (RFC 9112, 3.2.2). */
-export const ROOT: usize = spanAddress(text("/"));
-
-/** The start of the path in a target, after scheme and authority if it has them, or 0. */
-export function pathStart(target: usize, bytes: u32): usize {
-  const end = target + bytes;
-  if (load<u8>(target) == 0x2f) return target;
-  for (let p = target; p + 2 < end; p++) {
-    if (load<u8>(p) != 0x3a || load<u8>(p, 1) != 0x2f || load<u8>(p, 2) != 0x2f) continue;
-    p += 3;
-    while (p < end && load<u8>(p) != 0x2f) p++;
-    return p < end ? p : ROOT;
-  }
-  return 0;
-}
-
-/** The end of the path: before `?` and `#`. */
-export function pathEnd(path: usize, end: usize): usize {
-  let p = path;
-  while (p < end && load<u8>(p) != 0x3f && load<u8>(p) != 0x23) p++;
-  return p;
-}
-
 /**
- * Decodes [path, end) into `out`, which has room for as many bytes. Returns the length, or -400 for
- * a broken escape, a NUL, or a `..` component, however it is encoded: it is refused, never
- * resolved.
+ * Decodes [path, end) once into `out`, which has room for as many bytes (HF9). Returns the length;
+ * -400 for a broken escape, a NUL, or a `..` component, however it is encoded: it is refused, never
+ * resolved; or -404 for an encoded slash, which no name has.
  */
 export function decodePath(path: usize, end: usize, out: usize): i32 {
   let at = out;
@@ -41,6 +17,7 @@ export function decodePath(path: usize, end: usize, out: usize): i32 {
       const low = hexDigit(load<u8>(p, 2));
       c = (high << 4) | low;
       if (c == 0 || (high | low) > 15) return -400;
+      if (c == 0x2f) return -404;
       p += 2;
     }
     if (c == 0x2f) {

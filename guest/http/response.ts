@@ -1,6 +1,6 @@
 // Response heads. Leaves, which use their arguments and the clock.
 import { NS_PER_S, realtimeNs, Span, text } from "../../kernel/api";
-import { DATE_BYTES, floorDivide, putDate } from "./date";
+import { DATE_BYTES, putDate } from "./date";
 import { putBytes, putHex, putNumber, putText } from "./text";
 import { Version } from "./version";
 
@@ -58,8 +58,10 @@ export function reason(status: u32): Span {
     case 404: return text("Not Found");
     case 405: return text("Method Not Allowed");
     case 408: return text("Request Timeout");
+    case 412: return text("Precondition Failed");
     case 414: return text("URI Too Long");
     case 416: return text("Range Not Satisfiable");
+    case 417: return text("Expectation Failed");
     case 431: return text("Request Header Fields Too Large");
     case 501: return text("Not Implemented");
     case 503: return text("Service Unavailable");
@@ -69,19 +71,25 @@ export function reason(status: u32): Span {
   }
 }
 
+/** The most bytes of a tag, with its quotes, of a coding with a name of up to 8. */
+export const TAG_BYTES_MAX: i32 = 48;
+
 /**
- * `ctime-size` in hexadecimal and in quotes: as exact as the file system (RFC 9110, 8.8.3). Not
- * mtime, which tools set: a build that gives all files one date would never change its tags.
+ * `"seconds-size"` of the modification time, in hexadecimal as nginx writes it, so that replicas of a
+ * site agree, and the coding (ET1); or the digest of the content (ET3).
  */
 export function putOpaqueTag(at: usize, version: Version): usize {
-  const stat = version.stat;
   at = putText(at, text('"'));
-  at = putHex(at, <u64>stat.ctimeNs);
-  at = putText(at, text("-"));
-  at = putHex(at, stat.size);
-  if (version.weak) {
+  if (version.hasDigest) {
+    at = putDigits(putDigits(at, version.digestHigh), version.digestLow);
+  } else {
+    at = putHex(at, <u64>version.second);
     at = putText(at, text("-"));
-    at = putHex(at, version.readNs);
+    at = putHex(at, version.stat.size);
+    if (version.coding != 0) {
+      at = putText(at, text("-"));
+      at = putText(at, version.coding);
+    }
   }
   if (version.coding != 0) {
     at = putText(at, text("-"));
@@ -90,23 +98,29 @@ export function putOpaqueTag(at: usize, version: Version): usize {
   return putText(at, text('"'));
 }
 
-/** ETag and Last-Modified. */
+/** 16 hexadecimal digits. */
+function putDigits(at: usize, value: u64): usize {
+  for (let shift: i32 = 60; shift >= 0; shift -= 4) {
+    at = putHex(at, (value >> shift) & 15);
+  }
+  return at;
+}
+
+/** ETag, and Last-Modified if the file has a date. */
 export function putValidators(at: usize, version: Version): usize {
-  at = putText(at, text("Last-Modified: "));
-  at = putDate(at, modifiedSecond(version));
-  at = putText(at, version.weak ? text("\r\nETag: W/") : text("\r\nETag: "));
+  if (!version.isUndated) {
+    at = putText(at, text("Last-Modified: "));
+    at = putDate(at, modifiedSecond(version));
+    at = putText(at, text("\r\n"));
+  }
+  at = putText(at, version.isWeak ? text("ETag: W/") : text("ETag: "));
   at = putOpaqueTag(at, version);
   return putText(at, text("\r\n"));
 }
 
-/** Is its modification time in the future? Then Last-Modified differs every second. */
-export function isDatedAhead(version: Version): bool {
-  return floorDivide(version.stat.mtimeNs, <i64>NS_PER_S) > nowSecond();
-}
-
 /** The second of Last-Modified, never later than the response itself (RFC 9110, 8.8.2.1). */
 export function modifiedSecond(version: Version): i64 {
-  return min(floorDivide(version.stat.mtimeNs, <i64>NS_PER_S), nowSecond());
+  return min(version.second, nowSecond());
 }
 
 export function putRange(at: usize, first: u64, length: u64, size: u64): usize {

@@ -1,6 +1,6 @@
 // The body of a request (RFC 9112, 6 and 7.1), read from the socket when the handler asks for it.
 import { Errno } from "../../kernel/api";
-import { Framing } from "../http/request";
+import { Framing } from "../http/framing";
 import { hexDigit } from "../http/text";
 import { discardBy, receiveBy, receiveLine } from "../receive";
 import { allow, Connection, sendContinue } from "./connection";

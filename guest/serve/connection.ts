@@ -25,7 +25,6 @@ export class Connection {
   deadlineNs: u64; // for what is received at present
 }
 
-const LINGER_MS: u32 = 2000;
 const REFUSAL_BYTES: u32 = 512;
 
 let count: u32 = 0;
@@ -67,7 +66,7 @@ export function refuse(c: Connection, status: u32): void {
     SysSocketSend(c.socket, block, <u32>(end - block), 0);
     ToroFreeMem(block);
   }
-  endPolitely(c);
+  linger(c.socket);
 }
 
 /** Ends the connection and the thread in the middle of a handler. Does not return. */
@@ -90,10 +89,4 @@ export function recover(arg: usize): void {
 export function sendContinue(c: Connection): void {
   const line = text("HTTP/1.1 100 Continue\r\n\r\n");
   SysSocketSend(c.socket, spanAddress(line), spanBytes(line), 0);
-}
-
-/** Reads on after the last answer. Yields. */
-export function endPolitely(c: Connection): void {
-  allow(c, LINGER_MS);
-  linger(c.socket, c.deadlineNs);
 }

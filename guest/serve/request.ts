@@ -1,9 +1,9 @@
 // A request, as a handler sees it. Strings are made when they are asked for, from the bytes of the
 // head.
-import { Errno, span, Span } from "../../kernel/api";
+import { Errno, span, Span, spanAddress, spanBytes } from "../../kernel/api";
 import { Bytes } from "../bytes";
-import { pathEnd, pathStart } from "../http/path";
-import { findHeader, RequestHead } from "../http/request";
+import { findField } from "../http/fields";
+import { RequestHead } from "../http/request-head";
 import { lower } from "../http/text";
 import { Json } from "../json/json";
 import { decodeUtf8 } from "../utf8";
@@ -12,7 +12,6 @@ import { abandon, Connection } from "./connection";
 import { percentDecode } from "./percent";
 import { parameterOf } from "./route";
 
-const found: usize = memory.data(4);
 /** Bytes that a body without a length is given first. */
 const BODY_BYTES_FIRST: u32 = 4096;
 
@@ -21,10 +20,6 @@ const BODY_BYTES_FIRST: u32 = 4096;
 export class Request {
   /** The pattern of the route that took it, by which param() knows its names. */
   pattern: string = "";
-  private pathAt: usize;
-  private pathBytes: u32;
-  private queryAt: usize = 0;
-  private queryBytes: u32 = 0;
   private whole: Bytes | null = null; // the body, once it has been read
 
   constructor(
@@ -32,17 +27,7 @@ export class Request {
     private head: RequestHead,
     private content: Body,
     private bodyBytesMax: u32,
-  ) {
-    const end = head.target + head.targetBytes;
-    const start = pathStart(head.target, head.targetBytes);
-    const stop = start >= head.target && start < end ? pathEnd(start, end) : start + 1;
-    this.pathAt = start == 0 ? head.target : start; // `*`
-    this.pathBytes = start == 0 ? head.targetBytes : <u32>(stop - start);
-    if (start != 0 && stop < end && load<u8>(stop) == 0x3f) {
-      this.queryAt = stop + 1;
-      this.queryBytes = <u32>(end - this.queryAt);
-    }
-  }
+  ) {}
 
   /** In capitals, as it was sent. */
   get method(): string {
@@ -51,12 +36,12 @@ export class Request {
 
   /** Without the query, still percent-encoded. */
   get path(): string {
-    return decodeUtf8(this.pathAt, this.pathBytes);
+    return decodeUtf8(this.head.path, this.head.pathBytes);
   }
 
   /** The part after the question mark, still percent-encoded; "" if there is none. */
   get query(): string {
-    return decodeUtf8(this.queryAt, this.queryBytes);
+    return decodeUtf8(this.queryAt, <u32>(this.queryEnd - this.queryAt));
   }
 
   /** The bytes of the method, for a comparison without a string. */
@@ -66,7 +51,7 @@ export class Request {
 
   /** The bytes of the path. */
   get pathSpan(): Span {
-    return span(this.pathAt, this.pathBytes);
+    return span(this.head.path, this.head.pathBytes);
   }
 
   /** The part of the path that stands for `:name` in the route's pattern, decoded; or "". */
@@ -77,7 +62,7 @@ export class Request {
 
   /** The first value of `name` in the query, decoded; null if it is not there. */
   queryValue(name: string): string | null {
-    const end = this.queryAt + this.queryBytes;
+    const end = this.queryEnd;
     for (let at = this.queryAt; at < end; ) {
       let stop = at;
       while (stop < end && load<u8>(stop) != 0x26) stop++;
@@ -97,8 +82,8 @@ export class Request {
     const bytes = name.length;
     const lowered = changetype<usize>(__new(bytes, idof<ArrayBuffer>()));
     for (let i = 0; i < bytes; i++) store<u8>(lowered + i, <u8>lower(name.charCodeAt(i)));
-    const value = findHeader(this.head, span(lowered, bytes), found);
-    return value == 0 ? null : decodeUtf8(value, load<u32>(found));
+    const value = findField(this.head, span(lowered, bytes));
+    return value == 0 ? null : decodeUtf8(spanAddress(value), spanBytes(value));
   }
 
   /**
@@ -131,6 +116,15 @@ export class Request {
    */
   readInto(address: usize, bytes: i32): i32 {
     return this.content.read(address, max(bytes, 0));
+  }
+
+  /** After the question mark. */
+  private get queryAt(): usize {
+    return this.head.query + min<u32>(this.head.queryBytes, 1);
+  }
+
+  private get queryEnd(): usize {
+    return this.head.query + this.head.queryBytes;
   }
 
   private readLength(): Bytes {

@@ -11,7 +11,8 @@ import {
   text,
 } from "../../kernel/api";
 import { Bytes } from "../bytes";
-import { isToken, Method, RequestHead } from "../http/request";
+import { isIn, TOKEN } from "../http/characters";
+import { Method, RequestHead } from "../http/request-head";
 import { putEnd, putLength, putStartWith, RESPONSE_HEAD_BYTES_MAX } from "../http/response";
 import { isText, putBytes, putHex, putText } from "../http/text";
 import { JsonWriter } from "../json/writer";
@@ -181,7 +182,7 @@ function mayHaveBody(status: i32): bool {
 }
 
 function isName(name: Bytes): bool {
-  for (let i = 0; i < name.length; i++) if (!isToken(name.at(i))) return false;
+  for (let i = 0; i < name.length; i++) if (!isIn(name.at(i), TOKEN)) return false;
   return name.length != 0;
 }
 

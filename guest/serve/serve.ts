@@ -11,11 +11,11 @@ import {
   SysSocketClose,
   SysSocketRecv,
   SysSocketSetOption,
-  text,
 } from "../../kernel/api";
-import { bodyFraming, Framing, HEAD_BYTES_MAX, parseRequest, RequestHead } from "../http/request";
-import { isText } from "../http/text";
-import { receiveBy } from "../receive";
+import { bodyFraming, Framing } from "../http/framing";
+import { HEAD_BYTES_MAX, parseRequest } from "../http/request";
+import { REQUEST_HEAD_BYTES, RequestHead } from "../http/request-head";
+import { linger, receiveBy } from "../receive";
 import { noRoom, serveForever } from "../server";
 import { Body } from "./body";
 import {
@@ -23,7 +23,6 @@ import {
   closeConnection,
   Connection,
   connectionCount,
-  endPolitely,
   openConnection,
   recover,
   refuse,
@@ -33,7 +32,6 @@ import { Request } from "./request";
 import { Response } from "./response";
 
 const BACKLOG: i32 = 128;
-const HEADERS_MAX: u32 = 100;
 /** Enough for most heads; a longer one moves. */
 const HEAD_BYTES_FIRST: u32 = 2048;
 
@@ -90,7 +88,7 @@ function waits(c: Connection): bool {
 /** One request and its response. Yields. Returns whether another may follow. */
 function exchange(c: Connection): bool {
   c.sent = false;
-  const head = changetype<RequestHead>(__new(offsetof<RequestHead>(), idof<ArrayBuffer>()));
+  const head = changetype<RequestHead>(__new(REQUEST_HEAD_BYTES, idof<ArrayBuffer>()));
   const status = receiveHead(c, head);
   if (status != 0) {
     if (status > 0) refuse(c, status);
@@ -103,14 +101,13 @@ function exchange(c: Connection): bool {
     return false;
   }
   c.closing = !head.keepAlive;
-  const waits = head.expect != 0 && head.minor != 0;
-  const body = new Body(c, framing, head.length, options.bodyMs, waits);
+  const body = new Body(c, framing, head.length, options.bodyMs, head.expectsContinue);
   const request = new Request(c, head, body, options.bodyBytesMax);
   const response = new Response(c, head);
   call_indirect<void>(handlerIndex, request, response);
   response.end();
   if (c.closing || !body.drop()) {
-    endPolitely(c);
+    linger(c.socket);
     return false;
   }
   return true;
@@ -119,8 +116,7 @@ function exchange(c: Connection): bool {
 /** Why no handler sees a request, as a status; 0: one does. */
 function refusal(head: RequestHead, framing: i32): u32 {
   if (framing < 0) return <u32>-framing;
-  if (head.headerCount > HEADERS_MAX) return 431;
-  if (head.expect != 0 && !isText(head.expect, head.expectBytes, text("100-continue"))) return 417;
+  if (head.expectsOther) return 417;
   return framing == Framing.Length && head.length > options.bodyBytesMax ? 413 : 0;
 }
 

@@ -9,12 +9,13 @@ import {
   checkUnique,
   GUEST_PORT_MAX,
   LOCALHOST,
+  lameDuckPreset,
   type Publish,
   parseConnect,
+  parseDuration,
   parseInteger,
   parsePublish,
   parseRequest,
-  parseSeconds,
   parseSize,
   parseVolume,
   parseWord,
@@ -68,6 +69,8 @@ export interface Command extends MachineCommand {
   readonly machines: number | null;
   /** null: none. */
   readonly timeoutMs: number | null;
+  /** How long a service goes on after it was told to end, and how long its clients may take then. */
+  readonly lameDuckMs: number;
   readonly graceMs: number;
   /** Of WebServer; null: the application is another one, or gets none. */
   readonly site: SiteSettings | null;
@@ -143,6 +146,7 @@ const OPTIONS = {
   machines: { type: "string" },
   after: { type: "string" },
   timeout: { type: "string" },
+  "lame-duck": { type: "string" },
   grace: { type: "string" },
   watchdog: { type: "string" },
   "log-format": { type: "string" },
@@ -170,7 +174,7 @@ const MACHINE: readonly OptionName[] = [
 ];
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
 const ONE_MACHINE: readonly OptionName[] = [
-  ...["vsock-uds", "pcap", "trace", "stats", "timeout", "grace"],
+  ...["vsock-uds", "pcap", "trace", "stats", "timeout", "lame-duck", "grace"],
 ] as OptionName[];
 
 /** Options of each command. */
@@ -298,8 +302,9 @@ function runCommand(verb: string, target: string, values: Values, parameters: st
     restorePath: one("restore"),
     save: verb === "snapshot" ? { path: one("output") ?? "", after: requests(values) } : null,
     machines: isFresh ? parseInteger("--machines", one("machines") ?? "8", 1, MACHINES_MAX) : null,
-    timeoutMs: parseSeconds("--timeout", one("timeout") ?? "0"),
-    graceMs: parseSeconds("--grace", one("grace") ?? "10") ?? 0,
+    timeoutMs: parseDuration("--timeout", one("timeout") ?? "0s"),
+    lameDuckMs: parseDuration("--lame-duck", one("lame-duck") ?? lameDuckPreset()) ?? 0,
+    graceMs: parseDuration("--grace", one("grace") ?? "20s") ?? 0,
     site: serve || OWN_SERVER.test(target) ? SITE_PRESETS : null,
   };
 }
@@ -347,7 +352,7 @@ function machine(
     memoryBytes,
     windowBytes,
     cid: parseInteger("--cid", one("cid") ?? "3", CID_MIN, CID_MAX),
-    watchdogMs: parseSeconds("--watchdog", one("watchdog") ?? "10"),
+    watchdogMs: parseDuration("--watchdog", one("watchdog") ?? "10s"),
     logFormat: logFormat(values),
     logLevel: parseWord("--log-level", one("log-level") ?? "info", LOG_LEVELS),
     parameters,

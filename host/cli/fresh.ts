@@ -10,7 +10,7 @@ import type { Watchdog } from "../node/watchdog.ts";
 import type { Listener, TcpAddress } from "../ports/sockets.ts";
 import { PerConnection, type ServingOptions } from "../snapshot/per-connection.ts";
 import type { Command } from "./arguments.ts";
-import { untilSignal, untilTimeout } from "./ends.ts";
+import { untilTimeout } from "./ends.ts";
 import type { readImage } from "./image.ts";
 import {
   available,
@@ -22,18 +22,23 @@ import {
   usable,
   watches,
 } from "./parts.ts";
+import { type Drainable, untilSignal } from "./service/drain.ts";
+import type { Signals } from "./service/signals.ts";
 import { openSite } from "./site.ts";
 import { loadSnapshot, withDevicesOf } from "./snapshots.ts";
 import { stdout } from "./streams.ts";
 import type { End } from "./usage.ts";
 
 const BACKLOG = 1024;
+/** Clients that wait in the kernel when the last one is let in. */
+const BACKLOG_MS = 100;
 
 export async function serveFresh(
   given: Command,
   machines: number,
   image: ReturnType<typeof readImage>,
   watchdog: Watchdog | null,
+  signals: Signals,
   log: Log,
 ): Promise<End> {
   const timeout = untilTimeout(given.timeoutMs, log);
@@ -54,20 +59,36 @@ export async function serveFresh(
   };
   const snapshot = saved ?? (await bootAndSave(command, await make()));
   // One that panics is replaced, which must not go unnoticed.
-  const created = ({ exited }: Pick<Machine, "exited">) =>
-    exited.then(
-      (exit) => void exitCode(exit, log),
-      (error: Error) => log("error", "torito", `a fault of the host: ${error.stack}`),
-    );
+  const living = new Set<Pick<Machine, "control">>();
+  let isRetired = false;
+  const created = (machine: Pick<Machine, "control" | "exited">) => {
+    living.add(machine);
+    machine.control.draining = isRetired;
+    machine.exited
+      .then(
+        (exit) => void exitCode(exit, log),
+        (error: Error) => log("error", "torito", `a fault of the host: ${error.stack}`),
+      )
+      .finally(() => living.delete(machine));
+  };
   const pool = new MachinePool<ServingOptions>(snapshot, { size: machines, make, created });
   await usable(pool.fill());
   const clients = new PerConnection(pool, log, systemClock);
   const listeners = await listen(command, sockets, clients, log);
-  const drain = () => {
-    for (const listener of listeners) listener.close();
-    return clients.drain();
+  const service: Drainable = {
+    isReady: true,
+    retire: () => {
+      isRetired = true;
+      for (const { control } of living) control.draining = true;
+    },
+    drain: async () => {
+      await Promise.all(listeners.map((listener) => listener.finish?.(BACKLOG_MS)));
+      for (const listener of listeners) listener.close();
+      await clients.drain();
+    },
+    reset: () => clients.clients,
   };
-  const end = await Promise.race([timeout, untilSignal(drain, command.graceMs, log)]);
+  const end = await Promise.race([timeout, untilSignal(signals, service, command, log)]);
   pool.close();
   return end;
 }

@@ -18,9 +18,9 @@ const MACHINE = `Machine
                                      unless :rw is given; repeatable
       --device MODULE                a device of your own: a module whose default export is its
                                      class; repeatable
-  -m, --memory SIZE                  RAM, as in 64M or 1Gi (64M)
-      --watchdog SECONDS             kill a guest that does not return for this long; 0: never
-                                     (10)`;
+  -m, --memory SIZE                  RAM, as in 64M or 1G (64M)
+      --watchdog TIME                kill a guest that does not return for this long; 0: never
+                                     (10s)`;
 
 const WINDOW = `
       --fs-window SIZE               additional memory for each volume, into which the guest maps
@@ -37,8 +37,10 @@ const FRESH = `
       --machines N                   how many, at some 1 MiB each (8)`;
 
 const ONE_RUN = `
-      --timeout SECONDS              give up after this time, exit code 124
-      --grace SECONDS                time to finish open connections after a signal (10)`;
+      --timeout TIME                 give up after this time, as in 500ms, 10s or 2m; exit code 124
+      --lame-duck TIME               after a signal, go on while balancers find out (0s; 5s under a
+                                     service manager or in a container)
+      --grace TIME                   after that, time to finish open connections (20s)`;
 
 const LOG = `      --log-format pretty|json       (pretty)
       --log-level error|warn|info|debug  (info)`;
@@ -78,7 +80,7 @@ ${SETTINGS}
 Examples
   torito run . -- root=site
   torito run apps/web-server -p 4000:80 -v ./site:site -m 64M -- root=site
-  torito run hello.wasm --timeout 5
+  torito run hello.wasm --timeout 5s
 
 Exit codes
   0 power-off or drained, otherwise the guest's own code; 1 errors in the sources; 2 usage;
@@ -108,7 +110,7 @@ this image and this version. Open files are found again by name, or are stale.
 ${NETWORK}
 
 ${MACHINE}${WINDOW}
-      --timeout SECONDS              give up after this time, exit code 124
+      --timeout TIME                 give up after this time, exit code 124
 
 Output
 ${LOG}
@@ -219,7 +221,7 @@ Examples
   torito serve ./site
   torito serve ./site -p 0.0.0.0:8080:80
   torito run apps/web-server -p 4000:80 -v ./site:site -m 64M -- root=site
-  torito run hello.wasm --timeout 5
+  torito run hello.wasm --timeout 5s
   torito new my-api -t http
 
 Exit codes

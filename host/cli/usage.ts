@@ -6,6 +6,9 @@ export const EXIT_USAGE = 2;
 export const EXIT_UNAVAILABLE = 69;
 export const EXIT_SOFTWARE = 70;
 export const EXIT_TIMEOUT = 124;
+/** Ended by a signal, as a shell reports it. */
+export const EXIT_SIGINT = 130;
+export const EXIT_SIGTERM = 143;
 /** A parent sees only the low byte of an exit code, where a failure must not become 0. */
 export const EXIT_MAX = 255;
 

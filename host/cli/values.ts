@@ -16,7 +16,8 @@ export interface Volume {
 
 export const LOCALHOST = "127.0.0.1";
 export const GUEST_PORT_MAX = 0xfffffffe;
-const SECONDS_MAX = 2147483;
+/** The longest that a timer of Node can wait. */
+const DURATION_MS_MAX = 0x7fffffff;
 const PORT_MAX = 65535;
 const TAG_BYTES_MAX = 36;
 
@@ -70,21 +71,27 @@ export function checkUnique(volumes: readonly Volume[]): void {
 }
 
 export function parseSize(name: string, text: string, least: number): number {
-  const found = /^(\d+)(?:([KMG])i?)?B?$/i.exec(text);
-  if (found === null) throw new CliError(`${name} ${text}: not a size as in 64M or 1Gi`);
+  const found = /^(\d+)([KMG]?)$/.exec(text);
+  if (found === null) throw new CliError(`${name} ${text}: not a size as in 64K, 64M or 1G`);
   const [, digits, unit = ""] = found;
-  const bytes = Number(digits) * 1024 ** ["", "K", "M", "G"].indexOf(unit.toUpperCase());
+  const bytes = Number(digits) * 1024 ** ["", "K", "M", "G"].indexOf(unit);
   if (bytes < least || bytes > 65536 * PAGE_BYTES || bytes % PAGE_BYTES !== 0) {
     throw new CliError(`${name} ${text}: a multiple of 64K is needed, 4G at most`);
   }
   return bytes;
 }
 
-/** null for 0. */
-export function parseSeconds(name: string, text: string): number | null {
-  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(seconds <= SECONDS_MAX)) throw new CliError(`${name} ${text}: not a number of seconds`);
-  return seconds === 0 ? null : seconds * 1000;
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
+
+/** Milliseconds; null for 0, which needs no unit. */
+export function parseDuration(name: string, text: string): number | null {
+  if (text === "0") return null;
+  const [, digits, unit = ""] = /^(\d+)(ms|s|m)$/.exec(text) ?? [];
+  const ms = Number(digits) * (UNITS_MS[unit] ?? Number.NaN);
+  if (!(ms <= DURATION_MS_MAX)) {
+    throw new CliError(`${name} ${text}: not a duration as in 500ms, 10s or 2m`);
+  }
+  return ms === 0 ? null : ms;
 }
 
 export function parseInteger(name: string, text: string, least: number, most: number): number {
@@ -110,4 +117,19 @@ export function parseRequest(text: string): { readonly method: string; readonly 
   const [, method, path] = /^([A-Z]+) (\/\S*)$/.exec(text) ?? [];
   if (method !== undefined && path !== undefined) return { method, path };
   throw new CliError(`--after ${text}: not a request as in "GET /"`);
+}
+
+/**
+ * How long a service goes on by default after it was told to end: as long as balancers take to find
+ * out, if something else than a person ends it.
+ */
+export function lameDuckPreset(
+  env: NodeJS.ProcessEnv = process.env,
+  pid = process.pid,
+  isTerminal = process.stdin.isTTY,
+): string {
+  if (isTerminal) return "0s";
+  const isManaged = env.NOTIFY_SOCKET !== undefined || env.KUBERNETES_SERVICE_HOST !== undefined;
+  // The first process of a container.
+  return isManaged || pid === 1 ? "5s" : "0s";
 }

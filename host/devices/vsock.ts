@@ -209,17 +209,30 @@ export class VsockDevice implements VirtioDevice {
     return Array.from(this.#connections.all, (connection) => connection.stats);
   }
 
+  /** drain() may come soon: from now on the device notices which clients are silent. */
+  watchQuiet(): void {
+    this.#connections.watchQuiet();
+  }
+
   /**
-   * Accepts no more clients, reads no more from those it has, tells the guest that they are done,
-   * and resolves when the last connection has ended. Bytes on their way to clients still arrive.
+   * Accepts no more clients, tells the guest that those it has are done, each once it has sent
+   * nothing for `quietMs`, and resolves when the last connection has ended. Bytes on their way to
+   * clients still arrive; the end follows them, and bytes that cross it are read and discarded.
    */
-  drain(): Promise<void> {
+  drain({ quietMs = 0 } = {}): Promise<void> {
     this.#listeners.close();
     this.#handshakes.close();
     this.#probes.dispose(DRAINED);
-    const drained = this.#connections.drain(this.#host !== null);
+    const drained = this.#connections.drain(this.#host !== null, quietMs);
     this.#settle();
     return drained;
+  }
+
+  /** Resets every client that there is, and returns how many. The guest learns it. */
+  resetClients(): number {
+    const count = this.#connections.resetAll();
+    this.#settle();
+    return count;
   }
 
   /**

@@ -97,6 +97,11 @@ export interface Listener {
   readonly address: SocketAddress;
   /** Accepts no more clients. Removes the file of a path. */
   close(): void;
+  /**
+   * Accepts the clients that have connected by now, which close() would reset, for up to
+   * `patienceMs`, and then no more. Missing: the host cannot tell.
+   */
+  finish?(patienceMs: number): Promise<void>;
 }
 
 /** Receives the clients of a listener. */

@@ -117,9 +117,9 @@ export class MachineState {
     }
     clock.continueAt(content.nowNs);
     time.restored();
-    control.restored(isNew);
     if (entropy === null) memory.bytes(address, GENERATION_BYTES).set(generation);
     else time.renew(entropy);
+    control.restored(isNew ? memory.view.getUint32(address, true) : null);
     console.restart(content.line);
     time.consoleFull = console.full;
     try {

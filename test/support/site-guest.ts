@@ -112,6 +112,7 @@ export class SiteGuest {
     const { port } = await guest.#vsock.publish({ port: 0, guestPort: 80 });
     guest.port = port;
     guest.machine.boot();
+    await guest.#vsock.probe(80);
     return guest;
   }
 

@@ -3,7 +3,9 @@
 import { FsDevice, type FsOptions, VsockDevice } from "../../host/node/devices.ts";
 import { hostFiles } from "../../host/node/files/host-files.ts";
 import { Machine } from "../../host/node/machine.ts";
+import { SiteSource } from "../../host/node/site.ts";
 import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../../host/ports/sockets.ts";
+import { SITE_PRESETS, type SiteSettings } from "../../host/site/settings.ts";
 import type { TraceSink } from "../../host/trace.ts";
 import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
@@ -59,11 +61,13 @@ export interface Options extends Partial<FsOptions> {
   readonly realtimeNs?: bigint;
   /** Is told of every request to the file device, by its name. */
   readonly onRequest?: (name: string) => void;
+  /** Options of the site; default: it has none. */
+  readonly settings?: Partial<SiteSettings>;
 }
 
 export async function serve(site: string, options: Options = {}) {
   const { memoryBytes = 64 * MIB, parameters = "", bufAlloc = 65536 } = options;
-  const { onRequest, realtimeNs = 0n, ...files } = options;
+  const { onRequest, realtimeNs = 0n, settings, ...files } = options;
   const clock = new SetClock();
   clock.setRealtime(realtimeNs);
   let acceptor: Acceptor | undefined;
@@ -85,6 +89,8 @@ export async function serve(site: string, options: Options = {}) {
     attrTimeoutMs: 0,
     ...files,
   });
+  const source =
+    settings === undefined ? null : new SiteSource(site, { ...SITE_PRESETS, ...settings });
   let log = "";
   const console = (text: string) => {
     log += text;
@@ -96,7 +102,7 @@ export async function serve(site: string, options: Options = {}) {
     });
   const machine = await Machine.create({
     image,
-    devices: [vsock, fs],
+    devices: [vsock, fs, ...(source === null ? [] : [source.device])],
     clock,
     memoryBytes,
     parameters,

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 
 const KEY = "docs/rules.md";
-const CITATION = /\b(?:S[RN]|HB|[ACJMSVFUGKHDW])\d{1,2}\b/g;
+const CITATION = /\b(?:S[IRN]|H[BF]|ET|AL|[ACJMSVFUGKHDW])\d{1,2}\b/g;
 
 const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { encoding: "utf8" })
   .split("\n")
@@ -16,7 +16,7 @@ const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { e
 
 /** Rules that the key explains. */
 function keys(text: string): string[] {
-  return [...text.matchAll(/^\| ((?:S[RN]|HB|[A-Z])\d+) \|/gm)].map(([, rule]) => rule as string);
+  return [...text.matchAll(/^\| ((?:[A-Z]{1,2})\d+) \|/gm)].map(([, rule]) => rule as string);
 }
 
 /** Rules cited by comments and by titles of tests. */

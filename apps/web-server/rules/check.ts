@@ -19,7 +19,7 @@ import {
   SiteText,
   SiteType,
 } from "torito/abi/site";
-import { isToken } from "torito/guest/http/request";
+import { skip, TOKEN } from "torito/guest/http/characters";
 
 let table: usize = 0;
 let tableBytes: u32 = 0;
@@ -173,8 +173,7 @@ function isName(at: usize): bool {
   const bytes = load<u32>(at, SiteText.bytes);
   if (!isInside(at) || bytes == 0) return false;
   const start = table + load<u32>(at, SiteText.at);
-  for (let i: u32 = 0; i < bytes; i++) if (!isToken(load<u8>(start + i))) return false;
-  return true;
+  return skip(start, start + bytes, TOKEN) == start + bytes;
 }
 
 function isRedirect(rule: usize): bool {

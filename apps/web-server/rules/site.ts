@@ -88,6 +88,11 @@ export function takeSite(): Site {
   return current;
 }
 
+/** The same without a use of it, until the next wait. */
+export function currentSite(): Site {
+  return current;
+}
+
 export function giveSite(site: Site): void {
   if (--site.users != 0) return;
   takenBytes -= site.heapBytes;

@@ -7,7 +7,9 @@ import { Machine } from "../../node/machine.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { TcpAddress } from "../../ports/sockets.ts";
+import { StandingPorts } from "../../service/standing-ports.ts";
 import type { DevCommand, Publish } from "../arguments.ts";
+import { openDoors } from "../doors.ts";
 import {
   available,
   boot,
@@ -23,11 +25,7 @@ import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } 
 import { isColored } from "./build.ts";
 import type { Project } from "./project.ts";
 import { countErrors, reportDiagnostics } from "./report.ts";
-import { StandingPorts } from "./standing-ports.ts";
 import { type Built, type WatchEvent, type Watched, Watcher } from "./watcher.ts";
-
-/** A guest that does not listen by then never may; its clients are refused, as without dev. */
-const LISTEN_MS = 2000;
 
 /** The project and the options as they are now; package.json may change. */
 export type Reload = () => { readonly project: Project; readonly command: DevCommand };
@@ -194,21 +192,10 @@ class Session {
 
   #announce(machine: Machine, vsock: VsockDevice, ms: number): void {
     const bound = [...this.#published.values()];
-    const ready = bound.map((one) => {
-      const open = () => {
-        if (machine === this.#machine) this.#ports.set("open", one);
-      };
-      const late = setTimeout(() => {
-        if (machine !== this.#machine) return;
-        this.#log("warn", "torito", `nothing listens on port ${one.guestPort} of the guest`);
-        open();
-      }, LISTEN_MS);
-      return vsock
-        .probe(one.guestPort)
-        .then(open)
-        .finally(() => clearTimeout(late));
-    });
-    Promise.all(ready).then(
+    const isCurrent = () => machine === this.#machine;
+    const late = (port: number) =>
+      this.#log("warn", "torito", `nothing listens on port ${port} of the guest`);
+    openDoors(this.#ports, vsock, bound, isCurrent, late).then(
       () => {
         const urls = bound.map((one) => `  ${urlOf(one)}`).join("");
         this.#log("info", "torito", `ready${urls}  built in ${ms} ms`);

@@ -14,6 +14,7 @@ import { Deadlines } from "./deadlines.ts";
 import type { Hub } from "./hub.ts";
 import { LIMITS, type ReceiveMode } from "./limits.ts";
 import type { VsockOptions } from "./options.ts";
+import { Quiet } from "./quiet.ts";
 import { Flushing } from "./rings/flushing.ts";
 import type { GuestPacket } from "./rings/packet.ts";
 import { RingShare } from "./rings/ring-share.ts";
@@ -35,6 +36,7 @@ export class Connections implements Hub {
   readonly budget: Budget;
   readonly deadlines: Deadlines;
   readonly stalls: Stalls;
+  readonly #quiet: Quiet<Connection>;
   readonly settle: (atOnce?: boolean) => void;
   /** The guest's. */
   cid = 0;
@@ -62,6 +64,7 @@ export class Connections implements Hub {
     this.#table = new Table(connect.keys());
     this.deadlines = new Deadlines(this.#table.all, () => settle());
     this.stalls = new Stalls(sockets, () => settle());
+    this.#quiet = new Quiet(this.#table.all, () => settle());
     this.toGuest = new ToGuest(this.stats, capture);
   }
 
@@ -69,6 +72,7 @@ export class Connections implements Hub {
     this.#log = limitLog(host.log, host.now, 1);
     this.deadlines.attach(host);
     this.stalls.attach(host);
+    this.#quiet.attach(host);
   }
 
   /** How many the guest has, as far as the device knows. */
@@ -211,16 +215,32 @@ export class Connections implements Hub {
     for (const one of this.#table.all) one.cut();
   }
 
+  /** drain() may come soon: from now on it is noticed which clients are silent. */
+  watchQuiet(): void {
+    this.#quiet.watch();
+  }
+
   /**
-   * Begins no more, reads no more from clients, and resolves when the last connection has ended.
-   * Without a guest to end them (`hasGuest`) they are dropped.
+   * Begins no more, ends those that have been quiet for `quietMs`, and resolves when the last
+   * connection has ended. Without a guest to end them (`hasGuest`) they are dropped.
    */
-  drain(hasGuest: boolean): Promise<void> {
+  drain(hasGuest: boolean, quietMs: number): Promise<void> {
     this.#isDraining = true;
     const drained = new Promise<void>((resolve) => this.#drained.push(resolve));
-    for (const one of this.#table.all) hasGuest ? one.drain() : one.cut();
+    if (hasGuest) this.#quiet.end(quietMs);
+    else this.cutAll();
     this.#checkDrained();
     return drained;
+  }
+
+  /** Resets the clients that are left. Returns how many there were. */
+  resetAll(): number {
+    let count = 0;
+    for (const one of this.#table.all) {
+      if (one.peer.open) count++;
+      one.abort();
+    }
+    return count;
   }
 
   /** The machine goes away. */
@@ -228,6 +248,7 @@ export class Connections implements Hub {
     this.#isDraining = this.#isDisposed = true;
     this.deadlines.stop();
     this.stalls.stop();
+    this.#quiet.stop();
   }
 
   /** Nobody need wait for sockets that still close. */
@@ -237,6 +258,7 @@ export class Connections implements Hub {
 
   #checkDrained(): void {
     if (!this.#isDisposed && (!this.#isDraining || this.#table.all.size > 0)) return;
+    if (this.#drained.length > 0) this.#quiet.stop();
     for (const resolve of this.#drained.splice(0)) resolve();
   }
 }

@@ -47,6 +47,8 @@ export interface VsockStats extends Traffic {
   /** Packets and buffers of the guest that broke a rule. */
   rejected: number;
   resetsSent: number;
+  /** Clients that sent something after drain() had ended them; nothing answers it. */
+  late: number;
 }
 
 /** Log messages for clients that are turned away. */
@@ -78,6 +80,7 @@ export function countFrom(ledger: Ledger): VsockStats {
     packetsToGuest: 0,
     rejected: 0,
     resetsSent: 0,
+    late: 0,
     get bytesFromGuest() {
       return ledger.bytesFromGuest;
     },

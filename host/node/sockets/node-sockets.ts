@@ -11,6 +11,7 @@ import {
   type StreamSocket,
 } from "../../ports/sockets.ts";
 import { unacknowledged } from "./acknowledged.ts";
+import { backlogAccepted } from "./backlog.ts";
 import { Descriptors } from "./descriptors.ts";
 import { canRewrap } from "./rewrap.ts";
 import { NodeStream } from "./stream.ts";
@@ -69,7 +70,9 @@ export class NodeSockets implements Sockets {
 
   #bind(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
     const tcp = "port" in address;
+    let clients = 0;
     const server = net.createServer({ allowHalfOpen: true, noDelay: tcp }, (socket) => {
+      clients++;
       const error = this.#descriptors.shortage(socket);
       if (error === null) {
         acceptor.accepted(new NodeStream(socket, NOBODY, tcp, this.#canRewrap));
@@ -93,6 +96,10 @@ export class NodeSockets implements Sockets {
           address:
             typeof bound === "string" ? { path: bound } : { host: bound.address, port: bound.port },
           close: () => void server.close(),
+          finish: async (patienceMs) => {
+            await backlogAccepted(() => clients, patienceMs);
+            server.close();
+          },
         });
       });
     });

@@ -89,7 +89,7 @@ describe.each([
     ],
     ["is removed", (path) => fs.unlinkSync(path)],
     ["grows", (path) => fs.appendFileSync(path, letters("b", 1000))],
-  ])("and %s meanwhile arrives as it was announced", async (_, change) => {
+  ])("HF15: and %s meanwhile arrives as it was announced", async (_, change) => {
     const { port, site } = await serve();
     fs.writeFileSync(`${site}/file`, letters("a", bytes));
     const { status, length, body } = await ask(port, "", () => change(`${site}/file`));
@@ -102,7 +102,7 @@ describe.each([
     expect(after.body).toBe(fs.readFileSync(`${site}/file`, "latin1"));
   });
 
-  test("and is cut meanwhile is whole, or ends with the connection", async () => {
+  test("HF15: and is cut meanwhile is whole, or ends with the connection", async () => {
     const { port, site } = await serve();
     fs.writeFileSync(`${site}/file`, letters("a", bytes));
     const cut = () => fs.truncateSync(`${site}/file`, 100);

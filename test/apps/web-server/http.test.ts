@@ -102,12 +102,13 @@ describe("files", () => {
     expect(Buffer.from((await get("/big.bin")).body, "latin1").equals(big)).toBe(true);
   });
 
-  test("escapes, queries and fragments", async () => {
+  test("escapes and queries", async () => {
     expect((await get("/with%20space%20%26%20%c3%bc.txt")).body).toBe("escaped");
     expect((await get("/text.txt?query=/../x")).body).toBe("0123456789");
-    expect((await get("/%74%65xt.txt#frag")).body).toBe("0123456789");
+    expect((await get("/%74%65xt.txt")).body).toBe("0123456789");
     expect((await get("http://elsewhere/text.txt")).body).toBe("0123456789");
     expect((await get("http://elsewhere")).body).toBe("<h1>home</h1>");
+    expect((await get("HTTPS://elsewhere:4?/text.txt")).body).toBe("<h1>home</h1>");
   });
 
   test("long names: 250 bytes are served, 300 and 8000 are not found, beyond 8192 is 414 (Toro faults 30, 51)", async () => {
@@ -125,15 +126,9 @@ describe("files", () => {
   });
 
   test(".. is refused in every spelling (Toro fault 50)", async () => {
-    const spellings = [
-      "/..",
-      "/../etc/passwd",
-      "/sub/../text.txt",
-      "/%2e%2e/x",
-      "/.%2E/x",
-      "/sub%2f..%2fx",
-    ];
+    const spellings = ["/..", "/../etc/passwd", "/sub/../text.txt", "/%2e%2e/x", "/.%2E/x"];
     for (const target of spellings) expect((await get(target)).status, target).toBe(400);
+    expect((await get("/sub%2f..%2fx")).status).toBe(404); // no name has a slash
     expect((await get("/..text")).status).toBe(404);
     expect((await get("/sub/./index.html")).status).toBe(200);
     expect((await get("/sub//index.html")).status).toBe(200);
@@ -164,13 +159,17 @@ describe("methods and versions", () => {
     expect(parseResponses(missing, [0])[0]!.status).toBe(404);
   });
 
-  test("known methods get 405 and what is allowed, unknown ones 501", async () => {
-    for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"]) {
+  test("HF10: registered methods get 405 and what is allowed, unknown ones 501", async () => {
+    for (const method of ["POST", "PUT", "DELETE", "TRACE", "PATCH", "ACL", "VERSION-CONTROL"]) {
       const text = await server.raw(head(`${method} /text.txt HTTP/1.1`));
       const [response] = parseResponses(text);
       expect(response!.status, method).toBe(405);
-      expect(response!.headers.get("allow")).toBe("GET, HEAD");
+      expect(response!.headers.get("allow")).toBe("GET, HEAD, OPTIONS");
     }
+    const options = await server.raw(head("OPTIONS /missing HTTP/1.1"));
+    expect(options).toMatch(/^HTTP\/1.1 204 No Content\r\n(?!.*Content-Length).*\r\n\r\n$/s);
+    expect(options).toContain("\r\nAllow: GET, HEAD, OPTIONS\r\n");
+    expect(await statusOf(head("POS /pot HTTP/1.1"))).toBe(501);
     expect(await statusOf(head("BREW /pot HTTP/1.1"))).toBe(501);
     expect(await statusOf(head("get / HTTP/1.1"))).toBe(501);
   });
@@ -210,14 +209,6 @@ describe("methods and versions", () => {
     expect(await statusOf(`GET / HTTP/1.1\r\nHost: x\r\n${headers.join("\r\n")}\r\n\r\n`)).toBe(
       431,
     );
-  });
-
-  test("a request with a body is answered, and its connection ends", async () => {
-    const request = "GET /text.txt HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
-    const [response, ...more] = parseResponses(await server.raw(request));
-    expect(response).toMatchObject({ status: 200, body: "0123456789" });
-    expect(response!.headers.get("connection")).toBe("close");
-    expect(more).toEqual([]);
   });
 });
 
@@ -274,7 +265,7 @@ describe("connections", () => {
     }
   });
 
-  test("a client that sends on after the answer is not reset before it reads (RFC 9112, 9.6)", async () => {
+  test("HF6: a client that sends on after the answer is not reset before it reads", async () => {
     const socket = net.connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true });
     const write = (bytes: string) =>
       new Promise<void>((resolve, reject) => {
@@ -282,9 +273,9 @@ describe("connections", () => {
       });
     const answered = new Promise((resolve) => socket.once("readable", resolve));
     const ended = new Promise((resolve) => socket.once("end", resolve));
-    await write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+    await write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n");
     await answered;
-    for (let i = 0; i < 100; i++) await write("b".repeat(10_000));
+    for (let i = 0; i < 20; i++) await write("b".repeat(10_000));
     const chunks: Buffer[] = [];
     socket.on("data", (chunk) => chunks.push(chunk));
     socket.end();
@@ -316,13 +307,13 @@ describe("connections", () => {
 });
 
 describe("conditions and ranges", () => {
-  test("other content of the same size and date has another tag", async () => {
+  test("ET1: other content of the same size and date has the same tag, and is served", async () => {
     put("built.txt", "one");
     const etag = (await get("/built.txt")).headers.get("etag")!;
+    expect(etag).toBe(`"${MTIME.toString(16)}-3"`);
     put("built.txt", "two");
-    const condition = `If-None-Match: ${etag}`;
-    await until(async () => (await get("/built.txt", condition)).status === 200);
-    expect((await get("/built.txt", condition)).body).toBe("two");
+    await until(async () => (await get("/built.txt")).body === "two");
+    expect((await get("/built.txt", `If-None-Match: ${etag}`)).status).toBe(304);
   });
 
   test("If-None-Match and If-Modified-Since give 304 without a body", async () => {

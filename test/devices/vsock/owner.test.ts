@@ -176,7 +176,6 @@ describe.each(RING_KINDS)("drain ($name)", (rings) => {
     const puppet = await bootPublished({ rings });
     const { client, hostPort } = puppet.open();
     const drained = puppet.device.drain();
-    expect(client.paused).toBe(true);
     expect(puppet.take()).toMatchObject([{ op: VsockOp.SHUTDOWN, flags: SEND }]);
     client.taking = false;
     puppet.send(
@@ -189,6 +188,66 @@ describe.each(RING_KINDS)("drain ($name)", (rings) => {
     client.events.end();
     client.events.closed();
     expect(await outcome(drained)).toBe("resolved");
+  });
+
+  test("reads on for a second after the end, for a request that crosses it, and counts it", async () => {
+    const puppet = await bootPublished({ rings });
+    const { client, hostPort } = puppet.open();
+    void puppet.device.drain();
+    puppet.take();
+    client.say("GET");
+    client.say(" /");
+    puppet.send({ op: VsockOp.SHUTDOWN, hostPort, flags: BOTH });
+    expect(puppet.ops()).toEqual([VsockOp.RST]);
+    expect(client.calls).toEqual(["end"]);
+    client.say("again");
+    expect(client.calls).toEqual(["end"]);
+    expect(puppet.device.stats.late).toBe(1);
+    puppet.advance(1500);
+    expect(client.calls).toEqual(["end", "close"]);
+  });
+
+  test("ends a client once it has been silent for the time that is asked for", async () => {
+    const puppet = await bootPublished({ rings });
+    const { client: busy } = puppet.open();
+    puppet.open();
+    void puppet.device.drain({ quietMs: 1000 });
+    puppet.advance(900);
+    busy.say("x");
+    expect(puppet.ops()).toEqual([VsockOp.RW]);
+    puppet.advance(200);
+    expect(puppet.ops()).toEqual([VsockOp.SHUTDOWN]);
+    puppet.advance(700);
+    expect(puppet.ops()).toEqual([]);
+    puppet.advance(300);
+    expect(puppet.ops()).toEqual([VsockOp.SHUTDOWN]);
+    puppet.device.dispose();
+  });
+
+  test("counts the silence from when the device was told to watch for it", async () => {
+    const puppet = await bootPublished({ rings });
+    puppet.open();
+    puppet.device.watchQuiet();
+    puppet.advance(2000);
+    expect(puppet.ops()).toEqual([]);
+    void puppet.device.drain({ quietMs: 1000 });
+    expect(puppet.ops()).toEqual([VsockOp.SHUTDOWN]);
+    puppet.device.dispose();
+    expect(puppet.timers).toBe(0);
+  });
+
+  test("resets the clients that are left when told so, and says how many", async () => {
+    const puppet = await bootPublished({ rings });
+    const first = puppet.open().client;
+    const second = puppet.open().client;
+    const drained = puppet.device.drain({ quietMs: 60_000 });
+    expect(puppet.device.resetClients()).toBe(2);
+    expect(puppet.ops()).toEqual([VsockOp.RST, VsockOp.RST]);
+    expect([first.calls, second.calls]).toEqual([["reset"], ["reset"]]);
+    for (const { events } of [first, second]) events.closed();
+    expect(await outcome(drained)).toBe("resolved");
+    puppet.advance(500);
+    expect(puppet.timers).toBe(0);
   });
 
   test("delivers bytes that were read before first", async () => {

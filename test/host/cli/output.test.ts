@@ -88,7 +88,7 @@ describe("a reader that is slow", () => {
 });
 
 test("waits for a reader that never reads no longer than a signal's grace", async () => {
-  const words = ["run", image("floods"), "--grace", "0.2"];
+  const words = ["run", image("floods"), "--grace", "200ms"];
   const { child, until, read, end } = startWith({ late: true }, ...words);
   await until(/ready in/);
   child.kill("SIGTERM");

@@ -41,6 +41,7 @@ export class Connection implements SocketEvents, ReceiverOwner, Living {
   readonly #ledger: Ledger;
   readonly #credit: Credit;
   readonly #life: Life;
+  #isLate = false; // bytes came after drain()
 
   /** Until a socket is attached, payload of the guest is discarded. */
   constructor(
@@ -198,6 +199,10 @@ export class Connection implements SocketEvents, ReceiverOwner, Living {
 
   /** A client that goes on sending to a guest that will receive no more is reset (V15). */
   unwanted(): void {
+    if (this.peer.drained && !this.#isLate) {
+      this.#isLate = true;
+      this.#hub.stats.late++;
+    }
     if (this.#life.isEstablished && this.#life.ends.isUnheard) this.abort();
   }
 
@@ -231,7 +236,12 @@ export class Connection implements SocketEvents, ReceiverOwner, Living {
     this.#life.cut();
   }
 
-  /** Reads no more from the client, and tells the guest so. */
+  /** Payload bytes of the client that the guest has got. */
+  get bytesToGuest(): number {
+    return this.#ledger.bytesToGuest;
+  }
+
+  /** Tells the guest that the client sends no more, and discards what it sends. */
   drain(): void {
     this.#life.drain();
   }

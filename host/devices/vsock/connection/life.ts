@@ -16,7 +16,7 @@ import type { Peer } from "./peer.ts";
 import type { Receiver } from "./receiver.ts";
 import type { Sender } from "./sender.ts";
 import { assertMay, State } from "./state.ts";
-import { CLOSE_MS, CONNECT_MS, HALF_CLOSE_MS, LINGER_MS, TAIL_MS } from "./timeouts.ts";
+import { CLOSE_MS, CONNECT_MS, DRAIN_MS, HALF_CLOSE_MS, LINGER_MS, TAIL_MS } from "./timeouts.ts";
 
 /** The connection, as its life sees it. */
 export interface Living extends Ending, PacketSource, Flushable {
@@ -225,10 +225,13 @@ export class Life {
     this.forget();
   }
 
-  /** Reads no more from the client, and tells the guest so. */
+  /**
+   * Tells the guest that the client sends no more, though it may: bytes that still come are read
+   * and discarded, until the client has seen the end and ended too, or DRAIN_MS have passed.
+   */
   drain(): void {
     if (this.#state > State.Established) return;
-    this.#connection.receiver.pause();
+    this.#connection.peer.drained = true;
     this.stopSending(VIRTIO_VSOCK_SHUTDOWN_SEND);
   }
 
@@ -265,7 +268,7 @@ export class Life {
     const { peer, receiver } = this.#connection;
     if (!peer.close(receiver.unread)) return;
     receiver.discard();
-    this.#wait(LINGER_MS);
+    this.#wait(receiver.unread ? LINGER_MS : DRAIN_MS);
   }
 
   /** Ends both directions. The socket first, so that no system call reads the chains any more. */

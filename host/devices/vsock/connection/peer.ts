@@ -21,6 +21,8 @@ export class Peer {
   ended = false;
   /** Sending has ended: the client gets end of stream. */
   endSent = false;
+  /** The device drains: bytes that come from now on reach nobody. */
+  drained = false;
   #left = false;
 
   /** Has the client ended, and does it wait for the guest to end as well? */
@@ -41,13 +43,14 @@ export class Peer {
 
   /**
    * Closes the socket. If bytes of the client are unread the kernel would answer with a reset, and
-   * our last bytes might be lost: then only sending ends, and true is returned. The caller must
-   * read on until the client ends as well, or until leave().
+   * our last bytes might be lost; after a drain such bytes may be on their way. Then only sending
+   * ends, and true is returned. The caller must read on until the client ends as well, or until
+   * leave().
    */
   close(unread: boolean): boolean {
     if (!this.open || this.#left) return false;
     this.#left = true;
-    const lingers = unread && !this.ended;
+    const lingers = (unread || this.drained) && !this.ended;
     if (lingers) this.socket.end();
     else this.socket.close();
     return lingers;

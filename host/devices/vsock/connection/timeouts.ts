@@ -14,5 +14,7 @@ export const HALF_CLOSE_MS = 120_000;
  * progress.
  */
 export const TAIL_MS = 30_000;
+/** A drained client has been sent the end, and may have written at the same moment. */
+export const DRAIN_MS = 1000;
 /** The kernel has everything; unread bytes of the client are drained, or they would reset it. */
 export const LINGER_MS = 2000;

@@ -10,10 +10,10 @@ import {
   type SocketEvents,
   type Sockets,
   type StreamSocket,
-} from "../../ports/sockets.ts";
+} from "../ports/sockets.ts";
 
 /** Clients of a port that may wait; later ones are reset. */
-const WAITING_MAX = 128;
+const WAITING_MAX = 256;
 const BACKLOG = 1024;
 
 /** Clients that come now are handed on, kept, or reset. */
@@ -21,14 +21,26 @@ export type Door = "open" | "waiting" | "closed";
 
 class Port {
   readonly #waiting = new Set<StreamSocket>();
+  readonly #left: () => void;
   listener: Listener | null = null;
   acceptor: Acceptor | null = null;
+  /** Clients that were reset, because too many waited or the door was closed. */
+  turnedAway = 0;
   #door: Door = "waiting";
+
+  /** `left` is called whenever clients wait no longer. */
+  constructor(left: () => void) {
+    this.#left = left;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
 
   readonly outside: Acceptor = {
     accepted: (socket) => {
       if (this.#door === "open" && this.acceptor !== null) this.acceptor.accepted(socket);
-      else if (this.#door === "closed" || this.#waiting.size >= WAITING_MAX) socket.reset();
+      else if (this.#door === "closed" || this.#waiting.size >= WAITING_MAX) this.#reset(socket);
       else this.#hold(socket);
     },
     refused: (error) => this.acceptor?.refused(error),
@@ -41,12 +53,13 @@ class Port {
       this.#waiting.delete(socket);
       socket.events = NOBODY;
       if (door === "closed" || this.acceptor === null) {
-        socket.reset();
+        this.#reset(socket);
         continue;
       }
       this.acceptor.accepted(socket);
       socket.resume();
     }
+    this.#left();
   }
 
   close(): void {
@@ -58,13 +71,23 @@ class Port {
   #hold(socket: StreamSocket): void {
     socket.pause();
     this.#waiting.add(socket);
-    socket.events = { ...NOBODY, closed: () => void this.#waiting.delete(socket) };
+    const closed = () => {
+      this.#waiting.delete(socket);
+      this.#left();
+    };
+    socket.events = { ...NOBODY, closed };
+  }
+
+  #reset(socket: StreamSocket): void {
+    this.turnedAway++;
+    socket.reset();
   }
 }
 
 export class StandingPorts implements Sockets {
   readonly #sockets: Sockets;
   readonly #ports = new Map<string, Port>();
+  #emptied: (() => void)[] = [];
   readonly unacknowledged?: (sockets: readonly StreamSocket[]) => Promise<readonly number[]>;
 
   constructor(sockets: Sockets) {
@@ -76,7 +99,7 @@ export class StandingPorts implements Sockets {
 
   /** Binds a port for good, or until keep() drops it. Resolves with the bound address. */
   async bind(address: SocketAddress): Promise<SocketAddress> {
-    const port = new Port();
+    const port = new Port(this.#left);
     port.listener = await this.#sockets.listen(address, BACKLOG, port.outside);
     this.#ports.set(addressText(port.listener.address), port);
     return port.listener.address;
@@ -92,11 +115,46 @@ export class StandingPorts implements Sockets {
     }
   }
 
+  /** Clients that wait. */
+  get waiting(): number {
+    return this.#sum((port) => port.waiting);
+  }
+
+  /** Clients of the present ports that were reset, because nobody was there or too many waited. */
+  get turnedAway(): number {
+    return this.#sum((port) => port.turnedAway);
+  }
+
+  /**
+   * Accepts the clients that have connected by now, for up to that long, and then no more. Those
+   * that wait still do.
+   */
+  async finish(patienceMs: number): Promise<void> {
+    const listeners = [...this.#ports.values()].map(({ listener }) => listener);
+    await Promise.all(listeners.map((one) => one?.finish?.(patienceMs) ?? one?.close()));
+  }
+
+  /** Resolves when no client waits. */
+  emptied(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#emptied.push(resolve);
+      this.#left();
+    });
+  }
+
   /** For clients that come from now on, and for those that wait. No address: for all ports. */
   set(door: Door, address?: SocketAddress): void {
     for (const [name, port] of this.#ports) {
       if (address === undefined || name === addressText(address)) port.door = door;
     }
+  }
+
+  readonly #left = (): void => {
+    if (this.waiting === 0) for (const resolve of this.#emptied.splice(0)) resolve();
+  };
+
+  #sum(of: (port: Port) => number): number {
+    return [...this.#ports.values()].reduce((sum, port) => sum + of(port), 0);
   }
 
   // ---- the network, as the device of a machine sees it

@@ -1,13 +1,13 @@
 // Ports that outlive machines: a client waits while no guest listens, and is never read meanwhile.
 import { describe, expect, test } from "vitest";
-import { StandingPorts } from "../../../host/cli/project/standing-ports.ts";
 import {
   type Acceptor,
   NOBODY,
   type Sockets,
   type StreamSocket,
   type TcpAddress,
-} from "../../../host/ports/sockets.ts";
+} from "../../host/ports/sockets.ts";
+import { StandingPorts } from "../../host/service/standing-ports.ts";
 
 const ADDRESS: TcpAddress = { host: "127.0.0.1", port: 4000 };
 
@@ -101,10 +101,10 @@ describe("a client", () => {
     expect(come().calls).toEqual(["reset"]);
   });
 
-  test("is reset if 128 wait already", async () => {
+  test("is reset if 256 wait already", async () => {
     const { come } = await standing();
-    const clients = Array.from({ length: 129 }, () => come());
-    expect(clients.filter(({ calls }) => calls[0] === "pause")).toHaveLength(128);
+    const clients = Array.from({ length: 257 }, () => come());
+    expect(clients.filter(({ calls }) => calls[0] === "pause")).toHaveLength(256);
     expect(clients.at(-1)?.calls).toEqual(["reset"]);
   });
 });

@@ -1,0 +1,40 @@
+// Lets clients in, port by port, as the guest begins to listen.
+import { setTimeout } from "node:timers";
+import type { VsockDevice } from "../devices/vsock.ts";
+import type { StandingPorts } from "../service/standing-ports.ts";
+import type { Publish } from "./values.ts";
+
+/** A guest that does not listen by then never may; its clients are refused by the guest. */
+const LISTEN_MS = 2000;
+
+/**
+ * Resolves when the guest listens on all published ports; until then clients wait. Those of a port
+ * that it has not listened on for LISTEN_MS do not any more, and `late` is called. Rejects when the
+ * machine ends or drains; a machine that is not the current one any more opens nothing.
+ */
+export async function openDoors(
+  ports: StandingPorts,
+  vsock: VsockDevice,
+  published: readonly Publish[],
+  isCurrent: () => boolean,
+  late: (guestPort: number) => void,
+): Promise<void> {
+  await Promise.all(
+    published.map(async (one) => {
+      const open = () => {
+        if (isCurrent()) ports.set("open", one);
+      };
+      const timer = setTimeout(() => {
+        if (!isCurrent()) return;
+        late(one.guestPort);
+        open();
+      }, LISTEN_MS);
+      try {
+        await vsock.probe(one.guestPort);
+      } finally {
+        clearTimeout(timer);
+      }
+      open();
+    }),
+  );
+}
