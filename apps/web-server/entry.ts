@@ -1,4 +1,5 @@
-// A file, or a page made for one answer: its bytes, or where they are, and what its answers say of it.
+// A file, or a page made for one answer: its bytes, or where they are, and the headers of its
+// answers.
 import { TypeId } from "torito/guest/http/mime";
 import { Version, VERSION_BYTES } from "torito/guest/http/version";
 import { Coding } from "./coding";

@@ -32,7 +32,7 @@ function typeAt(site: Site, i: u32): usize {
   return site.table + load<u32>(site.table, SiteTable.types + SiteList.at) + i * SiteType.sizeof;
 }
 
-/** What follows the last dot of a path's last segment; 0 bytes: nothing does. */
+/** The text after the last dot of a path's last segment; 0 bytes: there is none. */
 function extensionOf(path: usize, bytes: u32): Span {
   const end = path + bytes;
   let at = end;

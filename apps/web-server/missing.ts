@@ -1,5 +1,5 @@
-// What is sent where the site has no file: what a rule says, the page of an application in one page,
-// the site's own page for errors, or a line of text.
+// Answers where the site has no file: by a rule, with the page of an application in one page, with
+// the site's own page for errors, or with a line of text.
 import { Span, span, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { SiteFlag } from "torito/abi/site";
 import { putBytes } from "torito/guest/http/text";

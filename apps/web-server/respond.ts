@@ -19,7 +19,7 @@ export const ALLOW = text("Allow: GET, HEAD, OPTIONS\r\n");
 const RETRY_AFTER_S: u32 = 1;
 /** At the end of the output: the rest of a head, and a line of text as its body. */
 const REST_BYTES: u32 = 256;
-/** What rules do not set for errors, which are not the file that they are for. */
+/** Headers that rules do not set for errors, which are not the file that they describe. */
 const OF_FILES: u32 = SiteHeader.CACHE_CONTROL | SiteHeader.CONTENT_TYPE;
 
 /**
@@ -95,10 +95,7 @@ function putRetryAfter(at: usize): usize {
   return putText(at, text("\r\n"));
 }
 
-/**
- * Redirects to the request's path without its last `less` bytes, and with `more` in their place, and
- * the query.
- */
+/** Redirects to the request's path with `more` in the place of its last `less` bytes. */
 export function redirectPath(c: Connection, less: u32, more: Span): u32 {
   const work = c.work;
   const request = requestOf(work);
