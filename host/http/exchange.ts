@@ -50,7 +50,7 @@ export class Exchange implements ResponseSink {
       if (!this.#isAnswered) this.#parts.push(part); // else nobody can read it: status 205
       return;
     }
-    this.#stream.enqueue(part);
+    this.#stream.enqueue(part.slice());
     if ((this.#stream.desiredSize ?? 0) <= 0) this.#owner.pause();
   }
 

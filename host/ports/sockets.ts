@@ -24,7 +24,10 @@ export function addressText(address: SocketAddress): string {
 export interface SocketEvents {
   /** connect() succeeded. */
   connected(): void;
-  /** Bytes arrived. The chunk belongs to the receiver. Not called while paused. */
+  /**
+   * Bytes arrived. They are the receiver's until it returns: what it needs later it copies. Not
+   * called while paused.
+   */
   data(chunk: Uint8Array): void;
   /** The peer will send no more: end of stream. */
   end(): void;

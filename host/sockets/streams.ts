@@ -81,7 +81,7 @@ class SocketStreams implements SocketEvents {
 
   data(chunk: Uint8Array): void {
     if (this.#isDiscarding || this.#in === null) return;
-    this.#in.enqueue(chunk);
+    this.#in.enqueue(chunk.slice());
     if ((this.#in.desiredSize ?? 0) > 0) return;
     this.#isPaused = true;
     this.#socket.pause();

@@ -43,15 +43,18 @@ export class Wire {
     return !this.#lent;
   }
 
-  /** The next bytes, which the caller owns. */
+  /** The next bytes, where they are: the sender's, if they are lent. */
   take(): Uint8Array {
-    const first = this.#parts[this.#first] as Uint8Array;
-    if (!this.#lent && this.#at === 0) {
-      this.drop();
-      return first;
+    let part = this.#parts[this.#first] as Uint8Array;
+    while (part.length === 0) part = this.#parts[++this.#first] as Uint8Array;
+    const chunk = part.subarray(this.#at, this.#at + CHUNK_BYTES_MAX);
+    this.#at += chunk.length;
+    if (this.#at === part.length) {
+      this.#first++;
+      this.#at = 0;
     }
-    const chunk = new Uint8Array(Math.min(this.#waiting, CHUNK_BYTES_MAX));
-    this.fill(chunk);
+    this.#waiting -= chunk.length;
+    if (this.empty) this.drop();
     return chunk;
   }
 

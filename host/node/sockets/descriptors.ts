@@ -1,8 +1,6 @@
 // Clients and files share the file descriptors of the process. When none is left, libuv silently
 // closes new clients, and files cannot be opened. So clients are refused while some are left.
 import { readdirSync, readFileSync } from "node:fs";
-import type net from "node:net";
-import { descriptorOf } from "./rewrap.ts";
 
 /** Clients leave one part in this many to files. */
 const RESERVE_SHARE = 4;
@@ -37,9 +35,10 @@ export class Descriptors {
     this.#clientsMax = max - Math.max(1, Math.ceil((max - descriptorsOpen()) / RESERVE_SHARE));
   }
 
-  /** Why a new client cannot stay, or null. A new descriptor is always the lowest free number. */
-  shortage(client: net.Socket): Error | null {
-    const open = descriptorOf(client) ?? 0;
+  /**
+   * Why a new socket cannot stay, or null. Its descriptor, if known, was the lowest free number.
+   */
+  shortage(open = 0): Error | null {
     if (open < this.#clientsMax || this.#max === Number.POSITIVE_INFINITY) return null;
     const fact = `${open} of ${this.#max} file descriptors are open`;
     const message = `${fact}, and the others are for files`;

@@ -22,7 +22,7 @@ export class SocketDuplex extends Duplex {
         this.emit("connect");
       },
       data: (chunk) => {
-        if (this.push(chunk)) return;
+        if (this.push(chunk.slice())) return;
         this.#isPaused = true;
         this.#socket.pause();
       },

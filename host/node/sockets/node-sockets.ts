@@ -1,113 +1,102 @@
-// The host's real network, by Node: TCP and AF_UNIX.
+// The host's real network, by Node: TCP and AF_UNIX. On handles of libuv where this engine has
+// them, since net.Socket alone is half of what a connection costs; else by net.Socket.
 import net from "node:net";
-import {
-  type Acceptor,
-  addressText,
-  type Listener,
-  NOBODY,
-  type SocketAddress,
-  type SocketEvents,
-  type Sockets,
-  type StreamSocket,
+import type {
+  Acceptor,
+  Listener,
+  SocketAddress,
+  SocketEvents,
+  Sockets,
+  StreamSocket,
 } from "../../ports/sockets.ts";
 import { unacknowledged } from "./acknowledged.ts";
 import { backlogAccepted } from "./backlog.ts";
+import { addressOf, bind } from "./bind.ts";
 import { Descriptors } from "./descriptors.ts";
-import { canRewrap } from "./rewrap.ts";
-import { NodeStream } from "./stream.ts";
-import { pathFault, removeStale } from "./unix.ts";
+import { HandleStream } from "./handle-stream.ts";
+import { acceptHandles, connectHandle, isDirect } from "./handle-streams.ts";
+import { handlesFault, knownFault } from "./handle-test.ts";
+import { NetStream } from "./net-stream.ts";
+import { acceptSockets, connectSocket } from "./net-streams.ts";
 
-const FAULTS: Readonly<Record<string, string>> = {
-  EADDRINUSE: "the address is in use",
-  EACCES: "permission denied",
-  EADDRNOTAVAIL: "no such address on this host",
-  ENOTFOUND: "unknown host name",
-  ENOENT: "no such directory",
-};
+/** Streams are handles of libuv, or sockets of node:net. */
+export type SocketKind = "handles" | "net";
+
+export interface NodeSocketsOptions {
+  /** "auto" by default: handles, if a test at first use finds nothing against them. */
+  readonly kind?: SocketKind | "auto";
+  /** Descriptors that the process may have open; by default its limit. */
+  readonly descriptors?: number;
+}
 
 /** Node's TCP and AF_UNIX sockets as the devices see them. */
 export class NodeSockets implements Sockets {
-  readonly #canRewrap: (socket: net.Socket) => boolean;
+  readonly #wanted: SocketKind | "auto";
   readonly #descriptors: Descriptors;
 
-  /**
-   * `inPlace`: can this socket read into buffers of ours now? `descriptors`: the limit of the
-   * process. Both are found out by default.
-   */
-  constructor(inPlace: (socket: net.Socket) => boolean = canRewrap, descriptors?: number) {
-    this.#canRewrap = inPlace;
+  constructor({ kind = "auto", descriptors }: NodeSocketsOptions = {}) {
+    this.#wanted = kind;
     this.#descriptors = new Descriptors(descriptors);
   }
 
+  /** null: not known before the first listen() or prepare() of the process has settled. */
+  get kind(): SocketKind | null {
+    const fault = this.#wanted === "net" ? "not wanted" : knownFault();
+    if (fault === null) return null;
+    return fault === "" ? "handles" : "net";
+  }
+
+  /**
+   * Finds out the kind, as listen() does first; connect() takes net.Socket until then. Takes some milliseconds once in a process. Rejects with the reason if only handles are
+   * wanted, and cannot be used.
+   */
+  async prepare(): Promise<SocketKind> {
+    if (this.#wanted === "net") return this.#wanted;
+    const fault = await handlesFault();
+    if (fault === "") return "handles";
+    if (this.#wanted === "auto") return "net";
+    throw new Error(`sockets cannot be handles of libuv here: ${fault}`);
+  }
+
   async listen(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
-    try {
-      return await this.#bind(address, backlog, acceptor);
-    } catch (error) {
-      const reason = await this.#retriable(address, error as NodeJS.ErrnoException);
-      if (reason === "") return this.#bind(address, backlog, acceptor);
-      throw new Error(`cannot listen on ${addressText(address)}: ${reason}`, { cause: error });
-    }
+    const tcp = "port" in address;
+    const begin = (await this.prepare()) === "handles" ? acceptHandles : acceptSockets;
+    const create = () => net.createServer({ allowHalfOpen: true });
+    let clients = 0;
+    const accepted = (socket: StreamSocket) => {
+      clients++;
+      acceptor.accepted(socket);
+    };
+    const refused = (error: Error) => {
+      clients++;
+      acceptor.refused(error);
+    };
+    const server = await bind(address, backlog, create, (one) => {
+      one.on("error", refused);
+      begin(one, tcp, this.#descriptors, { accepted, refused });
+    });
+    return {
+      address: addressOf(server),
+      close: () => void server.close(),
+      finish: async (patienceMs) => {
+        await backlogAccepted(() => clients, patienceMs);
+        server.close();
+      },
+    };
   }
 
   connect(target: SocketAddress, events: SocketEvents): StreamSocket {
-    const options = { allowHalfOpen: true, noDelay: true };
-    const tcp = "port" in target;
-    const fault = tcp ? "" : pathFault(target.path);
-    const socket = fault === "" ? net.connect({ ...target, ...options }) : new net.Socket(options);
-    // Before the stream's own listener: a socket short of descriptors never counts as connected.
-    socket.once("connect", () => {
-      const error = this.#descriptors.shortage(socket);
-      if (error !== null) socket.destroy(error);
-    });
-    const stream = new NodeStream(socket, events, tcp, this.#canRewrap);
-    if (fault !== "") socket.destroy(new Error(`${addressText(target)}: ${fault}`));
-    return stream;
+    const { kind } = this;
+    if (kind === null) void handlesFault(); // for the next one
+    const connect = kind === "handles" && isDirect(target) ? connectHandle : connectSocket;
+    return connect(target, this.#descriptors, events);
   }
 
   unacknowledged(sockets: readonly StreamSocket[]): Promise<readonly number[]> {
-    return unacknowledged(sockets.map((one) => (one instanceof NodeStream ? one.key : null)));
-  }
-
-  #bind(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
-    const tcp = "port" in address;
-    let clients = 0;
-    const server = net.createServer({ allowHalfOpen: true, noDelay: tcp }, (socket) => {
-      clients++;
-      const error = this.#descriptors.shortage(socket);
-      if (error === null) {
-        acceptor.accepted(new NodeStream(socket, NOBODY, tcp, this.#canRewrap));
-        return;
-      }
-      socket.destroy();
-      acceptor.refused(error);
-    });
-    return new Promise((resolve, reject) => {
-      const fault = tcp ? "" : pathFault(address.path);
-      if (fault !== "") {
-        reject(new Error(fault));
-        return;
-      }
-      server.once("error", reject);
-      server.listen({ ...address, backlog }, () => {
-        server.removeAllListeners("error");
-        server.on("error", (error) => acceptor.refused(error));
-        const bound = server.address() as net.AddressInfo | string;
-        resolve({
-          address:
-            typeof bound === "string" ? { path: bound } : { host: bound.address, port: bound.port },
-          close: () => void server.close(),
-          finish: async (patienceMs) => {
-            await backlogAccepted(() => clients, patienceMs);
-            server.close();
-          },
-        });
-      });
-    });
-  }
-
-  /** Why another attempt would fail too, or "". */
-  async #retriable(address: SocketAddress, error: NodeJS.ErrnoException): Promise<string> {
-    if ("path" in address && error.code === "EADDRINUSE") return removeStale(address.path);
-    return FAULTS[error.code ?? ""] ?? error.message;
+    return unacknowledged(
+      sockets.map((one) =>
+        one instanceof HandleStream || one instanceof NetStream ? one.key : null,
+      ),
+    );
   }
 }

@@ -1,5 +1,5 @@
 // WebServer in this process, over real TCP and a real directory: what it holds, and gives back.
-import { writeFileSync } from "node:fs";
+import { utimesSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { FsDevice, VsockDevice } from "../../../host/node/devices.ts";
@@ -27,6 +27,8 @@ async function serve(parameters = "", memoryBytes = 64 * 1024 * 1024): Promise<S
   const site = makeFolder();
   writeFileSync(`${site}/index.html`, "<h1>hello</h1>");
   writeFileSync(`${site}/large.bin`, Buffer.alloc(8 * 1024 * 1024, 0x41));
+  // A file that has just been written is kept without the head that its responses share.
+  for (const name of ["index.html", "large.bin"]) utimesSync(`${site}/${name}`, 1e9, 1e9);
   const vsock = new VsockDevice({ cid: 3 });
   const fs = new FsDevice({
     directory: site,

@@ -147,9 +147,14 @@ describe("records", () => {
     const outcomes = [null, capture].map(async (one) => {
       const puppet = await bootPublished({ capture: one });
       const { client, hostPort } = puppet.open();
-      for (let i = 0; i < 40; i++) client.say(pattern(100 * i + 1));
+      const packets: Packet[] = [];
+      for (let i = 0; i < 40; i++) {
+        client.say(pattern(100 * i + 1));
+        packets.push(...puppet.take());
+      }
       puppet.send({ op: VsockOp.RW, hostPort, data: pattern(9000) });
-      return { stats: { ...puppet.device.stats }, packets: puppet.take() };
+      packets.push(...puppet.take());
+      return { stats: { ...puppet.device.stats }, packets };
     });
     const [without, captured] = await Promise.all(outcomes);
     expect(captured).toEqual(without);

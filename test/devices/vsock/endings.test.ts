@@ -4,16 +4,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import { NodeSockets, type SocketKind } from "../../../host/node/sockets/node-sockets.ts";
 import type { TcpAddress } from "../../../host/ports/sockets.ts";
+import { SOCKET_KINDS } from "../../support/socket-kinds.ts";
 import { type Packet, VsockPuppet } from "../../support/vsock-puppet.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const PATIENCE = { timeout: 20_000, interval: 1 };
 const [RCV, SEND, BOTH] = [1, 2, 3];
+let sockets: SocketKind;
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 const openSockets = () =>
@@ -49,7 +51,7 @@ const CLIENTS: Record<string, (client: net.Socket) => void> = {
 };
 
 async function open(kind: string, client: (socket: net.Socket) => void) {
-  const puppet = new VsockPuppet({ sockets: new NodeSockets() });
+  const puppet = new VsockPuppet({ sockets: new NodeSockets({ kind: sockets }) });
   let address: TcpAddress | { path: string };
   if (kind === "TCP") {
     address = await puppet.device.publish({ port: 0, guestPort: 80 });
@@ -72,46 +74,52 @@ async function open(kind: string, client: (socket: net.Socket) => void) {
   return { puppet, socket, hostPort };
 }
 
-describe.each([
-  ["TCP", "one turn of the host"],
-  ["TCP", "turns of the host"],
-  ["AF_UNIX", "one turn of the host"],
-  ["AF_UNIX", "turns of the host"],
-])("%s, the guest's turns in %s", (kind, turns) => {
-  describe.each(Object.keys(CLIENTS))("a client that %s", (client) => {
-    test.each(Object.keys(GUESTS))("is gone when the guest's socket %s", async (guest) => {
-      const before = openSockets();
-      const { puppet, socket, hostPort } = await open(kind, CLIENTS[client]!);
-      for (const packets of GUESTS[guest]!) {
-        puppet.send(...packets.map((one) => ({ hostPort, ...one })));
-        if (turns !== "one turn of the host") await nextTurn();
-      }
-      const drained = puppet.device.drain();
-      puppet.advance(2500); // for clients that end no sooner than they are closed
-      await drained;
-      expect(puppet.device.stats.connections).toBe(0);
-      expect(puppet.device.connections()).toEqual([]);
-      expect(puppet.tx.queue.inFlight).toBe(0);
-      puppet.device.dispose();
-      socket.destroy();
-      await vi.waitUntil(() => openSockets() === before, PATIENCE);
+describe.each(SOCKET_KINDS)("sockets on %s", (one) => {
+  beforeAll(() => {
+    sockets = one;
+  });
+
+  describe.each([
+    ["TCP", "one turn of the host"],
+    ["TCP", "turns of the host"],
+    ["AF_UNIX", "one turn of the host"],
+    ["AF_UNIX", "turns of the host"],
+  ])("%s, the guest's turns in %s", (kind, turns) => {
+    describe.each(Object.keys(CLIENTS))("a client that %s", (client) => {
+      test.each(Object.keys(GUESTS))("is gone when the guest's socket %s", async (guest) => {
+        const before = openSockets();
+        const { puppet, socket, hostPort } = await open(kind, CLIENTS[client]!);
+        for (const packets of GUESTS[guest]!) {
+          puppet.send(...packets.map((one) => ({ hostPort, ...one })));
+          if (turns !== "one turn of the host") await nextTurn();
+        }
+        const drained = puppet.device.drain();
+        puppet.advance(2500); // for clients that end no sooner than they are closed
+        await drained;
+        expect(puppet.device.stats.connections).toBe(0);
+        expect(puppet.device.connections()).toEqual([]);
+        expect(puppet.tx.queue.inFlight).toBe(0);
+        puppet.device.dispose();
+        socket.destroy();
+        await vi.waitUntil(() => openSockets() === before, PATIENCE);
+      });
     });
   });
-});
 
-// An application that shuts down and powers off: its user's process ends, too.
-describe.each(["TCP", "AF_UNIX"])("%s, at the end of the machine", (kind) => {
-  test.each(Object.keys(GUESTS))("no socket is left when the guest's one %s", async (guest) => {
-    const before = openSockets();
-    for (const client of Object.values(CLIENTS)) {
-      const { puppet, socket, hostPort } = await open(kind, client);
-      for (const packets of GUESTS[guest]!) {
-        puppet.send(...packets.map((one) => ({ hostPort, ...one })));
+  // An application that shuts down and powers off: its user's process ends, too.
+  describe.each(["TCP", "AF_UNIX"])("%s, at the end of the machine", (kind) => {
+    test.each(Object.keys(GUESTS))("no socket is left when the guest's one %s", async (guest) => {
+      const before = openSockets();
+      for (const client of Object.values(CLIENTS)) {
+        const { puppet, socket, hostPort } = await open(kind, client);
+        for (const packets of GUESTS[guest]!) {
+          puppet.send(...packets.map((one) => ({ hostPort, ...one })));
+        }
+        puppet.device.dispose();
+        await puppet.device.drain();
+        socket.destroy();
       }
-      puppet.device.dispose();
-      await puppet.device.drain();
-      socket.destroy();
-    }
-    await vi.waitUntil(() => openSockets() === before, PATIENCE);
+      await vi.waitUntil(() => openSockets() === before, PATIENCE);
+    });
   });
 });

@@ -10,6 +10,7 @@ import type { VsockOptions } from "../../../host/node/devices.ts";
 import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import type { SocketAddress } from "../../../host/ports/sockets.ts";
 import { VsockPuppet } from "../../support/vsock-puppet.ts";
+import "../../support/socket-kinds.ts";
 
 const WINDOW = 150_000;
 const BOTH = 3;
@@ -28,7 +29,7 @@ class Sink {
 
   constructor(options: VsockOptions, sharedMemory: boolean) {
     this.puppet = new VsockPuppet({
-      sockets: new NodeSockets(),
+      sockets: new NodeSockets({ kind: "handles" }),
       rxBuffer: [44, 65536],
       rxBuffers: 16,
       sharedMemory,

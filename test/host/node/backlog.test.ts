@@ -1,15 +1,16 @@
 // Clients that wait in the kernel when a listener is closed: they are accepted first.
 import { once } from "node:events";
 import net from "node:net";
-import { expect, test } from "vitest";
-import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
+import { describe, expect, test } from "vitest";
+import { NodeSockets, type SocketKind } from "../../../host/node/sockets/node-sockets.ts";
 import type { StreamSocket, TcpAddress } from "../../../host/ports/sockets.ts";
+import { SOCKET_KINDS } from "../../support/socket-kinds.ts";
 
 const CLIENTS = 200;
 
-async function listen() {
+async function listen(kind: SocketKind) {
   const accepted: StreamSocket[] = [];
-  const listener = await new NodeSockets().listen({ host: "127.0.0.1", port: 0 }, 1024, {
+  const listener = await new NodeSockets({ kind }).listen({ host: "127.0.0.1", port: 0 }, 1024, {
     accepted: (socket) => void accepted.push(socket),
     refused: () => {},
   });
@@ -29,15 +30,17 @@ async function crowd(port: number): Promise<{ ends: string[]; gone: Promise<unkn
   return { ends, gone: Promise.all(sockets.map((socket) => once(socket, "close"))) };
 }
 
-test("a listener that finishes accepts everybody who has connected, and then nobody", async () => {
-  const { accepted, listener, port } = await listen();
-  const { ends, gone } = await crowd(port);
-  await listener.finish?.(60_000);
-  expect(accepted).toHaveLength(CLIENTS);
-  for (const socket of accepted) socket.close();
-  await gone;
-  expect(ends).toEqual(Array.from({ length: CLIENTS }, () => "end"));
-  const late = net.connect(port, "127.0.0.1");
-  const [error] = (await once(late, "error")) as [NodeJS.ErrnoException];
-  expect(error.code).toBe("ECONNREFUSED");
+describe.each(SOCKET_KINDS)("sockets on %s", (kind) => {
+  test("a listener that finishes accepts everybody who has connected, and then nobody", async () => {
+    const { accepted, listener, port } = await listen(kind);
+    const { ends, gone } = await crowd(port);
+    await listener.finish?.(60_000);
+    expect(accepted).toHaveLength(CLIENTS);
+    for (const socket of accepted) socket.close();
+    await gone;
+    expect(ends).toEqual(Array.from({ length: CLIENTS }, () => "end"));
+    const late = net.connect(port, "127.0.0.1");
+    const [error] = (await once(late, "error")) as [NodeJS.ErrnoException];
+    expect(error.code).toBe("ECONNREFUSED");
+  });
 });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import type { SocketAddress, SocketEvents, StreamSocket } from "../../../host/ports/sockets.ts";
+import { SOCKET_KINDS } from "../../support/socket-kinds.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -133,57 +134,59 @@ const ENDINGS: Record<string, Step> = {
   },
 };
 
-const KINDS: Record<string, () => SocketAddress> = {
+const FAMILIES: Record<string, () => SocketAddress> = {
   TCP: () => ({ host: "127.0.0.1", port: 0 }),
   AF_UNIX: () => ({ path: join(folder, "socket") }),
 };
 
-describe.each(Object.keys(KINDS))("%s", (kind) => {
-  describe.each(["accepted", "connected"])("a stream that was %s", (side) => {
-    test.each(Object.keys(STATES))("%s", async (state) => {
-      const before = openSockets();
-      for (const [name, ending] of Object.entries(ENDINGS)) {
-        const sockets = new NodeSockets();
-        const subject = await (side === "accepted" ? accepted : connected)(sockets, kind);
-        await STATES[state]!(subject);
-        await ending(subject);
-        await seen("closed")(subject);
-        subject.peer.destroy();
-        await nextTurn();
-        const { log } = subject.seen;
-        expect([name, log.filter((one) => one === "closed"), log.at(-1)]).toEqual([
-          name,
-          ["closed"],
-          "closed",
-        ]);
-      }
-      await vi.waitUntil(() => openSockets() === before, PATIENCE);
+describe.each(SOCKET_KINDS)("sockets on %s", (kind) => {
+  describe.each(Object.keys(FAMILIES))("%s", (family) => {
+    describe.each(["accepted", "connected"])("a stream that was %s", (side) => {
+      test.each(Object.keys(STATES))("%s", async (state) => {
+        const before = openSockets();
+        for (const [name, ending] of Object.entries(ENDINGS)) {
+          const sockets = new NodeSockets({ kind });
+          const subject = await (side === "accepted" ? accepted : connected)(sockets, family);
+          await STATES[state]!(subject);
+          await ending(subject);
+          await seen("closed")(subject);
+          subject.peer.destroy();
+          await nextTurn();
+          const { log } = subject.seen;
+          expect([name, log.filter((one) => one === "closed"), log.at(-1)]).toEqual([
+            name,
+            ["closed"],
+            "closed",
+          ]);
+        }
+        await vi.waitUntil(() => openSockets() === before, PATIENCE);
+      });
     });
-  });
 
-  test.each(["close", "reset"] as const)(
-    "a stream that connects, and a %s at once",
-    async (call) => {
-      const before = openSockets();
-      const server = net.createServer(() => {});
-      const address = await bind(server, kind);
-      for (const target of [address, nowhere(kind)]) {
-        const seen = new Recorder();
-        const stream = new NodeSockets().connect(target, seen);
-        stream[call]();
-        await vi.waitUntil(() => seen.log.includes("closed"), PATIENCE);
-        await nextTurn();
-        expect(seen.log.filter((one) => one === "closed")).toEqual(["closed"]);
-        expect(seen.log.at(-1)).toBe("closed");
-      }
-      await new Promise((resolve) => server.close(resolve));
-      await vi.waitUntil(() => openSockets() === before, PATIENCE);
-    },
-  );
+    test.each(["close", "reset"] as const)(
+      "a stream that connects, and a %s at once",
+      async (call) => {
+        const before = openSockets();
+        const server = net.createServer(() => {});
+        const address = await bind(server, family);
+        for (const target of [address, nowhere(family)]) {
+          const seen = new Recorder();
+          const stream = new NodeSockets({ kind }).connect(target, seen);
+          stream[call]();
+          await vi.waitUntil(() => seen.log.includes("closed"), PATIENCE);
+          await nextTurn();
+          expect(seen.log.filter((one) => one === "closed")).toEqual(["closed"]);
+          expect(seen.log.at(-1)).toBe("closed");
+        }
+        await new Promise((resolve) => server.close(resolve));
+        await vi.waitUntil(() => openSockets() === before, PATIENCE);
+      },
+    );
+  });
 });
 
-function bind(server: net.Server, kind: string): Promise<SocketAddress> {
-  const address = KINDS[kind]!();
+function bind(server: net.Server, family: string): Promise<SocketAddress> {
+  const address = FAMILIES[family]!();
   return new Promise((resolve) => {
     server.listen(address, () => {
       const bound = server.address() as net.AddressInfo;
@@ -192,17 +195,17 @@ function bind(server: net.Server, kind: string): Promise<SocketAddress> {
   });
 }
 
-function nowhere(kind: string): SocketAddress {
-  return kind === "TCP" ? { host: "127.0.0.1", port: 1 } : { path: join(folder, "nobody") };
+function nowhere(family: string): SocketAddress {
+  return family === "TCP" ? { host: "127.0.0.1", port: 1 } : { path: join(folder, "nobody") };
 }
 
-async function accepted(sockets: NodeSockets, kind: string): Promise<Subject> {
+async function accepted(sockets: NodeSockets, family: string): Promise<Subject> {
   const seen = new Recorder();
   let adopt!: (stream: StreamSocket) => void;
   const stream = new Promise<StreamSocket>((resolve) => {
     adopt = resolve;
   });
-  const listener = await sockets.listen(KINDS[kind]!(), 16, {
+  const listener = await sockets.listen(FAMILIES[family]!(), 16, {
     accepted: (one) => {
       one.events = seen;
       adopt(one);
@@ -216,10 +219,10 @@ async function accepted(sockets: NodeSockets, kind: string): Promise<Subject> {
   return subject;
 }
 
-async function connected(sockets: NodeSockets, kind: string): Promise<Subject> {
+async function connected(sockets: NodeSockets, family: string): Promise<Subject> {
   const recorder = new Recorder();
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
-  const target = await bind(server, kind);
+  const target = await bind(server, family);
   const came = new Promise<net.Socket>((resolve) => server.once("connection", resolve));
   const stream = sockets.connect(target, recorder);
   const peer = await came;

@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test, vi } from "vitest";
 import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
-import { canRewrap } from "../../../host/node/sockets/rewrap.ts";
 import type {
   Listener,
   ReadSource,
@@ -15,6 +14,7 @@ import type {
   SocketEvents,
   StreamSocket,
 } from "../../../host/ports/sockets.ts";
+import "../../support/socket-kinds.ts";
 
 const KIB = 1024;
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
@@ -116,7 +116,11 @@ interface Pair {
 }
 
 /** An accepted stream, or one of ours to a server of the test's. */
-async function pair(kind: string, slots: Slots, sockets = new NodeSockets()): Promise<Pair> {
+async function pair(
+  kind: string,
+  slots: Slots,
+  sockets = new NodeSockets({ kind: "handles" }),
+): Promise<Pair> {
   const address: SocketAddress = kind.endsWith("unix")
     ? { path: join(folder, `${cleanUp.length}-${Math.random()}`) }
     : { host: "127.0.0.1", port: 0 };
@@ -240,90 +244,41 @@ describe.each(KINDS)("%s", (kind) => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test("hands a writing socket over only when the kernel has all bytes", async () => {
+  test("begins while a send is in flight, which goes on", async () => {
     const slots = new Slots(64 * KIB);
     const { stream, peer } = await pair(kind, slots);
     const flood = pattern(32 << 20);
     expect(stream.send([flood])).toBe(false);
-    expect(stream.readInto(slots)).toBe(false);
-    let drained = 0;
-    peer.on("data", (part) => {
-      drained += part.length;
-    });
-    await until(() => slots.log.includes("sent"));
     expect(stream.readInto(slots)).toBe(true);
-    expect(stream.readInto(slots)).toBe(false);
-    expect(stream.send([flood])).toBe(false);
-    await until(() => drained === 2 * flood.length);
-    expect(slots.log).toEqual(["sent", "sent"]);
+    peer.write(flood);
+    const drained: Buffer[] = [];
+    peer.on("data", (part) => drained.push(part));
+    await until(() => slots.log.includes("sent") && slots.received === flood.length);
+    expect(Buffer.concat(slots.parts).equals(flood)).toBe(true);
     stream.end();
-    expect(slots.log).toEqual(["sent", "sent"]);
+    await until(() => peer.readableEnded);
+    expect(Buffer.concat(drained).equals(flood)).toBe(true);
+    expect(slots.log).toEqual(["sent"]);
   });
 
-  test("returns false on a host that cannot do it, and goes on with chunks", async () => {
+  test("is refused after the peer's end, and after close()", async () => {
     const slots = new Slots(64 * KIB);
-    const { stream, peer } = await pair(kind, slots, new NodeSockets(() => false));
+    const { stream, peer } = await pair(kind, slots);
+    peer.end();
+    await until(() => slots.log.includes("end"));
+    expect(stream.readInto(slots)).toBe(false);
+    stream.close();
+    expect(stream.readInto(slots)).toBe(false);
+  });
+
+  test("returns false on sockets of Node, and goes on with chunks", async () => {
+    const slots = new Slots(64 * KIB);
+    const { stream, peer } = await pair(kind, slots, new NodeSockets({ kind: "net" }));
     expect(stream.readInto(slots)).toBe(false);
     const sent = pattern(1 << 20);
     peer.end(sent);
     await until(() => slots.log.includes("end"));
     expect(Buffer.concat(slots.parts).equals(sent)).toBe(true);
     expect(slots.reads).toBe(0);
-  });
-});
-
-describe("reasons not to hand a socket over", () => {
-  /** A socket of Node's own, paused, and its peer. */
-  async function sockets(): Promise<{ socket: net.Socket; peer: net.Socket }> {
-    const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
-    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-    const { port } = server.address() as net.AddressInfo;
-    const accepted = new Promise<net.Socket>((resolve) => server.once("connection", resolve));
-    const peer = net.connect({ port, host: "127.0.0.1" });
-    const socket = await accepted;
-    cleanUp.push(
-      () => server.close(),
-      () => socket.destroy(),
-      () => peer.destroy(),
-    );
-    expect(canRewrap(socket)).toBe(true);
-    socket.on("data", () => {});
-    return { socket, peer };
-  }
-
-  test("bytes that Node has read, and the end after them", async () => {
-    const { socket, peer } = await sockets();
-    peer.write("early");
-    socket.resume();
-    await new Promise<void>((resolve) => {
-      socket.once("data", () => {
-        socket.pause();
-        resolve();
-      });
-    });
-    expect(canRewrap(socket)).toBe(true);
-    peer.write("more");
-    await until(() => socket.readableLength > 0);
-    expect(canRewrap(socket)).toBe(false);
-    peer.end();
-    const ended = new Promise((resolve) => socket.once("end", resolve));
-    socket.resume();
-    await ended;
-    expect(socket.readableLength).toBe(0);
-    expect(canRewrap(socket)).toBe(false);
-  });
-
-  test("our own end, a write under way, a pending connection, a closed one", async () => {
-    const ending = await sockets();
-    ending.socket.end();
-    expect(canRewrap(ending.socket)).toBe(false);
-    const writing = await sockets();
-    writing.socket.write(Buffer.alloc(32 << 20));
-    expect(canRewrap(writing.socket)).toBe(false);
-    writing.socket.destroy();
-    expect(canRewrap(writing.socket)).toBe(false);
-    const coming = net.connect({ port: 9, host: "127.0.0.1" }).on("error", () => {});
-    expect(canRewrap(coming)).toBe(false);
-    coming.destroy();
   });
 });

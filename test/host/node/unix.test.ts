@@ -5,11 +5,12 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { NodeSockets } from "../../../host/node/sockets/node-sockets.ts";
 import type { Acceptor, Listener, SocketEvents } from "../../../host/ports/sockets.ts";
+import { SOCKET_KINDS } from "../../support/socket-kinds.ts";
 
-const sockets = new NodeSockets();
+let sockets: NodeSockets;
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -47,68 +48,74 @@ function connect(path: string): Promise<string[]> {
   });
 }
 
-test("binds a path, serves it, and removes it when its listener closes", async () => {
-  const path = join(folder, "fresh");
-  const listener = await listen(path, {
-    accepted: (stream) => {
-      stream.send([Buffer.from("welcome")]);
-      stream.close();
-    },
+describe.each(SOCKET_KINDS)("sockets on %s", (kind) => {
+  beforeAll(() => {
+    sockets = new NodeSockets({ kind });
   });
-  expect(listener.address).toEqual({ path });
-  expect(await connect(path)).toEqual(["connected", "welcome", "end", "closed"]);
-  listener.close();
-  expect(existsSync(path)).toBe(false);
-});
 
-test("H6: reports a path where nobody listens as an event", async () => {
-  expect(await connect(join(folder, "nobody"))).toEqual(["ENOENT", "closed"]);
-});
+  test("binds a path, serves it, and removes it when its listener closes", async () => {
+    const path = join(folder, "fresh");
+    const listener = await listen(path, {
+      accepted: (stream) => {
+        stream.send([Buffer.from("welcome")]);
+        stream.close();
+      },
+    });
+    expect(listener.address).toEqual({ path });
+    expect(await connect(path)).toEqual(["connected", "welcome", "end", "closed"]);
+    listener.close();
+    expect(existsSync(path)).toBe(false);
+  });
 
-test("replaces the socket file of a dead process", async () => {
-  const path = join(folder, "stale");
-  const die = `() => process.kill(process.pid, "SIGKILL")`;
-  const dies = `require("net").createServer().listen(${JSON.stringify(path)}, ${die})`;
-  expect(spawnSync(process.execPath, ["-e", dies]).signal).toBe("SIGKILL");
-  expect(existsSync(path)).toBe(true);
-  expect(await connect(path)).toEqual(["ECONNREFUSED", "closed"]);
-  const accepted = vi.fn((stream) => stream.close());
-  await listen(path, { accepted });
-  await connect(path);
-  expect(accepted).toHaveBeenCalledTimes(1);
-});
+  test("H6: reports a path where nobody listens as an event", async () => {
+    expect(await connect(join(folder, "nobody"))).toEqual(["ENOENT", "closed"]);
+  });
 
-test("leaves a socket alone on which another process listens", async () => {
-  const path = join(folder, "busy");
-  const server = net.createServer((socket) => socket.on("error", () => {}).end("first"));
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  await expect(listen(path)).rejects.toThrow(`cannot listen on ${path}: the address is in use`);
-  expect(await connect(path)).toContain("first");
-  server.close();
-});
+  test("replaces the socket file of a dead process", async () => {
+    const path = join(folder, "stale");
+    const die = `() => process.kill(process.pid, "SIGKILL")`;
+    const dies = `require("net").createServer().listen(${JSON.stringify(path)}, ${die})`;
+    expect(spawnSync(process.execPath, ["-e", dies]).signal).toBe("SIGKILL");
+    expect(existsSync(path)).toBe(true);
+    expect(await connect(path)).toEqual(["ECONNREFUSED", "closed"]);
+    const accepted = vi.fn((stream) => stream.close());
+    await listen(path, { accepted });
+    await connect(path);
+    expect(accepted).toHaveBeenCalledTimes(1);
+  });
 
-test("never touches a file that is not a socket", async () => {
-  const path = join(folder, "letter");
-  writeFileSync(path, "dear reader");
-  await expect(listen(path)).rejects.toThrow(
-    `cannot listen on ${path}: a file is there that is not a socket`,
-  );
-  expect(readFileSync(path, "utf8")).toBe("dear reader");
-});
+  test("leaves a socket alone on which another process listens", async () => {
+    const path = join(folder, "busy");
+    const server = net.createServer((socket) => socket.on("error", () => {}).end("first"));
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    await expect(listen(path)).rejects.toThrow(`cannot listen on ${path}: the address is in use`);
+    expect(await connect(path)).toContain("first");
+    server.close();
+  });
 
-test("rejects an impossible path with an error that names it", async () => {
-  const nowhere = join(folder, "no-such-directory", "x");
-  await expect(listen(nowhere)).rejects.toThrow(`cannot listen on ${nowhere}: `);
-  const long = join(folder, "l".repeat(120));
-  await expect(listen(long)).rejects.toThrow(`cannot listen on ${long}: longer than`);
-  expect(existsSync(long.slice(0, 107))).toBe(false);
-  expect(await connect(long)).toEqual([expect.stringContaining("longer than"), "closed"]);
-});
+  test("never touches a file that is not a socket", async () => {
+    const path = join(folder, "letter");
+    writeFileSync(path, "dear reader");
+    await expect(listen(path)).rejects.toThrow(
+      `cannot listen on ${path}: a file is there that is not a socket`,
+    );
+    expect(readFileSync(path, "utf8")).toBe("dear reader");
+  });
 
-test("reset() closes a stream, since AF_UNIX knows no reset", async () => {
-  const path = join(folder, "reset");
-  await listen(path);
-  const log = await connect(path);
-  expect(log[0]).toBe("connected");
-  expect(log.at(-1)).toBe("closed");
+  test("rejects an impossible path with an error that names it", async () => {
+    const nowhere = join(folder, "no-such-directory", "x");
+    await expect(listen(nowhere)).rejects.toThrow(`cannot listen on ${nowhere}: `);
+    const long = join(folder, "l".repeat(120));
+    await expect(listen(long)).rejects.toThrow(`cannot listen on ${long}: longer than`);
+    expect(existsSync(long.slice(0, 107))).toBe(false);
+    expect(await connect(long)).toEqual([expect.stringContaining("longer than"), "closed"]);
+  });
+
+  test("reset() closes a stream, since AF_UNIX knows no reset", async () => {
+    const path = join(folder, "reset");
+    await listen(path);
+    const log = await connect(path);
+    expect(log[0]).toBe("connected");
+    expect(log.at(-1)).toBe("closed");
+  });
 });

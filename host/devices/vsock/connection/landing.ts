@@ -1,6 +1,5 @@
-// The buffers that one socket reads into: an rx chain reserved in advance, if the connection
-// carries much; else a staging buffer that all connections share, from which bytes are copied to rx
-// chains.
+// The buffers that one socket reads into: an rx chain reserved in advance; while there is none, a
+// staging buffer that all connections share, from which bytes are copied to rx chains.
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../../abi/vsock.ts";
 import type { ReadSource } from "../../../ports/sockets.ts";
 import type { Chain } from "../../../virtqueue.ts";
@@ -17,8 +16,6 @@ const STAGE = new Uint8Array(VSOCK_PACKET_BYTES_MAX);
 export interface LandingOwner {
   /** Client bytes are discarded. */
   readonly discards: boolean;
-  /** Does the connection carry enough to reserve rx chains for it? */
-  readonly carriesMuch: boolean;
   /** Bytes that the guest has room for, besides those that wait already. */
   readonly room: number;
   /** How many of these may be sent in a packet right now. */
@@ -43,14 +40,8 @@ export class Landing implements ReadSource {
   #chain: Chain | null; // that #view is in, or reserved for the next one
   #view: Uint8Array = STAGE;
 
-  /** `first` is a reserved chain, or null; later ones have room for at least `least` bytes. */
-  constructor(
-    owner: LandingOwner,
-    ring: RxRing,
-    first: Chain | null,
-    least: number,
-    ledger: Ledger,
-  ) {
+  /** `first` is a reserved chain; later ones have room for at least `least` bytes. */
+  constructor(owner: LandingOwner, ring: RxRing, first: Chain, least: number, ledger: Ledger) {
     this.#owner = owner;
     this.#ring = ring;
     this.#chain = first;
@@ -87,7 +78,7 @@ export class Landing implements ReadSource {
     if (chain === null) owner.staged(view.subarray(0, length), false);
     else this.#deliver(chain, view, length);
     const next = this.#choose();
-    const wanted = next !== null ? payloadRoom(next) : owner.carriesMuch ? view.length : 1;
+    const wanted = next !== null ? payloadRoom(next) : view.length;
     owner.arrived(length === view.length, owner.room < wanted);
   }
 
@@ -98,7 +89,7 @@ export class Landing implements ReadSource {
   }
 
   #choose(): Chain | null {
-    if (this.#owner.discards || !this.#owner.carriesMuch) return null;
+    if (this.#owner.discards) return null;
     this.#chain ??= this.#ring.reserve(this.#least);
     return this.#chain;
   }

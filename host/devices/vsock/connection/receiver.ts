@@ -1,14 +1,12 @@
-// From the socket of one connection to the guest. There are three ways, and a connection moves on
-// to the next one when it has earned it, never back:
+// From the socket of one connection to the guest. There are two ways, and a connection moves on to
+// the second when it has earned it, never back:
 //
-//   chunk     The socket allocates a buffer for each read; it is copied into rx chains. For short
-//             connections: nothing is set up.
-//   staging   The socket reads into one buffer that all connections share; that is copied into rx
-//             chains. For connections that last: nothing is allocated.
+//   chunk     The socket lends what it has read; that is copied into rx chains.
 //   in place  The socket reads into an rx chain reserved beforehand; no copy. For connections that
-//             carry much, if the guest's buffers are large enough to be worth a read each.
+//             carry much, if the guest's buffers are large enough to be worth a read each, and
+//             the host's sockets can.
 //
-//   socket ──▶ chunk or staging buffer ──▶ PendingChunk ──▶ rx chain
+//   socket ──▶ chunk ──▶ PendingChunk ──▶ rx chain
 //   socket ──▶ rx chain (Landing)
 //
 // Flow control is the same for all. Bytes for which the guest has no credit or buffer wait as the
@@ -30,8 +28,6 @@ import { PendingChunk } from "./pending-chunk.ts";
 
 /** After a read of this size the kernel may hold more. */
 const READ_BYTES_MAX = 65536;
-/** A connection lasts if it gets this many chunks. */
-const LASTING_CHUNKS = 16;
 /** It carries much after this many bytes (one full chunk is enough) ... */
 const BULK_BYTES = 65536;
 /** ... in reads of at least this size. */
@@ -63,7 +59,6 @@ export class Receiver implements LandingOwner {
   readonly #pending: PendingChunk;
   #socket: StreamSocket = SINK;
   #landing: Landing | null = null;
-  #chunks = 0;
   #bulk = 0;
 
   constructor(hub: Hub, connection: ReceiverOwner, credit: Credit, ledger: Ledger) {
@@ -81,7 +76,7 @@ export class Receiver implements LandingOwner {
   }
 
   get inPlace(): boolean {
-    return this.#landing !== null && this.carriesMuch;
+    return this.#landing !== null;
   }
 
   /** Bytes that wait for emit(). */
@@ -123,8 +118,12 @@ export class Receiver implements LandingOwner {
     this.#checkMessage();
     this.#hub.toGuest.ready(this.#connection);
     this.#hub.toGuest.pump();
-    if (this.#pending.waiting > 0) this.#pending.pause();
-    else this.#change(chunk.length);
+    if (this.#pending.waiting > 0) {
+      this.#pending.keep(this.#ledger);
+      this.#pending.pause();
+    } else {
+      this.#change(chunk.length);
+    }
     this.#hub.settle(this.#alone);
   }
 
@@ -168,10 +167,6 @@ export class Receiver implements LandingOwner {
 
   get discards(): boolean {
     return this.#connection.discards;
-  }
-
-  get carriesMuch(): boolean {
-    return this.#hub.receiveMode === "in-place" || this.#bulk >= BULK_BYTES;
   }
 
   get room(): number {
@@ -255,16 +250,15 @@ export class Receiver implements LandingOwner {
     if (this.#hub.receiveMode === "data" || this.#landing !== null) return;
     if (this.#pending.messages !== null) return; // frames must not reach the guest
     this.#weigh(bytes);
-    this.#chunks++;
-    if (this.carriesMuch || this.#chunks >= LASTING_CHUNKS) this.#land();
+    if (this.#hub.receiveMode === "in-place" || this.#bulk >= BULK_BYTES) this.#land();
   }
 
   #land(): void {
     const ring = this.#hub.toGuest.ring;
     if (ring === null || this.discards || this.#pending.paused) return;
     const least = this.#hub.receiveMode === "in-place" ? 1 : LANDING_BYTES_MIN;
-    const first = this.carriesMuch ? ring.reserve(least) : null;
-    if (first !== null || this.#chunks >= LASTING_CHUNKS) {
+    const first = ring.reserve(least);
+    if (first !== null) {
       const landing = new Landing(this, ring, first, least, this.#ledger);
       this.#landing = landing;
       if (this.#socket.readInto(landing)) return;
@@ -272,6 +266,5 @@ export class Receiver implements LandingOwner {
       this.#landing = null;
     }
     this.#bulk = 0; // earn the next attempt
-    if (this.#chunks >= LASTING_CHUNKS) this.#chunks = 0;
   }
 }

@@ -1,13 +1,12 @@
-// A stream socket of Node. It begins with chunks that Node allocates, and may switch to reading in
-// place, by another Node socket that takes over the connection.
+// A stream socket by net.Socket, which any engine has. Node allocates a chunk for each read.
 import type net from "node:net";
-import type { ReadSource, SocketEvents, StreamSocket } from "../../ports/sockets.ts";
+import type { SocketEvents, StreamSocket } from "../../ports/sockets.ts";
 import { keyOf } from "./acknowledged.ts";
-import { isBroken, readError, rewrap, writeQueueSize } from "./rewrap.ts";
+import { descriptorOf, handleOf, isBroken, readError } from "./undocumented.ts";
 
 /** All sockets share their listeners, which find the stream here: no closures per connection. */
 interface OwnedSocket extends net.Socket {
-  stream: NodeStream;
+  stream: NetStream;
 }
 
 function onConnect(this: OwnedSocket): void {
@@ -17,7 +16,7 @@ function onData(this: OwnedSocket, chunk: Uint8Array): void {
   this.stream.events.data(chunk);
 }
 function onEnd(this: OwnedSocket): void {
-  const error = readError(this);
+  const error = readError(descriptorOf(handleOf(this)));
   if (error === null) this.stream.ended();
   else this.destroy(error);
 }
@@ -25,7 +24,7 @@ function onError(this: OwnedSocket, error: Error): void {
   this.stream.events.failed(error);
 }
 function onClose(this: OwnedSocket): void {
-  this.stream.closed();
+  this.stream.events.closed();
 }
 
 function destroy(socket: net.Socket): void {
@@ -33,49 +32,29 @@ function destroy(socket: net.Socket): void {
 }
 
 /** A kernel remembers a closed connection for a minute, so the second probe finds out. */
-const KEEP_ALIVE_MS = 45_000;
+export const KEEP_ALIVE_MS = 45_000;
 
-export class NodeStream implements StreamSocket {
+export class NetStream implements StreamSocket {
   events: SocketEvents;
-  readonly #canRewrap: (socket: net.Socket) => boolean;
   readonly #tcp: boolean;
-  #socket: net.Socket;
-  #first: net.Socket | null = null; // the one that #socket took the connection from
+  readonly #socket: net.Socket;
   #sending = false;
   #key: string | null = null; // cached
 
-  constructor(
-    socket: net.Socket,
-    events: SocketEvents,
-    tcp: boolean,
-    canRewrap: (socket: net.Socket) => boolean,
-  ) {
+  constructor(socket: net.Socket, events: SocketEvents, tcp: boolean) {
     this.#socket = socket;
     this.#tcp = tcp;
-    this.#canRewrap = canRewrap;
     this.events = events;
-    this.#listen(socket);
+    (socket as OwnedSocket).stream = this;
+    socket.on("error", onError);
+    socket.on("end", onEnd);
+    socket.on("close", onClose);
     socket.on("data", onData);
     if (socket.connecting) socket.on("connect", onConnect);
   }
 
-  readInto(source: ReadSource): boolean {
-    const first = this.#socket;
-    if (this.#first !== null || !this.#canRewrap(first)) return false;
-    first.removeListener("error", onError);
-    first.removeListener("end", onEnd);
-    first.removeListener("close", onClose);
-    first.removeListener("data", onData);
-    this.#first = first;
-    this.#socket = rewrap(first, {
-      buffer: () => source.buffer(),
-      callback: (length) => {
-        source.filled(length);
-        return true;
-      },
-    });
-    this.#listen(this.#socket);
-    return true;
+  readInto(): boolean {
+    return false;
   }
 
   send(parts: readonly Uint8Array[]): boolean {
@@ -90,10 +69,10 @@ export class NodeStream implements StreamSocket {
   }
 
   get unsent(): number | undefined {
-    return writeQueueSize(this.#socket);
+    const size = handleOf(this.#socket)?.writeQueueSize;
+    return typeof size === "number" ? size : undefined;
   }
 
-  /** Its key in the kernel's table of connections; null: not TCP. */
   get key(): string | null {
     const { localAddress, localPort = 0, remoteAddress, remotePort = 0 } = this.#socket;
     if (!this.#tcp || localAddress === undefined || remoteAddress === undefined) return null;
@@ -102,7 +81,7 @@ export class NodeStream implements StreamSocket {
   }
 
   peerGone(): boolean | undefined {
-    return isBroken(this.#socket);
+    return isBroken(descriptorOf(handleOf(this.#socket)));
   }
 
   end(): void {
@@ -137,19 +116,6 @@ export class NodeStream implements StreamSocket {
   ended(): void {
     if (this.#tcp) this.#socket.setKeepAlive(true, KEEP_ALIVE_MS);
     this.events.end();
-  }
-
-  /** Destroys the first socket as well, which the server still counts. */
-  closed(): void {
-    this.#first?.destroy();
-    this.events.closed();
-  }
-
-  #listen(socket: net.Socket): void {
-    (socket as OwnedSocket).stream = this;
-    socket.on("error", onError);
-    socket.on("end", onEnd);
-    socket.on("close", onClose);
   }
 
   // Node calls back a tick late for a write that the kernel took at once. The next send may be
