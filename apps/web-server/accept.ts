@@ -1,6 +1,7 @@
 // Does a client want a page (RFC 9110, 12.5.1)? A leaf.
 import { spanAddress, spanBytes, text } from "torito/kernel/api";
-import { nextValue } from "torito/guest/http/fields";
+import { skipBlanks } from "torito/guest/http/characters";
+import { findField } from "torito/guest/http/fields";
 import { Field, RequestHead } from "torito/guest/http/request-head";
 import { isText } from "torito/guest/http/text";
 import { readWeight } from "./coding";
@@ -16,16 +17,16 @@ export function acceptsHtml(request: RequestHead): bool {
   narrowest = 0;
   admits = false;
   while (value != 0) {
-    readRanges(spanAddress(value), spanAddress(value) + spanBytes(value));
-    value = nextValue(request, Field.Accept, text("accept"), value);
+    const end = spanAddress(value) + spanBytes(value);
+    readRanges(spanAddress(value), end);
+    value = findField(request, text("accept"), end + 1);
   }
   return admits;
 }
 
 function readRanges(p: usize, end: usize): void {
   while (p < end) {
-    while (p < end && (load<u8>(p) == 0x20 || load<u8>(p) == 9)) p++;
-    const start = p;
+    const start = skipBlanks(p, end);
     while (p < end && load<u8>(p) != 0x2c) p++;
     readRange(start, p);
     p++;
@@ -52,6 +53,6 @@ function widthOf(at: usize, length: u32): u32 {
 }
 
 function isQ(p: usize, end: usize): bool {
-  while (p < end && load<u8>(p) == 0x20) p++;
+  p = skipBlanks(p, end);
   return end - p > 1 && (load<u8>(p) | 0x20) == 0x71 && load<u8>(p, 1) == 0x3d;
 }

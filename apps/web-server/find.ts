@@ -15,19 +15,19 @@ export const enum Kind {
   Error, // `status` is the answer's
 }
 
-/** What was found. Nothing yields between a search and the use of its result. */
+/** The result of a search. Nothing yields between a search and the use of its result. */
 @unmanaged
 export class Found {
   pathBytes: u32;
   status: u32;
+  // Two words, so that the FileStat that follows is aligned.
 
   get stat(): FileStat {
-    return changetype<FileStat>(changetype<usize>(this) + 8);
+    return changetype<FileStat>(changetype<usize>(this) + offsetof<Found>());
   }
 }
 
-export const found = changetype<Found>(memory.data(8 + 72));
-if (offsetof<Found>() != 8 || offsetof<FileStat>() != 72) ERROR("find: layout");
+export const found = changetype<Found>(memory.data(offsetof<Found>() + offsetof<FileStat>(), 8));
 
 const INDEX = text("index.html");
 const INDEX_BYTES: u32 = 10;
@@ -54,7 +54,7 @@ function refused(): Kind {
 
 /**
  * Looks for the file of a path, which has room for the ending of a name. Fills `found`. `asked`: it
- * is the path that the client asked for, and may be told a better one.
+ * is the client's own path, which may be redirected to a better one.
  */
 export function find(site: Site, path: usize, bytes: u32, asked: bool): Kind {
   if (load<u8>(path + bytes - 1) == SLASH) return findIndex(site, path, bytes);

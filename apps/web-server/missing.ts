@@ -1,5 +1,5 @@
-// What is sent where the site has no file: what a rule says, the page of an application in one page,
-// the site's own page for errors, or a line of text.
+// Answers where the site has no file: by a rule, with the page of an application in one page, with
+// the site's own page for errors, or with a line of text.
 import { Span, span, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { SiteFlag } from "torito/abi/site";
 import { putBytes } from "torito/guest/http/text";
@@ -18,8 +18,7 @@ const NOT_FOUND_PAGE = text("/404.html");
 /** The query of the request, without `?`; 0: it has none. */
 export function queryOf(work: Work): Span {
   const request = requestOf(work);
-  const bytes = request.queryBytes;
-  return bytes == 0 ? 0 : span(request.query + 1, bytes - 1);
+  return request.queryBytes == 0 ? 0 : span(request.query + 1, request.queryBytes - 1);
 }
 
 /** Answers by the rule at `rule`, which was found last. Yields. */

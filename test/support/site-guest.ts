@@ -56,7 +56,7 @@ export function parseAnswer(text: string): Answer {
   return { status, all, one, head: text.slice(0, end), body: text.slice(end + 4) };
 }
 
-/** What a server sends for these bytes until it ends the connection. */
+/** All that a server sends for these bytes until it ends the connection. */
 export function exchange(port: number, request: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = net.connect(port, "127.0.0.1", () => socket.write(request, "latin1"));
@@ -81,7 +81,7 @@ export function stopGuests(): void {
 }
 
 export class SiteGuest {
-  /** What the guest printed. */
+  /** All that the guest printed. */
   console = "";
   port = 0;
   machine!: Machine;
@@ -112,6 +112,7 @@ export class SiteGuest {
     const { port } = await guest.#vsock.publish({ port: 0, guestPort: 80 });
     guest.port = port;
     guest.machine.boot();
+    await guest.#vsock.probe(80);
     return guest;
   }
 

@@ -1,4 +1,4 @@
-// What WebServer serves of a site, and under which names.
+// The files of a site that WebServer serves, and under which names.
 import { mkdirSync, symlinkSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { removeFolders } from "../../../support/appliance.ts";
