@@ -6,7 +6,7 @@ import { shown } from "./names.mjs";
 export const leaves = [
   "~lib/torito/guest/http/request/parseRequest",
   "~lib/torito/guest/http/path/decodePath",
-  "~lib/torito/guest/http/range/parseRange",
+  "~lib/torito/guest/http/range/parseRanges",
   "~lib/torito/guest/http/conditional/preconditions",
   "~lib/torito/guest/http/response/putStart",
   "~lib/torito/guest/http/text/putText",

@@ -1,5 +1,5 @@
 // Bodies of requests, which nobody wants: they are dropped, within bounds, so that the connection
-// can go on (HF6). A body of known length is dropped after the answer. One in chunks comes before it,
+// can go on (HF6). A body of known length is dropped after the answer, and one in chunks before it,
 // for its framing may turn out wrong (HF1).
 import {
   Errno,
@@ -30,7 +30,7 @@ export function expectBody(c: Connection): void {
 }
 
 /**
- * Drops what is left of a body of known length, after the answer. Yields. False: it was late, or the
+ * Drops the rest of a body of known length, after the answer. Yields. False: it was late, or the
  * client has gone, and the connection has to end.
  */
 export function dropRest(c: Connection): bool {
@@ -52,8 +52,8 @@ export const enum Dropped {
 }
 
 /**
- * Drops a body in chunks. Its first bytes may follow the head, of `headBytes`, in the input, and only
- * the head stays there. Yields, and holds no work while it waits.
+ * Drops a body in chunks. Its first bytes may follow the head, of `headBytes`, in the input, where
+ * only the head stays. Yields, and holds no work while it waits.
  */
 export function dropChunks(c: Connection, headBytes: u32): Dropped {
   const scanner = changetype<ChunkScanner>(ToroAllocMem(offsetof<ChunkScanner>()));

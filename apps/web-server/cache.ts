@@ -171,7 +171,7 @@ export function loadError(): i32 {
  * the entry. It describes the opened file: the name may refer to another one by now. Null: see
  * loadError().
  */
-export function loadFile(path: usize, pathBytes: u32, key: FileKey, site: Site): Entry | null {
+export function loadFile(path: usize, pathBytes: u32, key: FileKey): Entry | null {
   const file = SysOpenFile(path, pathBytes, 0);
   error = file < 0 ? file : SysStatOpenFile(file, changetype<usize>(opened));
   const entry = error == 0 ? create(file, key) : null;
@@ -181,7 +181,7 @@ export function loadFile(path: usize, pathBytes: u32, key: FileKey, site: Site):
     error = why;
     return null;
   }
-  if (fill(entry, site)) {
+  if (fill(entry)) {
     entry.file = 0;
     enlist(entry);
     SysCloseFile(file);
@@ -254,7 +254,7 @@ function enlist(entry: Entry): void {
 }
 
 /** Maps or reads the whole file. Yields. Returns false if it must be read piece by piece. */
-function fill(entry: Entry, site: Site): bool {
+function fill(entry: Entry): bool {
   if (!(isMapped(entry.size) && mapWhole(entry)) && !readWhole(entry)) return false;
   // The file may have changed while it was read.
   const status = SysStatOpenFile(entry.file, changetype<usize>(opened));
@@ -262,7 +262,6 @@ function fill(entry: Entry, site: Site): bool {
     empty(entry);
     return false;
   }
-  describe(entry, site);
   return true;
 }
 
@@ -330,9 +329,11 @@ function describe(entry: Entry, site: Site): void {
   charge(entry, headers);
 }
 
-/** The headers of the file but for those in the mask `replaced`; prepared ones, if they hold. */
+/**
+ * The headers of the file but for those in the mask `replaced`; prepared ones, unless the file is
+ * young, or the wall clock has been set back so that it seems to be.
+ */
 export function putHeadersOf(at: usize, entry: Entry, site: Site, replaced: u32): usize {
-  // It was young when it was read, or the wall clock has been set back since.
   if (entry.headers == 0 && entry.content != 0) describe(entry, site);
   return entry.headers == 0 || replaced != 0 || entry.version.isYoung
     ? putFileHeaders(at, entry, site, replaced)

@@ -15,7 +15,6 @@ import {
   SysSocketSetOption,
   SysThreadSwitch,
 } from "torito/kernel/api";
-import { SiteFlag } from "torito/abi/site";
 import { admit, ADMITTED, GONE, NO_MEMORY } from "./admit";
 import { answer } from "./answer";
 import { dropRest } from "./body";
@@ -28,9 +27,10 @@ import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/request";
 import { Method } from "torito/guest/http/request-head";
 import { linger, receiveBy } from "torito/guest/receive";
-import { putUnavailable, reject } from "./respond";
+import { freeParts } from "./parts";
+import { putUnavailable, refuse } from "./respond";
 import { keepRoom } from "./room";
-import { currentSite } from "./rules/site";
+import { hasStrictLines } from "./rules/site";
 import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
 
 /** How long a connection may wait for a request, and a request for the end of its head. */
@@ -70,18 +70,16 @@ function serveRequest(c: Connection): bool {
   const head = readHead(c);
   if (head == 0) return false;
   enter(c, Phase.Answering);
-  const verdict = head > 0 ? admit(c, head) : refuse(c, head);
+  const verdict = head > 0 ? admit(c, head) : giveUp(c, head);
   if (verdict == GONE) return false;
   if (verdict == NO_MEMORY) return sendUnavailable(c) != 0;
   const request = requestOf(c.work);
-  const bytes = verdict != ADMITTED ? reject(c, verdict) : answer(c);
+  const bytes = verdict == ADMITTED ? answer(c) : refuse(c, verdict);
   // The client may not know that there is no more, or has not sent all.
   const mayGoOn = request.keepAlive || request.hasBody || head < 0;
   consume(c, head);
   const sent = deliver(c, bytes);
-  if (c.entry != NO_ENTRY) release(c.entry);
-  c.entry = NO_ENTRY;
-  c.at = c.end = 0;
+  endFile(c);
   if (!sent) return false;
   if (!c.keepAlive) {
     if (mayGoOn || hasInput(c) || hasMore(c)) endPolitely(c);
@@ -93,10 +91,20 @@ function serveRequest(c: Connection): bool {
 }
 
 /** A head that is invalid or late. Returns the status of its answer, which is the last. */
-function refuse(c: Connection, head: i32): i32 {
+function giveUp(c: Connection, head: i32): i32 {
   c.keepAlive = false;
   requestOf(c.work).method = Method.GET;
   return -head;
+}
+
+/** Gives back what the response had of a file. Yields if the file is closed. */
+function endFile(c: Connection): void {
+  const parts = c.parts;
+  if (parts) freeParts(parts);
+  c.parts = null;
+  if (c.entry != NO_ENTRY) release(c.entry);
+  c.entry = NO_ENTRY;
+  c.at = c.end = 0;
 }
 
 /** Has the socket bytes that were not read? */
@@ -105,8 +113,8 @@ function hasMore(c: Connection): bool {
 }
 
 /**
- * Removes a request from the input: its head, and what has come of a body of known length. The bytes
- * after it move up. What was refused is all of the input.
+ * Removes a request from the input: its head, and the bytes that have come of a body of known
+ * length. Those after it move up. If the head was refused, all of the input goes.
  */
 function consume(c: Connection, head: i32): void {
   const work = c.work;
@@ -138,8 +146,7 @@ function readHead(c: Connection): i32 {
     if (!openWork(c)) return sendUnavailable(c);
     const work = c.work;
     if (work.used != 0) {
-      const strict = currentSite().has(SiteFlag.STRICT); // of a bare LF at the end of a line
-      const head = parseRequest(inputOf(work), work.used, requestOf(work), strict);
+      const head = parseRequest(inputOf(work), work.used, requestOf(work), hasStrictLines());
       if (head != 0) return head;
       if (late) return isEmptyLine(inputOf(work), work.used) ? 0 : -408; // HF17
     } else if (late) {

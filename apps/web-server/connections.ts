@@ -16,6 +16,7 @@ import {
 import { Entry } from "./entry";
 import { Event, note } from "./events";
 import { Parked } from "./park";
+import { Parts } from "./parts";
 import { Work } from "./work";
 
 export const enum Phase {
@@ -44,6 +45,7 @@ export class Connection {
   entry: Entry; // the file of its body; NO_ENTRY: it has none
   at: u64; // bytes [at, end) of the file are still to be sent
   end: u64;
+  parts: Parts | null; // of the file, to be sent one after the other
   // Its pace (pace.ts).
   grace: bool; // in the first interval
   paceNs: u64; // start of the present interval

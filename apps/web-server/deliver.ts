@@ -21,6 +21,7 @@ import {
 import { Connection, pollOf, vectorOf } from "./connections";
 import { closeWork } from "./hold";
 import { beginPace, endPace } from "./pace";
+import { Parts } from "./parts";
 import { giveTurn, pieceBytesMax, takeTurn } from "./turns";
 import { outputOf } from "./work";
 
@@ -32,10 +33,18 @@ const PIECE_BYTES_MIN: u32 = 8192;
 const PAUSE_MS: u32 = 10;
 
 /**
- * Sends the first `bytes` of the output, for which there is room, and the part of the file. Yields.
+ * Sends the first `bytes` of the output, for which there is room, and of the file one part, or
+ * several with their heads. Yields.
  * If that takes time the connection gives its work back. False: the client has gone.
  */
 export function deliver(c: Connection, bytes: u32): bool {
+  const sent = deliverFirst(c, bytes);
+  const parts = c.parts;
+  return parts && sent ? deliverParts(c, parts) : sent;
+}
+
+/** The head, and what follows it if that is one part of a file or less. */
+function deliverFirst(c: Connection, bytes: u32): bool {
   const output = outputOf(c.work);
   const body = c.end - c.at;
   if (body == 0) return SysSocketSend(c.socket, output, bytes, 0) == <i32>bytes;
@@ -103,6 +112,24 @@ function deliverBody(c: Connection): bool {
     else return false;
   }
   return true;
+}
+
+/** Sends parts of the file, and the end of the body. */
+function deliverParts(c: Connection, parts: Parts): bool {
+  closeWork(c);
+  beginPace(c);
+  let isOpen = true;
+  for (let i: u32 = 0; i <= parts.count && isOpen; i++) {
+    const head = parts.scratch;
+    const bytes = <i32>(parts.putHead(head, i) - head);
+    isOpen = SysSocketSend(c.socket, head, bytes, 0) == bytes;
+    if (i == parts.count || !isOpen) break;
+    c.at = parts.range(i).first;
+    c.end = parts.range(i).last + 1;
+    isOpen = deliverBody(c);
+  }
+  endPace(c);
+  return isOpen;
 }
 
 /** The room that a piece waits for: half of the window, while the other half is on its way. */

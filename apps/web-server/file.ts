@@ -2,24 +2,24 @@
 import { Errno, FileStat, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { SiteFlag, SiteHeader } from "torito/abi/site";
 import { allowsRange, preconditions } from "torito/guest/http/conditional";
-import { parseRange, Range, RangeKind } from "torito/guest/http/range";
+import { parseRanges, rangeAt, RangeKind } from "torito/guest/http/range";
 import { Field, Method, RequestHead } from "torito/guest/http/request-head";
 import { putEnd, putLength, putRange, putStart, putValidators } from "torito/guest/http/response";
 import { putBytes, putNumber, putText } from "torito/guest/http/text";
-import { Version } from "torito/guest/http/version";
-import { findEntry, loadError, loadFile, putHeadersOf, release } from "./cache";
+import { loadError, putHeadersOf, release } from "./cache";
 import { chooseCoding, Coding } from "./coding";
 import { Connection } from "./connections";
 import { Entry, fileKey } from "./entry";
 import {
   hasHash,
   NO_CACHE,
-  putAnyOrigin,
   putCachePolicy,
   putContentType,
   putSafety,
   typeIn,
 } from "./file-headers";
+import { openEntry } from "./open";
+import { createParts, freeParts } from "./parts";
 import { fail, matchRules, putAdded, putReason, tooLong } from "./respond";
 import { findCodings, openCoded } from "./siblings";
 import { OUTPUT_BYTES, outputOf, pathOf, requestOf } from "./work";
@@ -29,7 +29,7 @@ const JOINED_BYTES_MAX: u64 = 4096;
 const VARY = text("Vary: Accept-Encoding\r\n");
 
 // Nothing yields between setting it and its last use.
-const range = changetype<Range>(memory.data(offsetof<Range>()));
+const typeLine: usize = memory.data(256);
 
 /** The status of the answer when a file cannot be had. */
 export function statusOf(error: i32): u32 {
@@ -58,7 +58,7 @@ function openFile(c: Connection, pathBytes: u32, stat: FileStat): Entry | null {
   const hashed = site.has(SiteFlag.IMMUTABLE) && hasHash(path, pathBytes);
   const type = typeIn(site, path, pathBytes);
   const key = fileKey(type, Coding.Identity, hashed, site.number);
-  return findEntry(stat, key) || loadFile(path, pathBytes, key, site);
+  return openEntry(stat, path, pathBytes, key, site);
 }
 
 /** Serves the file at pathOf(work), whose attributes are in `stat` as far as known. Yields. */
@@ -68,24 +68,24 @@ export function serveFile(c: Connection, pathBytes: u32, stat: FileStat): u32 {
   const request = requestOf(c.work);
   const entry = select(c, found, pathBytes);
   const version = entry.version;
-  let status = preconditions(request, version);
+  const status = preconditions(request, version);
   if (status == 304) return notModified(c, entry);
   if (status == 412) return preconditionFailed(c, entry);
-  status = 200;
-  range.first = 0;
-  range.last = entry.size - 1;
-  if (asksForPart(request, version)) {
-    const ranges = request.value(Field.Range);
-    const kind = parseRange(spanAddress(ranges), spanBytes(ranges), entry.size, range);
-    if (kind == RangeKind.Unsatisfiable) return unsatisfiable(c, entry);
-    if (kind == RangeKind.Part) status = 206;
+  switch (rangesOf(request, entry)) {
+    case RangeKind.Unsatisfiable: return unsatisfiable(c, entry);
+    case RangeKind.Part: return sendFile(c, entry, 206, rangeAt(0).first, rangeAt(0).length);
+    case RangeKind.Parts: return sendParts(c, entry);
+    default: return sendFile(c, entry, 200, 0, entry.size);
   }
-  return sendFile(c, entry, status);
 }
 
-function asksForPart(request: RequestHead, version: Version): bool {
-  return request.method == Method.GET && request.lines(Field.Range) == 1 &&
-    allowsRange(request, version);
+/** SI12: the parts of the file that are asked for. */
+function rangesOf(request: RequestHead, entry: Entry): RangeKind {
+  // Two lines are no list: the field is malformed.
+  if (request.lines(Field.Range) != 1 || request.method != Method.GET) return RangeKind.Whole;
+  if (!allowsRange(request, entry.version)) return RangeKind.Whole;
+  const ranges = request.value(Field.Range);
+  return parseRanges(spanAddress(ranges), spanBytes(ranges), entry.size);
 }
 
 /** The file itself, or the sibling that the client wants. Yields if siblings are looked for. */
@@ -106,11 +106,9 @@ function select(c: Connection, entry: Entry, pathBytes: u32): Entry {
   return entry;
 }
 
-/** The part of the file in `range`, or all of it. */
-function sendFile(c: Connection, entry: Entry, status: u32): u32 {
+/** 200 with all of the file, or 206 with a part of it. */
+function sendFile(c: Connection, entry: Entry, status: u32, first: u64, length: u64): u32 {
   const work = c.work;
-  const first = range.first;
-  const length = entry.size == 0 ? 0 : range.last - first + 1;
   const replaced = matchRules(work);
   let at = putStart(outputOf(work), status);
   at = putHeadersOf(at, entry, work.site, replaced);
@@ -120,6 +118,31 @@ function sendFile(c: Connection, entry: Entry, status: u32): u32 {
   at = putAdded(at, work, replaced, 0);
   if (at == 0) return withoutFile(c, entry);
   return attach(c, putEnd(at, c.keepAlive), entry, first, length);
+}
+
+/** 206 with the ranges that were parsed last; without memory for it, 200. */
+function sendParts(c: Connection, entry: Entry): u32 {
+  const work = c.work;
+  const site = work.site;
+  const replaced = matchRules(work);
+  const typeBytes = <u32>(putContentType(typeLine, entry, site) - typeLine);
+  const parts = createParts(entry.size, typeLine, typeBytes);
+  if (!parts) return sendFile(c, entry, 200, 0, entry.size);
+  let at = putStart(outputOf(work), 206);
+  at = putHeadersOf(at, entry, site, replaced | SiteHeader.CONTENT_TYPE);
+  if (entry.codings != 0) at = putText(at, VARY);
+  at = putText(at, text("Content-Type: multipart/byteranges; boundary="));
+  at = putText(parts.putBoundary(at), text("\r\n"));
+  at = putLength(at, parts.bodyBytes);
+  // A rule's type is that of the file, and the head of each part has the server's.
+  at = putAdded(at, work, replaced, SiteHeader.CONTENT_TYPE);
+  if (at == 0) {
+    freeParts(parts);
+    return withoutFile(c, entry);
+  }
+  c.entry = entry;
+  c.parts = parts;
+  return <u32>(putEnd(at, c.keepAlive) - outputOf(work));
 }
 
 /** The rules' headers are too long. */
@@ -152,7 +175,7 @@ function notModified(c: Connection, entry: Entry): u32 {
   at = putValidators(at, entry.version);
   at = putCachePolicy(at, entry, work.site, replaced);
   if (entry.codings != 0) at = putText(at, VARY);
-  at = putAnyOrigin(at, work.site, replaced);
+  at = putSafety(at, work.site, replaced);
   at = putAdded(at, work, replaced, SiteHeader.CONTENT_TYPE);
   if (at == 0) return withoutFile(c, entry);
   at = putEnd(at, c.keepAlive);
@@ -161,8 +184,11 @@ function notModified(c: Connection, entry: Entry): u32 {
 }
 
 function preconditionFailed(c: Connection, entry: Entry): u32 {
+  const hasCodings = entry.codings != 0;
   release(entry);
-  return fail(c, 412);
+  const replaced = matchRules(c.work);
+  const at = putStart(outputOf(c.work), 412);
+  return putReason(c, hasCodings ? putText(at, VARY) : at, 412, replaced);
 }
 
 function unsatisfiable(c: Connection, entry: Entry): u32 {

@@ -2,11 +2,11 @@
 // once for each cached file, and again after a while.
 import { FileStat, nowNs, NS_PER_S, spanBytes, SysStatFile } from "torito/kernel/api";
 import { isText, putText } from "torito/guest/http/text";
-import { findEntry, loadFile } from "./cache";
 import { Coding, suffixOf } from "./coding";
 import { Entry, fileKey } from "./entry";
 import { Event, note } from "./events";
 import { isFile } from "./kinds";
+import { openEntry } from "./open";
 import { Site } from "./rules/site";
 
 /** Siblings that are added beside a file that stays the same are found within this time. */
@@ -66,7 +66,7 @@ export function openCoded(
   const key = fileKey(entry.type, coding, entry.hashed, site.number);
   if (statSibling(entry, coding, path, bytes)) {
     const length = bytes + spanBytes(suffixOf(coding));
-    const coded = findEntry(stat, key) || loadFile(path, length, key, site);
+    const coded = openEntry(stat, path, length, key, site);
     if (coded) return coded;
   }
   entry.codings &= ~coding;

@@ -1,5 +1,5 @@
-// Finds the end of a chunked body (RFC 9112, 7.1) in bytes that come in any pieces (HF5). It keeps no
-// byte, and takes none after the last. Leaves.
+// Finds the end of a chunked body (RFC 9112, 7.1) in bytes that come in any pieces (HF5). It keeps
+// no byte, and takes none after the last. Leaves.
 import { isIn, TOKEN, VALUE } from "./characters";
 import { hexDigit } from "./text";
 

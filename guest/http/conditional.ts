@@ -1,7 +1,7 @@
 // Conditional requests (RFC 9110, 13). A leaf.
 import { Span, spanAddress, spanBytes, text } from "../../kernel/api";
 import { NO_DATE, parseDate } from "./date";
-import { findField } from "./fields";
+import { nextValue } from "./fields";
 import { Field, RequestHead } from "./request-head";
 import { modifiedSecond, nowSecond, putOpaqueTag, TAG_BYTES_MAX } from "./response";
 import { isSame } from "./text";
@@ -44,8 +44,8 @@ function isAfter(request: RequestHead, field: Field, version: Version): i32 {
 }
 
 /**
- * Has the field, whose lines are one list, the tag of the file, or `*`, which any file matches? ET4:
- * compared strongly, a weak tag equals none.
+ * Has the field, whose lines are one list, the tag of the file, or `*`, which any file matches?
+ * ET4: compared strongly, a weak tag equals none.
  */
 function hasTag(
   request: RequestHead,
@@ -62,7 +62,7 @@ function hasTag(
     const end = at + spanBytes(value);
     if (end - at == 1 && load<u8>(at) == ASTERISK) return true;
     if (canMatch && listHasTag(at, end, own, strongly)) return true;
-    value = findField(request, name, end + 1);
+    value = nextValue(request, field, name, value);
   }
   return false;
 }

@@ -12,8 +12,8 @@ const COMMA: u32 = 0x2c;
 const SEMICOLON: u32 = 0x3b;
 
 /**
- * The bytes of the line end at `at`; 0 while they have not come, -400 if others have. A bare LF ends
- * a line (RFC 9112, 2.2), unless `strict`; a CR ends one only with an LF.
+ * The bytes of the line end at `at`; 0 while they have not come, -400 if others have. A bare LF
+ * ends a line (RFC 9112, 2.2), unless `strict`; a CR ends one only with an LF.
  */
 export function lineEnd(at: usize, end: usize, strict: bool): i32 {
   if (at == end) return 0;
@@ -25,8 +25,9 @@ export function lineEnd(at: usize, end: usize, strict: bool): i32 {
 }
 
 /**
- * Parses the field line at `at`, or the empty line that ends the head. Returns its bytes, of which an
- * empty line has at most two, and others at least three; 0: it is incomplete; or a negative status.
+ * Parses the field line at `at`, or the empty line that ends the head. Returns its bytes, of which
+ * an empty line has at most two, and others at least three; 0: it is incomplete; or a negative
+ * status.
  */
 export function parseField(at: usize, end: usize, request: RequestHead, strict: bool): i32 {
   const colon = skip(at, end, TOKEN);
@@ -169,9 +170,14 @@ function itemEnd(item: Span): usize {
   return spanAddress(item) + spanBytes(item);
 }
 
+/** The value of the field's next line after the one with the value `after`; 0: there is none. */
+export function nextValue(request: RequestHead, field: Field, name: Span, after: Span): Span {
+  return request.lines(field) == 1 ? 0 : findField(request, name, itemEnd(after) + 1);
+}
+
 /**
- * The value of the first field called `name`, which is in lower case, that begins at `from` or later
- * (0: of all); 0: there is none.
+ * The value of the first field called `name`, which is in lower case, that begins at `from` or
+ * later (0: of all); 0: there is none.
  */
 export function findField(request: RequestHead, name: Span, from: usize = 0): Span {
   const end = request.headers + request.headersBytes;

@@ -1,5 +1,5 @@
-// Where the body of a request ends (RFC 9112, 6). Two readers that disagree about it is how requests
-// are smuggled, so it is decided before anything else about a request (HF1). A leaf.
+// Where the body of a request ends (RFC 9112, 6). Requests are smuggled past readers that disagree
+// about it, so it is decided before anything else about a request (HF1). A leaf.
 import { RequestHead } from "./request-head";
 
 /** How the end of a request's body is found. */

@@ -63,7 +63,7 @@ export function parseRequest(
   }
 }
 
-/** What only the whole head tells. */
+/** Checks that need the whole head. */
 function finish(request: RequestHead): bool {
   if (request.close) request.keepAlive = false;
   if (request.minor == 0) {

@@ -75,8 +75,8 @@ export function reason(status: u32): Span {
 export const TAG_BYTES_MAX: i32 = 48;
 
 /**
- * `"seconds-size"` of the modification time, in hexadecimal as nginx writes it, so that replicas of a
- * site agree, and the coding (ET1); or the digest of the content (ET3).
+ * `"seconds-size"` of the modification time, in hexadecimal as nginx writes it, so that replicas of
+ * a site agree, and the coding (ET1); or the digest of the content (ET3).
  */
 export function putOpaqueTag(at: usize, version: Version): usize {
   at = putText(at, text('"'));
@@ -90,10 +90,6 @@ export function putOpaqueTag(at: usize, version: Version): usize {
       at = putText(at, text("-"));
       at = putText(at, version.coding);
     }
-  }
-  if (version.coding != 0) {
-    at = putText(at, text("-"));
-    at = putText(at, version.coding);
   }
   return putText(at, text('"'));
 }

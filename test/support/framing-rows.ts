@@ -124,7 +124,7 @@ export const rows: readonly Row[] = [...table, ...waiting].map((columns) => {
   return { rule, name, bytes, asked, waits: waiting.includes(columns) };
 });
 
-/** What others answer instead. */
+/** The answers of others where they differ. */
 export const differences = {
   nginx: {
     "Expect: 100-continue": "405",

@@ -1,4 +1,4 @@
-// nginx and haproxy as witnesses and as proxies, each with a configuration of its own in a fresh folder.
+// nginx and haproxy as witnesses and as proxies, each with a configuration in a fresh folder.
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import net from "node:net";

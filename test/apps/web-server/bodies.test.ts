@@ -1,5 +1,5 @@
-// What WebServer does with bodies, expectations and the ends of connections (HF6, HF7, HF11 to HF19),
-// on a clock that the test turns.
+// WebServer with bodies, expectations and the ends of connections (HF6, HF7, HF11 to HF19), on a
+// clock that the test turns.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
 import { makeFolder, parseResponses, removeFolders } from "../../support/appliance.ts";
@@ -209,7 +209,7 @@ test("HF11: with a sound frame 404, 405, 412, 416, 417 and 501 leave the connect
   machine.dispose();
 });
 
-test("HF12: with strict lines a line that ends in a bare LF is 400", async () => {
+test("HF12: with the option strict a line that ends in a bare LF is 400", async () => {
   const { serveText, machine } = await serveSite({ settings: { strict: true } });
   expect(serveText(GOOD + GOOD.replaceAll("\r\n", "\n") + GOOD)).toBe("200+400 x");
   expect(serveText(GOOD.replace("x\r", "x"))).toBe("400 x");
@@ -311,7 +311,7 @@ describe("HF17: a client that stops", () => {
   });
 });
 
-test("HF18: what comes after the last answer is drained, and answered by nothing", async () => {
+test("HF18: bytes after the last answer are drained, and answered by nothing", async () => {
   const { open, clock, settle, count, machine } = await serveSite();
   const last = GOOD.replace(HOST, `${HOST}Connection: close\r\n`);
   const one = open().send(last + GOOD.repeat(1000));

@@ -165,7 +165,7 @@ describe("tags", () => {
   test("ET5: a 304 has tag and dates, and nothing of a body", async () => {
     const { get, machine } = await serveFile(1_700_000_000);
     const { headers } = get("If-None-Match: *");
-    const names = [...headers.keys()].filter((name) => !/^(server|connection)$/.test(name));
+    const names = [...headers.keys()].filter((name) => !/^(server|connection|x-.*)$/.test(name));
     expect(names.sort()).toEqual(["date", "etag", "last-modified"]);
     machine.dispose();
   });

@@ -12,7 +12,7 @@ import { witness } from "../../support/outside-program.ts";
 const GOOD = "GET /good HTTP/1.1\r\nHost: x\r\n\r\n";
 const QUIET_MS = 1000;
 
-/** What the server answers to the request and a good one after it. */
+/** The server's answers to the request and a good one after it. */
 function outcome(port: number, { bytes, waits }: Row): Promise<string> {
   return new Promise((resolve) => {
     const socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });

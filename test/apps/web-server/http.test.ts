@@ -360,20 +360,13 @@ describe("conditions and ranges", () => {
     expect(Buffer.from(response.body, "latin1").equals(big.subarray(300_000))).toBe(true);
   });
 
-  test("ranges that cannot be satisfied are 416, nonsense and several ranges are the whole file", async () => {
+  test("ranges that cannot be satisfied are 416, and nonsense is the whole file", async () => {
     for (const range of ["bytes=10-", "bytes=-0", "bytes=99-100"]) {
       const response = await get("/text.txt", `Range: ${range}`);
       expect(response.status, range).toBe(416);
       expect(response.headers.get("content-range")).toBe("bytes */10");
     }
-    for (const range of [
-      "bytes=4-2",
-      "bytes=a-b",
-      "lines=1-2",
-      "bytes=0-1,4-5",
-      "bytes=-",
-      "bytes=",
-    ]) {
+    for (const range of ["bytes=4-2", "bytes=a-b", "lines=1-2", "bytes=-", "bytes="]) {
       expect((await get("/text.txt", `Range: ${range}`)).status, range).toBe(200);
     }
   });

@@ -1,4 +1,4 @@
-// Two copies of a site, as tar makes them, behind one address: their validators agree.
+// Copies of a site, as tar makes them, are served at one address: their validators agree.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";

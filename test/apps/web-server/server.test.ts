@@ -27,7 +27,7 @@ async function serve(parameters = "", memoryBytes = 64 * 1024 * 1024): Promise<S
   const site = makeFolder();
   writeFileSync(`${site}/index.html`, "<h1>hello</h1>");
   writeFileSync(`${site}/large.bin`, Buffer.alloc(8 * 1024 * 1024, 0x41));
-  // A file that has just been written is kept without the head that its responses share.
+  // The heads of young files are made anew each time.
   for (const name of ["index.html", "large.bin"]) utimesSync(`${site}/${name}`, 1e9, 1e9);
   const vsock = new VsockDevice({ cid: 3 });
   const fs = new FsDevice({
