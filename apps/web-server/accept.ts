@@ -1,7 +1,7 @@
 // Does a client want a page (RFC 9110, 12.5.1)? A leaf.
 import { spanAddress, spanBytes, text } from "torito/kernel/api";
 import { skipBlanks } from "torito/guest/http/characters";
-import { findField } from "torito/guest/http/fields";
+import { nextValue } from "torito/guest/http/fields";
 import { Field, RequestHead } from "torito/guest/http/request-head";
 import { isText } from "torito/guest/http/text";
 import { readWeight } from "./coding";
@@ -17,9 +17,8 @@ export function acceptsHtml(request: RequestHead): bool {
   narrowest = 0;
   admits = false;
   while (value != 0) {
-    const end = spanAddress(value) + spanBytes(value);
-    readRanges(spanAddress(value), end);
-    value = findField(request, text("accept"), end + 1);
+    readRanges(spanAddress(value), spanAddress(value) + spanBytes(value));
+    value = nextValue(request, Field.Accept, text("accept"), value);
   }
   return admits;
 }

@@ -1,20 +1,23 @@
 // From a request to its answer: writes the head to the output, and selects the part of a file that
 // follows it. Nothing is sent here. A file that cannot be opened for reading reveals nothing.
-import { text } from "torito/kernel/api";
 import { SiteFlag } from "torito/abi/site";
 import { decodePath } from "torito/guest/http/path";
 import { Method } from "torito/guest/http/request-head";
-import { putEnd, putStart } from "torito/guest/http/response";
-import { putText } from "torito/guest/http/text";
 import { Connection } from "./connections";
-import { hasCors, isPreflight, putAllowOrigin, putPreflight } from "./cors";
+import { hasCors, isPreflight, putPreflight } from "./cors";
 import { serveFile } from "./file";
-import { putSafety } from "./file-headers";
 import { find, found, Kind } from "./find";
 import { isHidden } from "./hidden";
 import { list } from "./listing";
 import { follow, missing, queryOf, replace } from "./missing";
-import { ALLOW, beginRequest, endRequest, fail, redirectPath } from "./respond";
+import {
+  answerOptions,
+  beginRequest,
+  endRequest,
+  fail,
+  redirectToDirectory,
+  redirectToShorter,
+} from "./respond";
 import { findRedirect, hasRedirects } from "./rules/redirect";
 import { outputOf, pathOf, requestOf } from "./work";
 
@@ -32,8 +35,11 @@ export function answer(c: Connection): u32 {
 function answerRequest(c: Connection): u32 {
   const work = c.work;
   const request = requestOf(work);
-  if (request.method == Method.OPTIONS) return answerOptions(c);
-  const decoded = decodePath(request.path, request.path + request.pathBytes, pathOf(work));
+  if (request.method == Method.OPTIONS) {
+    return hasCors(work.site) && isPreflight(request) ? preflight(c) : answerOptions(c);
+  }
+  const path = pathOf(work);
+  const decoded = decodePath(request.path, request.path + request.pathBytes, path);
   if (decoded < 0) return fail(c, <u32>-decoded);
   work.pathBytes = <u32>decoded;
   return answerPath(c);
@@ -54,9 +60,9 @@ function answerPath(c: Connection): u32 {
     case Kind.File:
       return serveFile(c, found.pathBytes, found.stat);
     case Kind.Directory:
-      return redirectPath(c, 0, text("/"));
+      return redirectToDirectory(c);
     case Kind.Clean:
-      return redirectPath(c, found.pathBytes, 0);
+      return redirectToShorter(c, found.pathBytes);
     case Kind.Listing:
       return list(c);
     case Kind.Missing:
@@ -66,16 +72,8 @@ function answerPath(c: Connection): u32 {
   }
 }
 
-/** Of a file or of the server, or the question of a script whether it may ask for one. */
-function answerOptions(c: Connection): u32 {
+function preflight(c: Connection): u32 {
   const work = c.work;
-  const output = outputOf(work);
-  const request = requestOf(work);
-  if (hasCors(work.site) && isPreflight(request)) {
-    return <u32>(putPreflight(output, work.site, request, c.keepAlive) - output);
-  }
-  let at = putText(putStart(output, 204), ALLOW);
-  at = putSafety(at, work.site, 0);
-  at = putAllowOrigin(at, work.site, request);
-  return <u32>(putEnd(at, c.keepAlive) - output);
+  const at = putPreflight(outputOf(work), work.site, requestOf(work), c.keepAlive);
+  return <u32>(at - outputOf(work));
 }

@@ -329,9 +329,11 @@ function describe(entry: Entry, site: Site): void {
   charge(entry, headers);
 }
 
-/** The headers of the file but for those in the mask `replaced`; prepared ones, if they hold. */
+/**
+ * The headers of the file but for those in the mask `replaced`; prepared ones, unless the file is
+ * young, or the wall clock has been set back so that it seems to be.
+ */
 export function putHeadersOf(at: usize, entry: Entry, site: Site, replaced: u32): usize {
-  // It was young when it was read, or the wall clock has been set back since.
   if (entry.headers == 0 && entry.content != 0) describe(entry, site);
   return entry.headers == 0 || replaced != 0 || entry.version.isYoung
     ? putFileHeaders(at, entry, site, replaced)

@@ -1,7 +1,7 @@
 // Content codings (RFC 9110, 12.5.3): which of those that a file has does a client want? Leaves.
 import { Span, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { skip, skipBlanks, TOKEN, trimBlanks } from "torito/guest/http/characters";
-import { findField } from "torito/guest/http/fields";
+import { nextValue } from "torito/guest/http/fields";
 import { Field, RequestHead } from "torito/guest/http/request-head";
 import { isText } from "torito/guest/http/text";
 
@@ -39,10 +39,8 @@ export function chooseCoding(request: RequestHead, available: u32): Coding {
   let value = request.value(Field.AcceptEncoding);
   if (value == 0) return Coding.Identity;
   while (value != 0) {
-    const end = spanAddress(value) + spanBytes(value);
-    readList(spanAddress(value), end);
-    if (request.lines(Field.AcceptEncoding) == 1) break;
-    value = findField(request, text("accept-encoding"), end + 1);
+    readList(spanAddress(value), spanAddress(value) + spanBytes(value));
+    value = nextValue(request, Field.AcceptEncoding, text("accept-encoding"), value);
   }
   let best = Coding.Identity;
   // Where it is not named it is the last choice; that nobody else is acceptable helps nobody (406).

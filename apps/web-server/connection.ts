@@ -15,7 +15,6 @@ import {
   SysSocketSetOption,
   SysThreadSwitch,
 } from "torito/kernel/api";
-import { SiteFlag } from "torito/abi/site";
 import { admit, ADMITTED, GONE, NO_MEMORY } from "./admit";
 import { answer } from "./answer";
 import { dropRest } from "./body";
@@ -31,9 +30,9 @@ import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/req
 import { Method } from "torito/guest/http/request-head";
 import { linger, receiveBy } from "torito/guest/receive";
 import { freeParts } from "./parts";
-import { putUnavailable, reject } from "./respond";
+import { putUnavailable, refuse } from "./respond";
 import { keepRoom } from "./room";
-import { currentSite } from "./rules/site";
+import { hasStrictLines } from "./rules/site";
 import { inputOf, OUTPUT_BYTES, outputOf, requestOf } from "./work";
 
 /** How long a connection may wait for a request, and a request for the end of its head. */
@@ -80,7 +79,7 @@ function serveRequest(c: Connection): bool {
   if (verdict == GONE) return false;
   if (verdict == NO_MEMORY) return sendUnavailable(c) != 0;
   const request = requestOf(c.work);
-  const bytes = verdict != ADMITTED ? reject(c, verdict) : answer(c);
+  const bytes = verdict == ADMITTED ? answer(c) : refuse(c, verdict);
   // The client may not know that there is no more, or has not sent all.
   const mayGoOn = request.keepAlive || request.hasBody || head < 0;
   answered(c, statusOf(outputOf(c.work)));
@@ -170,8 +169,7 @@ function readHead(c: Connection): i32 {
     if (!openWork(c)) return sendUnavailable(c);
     const work = c.work;
     if (work.used != 0) {
-      const strict = currentSite().has(SiteFlag.STRICT); // of a bare LF at the end of a line
-      const head = parseRequest(inputOf(work), work.used, requestOf(work), strict);
+      const head = parseRequest(inputOf(work), work.used, requestOf(work), hasStrictLines());
       if (head != 0) return head;
       if (late) return isEmptyLine(inputOf(work), work.used) ? 0 : -408; // HF17
     } else if (late) {

@@ -48,9 +48,12 @@ export function isPreflight(request: RequestHead): bool {
   return (
     request.method == Method.OPTIONS &&
     request.value(Field.Origin) != 0 &&
-    findField(request, text("access-control-request-method")) != 0
+    findField(request, ASKED_METHOD) != 0
   );
 }
+
+const ASKED_METHOD = text("access-control-request-method");
+const ASKED_HEADERS = text("access-control-request-headers");
 
 /** Answers a preflight. Returns the address after the head. */
 export function putPreflight(at: usize, site: Site, request: RequestHead, keepAlive: bool): usize {
@@ -62,7 +65,7 @@ export function putPreflight(at: usize, site: Site, request: RequestHead, keepAl
   if (open || isAllowed(site, request.value(Field.Origin))) {
     at = putText(at, text("Access-Control-Allow-Methods: GET, HEAD\r\n"));
     at = putText(at, text("Access-Control-Max-Age: 86400\r\n"));
-    const asked = findField(request, text("access-control-request-headers"));
+    const asked = findField(request, ASKED_HEADERS);
     if (asked != 0 && areTokens(asked)) {
       at = putText(at, text("Access-Control-Allow-Headers: "));
       at = putBytes(at, spanAddress(asked), spanBytes(asked));

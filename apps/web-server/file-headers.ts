@@ -127,10 +127,6 @@ export function putSafety(at: usize, site: Site, replaced: u32): usize {
     at = putText(at, text("X-Content-Type-Options: nosniff\r\n"));
   }
   if (site.has(SiteFlag.SECURITY_HEADERS)) at = putPolicies(at, replaced);
-  return putAnyOrigin(at, site, replaced);
-}
-
-export function putAnyOrigin(at: usize, site: Site, replaced: u32): usize {
   const open = site.has(SiteFlag.ANY_ORIGIN) && (replaced & SiteHeader.ALLOW_ORIGIN) == 0;
   return open ? putText(at, text("Access-Control-Allow-Origin: *\r\n")) : at;
 }

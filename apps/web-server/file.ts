@@ -13,7 +13,6 @@ import { Entry, fileKey } from "./entry";
 import {
   hasHash,
   NO_CACHE,
-  putAnyOrigin,
   putCachePolicy,
   putContentType,
   putSafety,
@@ -177,7 +176,7 @@ function notModified(c: Connection, entry: Entry): u32 {
   at = putValidators(at, entry.version);
   at = putCachePolicy(at, entry, work.site, replaced);
   if (entry.codings != 0) at = putText(at, VARY);
-  at = putAnyOrigin(at, work.site, replaced);
+  at = putSafety(at, work.site, replaced);
   at = putAdded(at, work, replaced, SiteHeader.CONTENT_TYPE);
   if (at == 0) return withoutFile(c, entry);
   at = putEnd(at, c.keepAlive);

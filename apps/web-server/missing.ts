@@ -18,7 +18,8 @@ const NOT_FOUND_PAGE = text("/404.html");
 /** The query of the request, without `?`; 0: it has none. */
 export function queryOf(work: Work): Span {
   const request = requestOf(work);
-  return request.queryBytes == 0 ? 0 : span(request.query + 1, request.queryBytes - 1);
+  const bytes = request.queryBytes;
+  return bytes == 0 ? 0 : span(request.query + 1, bytes - 1);
 }
 
 /** Answers by the rule at `rule`, which was found last. Yields. */

@@ -13,8 +13,8 @@ import { hasHeaderRules, matchHeaders, matchNoHeaders, putRuleHeaders } from "./
 import { giveSite, NO_SITE, takeSite } from "./rules/site";
 import { OUTPUT_BYTES, outputOf, pathOf, requestOf, Work } from "./work";
 
-/** Methods of this server. */
-export const ALLOW = text("Allow: GET, HEAD, OPTIONS\r\n");
+/** The methods of this server. */
+const ALLOW = text("Allow: GET, HEAD, OPTIONS\r\n");
 /** Seconds after which a client may try again when memory was short. */
 const RETRY_AFTER_S: u32 = 1;
 /** At the end of the output: the rest of a head, and a line of text as its body. */
@@ -68,8 +68,16 @@ export function fail(c: Connection, status: u32): u32 {
   return putReason(c, at, status, replaced);
 }
 
-/** Answers a request that is not looked at further. */
-export function reject(c: Connection, status: u32): u32 {
+/** OPTIONS, of a file or of the server (HF10). */
+export function answerOptions(c: Connection): u32 {
+  const work = c.work;
+  let at = putText(putStart(outputOf(work), 204), ALLOW);
+  at = putAllowOrigin(putSafety(at, work.site, 0), work.site, requestOf(work));
+  return <u32>(putEnd(at, c.keepAlive) - outputOf(work));
+}
+
+/** Answers without a look at the site's files. Yields if the settings have changed. */
+export function refuse(c: Connection, status: u32): u32 {
   beginRequest(c);
   const bytes = fail(c, status);
   endRequest(c);
@@ -95,19 +103,29 @@ function putRetryAfter(at: usize): usize {
   return putText(at, text("\r\n"));
 }
 
-/** Redirects to the request's path with `more` in the place of its last `less` bytes. */
-export function redirectPath(c: Connection, less: u32, more: Span): u32 {
+/** Adds the slash to a directory's name, which relative links in its index need. */
+export function redirectToDirectory(c: Connection): u32 {
+  return redirectLocally(c, 0, text("/"));
+}
+
+/** Leaves out the last `bytes` of the path. */
+export function redirectToShorter(c: Connection, bytes: u32): u32 {
+  return redirectLocally(c, bytes, text(""));
+}
+
+/** To the path without its last `bytes`, with `ending`. */
+function redirectLocally(c: Connection, bytes: u32, ending: Span): u32 {
   const work = c.work;
   const request = requestOf(work);
   const replaced = matchRules(work);
   let start = request.path;
-  const stop = start + request.pathBytes - less;
-  let at = putStart(outputOf(work), 301);
-  at = putText(at, text("Location: "));
+  const stop = start + request.pathBytes - bytes;
   // `//host` would lead to another server.
   while (start + 1 < stop && load<u8>(start, 1) == 0x2f) start++;
+  let at = putStart(outputOf(work), 301);
+  at = putText(at, text("Location: "));
   at = putBytes(at, start, <u32>(stop - start));
-  at = putText(at, more);
+  at = putText(at, ending);
   at = putBytes(at, request.query, request.queryBytes);
   at = putText(at, text("\r\n"));
   return putReason(c, at, 301, replaced);

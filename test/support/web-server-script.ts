@@ -59,10 +59,10 @@ export interface Options extends Partial<FsOptions> {
   readonly bufAlloc?: number;
   /** Nanoseconds since 1970 when it boots. */
   readonly realtimeNs?: bigint;
+  /** The site's options; undefined: the machine has no settings. */
+  readonly settings?: Partial<SiteSettings>;
   /** Is told of every request to the file device, by its name. */
   readonly onRequest?: (name: string) => void;
-  /** Options of the site; default: it has none. */
-  readonly settings?: Partial<SiteSettings>;
 }
 
 export async function serve(site: string, options: Options = {}) {
@@ -80,6 +80,7 @@ export async function serve(site: string, options: Options = {}) {
       throw new Error("the guest connects to nothing");
     },
   };
+  const source = settings && new SiteSource(site, { ...SITE_PRESETS, ...settings });
   const vsock = new VsockDevice({ sockets, limits: { bufAlloc } });
   const fs = new FsDevice({
     directory: site,
@@ -89,8 +90,6 @@ export async function serve(site: string, options: Options = {}) {
     attrTimeoutMs: 0,
     ...files,
   });
-  const source =
-    settings === undefined ? null : new SiteSource(site, { ...SITE_PRESETS, ...settings });
   let log = "";
   const console = (text: string) => {
     log += text;
@@ -102,7 +101,7 @@ export async function serve(site: string, options: Options = {}) {
     });
   const machine = await Machine.create({
     image,
-    devices: [vsock, fs, ...(source === null ? [] : [source.device])],
+    devices: source ? [vsock, fs, source.device] : [vsock, fs],
     clock,
     memoryBytes,
     parameters,

@@ -88,9 +88,9 @@ export function takeSite(): Site {
   return current;
 }
 
-/** The same without a use of it, until the next wait. */
-export function currentSite(): Site {
-  return current;
+/** HF12: is a line that ends in a bare LF refused? */
+export function hasStrictLines(): bool {
+  return current.has(SiteFlag.STRICT);
 }
 
 export function giveSite(site: Site): void {

@@ -209,7 +209,7 @@ test("HF11: with a sound frame 404, 405, 412, 416, 417 and 501 leave the connect
   machine.dispose();
 });
 
-test("HF12: with strict lines a line that ends in a bare LF is 400", async () => {
+test("HF12: with the option strict a line that ends in a bare LF is 400", async () => {
   const { serveText, machine } = await serveSite({ settings: { strict: true } });
   expect(serveText(GOOD + GOOD.replaceAll("\r\n", "\n") + GOOD)).toBe("200+400 x");
   expect(serveText(GOOD.replace("x\r", "x"))).toBe("400 x");
