@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { dirname } from "node:path";
+import type { VirtioDevice } from "../../host/device.ts";
 import { FsDevice, type FsOptions, VsockDevice } from "../../host/node/devices.ts";
 import { Machine } from "../../host/node/machine.ts";
 import { SiteSource } from "../../host/node/site.ts";
@@ -101,19 +102,28 @@ export class SiteGuest {
     fs: Partial<FsOptions> = {},
   ): Promise<SiteGuest> {
     const guest = new SiteGuest(folder, { ...SITE_PRESETS, ...settings }, fs);
-    guests.push(guest);
-    guest.machine = await Machine.create({
+    return guest.#boot([guest.#vsock, guest.fs, guest.source.device]);
+  }
+
+  /** Serves a folder in a machine without settings. */
+  static async serveWithoutSettings(folder: string): Promise<SiteGuest> {
+    const guest = new SiteGuest(folder, SITE_PRESETS, {});
+    return guest.#boot([guest.#vsock, guest.fs]);
+  }
+
+  async #boot(devices: VirtioDevice[]): Promise<this> {
+    guests.push(this);
+    this.machine = await Machine.create({
       image,
-      devices: [guest.#vsock, guest.fs, guest.source.device],
+      devices,
       console: (text) => {
-        guest.console += text;
+        this.console += text;
       },
     });
-    const { port } = await guest.#vsock.publish({ port: 0, guestPort: 80 });
-    guest.port = port;
-    guest.machine.boot();
-    await guest.#vsock.probe(80);
-    return guest;
+    this.port = (await this.#vsock.publish({ port: 0, guestPort: 80 })).port;
+    this.machine.boot();
+    await this.#vsock.probe(80);
+    return this;
   }
 
   /** Reads the rule files again, and tells the guest. */

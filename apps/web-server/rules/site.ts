@@ -52,7 +52,8 @@ const FILE = text("/.torito/site");
 const HEAP_SHIFT: u64 = 2;
 
 /** The settings of a guest without a table: static, and never freed. */
-const presets = changetype<Site>(memory.data(offsetof<Site>() + SiteTable.sizeof, 8));
+const presetsMemory: usize = memory.data(offsetof<Site>() + SiteTable.sizeof, 8);
+const presets = changetype<Site>(presetsMemory);
 if (SITE != offsetof<Site>()) ERROR("site: layout of the presets");
 
 const opened = changetype<FileStat>(memory.data(offsetof<FileStat>()));
