@@ -49,6 +49,7 @@ export class Sha256 {
     return (<u64>this.h2 << 32) | this.h3;
   }
 
+  /** Begins another message. */
   begin(): void {
     this.h0 = 0x6a09e667;
     this.h1 = 0xbb67ae85;
