@@ -49,6 +49,10 @@ async function main(): Promise<End> {
       const { inspect } = await import("./cli/inspect.ts");
       return inspect(invocation.path);
     }
+    case "precompress": {
+      const { precompress } = await import("./cli/precompress.ts");
+      return precompress(invocation.directory);
+    }
     case "build": {
       const { build } = await import("./cli/project/build.ts");
       const { target, output, logFormat } = invocation;

@@ -112,6 +112,11 @@ export interface InspectCommand {
   readonly path: string;
 }
 
+export interface PrecompressCommand {
+  readonly kind: "precompress";
+  readonly directory: string;
+}
+
 export interface HelpCommand {
   readonly kind: "help";
   /** null: of all commands. */
@@ -125,6 +130,7 @@ export type Invocation =
   | TestCommand
   | NewCommand
   | InspectCommand
+  | PrecompressCommand
   | HelpCommand
   | { readonly kind: "version" };
 
@@ -187,6 +193,7 @@ const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
   serve: [...MACHINE, ...NETWORK, ...ONE_MACHINE, "restore", "fresh", "machines"],
   snapshot: [...MACHINE, ...NETWORK, "timeout", "output", "after"],
   inspect: [],
+  precompress: [],
 };
 
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -237,6 +244,7 @@ export function parseCommandLine(
     return { kind: "new", directory: target, template, force: values.has("force") };
   }
   if (verb === "inspect") return { kind: "inspect", path: target };
+  if (verb === "precompress") return { kind: "precompress", directory: target };
   checkSnapshots(verb, values, parameters);
   const settings = verb === "serve" ? null : settingsOf(target, verb);
   return runCommand(verb, target, merged(values, settings), joined(parameters, settings));
@@ -267,6 +275,7 @@ const MISSING = {
   new: "which directory? As in `torito new my-api -t http`",
   serve: "which directory? As in `torito serve ./site`",
   snapshot: "which application? As in `torito snapshot apps/web-server -o warm.torito`",
+  precompress: "which directory? As in `torito precompress ./site`",
   inspect: "which snapshot? As in `torito inspect warm.torito`",
   run: "which application? As in `torito run apps/web-server` or `torito run image.wasm`",
 };

@@ -11,7 +11,7 @@ import { bootPublished, type VsockPuppet } from "../../support/vsock-puppet.ts";
 const KIB = 1024;
 const BOTH = 3;
 
-describe("windows", () => {
+describe("SR2: windows", () => {
   test("grow from 64 to 256 KiB while the client takes what it gets", async () => {
     const puppet = await bootPublished();
     const { hostPort } = puppet.open();
