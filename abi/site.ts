@@ -65,7 +65,7 @@ export const enum SiteRules {
   sizeof = 24,
 }
 
-/** What both kinds of rule begin with. */
+/** The beginning of both kinds of rule. */
 export const enum SiteRule {
   path = 0, // SiteList of SitePiece; of a static rule: one literal
   next = 8, // u32, number + 1 of the next rule of the bucket, which comes later; 0: none

@@ -50,6 +50,14 @@ async function main(): Promise<End> {
       const { inspect } = await import("./cli/inspect.ts");
       return inspect(invocation.path);
     }
+    case "precompress": {
+      const { precompress } = await import("./cli/precompress.ts");
+      return precompress(invocation.directory);
+    }
+    case "check": {
+      const { checkUrl } = await import("./cli/check-url.ts");
+      return checkUrl(invocation.url);
+    }
     case "build": {
       const { build } = await import("./cli/project/build.ts");
       const { target, output, logFormat } = invocation;

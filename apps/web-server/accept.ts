@@ -1,5 +1,6 @@
 // Does a client want a page (RFC 9110, 12.5.1)? A leaf.
 import { spanAddress, spanBytes, text } from "torito/kernel/api";
+import { skipBlanks } from "torito/guest/http/characters";
 import { nextValue } from "torito/guest/http/fields";
 import { Field, RequestHead } from "torito/guest/http/request-head";
 import { isText } from "torito/guest/http/text";
@@ -24,8 +25,7 @@ export function acceptsHtml(request: RequestHead): bool {
 
 function readRanges(p: usize, end: usize): void {
   while (p < end) {
-    while (p < end && (load<u8>(p) == 0x20 || load<u8>(p) == 9)) p++;
-    const start = p;
+    const start = skipBlanks(p, end);
     while (p < end && load<u8>(p) != 0x2c) p++;
     readRange(start, p);
     p++;
@@ -52,6 +52,6 @@ function widthOf(at: usize, length: u32): u32 {
 }
 
 function isQ(p: usize, end: usize): bool {
-  while (p < end && load<u8>(p) == 0x20) p++;
+  p = skipBlanks(p, end);
   return end - p > 1 && (load<u8>(p) | 0x20) == 0x71 && load<u8>(p, 1) == 0x3d;
 }

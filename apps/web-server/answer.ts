@@ -6,7 +6,7 @@ import { Method } from "torito/guest/http/request-head";
 import { Connection } from "./connections";
 import { hasCors, isPreflight, putPreflight } from "./cors";
 import { serveFile } from "./file";
-import { find, found, Kind } from "./find";
+import { find, found, foundStat, Kind } from "./find";
 import { isHidden } from "./hidden";
 import { list } from "./listing";
 import { follow, missing, queryOf, replace } from "./missing";
@@ -58,7 +58,7 @@ function answerPath(c: Connection): u32 {
   }
   switch (find(site, path, bytes, true)) {
     case Kind.File:
-      return serveFile(c, found.pathBytes, found.stat);
+      return serveFile(c, found.pathBytes, foundStat);
     case Kind.Directory:
       return redirectToDirectory(c);
     case Kind.Clean:

@@ -1,5 +1,6 @@
 // Content codings (RFC 9110, 12.5.3): which of those that a file has does a client want? Leaves.
 import { Span, spanAddress, spanBytes, text } from "torito/kernel/api";
+import { skip, skipBlanks, TOKEN, trimBlanks } from "torito/guest/http/characters";
 import { nextValue } from "torito/guest/http/fields";
 import { Field, RequestHead } from "torito/guest/http/request-head";
 import { isText } from "torito/guest/http/text";
@@ -73,9 +74,8 @@ function readList(p: usize, end: usize): void {
 }
 
 function readItem(start: usize, end: usize): void {
-  while (start < end && isBlank(load<u8>(start))) start++;
-  let p = start;
-  while (p < end && !isBlank(load<u8>(p)) && load<u8>(p) != 0x3b) p++;
+  start = skipBlanks(start, end);
+  const p = skip(start, end, TOKEN);
   const bytes = <u32>(p - start);
   const weight = readWeight(p, end);
   if (isText(start, bytes, text("br"))) br = weight;
@@ -86,22 +86,17 @@ function readItem(start: usize, end: usize): void {
   else if (isText(start, bytes, text("*"))) others = weight;
 }
 
-function isBlank(c: u32): bool {
-  return c == 0x20 || c == 9;
-}
-
 /**
  * The weight in [p, end): nothing, or `;q=` and a number from 0 to 1 with up to three decimals (RFC
  * 9110, 12.4.2), in thousandths. 0 if it is anything else: a coding that is not understood to be
  * wanted is not sent.
  */
 export function readWeight(p: usize, end: usize): i32 {
-  while (end > p && isBlank(load<u8>(end - 1))) end--;
-  while (p < end && isBlank(load<u8>(p))) p++;
+  end = trimBlanks(p, end);
+  p = skipBlanks(p, end);
   if (p == end) return 1000;
   if (load<u8>(p) != 0x3b) return 0;
-  p++;
-  while (p < end && isBlank(load<u8>(p))) p++;
+  p = skipBlanks(p + 1, end);
   if (end - p < 3 || (load<u8>(p) | 0x20) != 0x71 || load<u8>(p, 1) != 0x3d) return 0;
   const whole = <u32>load<u8>(p, 2) - 0x30;
   if (whole > 1 || end - p > 7 || (end - p > 3 && load<u8>(p, 3) != 0x2e)) return 0;

@@ -23,9 +23,10 @@ import { dropRest } from "./body";
 import { release } from "./cache";
 import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
 import { awaitRoom, deliver } from "./deliver";
+import { Ending } from "./ending";
 import { NO_ENTRY } from "./entry";
 import { Event, note } from "./events";
-import { bodyBytes, echoId, noteRequest, noteResponse } from "./finished";
+import { answered, echoId, finished } from "./finished";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/request";
 import { Method } from "torito/guest/http/request-head";
@@ -34,13 +35,15 @@ import { freeParts } from "./parts";
 import { putUnavailable, refuse } from "./respond";
 import { keepRoom } from "./room";
 import { hasStrictLines } from "./rules/site";
-import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
+import { inputOf, OUTPUT_BYTES, outputOf, requestOf } from "./work";
 
 /** How long a connection may wait for a request, and a request for the end of its head. */
 let idleTimeoutMs: u32 = 0; // set by main.ts
 let headTimeoutMs: u32 = 0;
 /** HF16: after this many requests in a row others have a turn. */
 const ROW: u32 = 64;
+/** Place of the status in a head, after `HTTP/1.1 `. */
+const STATUS_AT: usize = 9;
 
 export function setTimeouts(idleMs: u32, headMs: u32): void {
   idleTimeoutMs = idleMs;
@@ -72,22 +75,21 @@ function serveRequest(c: Connection): bool {
   if (!awaitRoom(c, OUTPUT_BYTES)) return false;
   const head = readHead(c);
   if (head == 0) return false;
-  const startNs = nowNs();
   enter(c, Phase.Answering);
+  begin(c);
   const verdict = head > 0 ? admit(c, head) : giveUp(c, head);
   if (verdict == GONE) return false;
   if (verdict == NO_MEMORY) return sendUnavailable(c) != 0;
   const request = requestOf(c.work);
   const written = verdict == ADMITTED ? answer(c) : refuse(c, verdict);
-  const body = bodyBytes(c, written);
-  const from = c.at;
   const bytes = head > 0 ? echoId(c, written) : written;
-  noteRequest(c, head > 0, startNs);
   // The client may not know that there is no more, or has not sent all.
   const mayGoOn = request.keepAlive || request.hasBody || head < 0;
+  answered(c, statusOf(outputOf(c.work)), head > 0);
   consume(c, head);
   const sent = deliver(c, bytes);
-  noteResponse(c, sent ? body : c.at - from, sent);
+  if (!sent && c.ending == Ending.Whole) c.ending = Ending.Gone;
+  finished(c, c.bodySent, c.ending);
   endFile(c);
   if (!sent) return false;
   if (!c.keepAlive) {
@@ -97,6 +99,21 @@ function serveRequest(c: Connection): bool {
   if (c.bodyLeft != 0 && !dropRest(c)) return false;
   if (!hasInput(c)) closeWork(c);
   return true;
+}
+
+/** The head of a request is whole. */
+function begin(c: Connection): void {
+  c.startNs = nowNs();
+  c.joined = 0;
+  c.bodySent = 0;
+  c.ending = Ending.Whole;
+}
+
+/** The status in the head at `output`. */
+function statusOf(output: usize): u32 {
+  let status: u32 = 0;
+  for (let i: usize = 0; i < 3; i++) status = status * 10 + load<u8>(output + STATUS_AT + i) - 0x30;
+  return status;
 }
 
 /** A head that is invalid or late. Returns the status of its answer, which is the last. */

@@ -1,4 +1,5 @@
-// A file, or a page made for one answer: its bytes, or where they are, and what its answers say of it.
+// A file, or a page made for one answer: its bytes, or where they are, and the headers of its
+// answers.
 import { TypeId } from "torito/guest/http/mime";
 import { Version, VERSION_BYTES } from "torito/guest/http/version";
 import { Coding } from "./coding";
@@ -32,7 +33,7 @@ export class Entry {
   codingsUntilNs: u64; // when they are looked for again
   content: usize; // the whole file; 0: read it from `file`
   file: i32; // open; 0: not needed
-  headers: usize; // those of the file, if it is not dated in the future
+  headers: usize; // those of the file, once it is not young
   headersBytes: u32;
   heapBytes: u64; // that it takes, with the heap's overhead
 

@@ -39,7 +39,7 @@ function digit(value: u32): u32 {
   return value < 10 ? 0x30 + value : 0x37 + value;
 }
 
-/** What stands for a character in text and attributes of HTML; 0: it stands for itself. */
+/** The entity for a character in text and attributes of HTML; 0: it stands for itself. */
 function entityOf(c: u32): Span {
   switch (c) {
     case 0x26: return text("&amp;");

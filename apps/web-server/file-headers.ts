@@ -32,7 +32,7 @@ function typeAt(site: Site, i: u32): usize {
   return site.table + load<u32>(site.table, SiteTable.types + SiteList.at) + i * SiteType.sizeof;
 }
 
-/** What follows the last dot of a path's last segment; 0 bytes: nothing does. */
+/** The text after the last dot of a path's last segment; 0 bytes: there is none. */
 function extensionOf(path: usize, bytes: u32): Span {
   const end = path + bytes;
   let at = end;
@@ -127,10 +127,8 @@ export function putSafety(at: usize, site: Site, replaced: u32): usize {
     at = putText(at, text("X-Content-Type-Options: nosniff\r\n"));
   }
   if (site.has(SiteFlag.SECURITY_HEADERS)) at = putPolicies(at, replaced);
-  if (site.has(SiteFlag.ANY_ORIGIN) && (replaced & SiteHeader.ALLOW_ORIGIN) == 0) {
-    at = putText(at, text("Access-Control-Allow-Origin: *\r\n"));
-  }
-  return at;
+  const open = site.has(SiteFlag.ANY_ORIGIN) && (replaced & SiteHeader.ALLOW_ORIGIN) == 0;
+  return open ? putText(at, text("Access-Control-Allow-Origin: *\r\n")) : at;
 }
 
 function putPolicies(at: usize, replaced: u32): usize {

@@ -7,7 +7,7 @@ import { isDirectory, isFile } from "./kinds";
 import { Site } from "./rules/site";
 
 export const enum Kind {
-  File, // `stat` and `pathBytes` are the file's
+  File, // foundStat and `pathBytes` are the file's
   Directory, // its path lacks the slash
   Listing, // a directory without an index
   Clean, // a page, by the name of its file: its path has `pathBytes` too many
@@ -15,19 +15,15 @@ export const enum Kind {
   Error, // `status` is the answer's
 }
 
-/** What was found. Nothing yields between a search and the use of its result. */
+/** The result of a search. Nothing yields between a search and the use of its result. */
 @unmanaged
 export class Found {
   pathBytes: u32;
   status: u32;
-
-  get stat(): FileStat {
-    return changetype<FileStat>(changetype<usize>(this) + 8);
-  }
 }
 
-export const found = changetype<Found>(memory.data(8 + 72));
-if (offsetof<Found>() != 8 || offsetof<FileStat>() != 72) ERROR("find: layout");
+export const found = changetype<Found>(memory.data(offsetof<Found>()));
+export const foundStat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 
 const INDEX = text("index.html");
 const INDEX_BYTES: u32 = 10;
@@ -37,7 +33,7 @@ const SLASH: u32 = 0x2f;
 
 /** Nothing yields after `found` is filled. */
 function statOf(path: usize, bytes: u32): i32 {
-  const status = SysStatFile(path, bytes, changetype<usize>(found.stat));
+  const status = SysStatFile(path, bytes, changetype<usize>(foundStat));
   found.pathBytes = bytes;
   return status;
 }
@@ -54,13 +50,13 @@ function refused(): Kind {
 
 /**
  * Looks for the file of a path, which has room for the ending of a name. Fills `found`. `asked`: it
- * is the path that the client asked for, and may be told a better one.
+ * is the client's own path, which may be redirected to a better one.
  */
 export function find(site: Site, path: usize, bytes: u32, asked: bool): Kind {
   if (load<u8>(path + bytes - 1) == SLASH) return findIndex(site, path, bytes);
   const status = statOf(path, bytes);
   const clean = site.has(SiteFlag.CLEAN_URLS);
-  if (status == 0 && isFile(found.stat)) {
+  if (status == 0 && isFile(foundStat)) {
     return clean && asked && isPage(path, bytes) ? findShorter(path, bytes) : Kind.File;
   }
   // SI7: the file itself, then the page, then the directory.
@@ -68,24 +64,24 @@ export function find(site: Site, path: usize, bytes: u32, asked: bool): Kind {
   if (status < 0) return failed(status);
   // hasPage() may have looked at something else.
   if (clean && statOf(path, bytes) < 0) return Kind.Missing;
-  return isDirectory(found.stat) ? Kind.Directory : refused();
+  return isDirectory(foundStat) ? Kind.Directory : refused();
 }
 
 function findIndex(site: Site, path: usize, bytes: u32): Kind {
   const end = putText(path + bytes, INDEX);
   const status = statOf(path, <u32>(end - path));
   // An index that is itself a directory would be redirected forever.
-  if (status == 0) return isFile(found.stat) ? Kind.File : refused();
+  if (status == 0) return isFile(foundStat) ? Kind.File : refused();
   if (status != -Errno.ENOENT || !site.has(SiteFlag.LISTING)) return failed(status);
   const directory = statOf(path, bytes);
   if (directory < 0) return failed(directory);
-  return isDirectory(found.stat) ? Kind.Listing : Kind.Missing;
+  return isDirectory(foundStat) ? Kind.Listing : Kind.Missing;
 }
 
 /** Is there a file PATH.html? */
 function hasPage(path: usize, bytes: u32): bool {
   const end = putText(path + bytes, PAGE);
-  return statOf(path, <u32>(end - path)) == 0 && isFile(found.stat);
+  return statOf(path, <u32>(end - path)) == 0 && isFile(foundStat);
 }
 
 const other = changetype<FileStat>(memory.data(offsetof<FileStat>()));
@@ -104,7 +100,7 @@ function findShorter(path: usize, bytes: u32): Kind {
     return Kind.Clean;
   }
   // The shorter path leads to another file if there is one of that name.
-  if (statOf(path, bytes - PAGE_BYTES) != 0 || !isFile(found.stat)) {
+  if (statOf(path, bytes - PAGE_BYTES) != 0 || !isFile(foundStat)) {
     found.pathBytes = PAGE_BYTES;
     return Kind.Clean;
   }

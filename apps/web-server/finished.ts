@@ -1,5 +1,6 @@
-// The access log: a request is noted when the head of its answer is written, while its own head is
-// still there, and again when the response is over.
+// The outcome of a request, at the two moments at which it is known: when the head of its answer
+// has been written and its own head is not gone yet, and when the answer is over. Both are noted for
+// the access log.
 import {
   AccessReason,
   IoVec,
@@ -17,21 +18,13 @@ import { Field } from "torito/guest/http/request-head";
 import { headEnd } from "torito/guest/http/response";
 import { putText } from "torito/guest/http/text";
 import { Connection } from "./connections";
+import { Ending } from "./ending";
 import { OUTPUT_BYTES, outputOf, requestOf } from "./work";
 
 const logged = changetype<LoggedRequest>(memory.data(offsetof<LoggedRequest>()));
 const texts: usize = memory.data(7 * <i32>offsetof<IoVec>());
 /** Ids of requests that are sent back have at most this many bytes. */
 const ID_BYTES_MAX: u32 = 128;
-/** Of `HTTP/1.1 200`. */
-const STATUS_AT: usize = 9;
-
-/** The bytes of the body that follows: in the output, which has `written`, and of a file. */
-export function bodyBytes(c: Connection, written: u32): u64 {
-  const joined: u64 = written - <u32>(headEnd() - outputOf(c.work));
-  const parts = c.parts;
-  return joined + (parts ? parts.bodyBytes : c.end - c.at);
-}
 
 /**
  * Adds the request's id to the answer in the output, which has `bytes`, if it is one that can be
@@ -64,17 +57,15 @@ function isId(id: Span): bool {
 }
 
 /**
- * Notes the request in the connection's work, whose answer is in the output. `isParsed`: its head
- * could be understood. Does not yield.
+ * An answer with that status is about to be sent. c.requests counts it, and it began at c.startNs.
+ * `isParsed`: its own head could be understood. Does not yield.
  */
-export function noteRequest(c: Connection, isParsed: bool, startNs: u64): void {
+export function answered(c: Connection, status: u32, isParsed: bool): void {
   if (!isLogged()) return;
   const request = requestOf(c.work);
-  const output = outputOf(c.work) + STATUS_AT;
-  const digits = <u32>load<u8>(output) * 100 + <u32>load<u8>(output, 1) * 10 + load<u8>(output, 2);
-  logged.startNs = startNs;
+  logged.startNs = c.startNs;
   logged.count = c.requests;
-  logged.status = digits - 0x30 * 111;
+  logged.status = status;
   logged.minor = isParsed ? request.minor : 1;
   logged.texts = texts;
   if (isParsed) {
@@ -87,14 +78,24 @@ export function noteRequest(c: Connection, isParsed: bool, startNs: u64): void {
     putField(6, request.value(Field.ForwardedFor));
   } else {
     for (let i: usize = 0; i < 7; i++) put(i, 0, 0);
-    SysLogCut(c.socket, logged.status == 408 ? AccessReason.Head : AccessReason.Protocol);
+    SysLogCut(c.socket, status == 408 ? AccessReason.Head : AccessReason.Protocol);
   }
   SysLogRequest(c.socket, logged);
 }
 
-/** Notes the end of its response, of whose body `bytes` were sent. */
-export function noteResponse(c: Connection, bytes: u64, isComplete: bool): void {
-  SysLogResponse(c.socket, bytes, isComplete ? AccessReason.None : AccessReason.Gone);
+/** That answer is over: `bodyBytes` bytes of its body were handed over. Does not yield. */
+export function finished(c: Connection, bodyBytes: u64, ending: Ending): void {
+  SysLogResponse(c.socket, bodyBytes, reasonOf(ending));
+}
+
+function reasonOf(ending: Ending): AccessReason {
+  switch (ending) {
+    case Ending.Whole: return AccessReason.None;
+    case Ending.Slow: return AccessReason.Slow;
+    case Ending.Memory: return AccessReason.Memory;
+    case Ending.File: return AccessReason.File;
+    default: return AccessReason.Gone;
+  }
 }
 
 function put(i: usize, base: usize, bytes: u32): void {

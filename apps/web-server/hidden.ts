@@ -20,7 +20,7 @@ export function isHidden(path: usize, bytes: u32, servesDotfiles: bool): bool {
     const start = p;
     while (p < end && load<u8>(p) != SLASH) p++;
     const length = <u32>(p - start);
-    // Empty segments and "." lead nowhere, so that the first one may follow them.
+    // Empty segments and "." are skipped by the kernel, so that the first one may follow them.
     if (length == 0 || (length == 1 && load<u8>(start) == DOT)) continue;
     if (isFirst && isReserved(start, length)) return true;
     if (load<u8>(start) == DOT && isDotHidden(start, length, isFirst, servesDotfiles)) return true;

@@ -1,4 +1,4 @@
-// What is at a path: a file, a directory, or what no server reads from.
+// The kind of a file: regular, a directory, or one that no server reads from.
 import { FileStat } from "torito/kernel/api";
 
 const S_IFMT: u32 = 0o170000;

@@ -34,7 +34,7 @@ import { outputOf, pathOf, Work } from "./work";
 
 /** Further entries are not shown; the page says so. */
 const ENTRIES_MAX: u32 = 10_000;
-/** What is done without a pause. */
+/** Entries that are handled without a pause. */
 const ENTRIES_AT_ONCE: u32 = 256;
 const BLOCK_BYTES: u32 = 32768;
 /** The names of all listings under way take at most this fraction of the heap; beyond it is 503. */

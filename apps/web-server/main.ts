@@ -1,5 +1,5 @@
-// WebServer: serves a directory of the host, mounted by virtio-fs, to HTTP/1.1 clients over vsock. A
-// second directory called settings may hold the site's options and rules, as the host compiles them.
+// WebServer: serves a directory of the host, mounted by virtio-fs, to HTTP/1.1 clients over vsock.
+// Options and rules of the site come from a second device, whose tag is settings, if there is one.
 // Kernel parameters: port=80 (of vsock), root=site (tag of the directory), idle= and head=
 // (time-outs in milliseconds).
 import {

@@ -1,12 +1,12 @@
-// What is sent where the site has no file: what a rule says, the page of an application in one page,
-// the site's own page for errors, or a line of text.
+// Answers where the site has no file: by a rule, with the page of an application in one page, with
+// the site's own page for errors, or with a line of text.
 import { Span, span, spanAddress, spanBytes, text } from "torito/kernel/api";
 import { SiteFlag } from "torito/abi/site";
 import { putBytes } from "torito/guest/http/text";
 import { acceptsHtml } from "./accept";
 import { Connection } from "./connections";
 import { serveErrorPage, serveFile } from "./file";
-import { find, found, Kind } from "./find";
+import { find, found, foundStat, Kind } from "./find";
 import { isHidden } from "./hidden";
 import { fail, redirectTo } from "./respond";
 import { findRedirect, hasRedirects, statusOf, targetOf } from "./rules/redirect";
@@ -33,8 +33,8 @@ export function follow(c: Connection, rule: usize): u32 {
   // Captures may spell what the request's own path could not have.
   if (isHidden(pathOf(work), bytes, work.site.has(SiteFlag.SERVES_DOTFILES))) return missing(c);
   if (findTarget(work, bytes) != Kind.File) return missing(c);
-  if (status == 200) return serveFile(c, found.pathBytes, found.stat);
-  return serveErrorPage(c, found.pathBytes, found.stat, 404) || fail(c, 404);
+  if (status == 200) return serveFile(c, found.pathBytes, foundStat);
+  return serveErrorPage(c, found.pathBytes, foundStat, 404) || fail(c, 404);
 }
 
 /** Finds the file for a path that a rule gives; of a directory its index. Yields. */
@@ -64,7 +64,7 @@ export function replace(c: Connection): u32 {
   // SI6: a script or an image that is missing is no page.
   if (spanBytes(fallback) != 0 && isPage(work) && acceptsHtml(requestOf(work))) {
     if (findTarget(work, rewrite(work, fallback)) == Kind.File) {
-      return serveFile(c, found.pathBytes, found.stat);
+      return serveFile(c, found.pathBytes, foundStat);
     }
   }
   return missing(c);
@@ -85,5 +85,5 @@ export function missing(c: Connection): u32 {
   if (findTarget(work, rewrite(work, NOT_FOUND_PAGE)) != Kind.File) {
     return fail(c, 404);
   }
-  return serveErrorPage(c, found.pathBytes, found.stat, 404) || fail(c, 404);
+  return serveErrorPage(c, found.pathBytes, foundStat, 404) || fail(c, 404);
 }

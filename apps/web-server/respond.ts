@@ -19,7 +19,7 @@ const ALLOW = text("Allow: GET, HEAD, OPTIONS\r\n");
 const RETRY_AFTER_S: u32 = 1;
 /** At the end of the output: the rest of a head, and a line of text as its body. */
 const REST_BYTES: u32 = 256;
-/** What rules do not set for errors, which are not the file that they are for. */
+/** Headers that rules do not set for errors, which are not the file that they describe. */
 const OF_FILES: u32 = SiteHeader.CACHE_CONTROL | SiteHeader.CONTENT_TYPE;
 
 /**
@@ -157,6 +157,7 @@ export function putReason(c: Connection, at: usize, status: u32, replaced: u32):
   at = putLength(at, spanBytes(line) + 5);
   at = putEnd(at, c.keepAlive);
   if (requestOf(work).method != Method.HEAD) {
+    c.joined = spanBytes(line) + 5;
     at = putNumber(at, status);
     at = putText(at, text(" "));
     at = putText(at, line);

@@ -1,5 +1,5 @@
-// SI2, SI3: precompressed siblings of a file, FILE.br, FILE.zst and FILE.gz. Which of them are there
-// is looked up once for each cached file, and again after a while.
+// SI2, SI3: precompressed siblings of a file, FILE.br, FILE.zst and FILE.gz. They are looked up
+// once for each cached file, and again after a while.
 import { FileStat, nowNs, NS_PER_S, spanBytes, SysStatFile } from "torito/kernel/api";
 import { isText, putText } from "torito/guest/http/text";
 import { Coding, suffixOf } from "./coding";

@@ -100,10 +100,6 @@ export function putOpaqueTag(at: usize, version: Version): usize {
       at = putText(at, version.coding);
     }
   }
-  if (version.coding != 0) {
-    at = putText(at, text("-"));
-    at = putText(at, version.coding);
-  }
   return putText(at, text('"'));
 }
 

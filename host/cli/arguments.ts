@@ -1,6 +1,6 @@
 // Parses the command line of torito, and the settings that stand elsewhere.
 import { parseArgs } from "node:util";
-import { LIMITS } from "../devices/vsock/limits.ts";
+import { limitsFor } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
 import type {
@@ -11,6 +11,7 @@ import type {
   TestCommand,
 } from "./commands.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
+import { accessLogOf, adminOf } from "./config/listening.ts";
 import {
   hostOption,
   isFlag,
@@ -29,8 +30,6 @@ import {
 } from "./config/sources.ts";
 import { type Layer, layer, Values } from "./config/values.ts";
 import type { Settings } from "./project/project.ts";
-import { type AccessLogSettings, addressSet } from "./service/access-log.ts";
-import { parseAdmin } from "./service/admin-address.ts";
 import { CliError, didYouMean } from "./usage.ts";
 import {
   checkUnique,
@@ -80,6 +79,8 @@ const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
   ],
   snapshot: [...MACHINE, ...NETWORK, "timeout", "output", "after"],
   inspect: [],
+  precompress: [],
+  check: [],
 };
 
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -126,11 +127,9 @@ export function parseCommandLine(
     const publish = all.all("publish").map((text) => parsePublish(text, all.label("publish")));
     return { kind: "dev", target, publish, ...machine(all, 0) };
   }
-  if (verb === "new" || verb === "inspect") {
-    if (target === null) throw new CliError(`${verb}: ${MISSING[verb]}`);
-    if (verb === "inspect") return { kind: "inspect", path: target };
-    const template = own.one("template") ?? "hello";
-    return { kind: "new", directory: target, template, force: own.isOn("force") };
+  if (verb in ONE_ARGUMENT) {
+    if (target === null) throw new CliError(`${verb}: ${MISSING[verb as keyof typeof MISSING]}`);
+    return ONE_ARGUMENT[verb as keyof typeof ONE_ARGUMENT](target, own);
   }
   const values = layered(verb, target, given, settingsOf, env);
   const app = verb === "serve" ? values.one("root") : target;
@@ -216,10 +215,23 @@ const OWN_SERVER = /^(?:\.\/)?apps\/web-server\/?$/;
 
 const DEV_LAYER = layer("project", [["publish", ["4000:80"]]]);
 
+/** Commands that take one argument, and no settings. */
+const ONE_ARGUMENT = {
+  inspect: (path: string): Invocation => ({ kind: "inspect", path }),
+  precompress: (directory: string): Invocation => ({ kind: "precompress", directory }),
+  check: (url: string): Invocation => ({ kind: "check", url }),
+  new: (directory: string, own: Values): Invocation => {
+    const template = own.one("template") ?? "hello";
+    return { kind: "new", directory, template, force: own.isOn("force") };
+  },
+};
+
 const MISSING = {
   new: "which directory? As in `torito new my-api -t http`",
   serve: "which directory? As in `torito serve ./site`",
   snapshot: "which application? As in `torito snapshot apps/web-server -o warm.torito`",
+  precompress: "which directory? As in `torito precompress ./site`",
+  check: "which URL? As in `torito check http://127.0.0.1:9090/readyz`",
   inspect: "which snapshot? As in `torito inspect warm.torito`",
   run: "which application? As in `torito run apps/web-server` or `torito run image.wasm`",
 };
@@ -235,7 +247,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
   const parts = machine(values, serve && !isFresh ? WINDOW_BYTES_DEFAULT : 0, volumes);
   const machines = one("machines") ?? "8";
   const { memoryBytes } = parts;
-  const preset = serve ? connectionsIn(memoryBytes) : LIMITS.connections;
+  const preset = serve ? connectionsIn(memoryBytes) : limitsFor(memoryBytes).connections;
   const connections = one("connections") ?? `${preset}`;
   const publish = publishOf(values, serve);
   const readyFd = one("ready-fd");
@@ -267,32 +279,6 @@ function runCommand(verb: string, target: string, values: Values): Command {
       connections: Number(connections),
       "lame-duck": values.one("lame-duck") ?? lameDuckPreset(),
     }),
-  };
-}
-
-function accessLogOf(values: Values): AccessLogSettings {
-  const proxies = values.all("trusted-proxies");
-  try {
-    addressSet(proxies);
-  } catch (error) {
-    throw new CliError(`${values.label("trusted-proxies")}: ${(error as Error).message}`);
-  }
-  const format = values.one("access-log-format") ?? "";
-  return {
-    path: values.one("access-log"),
-    format: parseWord(values.label("access-log-format"), format, ["combined", "json"]),
-    anonymize: values.isOn("access-log-anonymize"),
-    proxies,
-  };
-}
-
-function adminOf(values: Values): AdminSettings | null {
-  const text = values.one("admin");
-  if (text === null) return null;
-  return {
-    address: parseAdmin(values.label("admin"), text, values.isOn("admin-insecure")),
-    names: values.all("admin-names"),
-    snapshotPath: values.one("admin-snapshot"),
   };
 }
 

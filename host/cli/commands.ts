@@ -116,6 +116,16 @@ export interface InspectCommand {
   readonly path: string;
 }
 
+export interface PrecompressCommand {
+  readonly kind: "precompress";
+  readonly directory: string;
+}
+
+export interface CheckCommand {
+  readonly kind: "check";
+  readonly url: string;
+}
+
 export interface HelpCommand {
   readonly kind: "help";
   /** null: of all commands. */
@@ -129,5 +139,7 @@ export type Invocation =
   | TestCommand
   | NewCommand
   | InspectCommand
+  | PrecompressCommand
+  | CheckCommand
   | HelpCommand
   | { readonly kind: "version" };

@@ -124,6 +124,20 @@ Examples
 Exit codes
   0; 1 errors in the sources; 2 usage; 69 cannot write; 70 the guest has ended; 124 timeout
 `,
+  precompress: `torito precompress DIR: compressed siblings of a site's files, for torito serve
+
+FILE.br, FILE.gz and, from Node 22.15 on, FILE.zst are written beside files over 1 KiB whose types
+compress, if they are 5 % smaller. They are as old as their files: those that are up to date are
+left alone, and a changed file's are not sent until they are written again.
+
+Exit codes
+  0; 2 no such directory; 69 cannot read or write
+`,
+  check: `torito check URL: is a service well? For health checks where there is no curl
+
+Exit codes
+  0 an answer below 400 within a second; 1 another one, or none; 2 not a URL of http
+`,
   inspect: `torito inspect FILE: what a snapshot is of, and how large; nothing that its guest knew
 
 Exit codes
@@ -200,7 +214,9 @@ Usage
   torito serve DIR [options]         serve a directory with the WebServer appliance
   torito run APP|IMAGE [options]     boot an application by its folder, or any .wasm image
   torito snapshot APP -o FILE        boot, warm up, and save the machine for --restore
+  torito precompress DIR             compressed siblings of a site's files
   torito inspect FILE                what a snapshot is of
+  torito check URL                   is a service well?
   torito new DIR [-t TEMPLATE]       begin an application: hello, echo, http, files, device
   torito dev [ENTRY] [options]       build, boot, and again after every change
   torito build [ENTRY] [-o FILE]     an optimised image

@@ -139,10 +139,8 @@ export function lameDuckPreset(
 
 /** The least that an idle connection takes of the guest's memory. */
 const CONNECTION_BYTES = 16 * 1024;
-/** For image and kernel. */
-const GUEST_BYTES = 1024 * 1024;
 
 /** Connections that a WebServer with so much memory can hold. */
 export function connectionsIn(memoryBytes: number): number {
-  return Math.max(1, Math.floor((memoryBytes - GUEST_BYTES) / CONNECTION_BYTES));
+  return Math.max(1, Math.floor(memoryBytes / CONNECTION_BYTES));
 }

@@ -1,5 +1,5 @@
-// What WebServer is told about its site: the options, and the rule files of the served directory,
-// compiled to the one file of a directory in memory that the guest mounts.
+// The options and the rule files of a site, compiled to the one file of a directory in memory that
+// WebServer mounts.
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type CompiledSite, compileSite, type SiteWarning } from "../site/compile.ts";

@@ -27,7 +27,7 @@ import { type SiteWarning, Warnings } from "./warnings.ts";
 
 export type { SiteWarning } from "./warnings.ts";
 
-/** What a guest is told about its site. */
+/** The settings of a site as WebServer reads them. */
 export interface CompiledSite {
   /** The content of the file in which WebServer looks for it. */
   readonly table: Uint8Array<ArrayBuffer>;
@@ -49,9 +49,9 @@ const OWN_HEADERS: ReadonlyMap<string, SiteHeader> = new Map([
 const FNV_BASIS = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/** As kernel/hash.ts has it. */
-export function fnv1a(bytes: Uint8Array): number {
-  return bytes.reduce((hash, byte) => Math.imul(hash ^ byte, FNV_PRIME), FNV_BASIS) >>> 0;
+/** As kernel/hash.ts has it, but signed: its lower bits choose a bucket. */
+function fnv1a(bytes: Uint8Array): number {
+  return bytes.reduce((hash, byte) => Math.imul(hash ^ byte, FNV_PRIME), FNV_BASIS);
 }
 
 /**

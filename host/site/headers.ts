@@ -17,12 +17,11 @@ const NAMES_MAX = 256;
 const FIELDS_MAX = 32; // of one rule
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/;
+const CONTROL = /(?!\t)\p{Cc}/u;
 /** How the body is framed, and how this connection is used, is between server and client. */
 const FRAMING = /^(?:connection|content-(?:encoding|length|range)|date|trailer|transfer-encoding)$/;
 const HOP_BY_HOP = /^(?:keep-alive|proxy-connection|te|upgrade)$/;
-/** What the server computes for each answer. */
+/** The server computes these for each answer. */
 const COMPUTED = /^(?:accept-ranges|allow|etag|last-modified|location|server)$/;
 /** A password, for the server of another product, which would be shown to everybody. */
 const SECRET = /^basic-auth$/;
@@ -90,7 +89,7 @@ class HeaderReader {
     const name = line.slice(0, colon).trim();
     const value = line.slice(colon + 1).trim();
     if (this.#rule === undefined) throw new Error(`no path stands above "${name}"`);
-    if (this.#rule === null) return; // told at its path
+    if (this.#rule === null) return; // its path has a warning
     checkField(name, value);
     this.#names.add(name.toLowerCase());
     if (this.#names.size > NAMES_MAX) throw new Error(`more than ${NAMES_MAX} different headers`);

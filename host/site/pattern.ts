@@ -18,7 +18,7 @@ export interface Pattern {
 
 const NOTHING = new Uint8Array(0);
 const NAME = /^[A-Za-z_]\w*$/;
-/** What may stand in a URL. */
+/** Characters that may stand in a URL. */
 const VISIBLE = /^[!#-;=?-[\]_a-z~]+$/;
 
 const encoder = new TextEncoder();
@@ -52,7 +52,7 @@ function decoded(text: string): Uint8Array {
   return Uint8Array.from(out);
 }
 
-/** The pattern that `path` describes, which begins with a slash. Throws Error with what is wrong. */
+/** The pattern of a path, which begins with a slash. Throws Error with what is wrong. */
 export function parsePattern(path: string): Pattern {
   if (/[?#]/.test(path)) throw new Error(`a path has no "?" and no "#": ${path}`);
   const pieces: Piece[] = [];

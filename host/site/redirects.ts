@@ -76,7 +76,7 @@ export function isDynamic({ pattern, conditions }: RedirectRule): boolean {
   return !isStatic(pattern) || conditions.length > 0;
 }
 
-/** Without a comment, which may stand behind a rule. */
+/** Without a comment, which may follow a rule. */
 function wordsOf(line: string): string[] {
   const words = line.split(/\s+/).filter((word) => word !== "");
   const comment = words.findIndex((word) => word.startsWith("#"));
@@ -90,7 +90,7 @@ function parseRule(words: readonly string[]): RedirectRule {
   if (isUrl(from)) throw new Error(`a rule for another domain: ${from}`);
   if (!from.startsWith("/")) throw new Error(`"${from}" is not a path that begins with "/"`);
   const at = rest.findIndex((word) => word.startsWith("/") || isUrl(word));
-  if (at < 0) throw new Error(`${from} leads nowhere: no "/path" or "https://..." follows`);
+  if (at < 0) throw new Error(`${from} has no target: no "/path" or "https://..." follows`);
   const to = rest[at] as string;
   const [status, forced] = parseStatus(rest.slice(at + 1));
   const pattern = parsePattern(from);

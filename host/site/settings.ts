@@ -87,7 +87,7 @@ export type SiteSettings = {
 /** The names of all options, in the order of their table. */
 export const SITE_OPTION_NAMES = Object.keys(SITE_OPTIONS) as SiteOptionName[];
 
-/** What holds where nothing is set. */
+/** The value of every option that is not set. */
 export const SITE_PRESETS = Object.fromEntries(
   SITE_OPTION_NAMES.map((name) => [name, SITE_OPTIONS[name].preset]),
 ) as unknown as SiteSettings;

@@ -1,4 +1,4 @@
-// What is wrong in a rule file, with its place: such lines are left out, and never in silence.
+// Faults of a rule file with their places: such lines are left out, and never in silence.
 
 /** A line of a rule file that is not followed, or not to the letter. */
 export interface SiteWarning {

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { dirname } from "node:path";
+import type { VirtioDevice } from "../../host/device.ts";
 import { FsDevice, type FsOptions, VsockDevice } from "../../host/node/devices.ts";
 import { Machine } from "../../host/node/machine.ts";
 import { SiteSource } from "../../host/node/site.ts";
@@ -56,7 +57,7 @@ export function parseAnswer(text: string): Answer {
   return { status, all, one, head: text.slice(0, end), body: text.slice(end + 4) };
 }
 
-/** What a server sends for these bytes until it ends the connection. */
+/** All that a server sends for these bytes until it ends the connection. */
 export function exchange(port: number, request: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = net.connect(port, "127.0.0.1", () => socket.write(request, "latin1"));
@@ -81,7 +82,7 @@ export function stopGuests(): void {
 }
 
 export class SiteGuest {
-  /** What the guest printed. */
+  /** All that the guest printed. */
   console = "";
   port = 0;
   machine!: Machine;
@@ -101,18 +102,28 @@ export class SiteGuest {
     fs: Partial<FsOptions> = {},
   ): Promise<SiteGuest> {
     const guest = new SiteGuest(folder, { ...SITE_PRESETS, ...settings }, fs);
-    guests.push(guest);
-    guest.machine = await Machine.create({
+    return guest.#boot([guest.#vsock, guest.fs, guest.source.device]);
+  }
+
+  /** Serves a folder in a machine without settings. */
+  static async serveWithoutSettings(folder: string): Promise<SiteGuest> {
+    const guest = new SiteGuest(folder, SITE_PRESETS, {});
+    return guest.#boot([guest.#vsock, guest.fs]);
+  }
+
+  async #boot(devices: VirtioDevice[]): Promise<this> {
+    guests.push(this);
+    this.machine = await Machine.create({
       image,
-      devices: [guest.#vsock, guest.fs, guest.source.device],
+      devices,
       console: (text) => {
-        guest.console += text;
+        this.console += text;
       },
     });
-    const { port } = await guest.#vsock.publish({ port: 0, guestPort: 80 });
-    guest.port = port;
-    guest.machine.boot();
-    return guest;
+    this.port = (await this.#vsock.publish({ port: 0, guestPort: 80 })).port;
+    this.machine.boot();
+    await this.#vsock.probe(80);
+    return this;
   }
 
   /** Reads the rule files again, and tells the guest. */

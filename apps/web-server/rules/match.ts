@@ -15,7 +15,7 @@ export const NO_RULE: u32 = 0xffff_ffff;
 const captures: usize = memory.data(16 * 8);
 if (SITE_CAPTURES_MAX != 16) ERROR("match: room for captures");
 
-/** What the last pattern that matched left open, in its order. */
+/** A part of the path that the last pattern left open when it matched, in its order. */
 export function captureAt(i: u32): Span {
   return load<u64>(captures + (i << 3));
 }

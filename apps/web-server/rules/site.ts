@@ -1,5 +1,5 @@
-// The settings of the site: a table that the host compiles, as a file of a mount of its own. Without
-// it, the defaults hold. A request keeps the table that it began with.
+// The settings of the site: a table that the host compiles, as a file of a mount of its own.
+// Without it, the defaults hold. A request keeps the table that it began with.
 import {
   allocatedBytes,
   Errno,
@@ -52,8 +52,9 @@ const FILE = text("/.torito/site");
 const HEAP_SHIFT: u64 = 2;
 
 /** The settings of a guest without a table: static, and never freed. */
-const presets = changetype<Site>(memory.data(16 + 88));
-if (SITE != 16 || SiteTable.sizeof != 88) ERROR("site: layout of the presets");
+const presetsMemory: usize = memory.data(offsetof<Site>() + SiteTable.sizeof, 8);
+const presets = changetype<Site>(presetsMemory);
+if (SITE != offsetof<Site>()) ERROR("site: layout of the presets");
 
 const opened = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 let current: Site = presets;

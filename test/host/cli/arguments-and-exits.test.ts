@@ -139,7 +139,7 @@ describe("arguments", () => {
       restorePath: null,
       save: null,
       machines: null,
-      connections: 4096,
+      connections: 65536,
       accessLog: { path: null, format: "combined", anonymize: false, proxies: [] },
       admin: null,
       readyFd: null,

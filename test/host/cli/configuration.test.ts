@@ -194,7 +194,7 @@ describe("the command", () => {
     const bad = await startWith({}, "serve", nowhere, "--check", ...words).end;
     expect(bad.code).toBe(2);
     expect(bad.err.split("\n")).toEqual([
-      "torito: connections: 5000 do not fit into memory, which holds 960",
+      "torito: connections: 5000 do not fit into memory, which holds 1024",
       expect.stringContaining("torito: root: ENOENT"),
       `torito: publish: cannot listen on 127.0.0.1:${port}: the address is in use`,
       "",

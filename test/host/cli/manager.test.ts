@@ -100,7 +100,7 @@ describe("sockets that are handed over", () => {
     }
     going = false;
     await Promise.all(clients);
-    expect(answered).toBeGreaterThan(100);
+    expect(answered).toBeGreaterThan(20);
     const last = Number(
       readFileSync(`/proc/${holder.pid}/task/${holder.pid}/children`, "utf8").trim(),
     );

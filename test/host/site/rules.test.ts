@@ -19,7 +19,7 @@ const warningsOf = (headers: string | null, redirects: string | null) =>
     ({ file, line, message }) => `${file}:${line}: ${message}`,
   );
 
-describe("lines of _headers without effect are told with their number", () => {
+describe("lines of _headers without effect are reported with their number", () => {
   test.each([
     ["  X-A: 1\n", '1: no path stands above "X-A"'],
     ["/x\n\n# c\n  just words\n", '4: neither a path nor "Name: value": just words'],
@@ -65,7 +65,7 @@ describe("lines of _headers without effect are told with their number", () => {
     expect(rules.map(({ fields }) => fields.map(({ name }) => name))).toEqual([["X"], ["Z"]]);
   });
 
-  test("1e5 rules are cut at 2000 and 100, and told in a hundred lines", () => {
+  test("1e5 rules are cut at 2000 and 100, and reported in a hundred lines", () => {
     const many = Array.from({ length: 100_000 }, (_, i) => `/p${i}\n  X: 1\n`).join("");
     const found = warningsOf(many, null);
     expect(found).toHaveLength(101);
@@ -80,10 +80,10 @@ describe("lines of _headers without effect are told with their number", () => {
   });
 });
 
-describe("lines of _redirects without effect are told with their number", () => {
+describe("lines of _redirects without effect are reported with their number", () => {
   test.each([
-    ["/a", '/a leads nowhere: no "/path" or "https://..." follows'],
-    ["/a 404", "/a leads nowhere"],
+    ["/a", '/a has no target: no "/path" or "https://..." follows'],
+    ["/a 404", "/a has no target"],
     ["a /b", '"a" is not a path that begins with "/"'],
     ["https://a.example/* /b", "a rule for another domain: https://a.example/*"],
     [
@@ -115,7 +115,7 @@ describe("lines of _redirects without effect are told with their number", () => 
     expect(found[0]).toContain(`_redirects:3: ${warning}`);
   });
 
-  test("a second rule for a path is told, unless one of them is forced", () => {
+  test("a second rule for a path is reported, unless one of them is forced", () => {
     expect(warningsOf(null, "/a /b\n/a /c\n")).toEqual([
       "_redirects:2: another rule for /a stands above",
     ]);
@@ -182,7 +182,7 @@ interface NetlifyRedirect {
   readonly query: Readonly<Record<string, string>>;
 }
 
-describe("what Netlify's own parsers read", () => {
+describe("Netlify's own parsers read", () => {
   const block = fc.tuple(
     path,
     fc.array(

@@ -1,9 +1,11 @@
 // The options of a site: their defaults, and which values are refused.
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
   SITE_OPTION_NAMES,
   SITE_OPTIONS,
   SITE_PRESETS,
+  type SiteOption,
   settingOfJson,
   settingOfWords,
 } from "../../../host/site/settings.ts";
@@ -75,3 +77,30 @@ describe("values that are refused, with what is wrong", () => {
     expect(() => settingOfWords("types", ["ts"])).toThrow('"ts" is not NAME=VALUE');
   });
 });
+
+test("docs/site.md lists every option with its values, its default and its text", () => {
+  const page = readFileSync("docs/site.md", "utf8");
+  const [, table = ""] = /<!-- options -->\n([\s\S]*?)<!-- \/options -->/.exec(page) ?? [];
+  const rows = SITE_OPTION_NAMES.map((name) => {
+    const option: SiteOption = SITE_OPTIONS[name];
+    const [value, preset] = shown(option);
+    return `| \`${name}\` | ${value} | ${preset} | ${option.text} |`;
+  });
+  expect(table.trim().split("\n").slice(2)).toEqual(rows);
+});
+
+/** The values of an option and its default, as the page has them. */
+function shown(option: SiteOption): [value: string, preset: string] {
+  switch (option.kind) {
+    case "choice":
+      return [option.words.map((word) => `\`${word}\``).join(", "), `\`${option.preset}\``];
+    case "flag":
+      return ["on, off", option.preset ? "on" : "off"];
+    case "path":
+      return ["a path", "none"];
+    case "list":
+      return ["a list", "none"];
+    case "pairs":
+      return ["names and values", "none"];
+  }
+}

@@ -1,4 +1,4 @@
-// What WebServer serves of a site, and under which names.
+// The files of a site that WebServer serves, and under which names.
 import { mkdirSync, symlinkSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { removeFolders } from "../../../support/appliance.ts";
@@ -163,6 +163,26 @@ describe("SI6 an application in one page", () => {
   test("hidden names are not pages of it", async () => {
     expect(await app.status("/.git")).toBe(404);
   });
+});
+
+test("links inside the site are followed, also through names that are hidden", async () => {
+  // As volumes of Kubernetes are made: ..data is a link to a folder with a date in its name.
+  const volume = makeSite({ "..2026_11_27/index.html": "mounted" });
+  symlinkSync("..2026_11_27", `${volume}/..data`);
+  symlinkSync("..data/index.html", `${volume}/index.html`);
+  const guest = await SiteGuest.serve(volume);
+  expect((await guest.ask("/")).body).toBe("mounted");
+  expect(await guest.status("/..data/index.html")).toBe(404);
+});
+
+test("a guest without settings has the defaults", async () => {
+  const bare = await SiteGuest.serveWithoutSettings(folder);
+  for (const path of ["/", "/app.js", "/about", "/about.html", "/empty/", "/.env", "/from"]) {
+    const [a, b] = [await plain.ask(path), await bare.ask(path)];
+    const undated = (head: string) => head.replace(/^(Date|X-A): .*\r\n/gm, "");
+    if (path === "/from") expect([a.status, b.status]).toEqual([301, 404]);
+    else expect(undated(b.head)).toBe(undated(a.head));
+  }
 });
 
 test("a folder without an index is 404, and a link out of the root too", async () => {

@@ -40,6 +40,7 @@ beforeAll(async () => {
   });
   port = (await vsock.publish({ port: 0, guestPort: 80 })).port;
   machine.boot();
+  await vsock.probe(80);
 });
 afterAll(() => machine.dispose());
 
