@@ -4,7 +4,6 @@ import { limitsFor } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
 import type {
-  AdminSettings,
   Command,
   Invocation,
   MachineCommand,
