@@ -132,6 +132,8 @@ describe("metrics", () => {
     expect(text).toMatch(
       /^torito_build_info\{version=".*",node=".*",sockets="(handles|net)"\} 1$/m,
     );
+    expect(text).toMatch(/^torito_virtqueue_kicks_total\{device="vsock",queue="tx"\} [1-9]\d*$/m);
+    expect(text).toMatch(/^torito_virtqueue_interrupts_total\{device="fs site"\} \d+$/m);
     expect(text).not.toContain("secret");
     const series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     expect(series.length).toBeLessThanOrEqual(300);
