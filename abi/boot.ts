@@ -24,7 +24,8 @@ export const enum BootInfo {
   timePage = 24, // u32, address
   trace = 28, // u32, 1: the guest keeps a TraceRing
   control = 32, // u32, address of the ControlBlock
-  sizeof = 36,
+  accessLog = 36, // u32, 1: the guest keeps an AccessRing
+  sizeof = 40,
 }
 
 /** Time page. Byte offsets. */
@@ -40,7 +41,11 @@ export const enum TimePage {
   // are as the machine was created with them; 0: not known
   restored = 44, // u32, host writes 1 when it restores a snapshot; guest clears it
   generation = 48, // GENERATION_BYTES, host writes at boot and when it restores a snapshot
-  sizeof = 64,
+  accessLog = 64, // u32, guest writes once: address of its AccessRing; 0: none
+  threads = 68, // u32, guest writes before run() returns, as the next two
+  heapBytes = 72, // u64, of the whole heap
+  heapInUse = 80, // u64
+  sizeof = 88,
 }
 
 /** Random bytes that no two machines share, not even clones of one snapshot. */

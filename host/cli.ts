@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command `torito`. Each command is loaded only when it is called.
 import {
+  type Command,
   type DevCommand,
   type Invocation,
   type MachineCommand,
@@ -28,7 +29,7 @@ const settingsOf: SettingsOf = (target, verb) => {
   return findProject(target ?? ".").settings;
 };
 
-const parse = (): Invocation => parseCommandLine(words, settingsOf);
+const parse = (): Invocation => parseCommandLine(words, settingsOf, process.env);
 
 async function main(): Promise<End> {
   const invocation = parse();
@@ -53,16 +54,24 @@ async function main(): Promise<End> {
       const { precompress } = await import("./cli/precompress.ts");
       return precompress(invocation.directory);
     }
+    case "check": {
+      const { checkUrl } = await import("./cli/check-url.ts");
+      return checkUrl(invocation.url);
+    }
     case "build": {
       const { build } = await import("./cli/project/build.ts");
       const { target, output, logFormat } = invocation;
       return build(findProject(target ?? "."), output, logFormat);
     }
     case "run": {
+      if (invocation.act !== "run") {
+        const { examine } = await import("./cli/config/check.ts");
+        return examine(invocation);
+      }
       const signals = new Signals();
       const watchdog = await prepare(invocation);
       const { run } = await import("./cli/run.ts");
-      return run(invocation, watchdog, signals);
+      return run(invocation, watchdog, signals, () => parse() as Command);
     }
     case "test": {
       const watchdog = await prepare(invocation);

@@ -10,7 +10,7 @@ export type LogFormat = "pretty" | "json";
 /** Options of createLog(). */
 export interface LoggerOptions {
   readonly format: LogFormat;
-  /** Lines below this level are dropped. */
+  /** Lines below this level are dropped. It may change. */
   readonly level: LogLevel;
   /** Takes one line, including its newline. */
   readonly write: (line: string) => void;
@@ -25,10 +25,9 @@ export type Log = (level: LogLevel, component: string, message: string) => void;
 
 /** Returns a Log that writes lines in the format and above the level given. */
 export function createLog(options: LoggerOptions): Log {
-  const { format, level: threshold, write, date = Date.now, fields = {} } = options;
-  const most = LOG_LEVELS.indexOf(threshold);
+  const { format, write, date = Date.now, fields = {} } = options;
   return (level, component, message) => {
-    if (LOG_LEVELS.indexOf(level) > most) return;
+    if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(options.level)) return;
     if (format === "json") {
       const ts = new Date(date()).toISOString();
       write(`${JSON.stringify({ ts, level, ...fields, comp: component, msg: message })}\n`);

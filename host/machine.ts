@@ -1,6 +1,7 @@
 // Machine: one guest on the host's event-loop thread. The guest is entered from host events and
 // halts by returning; interrupts wait until it has returned (turns.ts). Machines share nothing.
 import { BOOT_INFO_ADDRESS } from "../abi/boot.ts";
+import { withAccessLog } from "./access-log.ts";
 import { Bus } from "./bus.ts";
 import { Console } from "./console.ts";
 import { HostControlBlock } from "./control-block.ts";
@@ -151,7 +152,9 @@ export class Machine implements AsyncDisposable {
         end: this.#entries.throw,
       });
       const guest = instantiateImage(module, this.memory, imports);
-      this.#guest = this.#tracer === null ? guest : this.#tracer.guest(guest);
+      const timed = options.turnMeter?.guest(guest, this.#clock) ?? guest;
+      const logged = withAccessLog(timed, this.memory, this.#clock, options.accessLog);
+      this.#guest = this.#tracer === null ? logged : this.#tracer.guest(logged);
     } finally {
       presence.leave();
     }
@@ -202,7 +205,8 @@ export class Machine implements AsyncDisposable {
     if (this.#state === State.Running) throw new Error("a machine boots once");
     const parameters = [this.#bus.announcement(), this.#options.parameters ?? ""];
     const commandLine = parameters.filter((part) => part !== "").join(" ");
-    writeBootInfo(this.memory, commandLine, this.#tracer !== null);
+    const accessLog = this.#options.accessLog !== undefined;
+    writeBootInfo(this.memory, commandLine, { trace: this.#tracer !== null, accessLog });
     this.#state = State.Running;
     this.#turns.start();
     this.#entries.visit(() => {

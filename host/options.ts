@@ -1,8 +1,10 @@
 // Options of a machine.
 
+import type { AccessSink } from "./access-log.ts";
 import type { VirtioDevice } from "./device.ts";
 import type { Log } from "./log.ts";
 import type { Clock } from "./ports/clock.ts";
+import type { TurnMeter } from "./service/turn-meter.ts";
 import type { TraceSink } from "./trace.ts";
 
 /** Options of Machine.create(). Only `image` is required. */
@@ -52,6 +54,13 @@ export interface MachineOptions {
    * work inside it. A slow disk or console reader is not the guest's fault.
    */
   readonly presence?: Int32Array;
+  /**
+   * Takes what applications of the guest note about their requests (SysLogRequest). Default: none,
+   * and then the guest notes nothing. A machine that is restored has the log that its snapshot had.
+   */
+  readonly accessLog?: AccessSink | undefined;
+  /** Times entries into the guest. Default: none. */
+  readonly turnMeter?: TurnMeter | undefined;
   /**
    * Receives events: runs of threads, entries into the guest, kicks, interrupts, packets, file
    * requests. JsonTrace writes them for Perfetto. Default: none, and then the guest records nothing

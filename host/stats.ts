@@ -43,3 +43,23 @@ export function statsAt(memory: GuestMemory, block: number): GuestStats {
     socketToUser: count(NetStats.socketToUser),
   };
 }
+
+/** How much of a machine its guest uses. */
+export interface GuestLoad {
+  readonly threads: number;
+  readonly heapBytes: number;
+  readonly heapInUse: number;
+  /** Switches between threads since boot; wraps. */
+  readonly heartbeat: number;
+}
+
+/** As of the last time that the guest has returned. All of it is what the guest claims. */
+export function readGuestLoad({ view }: GuestMemory): GuestLoad {
+  const u64 = (offset: number) => Number(view.getBigUint64(TIME_PAGE_ADDRESS + offset, true));
+  return {
+    threads: view.getUint32(TIME_PAGE_ADDRESS + TimePage.threads, true),
+    heapBytes: u64(TimePage.heapBytes),
+    heapInUse: u64(TimePage.heapInUse),
+    heartbeat: view.getUint32(TIME_PAGE_ADDRESS + TimePage.heartbeat, true),
+  };
+}

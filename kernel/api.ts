@@ -27,6 +27,14 @@ export { SysGeneration } from "./generation";
 
 // service
 export { isDraining, settingsGeneration } from "./control";
+export { AccessReason } from "../abi/access-log";
+export {
+  isLogged,
+  LoggedRequest,
+  SysLogCut,
+  SysLogRequest,
+  SysLogResponse,
+} from "./access-log";
 
 // memory
 export { arenaBytes, arenaMark, arenaRelease } from "./arena/arena";

@@ -56,9 +56,21 @@ export function publishHeapTop(top: usize): void {
   store<u32>(timePage, <u32>top, TimePage.heapTop);
 }
 
+/** Tells the host how much of the machine is in use. */
+export function publishLoad(threads: u32, heapBytes: u64, heapInUse: u64): void {
+  store<u32>(timePage, threads, TimePage.threads);
+  store<u64>(timePage, heapBytes, TimePage.heapBytes);
+  store<u64>(timePage, heapInUse, TimePage.heapInUse);
+}
+
 /** Gives the host the address of the statistics. */
 export function publishStats(block: usize): void {
   store<u32>(timePage, <u32>block, TimePage.stats);
+}
+
+/** Gives the host the address of the ring of requests. */
+export function publishAccessLog(ring: usize): void {
+  store<u32>(timePage, <u32>ring, TimePage.accessLog);
 }
 
 /** Gives the host the address of the ring of switches. */

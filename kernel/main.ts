@@ -6,21 +6,23 @@ import {
   BootInfo,
   RunResult,
 } from "../abi/boot";
+import { accessLogInit } from "./access-log";
 import { arenaInit } from "./arena/arena";
 import { arenaSettingsInit } from "./arena/settings";
-import { clockInit, nowNs, setNextTimer } from "./clock";
+import { clockInit, nowNs, publishLoad, setNextTimer } from "./clock";
 import { commandLineInit } from "./commandline";
 import { controlInit } from "./control";
 import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { distrustAll } from "./fs/mount";
 import { generationInit, generationSeed, isRestored } from "./generation";
-import { memoryInit } from "./memory";
+import { heapBytes, heapInUse, memoryInit } from "./memory";
 import { linkSettingsInit } from "./net/link/settings";
 import { socketSettingsInit } from "./net/socket/settings";
 import { statsInit } from "./net/socket/stats";
 import { BeginThread } from "./thread-calls";
 import { isIdle, restartFaulted, schedule } from "./scheduler";
+import { threadCount } from "./thread";
 import { nextDeadline, runTimers } from "./timer";
 import { traceInit } from "./trace";
 import "./panic"; // the build sends abort() there
@@ -44,6 +46,7 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   const start = arenaInit(); // the end of what the application's initialisers have allocated
   memoryInit(start, heapEnd(bootInfo, start)); // the heap: all of the RAM that is not image
   if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
+  if (load<u32>(bootInfo, BootInfo.accessLog) != 0) startAccessLog(); // for the host, if it asks
   banner(bootInfo);
   arenaSettingsInit(); // memory of applications' objects
   linkSettingsInit(); // rings and buffers
@@ -73,6 +76,10 @@ function checkBootInfo(bootInfo: usize): void {
 /** Starts the trace, or reports that there is no memory for it. */
 export function startTrace(): void {
   if (!traceInit()) print("trace: no memory for the thread switches\n");
+}
+
+function startAccessLog(): void {
+  if (!accessLogInit()) print("access log: no memory for it\n");
 }
 
 function banner(bootInfo: usize): void {
@@ -108,6 +115,7 @@ export function run(budget: u32): u32 {
   if (isRestored()) restored();
   runTimers(nowNs());
   schedule(budget);
+  publishLoad(threadCount(), heapBytes(), heapInUse());
   if (!isIdle()) return RunResult.BudgetSpent;
   setNextTimer(nextDeadline());
   return RunResult.Halted;

@@ -1,12 +1,14 @@
 // One connection and its thread: reads requests and answers each, until one side ends it. While it
 // waits for its client it holds no buffer.
 import {
+  AccessReason,
   Errno,
   MSG_DONTWAIT,
   nowNs,
   NS_PER_MS,
   SIOCINQ,
   SO_RCVTIMEO,
+  SysLogCut,
   SysSocketClose,
   SysSocketGetOption,
   SysSocketPeek,
@@ -24,7 +26,7 @@ import { awaitRoom, deliver } from "./deliver";
 import { Ending } from "./ending";
 import { NO_ENTRY } from "./entry";
 import { Event, note } from "./events";
-import { answered, finished } from "./finished";
+import { answered, echoId, finished } from "./finished";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/request";
 import { Method } from "torito/guest/http/request-head";
@@ -79,10 +81,11 @@ function serveRequest(c: Connection): bool {
   if (verdict == GONE) return false;
   if (verdict == NO_MEMORY) return sendUnavailable(c) != 0;
   const request = requestOf(c.work);
-  const bytes = verdict == ADMITTED ? answer(c) : refuse(c, verdict);
+  const written = verdict == ADMITTED ? answer(c) : refuse(c, verdict);
+  const bytes = head > 0 ? echoId(c, written) : written;
   // The client may not know that there is no more, or has not sent all.
   const mayGoOn = request.keepAlive || request.hasBody || head < 0;
-  answered(c, statusOf(outputOf(c.work)));
+  answered(c, statusOf(outputOf(c.work)), head > 0);
   consume(c, head);
   const sent = deliver(c, bytes);
   if (!sent && c.ending == Ending.Whole) c.ending = Ending.Gone;
@@ -154,7 +157,9 @@ function consume(c: Connection, head: i32): void {
 function awaitRequest(c: Connection): bool {
   enter(c, Phase.Idle);
   SysSocketSetOption(c.socket, SO_RCVTIMEO, idleTimeoutMs);
-  return SysSocketPeek(c.socket, peeked, 1, 0) > 0;
+  const got = SysSocketPeek(c.socket, peeked, 1, 0);
+  if (got == -Errno.EAGAIN) SysLogCut(c.socket, AccessReason.Idle);
+  return got > 0;
 }
 
 /**

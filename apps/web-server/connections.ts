@@ -2,12 +2,14 @@
 // had their last answer; responses whose clients take nothing, the oldest stall first; unfinished
 // heads; idle connections.
 import {
+  AccessReason,
   heapBytes,
   IoVec,
   nowNs,
   NS_PER_S,
   SelectEntry,
   SO_RCVBUF,
+  SysLogCut,
   SysSocketReset,
   SysSocketSetOption,
   ToroAllocMem,
@@ -176,6 +178,7 @@ function longestIn(phase: Phase, leastNs: u64 = STALL_NS): Connection {
 /** Resets the connection, which its thread will notice. Returns true. */
 export function cut(c: Connection, why: Event): bool {
   c.ending = why == Event.CutSlow ? Ending.Slow : Ending.Memory;
+  SysLogCut(c.socket, why == Event.CutSlow ? AccessReason.Slow : AccessReason.Memory);
   SysSocketReset(c.socket);
   c.phase = Phase.Cut; // only once
   note(why);

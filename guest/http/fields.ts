@@ -59,12 +59,19 @@ function takeField(name: usize, n: u32, value: usize, last: usize, request: Requ
       else if (isText(name, n, text("origin"))) request.note(Field.Origin, value, bytes);
       else if (isText(name, n, text("expect"))) takeExpect(value, last, request);
       break;
+    case 7:
+      if (isText(name, n, text("referer"))) request.note(Field.Referer, value, bytes);
+      break;
     case 8:
       if (isText(name, n, text("if-range"))) request.note(Field.IfRange, value, bytes);
       else if (isText(name, n, text("if-match"))) request.note(Field.IfMatch, value, bytes);
       break;
     case 10:
       if (isText(name, n, text("connection"))) takeConnection(value, last, request);
+      else if (isText(name, n, text("user-agent"))) request.note(Field.UserAgent, value, bytes);
+      break;
+    case 12:
+      if (isText(name, n, text("x-request-id"))) request.note(Field.RequestId, value, bytes);
       break;
     case 13:
       if (isText(name, n, text("if-none-match"))) request.note(Field.IfNoneMatch, value, bytes);
@@ -75,6 +82,8 @@ function takeField(name: usize, n: u32, value: usize, last: usize, request: Requ
     case 15:
       if (isText(name, n, text("accept-encoding"))) {
         request.note(Field.AcceptEncoding, value, bytes);
+      } else if (isText(name, n, text("x-forwarded-for"))) {
+        request.note(Field.ForwardedFor, value, bytes);
       }
       break;
     case 17:

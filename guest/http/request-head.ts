@@ -14,6 +14,7 @@ export const enum Method {
 export const enum Field {
   Accept,
   AcceptEncoding,
+  ForwardedFor,
   IfMatch,
   IfModifiedSince,
   IfNoneMatch,
@@ -21,6 +22,9 @@ export const enum Field {
   IfUnmodifiedSince,
   Origin,
   Range,
+  Referer,
+  RequestId,
+  UserAgent,
   Count,
 }
 

@@ -1,16 +1,41 @@
-// Parses the command line of torito.
+// Parses the command line of torito, and the settings that stand elsewhere.
 import { parseArgs } from "node:util";
-import { LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
+import { limitsFor } from "../devices/vsock/limits.ts";
+import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
-import { SITE_PRESETS, type SiteSettings } from "../site/settings.ts";
+import type {
+  AdminSettings,
+  Command,
+  Invocation,
+  MachineCommand,
+  TestCommand,
+} from "./commands.ts";
+import { effectiveOf, siteOf } from "./config/effective.ts";
+import { accessLogOf, adminOf } from "./config/listening.ts";
+import {
+  hostOption,
+  isFlag,
+  isSiteOption,
+  OPTION_NAMES,
+  type OptionName,
+  SETTING_NAMES,
+} from "./config/options.ts";
+import { publishOf, publishText } from "./config/publish.ts";
+import {
+  type Environment,
+  findConfig,
+  fromEnvironment,
+  fromFile,
+  fromPlatform,
+} from "./config/sources.ts";
+import { type Layer, layer, Values } from "./config/values.ts";
 import type { Settings } from "./project/project.ts";
-import { CliError, nearest } from "./usage.ts";
+import { CliError, didYouMean } from "./usage.ts";
 import {
   checkUnique,
+  connectionsIn,
   GUEST_PORT_MAX,
-  LOCALHOST,
   lameDuckPreset,
-  type Publish,
   parseConnect,
   parseDuration,
   parseInteger,
@@ -22,166 +47,24 @@ import {
   type Volume,
 } from "./values.ts";
 
-export type { Publish, Volume } from "./values.ts";
-
-/** Options of a machine. */
-export interface MachineCommand {
-  readonly publish: readonly Publish[];
-  readonly volumes: readonly Volume[];
-  /** Paths of modules that make devices of one's own. */
-  readonly devices: readonly string[];
-  readonly connect: ReadonlyMap<number, { readonly host: string; readonly port: number }>;
-  readonly seqpacket: readonly number[];
-  readonly memoryBytes: number;
-  /** Of each volume; 0: none. */
-  readonly windowBytes: number;
-  readonly cid: number;
-  /** null: none. */
-  readonly watchdogMs: number | null;
-  readonly logFormat: LogFormat;
-  readonly logLevel: LogLevel;
-  readonly parameters: string;
-}
-
-/** The work of `torito snapshot`. */
-export interface Save {
-  readonly path: string;
-  /** Requests that warm the guest up before. */
-  readonly after: readonly { readonly method: string; readonly path: string }[];
-}
-
-export interface Command extends MachineCommand {
-  readonly kind: "run";
-  /** A folder's name or the path of an image. */
-  readonly app: string;
-  /** null: none. */
-  readonly vsockPath: string | null;
-  /** null: none. */
-  readonly pcapPath: string | null;
-  /** null: none. */
-  readonly tracePath: string | null;
-  readonly stats: boolean;
-  /** The machine goes on from this snapshot; null: it boots. */
-  readonly restorePath: string | null;
-  /** The machine is saved, and that is all; null: it runs. */
-  readonly save: Save | null;
-  /** Machines of a pool that has one for each connection; null: one machine for all. */
-  readonly machines: number | null;
-  /** null: none. */
-  readonly timeoutMs: number | null;
-  /** How long a service goes on after it was told to end, and how long its clients may take then. */
-  readonly lameDuckMs: number;
-  readonly graceMs: number;
-  /** Of WebServer; null: the application is another one, or gets none. */
-  readonly site: SiteSettings | null;
-}
-
-export interface DevCommand extends MachineCommand {
-  readonly kind: "dev";
-  /** null: the project around the working directory. */
-  readonly target: string | null;
-}
-
-export interface BuildCommand {
-  readonly kind: "build";
-  readonly target: string | null;
-  /** null: in build/ of the project. */
-  readonly output: string | null;
-  readonly logFormat: LogFormat;
-}
-
-export interface TestCommand extends MachineCommand {
-  readonly kind: "test";
-  /** Files and folders of tests; none: all of the project. */
-  readonly names: readonly string[];
-  /** Only tests whose names contain it; null: all. */
-  readonly filter: string | null;
-  readonly watch: boolean;
-  readonly coverage: boolean;
-}
-
-export interface NewCommand {
-  readonly kind: "new";
-  readonly directory: string;
-  readonly template: string;
-  readonly force: boolean;
-}
-
-export interface InspectCommand {
-  readonly kind: "inspect";
-  readonly path: string;
-}
-
-export interface PrecompressCommand {
-  readonly kind: "precompress";
-  readonly directory: string;
-}
-
-export interface HelpCommand {
-  readonly kind: "help";
-  /** null: of all commands. */
-  readonly verb: string | null;
-}
-
-export type Invocation =
-  | Command
-  | DevCommand
-  | BuildCommand
-  | TestCommand
-  | NewCommand
-  | InspectCommand
-  | PrecompressCommand
-  | HelpCommand
-  | { readonly kind: "version" };
-
-const OPTIONS = {
-  publish: { type: "string", short: "p" },
-  volume: { type: "string", short: "v" },
-  device: { type: "string" },
-  memory: { type: "string", short: "m" },
-  "fs-window": { type: "string" },
-  cid: { type: "string" },
-  connect: { type: "string" },
-  "vsock-uds": { type: "string" },
-  seqpacket: { type: "string" },
-  pcap: { type: "string" },
-  trace: { type: "string" },
-  stats: { type: "boolean" },
-  restore: { type: "string" },
-  fresh: { type: "boolean" },
-  machines: { type: "string" },
-  after: { type: "string" },
-  timeout: { type: "string" },
-  "lame-duck": { type: "string" },
-  grace: { type: "string" },
-  watchdog: { type: "string" },
-  "log-format": { type: "string" },
-  "log-level": { type: "string" },
-  output: { type: "string", short: "o" },
-  filter: { type: "string", short: "f" },
-  watch: { type: "boolean", short: "w" },
-  coverage: { type: "boolean" },
-  template: { type: "string", short: "t" },
-  force: { type: "boolean" },
-  help: { type: "boolean", short: "h" },
-  version: { type: "boolean" },
-} as const;
-
-type OptionName = keyof typeof OPTIONS;
-const ALL = Object.keys(OPTIONS) as OptionName[];
+export * from "./commands.ts";
 
 const MACHINE: readonly OptionName[] = [
-  "memory",
-  "volume",
-  "device",
-  "watchdog",
-  "log-format",
-  "log-level",
+  ...(["memory", "volume", "device", "watchdog", "log-format", "log-level"] as const),
 ];
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
-const ONE_MACHINE: readonly OptionName[] = [
-  ...["vsock-uds", "pcap", "trace", "stats", "timeout", "lame-duck", "grace"],
-] as OptionName[];
+const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
+const SERVICE: readonly OptionName[] = [
+  ...(["connections", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
+  ...(["lame-duck", "grace", "restore", "restart", "ready-fd"] as const),
+];
+const ACCESS: readonly OptionName[] = [
+  ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
+  ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
+];
+const SITE = OPTION_NAMES.filter(isSiteOption);
+/** Not an option: on the command line it follows `--`. */
+const PARAMETERS = "parameters";
 
 /** Options of each command. */
 const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
@@ -189,149 +72,233 @@ const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
   dev: [...MACHINE, ...NETWORK],
   build: ["output", "log-format"],
   test: [...MACHINE, "filter", "watch", "coverage"],
-  run: [...MACHINE, ...NETWORK, ...ONE_MACHINE, "restore"],
-  serve: [...MACHINE, ...NETWORK, ...ONE_MACHINE, "restore", "fresh", "machines"],
+  run: [...MACHINE, ...NETWORK, ...SERVICE, ...CONFIG, ...ACCESS],
+  serve: [
+    ...[...MACHINE, ...NETWORK, ...SERVICE, ...CONFIG, ...ACCESS, ...SITE],
+    ...(["root", "port", "host", "fresh", "machines"] as const),
+  ],
   snapshot: [...MACHINE, ...NETWORK, "timeout", "output", "after"],
   inspect: [],
   precompress: [],
+  check: [],
 };
 
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
 const MACHINES_MAX = 4096;
+const CONNECTIONS_MAX = 1_000_000;
+const FD_MAX = 1_000_000;
 const CID_MIN = 3;
 const CID_MAX = 0xfffffffe;
-
-type Values = ReadonlyMap<OptionName, readonly string[]>;
 
 /** Finds the settings of the project that a command is about; null: there are none. */
 export type SettingsOf = (target: string | null, verb: string) => Settings | null;
 
-/** Throws CliError with code 2 for invalid arguments. */
+/** Throws CliError with code 2 for invalid arguments and settings. */
 export function parseCommandLine(
   words: readonly string[],
   settingsOf: SettingsOf = () => null,
+  env: Environment = {},
 ): Invocation {
-  const { values, positionals, parameters } = split(words);
+  const { given, positionals } = split(words);
   const [verb, target = null, ...others] = positionals;
-  if (values.has("help")) return { kind: "help", verb: verb ?? null };
-  if (values.has("version")) return { kind: "version" };
+  if (given.has("help")) return { kind: "help", verb: verb ?? null };
+  if (given.has("version")) return { kind: "version" };
   if (verb === undefined) throw new CliError("no command: try `torito serve DIR` or --help");
   if (!Object.hasOwn(VERBS, verb)) {
     throw new CliError(`unknown command "${verb}"${didYouMean(verb, Object.keys(VERBS))}`);
   }
-  for (const name of values.keys()) {
-    if (!VERBS[verb]?.includes(name)) throw new CliError(`${verb} has no option --${name}`);
+  for (const name of given.keys()) {
+    if (!takes(verb, name)) throw new CliError(`${verb} has no option --${name}`);
   }
+  const own = new Values([given]);
   if (verb === "test") {
-    const settings = settingsOf(target, verb);
-    const all = merged(values, settings);
-    return testCommand(positionals.slice(1), all, joined(parameters, settings));
+    return testCommand(
+      positionals.slice(1),
+      new Values([given, project(settingsOf(target, verb))]),
+    );
   }
   if (others.length > 0) throw new CliError(`${verb}: "${others[0]}" is one argument too many`);
-  const one = (name: OptionName) => values.get(name)?.at(-1) ?? null;
   if (verb === "build") {
-    return { kind: "build", target, output: one("output"), logFormat: logFormat(values) };
+    const output = own.one("output");
+    return { kind: "build", target, output, logFormat: logFormat(own) };
   }
   if (verb === "dev") {
-    const settings = settingsOf(target, verb);
-    const all = merged(values, settings);
-    const publish = all.has("publish") ? all : new Map([...all, ["publish", [DEV_PORT]] as const]);
-    return { kind: "dev", target, ...machine(publish, 0, joined(parameters, settings)) };
+    const all = new Values([given, project(settingsOf(target, verb)), DEV_LAYER]);
+    const publish = all.all("publish").map((text) => parsePublish(text, all.label("publish")));
+    return { kind: "dev", target, publish, ...machine(all, 0) };
   }
-  if (target === null) throw new CliError(`${verb}: ${MISSING[verb as keyof typeof MISSING]}`);
-  if (verb === "new") {
-    const template = one("template") ?? "hello";
-    return { kind: "new", directory: target, template, force: values.has("force") };
+  if (verb in ONE_ARGUMENT) {
+    if (target === null) throw new CliError(`${verb}: ${MISSING[verb as keyof typeof MISSING]}`);
+    return ONE_ARGUMENT[verb as keyof typeof ONE_ARGUMENT](target, own);
   }
-  if (verb === "inspect") return { kind: "inspect", path: target };
-  if (verb === "precompress") return { kind: "precompress", directory: target };
-  checkSnapshots(verb, values, parameters);
-  const settings = verb === "serve" ? null : settingsOf(target, verb);
-  return runCommand(verb, target, merged(values, settings), joined(parameters, settings));
+  const values = layered(verb, target, given, settingsOf, env);
+  const app = verb === "serve" ? values.one("root") : target;
+  if (app === null) throw new CliError(`${verb}: ${MISSING[verb as keyof typeof MISSING]}`);
+  checkSnapshots(verb, values);
+  return runCommand(verb, app, values);
+}
+
+function takes(verb: string, name: OptionName): boolean {
+  return VERBS[verb]?.includes(name) === true || name === PARAMETERS;
+}
+
+/** The settings of run, serve or snapshot from all sources. */
+function layered(
+  verb: string,
+  target: string | null,
+  flags: Layer,
+  settingsOf: SettingsOf,
+  env: Environment,
+): Values {
+  const serve = verb === "serve";
+  if (verb === "snapshot") return new Values([flags, project(settingsOf(target, verb))]);
+  if (serve && target !== null && flags.has("root")) {
+    throw new CliError(`--root: the site is ${target} already`);
+  }
+  const given: Layer =
+    serve && target !== null ? new Map([...flags, ...layer("flag", [["root", [target]]])]) : flags;
+  const variables = only(verb, fromEnvironment(env));
+  const strong = new Values([given, variables]);
+  const named = strong.one("config");
+  const path = serve || named !== null ? findConfig(named, strong.one("root")) : null;
+  const file: Layer = path === null ? new Map() : fromFile(path);
+  for (const name of file.keys()) {
+    if (!takes(verb, name)) throw new CliError(`${path}: ${verb} has no option "${name}"`);
+  }
+  const weak = serve ? fromPlatform(env) : project(settingsOf(target, verb));
+  return new Values([given, variables, file, weak], path);
+}
+
+/** The environment is that of other commands too. */
+function only(verb: string, all: Layer): Layer {
+  return new Map([...all].filter(([name]) => takes(verb, name)));
+}
+
+/** Options of package.json. */
+function project(settings: Settings | null): Layer {
+  const options = [...(settings?.options ?? [])] as [OptionName, readonly string[]][];
+  const parameters = settings?.parameters ?? [];
+  const all = [...options, [PARAMETERS, parameters] as const];
+  return layer(
+    "project",
+    all.filter(([, words]) => words.length > 0),
+  );
 }
 
 /** Options that do not go together: one machine has them, or the snapshot has the answer. */
-function checkSnapshots(verb: string, values: Values, parameters: readonly string[]): void {
-  const isFresh = values.has("fresh");
+function checkSnapshots(verb: string, values: Values): void {
+  const isFresh = values.isOn("fresh");
   if (verb === "snapshot" && !values.has("output")) {
     throw new CliError("snapshot: which file? As in -o warm.torito");
   }
-  if (values.has("machines") && !isFresh) throw new CliError("--machines goes with --fresh");
-  for (const name of ["pcap", "trace", "stats", "vsock-uds"] as const) {
-    if (isFresh && values.has(name)) throw new CliError(`--${name} does not go with --fresh`);
+  if (values.has("machines") && !isFresh) {
+    throw new CliError(`${values.label("machines")} goes with --fresh`);
+  }
+  for (const name of ["pcap", "trace", "stats", "vsock-uds", "restart", "admin"] as const) {
+    if (isFresh && values.has(name)) {
+      throw new CliError(`${values.label(name)} does not go with --fresh`);
+    }
   }
   if (!values.has("restore")) return;
-  if (parameters.length > 0) throw new CliError("--restore: the guest has its parameters already");
+  if (values.has(PARAMETERS)) {
+    throw new CliError(`${values.label("restore")}: the guest has its parameters already`);
+  }
   for (const name of ["memory", "fs-window"] as const) {
-    if (values.has(name)) throw new CliError(`--${name} is the snapshot's with --restore`);
+    if (values.has(name)) {
+      throw new CliError(`${values.label(name)} is the snapshot's with --restore`);
+    }
   }
 }
 
-const DEV_PORT = "4000:80";
 /** The application that `torito serve` runs, under the name that `run` and `snapshot` know. */
 const OWN_SERVER = /^(?:\.\/)?apps\/web-server\/?$/;
+
+const DEV_LAYER = layer("project", [["publish", ["4000:80"]]]);
+
+/** Commands that take one argument, and no settings. */
+const ONE_ARGUMENT = {
+  inspect: (path: string): Invocation => ({ kind: "inspect", path }),
+  precompress: (directory: string): Invocation => ({ kind: "precompress", directory }),
+  check: (url: string): Invocation => ({ kind: "check", url }),
+  new: (directory: string, own: Values): Invocation => {
+    const template = own.one("template") ?? "hello";
+    return { kind: "new", directory, template, force: own.isOn("force") };
+  },
+};
 
 const MISSING = {
   new: "which directory? As in `torito new my-api -t http`",
   serve: "which directory? As in `torito serve ./site`",
   snapshot: "which application? As in `torito snapshot apps/web-server -o warm.torito`",
   precompress: "which directory? As in `torito precompress ./site`",
+  check: "which URL? As in `torito check http://127.0.0.1:9090/readyz`",
   inspect: "which snapshot? As in `torito inspect warm.torito`",
   run: "which application? As in `torito run apps/web-server` or `torito run image.wasm`",
 };
 
-/** The command line's values, and where it leaves an option open, the project's. */
-function merged(values: Values, settings: Settings | null): Values {
-  const set = [...(settings?.options ?? [])].filter(([, words]) => words.length > 0);
-  return new Map([...(set as [OptionName, readonly string[]][]), ...values]);
-}
-
-/** Parameters of the project come first: for most of them the first value counts. */
-function joined(parameters: readonly string[], settings: Settings | null): string {
-  return (parameters.length > 0 ? parameters : (settings?.parameters ?? [])).join(" ");
-}
-
 /** `verb`: run, serve or snapshot. */
-function runCommand(verb: string, target: string, values: Values, parameters: string): Command {
+function runCommand(verb: string, target: string, values: Values): Command {
   const serve = verb === "serve";
-  const isFresh = values.has("fresh");
-  const one = (name: OptionName) => values.get(name)?.at(-1) ?? null;
-  const given = new Map(values);
-  if (serve && !given.has("publish")) given.set("publish", [`${LOCALHOST}:4000:80`]);
-  const site: Volume[] = serve ? [{ directory: target, tag: "site", readOnly: true }] : [];
+  const isFresh = values.isOn("fresh");
+  const one = (name: OptionName) => values.one(name);
+  const volumes: Volume[] = serve ? [{ directory: target, tag: "site", readOnly: true }] : [];
+  const site = serve || OWN_SERVER.test(target) ? siteOf(values) : null;
+  // A window is read in again whenever a machine goes back.
+  const parts = machine(values, serve && !isFresh ? WINDOW_BYTES_DEFAULT : 0, volumes);
+  const machines = one("machines") ?? "8";
+  const { memoryBytes } = parts;
+  const preset = serve ? connectionsIn(memoryBytes) : limitsFor(memoryBytes).connections;
+  const connections = one("connections") ?? `${preset}`;
+  const publish = publishOf(values, serve);
+  const readyFd = one("ready-fd");
+  const names = SETTING_NAMES.filter((name) => takes(verb, name));
   return {
     kind: "run",
     app: serve ? "web-server" : target,
-    // A window is read in again whenever a machine goes back.
-    ...machine(given, serve && !isFresh ? WINDOW_BYTES_DEFAULT : 0, parameters, site),
+    publish,
+    ...parts,
+    connections: parseInteger(values.label("connections"), connections, 1, CONNECTIONS_MAX),
     vsockPath: one("vsock-uds"),
     pcapPath: one("pcap"),
     tracePath: one("trace"),
-    stats: values.has("stats"),
+    stats: values.isOn("stats"),
     restorePath: one("restore"),
     save: verb === "snapshot" ? { path: one("output") ?? "", after: requests(values) } : null,
-    machines: isFresh ? parseInteger("--machines", one("machines") ?? "8", 1, MACHINES_MAX) : null,
-    timeoutMs: parseDuration("--timeout", one("timeout") ?? "0s"),
-    lameDuckMs: parseDuration("--lame-duck", one("lame-duck") ?? lameDuckPreset()) ?? 0,
-    graceMs: parseDuration("--grace", one("grace") ?? "20s") ?? 0,
-    site: serve || OWN_SERVER.test(target) ? SITE_PRESETS : null,
+    machines: isFresh ? parseInteger(values.label("machines"), machines, 1, MACHINES_MAX) : null,
+    timeoutMs: duration(values, "timeout"),
+    lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
+    graceMs: duration(values, "grace") ?? 0,
+    restarts: values.isOn("restart"),
+    readyFd: readyFd === null ? null : parseInteger(values.label("ready-fd"), readyFd, 1, FD_MAX),
+    accessLog: accessLogOf(values),
+    admin: adminOf(values),
+    site,
+    act: values.isOn("print-config") ? "print" : values.isOn("check") ? "check" : "run",
+    settings: effectiveOf(values, names, site, {
+      publish: publish.map(publishText),
+      connections: Number(connections),
+      "lame-duck": values.one("lame-duck") ?? lameDuckPreset(),
+    }),
   };
 }
 
-function requests(values: Values) {
-  return (values.get("after") ?? []).map(parseRequest);
+function duration(values: Values, name: OptionName, preset = "0s"): number | null {
+  return parseDuration(values.label(name), values.one(name) ?? preset);
 }
 
-function testCommand(names: readonly string[], values: Values, parameters: string): TestCommand {
-  const given = new Map(values);
-  given.delete("publish"); // no test has clients
+function requests(values: Values) {
+  return values.all("after").map(parseRequest);
+}
+
+function testCommand(names: readonly string[], values: Values): TestCommand {
   return {
     kind: "test",
     names,
-    filter: values.get("filter")?.at(-1) ?? null,
-    watch: values.has("watch"),
-    coverage: values.has("coverage"),
-    ...machine(given, 0, parameters),
+    filter: values.one("filter"),
+    watch: values.isOn("watch"),
+    coverage: values.isOn("coverage"),
+    publish: [], // no test has clients
+    ...machine(values, 0),
   };
 }
 
@@ -339,67 +306,73 @@ function testCommand(names: readonly string[], values: Values, parameters: strin
 function machine(
   values: Values,
   windowPreset: number,
-  parameters: string,
   more: readonly Volume[] = [],
-): MachineCommand {
-  const one = (name: OptionName) => values.get(name)?.at(-1);
-  const volumes = [...more, ...(values.get("volume") ?? []).map(parseVolume)];
-  checkUnique(volumes);
-  const memoryBytes = parseSize("--memory", one("memory") ?? "64M", PAGE_BYTES);
+): Omit<MachineCommand, "publish"> {
+  const label = (name: OptionName) => values.label(name);
+  const one = (name: OptionName) => values.one(name) ?? "";
+  const given = values.all("volume").map((text) => parseVolume(text, label("volume")));
+  const volumes = [...more, ...given];
+  checkUnique(volumes, label("volume"));
+  const memoryBytes = parseSize(label("memory"), one("memory"), PAGE_BYTES);
   // 4 GiB of RAM leave no room for a window.
   const fits = memoryBytes + volumes.length * WINDOW_BYTES_DEFAULT <= 65536 * PAGE_BYTES;
   const preset = fits ? windowPreset : 0;
-  const windowBytes = parseSize("--fs-window", one("fs-window") ?? `${preset}`, 0);
+  const window = values.one("fs-window") ?? `${preset}`;
   return {
-    publish: (values.get("publish") ?? []).map(parsePublish),
     volumes,
-    devices: values.get("device") ?? [],
-    connect: new Map((values.get("connect") ?? []).map(parseConnect)),
-    seqpacket: (values.get("seqpacket") ?? []).map((port) =>
-      parseInteger("--seqpacket", port, 1, GUEST_PORT_MAX),
-    ),
+    devices: values.all("device"),
+    connect: new Map(values.all("connect").map((text) => parseConnect(text, label("connect")))),
+    seqpacket: values
+      .all("seqpacket")
+      .map((port) => parseInteger(label("seqpacket"), port, 1, GUEST_PORT_MAX)),
     memoryBytes,
-    windowBytes,
-    cid: parseInteger("--cid", one("cid") ?? "3", CID_MIN, CID_MAX),
-    watchdogMs: parseDuration("--watchdog", one("watchdog") ?? "10s"),
+    windowBytes: parseSize(label("fs-window"), window, 0),
+    cid: parseInteger(label("cid"), one("cid"), CID_MIN, CID_MAX),
+    watchdogMs: duration(values, "watchdog"),
     logFormat: logFormat(values),
-    logLevel: parseWord("--log-level", one("log-level") ?? "info", LOG_LEVELS),
-    parameters,
+    logLevel: parseWord(label("log-level"), one("log-level"), LOG_LEVELS),
+    parameters: values.all(PARAMETERS).join(" "),
   };
 }
 
 function logFormat(values: Values): LogFormat {
-  const word = values.get("log-format")?.at(-1) ?? "pretty";
-  return parseWord("--log-format", word, ["pretty", "json"]);
+  const word = values.one("log-format") ?? "";
+  return parseWord(values.label("log-format"), word, ["pretty", "json"]);
 }
 
-/** Options, arguments, and what comes after `--`. */
-function split(words: readonly string[]) {
+const COMMAND_LINE = OPTION_NAMES.filter((name) => name !== PARAMETERS);
+const SHAPES = Object.fromEntries(
+  COMMAND_LINE.map((name) => {
+    const short = hostOption(name)?.short;
+    const type = isFlag(name) ? ("boolean" as const) : ("string" as const);
+    return [name, short === undefined ? { type } : { type, short }];
+  }),
+);
+
+/** Options with what comes after `--`, and arguments. */
+function split(words: readonly string[]): { given: Layer; positionals: string[] } {
   const end = words.indexOf("--");
   const own = end < 0 ? words : words.slice(0, end);
   const parameters = end < 0 ? [] : words.slice(end + 1);
-  const { tokens } = parseArgs({ args: [...own], options: OPTIONS, strict: false, tokens: true });
+  const { tokens } = parseArgs({ args: [...own], options: SHAPES, strict: false, tokens: true });
   const values = new Map<OptionName, string[]>();
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === "positional") positionals.push(token.value);
     if (token.kind !== "option") continue;
-    if (!Object.hasOwn(OPTIONS, token.name)) {
-      const known = ALL.map((name) => `--${name}`);
+    const name = COMMAND_LINE.find((one) => one === token.name);
+    if (name === undefined) {
+      const known = COMMAND_LINE.map((one) => `--${one}`);
       throw new CliError(`unknown option ${token.rawName}${didYouMean(token.rawName, known)}`);
     }
-    const name = token.name as OptionName;
-    const flag = OPTIONS[name].type === "boolean";
-    if (flag && token.value !== undefined) throw new CliError(`--${name} takes no value`);
-    if (!flag && (token.value === undefined || token.value === "")) {
+    // Flags of the site are on by default, some of them: --listing=false.
+    const isBare = isFlag(name) && !isSiteOption(name);
+    if (isBare && token.value !== undefined) throw new CliError(`--${name} takes no value`);
+    if (!isFlag(name) && (token.value === undefined || token.value === "")) {
       throw new CliError(`${token.rawName} needs a value`);
     }
     values.set(name, [...(values.get(name) ?? []), token.value ?? ""]);
   }
-  return { values, positionals, parameters };
-}
-
-function didYouMean(word: string, known: readonly string[]): string {
-  const guess = nearest(word, known);
-  return guess === null ? "" : `; did you mean ${guess}?`;
+  if (parameters.length > 0) values.set(PARAMETERS, [...parameters]);
+  return { given: layer("flag", values), positionals };
 }

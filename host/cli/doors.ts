@@ -1,8 +1,8 @@
 // Lets clients in, port by port, as the guest begins to listen.
 import { setTimeout } from "node:timers";
 import type { VsockDevice } from "../devices/vsock.ts";
+import type { SocketAddress } from "../ports/sockets.ts";
 import type { StandingPorts } from "../service/standing-ports.ts";
-import type { Publish } from "./values.ts";
 
 /** A guest that does not listen by then never may; its clients are refused by the guest. */
 const LISTEN_MS = 2000;
@@ -15,22 +15,22 @@ const LISTEN_MS = 2000;
 export async function openDoors(
   ports: StandingPorts,
   vsock: VsockDevice,
-  published: readonly Publish[],
+  bound: readonly { readonly address: SocketAddress; readonly guestPort: number }[],
   isCurrent: () => boolean,
   late: (guestPort: number) => void,
 ): Promise<void> {
   await Promise.all(
-    published.map(async (one) => {
+    bound.map(async ({ address, guestPort }) => {
       const open = () => {
-        if (isCurrent()) ports.set("open", one);
+        if (isCurrent()) ports.set("open", address);
       };
       const timer = setTimeout(() => {
         if (!isCurrent()) return;
-        late(one.guestPort);
+        late(guestPort);
         open();
       }, LISTEN_MS);
       try {
-        await vsock.probe(one.guestPort);
+        await vsock.probe(guestPort);
       } finally {
         clearTimeout(timer);
       }

@@ -88,7 +88,7 @@ export async function serveFresh(
     },
     reset: () => clients.clients,
   };
-  const end = await Promise.race([timeout, untilSignal(signals, service, command, log)]);
+  const end = await Promise.race([timeout, untilSignal(signals, service, () => command, log)]);
   pool.close();
   return end;
 }

@@ -133,6 +133,11 @@ left alone, and a changed file's are not sent until they are written again.
 Exit codes
   0; 2 no such directory; 69 cannot read or write
 `,
+  check: `torito check URL: is a service well? For health checks where there is no curl
+
+Exit codes
+  0 an answer below 400 within a second; 1 another one, or none; 2 not a URL of http
+`,
   inspect: `torito inspect FILE: what a snapshot is of, and how large; nothing that its guest knew
 
 Exit codes
@@ -211,6 +216,7 @@ Usage
   torito snapshot APP -o FILE        boot, warm up, and save the machine for --restore
   torito precompress DIR             compressed siblings of a site's files
   torito inspect FILE                what a snapshot is of
+  torito check URL                   is a service well?
   torito new DIR [-t TEMPLATE]       begin an application: hello, echo, http, files, device
   torito dev [ENTRY] [options]       build, boot, and again after every change
   torito build [ENTRY] [-o FILE]     an optimised image

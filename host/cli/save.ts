@@ -1,4 +1,5 @@
 // `torito snapshot`: boots a machine, lets it warm up, and saves it to a file.
+import type { AccessSink } from "../access-log.ts";
 import type { Log } from "../log.ts";
 import { VsockDevice } from "../node/devices.ts";
 import { Machine } from "../node/machine.ts";
@@ -11,6 +12,8 @@ import { boot, openDevices, presenceOf, usable, watches } from "./parts.ts";
 import { openSite } from "./site.ts";
 import { stdout } from "./streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "./usage.ts";
+
+const UNHEARD: AccessSink = { request() {}, response() {}, cut() {}, lost() {} };
 
 type Image = ReturnType<typeof readImage>;
 
@@ -46,6 +49,7 @@ async function bootAndSave(
     console: stdout.write,
     log,
     ...presenceOf(watchdog),
+    accessLog: UNHEARD, // whoever restores it may want a log
   };
   const machine = await usable(Machine.create(options));
   boot(machine);

@@ -49,6 +49,12 @@ export function nearest(word: string, known: readonly string[]): string | null {
   return best;
 }
 
+/** The rest of a message about a mistyped word. */
+export function didYouMean(word: string, known: readonly string[]): string {
+  const guess = nearest(word, known);
+  return guess === null ? "" : `; did you mean ${guess}?`;
+}
+
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

@@ -18,31 +18,34 @@ export const LOCALHOST = "127.0.0.1";
 export const GUEST_PORT_MAX = 0xfffffffe;
 /** The longest that a timer of Node can wait. */
 const DURATION_MS_MAX = 0x7fffffff;
-const PORT_MAX = 65535;
+export const PORT_MAX = 65535;
 const TAG_BYTES_MAX = 36;
 
 /** [HOST:]PORT:GUESTPORT, where HOST may be an IPv6 address in brackets. */
-export function parsePublish(text: string): Publish {
+export function parsePublish(text: string, name = "--publish"): Publish {
   const found = /^(?:(.+):)?(\d+):(\d+)$/.exec(text);
-  if (found === null) throw new CliError(`--publish ${text}: not [HOST:]PORT:GUESTPORT`);
+  if (found === null) throw new CliError(`${name} ${text}: not [HOST:]PORT:GUESTPORT`);
   const [, host = LOCALHOST, port, guestPort] = found;
   return {
     host: unbracket(host),
-    port: parseInteger("--publish port", port as string, 0, PORT_MAX),
-    guestPort: parseInteger("--publish guest port", guestPort as string, 1, GUEST_PORT_MAX),
+    port: parseInteger(`${name} port`, port as string, 0, PORT_MAX),
+    guestPort: parseInteger(`${name} guest port`, guestPort as string, 1, GUEST_PORT_MAX),
   };
 }
 
 /** PORT:[HOST:]TCPPORT */
-export function parseConnect(text: string): [number, { host: string; port: number }] {
+export function parseConnect(
+  text: string,
+  name = "--connect",
+): [number, { host: string; port: number }] {
   const found = /^(\d+):(?:(.+):)?(\d+)$/.exec(text);
-  if (found === null) throw new CliError(`--connect ${text}: not PORT:[HOST:]TCPPORT`);
+  if (found === null) throw new CliError(`${name} ${text}: not PORT:[HOST:]TCPPORT`);
   const [, guestSide, host = LOCALHOST, port] = found;
   return [
-    parseInteger("--connect port", guestSide as string, 1, GUEST_PORT_MAX),
+    parseInteger(`${name} port`, guestSide as string, 1, GUEST_PORT_MAX),
     {
       host: unbracket(host),
-      port: parseInteger("--connect TCP port", port as string, 1, PORT_MAX),
+      port: parseInteger(`${name} TCP port`, port as string, 1, PORT_MAX),
     },
   ];
 }
@@ -52,20 +55,20 @@ function unbracket(host: string): string {
 }
 
 /** HOSTDIR:TAG[:ro|rw]; the directory may contain colons. */
-export function parseVolume(text: string): Volume {
+export function parseVolume(text: string, name = "--volume"): Volume {
   const found = /^(.+?):([^:]+?)(?::(ro|rw))?$/.exec(text);
-  if (found === null) throw new CliError(`--volume ${text}: not HOSTDIR:TAG[:ro|rw]`);
+  if (found === null) throw new CliError(`${name} ${text}: not HOSTDIR:TAG[:ro|rw]`);
   const [, directory, tag, mode = "ro"] = found as unknown as [string, string, string, string?];
   if (new TextEncoder().encode(tag).length > TAG_BYTES_MAX) {
-    throw new CliError(`--volume ${text}: the tag is longer than ${TAG_BYTES_MAX} bytes`);
+    throw new CliError(`${name} ${text}: the tag is longer than ${TAG_BYTES_MAX} bytes`);
   }
   return { directory, tag, readOnly: mode === "ro" };
 }
 
-export function checkUnique(volumes: readonly Volume[]): void {
+export function checkUnique(volumes: readonly Volume[], name = "--volume"): void {
   const tags = new Set<string>();
   for (const { tag } of volumes) {
-    if (tags.has(tag)) throw new CliError(`--volume: two directories have the tag "${tag}"`);
+    if (tags.has(tag)) throw new CliError(`${name}: two directories have the tag "${tag}"`);
     tags.add(tag);
   }
 }
@@ -132,4 +135,12 @@ export function lameDuckPreset(
   const isManaged = env.NOTIFY_SOCKET !== undefined || env.KUBERNETES_SERVICE_HOST !== undefined;
   // The first process of a container.
   return isManaged || pid === 1 ? "5s" : "0s";
+}
+
+/** The least that an idle connection takes of the guest's memory. */
+const CONNECTION_BYTES = 16 * 1024;
+
+/** Connections that a WebServer with so much memory can hold. */
+export function connectionsIn(memoryBytes: number): number {
+  return Math.max(1, Math.floor(memoryBytes / CONNECTION_BYTES));
 }

@@ -18,7 +18,7 @@ import {
   VsockConfig,
 } from "../../abi/vsock.ts";
 import type { DeviceHost, DeviceSnapshots, VirtioDevice } from "../device.ts";
-import type { SocketEvents, StreamSocket, TcpAddress } from "../ports/sockets.ts";
+import type { SocketAddress, SocketEvents, StreamSocket, TcpAddress } from "../ports/sockets.ts";
 import { Fields } from "../snapshot/fields.ts";
 import { PairLoop } from "../sockets/pair.ts";
 import { connectStreams, type StreamPair } from "../sockets/streams.ts";
@@ -130,6 +130,11 @@ export class VsockDevice implements VirtioDevice {
     return this.#listeners.add(port);
   }
 
+  /** The same for an address of any kind. */
+  async publishAt(address: SocketAddress, guestPort: number): Promise<void> {
+    await this.#listeners.addAddress(address, guestPort);
+  }
+
   /**
    * Hybrid vsock over AF_UNIX, as in Firecracker: a client of the path sends `CONNECT <port>\n` and
    * reads `OK <hostport>\n` once the guest has accepted. Connections of the guest to a host port P
@@ -161,6 +166,16 @@ export class VsockDevice implements VirtioDevice {
   async probe(guestPort: number): Promise<void> {
     if (this.#host === null) throw new Error("vsock: the device is not in a machine");
     await this.#probes.add(guestPort);
+  }
+
+  /**
+   * Asks once whether the guest accepts a connection to `guestPort`. False: it cannot be asked, and
+   * `answered` is not called.
+   */
+  probeOnce(guestPort: number, answered: (accepted: boolean) => void): boolean {
+    const begun = this.#host !== null && this.#connections.probe(guestPort, answered);
+    if (begun) this.#settle();
+    return begun;
   }
 
   /** VirtioDevice.dial(). Throws if `guestPort` is no port of the guest, or carries messages. */
@@ -202,6 +217,11 @@ export class VsockDevice implements VirtioDevice {
     const { share, toGuest, budget } = this.#connections;
     const rxBuffers = toGuest.ring?.reserved ?? 0;
     return { txDescriptors: share.pinned, rxBuffers, windowBytes: budget.granted };
+  }
+
+  /** The address of the client that has this connection; "": not known. */
+  peerAddress(hostPort: number, guestPort: number): string {
+    return this.#connections.peerAddress(hostPort, guestPort);
   }
 
   /** Traffic of each connection that there is now. */

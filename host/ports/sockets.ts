@@ -15,8 +15,17 @@ export interface UnixAddress {
 /** An address that a stream socket can be bound or connected to. */
 export type SocketAddress = TcpAddress | UnixAddress;
 
+/** A socket that listens already: another process has bound it, and handed it over. */
+export interface InheritedSocket {
+  readonly fd: number;
+}
+
+/** Where a listener may be. */
+export type ListenAddress = SocketAddress | InheritedSocket;
+
 /** For messages: host:port, or the path. */
-export function addressText(address: SocketAddress): string {
+export function addressText(address: ListenAddress): string {
+  if ("fd" in address) return `descriptor ${address.fd}`;
   return "path" in address ? address.path : `${address.host}:${address.port}`;
 }
 
@@ -75,6 +84,8 @@ export interface StreamSocket {
    * False: they must not change before events.sent(), and no other send may begin.
    */
   send(parts: readonly Uint8Array[]): boolean;
+  /** The peer's address, without its port. Missing or "": not known, or it has none. */
+  readonly peerAddress?: string;
   /** Bytes of the send in flight that the kernel has not taken. Missing: not known. */
   readonly unsent?: number;
   /**
@@ -122,6 +133,8 @@ export interface Sockets {
    * a socket that nobody listens on.
    */
   listen(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener>;
+  /** Clients of a socket that listens already. Rejects as listen(). Missing: there are none. */
+  adopt?(socket: InheritedSocket, backlog: number, acceptor: Acceptor): Promise<Listener>;
   /** Never throws: failure arrives as an event. */
   connect(target: SocketAddress, events: SocketEvents): StreamSocket;
   /**

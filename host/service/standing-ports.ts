@@ -4,6 +4,7 @@
 import {
   type Acceptor,
   addressText,
+  type ListenAddress,
   type Listener,
   NOBODY,
   type SocketAddress,
@@ -98,9 +99,14 @@ export class StandingPorts implements Sockets {
   }
 
   /** Binds a port for good, or until keep() drops it. Resolves with the bound address. */
-  async bind(address: SocketAddress): Promise<SocketAddress> {
+  async bind(address: ListenAddress): Promise<SocketAddress> {
     const port = new Port(this.#left);
-    port.listener = await this.#sockets.listen(address, BACKLOG, port.outside);
+    const listening =
+      "fd" in address
+        ? this.#sockets.adopt?.(address, BACKLOG, port.outside)
+        : this.#sockets.listen(address, BACKLOG, port.outside);
+    if (listening === undefined) throw new Error("this host has no sockets that others have bound");
+    port.listener = await listening;
     this.#ports.set(addressText(port.listener.address), port);
     return port.listener.address;
   }

@@ -195,7 +195,8 @@ class Session {
     const isCurrent = () => machine === this.#machine;
     const late = (port: number) =>
       this.#log("warn", "torito", `nothing listens on port ${port} of the guest`);
-    openDoors(this.#ports, vsock, bound, isCurrent, late).then(
+    const doors = bound.map((one) => ({ address: one, guestPort: one.guestPort }));
+    openDoors(this.#ports, vsock, doors, isCurrent, late).then(
       () => {
         const urls = bound.map((one) => `  ${urlOf(one)}`).join("");
         this.#log("info", "torito", `ready${urls}  built in ${ms} ms`);

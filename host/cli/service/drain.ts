@@ -31,12 +31,12 @@ export interface Patience {
 }
 
 /**
- * Resolves when a signal has ended the service: the first one drains it, the second ends it at once.
+ * Resolves when a signal has ended the service: the first drains it, the second ends it at once.
  */
 export async function untilSignal(
   signals: Signals,
   service: Drainable,
-  patience: Patience,
+  patience: () => Patience,
   log: Log,
 ): Promise<End> {
   // A halted guest without sockets or timers is alive too.
@@ -46,7 +46,7 @@ export async function untilSignal(
   const second = signals
     .next()
     .then((signal) => ({ code: SIGNAL_CODES[signal], patienceMs: HURRY_MS }));
-  return Promise.race([second, drained(service, patience, log)]);
+  return Promise.race([second, drained(service, patience(), log)]);
 }
 
 async function drained(

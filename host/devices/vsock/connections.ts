@@ -26,6 +26,9 @@ import { Table } from "./routes/table.ts";
 import { Stalls } from "./stalls.ts";
 import { countFrom, countRefusal, FULL, type Refusal, type VsockStats } from "./stats.ts";
 
+/** Of clients that are turned away. */
+const LINES_PER_SECOND = 5;
+
 export class Connections implements Hub {
   readonly ledger = new Ledger();
   readonly stats: VsockStats = countFrom(this.ledger);
@@ -72,7 +75,7 @@ export class Connections implements Hub {
 
   attach(host: DeviceHost): void {
     this.budget = new Budget({ ...limitsFor(host.memory.ramBytes), ...this.#limits });
-    this.#log = limitLog(host.log, host.now, 1);
+    this.#log = limitLog(host.log, host.now, LINES_PER_SECOND);
     this.deadlines.attach(host);
     this.stalls.attach(host);
     this.#quiet.attach(host);
@@ -87,6 +90,12 @@ export class Connections implements Hub {
 
   get all(): Iterable<Connection> {
     return this.#table.all;
+  }
+
+  /** The address of a client; "": not known. */
+  peerAddress(hostPort: number, guestPort: number): string {
+    const found = this.#table.find(VMADDR_CID_HOST, hostPort, guestPort);
+    return found?.peer.socket.peerAddress ?? "";
   }
 
   // ---- how they begin

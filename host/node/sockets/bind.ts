@@ -1,6 +1,6 @@
 // Binds an address for NodeSockets: stale paths are replaced, and errors say what and why.
 import type net from "node:net";
-import { addressText, type SocketAddress } from "../../ports/sockets.ts";
+import { addressText, type ListenAddress, type SocketAddress } from "../../ports/sockets.ts";
 import { pathFault, removeStale } from "./unix.ts";
 
 const FAULTS: Readonly<Record<string, string>> = {
@@ -16,7 +16,7 @@ const FAULTS: Readonly<Record<string, string>> = {
  * Rejects with the address and the reason in the message.
  */
 export async function bind(
-  address: SocketAddress,
+  address: ListenAddress,
   backlog: number,
   create: () => net.Server,
   begin: (server: net.Server) => void,
@@ -31,13 +31,13 @@ export async function bind(
 }
 
 function listen(
-  address: SocketAddress,
+  address: ListenAddress,
   backlog: number,
   server: net.Server,
   begin: (server: net.Server) => void,
 ): Promise<net.Server> {
   return new Promise((resolve, reject) => {
-    const fault = "port" in address ? "" : pathFault(address.path);
+    const fault = "path" in address ? pathFault(address.path) : "";
     if (fault !== "") {
       reject(new Error(fault));
       return;
@@ -52,7 +52,7 @@ function listen(
 }
 
 /** Why another attempt would fail too, or "". */
-async function retriable(address: SocketAddress, error: NodeJS.ErrnoException): Promise<string> {
+async function retriable(address: ListenAddress, error: NodeJS.ErrnoException): Promise<string> {
   if ("path" in address && error.code === "EADDRINUSE") return removeStale(address.path);
   return FAULTS[error.code ?? ""] ?? error.message;
 }

@@ -293,6 +293,12 @@ export class HandleStream implements StreamSocket {
     if (this.#hasEnded && this.#sendingHasEnded) this.close();
   }
 
+  get peerAddress(): string {
+    const remote: Partial<AddressInfo> = {};
+    this.#handle.getpeername?.(remote);
+    return remote.address ?? "";
+  }
+
   #findKey(): string | null {
     const local: Partial<AddressInfo> = {};
     const remote: Partial<AddressInfo> = {};

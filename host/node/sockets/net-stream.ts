@@ -68,6 +68,10 @@ export class NetStream implements StreamSocket {
     return !this.#sending;
   }
 
+  get peerAddress(): string {
+    return this.#socket.remoteAddress ?? "";
+  }
+
   get unsent(): number | undefined {
     const size = handleOf(this.#socket)?.writeQueueSize;
     return typeof size === "number" ? size : undefined;

@@ -3,6 +3,8 @@
 import net from "node:net";
 import type {
   Acceptor,
+  InheritedSocket,
+  ListenAddress,
   Listener,
   SocketAddress,
   SocketEvents,
@@ -58,8 +60,15 @@ export class NodeSockets implements Sockets {
     throw new Error(`sockets cannot be handles of libuv here: ${fault}`);
   }
 
-  async listen(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
-    const tcp = "port" in address;
+  listen(address: SocketAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
+    return this.#listen(address, backlog, acceptor);
+  }
+
+  adopt(socket: InheritedSocket, backlog: number, acceptor: Acceptor): Promise<Listener> {
+    return this.#listen(socket, backlog, acceptor);
+  }
+
+  async #listen(address: ListenAddress, backlog: number, acceptor: Acceptor): Promise<Listener> {
     const begin = (await this.prepare()) === "handles" ? acceptHandles : acceptSockets;
     const create = () => net.createServer({ allowHalfOpen: true });
     let clients = 0;
@@ -73,7 +82,7 @@ export class NodeSockets implements Sockets {
     };
     const server = await bind(address, backlog, create, (one) => {
       one.on("error", refused);
-      begin(one, tcp, this.#descriptors, { accepted, refused });
+      begin(one, "port" in addressOf(one), this.#descriptors, { accepted, refused });
     });
     return {
       address: addressOf(server),

@@ -43,8 +43,12 @@ export class Listeners {
    * when the machine is gone.
    */
   async add({ host = "127.0.0.1", port, guestPort }: PublishedPort): Promise<TcpAddress> {
-    const accepted = (socket: StreamSocket) => this.#clients.accepted(socket, guestPort);
-    return (await this.#listen({ host, port }, accepted)) as TcpAddress;
+    return (await this.addAddress({ host, port }, guestPort)) as TcpAddress;
+  }
+
+  /** The same for an address of any kind. */
+  addAddress(address: SocketAddress, guestPort: number): Promise<SocketAddress> {
+    return this.#listen(address, (socket) => this.#clients.accepted(socket, guestPort));
   }
 
   /** The same for a path; its clients go to `accepted`. */

@@ -1,0 +1,35 @@
+// Settings of the access log and of the admin listener.
+import type { AdminSettings } from "../commands.ts";
+import { type AccessLogSettings, addressSet } from "../service/access-log.ts";
+import { parseAdmin } from "../service/admin-address.ts";
+import { CliError } from "../usage.ts";
+import { parseWord } from "../values.ts";
+import type { Values } from "./values.ts";
+
+/** Throws CliError with the name of the option that is wrong. */
+export function accessLogOf(values: Values): AccessLogSettings {
+  const proxies = values.all("trusted-proxies");
+  try {
+    addressSet(proxies);
+  } catch (error) {
+    throw new CliError(`${values.label("trusted-proxies")}: ${(error as Error).message}`);
+  }
+  const format = values.one("access-log-format") ?? "";
+  return {
+    path: values.one("access-log"),
+    format: parseWord(values.label("access-log-format"), format, ["combined", "json"]),
+    anonymize: values.isOn("access-log-anonymize"),
+    proxies,
+  };
+}
+
+/** null: no listener. Throws CliError as accessLogOf(). */
+export function adminOf(values: Values): AdminSettings | null {
+  const text = values.one("admin");
+  if (text === null) return null;
+  return {
+    address: parseAdmin(values.label("admin"), text, values.isOn("admin-insecure")),
+    names: values.all("admin-names"),
+    snapshotPath: values.one("admin-snapshot"),
+  };
+}

@@ -1,0 +1,43 @@
+// The published ports, from `publish` or from the `port` and `host` that newcomers expect.
+import { CliError } from "../usage.ts";
+import { LOCALHOST, PORT_MAX, type Publish, parseInteger, parsePublish } from "../values.ts";
+import type { OptionName } from "./options.ts";
+import type { Source, Values } from "./values.ts";
+
+/** The strongest first. */
+const STRENGTH: readonly Source[] = ["flag", "environment", "file", "project", "platform"];
+const SITE: Publish = { host: LOCALHOST, port: 4000, guestPort: 80 };
+
+/**
+ * A port or host replaces that of the first published port, unless `publish` was set by something
+ * stronger. Both from one source contradict each other.
+ */
+export function publishOf(values: Values, serve: boolean): Publish[] {
+  const label = values.label("publish");
+  const given = values.all("publish").map((text) => parsePublish(text, label));
+  const [first = SITE, ...others] = given;
+  if (!serve) return given;
+  const replaces = (name: OptionName): boolean => {
+    const source = values.get(name)?.source;
+    const published = values.get("publish")?.source;
+    if (source === undefined || published === undefined) return source !== undefined;
+    if (source === published) {
+      throw new CliError(`${values.label(name)}: ${label} says which port already`);
+    }
+    return STRENGTH.indexOf(source) < STRENGTH.indexOf(published);
+  };
+  const port = replaces("port")
+    ? parseInteger(values.label("port"), values.one("port") ?? "", 0, PORT_MAX)
+    : first.port;
+  const host = replaces("host") ? (values.one("host") ?? LOCALHOST) : first.host;
+  const bare = host.replace(/^\[(.*)\]$/, "$1");
+  if (bare === "" || /[\s/]/.test(bare)) {
+    throw new CliError(`${values.label("host")} ${host}: not an address`);
+  }
+  return [{ ...first, port, host: bare }, ...others];
+}
+
+/** As --publish takes it. */
+export function publishText({ host, port, guestPort }: Publish): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}:${guestPort}`;
+}

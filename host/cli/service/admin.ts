@@ -1,0 +1,259 @@
+// The admin listener: health, metrics, settings, and actions by POST. It shows nothing to a page in
+// a browser: the Host must be an address or a configured name, and a form cannot send JSON.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { isIP } from "node:net";
+import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
+import { LOG_LEVELS, type LogLevel } from "../../log.ts";
+import { removeStale } from "../../node/sockets/unix.ts";
+import { CONTENT_TYPES } from "../../service/metrics.ts";
+import { CliError, EXIT_UNAVAILABLE } from "../usage.ts";
+import type { AdminAddress } from "./admin-address.ts";
+import { checksText, Health } from "./health.ts";
+import { metricsText } from "./metrics.ts";
+import type { Reloader } from "./reload.ts";
+import type { Service } from "./service.ts";
+
+const CONNECTIONS_MAX = 16;
+/** To send the head of a request, and all of it. */
+const HEAD_MS = 1000;
+const REQUEST_MS = 5000;
+const HEAD_BYTES_MAX = 8192;
+const BODY_BYTES_MAX = 4096;
+const LISTED_MAX = 1000;
+
+const JSON_TYPE = "application/json";
+
+interface Answer {
+  readonly status: number;
+  readonly type?: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const json = (status: number, value: unknown): Answer => ({
+  status,
+  type: JSON_TYPE,
+  body: `${JSON.stringify(value, null, 2)}\n`,
+});
+const plain = (status: number, body: string): Answer => ({ status, body: `${body}\n` });
+
+export interface AdminParts {
+  readonly service: Service;
+  readonly reloader: Reloader;
+  readonly setLevel: (level: LogLevel) => void;
+  /** Names by which it may be asked for, beside addresses. */
+  readonly names: readonly string[];
+  /** Saves the machine; null: that is not configured. Rejects with the reason. */
+  readonly save: (() => Promise<string>) | null;
+}
+
+export class Admin {
+  readonly #parts: AdminParts;
+  readonly #health: Health;
+  readonly #lag: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
+  readonly #server: Server;
+  readonly #pages: Readonly<Record<string, (url: URL, request: IncomingMessage) => unknown>>;
+  readonly #actions: Readonly<Record<string, (body: unknown) => Answer | Promise<Answer>>>;
+
+  constructor(parts: AdminParts) {
+    this.#parts = parts;
+    this.#health = new Health(parts.service);
+    this.#lag.enable();
+    const live = async () =>
+      (await this.#health.isLive()) ? plain(200, "ok") : plain(503, "dead");
+    this.#pages = {
+      "/livez": live,
+      "/healthz": live,
+      "/readyz": (url) => this.#ready(url),
+      "/metrics": (_, request) => this.#metrics(request),
+      "/config": () => this.#config(),
+      "/connections": () => this.#connections(),
+    };
+    this.#actions = {
+      "/drain": () => this.#drain(true),
+      "/undrain": () => this.#drain(false),
+      "/reload": () => this.#reload(),
+      "/log-level": (body) => this.#logLevel(body),
+      "/snapshot": () => this.#snapshot(),
+    };
+    const options = {
+      maxHeaderSize: HEAD_BYTES_MAX,
+      headersTimeout: HEAD_MS,
+      requestTimeout: REQUEST_MS,
+      connectionsCheckingInterval: HEAD_MS / 4,
+    };
+    this.#server = createServer(
+      options,
+      (request, response) => void this.#serve(request, response),
+    );
+    this.#server.maxConnections = CONNECTIONS_MAX;
+  }
+
+  /** Resolves with the address, as a URL if it is one. Rejects with CliError. */
+  async listen(address: AdminAddress): Promise<string> {
+    try {
+      await this.#bind(address);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const isTaken = code === "EADDRINUSE" && "path" in address;
+      const fault = isTaken ? await removeStale(address.path) : message;
+      if (fault !== "") throw new CliError(`admin: ${fault}`, EXIT_UNAVAILABLE);
+      await this.#bind(address);
+    }
+    const bound = this.#server.address();
+    if (bound === null || typeof bound === "string") return `${bound}`;
+    const host = bound.family === "IPv6" ? `[${bound.address}]` : bound.address;
+    return `http://${host}:${bound.port}/`;
+  }
+
+  close(): void {
+    this.#lag.disable();
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  #bind(address: AdminAddress): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(address, () => {
+        this.#server.removeAllListeners("error");
+        resolve();
+      });
+    });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { status, body, type, headers } = await this.#answer(request).catch(
+      (error: Error): Answer => plain(500, error.message),
+    );
+    response.writeHead(status, {
+      "Content-Type": type ?? "text/plain; charset=utf-8",
+      "Content-Length": Buffer.byteLength(body),
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+      ...headers,
+    });
+    response.end(request.method === "HEAD" ? undefined : body);
+  }
+
+  async #answer(request: IncomingMessage): Promise<Answer> {
+    const { method = "", url = "", headers } = request;
+    if (!this.#isHost(headers.host ?? "")) return plain(421, "not a host of this server");
+    const target = URL.canParse(url, "http://admin") ? new URL(url, "http://admin") : null;
+    if (target === null) return plain(400, "not a path");
+    const page = own(this.#pages, target.pathname);
+    const action = own(this.#actions, target.pathname);
+    if (page !== undefined) {
+      if (method === "GET" || method === "HEAD") return (await page(target, request)) as Answer;
+      return { ...plain(405, "GET or HEAD"), headers: { Allow: "GET, HEAD" } };
+    }
+    if (action === undefined) return plain(404, "no such page");
+    if (method !== "POST") return { ...plain(405, "POST"), headers: { Allow: "POST" } };
+    const [type] = (headers["content-type"] ?? "").split(";");
+    if (type?.trim().toLowerCase() !== JSON_TYPE) return plain(415, `only ${JSON_TYPE}`);
+    const body = await readBody(request);
+    if (body === null) return { ...plain(413, "too long"), headers: { Connection: "close" } };
+    return action(body === "" ? null : parseBody(body));
+  }
+
+  /** Another site's name that leads here must not be used to ask. */
+  #isHost(host: string): boolean {
+    const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+    return isIP(name) !== 0 || name === "localhost" || this.#parts.names.includes(name);
+  }
+
+  async #ready(url: URL): Promise<Answer> {
+    const checks = await this.#health.checks();
+    const isReady = checks.every(({ fault }) => fault === "");
+    const body = checksText(checks, url.searchParams.has("verbose"));
+    return { status: isReady ? 200 : 503, body };
+  }
+
+  #metrics({ headers }: IncomingMessage): Answer {
+    const isOpen = (headers.accept ?? "").includes("application/openmetrics-text");
+    const format = isOpen ? "openmetrics" : "text";
+    const { service, reloader } = this.#parts;
+    const body = metricsText(service, reloader.state, this.#lag, format);
+    return { status: 200, type: CONTENT_TYPES[format], body };
+  }
+
+  #config(): Answer {
+    const { settings } = this.#parts.service.command;
+    return json(
+      200,
+      Object.fromEntries(settings.map(({ name, value, source }) => [name, { value, source }])),
+    );
+  }
+
+  #connections(): Answer {
+    const { vsock } = this.#parts.service;
+    const all = vsock?.connections() ?? []; // the oldest first
+    const listed = all.slice(0, LISTED_MAX).map((one) => ({
+      address: vsock?.peerAddress(one.hostPort, one.guestPort) ?? "",
+      conn: one.hostPort,
+      guestPort: one.guestPort,
+      bytesIn: one.bytesToGuest,
+      bytesOut: one.bytesFromGuest,
+    }));
+    return json(200, { total: all.length, connections: listed });
+  }
+
+  #drain(wanted: boolean): Answer {
+    const { service } = this.#parts;
+    if (wanted) service.retire(false);
+    else service.unretire();
+    return json(202, { state: service.isRetired ? "draining" : "serving" });
+  }
+
+  #reload(): Answer {
+    const { reloader } = this.#parts;
+    const error = reloader.reload("POST /reload");
+    if (error !== null) return json(409, { state: "unchanged", error: error.message });
+    return json(202, { state: "reloaded", needRestart: reloader.state.waiting });
+  }
+
+  #logLevel(body: unknown): Answer {
+    const wanted = (body as { level?: unknown } | null)?.level;
+    const level = LOG_LEVELS.find((one) => one === wanted);
+    if (level === undefined) {
+      return json(400, { error: `level: not one of ${LOG_LEVELS.join(", ")}` });
+    }
+    this.#parts.setLevel(level);
+    return json(202, { level });
+  }
+
+  async #snapshot(): Promise<Answer> {
+    const { save } = this.#parts;
+    if (save === null) return json(409, { error: "admin-snapshot names no file" });
+    try {
+      return json(202, { saved: await save() });
+    } catch (error) {
+      return json(409, { error: (error as Error).message });
+    }
+  }
+}
+
+function own<Value>(table: Readonly<Record<string, Value>>, name: string): Value | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
+}
+
+/** null: it is too long. */
+async function readBody(request: IncomingMessage): Promise<string | null> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    bytes += part.length;
+    if (bytes > BODY_BYTES_MAX) return null;
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
+
+/** Whatever is no JSON is nothing that an action knows. */
+function parseBody(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

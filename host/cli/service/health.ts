@@ -1,0 +1,105 @@
+// Is the service alive, and is it ready? A service that is not alive should be started again; one
+// that is not ready should get no clients for now.
+import { stat } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
+import { readGuestLoad } from "../../stats.ts";
+import type { Service } from "./service.ts";
+
+/** A guest or a disk that takes longer is not well. */
+const PATIENCE_MS = 1000;
+const LOOK_MS = 20;
+/** Share of connections in use from which new clients should go elsewhere. */
+const CROWDED = 0.95;
+
+/** One condition of readiness. */
+export interface Check {
+  readonly name: string;
+  /** "": it holds; otherwise why it does not. */
+  readonly fault: string;
+}
+
+export class Health {
+  readonly #service: Service;
+  #asking: Promise<boolean> | null = null; // of the guest
+
+  constructor(service: Service) {
+    this.#service = service;
+  }
+
+  /** Does the guest run when it is given something to do? Looks at neither disk nor load. */
+  async isLive(): Promise<boolean> {
+    const { machine, vsock, command } = this.#service;
+    if (machine === null || vsock === null || machine.ended) return false;
+    const [port] = command.publish;
+    if (port === undefined) return true;
+    const before = readGuestLoad(machine.memory).heartbeat;
+    // The guest has to look at it, whether or not it accepts.
+    vsock.probeOnce(port.guestPort, () => {});
+    for (let ms = 0; ms < PATIENCE_MS; ms += LOOK_MS) {
+      if (readGuestLoad(machine.memory).heartbeat !== before) return true;
+      await setTimeout(LOOK_MS);
+    }
+    return false;
+  }
+
+  /** Every condition of readiness. */
+  async checks(): Promise<readonly Check[]> {
+    const { service } = { service: this.#service };
+    const { command, vsock } = service;
+    const connections = vsock?.stats.connections ?? 0;
+    const most = command.connections * CROWDED;
+    const disks = command.volumes.map(async ({ directory, tag }) => ({
+      name: `volume ${tag}`,
+      fault: await diskFault(directory),
+    }));
+    return [
+      { name: "drain", fault: service.isRetired ? "draining" : "" },
+      { name: "guest", fault: await this.#guestFault() },
+      ...(await Promise.all(disks)),
+      {
+        name: "connections",
+        fault: connections < most ? "" : `${connections} of ${command.connections} in use`,
+      },
+    ];
+  }
+
+  async #guestFault(): Promise<string> {
+    if (!this.#service.isOpen) return "it does not listen yet";
+    this.#asking ??= this.#accepts().finally(() => {
+      this.#asking = null;
+    });
+    return (await this.#asking) ? "" : "it does not accept";
+  }
+
+  /** Has the guest accepted a probe on each served port? */
+  async #accepts(): Promise<boolean> {
+    const { vsock, machine, command } = this.#service;
+    if (vsock === null || machine === null || machine.ended) return false;
+    const accepted = command.publish.map(
+      ({ guestPort }) =>
+        new Promise<boolean>((resolve) => {
+          if (!vsock.probeOnce(guestPort, resolve)) resolve(false);
+        }),
+    );
+    const all = Promise.all(accepted).then((each) => each.every((one) => one));
+    return Promise.race([all, setTimeout(PATIENCE_MS, false)]);
+  }
+}
+
+async function diskFault(directory: string): Promise<string> {
+  const asked = stat(directory).then(
+    () => "",
+    (error: Error) => error.message,
+  );
+  return Promise.race([asked, setTimeout(PATIENCE_MS, "no answer from the disk")]);
+}
+
+/** A line for each fault, or with `verbose` for each condition, as Kubernetes' own servers write. */
+export function checksText(checks: readonly Check[], verbose: boolean): string {
+  const lines = checks
+    .filter(({ fault }) => verbose || fault !== "")
+    .map(({ name, fault }) => (fault === "" ? `[+]${name} ok` : `[-]${name} failed: ${fault}`));
+  return [...lines, checks.every(({ fault }) => fault === "") ? "ready" : "not ready", ""].join(
+    "\n",
+  );
+}

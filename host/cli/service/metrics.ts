@@ -1,0 +1,142 @@
+// The metrics of a service. A scrape reads counters and never enters the guest.
+import { readdirSync } from "node:fs";
+import type { IntervalHistogram } from "node:perf_hooks";
+import { AccessReason } from "../../../abi/access-log.ts";
+import { packageVersion } from "../../node/package.ts";
+import { descriptorsMax } from "../../node/sockets/descriptors.ts";
+import { reasonName } from "../../service/access-line.ts";
+import { Metrics, type MetricsFormat, type Sample } from "../../service/metrics.ts";
+import { DURATIONS_S } from "../../service/requests.ts";
+import { TURNS_S } from "../../service/turn-meter.ts";
+import { readGuestLoad } from "../../stats.ts";
+import type { ReloadState } from "./reload.ts";
+import type { Service } from "./service.ts";
+
+const one = (value: number): Sample[] => [[{}, value]];
+const by = (label: string, values: Readonly<Record<string, number>>): Sample[] =>
+  Object.entries(values).map(([key, value]) => [{ [label]: key }, value]);
+
+/** By the names of reasons, without the first, which is none. */
+const reasons = (counts: readonly number[]): Record<string, number> =>
+  Object.fromEntries(
+    counts.map((count, reason) => [reasonName(reason), count]).slice(AccessReason.Gone),
+  );
+
+export function metricsText(
+  service: Service,
+  reload: ReloadState,
+  lag: IntervalHistogram,
+  format: MetricsFormat,
+): string {
+  const out = new Metrics(format);
+  const build = {
+    version: packageVersion(),
+    node: process.versions.node,
+    sockets: service.sockets,
+  };
+  out.gauge("torito_build_info", "Version of the program and its engine.", [[build, 1]]);
+  putRequests(out, service);
+  putConnections(out, service);
+  putGuest(out, service);
+  putFiles(out, service);
+  putHost(out, service, reload, lag);
+  return out.toString();
+}
+
+function putRequests(out: Metrics, { counters, totals, accessLog }: Service): void {
+  const answered = [...counters.answered].map(([key, count]): Sample => {
+    const [code = "", method = ""] = key.split(" ");
+    return [{ code, method }, count];
+  });
+  out.counter("torito_http_requests_total", "Requests that were answered.", answered);
+  out.histogram(
+    "torito_http_request_duration_seconds",
+    "From the end of a request's head to the end of its response.",
+    {
+      bounds: DURATIONS_S,
+      counts: counters.durations,
+      above: counters.longer,
+      sum: counters.durationSum,
+    },
+  );
+  const bytes = one(counters.bodyBytes);
+  out.counter("torito_http_response_bytes_total", "Bytes of bodies of responses.", bytes);
+  const aborted = by("reason", { ...reasons(counters.aborted), drain: totals().late });
+  out.counter("torito_http_aborted_total", "Responses and requests that were not done.", aborted);
+  const cut = by("reason", reasons(counters.cut));
+  out.counter("torito_http_connections_cut_total", "Connections that the guest gave up.", cut);
+  const dropped = one(accessLog?.dropped ?? 0);
+  out.counter("torito_access_log_dropped_total", "Requests without a line in the log.", dropped);
+}
+
+function putConnections(out: Metrics, service: Service): void {
+  const { vsock, ports, totals, command } = service;
+  const { accepted, refused } = totals();
+  const states = { open: vsock?.stats.connections ?? 0, waiting: ports.waiting };
+  out.gauge("torito_connections", "Connections of clients.", by("state", states));
+  out.gauge("torito_connections_max", "Connections that may be open.", one(command.connections));
+  out.counter("torito_connections_accepted_total", "Clients that were let in.", one(accepted));
+  const all = by("reason", { ...refused, waiting: ports.turnedAway });
+  out.counter("torito_connections_refused_total", "Clients that were turned away.", all);
+}
+
+function putGuest(out: Metrics, { machine, turns, restarts }: Service): void {
+  out.counter("torito_machine_restarts_total", "Machines that were replaced.", one(restarts));
+  if (machine === null) return;
+  const { threads, heapBytes, heapInUse } = readGuestLoad(machine.memory);
+  const heap = by("state", { used: heapInUse, free: Math.max(0, heapBytes - heapInUse) });
+  out.gauge("torito_guest_heap_bytes", "Heap of the guest.", heap);
+  out.gauge("torito_guest_threads", "Threads of the guest.", one(threads));
+  out.counter("torito_guest_faults_total", "Threads that threw.", one(machine.faults));
+  if (turns === null) return;
+  const { counts, above, sum } = turns;
+  const entries = counts.reduce((total, count) => total + count, above);
+  out.counter("torito_guest_turns_total", "Entries into the guest.", one(entries));
+  out.histogram("torito_guest_turn_seconds", "Time that the guest ran when it was entered.", {
+    ...{ bounds: TURNS_S, counts, above, sum },
+  });
+}
+
+function putFiles(out: Metrics, { totals }: Service): void {
+  const { fsRequests, fsBytes, copied, carried } = totals();
+  out.counter("torito_fuse_requests_total", "Requests of the guest for files.", one(fsRequests));
+  const bytes = by("direction", fsBytes);
+  out.counter("torito_fuse_bytes_total", "Bytes of files that were read and written.", bytes);
+  const network = by("direction", carried);
+  out.counter("torito_network_bytes_total", "Payload of connections.", network);
+  const paths = by("path", copied);
+  out.counter("torito_copied_bytes_total", "Payload that the host has copied.", paths);
+}
+
+function putHost(
+  out: Metrics,
+  service: Service,
+  reload: ReloadState,
+  lag: IntervalHistogram,
+): void {
+  const success = one(reload.successful ? 1 : 0);
+  out.gauge("torito_config_last_reload_successful", "Did the last reload take effect?", success);
+  const name = "torito_config_last_reload_success_timestamp_seconds";
+  out.gauge(name, "When settings have last taken effect.", one(reload.successMs / 1000));
+  out.gauge("torito_draining", "Is the service about to end?", one(service.isRetired ? 1 : 0));
+  const quantiles = [0.5, 0.9, 0.99].map((q) => [q, lag.percentile(q * 100) / 1e9] as const);
+  const sum = lag.count === 0 ? 0 : (lag.mean * lag.count) / 1e9;
+  const help = "Delay of timers of the event loop.";
+  out.summary("torito_event_loop_lag_seconds", help, quantiles, sum, lag.count);
+  const { user, system } = process.cpuUsage();
+  out.counter("process_cpu_seconds_total", "CPU time.", one((user + system) / 1e6));
+  const { rss } = process.memoryUsage();
+  out.gauge("process_resident_memory_bytes", "Resident memory.", one(rss));
+  out.gauge("process_open_fds", "Open file descriptors.", one(descriptorsOpen()));
+  out.gauge("process_max_fds", "File descriptors that may be open.", one(descriptorsMax()));
+  const begun = Date.now() / 1000 - process.uptime();
+  out.gauge("process_start_time_seconds", "Start of the process since 1970.", one(begun));
+}
+
+function descriptorsOpen(): number {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return Number.NaN;
+  }
+}

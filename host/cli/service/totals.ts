@@ -1,0 +1,57 @@
+// Counters that outlive machines: those of ended ones are added to those of the present one.
+import { FsDevice } from "../../devices/fs.ts";
+import type { VsockDevice } from "../../devices/vsock.ts";
+import type { Machine } from "../../machine.ts";
+
+/** Counters of machines, all since the process began. */
+export interface Totals {
+  readonly accepted: number;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly late: number;
+  readonly copied: Readonly<Record<string, number>>;
+  readonly carried: Readonly<Record<string, number>>;
+  readonly fsRequests: number;
+  readonly fsBytes: Readonly<Record<string, number>>;
+}
+
+/** Counters of a machine that may end. */
+export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): Totals {
+  const stats = vsock?.stats;
+  const disks = (machine?.registers ?? [])
+    .map(({ device }) => device)
+    .filter((device): device is FsDevice => device instanceof FsDevice);
+  const sum = (of: (disk: FsDevice) => number) => disks.reduce((all, disk) => all + of(disk), 0);
+  const [stageOut = 0, chunkIn = 0, stageIn = 0, spillIn = 0] = stats?.copied ?? [];
+  return {
+    accepted: stats?.accepted ?? 0,
+    refused: { ...(stats?.refusals ?? {}) },
+    late: stats?.late ?? 0,
+    carried: { to_guest: stats?.bytesToGuest ?? 0, from_guest: stats?.bytesFromGuest ?? 0 },
+    copied: { stage_out: stageOut, chunk_in: chunkIn, stage_in: stageIn, spill_in: spillIn },
+    fsRequests: sum((disk) => disk.stats.requests),
+    fsBytes: {
+      read: sum((disk) => disk.stats.bytesRead),
+      write: sum((disk) => disk.stats.bytesWritten),
+    },
+  };
+}
+
+/** The sum of two, field by field. */
+export function addTotals(a: Totals, b: Totals): Totals {
+  const add = (x: Readonly<Record<string, number>>, y: Readonly<Record<string, number>>) =>
+    Object.fromEntries(
+      [...new Set([...Object.keys(x), ...Object.keys(y)])].map((key) => [
+        key,
+        (x[key] ?? 0) + (y[key] ?? 0),
+      ]),
+    );
+  return {
+    accepted: a.accepted + b.accepted,
+    refused: add(a.refused, b.refused),
+    late: a.late + b.late,
+    carried: add(a.carried, b.carried),
+    copied: add(a.copied, b.copied),
+    fsRequests: a.fsRequests + b.fsRequests,
+    fsBytes: add(a.fsBytes, b.fsBytes),
+  };
+}

@@ -1,0 +1,25 @@
+// A server that answers each byte with itself, and panics when it is told to.
+import { serveForever } from "torito/guest/server";
+import {
+  SOCK_STREAM,
+  SysSocketClose,
+  SysSocketRecv,
+  SysSocketSend,
+} from "torito/kernel/api";
+
+const PORT: u32 = 80;
+const BACKLOG: i32 = 64;
+const BOOM: u32 = 0x21;
+
+function serve(socket: usize): void {
+  const byte = memory.data(1);
+  while (SysSocketRecv(<i32>socket, byte, 1, 0) == 1) {
+    assert(load<u8>(byte) != BOOM, "told to panic");
+    SysSocketSend(<i32>socket, byte, 1, 0);
+  }
+  SysSocketClose(<i32>socket);
+}
+
+export function main(): i32 {
+  return serveForever("Fragile", SOCK_STREAM, PORT, BACKLOG, serve);
+}

@@ -1,0 +1,302 @@
+// The admin listener: health, metrics, settings, actions, and whom it does not answer.
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseCommandLine } from "../../../host/cli/arguments.ts";
+import { addTotals, totalsOf } from "../../../host/cli/service/totals.ts";
+import { Metrics } from "../../../host/service/metrics.ts";
+import { buildCommand, killCommands, start } from "../../support/command.ts";
+import { witness } from "../../support/outside-program.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "torito-admin-"));
+const site = join(folder, "index.html");
+
+beforeAll(() => {
+  buildCommand();
+  writeFileSync(site, "hello");
+});
+
+afterAll(() => {
+  killCommands();
+  rmSync(folder, { recursive: true });
+});
+
+interface Asked {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string;
+}
+
+async function serve(...words: string[]) {
+  const torito = start("serve", folder, "-p", "0:80", "--admin", "0", ...words);
+  const [, admin] = await torito.until(/admin on (http:\S+)\//);
+  const [, url] = await torito.until(/ready in .*(http:\S+)\//);
+  /** fetch() would set the Host itself. */
+  const ask = (path: string, { method = "GET", headers = {}, body = "" }: Asked = {}) =>
+    new Promise<{ status: number; text: string; type: string }>((resolve, reject) => {
+      const sent = request(`${admin}${path}`, { method, headers }, async (response) => {
+        let text = "";
+        for await (const part of response.setEncoding("utf8")) text += part;
+        const type = response.headers["content-type"] ?? "";
+        resolve({ status: response.statusCode ?? 0, text, type });
+      });
+      sent.on("error", reject);
+      sent.end(body);
+    });
+  const post = (path: string, body = "") =>
+    ask(path, { method: "POST", headers: { "content-type": "application/json" }, body });
+  return { ...torito, admin: admin as string, url: url as string, ask, post };
+}
+
+async function stop({
+  child,
+  end,
+}: {
+  child: { kill(): boolean };
+  end: Promise<{ code: unknown }>;
+}) {
+  child.kill();
+  expect((await end).code).toBe(0);
+}
+
+test("is alive and ready; a drain makes it unready, until it is taken back", async () => {
+  const torito = await serve();
+  const { ask, post, url } = torito;
+  for (const path of ["/livez", "/healthz", "/readyz"]) expect((await ask(path)).status).toBe(200);
+  expect((await ask("/readyz?verbose")).text).toBe(
+    "[+]drain ok\n[+]guest ok\n[+]volume site ok\n[+]connections ok\nready\n",
+  );
+  expect(await post("/drain")).toMatchObject({
+    status: 202,
+    text: '{\n  "state": "draining"\n}\n',
+  });
+  expect(await ask("/readyz")).toMatchObject({
+    status: 503,
+    text: "[-]drain failed: draining\nnot ready\n",
+  });
+  const answer = await fetch(url);
+  expect([answer.status, answer.headers.get("connection")]).toEqual([200, "close"]);
+  expect((await ask("/livez")).status).toBe(200);
+  expect((await post("/undrain")).text).toContain("serving");
+  expect((await ask("/readyz")).status).toBe(200);
+  expect((await fetch(url)).headers.get("connection")).not.toBe("close");
+  await stop(torito);
+});
+
+test("is not ready when the directory of the site is gone, but alive", async () => {
+  const gone = mkdtempSync(join(tmpdir(), "torito-gone-"));
+  const torito = start("serve", gone, "-p", "0:80", "--admin", "0");
+  const [, admin] = await torito.until(/admin on (http:\S+)\//);
+  await torito.until(/ready in/);
+  rmSync(gone, { recursive: true });
+  const ready = await fetch(`${admin}/readyz`);
+  expect([ready.status, await ready.text()]).toEqual([
+    503,
+    expect.stringMatching(/^\[-\]volume site failed: ENOENT.*\nnot ready\n$/),
+  ]);
+  expect((await fetch(`${admin}/livez`)).status).toBe(200);
+  await stop(torito);
+});
+
+test("is there while the guest boots, and says that it is not ready", async () => {
+  const torito = start("serve", folder, "-p", "0:80", "--admin", "0", "-m", "1G");
+  const [, admin] = await torito.until(/admin on (http:\S+)\//);
+  const early = await fetch(`${admin}/readyz`);
+  const text = await early.text();
+  if (early.status === 503) expect(text).toContain("[-]guest failed");
+  await torito.until(/ready in/);
+  expect((await fetch(`${admin}/readyz`)).status).toBe(200);
+  await stop(torito);
+});
+
+describe("metrics", () => {
+  test("count requests by code and method, and nothing that clients choose", async () => {
+    const torito = await serve();
+    const { ask, url } = torito;
+    await (await fetch(url)).text();
+    await (await fetch(`${url}/missing`, { method: "HEAD" })).text();
+    await (await fetch(`${url}/secret-path`, { method: "DELETE" })).text();
+    const { text, type } = await ask("/metrics");
+    expect(type).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(text).toContain('torito_http_requests_total{code="200",method="GET"} 1\n');
+    expect(text).toContain('torito_http_requests_total{code="404",method="HEAD"} 1\n');
+    expect(text).toContain('torito_http_requests_total{code="405",method="OTHER"} 1\n');
+    expect(text).toContain("torito_http_request_duration_seconds_count 3\n");
+    expect(text).toContain("torito_config_last_reload_successful 1\n");
+    expect(text).toMatch(/^torito_guest_heap_bytes\{state="used"\} \d{5,}$/m);
+    expect(text).toMatch(
+      /^torito_build_info\{version=".*",node=".*",sockets="(handles|net)"\} 1$/m,
+    );
+    expect(text).not.toContain("secret");
+    const series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+    expect(series.length).toBeLessThanOrEqual(300);
+    expect(Buffer.byteLength(text)).toBeLessThan(32 * 1024);
+    await stop(torito);
+  });
+
+  test("never enter the guest", async () => {
+    const torito = await serve();
+    const turns = async () =>
+      /^torito_guest_turns_total (\d+)$/m.exec((await torito.ask("/metrics")).text)?.[1];
+    const before = await turns();
+    for (let i = 0; i < 20; i++) await turns();
+    expect(await turns()).toBe(before);
+    await stop(torito);
+  });
+
+  test("are OpenMetrics for those who accept it", async () => {
+    const torito = await serve();
+    const { text, type } = await torito.ask("/metrics", {
+      headers: { accept: "application/openmetrics-text; version=1.0.0" },
+    });
+    expect(type).toContain("application/openmetrics-text");
+    expect(text.endsWith("\n# EOF\n")).toBe(true);
+    expect(text).toContain("# TYPE torito_connections_accepted counter\n");
+    expect(text).toContain("torito_connections_accepted_total 0\n");
+    await stop(torito);
+  });
+
+  witness("promtool", "promtool finds nothing", async () => {
+    const torito = await serve();
+    await (await fetch(torito.url)).text();
+    const { text } = await torito.ask("/metrics");
+    const { status, stderr } = spawnSync("promtool", ["check", "metrics"], { input: text });
+    expect([status, stderr.toString()]).toEqual([0, ""]);
+    await stop(torito);
+  });
+
+  test("labels are escaped, buckets add up", () => {
+    const out = new Metrics("text");
+    out.gauge("a", "Help.", [[{ label: 'x"\\\n' }, 1]]);
+    out.histogram("h", "Help.", { bounds: [1, 2], counts: [3, 4], above: 5, sum: 6 });
+    expect(`${out}`.split("\n").filter((line) => !line.startsWith("#"))).toEqual([
+      'a{label="x\\"\\\\\\n"} 1',
+      'h_bucket{le="1.0"} 3',
+      'h_bucket{le="2.0"} 7',
+      'h_bucket{le="+Inf"} 12',
+      "h_sum 6",
+      "h_count 12",
+      "",
+    ]);
+  });
+
+  test("counters of machines add up", () => {
+    const none = totalsOf(null, null);
+    const some = { ...none, accepted: 2, refused: { guest: 1 }, fsBytes: { read: 3 } };
+    expect(addTotals(some, { ...some, refused: { room: 4 } })).toMatchObject({
+      accepted: 4,
+      refused: { guest: 1, room: 4 },
+      fsBytes: { read: 6 },
+    });
+  });
+});
+
+test("shows the settings with their sources, and connections, the oldest first", async () => {
+  const torito = await serve("--grace", "3s");
+  const { ask, url } = torito;
+  const config = JSON.parse((await ask("/config")).text);
+  expect(config.grace).toEqual({ value: "3s", source: "--grace" });
+  expect(config.memory).toEqual({ value: "64M", source: "default" });
+  const client = connect(Number(new URL(url).port), "127.0.0.1");
+  client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  await once(client, "data");
+  const { total, connections } = JSON.parse((await ask("/connections")).text);
+  expect(total).toBe(1);
+  expect(connections).toMatchObject([{ address: "127.0.0.1", guestPort: 80, bytesIn: 27 }]);
+  client.destroy();
+  await stop(torito);
+});
+
+test("reloads, sets the log level, and saves the machine, each by POST", async () => {
+  const saved = join(folder, "warm.torito");
+  const torito = await serve("--admin-snapshot", saved);
+  const { post, ask, url } = torito;
+  expect(JSON.parse((await post("/reload")).text)).toMatchObject({ state: "reloaded" });
+  expect((await post("/log-level", '{"level":"debug"}')).status).toBe(202);
+  expect((await post("/log-level", '{"level":"loud"}')).status).toBe(400);
+  expect((await post("/log-level", "{")).status).toBe(400);
+  expect((await post("/snapshot")).status).toBe(202);
+  expect(existsSync(saved)).toBe(true);
+  expect((await fetch(url)).status).toBe(200);
+  expect((await ask("/metrics")).text).toContain("torito_config_last_reload_successful 1\n");
+  await stop(torito);
+  const again = start("serve", folder, "-p", "0:80", "--restore", saved);
+  const [, restored] = await again.until(/ready in .*(http:\S+)\//);
+  expect(await (await fetch(restored as string)).text()).toBe("hello");
+  await stop(again);
+});
+
+test("a reload that fails shows in the answer and in the metrics", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "torito-bad-"));
+  const config = join(dir, "x.json");
+  writeFileSync(config, "{}");
+  const torito = await serve("--config", config);
+  writeFileSync(config, '{"corrs": []}');
+  const failed = await torito.post("/reload");
+  expect(failed.status).toBe(409);
+  expect(failed.text).toContain('unknown key \\"corrs\\"');
+  expect((await torito.ask("/metrics")).text).toContain("torito_config_last_reload_successful 0\n");
+  await stop(torito);
+  rmSync(dir, { recursive: true });
+});
+
+describe("nobody else", () => {
+  test("changes anything by GET, by a form, or with a body that is long", async () => {
+    const torito = await serve();
+    const { ask, post } = torito;
+    for (const path of ["/drain", "/reload", "/snapshot"])
+      expect((await ask(path)).status).toBe(405);
+    expect((await ask("/metrics", { method: "POST" })).status).toBe(405);
+    const types = ["application/x-www-form-urlencoded", "text/plain", ""];
+    for (const type of types) {
+      const headers = { "content-type": type };
+      expect((await ask("/drain", { method: "POST", headers })).status).toBe(415);
+    }
+    expect((await post("/log-level", "x".repeat(5000))).status).toBe(413);
+    expect((await post("/snapshot")).status).toBe(409);
+    expect((await ask("/nothing")).status).toBe(404);
+    expect((await ask("/constructor")).status).toBe(404);
+    expect((await ask("/readyz")).status).toBe(200);
+    await stop(torito);
+  });
+
+  test("asks by the name of another site", async () => {
+    const torito = await serve("--admin-names", "metrics.example");
+    const as = async (host: string) => (await torito.ask("/livez", { headers: { host } })).status;
+    expect(await as("evil.example")).toBe(421);
+    expect(await as("127.0.0.1.evil.example")).toBe(421);
+    for (const host of ["127.0.0.1", "[::1]:9090", "localhost:1", "metrics.example:9090"]) {
+      expect(await as(host)).toBe(200);
+    }
+    await stop(torito);
+  });
+
+  test("keeps it busy with a head that does not end", async () => {
+    const torito = await serve();
+    const slow = connect(Number(new URL(torito.admin).port), "127.0.0.1");
+    slow.on("error", () => {});
+    slow.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n");
+    slow.resume();
+    await once(slow, "close");
+    expect((await torito.ask("/livez")).status).toBe(200);
+    await stop(torito);
+  });
+
+  test("reaches it from other hosts, unless that is wanted", () => {
+    const parse = (...words: string[]) => parseCommandLine(["serve", ".", "--admin", ...words]);
+    for (const address of ["0.0.0.0:9090", "[::]:9090", "192.0.2.1:1", "a.example:1"]) {
+      expect(() => parse(address)).toThrow(`--admin ${address}: others would reach it`);
+    }
+    expect(() => parse("9090x")).toThrow("not [HOST:]PORT or a path");
+    expect(parse("0.0.0.0:9090", "--admin-insecure")).toMatchObject({
+      admin: { address: { host: "0.0.0.0", port: 9090 } },
+    });
+    expect(parse("[::1]:1")).toMatchObject({ admin: { address: { host: "::1", port: 1 } } });
+    expect(parse("./admin.sock")).toMatchObject({ admin: { address: { path: "./admin.sock" } } });
+  });
+});
