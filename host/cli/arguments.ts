@@ -3,13 +3,7 @@ import { parseArgs } from "node:util";
 import { limitsFor } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
-import type {
-  AdminSettings,
-  Command,
-  Invocation,
-  MachineCommand,
-  TestCommand,
-} from "./commands.ts";
+import type { Command, Invocation, MachineCommand, TestCommand } from "./commands.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
 import { accessLogOf, adminOf } from "./config/listening.ts";
 import {
