@@ -145,6 +145,7 @@ describe("arguments", () => {
       timeoutMs: 1500,
       lameDuckMs: 120000,
       graceMs: 0,
+      site: null,
       watchdogMs: null,
       logFormat: "json",
       logLevel: "debug",

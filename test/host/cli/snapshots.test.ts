@@ -99,7 +99,11 @@ describe("a machine that is saved", () => {
     expect(image).toMatch(/^image {8}[0-9a-f]{64}$/);
     expect(taken).toMatch(/^taken {8}\S+Z, \d+ s ago, \d+ s after boot$/);
     expect(memory).toMatch(/^memory {7}16 MiB, \d+ KiB in \d+ runs in use$/);
-    expect(rest).toEqual(["devices      vsock, fs site", "connections  1, which are reset", ""]);
+    expect(rest).toEqual([
+      "devices      vsock, fs site, fs settings",
+      "connections  1, which are reset",
+      "",
+    ]);
     expect((await run("inspect", "package.json")).code).toBe(2);
     expect((await run("inspect")).stderr).toContain("which snapshot?");
   });
@@ -114,7 +118,7 @@ describe("a machine that is saved", () => {
     const devices = await run("run", "apps/web-server", "--restore", path);
     expect(devices.code).toBe(2);
     expect(devices.stderr).toMatch(
-      /\ntorito: snapshot: it has the devices vsock, fs site, not vsock\n$/,
+      /\ntorito: snapshot: it has the devices vsock, fs site, fs settings, not vsock\n$/,
     );
   });
 
