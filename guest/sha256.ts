@@ -30,6 +30,14 @@ export class Sha256 {
   private h7: u32;
   private bytes: u64; // of the message so far
   private used: u32; // bytes of the block that have come
+  private block0: u64; // 64 bytes
+  private block1: u64;
+  private block2: u64;
+  private block3: u64;
+  private block4: u64;
+  private block5: u64;
+  private block6: u64;
+  private block7: u64;
 
   /** The first half of the digest, after finish(). */
   get high(): u64 {
@@ -41,6 +49,7 @@ export class Sha256 {
     return (<u64>this.h2 << 32) | this.h3;
   }
 
+  /** Begins another message. */
   begin(): void {
     this.h0 = 0x6a09e667;
     this.h1 = 0xbb67ae85;
@@ -87,7 +96,7 @@ export class Sha256 {
   }
 
   private get block(): usize {
-    return changetype<usize>(this) + offsetof<Sha256>();
+    return changetype<usize>(this) + offsetof<Sha256>("block0");
   }
 
   private compress(block: usize): void {
@@ -124,9 +133,6 @@ export class Sha256 {
     this.h7 += h;
   }
 }
-/** With the block that is being filled. */
-export const SHA256_BYTES: i32 = <i32>offsetof<Sha256>() + <i32>BLOCK_BYTES;
-
 function schedule(block: usize): void {
   for (let i: usize = 0; i < 64; i += 4) store<u32>(w + i, bswap<u32>(load<u32>(block + i)));
   for (let at = w + 64; at < w + 256; at += 4) {

@@ -21,8 +21,10 @@ import { dropRest } from "./body";
 import { release } from "./cache";
 import { closeConnection, Connection, enter, openConnection, Phase } from "./connections";
 import { awaitRoom, deliver } from "./deliver";
+import { Ending } from "./ending";
 import { NO_ENTRY } from "./entry";
 import { Event, note } from "./events";
+import { answered, finished } from "./finished";
 import { closeWork, dropInput, hasInput, openWork } from "./hold";
 import { HEAD_BYTES_MAX, isEmptyLine, parseRequest } from "torito/guest/http/request";
 import { Method } from "torito/guest/http/request-head";
@@ -31,13 +33,15 @@ import { freeParts } from "./parts";
 import { putUnavailable, refuse } from "./respond";
 import { keepRoom } from "./room";
 import { hasStrictLines } from "./rules/site";
-import { inputOf, OUTPUT_BYTES, requestOf } from "./work";
+import { inputOf, OUTPUT_BYTES, outputOf, requestOf } from "./work";
 
 /** How long a connection may wait for a request, and a request for the end of its head. */
 let idleTimeoutMs: u32 = 0; // set by main.ts
 let headTimeoutMs: u32 = 0;
 /** HF16: after this many requests in a row others have a turn. */
 const ROW: u32 = 64;
+/** Place of the status in a head, after `HTTP/1.1 `. */
+const STATUS_AT: usize = 9;
 
 export function setTimeouts(idleMs: u32, headMs: u32): void {
   idleTimeoutMs = idleMs;
@@ -70,6 +74,7 @@ function serveRequest(c: Connection): bool {
   const head = readHead(c);
   if (head == 0) return false;
   enter(c, Phase.Answering);
+  begin(c);
   const verdict = head > 0 ? admit(c, head) : giveUp(c, head);
   if (verdict == GONE) return false;
   if (verdict == NO_MEMORY) return sendUnavailable(c) != 0;
@@ -77,8 +82,11 @@ function serveRequest(c: Connection): bool {
   const bytes = verdict == ADMITTED ? answer(c) : refuse(c, verdict);
   // The client may not know that there is no more, or has not sent all.
   const mayGoOn = request.keepAlive || request.hasBody || head < 0;
+  answered(c, statusOf(outputOf(c.work)));
   consume(c, head);
   const sent = deliver(c, bytes);
+  if (!sent && c.ending == Ending.Whole) c.ending = Ending.Gone;
+  finished(c, c.bodySent, c.ending);
   endFile(c);
   if (!sent) return false;
   if (!c.keepAlive) {
@@ -88,6 +96,21 @@ function serveRequest(c: Connection): bool {
   if (c.bodyLeft != 0 && !dropRest(c)) return false;
   if (!hasInput(c)) closeWork(c);
   return true;
+}
+
+/** The head of a request is whole. */
+function begin(c: Connection): void {
+  c.startNs = nowNs();
+  c.joined = 0;
+  c.bodySent = 0;
+  c.ending = Ending.Whole;
+}
+
+/** The status in the head at `output`. */
+function statusOf(output: usize): u32 {
+  let status: u32 = 0;
+  for (let i: usize = 0; i < 3; i++) status = status * 10 + load<u8>(output + STATUS_AT + i) - 0x30;
+  return status;
 }
 
 /** A head that is invalid or late. Returns the status of its answer, which is the last. */

@@ -15,6 +15,7 @@ import {
 } from "torito/kernel/api";
 import { Entry } from "./entry";
 import { Event, note } from "./events";
+import { Ending } from "./ending";
 import { Parked } from "./park";
 import { Parts } from "./parts";
 import { Work } from "./work";
@@ -38,10 +39,14 @@ export class Connection {
   work: Work; // NO_WORK while it waits for its client
   parked: Parked | null; // bytes of requests, while it has no work
   requests: u32; // that it has had
+  startNs: u64; // when the head of the last one was whole
   // The request and the response under way.
   keepAlive: bool; // another one may follow
   bodyLeft: u64; // bytes of the request's body, to be dropped
   bodyUntilNs: u64; // by then
+  joined: u32; // bytes of its body that follow its head in the output
+  bodySent: u64; // bytes of its body that were handed over
+  ending: Ending; // why it ended, once it has
   entry: Entry; // the file of its body; NO_ENTRY: it has none
   at: u64; // bytes [at, end) of the file are still to be sent
   end: u64;
@@ -170,6 +175,7 @@ function longestIn(phase: Phase, leastNs: u64 = STALL_NS): Connection {
 
 /** Resets the connection, which its thread will notice. Returns true. */
 export function cut(c: Connection, why: Event): bool {
+  c.ending = why == Event.CutSlow ? Ending.Slow : Ending.Memory;
   SysSocketReset(c.socket);
   c.phase = Phase.Cut; // only once
   note(why);

@@ -19,6 +19,7 @@ import {
   ToroGetMem,
 } from "torito/kernel/api";
 import { Connection, pollOf, vectorOf } from "./connections";
+import { Ending } from "./ending";
 import { closeWork } from "./hold";
 import { beginPace, endPace } from "./pace";
 import { Parts } from "./parts";
@@ -46,17 +47,28 @@ export function deliver(c: Connection, bytes: u32): bool {
 /** The head, and what follows it if that is one part of a file or less. */
 function deliverFirst(c: Connection, bytes: u32): bool {
   const output = outputOf(c.work);
+  const head = bytes - c.joined;
   const body = c.end - c.at;
-  if (body == 0) return SysSocketSend(c.socket, output, bytes, 0) == <i32>bytes;
+  if (body == 0) return took(c, SysSocketSend(c.socket, output, bytes, 0), head) == c.joined;
   const content = c.entry.content;
   if (content != 0 && bytes + body <= min<u64>(HELD_BYTES_MAX, roomOf(c))) {
     const vector = fillVector(c, output, bytes, content + <usize>c.at, <u32>body);
-    return SysSocketSendVector(c.socket, vector, 2, 0) == <i32>(bytes + body);
+    return took(c, SysSocketSendVector(c.socket, vector, 2, 0), head) == <i32>body;
   }
   beginPace(c);
   const sent = deliverHead(c, bytes) && deliverBody(c);
   endPace(c);
   return sent;
+}
+
+/**
+ * Counts what a send has handed over, of which `head` bytes are no body. Returns the bytes of body,
+ * or a negative number: not even the head.
+ */
+function took(c: Connection, sent: i32, head: u32): i32 {
+  const body = sent - <i32>head;
+  if (body > 0) c.bodySent += body;
+  return body;
 }
 
 function roomOf(c: Connection): u32 {
@@ -92,8 +104,9 @@ function deliverHead(c: Connection, bytes: u32): bool {
   const sent = SysSocketSendVector(c.socket, vector, 2, 0);
   giveTurn();
   ToroFreeMem(head);
-  if (sent < <i32>bytes) return false;
-  c.at += <u32>sent - bytes;
+  const taken = took(c, sent, bytes);
+  if (taken < 0) return false;
+  c.at += taken;
   return true;
 }
 
@@ -107,7 +120,7 @@ function deliverBody(c: Connection): bool {
       ? sendRead(c, min(bytes, pieceBytesMax()))
       : SysSocketSend(c.socket, c.entry.content + <usize>c.at, bytes, 0);
     giveTurn();
-    if (sent >= 0) c.at += sent;
+    if (sent >= 0) c.at += took(c, sent, 0);
     else if (sent == -Errno.ENOMEM) Sleep(PAUSE_MS);
     else return false;
   }
@@ -122,7 +135,7 @@ function deliverParts(c: Connection, parts: Parts): bool {
   for (let i: u32 = 0; i <= parts.count && isOpen; i++) {
     const head = parts.scratch;
     const bytes = <i32>(parts.putHead(head, i) - head);
-    isOpen = SysSocketSend(c.socket, head, bytes, 0) == bytes;
+    isOpen = took(c, SysSocketSend(c.socket, head, bytes, 0), 0) == bytes;
     if (i == parts.count || !isOpen) break;
     c.at = parts.range(i).first;
     c.end = parts.range(i).last + 1;
@@ -145,8 +158,9 @@ function sendRead(c: Connection, bytes: u32): i32 {
   const got = SysReadFileAt(c.entry.file, piece, bytes, c.at);
   const sent = got > 0 ? SysSocketSend(c.socket, piece, got, 0) : got;
   ToroFreeMem(piece);
-  // The file is shorter than announced, so the connection must end.
-  return got == 0 && bytes != 0 ? -Errno.EIO : sent;
+  if (got != 0 || bytes == 0) return sent;
+  c.ending = Ending.File; // HF15: it is shorter than announced, so the connection must end
+  return -Errno.EIO;
 }
 
 /**

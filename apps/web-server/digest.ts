@@ -1,7 +1,7 @@
 // Tags made from what a file holds (ET2, ET3): SHA-256, computed in the guest, so that any device
 // that serves files will do. One digest for each generation of a file is kept beyond its cache
-// entry. Of a file up to 8 MiB the first request waits, and others have turns meanwhile; a larger one
-// is read in the background, and has its date as tag until then.
+// entry. The first request for a file up to 8 MiB waits for it, and others have turns meanwhile; a
+// larger one is read in the background, and has its date as tag until then.
 import {
   BeginThread,
   FileStat,
@@ -17,7 +17,7 @@ import {
   wakeSome,
 } from "torito/kernel/api";
 import { isSameFile, Version } from "torito/guest/http/version";
-import { Sha256, SHA256_BYTES } from "torito/guest/sha256";
+import { Sha256 } from "torito/guest/sha256";
 import { release } from "./cache";
 import { Entry } from "./entry";
 
@@ -42,8 +42,8 @@ const KNOWN_MAX: u64 = 512;
 const KNOWN_BYTES = <i32>offsetof<Known>();
 const known: usize = memory.data(512 * KNOWN_BYTES, 8);
 
-const foreground = changetype<Sha256>(memory.data(SHA256_BYTES, 8));
-const background = changetype<Sha256>(memory.data(SHA256_BYTES, 8));
+const foreground = changetype<Sha256>(memory.data(offsetof<Sha256>()));
+const background = changetype<Sha256>(memory.data(offsetof<Sha256>()));
 const waiting = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
 const stat = changetype<FileStat>(memory.data(offsetof<FileStat>()));
 let isHashing = false; // in the foreground
@@ -105,7 +105,7 @@ function hash(entry: Entry, state: Sha256, restMs: u32): void {
   if (!isHashed) return;
   state.finish();
   setDigest(entry.version, state.high, state.low);
-  // What may change without a trace is not remembered.
+  // A version that may change without a trace is not remembered.
   if (entry.version.believedUntilNs == NEVER) keep(entry.version);
 }
 

@@ -159,6 +159,7 @@ function attach(c: Connection, at: usize, entry: Entry, first: u64, length: u64)
     release(entry);
   } else if (entry.content != 0 && length <= min<u64>(JOINED_BYTES_MAX, room)) {
     at = putBytes(at, entry.content + <usize>first, <u32>length);
+    c.joined = <u32>length;
     release(entry);
   } else {
     c.entry = entry;

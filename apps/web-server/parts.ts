@@ -1,5 +1,5 @@
-// Several parts of a file in one answer: multipart/byteranges (RFC 9110, 14.6; SI11). While they are
-// sent, their ranges are kept and what their heads are made from, not their bytes.
+// Several parts of a file in one answer: multipart/byteranges (RFC 9110, 14.6; SI11). While they
+// are sent, their ranges are kept and what their heads are made from, not their bytes.
 import { randomBytes, text, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
 import { Range, rangeAt, rangeCount, RANGES_MAX } from "torito/guest/http/range";
 import { putRange } from "torito/guest/http/response";

@@ -157,6 +157,7 @@ export function putReason(c: Connection, at: usize, status: u32, replaced: u32):
   at = putLength(at, spanBytes(line) + 5);
   at = putEnd(at, c.keepAlive);
   if (requestOf(work).method != Method.HEAD) {
+    c.joined = spanBytes(line) + 5;
     at = putNumber(at, status);
     at = putText(at, text(" "));
     at = putText(at, line);

@@ -48,8 +48,8 @@ export function rangeCount(): u32 {
 }
 
 /**
- * Reads `bytes=first-last, first-, -count`, for a file of `size` bytes. Ranges that overlap or touch
- * become one, in the place of the first; those beyond the end are left out.
+ * Reads `bytes=first-last, first-, -count`, for a file of `size` bytes. Ranges that overlap or
+ * touch become one, in the place of the first; those beyond the end are left out.
  */
 export function parseRanges(at: usize, bytes: u32, size: u64): RangeKind {
   const end = at + bytes;

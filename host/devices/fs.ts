@@ -260,9 +260,9 @@ function openShare(options: FsOptions, now: () => number): Share {
   // Sockets need descriptors too.
   const { descriptorsMax = files.descriptorsMax() / 2 } = options;
   const bounded = {
-    nodesMax: Math.min(4096, Math.floor(descriptorsMax / 2)),
+    nodesMax: Math.min(16_384, Math.floor(descriptorsMax / 2)),
     handlesMax: Math.min(1024, Math.floor(descriptorsMax / 4)),
-    idleFilesMax: Math.min(64, Math.floor(descriptorsMax / 8)),
+    idleFilesMax: Math.min(1024, Math.floor(descriptorsMax / 8)),
     missingMs: 0,
     slowMs: 4,
     stallMs: 50,

@@ -17,6 +17,7 @@ import { nowNs } from "../clock";
 import { HandleTable } from "../handle";
 import { ToroAllocMem, ToroFreeMem } from "../memory";
 import { unshield } from "../scheduler";
+import { Ahead, dropAhead } from "./ahead";
 import { beginCall, Call, callAt, endCall, protect, putOn } from "./call";
 import { FileSystem, isDirectory, Node } from "./node";
 import { getAttributes } from "./nodeattributes";
@@ -33,6 +34,9 @@ export class OpenFile {
   flags: u32; // those of WIRE_FLAGS
   directory: bool;
   closed: bool; // its handle is gone: the last user releases it
+  ahead: Ahead; // the buffer that was filled for it last; it may be another file's by now
+  nextOffset: u64; // the end of the last small read
+  inOrder: i32; // small reads that began at the end of the one before
   uses: u32; // calls at work on it
 }
 
@@ -185,6 +189,7 @@ export function takeStored(file: OpenFile): void {
 function release(file: OpenFile): void {
   assert(file.closed && file.uses == 0, "fs: in use");
   const node = file.node;
+  dropAhead(file.ahead, changetype<usize>(file));
   const begun = beginCall(node.fs);
   if (begun > 0) {
     const call = callAt(begun);

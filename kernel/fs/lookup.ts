@@ -20,7 +20,6 @@ import {
   hashName,
   hold,
   makeChild,
-  NODES_MAX,
   remove,
 } from "./table";
 import { hasNul } from "./text";
@@ -74,7 +73,7 @@ function sendLookup(request: FuseRequest, parent: Node, name: usize, bytes: u32)
 
 /** The server's table is full: it gets half of our nodes back. Yields. */
 export function makeRoom(fs: FileSystem): void {
-  evict(fs, NODES_MAX / 2);
+  evict(fs, max(fs.count / 2, 1));
   sendForgotten(fs.session);
   waitForForgotten(fs.session);
 }

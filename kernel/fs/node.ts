@@ -13,6 +13,7 @@ export class Node extends ListNode {
   lookups: u64; // references of the server's that were counted for this node
   entryUntilNs: u64; // the name is valid until then
   attrUntilNs: u64; // and the attributes
+  changes: u32; // by this guest
   asked: u8; // rights that the server was asked for since the attributes came, a bit for each
   granted: u8; // and those of them that this process has on the host
   fs: FileSystem;

@@ -3,14 +3,24 @@
 import { Forgotten } from "../fuse/session";
 import { forget } from "../fuse/forget";
 import { fnv1a } from "../hash";
-import { ToroAllocMem, ToroFreeMem } from "../memory";
+import { heapBytes, ToroAllocMem, ToroFreeMem } from "../memory";
 import { FileSystem, nameOf, Node, NODE_BYTES, NO_NODE } from "./node";
 
-/** Nodes known at a time, not counting those in use by open files and calls. */
-export const NODES_MAX: u32 = 1024;
+/** Nodes that a file system knows at a time, at least, and in a large heap at most. */
+const NODES_LEAST: u32 = 1024;
+const NODES_MOST: u32 = 16_384;
+/** About what one takes. All of a file system take at most this fraction of the heap. */
+const NODE_SHIFT: u64 = 8;
+const HEAP_SHIFT: u64 = 4;
 /** Evicted at a time, so that one request forgets many. */
 const EVICTED: u32 = 32;
-export const BUCKETS: u32 = 1024;
+export const BUCKETS: u32 = 4096;
+
+/** Nodes known at a time, not counting those in use by open files and calls. */
+export function nodesMax(): u32 {
+  const most = <u32>(heapBytes() >> (HEAP_SHIFT + NODE_SHIFT));
+  return min(max(most, NODES_LEAST), NODES_MOST);
+}
 
 /** A node that is in no table. Null: no memory. */
 export function allocate(fs: FileSystem, nameBytes: u32): Node {
@@ -74,7 +84,7 @@ export function findById(fs: FileSystem, nodeid: u64): Node {
 /** A child of `parent` that is not in the tables yet. Evicts others for it. Null: no memory. */
 export function makeChild(parent: Node, hash: u32, name: usize, bytes: u32): Node {
   const fs = parent.fs;
-  if (fs.count >= NODES_MAX) evict(fs, EVICTED);
+  if (fs.count >= nodesMax()) evict(fs, EVICTED);
   const node = allocate(fs, bytes);
   if (node == NO_NODE) return NO_NODE;
   node.parent = parent;
@@ -147,12 +157,17 @@ function unnumber(node: Node): void {
 
 /** The attributes of a file have changed: they end for all of its names. */
 export function expire(node: Node): void {
-  node.attrUntilNs = 0;
+  expireOne(node);
   let other = findById(node.fs, node.nodeid);
   while (other != NO_NODE) {
-    if (other.nodeid == node.nodeid) other.attrUntilNs = 0;
+    if (other.nodeid == node.nodeid && other != node) expireOne(other);
     other = changetype<Node>(changetype<usize>(other.nextById));
   }
+}
+
+function expireOne(node: Node): void {
+  node.attrUntilNs = 0;
+  node.changes++;
 }
 
 /**

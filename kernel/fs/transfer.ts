@@ -1,11 +1,20 @@
-// Data between an open file and the caller's own buffers, by READ and WRITE. Nothing is kept back
-// in the guest: when a write returns, the host's kernel has the data.
+// Data between an open file and the caller's own buffers, by READ and WRITE. When a write returns
+// the host's kernel has the data. Small reads in order come from a buffer (ahead.ts).
 import { Errno } from "../../abi/errno";
 import { FuseOpcode, FuseReadIn } from "../../abi/fuse";
 import { FuseWriteIn, FuseWriteOut } from "../../abi/fuse-write";
 import { attachVector, prepare, transact } from "../fuse/request";
-import { bufferOf, dataSegmentsOf, FuseRequest, replyOf } from "../fuse/session";
+import { bufferOf, dataSegmentsOf, FuseRequest, hasFailed, replyOf } from "../fuse/session";
 import { IoVec, VECTOR_MAX } from "../iovec";
+import {
+  beginAhead,
+  copyAhead,
+  endAhead,
+  holdsAhead,
+  isFreshAhead,
+  isSmall,
+  NO_AHEAD,
+} from "./ahead";
 import { beginCall, Call, callAt, endCall } from "./call";
 import {
   appends,
@@ -18,11 +27,17 @@ import {
   markChanged,
   OpenFile,
   refresh,
+  revalidate,
 } from "./file";
 import { statOf } from "./node";
 
 /** Bytes of one call. */
 const LENGTH_MAX: u32 = 0x7fff_ffff;
+
+/** A file is read in order when this many reads have begun where the one before ended. */
+const IN_ORDER_LEAST: i32 = 2;
+/** Reads before another attempt, when a buffer had become old before it was read to its end. */
+const WASTED_READS: i32 = 64;
 
 /** Bits of `how`. */
 export const WRITES: u32 = 1;
@@ -43,7 +58,53 @@ export function transferBuffer(
   const refused = refuseTransfer(f, length, offset, how);
   if (refused < 0) return refused;
   if (isOutside(base, length)) return -Errno.EFAULT;
-  return length == 0 ? 0 : transfer(f, base, length, 0, offset, how);
+  if (length == 0) return 0;
+  const isRead = (how & WRITES) == 0;
+  if (isRead && isSmall(length) && !hasFailed(fsOf(f).session)) {
+    return readSmall(f, base, length, offset, how);
+  }
+  return transfer(f, base, length, 0, offset, how);
+}
+
+/** A read that may come from the file's buffer, and that fills it if the file is read in order. */
+function readSmall(f: OpenFile, base: usize, length: u32, offset: u64, how: u32): i32 {
+  f.inOrder = offset == f.nextOffset ? f.inOrder + 1 : 0;
+  f.nextOffset = offset + length;
+  if (holdsAhead(f.ahead, changetype<usize>(f), length, offset)) {
+    if (takeAhead(f, base, length, offset, how)) return length;
+    f.inOrder = -WASTED_READS;
+  }
+  if (f.inOrder < IN_ORDER_LEAST) return transfer(f, base, length, 0, offset, how);
+  beginUse(f);
+  let got: i32 = 0;
+  if (fill(f, length, offset) && takeAhead(f, base, length, offset, how)) got = length;
+  else got = f.closed ? -Errno.EBADF : transfer(f, base, length, 0, offset, how);
+  endUse(f);
+  return got;
+}
+
+/** Reads bytes that the file's buffer holds. False: they are old. */
+function takeAhead(f: OpenFile, base: usize, length: u32, offset: u64, how: u32): bool {
+  if (!isFreshAhead(f.ahead, f.node.attrUntilNs, f.node.changes)) return false;
+  copyAhead(f.ahead, base, length, offset);
+  if ((how & ADVANCES) != 0) f.position = offset + length;
+  return true;
+}
+
+/** Fills the file's buffer from `offset`. Yields. False: that would be no gain, or has failed. */
+function fill(f: OpenFile, length: u32, offset: u64): bool {
+  if (revalidate(f) < 0 || f.closed) return false;
+  const untilNs = f.node.attrUntilNs;
+  const changes = f.node.changes;
+  const size = statOf(f.node).size;
+  if (offset >= size || size - offset <= length) return false;
+  const ahead = beginAhead(f.ahead, changetype<usize>(f));
+  if (ahead == NO_AHEAD) return false;
+  f.ahead = ahead;
+  const wanted = <u32>min<u64>(ahead.bytes, size - offset);
+  const got = transfer(f, ahead.base, wanted, 0, offset, 0);
+  endAhead(ahead, offset, got, untilNs, changes);
+  return holdsAhead(ahead, changetype<usize>(f), length, offset);
 }
 
 /** As transferBuffer(), for `entries` of a vector at the file's position, which moves. Yields. */

@@ -12,7 +12,7 @@ import { Ledger } from "./connection/ledger.ts";
 import { State } from "./connection/state.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Hub } from "./hub.ts";
-import { LIMITS, type ReceiveMode } from "./limits.ts";
+import { limitsFor, type ReceiveMode, type VsockLimits } from "./limits.ts";
 import type { VsockOptions } from "./options.ts";
 import { Quiet } from "./quiet.ts";
 import { Flushing } from "./rings/flushing.ts";
@@ -33,7 +33,7 @@ export class Connections implements Hub {
   readonly flushing = new Flushing();
   readonly receiveMode: ReceiveMode;
   readonly toGuest: ToGuest;
-  readonly budget: Budget;
+  budget: Budget;
   readonly deadlines: Deadlines;
   readonly stalls: Stalls;
   readonly #quiet: Quiet<Connection>;
@@ -42,6 +42,7 @@ export class Connections implements Hub {
   cid = 0;
   readonly #routes: Routes;
   readonly #types: SocketTypes;
+  readonly #limits: Partial<VsockLimits> | undefined;
   readonly #table: Table<Connection>;
   #log: (message: string) => void = () => {};
   #isDraining = false; // no new connections
@@ -60,7 +61,8 @@ export class Connections implements Hub {
     this.receiveMode = receive;
     this.#routes = routes;
     this.#types = types;
-    this.budget = new Budget({ ...LIMITS, ...limits });
+    this.#limits = limits;
+    this.budget = new Budget({ ...limitsFor(0), ...limits });
     this.#table = new Table(connect.keys());
     this.deadlines = new Deadlines(this.#table.all, () => settle());
     this.stalls = new Stalls(sockets, () => settle());
@@ -69,6 +71,7 @@ export class Connections implements Hub {
   }
 
   attach(host: DeviceHost): void {
+    this.budget = new Budget({ ...limitsFor(host.memory.ramBytes), ...this.#limits });
     this.#log = limitLog(host.log, host.now, 1);
     this.deadlines.attach(host);
     this.stalls.attach(host);

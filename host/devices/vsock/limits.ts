@@ -2,7 +2,10 @@
 
 /** Bounds of a vsock device. Each has a default. */
 export interface VsockLimits {
-  /** Connections, including those whose socket still drains. Further clients are closed at once. */
+  /**
+   * Connections, including those whose socket still drains. Further clients are closed at once.
+   * Default: 4096, and in machines of more than 64 MiB one for each 16 KiB.
+   */
   readonly connections: number;
   /**
    * The largest window (buf_alloc) of a connection: bytes that the device accepts from the guest
@@ -14,11 +17,16 @@ export interface VsockLimits {
   readonly bufAllocTotal: number;
 }
 
-export const LIMITS: VsockLimits = {
-  connections: 4096,
-  bufAlloc: 256 * 1024,
-  bufAllocTotal: 128 * 1024 * 1024,
-};
+/** Connections that any machine may have. */
+const CONNECTIONS_LEAST = 4096;
+/** In larger ones a connection for each piece of RAM that a server of the guest takes for it. */
+const CONNECTION_RAM_BYTES = 16 * 1024;
+
+/** The bounds for a machine with that much RAM. */
+export function limitsFor(ramBytes: number): VsockLimits {
+  const connections = Math.max(CONNECTIONS_LEAST, Math.floor(ramBytes / CONNECTION_RAM_BYTES));
+  return { connections, bufAlloc: 256 * 1024, bufAllocTotal: connections * 32 * 1024 };
+}
 
 /**
  * How bytes of clients are read. "data": in chunks, each of which is copied once. "in-place":

@@ -154,6 +154,10 @@ export class ProcFiles extends OpenFiles implements Files, FileChanges {
 
   /** As bytes: a name need not be UTF-8. */
   #child(directory: number, name: Uint8Array): Buffer {
-    return Buffer.concat([Buffer.from(`${this.#descriptors}${directory}/`, "latin1"), name]);
+    const prefix = `${this.#descriptors}${directory}/`;
+    const path = Buffer.allocUnsafe(prefix.length + name.length);
+    path.write(prefix, "latin1");
+    path.set(name, prefix.length);
+    return path;
   }
 }

@@ -164,7 +164,7 @@ describe("SI11: several ranges", () => {
     expect(new Set(types).size).toBe(10);
   });
 
-  test("whatever they are, cover the bytes that were asked for, and no others", () => {
+  test("of any kind cover the bytes that were asked for, and no others", () => {
     const number = fc.integer({ min: 0, max: 14 });
     const one = fc.oneof(
       fc.tuple(number, number),

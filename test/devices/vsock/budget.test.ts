@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
 import { Budget } from "../../../host/devices/vsock/budget.ts";
-import { LIMITS } from "../../../host/devices/vsock/limits.ts";
+import { limitsFor } from "../../../host/devices/vsock/limits.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import {
   bootPublished,
@@ -11,6 +11,8 @@ import {
   type Packet,
   VsockPuppet,
 } from "../../support/vsock-puppet.ts";
+
+const LIMITS = limitsFor(0);
 
 const KIB = 1024;
 const SEND = 2;
@@ -28,6 +30,16 @@ describe("budget", () => {
     const total = windows.reduce((sum, window) => sum + window, 0);
     expect(total).toBeLessThanOrEqual(LIMITS.bufAllocTotal);
     expect(budget.take()).toBe(0);
+  });
+
+  test.each([64, 192, 1024])("K11: %i MiB of RAM have room for a connection per 16 KiB", (mib) => {
+    const limits = limitsFor(mib * 1024 * KIB);
+    expect(limits.connections).toBe(mib * 64);
+    const budget = new Budget(limits);
+    for (let i = 0; i < limits.connections; i++)
+      expect(budget.take()).toBeGreaterThanOrEqual(16 * KIB);
+    expect(budget.take()).toBe(0);
+    expect(budget.granted).toBeLessThanOrEqual(limits.bufAllocTotal);
   });
 
   test("admits as many connections as a small budget has windows for", () => {

@@ -2,7 +2,7 @@
 // further than its own connection, and what it held is given back.
 import { describe, expect, test } from "vitest";
 import { VsockOp } from "../../../abi/vsock.ts";
-import { LIMITS } from "../../../host/devices/vsock/limits.ts";
+import { limitsFor } from "../../../host/devices/vsock/limits.ts";
 import { RING_KINDS } from "../../support/ring-kinds.ts";
 import {
   bootPublished,
@@ -11,6 +11,8 @@ import {
   type PuppetOptions,
   VsockPuppet,
 } from "../../support/vsock-puppet.ts";
+
+const LIMITS = limitsFor(0);
 
 const SEND = 2;
 const BOTH = 3;

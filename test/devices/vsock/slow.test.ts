@@ -4,14 +4,16 @@ import { describe, expect, test } from "vitest";
 import { VSOCK_PROGRESS_BYTES, VsockOp } from "../../../abi/vsock.ts";
 import { Budget } from "../../../host/devices/vsock/budget.ts";
 import { Patience } from "../../../host/devices/vsock/connection/patience.ts";
-import { LIMITS } from "../../../host/devices/vsock/limits.ts";
+import { limitsFor } from "../../../host/devices/vsock/limits.ts";
 import type { StreamSocket } from "../../../host/ports/sockets.ts";
 import { bootPublished, type VsockPuppet } from "../../support/vsock-puppet.ts";
+
+const LIMITS = limitsFor(0);
 
 const KIB = 1024;
 const BOTH = 3;
 
-describe("windows", () => {
+describe("SR2: windows", () => {
   test("grow from 64 to 256 KiB while the client takes what it gets", async () => {
     const puppet = await bootPublished();
     const { hostPort } = puppet.open();

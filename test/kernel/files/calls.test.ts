@@ -112,7 +112,7 @@ async function run(image: GuestImage, name: string, options: Partial<FsOptions> 
     new FsDevice({ directory: join(root, tag), tag, readOnly: true, files, ...options });
   const observed = observedFiles();
   const devices = [share("other", hostFiles()), share("site", observed.files)];
-  await runGuest(image, name, { devices, memoryBytes: 32 * 1024 * 1024 });
+  await runGuest(image, name, { devices, memoryBytes: 4 * 1024 * 1024 });
   return observed;
 }
 
