@@ -51,7 +51,7 @@ async function main(): Promise<End> {
     }
     case "precompress": {
       const { precompress } = await import("./cli/precompress.ts");
-      return precompress(invocation.directory);
+      return precompress(invocation.path);
     }
     case "build": {
       const { build } = await import("./cli/project/build.ts");

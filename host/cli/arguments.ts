@@ -69,7 +69,7 @@ export interface Command extends MachineCommand {
   readonly machines: number | null;
   /** null: none. */
   readonly timeoutMs: number | null;
-  /** How long a service goes on after it was told to end, and how long its clients may take then. */
+  /** How long a service goes on after a signal, and how long its clients may take then. */
   readonly lameDuckMs: number;
   readonly graceMs: number;
   /** Of WebServer; null: the application is another one, or gets none. */
@@ -108,13 +108,8 @@ export interface NewCommand {
 }
 
 export interface InspectCommand {
-  readonly kind: "inspect";
+  readonly kind: "inspect" | "precompress";
   readonly path: string;
-}
-
-export interface PrecompressCommand {
-  readonly kind: "precompress";
-  readonly directory: string;
 }
 
 export interface HelpCommand {
@@ -130,7 +125,6 @@ export type Invocation =
   | TestCommand
   | NewCommand
   | InspectCommand
-  | PrecompressCommand
   | HelpCommand
   | { readonly kind: "version" };
 
@@ -243,8 +237,7 @@ export function parseCommandLine(
     const template = one("template") ?? "hello";
     return { kind: "new", directory: target, template, force: values.has("force") };
   }
-  if (verb === "inspect") return { kind: "inspect", path: target };
-  if (verb === "precompress") return { kind: "precompress", directory: target };
+  if (verb === "inspect" || verb === "precompress") return { kind: verb, path: target };
   checkSnapshots(verb, values, parameters);
   const settings = verb === "serve" ? null : settingsOf(target, verb);
   return runCommand(verb, target, merged(values, settings), joined(parameters, settings));
