@@ -1,4 +1,4 @@
-// `torito precompress`: writes compressed siblings of a site's files, for WebServer to send instead.
+// `torito precompress`: writes compressed siblings of a site's files, for WebServer to send.
 // Files are compressed here, once, and never while clients wait.
 import { readdirSync, statSync } from "node:fs";
 import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
