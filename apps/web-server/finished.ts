@@ -15,7 +15,6 @@ import {
   text,
 } from "torito/kernel/api";
 import { Field } from "torito/guest/http/request-head";
-import { headEnd } from "torito/guest/http/response";
 import { putText } from "torito/guest/http/text";
 import { Connection } from "./connections";
 import { Ending } from "./ending";
@@ -34,7 +33,7 @@ export function echoId(c: Connection, bytes: u32): u32 {
   const id = requestOf(c.work).value(Field.RequestId);
   if (id == 0 || !isId(id)) return bytes;
   const output = outputOf(c.work);
-  const end = headEnd() - 2; // before the empty line
+  const end = output + bytes - c.joined - 2; // before the empty line
   const added = 16 + spanBytes(id); // with name, colon, space and line end
   if (bytes + added > OUTPUT_BYTES) return bytes;
   memory.copy(end + added, end, <usize>bytes - (end - output));

@@ -36,19 +36,10 @@ export function putStartWith(at: usize, status: u32, phrase: Span): usize {
   return putText(at, text("\r\n"));
 }
 
-let lastEnd: usize = 0;
-
 /** The end of every head. */
 export function putEnd(at: usize, keepAlive: bool): usize {
-  lastEnd = keepAlive
-    ? putText(at, text("Connection: keep-alive\r\n\r\n"))
-    : putText(at, text("Connection: close\r\n\r\n"));
-  return lastEnd;
-}
-
-/** Where the head that was written last ends. */
-export function headEnd(): usize {
-  return lastEnd;
+  if (keepAlive) return putText(at, text("Connection: keep-alive\r\n\r\n"));
+  return putText(at, text("Connection: close\r\n\r\n"));
 }
 
 export function reason(status: u32): Span {

@@ -49,7 +49,7 @@ const MACHINE: readonly OptionName[] = [
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
-  ...(["connections", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
+  ...(["connections", "sockets", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
   ...(["lame-duck", "grace", "restore", "restart", "ready-fd"] as const),
 ];
 const ACCESS: readonly OptionName[] = [
@@ -57,6 +57,7 @@ const ACCESS: readonly OptionName[] = [
   "proxy-protocol",
   ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
 ];
+const SOCKETS = ["auto", "handles", "net"] as const;
 const SITE = OPTION_NAMES.filter(isSiteOption);
 /** Not an option: on the command line it follows `--`. */
 const PARAMETERS = "parameters";
@@ -253,6 +254,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     publish,
     ...parts,
     connections: parseInteger(values.label("connections"), connections, 1, CONNECTIONS_MAX),
+    sockets: parseWord(values.label("sockets"), one("sockets") ?? "", SOCKETS),
     vsockPath: one("vsock-uds"),
     pcapPath: one("pcap"),
     tracePath: one("trace"),

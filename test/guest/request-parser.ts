@@ -1,4 +1,4 @@
-// The parser of requests for tests: they put bytes at buffer(), call parse(), and ask what it found.
+// The parser of requests for tests, which put bytes at buffer(), call parse() and ask for results.
 import { span, Span } from "torito/kernel/api";
 import { ChunkScanner } from "torito/guest/http/chunked";
 import { findField } from "torito/guest/http/fields";

@@ -55,7 +55,7 @@ export interface Bound {
 export class Service implements Drainable {
   #command: Command;
   readonly #parts: ServiceParts;
-  readonly #sockets = new NodeSockets();
+  readonly #sockets: NodeSockets;
   readonly ports: StandingPorts;
   readonly #bound: Bound[] = [];
   #vsock: VsockDevice | null = null;
@@ -78,6 +78,7 @@ export class Service implements Drainable {
     this.#command = command;
     this.#parts = parts;
     const { accessLog, admin, isProxied } = command;
+    this.#sockets = new NodeSockets({ kind: command.sockets });
     this.ports = new StandingPorts(isProxied ? this.#proxied() : this.#sockets);
     const isLogged = accessLog.path !== null || admin !== null;
     this.accessLog = isLogged ? new AccessLog(accessLog, this.counters, parts.log) : null;

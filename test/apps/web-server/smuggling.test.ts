@@ -1,4 +1,4 @@
-// WebServer behind proxies that keep their connections to it and share them among clients: whatever
+// WebServer and proxies that keep their connections to it and share them among clients: whatever
 // some clients send, each of the others gets the answers to its own requests.
 import { writeFileSync } from "node:fs";
 import net from "node:net";
@@ -57,13 +57,17 @@ const BODIES = [
   POISON,
 ];
 
+function attackOf(method: string, encoding: string, body: string, length: number): string {
+  const fields = `Host: x\r\nContent-Length: ${length}\r\n${encoding}\r\n`;
+  return `${method} /f0 HTTP/1.1\r\n${fields}\r\n${body}`;
+}
+
 const ATTACKS: readonly string[] = [
   ...["GET", "POST", "HEAD"].flatMap((method) =>
     ENCODINGS.flatMap((encoding) =>
       BODIES.flatMap((body) =>
-        [4, 5, body.length, body.length - POISON.length, body.length + 10].map(
-          (length) =>
-            `${method} /f0 HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n${encoding}\r\n\r\n${body}`,
+        [4, 5, body.length, body.length - POISON.length, body.length + 10].map((length) =>
+          attackOf(method, encoding, body, length),
         ),
       ),
     ),
@@ -180,7 +184,7 @@ async function besiege(port: number): Promise<string[]> {
 
 witness(
   "haproxy",
-  "HF1: behind haproxy no client gets the answer to another's request",
+  "HF1: through haproxy no client gets the answer to another's request",
   async () => {
     const haproxy = await startHaproxy([torito.port], "  http-reuse always\n");
     frontEnds.push(haproxy);
@@ -188,7 +192,7 @@ witness(
   },
 );
 
-witness("nginx", "HF1: behind nginx no client gets the answer to another's request", async () => {
+witness("nginx", "HF1: through nginx no client gets the answer to another's request", async () => {
   const nginx = await startNginx(
     `location / {
       proxy_pass http://torito; proxy_http_version 1.1; proxy_set_header Connection "";

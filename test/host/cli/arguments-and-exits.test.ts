@@ -145,6 +145,7 @@ describe("arguments", () => {
       readyFd: null,
       restarts: false,
       isProxied: false,
+      sockets: "auto",
       site: null,
       act: "run",
       settings: expect.any(Array),
