@@ -62,7 +62,7 @@ function answerPath(c: Connection): u32 {
     case Kind.Directory:
       return redirectToDirectory(c);
     case Kind.Clean:
-      return redirectToShorter(c, found.pathBytes);
+      return shorten(c, found.pathBytes);
     case Kind.Listing:
       return list(c);
     case Kind.Missing:
@@ -70,6 +70,20 @@ function answerPath(c: Connection): u32 {
     default:
       return fail(c, found.status);
   }
+}
+
+/** Redirects to the path without its last `bytes`. */
+function shorten(c: Connection, bytes: u32): u32 {
+  const work = c.work;
+  const request = requestOf(work);
+  const path = pathOf(work);
+  const ending = path + work.pathBytes - bytes;
+  // With escapes in its ending, the path as it was sent cannot be cut there.
+  if (memory.compare(request.path + request.pathBytes - bytes, ending, bytes) == 0) {
+    return redirectToShorter(c, bytes);
+  }
+  const kind = find(work.site, path, work.pathBytes, false);
+  return kind == Kind.File ? serveFile(c, found.pathBytes, foundStat) : replace(c);
 }
 
 function preflight(c: Connection): u32 {

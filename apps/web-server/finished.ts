@@ -1,6 +1,6 @@
 // The outcome of a request, at the two moments at which it is known: when the head of its answer
-// has been written and its own head is not gone yet, and when the answer is over. Both are noted for
-// the access log.
+// has been written and its own head is not gone yet, and when the answer is over. Both are noted
+// for the access log.
 import {
   AccessReason,
   IoVec,

@@ -42,6 +42,17 @@ export function isReserved(name: usize, bytes: u32): bool {
   return first == UNDERSCORE && (isText(name, bytes, HEADERS) || isText(name, bytes, REDIRECTS));
 }
 
+/** Is it the root, however it is spelled? */
+export function isRoot(path: usize, bytes: u32): bool {
+  for (let i: u32 = 0; i < bytes; i++) {
+    const c: u32 = load<u8>(path + i);
+    if (c == SLASH) continue;
+    // A segment of one dot; others are names.
+    if (c != DOT || i + 1 == bytes || <u32>load<u8>(path + i, 1) != SLASH) return false;
+  }
+  return true;
+}
+
 /** Is the name in a listing? */
 export function isListed(name: usize, bytes: u32, atRoot: bool, servesDotfiles: bool): bool {
   if (load<u8>(name) == DOT) {

@@ -28,7 +28,7 @@ import { Connection } from "./connections";
 import { Entry, NO_ENTRY } from "./entry";
 import { htmlBytes, putHtml, putUrl, urlBytes } from "./escape";
 import { sendPage, statusOf } from "./file";
-import { isListed } from "./hidden";
+import { isListed, isRoot } from "./hidden";
 import { fail, matchRules } from "./respond";
 import { outputOf, pathOf, Work } from "./work";
 
@@ -131,7 +131,7 @@ function readBlock(names: Names, directory: i32, work: Work): i32 {
   names.blocks = block;
   const first = block + 8;
   const got = SysReadDirectory(directory, first, BLOCK_BYTES - 8);
-  const atRoot = work.pathBytes == 1;
+  const atRoot = isRoot(pathOf(work), work.pathBytes);
   const servesDotfiles = work.site.has(SiteFlag.SERVES_DOTFILES);
   for (let at = first; at < first + got; ) {
     const bytes = load<u32>(at, DirectoryEntry.nameBytes);

@@ -3,13 +3,7 @@ import { parseArgs } from "node:util";
 import { limitsFor } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
-import type {
-  AdminSettings,
-  Command,
-  Invocation,
-  MachineCommand,
-  TestCommand,
-} from "./commands.ts";
+import type { Command, Invocation, MachineCommand, TestCommand } from "./commands.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
 import { accessLogOf, adminOf } from "./config/listening.ts";
 import {
@@ -55,13 +49,14 @@ const MACHINE: readonly OptionName[] = [
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
-  ...(["connections", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
+  ...(["connections", "sockets", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
   ...(["lame-duck", "grace", "restore", "restart", "ready-fd"] as const),
 ];
 const ACCESS: readonly OptionName[] = [
   ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
   ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
 ];
+const SOCKETS = ["auto", "handles", "net"] as const;
 const SITE = OPTION_NAMES.filter(isSiteOption);
 /** Not an option: on the command line it follows `--`. */
 const PARAMETERS = "parameters";
@@ -258,6 +253,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     publish,
     ...parts,
     connections: parseInteger(values.label("connections"), connections, 1, CONNECTIONS_MAX),
+    sockets: parseWord(values.label("sockets"), one("sockets") ?? "", SOCKETS),
     vsockPath: one("vsock-uds"),
     pcapPath: one("pcap"),
     tracePath: one("trace"),

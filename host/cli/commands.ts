@@ -1,5 +1,7 @@
 // The commands of torito, as the command line and the settings describe them.
+
 import type { LogFormat, LogLevel } from "../log.ts";
+import type { NodeSocketsOptions } from "../node/sockets/node-sockets.ts";
 import type { SiteSettings } from "../site/settings.ts";
 import type { Effective } from "./config/effective.ts";
 import type { AccessLogSettings } from "./service/access-log.ts";
@@ -47,6 +49,8 @@ export interface Command extends MachineCommand {
   readonly app: string;
   /** At a time. */
   readonly connections: number;
+  /** Streams of the host. */
+  readonly sockets: NonNullable<NodeSocketsOptions["kind"]>;
   /** null: none. */
   readonly vsockPath: string | null;
   /** null: none. */

@@ -46,7 +46,7 @@ export async function serveFresh(
   const saved = restorePath === null ? null : await loadSnapshot(restorePath, log);
   const command = saved === null ? given : withDevicesOf(given, saved);
   await watches(watchdog, log);
-  const sockets = new NodeSockets();
+  const sockets = new NodeSockets({ kind: command.sockets });
   let reportsTo: Log | null = log;
   const make = async () => {
     const { cid, connect, seqpacket } = command;

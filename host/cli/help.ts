@@ -1,5 +1,39 @@
 // The texts of `torito --help` and of `torito COMMAND --help`.
 
+import { SITE_OPTIONS } from "../site/settings.ts";
+import { hostOption, isSiteOption, type OptionName } from "./config/options.ts";
+
+const COLUMN = 37;
+
+/** A line for each option, from the table that settings are made from. */
+function linesOf(names: readonly OptionName[]): string {
+  return names
+    .map((name) => {
+      const { text } = isSiteOption(name) ? SITE_OPTIONS[name] : (hostOption(name) ?? { text: "" });
+      const flag = `      --${name}`;
+      return `${flag.padEnd(COLUMN - 1)} ${text}`;
+    })
+    .join("\n");
+}
+
+const SERVICE = `Service: also TORITO_NAME in the environment, and keys of torito.json
+${linesOf([
+  ...([
+    "config",
+    "check",
+    "print-config",
+    "connections",
+    "sockets",
+    "restart",
+    "ready-fd",
+  ] as const),
+  ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
+  ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
+])}`;
+
+const SITE = `Site: also in torito.json
+${linesOf(["root", "port", "host", ...(Object.keys(SITE_OPTIONS) as OptionName[])])}`;
+
 const NETWORK = `Network
   -p, --publish [HOST:]PORT:GUEST    TCP port of the host -> port of the guest; repeatable;
                                      HOST is 127.0.0.1 unless given; PORT 0 picks a free one
@@ -70,6 +104,8 @@ ${NETWORK}${HYBRID}
 
 ${MACHINE}${WINDOW}${ONE_RUN}${RESTORE}
 
+${SERVICE}
+
 Output
 ${LOG}${RECORDS}
 
@@ -95,6 +131,7 @@ const HELPS: Readonly<Record<string, string>> = {
     "torito serve DIR [options]: serve a directory with WebServer\n",
   )
     .replace(RESTORE, `${RESTORE}${FRESH}`)
+    .replace(SERVICE, `${SERVICE}\n\n${SITE}`)
     .replace(`${SETTINGS}\n\n`, "")
     .replace(/ {2}torito run(.|\n)*?\n\n/, "  torito serve ./site -p 0.0.0.0:8080:80\n\n"),
   snapshot: `torito snapshot APP|IMAGE -o FILE [options]: boot, warm up, and save the machine

@@ -1,5 +1,5 @@
-// `torito precompress`: writes compressed siblings of a site's files, which WebServer sends in place
-// of them. Files are compressed here, once, and never while clients wait.
+// `torito precompress`: writes compressed siblings of a site's files, for WebServer to send.
+// Files are compressed here, once, and never while clients wait.
 import { readdirSync, statSync } from "node:fs";
 import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";

@@ -57,6 +57,12 @@ const HOST_OPTIONS = {
     text: "PORT:[HOST:]TCPPORT, a host port that the guest reaches",
   }),
   connections: setting({ kind: "number", text: "connections at a time; as the memory allows" }),
+  sockets: setting({
+    kind: "choice",
+    words: ["auto", "handles", "net"],
+    preset: "auto",
+    text: "streams of the host: libuv's handles, or sockets of node:net",
+  }),
   "vsock-uds": setting({ kind: "text", isPath: true, text: "hybrid vsock at a path" }),
   seqpacket: setting({ kind: "list", text: "a port whose connections carry messages" }),
   pcap: { kind: "text", text: "every packet of the vsock device, for Wireshark" },

@@ -8,8 +8,8 @@ export type AdminAddress =
   | { readonly path: string };
 
 /**
- * PORT, HOST:PORT, or a path with a slash. Throws CliError for others, and for an address that other
- * hosts reach, unless that is wanted.
+ * PORT, HOST:PORT, or a path with a slash. Throws CliError for others, and for an address that
+ * other hosts reach, unless that is wanted.
  */
 export function parseAdmin(name: string, text: string, isInsecure: boolean): AdminAddress {
   if (text.includes("/")) return { path: text };

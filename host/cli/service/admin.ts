@@ -138,7 +138,7 @@ export class Admin {
 
   async #answer(request: IncomingMessage): Promise<Answer> {
     const { method = "", url = "", headers } = request;
-    if (!this.#isHost(headers.host ?? "")) return plain(421, "not a host of this server");
+    if (!this.#isHost(headers.host)) return plain(421, "not a host of this server");
     const target = URL.canParse(url, "http://admin") ? new URL(url, "http://admin") : null;
     if (target === null) return plain(400, "not a path");
     const page = own(this.#pages, target.pathname);
@@ -156,8 +156,12 @@ export class Admin {
     return action(body === "" ? null : parseBody(body));
   }
 
-  /** Another site's name that leads here must not be used to ask. */
-  #isHost(host: string): boolean {
+  /**
+   * Another site's name that leads here must not be used to ask. HTTP/1.0 has no Host, and health
+   * checks of proxies speak it, but no browser.
+   */
+  #isHost(host: string | undefined): boolean {
+    if (host === undefined) return true;
     const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
     return isIP(name) !== 0 || name === "localhost" || this.#parts.names.includes(name);
   }

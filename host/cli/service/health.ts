@@ -94,7 +94,7 @@ async function diskFault(directory: string): Promise<string> {
   return Promise.race([asked, setTimeout(PATIENCE_MS, "no answer from the disk")]);
 }
 
-/** A line for each fault, or with `verbose` for each condition, as Kubernetes' own servers write. */
+/** A line for each fault, or for each condition (`verbose`), as Kubernetes' own servers write. */
 export function checksText(checks: readonly Check[], verbose: boolean): string {
   const lines = checks
     .filter(({ fault }) => verbose || fault !== "")

@@ -10,8 +10,8 @@ const PATIENCE_MS = 2000;
 export type Notify = (...messages: string[]) => void;
 
 /**
- * Messages of sd_notify(3), as in READY=1. Without NOTIFY_SOCKET they go nowhere. One that cannot be
- * sent is a warning, once, and nothing waits for it.
+ * Messages of sd_notify(3), as in READY=1. Without NOTIFY_SOCKET they go nowhere. One that cannot
+ * be sent is a warning, once, and nothing waits for it.
  */
 export function notifier(env: NodeJS.ProcessEnv, log: Log, command = "systemd-notify"): Notify {
   const socket = env.NOTIFY_SOCKET;
@@ -22,7 +22,7 @@ export function notifier(env: NodeJS.ProcessEnv, log: Log, command = "systemd-no
     execFile(command, [`--pid=${process.pid}`, ...messages], options, (error) => {
       if (error === null || hasFailed) return;
       hasFailed = true;
-      log("warn", "torito", `the service manager cannot be told: ${error.message.split("\n")[0]}`);
+      log("warn", "torito", `systemd-notify fails: ${error.message.split("\n")[0]}`);
     });
   };
 }

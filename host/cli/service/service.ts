@@ -54,8 +54,8 @@ export interface Bound {
 export class Service implements Drainable {
   #command: Command;
   readonly #parts: ServiceParts;
-  readonly #sockets = new NodeSockets();
-  readonly ports = new StandingPorts(this.#sockets);
+  readonly #sockets: NodeSockets;
+  readonly ports: StandingPorts;
   readonly #bound: Bound[] = [];
   #vsock: VsockDevice | null = null;
   #machine: Machine | null = null;
@@ -76,6 +76,8 @@ export class Service implements Drainable {
   constructor(command: Command, parts: ServiceParts) {
     this.#command = command;
     this.#parts = parts;
+    this.#sockets = new NodeSockets({ kind: command.sockets });
+    this.ports = new StandingPorts(this.#sockets);
     const { accessLog, admin } = command;
     const isLogged = accessLog.path !== null || admin !== null;
     this.accessLog = isLogged ? new AccessLog(accessLog, this.counters, parts.log) : null;

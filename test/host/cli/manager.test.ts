@@ -1,4 +1,4 @@
-// Service managers: sockets that they hand over, and what they are told.
+// Service managers: sockets that they hand over, and messages that they get.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -28,7 +28,8 @@ afterAll(() => {
 
 /** A shell that becomes torito, whose process it then has the number of. */
 function handedOver(descriptor: string, variables: string) {
-  const command = `export LISTEN_PID=$$ ${variables}; exec ${process.execPath} ${CLI} serve ${folder} ${descriptor}`;
+  const serve = `${process.execPath} ${CLI} serve ${folder} ${descriptor}`;
+  const command = `export LISTEN_PID=$$ ${variables}; exec ${serve}`;
   const child = spawn("/bin/sh", ["-c", command], { stdio: ["ignore", "pipe", "pipe"] });
   let err = "";
   child.stderr.setEncoding("utf8").on("data", (part: string) => {
@@ -182,7 +183,7 @@ describe("readiness", () => {
     notify("STOPPING=1");
     while (told.length === 0) await setTimeout(5);
     await setTimeout(50);
-    expect(told).toEqual([expect.stringMatching(/^warn: the service manager cannot be told: /)]);
+    expect(told).toEqual([expect.stringMatching(/^warn: systemd-notify fails: /)]);
     const silent = notifier({}, log, "no-such-program");
     silent("READY=1");
     expect(told).toHaveLength(1);
@@ -199,7 +200,7 @@ describe("readiness", () => {
   });
 });
 
-/** Binds a socket and hands it to four services, one after the other; it never looks at it itself. */
+/** Binds a socket and hands it to four services, one after the other; it never accepts itself. */
 const HOLDER = `
   const { spawnSync } = require("node:child_process");
   const { writeSync } = require("node:fs");

@@ -8,10 +8,13 @@ import {
   type Answer,
   MTIME,
   makeSite,
+  parseAnswer,
   putFile,
+  requestText,
   SiteGuest,
   stopGuests,
 } from "../../../support/site-guest.ts";
+import { Client, serve } from "../../../support/web-server-script.ts";
 
 const script = "go();\n".repeat(2000);
 const bytes = (text: string) => Buffer.from(text, "latin1");
@@ -237,6 +240,25 @@ describe("SI2 siblings that are not sent", () => {
     }
     expect(bytes(answer.body)).toEqual(gz);
     expect(answer.one("content-encoding")).toBe("gzip");
+  });
+
+  test("one that is added later is found within ten seconds", async () => {
+    const site = makeSite({ "a.js": script });
+    const realtimeNs = BigInt(MTIME + 1000) * 1_000_000_000n;
+    const server = await serve(site, { realtimeNs });
+    const codingNow = () => {
+      const client = server.connect(new Client());
+      client.events.data(Buffer.from(requestText("/a.js", ["Accept-Encoding: br"], "GET")));
+      server.settle();
+      return parseAnswer(client.received).one("content-encoding");
+    };
+    expect(codingNow()).toBeUndefined();
+    putFile(site, "a.js.br", br);
+    server.clock.advance(9_000);
+    expect(codingNow()).toBeUndefined();
+    server.clock.advance(1_001);
+    expect(codingNow()).toBe("br");
+    server.machine.dispose();
   });
 
   test("an empty file may have an empty sibling, and two names of one file share it", async () => {

@@ -117,6 +117,12 @@ describe("SI7 clean URLs", () => {
     expect(await clean.status("/nothing")).toBe(404);
   });
 
+  test("an ending with escapes is served as it is", async () => {
+    expect((await clean.ask("/about%2Ehtml")).body).toBe("<p>about");
+    expect((await clean.ask("/docs/index%2ehtml")).body).toBe("<p>docs");
+    expect((await clean.ask("/%61bout.html")).one("location")).toBe("/%61bout");
+  });
+
   test("a redirect never leads to another server", async () => {
     expect((await clean.ask("//about.html")).one("location")).toBe("/about");
   });

@@ -119,6 +119,9 @@ describe("SI8 a listing", () => {
     const root = (await guest.ask("/")).body;
     expect(links(root)).toEqual(["dir/", "list/", "sub/"]);
     expect(links((await guest.ask("/dir/")).body)).toEqual([]);
+    for (const path of ["//", "/./", "/.//"]) {
+      expect(links((await guest.ask(path)).body), path).toEqual(links(root));
+    }
     const open = await SiteGuest.serve(folder, { listing: true, dotfiles: "serve" });
     expect(links((await open.ask("/")).body)).toEqual([".hidden", "dir/", "list/", "sub/"]);
     const head = await guest.ask("/list/", [], "HEAD");

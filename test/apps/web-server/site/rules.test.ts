@@ -129,6 +129,8 @@ describe("_redirects", () => {
 /blog/:year/:slug /posts/:slug?y=:year
 /docs/* https://docs.example/:splat#top
 /up/* /:splat
+/cdn/* //cdn.example/:splat
+/join/:a/* /:splat/:a
 /rewritten /app/index.html 200
 /folder /app 200
 /spa/* /app/ 200
@@ -216,6 +218,8 @@ describe("_redirects", () => {
     expect(await to("/up/%2f%2fevil.example")).not.toEqual([301, "//evil.example"]);
     expect(await to("/up/%5cevil.example")).toEqual([301, "/%5Cevil.example"]);
     expect(await to("/up/%0d%0aSet-Cookie:x")).toEqual([301, "/%0D%0ASet-Cookie:x"]);
+    expect(await to("/join/evil.example/")).toEqual([301, "/evil.example"]);
+    expect(await to("/cdn/x")).toEqual([301, "//cdn.example/x"]); // as the file says
     expect(await guest.status("/steal/here.txt")).toBe(200);
     expect(await guest.status("/steal/x/.env")).toBe(404);
     expect(await guest.status("/steal/_redirects")).toBe(404);
