@@ -145,6 +145,7 @@ describe("arguments", () => {
       admin: null,
       readyFd: null,
       restarts: false,
+      isProxied: false,
       site: null,
       act: "run",
       settings: expect.any(Array),
