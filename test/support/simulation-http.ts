@@ -24,6 +24,7 @@ const REASONS: Readonly<Record<number, string>> = {
   404: "Not Found",
   405: "Method Not Allowed",
   408: "Request Timeout",
+  412: "Precondition Failed",
   416: "Range Not Satisfiable",
   500: "Internal Server Error",
   501: "Not Implemented",
@@ -65,7 +66,12 @@ export function allPaths(site: ReadonlyMap<string, SimulatedFile>): string[] {
 
 const httpDate = (file: SimulatedFile) => new Date(Number(file.mtimeNs / 1_000_000n)).toUTCString();
 const etagOf = ({ mtimeNs, content }: SimulatedFile) =>
-  `"${mtimeNs.toString(16)}-${content.length.toString(16)}"`;
+  `"${(mtimeNs / 1_000_000_000n).toString(16)}-${content.length.toString(16)}"`;
+const typeOf = (path: string) =>
+  TYPES[/\.(\w+)$/.exec(path)?.[1] ?? ""] ?? "application/octet-stream";
+/** Pages are asked about each time. */
+const policyOf = (path: string): Record<string, string> =>
+  path.endsWith(".html") ? { "cache-control": "no-cache" } : {};
 
 interface Wish {
   readonly method: string;
@@ -82,10 +88,11 @@ function answer(
     status,
     headers: {
       server: "torito",
+      "x-content-type-options": "nosniff",
       ...headers,
       connection: keepAlive ? "keep-alive" : "close",
     },
-    body: method === "HEAD" || status === 304 ? Buffer.alloc(0) : body,
+    body: method === "HEAD" || status === 204 || status === 304 ? Buffer.alloc(0) : body,
     closes: !keepAlive,
   };
 }
@@ -95,6 +102,7 @@ export function plain(wish: Wish, status: number, headers: Record<string, string
   const common = {
     "content-type": "text/plain; charset=utf-8",
     "content-length": String(body.length),
+    ...(status >= 400 ? { "cache-control": "no-cache" } : {}),
   };
   return answer(wish, status, { ...headers, ...common }, body);
 }
@@ -108,11 +116,11 @@ function whole(
   const size = file.content.length;
   const [first, last] = part ?? [0, size - 1];
   const body = Buffer.from(file.content.subarray(first, last + 1));
-  const extension = /\.(\w+)$/.exec(path)?.[1] ?? "";
   const range: Record<string, string> =
     part === null ? {} : { "content-range": `bytes ${first}-${last}/${size}` };
   const headers = {
-    "content-type": TYPES[extension] ?? "application/octet-stream",
+    "content-type": typeOf(path),
+    ...policyOf(path),
     "accept-ranges": "bytes",
     "last-modified": httpDate(file),
     etag: etagOf(file),
@@ -122,8 +130,10 @@ function whole(
   return answer(wish, part === null ? 200 : 206, headers, body);
 }
 
-const notModified = (wish: Wish, file: SimulatedFile) =>
-  answer(wish, 304, { "last-modified": httpDate(file), etag: etagOf(file) }, Buffer.alloc(0));
+function notModified(wish: Wish, path: string, file: SimulatedFile): Expected {
+  const headers = { "last-modified": httpDate(file), etag: etagOf(file), ...policyOf(path) };
+  return answer(wish, 304, headers, Buffer.alloc(0));
+}
 
 /** A conditional header or a range, and what comes of it. */
 function variation(
@@ -143,17 +153,20 @@ function variation(
   const seconds = Number(file.mtimeNs / 1_000_000_000n) * 1000;
   const unsatisfiable =
     wish.method === "GET" ? plain(wish, 416, { "content-range": `bytes */${size}` }) : full;
-  switch (random.below(11)) {
+  switch (random.below(14)) {
     case 0:
-      return { header: `If-None-Match: ${etagOf(file)}`, expected: notModified(wish, file) };
+      return { header: `If-None-Match: ${etagOf(file)}`, expected: notModified(wish, path, file) };
     case 1:
-      return { header: `if-none-match: "x", W/${etagOf(file)}`, expected: notModified(wish, file) };
+      return {
+        header: `if-none-match: "x", W/${etagOf(file)}`,
+        expected: notModified(wish, path, file),
+      };
     case 2:
       return { header: 'If-None-Match: "another"', expected: full };
     case 3:
       return {
         header: `If-Modified-Since: ${new Date(seconds).toUTCString()}`,
-        expected: notModified(wish, file),
+        expected: notModified(wish, path, file),
       };
     case 4:
       return {
@@ -179,6 +192,15 @@ function variation(
       return { header: `Range: bytes=${size}-${size + 5}`, expected: unsatisfiable };
     case 9:
       return { header: `Range: bytes=0-0\r\nIf-Range: ${httpDate(file)}x`, expected: full };
+    case 10:
+      return { header: `If-Match: "x", ${etagOf(file)}`, expected: full };
+    case 11:
+      return { header: `If-Match: W/${etagOf(file)}`, expected: plain(wish, 412) };
+    case 12:
+      return {
+        header: `If-Unmodified-Since: ${new Date(seconds - 1000).toUTCString()}`,
+        expected: plain(wish, 412),
+      };
     default:
       return { header: "Range: bytes=5-3", expected: full };
   }
@@ -208,8 +230,16 @@ export function makeExchange(
   if (kind < 0.05) return make(random.any(MISSING), "X: y", plain(wish, 404));
   if (kind < 0.08) return make("/folder", "X: y", plain(wish, 301, { location: "/folder/" }));
   if (kind < 0.1) {
-    const refused = plain({ method: "POST", keepAlive: !closes }, 405, { allow: "GET, HEAD" });
-    return make("/", "Content-Length: 0", refused, "POST");
+    const allow = { allow: "GET, HEAD, OPTIONS" };
+    const bytes = random.below(2000);
+    const refused = plain({ method: "POST", keepAlive: !closes }, 405, allow);
+    const post = make("/", `Content-Length: ${bytes}`, refused, "POST");
+    return { ...post, request: post.request + "b".repeat(bytes) };
+  }
+  if (kind < 0.11) {
+    const allow = { allow: "GET, HEAD, OPTIONS" };
+    const options = answer(wish, 204, allow, Buffer.alloc(0));
+    return make("/any", "X: y", options, "OPTIONS");
   }
   if (kind < 0.12) return make("/", "X: y", plain({ ...wish, method: "BREW" }, 501), "BREW");
   if (kind < 0.14 && last) {

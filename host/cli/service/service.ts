@@ -77,8 +77,8 @@ export class Service implements Drainable {
   constructor(command: Command, parts: ServiceParts) {
     this.#command = command;
     this.#parts = parts;
-    const { accessLog, admin, isProxied } = command;
     this.#sockets = new NodeSockets({ kind: command.sockets });
+    const { accessLog, admin, isProxied } = command;
     this.ports = new StandingPorts(isProxied ? this.#proxied() : this.#sockets);
     const isLogged = accessLog.path !== null || admin !== null;
     this.accessLog = isLogged ? new AccessLog(accessLog, this.counters, parts.log) : null;
