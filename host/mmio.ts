@@ -50,13 +50,14 @@ export class RegisterFile {
   rejectedChains = 0;
   /** Inconsistent rings: each time the device asked for a reset. */
   brokenQueues = 0;
+  /** Kicks of each queue, by number, and interrupts, since the device was plugged in. */
+  readonly counts = { kicks: [] as number[], interrupts: 0 };
   readonly #options: RegisterOptions;
   readonly #allowance: Allowance | null;
   readonly #features: Features;
   readonly #config: DataView;
   #queues: QueueRegisters[] = [];
-  /** Live queues, by number. */
-  #live: VirtQueue[] = [];
+  #live: VirtQueue[] = []; // by number
   #status = 0;
   #interruptStatus = 0;
   #queueSel = 0;
@@ -65,8 +66,7 @@ export class RegisterFile {
   constructor(device: VirtioDevice, options: RegisterOptions) {
     this.device = device;
     this.#options = options;
-    const { exhausted } = options;
-    this.#allowance = exhausted === undefined ? null : new Allowance(exhausted);
+    this.#allowance = options.exhausted === undefined ? null : new Allowance(options.exhausted);
     this.#features = new Features(device.features, options.withheld ?? 0n);
     const { buffer, byteOffset, byteLength } = device.config;
     this.#config = new DataView(buffer, byteOffset, byteLength);
@@ -179,6 +179,7 @@ export class RegisterFile {
       return;
     }
     this.#options.kicked?.(index);
+    this.counts.kicks[index] = (this.counts.kicks[index] ?? 0) + 1;
     this.#kick(index);
     this.#signal();
   }
@@ -316,6 +317,7 @@ export class RegisterFile {
 
   #interrupt(bit: number): void {
     this.#interruptStatus |= bit;
+    this.counts.interrupts++;
     this.#options.raise();
   }
 

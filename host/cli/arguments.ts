@@ -5,7 +5,7 @@ import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
 import type { Command, Invocation, MachineCommand, TestCommand } from "./commands.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
-import { accessLogOf, adminOf } from "./config/listening.ts";
+import { accessLogOf, adminOf, isProxied } from "./config/listening.ts";
 import {
   hostOption,
   isFlag,
@@ -54,6 +54,7 @@ const SERVICE: readonly OptionName[] = [
 ];
 const ACCESS: readonly OptionName[] = [
   ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
+  "proxy-protocol",
   ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
 ];
 const SOCKETS = ["auto", "handles", "net"] as const;
@@ -264,6 +265,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     timeoutMs: duration(values, "timeout"),
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
     graceMs: duration(values, "grace") ?? 0,
+    isProxied: isProxied(values),
     restarts: values.isOn("restart"),
     readyFd: readyFd === null ? null : parseInteger(values.label("ready-fd"), readyFd, 1, FD_MAX),
     accessLog: accessLogOf(values),

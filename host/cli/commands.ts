@@ -69,6 +69,8 @@ export interface Command extends MachineCommand {
   /** How long a service goes on after it was told to end, and its clients may take then. */
   readonly lameDuckMs: number;
   readonly graceMs: number;
+  /** Do clients come through trusted proxies alone, with a PROXY header? */
+  readonly isProxied: boolean;
   /** Is a machine that panics replaced? */
   readonly restarts: boolean;
   /** null: none. */

@@ -6,7 +6,7 @@ import { heapBytes, ToroFreeMem, ToroGetMem } from "../memory";
 
 /** Files read ahead at a time, of all file systems; then the one that has not been read longest. */
 const BUFFERS: u32 = 8;
-/** All buffers together take at most this fraction of the heap, and one at most so many bytes. */
+/** All buffers together take at most this fraction of the heap, and one at most BYTES_MAX. */
 const HEAP_SHIFT: u64 = 5;
 const BYTES_MAX: u32 = 131_072;
 /** Smaller buffers would not pay for the copy. */

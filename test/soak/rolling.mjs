@@ -1,6 +1,7 @@
 // Restarts two replicas in turn, under load, with haproxy in front, in the configuration that is
-// shipped: node test/soak/rolling.mjs [--requests 100000] [--rounds 10] [--plain]. --plain leaves out
-// all that is no default of haproxy, so that only the lame duck is left. Fails if a request is lost.
+// shipped: node test/soak/rolling.mjs [--requests 100000] [--rounds 10] [--plain]. --plain leaves
+// out all that is no default of haproxy, so that only the lame duck is left. Fails if a request is
+// lost.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, get } from "node:http";

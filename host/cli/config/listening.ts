@@ -33,3 +33,17 @@ export function adminOf(values: Values): AdminSettings | null {
     snapshotPath: values.one("admin-snapshot"),
   };
 }
+
+/** Throws CliError if it is required and nobody may send the header. */
+export function isProxied(values: Values): boolean {
+  const label = values.label("proxy-protocol");
+  const word = parseWord(label, values.one("proxy-protocol") ?? "", ["off", "required"]);
+  if (word === "off") return false;
+  if (values.all("trusted-proxies").length === 0) {
+    throw new CliError(`${label}: trusted-proxies names nobody who may send the header`);
+  }
+  if (values.has("vsock-uds")) {
+    throw new CliError(`${label} does not go with ${values.label("vsock-uds")}`);
+  }
+  return true;
+}

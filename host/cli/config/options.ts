@@ -124,7 +124,7 @@ const HOST_OPTIONS = {
   "trusted-proxies": setting({
     kind: "list",
     reloads: true,
-    text: "addresses and subnets whose X-Forwarded-For is believed",
+    text: "addresses and subnets of proxies that may say who a client is",
   }),
   admin: setting({ kind: "text", text: "[HOST:]PORT or a path: health, metrics and actions" }),
   "admin-insecure": setting({ kind: "flag", text: "let other hosts reach the admin listener" }),
@@ -135,6 +135,12 @@ const HOST_OPTIONS = {
     text: "the file that POST /snapshot saves the machine to",
   }),
   "ready-fd": setting({ kind: "number", text: "the descriptor that gets a line at ready" }),
+  "proxy-protocol": setting({
+    kind: "choice",
+    words: ["off", "required"],
+    preset: "off",
+    text: "trusted proxies say by a PROXY header who their clients are",
+  }),
   parameters: setting({ kind: "list", text: "parameters of the kernel and the application" }),
   output: { kind: "text", short: "o", text: "the file that is written" },
   filter: { kind: "text", short: "f", text: "only tests whose names contain it" },

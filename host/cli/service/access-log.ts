@@ -37,7 +37,7 @@ export function addressSet(list: readonly string[]): BlockList {
   return set;
 }
 
-const hasAddress = (set: BlockList, address: string): boolean =>
+export const hasAddress = (set: BlockList, address: string): boolean =>
   isIP(address) !== 0 && set.check(address, isIP(address) === 4 ? "ipv4" : "ipv6");
 
 export class AccessLog {
@@ -69,12 +69,12 @@ export class AccessLog {
   sink(addressOf: (connection: LoggedConnection) => string): AccessSink {
     return new Requests(this.counters, {
       date: Date.now,
-      addressOf: (connection) => plain(addressOf(connection)),
+      addressOf: (connection) => plainAddress(addressOf(connection)),
       entry: this.#file === null ? null : this.#entry,
       cut: (connection, reason) => {
         // Idle connections end by the hundred, and nobody minds.
         if (reason === AccessReason.Idle) return;
-        const address = this.#shown(plain(addressOf(connection)));
+        const address = this.#shown(plainAddress(addressOf(connection)));
         this.#cut(`cut ${address === "" ? "a client" : address}: ${reasonName(reason)}`);
       },
     });
@@ -121,7 +121,7 @@ export class AccessLog {
     if (!hasAddress(this.#proxies, entry.address)) return entry.address;
     const forwarded = textsOf(entry).forwarded.split(",");
     const client = forwarded
-      .map((one) => plain(one.trim()))
+      .map((one) => plainAddress(one.trim()))
       .findLast((one) => !hasAddress(this.#proxies, one));
     return client !== undefined && isIP(client) !== 0 ? client : entry.address;
   }
@@ -132,7 +132,7 @@ export class AccessLog {
 }
 
 /** An IPv4 address as such. */
-function plain(address: string): string {
+export function plainAddress(address: string): string {
   return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
 }
 

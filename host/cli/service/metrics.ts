@@ -38,7 +38,7 @@ export function metricsText(
   putRequests(out, service);
   putConnections(out, service);
   putGuest(out, service);
-  putFiles(out, service);
+  putDevices(out, service);
   putHost(out, service, reload, lag);
   return out.toString();
 }
@@ -97,8 +97,15 @@ function putGuest(out: Metrics, { machine, turns, restarts }: Service): void {
   });
 }
 
-function putFiles(out: Metrics, { totals }: Service): void {
-  const { fsRequests, fsBytes, copied, carried } = totals();
+function putDevices(out: Metrics, { totals }: Service): void {
+  const { fsRequests, fsBytes, copied, carried, kicks, interrupts } = totals();
+  const rung = Object.entries(kicks).map(([key, count]): Sample => {
+    const [device = "", queue = ""] = key.split("/");
+    return [{ device, queue }, count];
+  });
+  out.counter("torito_virtqueue_kicks_total", "Kicks of the guest's drivers.", rung);
+  const raised = by("device", interrupts);
+  out.counter("torito_virtqueue_interrupts_total", "Interrupts of devices.", raised);
   out.counter("torito_fuse_requests_total", "Requests of the guest for files.", one(fsRequests));
   const bytes = by("direction", fsBytes);
   out.counter("torito_fuse_bytes_total", "Bytes of files that were read and written.", bytes);

@@ -10,6 +10,7 @@ import type { Snapshot } from "../../node/snapshot.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import { addressText, type ListenAddress, type SocketAddress } from "../../ports/sockets.ts";
+import { ProxiedSockets } from "../../service/proxied-sockets.ts";
 import { RequestCounters } from "../../service/requests.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import { TurnMeter } from "../../service/turn-meter.ts";
@@ -21,7 +22,7 @@ import { available, boot, openDevices, presenceOf, urlOf, usable } from "../part
 import { openSite, reportWarnings } from "../site.ts";
 import { stdout } from "../streams.ts";
 import { CliError } from "../usage.ts";
-import { AccessLog } from "./access-log.ts";
+import { AccessLog, addressSet, hasAddress, plainAddress } from "./access-log.ts";
 import type { Drainable } from "./drain.ts";
 import type { Inherited } from "./inherited.ts";
 import { type Notify, tellReady } from "./notify.ts";
@@ -77,8 +78,8 @@ export class Service implements Drainable {
     this.#command = command;
     this.#parts = parts;
     this.#sockets = new NodeSockets({ kind: command.sockets });
-    this.ports = new StandingPorts(this.#sockets);
-    const { accessLog, admin } = command;
+    const { accessLog, admin, isProxied } = command;
+    this.ports = new StandingPorts(isProxied ? this.#proxied() : this.#sockets);
     const isLogged = accessLog.path !== null || admin !== null;
     this.accessLog = isLogged ? new AccessLog(accessLog, this.counters, parts.log) : null;
     this.turns = admin === null ? null : new TurnMeter();
@@ -146,6 +147,17 @@ export class Service implements Drainable {
     if (this.#command.site !== null && process.getuid?.() === 0) {
       this.#parts.log("warn", "torito", "running as root: the site is read with root's rights");
     }
+  }
+
+  #proxied(): ProxiedSockets {
+    const trusted = addressSet(this.#command.accessLog.proxies);
+    return new ProxiedSockets(this.#sockets, {
+      isTrusted: (address) => hasAddress(trusted, plainAddress(address)),
+      after: (ms, callback) => {
+        const timer = setTimeout(callback, ms);
+        return () => clearTimeout(timer);
+      },
+    });
   }
 
   async #bindTo(address: ListenAddress, guestPort: number): Promise<void> {

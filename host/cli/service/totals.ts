@@ -10,6 +10,9 @@ export interface Totals {
   readonly late: number;
   readonly copied: Readonly<Record<string, number>>;
   readonly carried: Readonly<Record<string, number>>;
+  /** By device and queue, as in "vsock/rx", and by device. */
+  readonly kicks: Readonly<Record<string, number>>;
+  readonly interrupts: Readonly<Record<string, number>>;
   readonly fsRequests: number;
   readonly fsBytes: Readonly<Record<string, number>>;
 }
@@ -17,7 +20,14 @@ export interface Totals {
 /** Counters of a machine that may end. */
 export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): Totals {
   const stats = vsock?.stats;
-  const disks = (machine?.registers ?? [])
+  const registers = machine?.registers ?? [];
+  const kicks = registers.flatMap(({ device, counts }) =>
+    device.queueNames.map((queue, i) => [`${device.name}/${queue}`, counts.kicks[i] ?? 0] as const),
+  );
+  const interrupts = registers.map(
+    ({ device, counts }) => [device.name, counts.interrupts] as const,
+  );
+  const disks = registers
     .map(({ device }) => device)
     .filter((device): device is FsDevice => device instanceof FsDevice);
   const sum = (of: (disk: FsDevice) => number) => disks.reduce((all, disk) => all + of(disk), 0);
@@ -28,6 +38,8 @@ export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): To
     late: stats?.late ?? 0,
     carried: { to_guest: stats?.bytesToGuest ?? 0, from_guest: stats?.bytesFromGuest ?? 0 },
     copied: { stage_out: stageOut, chunk_in: chunkIn, stage_in: stageIn, spill_in: spillIn },
+    kicks: Object.fromEntries(kicks),
+    interrupts: Object.fromEntries(interrupts),
     fsRequests: sum((disk) => disk.stats.requests),
     fsBytes: {
       read: sum((disk) => disk.stats.bytesRead),
@@ -51,6 +63,8 @@ export function addTotals(a: Totals, b: Totals): Totals {
     late: a.late + b.late,
     carried: add(a.carried, b.carried),
     copied: add(a.copied, b.copied),
+    kicks: add(a.kicks, b.kicks),
+    interrupts: add(a.interrupts, b.interrupts),
     fsRequests: a.fsRequests + b.fsRequests,
     fsBytes: add(a.fsBytes, b.fsBytes),
   };

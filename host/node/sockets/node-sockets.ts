@@ -49,7 +49,8 @@ export class NodeSockets implements Sockets {
   }
 
   /**
-   * Finds out the kind, as listen() does first; connect() takes net.Socket until then. Takes some milliseconds once in a process. Rejects with the reason if only handles are
+   * Finds out the kind, as listen() does first; connect() takes net.Socket until then. Takes some
+   * milliseconds once in a process. Rejects with the reason if only handles are
    * wanted, and cannot be used.
    */
   async prepare(): Promise<SocketKind> {

@@ -1,16 +1,18 @@
 // The admin listener: health, metrics, settings, actions, and whom it does not answer.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../host/cli/arguments.ts";
 import { addTotals, totalsOf } from "../../../host/cli/service/totals.ts";
 import { Metrics } from "../../../host/service/metrics.ts";
 import { buildCommand, killCommands, start } from "../../support/command.ts";
+import { freePort } from "../../support/front-ends.ts";
 import { witness } from "../../support/outside-program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-admin-"));
@@ -132,6 +134,8 @@ describe("metrics", () => {
     expect(text).toMatch(
       /^torito_build_info\{version=".*",node=".*",sockets="(handles|net)"\} 1$/m,
     );
+    expect(text).toMatch(/^torito_virtqueue_kicks_total\{device="vsock",queue="tx"\} [1-9]\d*$/m);
+    expect(text).toMatch(/^torito_virtqueue_interrupts_total\{device="fs site"\} \d+$/m);
     expect(text).not.toContain("secret");
     const series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     expect(series.length).toBeLessThanOrEqual(300);
@@ -167,6 +171,40 @@ describe("metrics", () => {
     const { text } = await torito.ask("/metrics");
     const { status, stderr } = spawnSync("promtool", ["check", "metrics"], { input: text });
     expect([status, stderr.toString()]).toEqual([0, ""]);
+    await stop(torito);
+  });
+
+  witness("prometheus", "Prometheus scrapes them, as OpenMetrics by its own wish", async () => {
+    const torito = await serve();
+    await (await fetch(torito.url)).text();
+    const port = await freePort();
+    const data = mkdtempSync(join(tmpdir(), "torito-prometheus-"));
+    const target = new URL(torito.admin).host;
+    const job = `{ job_name: torito, static_configs: [{ targets: ["${target}"] }] }`;
+    const text = `{ global: { scrape_interval: 1s }, scrape_configs: [${job}] }`;
+    writeFileSync(join(data, "prometheus.yml"), text);
+    const words = [`--config.file=${data}/prometheus.yml`, `--storage.tsdb.path=${data}/tsdb`];
+    const listen = `--web.listen-address=127.0.0.1:${port}`;
+    const prometheus = spawn("prometheus", [...words, listen], { stdio: "ignore" });
+    const query = async (expression: string) => {
+      const url = `http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expression)}`;
+      const answer = await fetch(url).then(
+        (response) => response.json(),
+        () => null,
+      );
+      return (answer?.data?.result?.[0]?.value?.[1] ?? null) as string | null;
+    };
+    let answered: string | null = null;
+    while (answered === null) {
+      await setTimeout(200);
+      answered = await query('torito_http_requests_total{code="200"}');
+    }
+    expect(answered).toBe("1");
+    expect(await query("up")).toBe("1");
+    expect(Number(await query("scrape_samples_scraped"))).toBeGreaterThan(50);
+    prometheus.kill("SIGKILL");
+    await once(prometheus, "close");
+    rmSync(data, { recursive: true });
     await stop(torito);
   });
 

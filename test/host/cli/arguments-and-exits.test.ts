@@ -113,7 +113,7 @@ describe("arguments", () => {
   test("parses every option", () => {
     const words =
       "run apps/x -p 8080:80 -p [::1]:0:81 -v a:b:c:ro -v d:e:rw --device ./dice.mjs -m 1G --fs-window 128M --cid 5 --connect 9:10 " +
-      "--connect 11:db:12 --timeout 1500ms --lame-duck 2m --grace 0 --watchdog 0 --log-format json " +
+      "--connect 11:db:12 --sockets net --timeout 1500ms --lame-duck 2m --grace 0 --watchdog 0 --log-format json " +
       "--vsock-uds /run/x --seqpacket 80 --seqpacket 9 --pcap x.pcap --trace x.json --stats --log-level debug -- port=81 -x --help";
     expect(parseCommandLine(words.split(" "))).toEqual({
       kind: "run",
@@ -140,10 +140,12 @@ describe("arguments", () => {
       save: null,
       machines: null,
       connections: 65536,
+      sockets: "net",
       accessLog: { path: null, format: "combined", anonymize: false, proxies: [] },
       admin: null,
       readyFd: null,
       restarts: false,
+      isProxied: false,
       site: null,
       act: "run",
       settings: expect.any(Array),

@@ -147,6 +147,14 @@ describe("a mistake ends with 2 and the name of the key", () => {
     ["a fallback outside", [], { fallback: "index.html" }, {}, "fallback"],
     ["no connections", [], { connections: 0 }, {}, "connections 0"],
     ["a level that is none", [], null, { TORITO_LOG_LEVEL: "loud" }, "TORITO_LOG_LEVEL loud"],
+    [
+      "a header that nobody may send",
+      ["--proxy-protocol", "required"],
+      {},
+      {},
+      "--proxy-protocol: t",
+    ],
+    ["a proxy that is none", [], { "trusted-proxies": ["a.example"] }, {}, "trusted-proxies: "],
     ["two directories with one tag", [], { volume: ["x:site"] }, {}, "volume: two"],
   ])("%s", (_, words, json, env, message) => {
     let error: unknown;
