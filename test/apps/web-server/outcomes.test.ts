@@ -1,4 +1,4 @@
-// What WebServer notes of each request: its status, how much of its body was sent, and why it ended.
+// The outcome that WebServer notes of each request: status, bytes of body sent, and why it ended.
 import { utimesSync, writeFileSync } from "node:fs";
 import { afterEach, expect, test } from "vitest";
 import { AccessReason } from "../../../abi/access-log.ts";
