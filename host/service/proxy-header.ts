@@ -1,5 +1,5 @@
-// The header that a proxy sends before anything of its client (PROXY protocol, versions 1 and 2): the
-// client's address. Nothing here trusts that it is one.
+// The header that a proxy sends before anything of its client (PROXY protocol, versions 1 and 2):
+// the client's address. Nothing here trusts that it is one.
 
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const WORD = [...new TextEncoder().encode("PROXY ")];
