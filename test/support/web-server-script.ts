@@ -1,5 +1,6 @@
 // WebServer on a clock that stands still, with scripted clients, in front of a real directory.
 
+import type { AccessSink } from "../../host/access-log.ts";
 import { FsDevice, type FsOptions, VsockDevice } from "../../host/node/devices.ts";
 import { hostFiles } from "../../host/node/files/host-files.ts";
 import { Machine } from "../../host/node/machine.ts";
@@ -61,13 +62,15 @@ export interface Options extends Partial<FsOptions> {
   readonly realtimeNs?: bigint;
   /** The site's options; undefined: the machine has no settings. */
   readonly settings?: Partial<SiteSettings>;
+  /** Takes what the guest notes of requests. */
+  readonly accessLog?: AccessSink;
   /** Is told of every request to the file device, by its name. */
   readonly onRequest?: (name: string) => void;
 }
 
 export async function serve(site: string, options: Options = {}) {
   const { memoryBytes = 64 * MIB, parameters = "", bufAlloc = 65536 } = options;
-  const { onRequest, realtimeNs = 0n, settings, ...files } = options;
+  const { onRequest, realtimeNs = 0n, settings, accessLog, ...files } = options;
   const clock = new SetClock();
   clock.setRealtime(realtimeNs);
   let acceptor: Acceptor | undefined;
@@ -107,6 +110,7 @@ export async function serve(site: string, options: Options = {}) {
     parameters,
     console,
     trace,
+    accessLog,
   });
   await vsock.publish({ port: 80, guestPort: 80 });
   machine.boot();
