@@ -146,7 +146,7 @@ describe("records", () => {
     const { capture } = new Captured();
     const outcomes = [null, capture].map(async (one) => {
       const puppet = await bootPublished({ capture: one });
-      const { client, hostPort } = puppet.open();
+      const { client, hostPort } = puppet.open({ bufAlloc: 1 << 20 });
       const packets: Packet[] = [];
       for (let i = 0; i < 40; i++) {
         client.say(pattern(100 * i + 1));
