@@ -57,6 +57,10 @@ const ACCESS: readonly OptionName[] = [
   "proxy-protocol",
   ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
 ];
+/** They belong to one machine, which a machine for each connection is not. */
+const NOT_FRESH = [
+  ...(["pcap", "trace", "stats", "vsock-uds", "restart", "admin", "access-log"] as const),
+];
 const SOCKETS = ["auto", "handles", "net"] as const;
 const SITE = OPTION_NAMES.filter(isSiteOption);
 /** Not an option: on the command line it follows `--`. */
@@ -190,7 +194,7 @@ function checkSnapshots(verb: string, values: Values): void {
   if (values.has("machines") && !isFresh) {
     throw new CliError(`${values.label("machines")} goes with --fresh`);
   }
-  for (const name of ["pcap", "trace", "stats", "vsock-uds", "restart", "admin"] as const) {
+  for (const name of NOT_FRESH) {
     if (isFresh && values.has(name)) {
       throw new CliError(`${values.label(name)} does not go with --fresh`);
     }

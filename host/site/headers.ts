@@ -85,7 +85,13 @@ class HeaderReader {
 
   #addField(line: string): void {
     const colon = line.indexOf(":");
-    if (colon < 0) throw new Error(`neither a path nor "Name: value": ${line}`);
+    if (colon < 0) {
+      // Most likely a path without its slash, whose headers are not those of the path above.
+      this.#rule = null;
+      throw new Error(
+        `neither a path nor "Name: value": ${line}, and what is below it is left out`,
+      );
+    }
     const name = line.slice(0, colon).trim();
     const value = line.slice(colon + 1).trim();
     if (this.#rule === undefined) throw new Error(`no path stands above "${name}"`);

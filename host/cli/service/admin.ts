@@ -162,8 +162,15 @@ export class Admin {
    */
   #isHost(host: string | undefined): boolean {
     if (host === undefined) return true;
-    const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-    return isIP(name) !== 0 || name === "localhost" || this.#parts.names.includes(name);
+    const name = host
+      .toLowerCase()
+      .replace(/\.?(?::\d+)?$/, "")
+      .replace(/^\[(.*)\]$/, "$1");
+    return (
+      isIP(name) !== 0 ||
+      name === "localhost" ||
+      this.#parts.names.some((one) => one.toLowerCase() === name)
+    );
   }
 
   async #ready(url: URL): Promise<Answer> {

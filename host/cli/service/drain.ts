@@ -7,6 +7,8 @@ import { SIGNAL_CODES, type Signals } from "./signals.ts";
 
 /** Even when told to end at once, readers of the output get this long. */
 const HURRY_MS = 1000;
+/** Time for turns of the guest after its clients were reset. */
+const ENDING_MS = 50;
 
 /** Parts of an end, as a service carries them out. */
 export interface Drainable {
@@ -60,6 +62,7 @@ async function drained(
   await Promise.race([service.drain(), setTimeout(graceMs)]);
   const left = service.reset();
   if (left > 0) {
+    await setTimeout(ENDING_MS); // the guest notes how their requests have ended
     const clients = left === 1 ? "1 client was" : `${left} clients were`;
     log("warn", "torito", `${clients} reset: not done after ${graceMs / 1000} s`);
   }

@@ -111,6 +111,7 @@ describe("a mistake ends with 2 and the name of the key", () => {
     ["a misspelt key", [], { memroy: "64M" }, {}, 'unknown key "memroy"; did you mean memory?'],
     ["an unknown key", [], { xyzzy: 1 }, {}, 'unknown key "xyzzy"'],
     ["a misspelt flag", ["--acces"], null, {}, "--acces"],
+    ["swapped letters", [], { prot: 8080 }, {}, 'unknown key "prot"; did you mean port?'],
     ["a misspelt variable", [], null, { TORITO_MEMROY: "1M" }, "did you mean TORITO_MEMORY?"],
     ["an unknown variable", [], null, { TORITO_XYZZY: "1" }, "TORITO_XYZZY"],
     ["a key in another case", [], { Memory: "64M" }, {}, 'unknown key "Memory"'],

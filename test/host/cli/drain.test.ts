@@ -138,15 +138,16 @@ test("two signals within a millisecond end the process at once, with 143", async
 });
 
 test("clients that do not finish are reset after the grace, with a count; the code is 0", async () => {
-  const { child, port, end } = await serve("--grace", "100ms");
+  const { child, port, end } = await serve("--grace", "100ms", "--access-log", "-");
   const slow = connect(port, "127.0.0.1");
   slow.on("error", () => {});
   slow.write("GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n");
   await once(slow, "readable");
   child.kill("SIGTERM");
-  const { code, err } = await end;
+  const { code, out, err } = await end;
   expect(code).toBe(0);
   expect(err).toContain("1 client was reset: not done after 0.1 s");
+  expect(out).toContain('"GET /large.bin HTTP/1.1" 200 ');
   slow.destroy();
 });
 

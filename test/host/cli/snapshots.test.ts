@@ -46,6 +46,7 @@ describe("arguments", () => {
     ["run a --after x", "run has no option --after"],
     ["serve a --machines 3", "--machines goes with --fresh"],
     ["serve a --fresh --machines 0", "--machines 0: not a number from 1 to 4096"],
+    ["serve a --fresh --access-log x", "--access-log does not go with --fresh"],
     ["serve a --fresh --stats", "--stats does not go with --fresh"],
     ["serve a --fresh --vsock-uds x", "--vsock-uds does not go with --fresh"],
     ["serve a --restore x -m 64M", "--memory is the snapshot's with --restore"],

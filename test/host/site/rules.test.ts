@@ -22,7 +22,10 @@ const warningsOf = (headers: string | null, redirects: string | null) =>
 describe("lines of _headers without effect are reported with their number", () => {
   test.each([
     ["  X-A: 1\n", '1: no path stands above "X-A"'],
-    ["/x\n\n# c\n  just words\n", '4: neither a path nor "Name: value": just words'],
+    [
+      "/x\n\n# c\n  just words\n",
+      '4: neither a path nor "Name: value": just words, and what is below it is left out',
+    ],
     ["/x\n  X A: 1\n", '2: "X A" is not the name of a header'],
     ["/x\n  X-A:\n", "2: X-A has no value"],
     ["/x\n  X-A: a\rb\n", "2: a control character in the value of X-A"],
@@ -59,7 +62,7 @@ describe("lines of _headers without effect are reported with their number", () =
 
   test("lines below a path that is left out are left out with it", () => {
     const rules = parseHeaderRules(
-      "/a\n  X: 1\n/a*b\n  Y: 2\n/c\n  Z: 3\n",
+      "/a\n  X: 1\n/a*b\n  Y: 2\n/c\n  Z: 3\nassets/*\n  W: 4\n",
       new Warnings("_headers"),
     );
     expect(rules.map(({ fields }) => fields.map(({ name }) => name))).toEqual([["X"], ["Z"]]);
