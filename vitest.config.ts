@@ -8,10 +8,15 @@ const SLOW = [
   "test/host/turn-work.test.ts",
   "test/devices/vsock/{messages,capture,*-real}.test.ts",
 ];
-/** Minutes of rounds, or of npm. */
+/** Minutes of rounds, of npm or of the compiler: together half as long as all the others. */
 const LONG = [
   "test/system/{endurance,appliance,embedding,runtimes,package}.test.ts",
-  "test/tools/new.test.ts",
+  "test/system/{deploy,extending,fs-crash,trace}.test.ts",
+  "test/tools/{new,build,compile,dev,test}.test.ts",
+  "test/kernel/files/differential.test.ts",
+  "test/host/{browser-bundle,turn-work}.test.ts",
+  "test/snapshot/rewind.test.ts",
+  "test/library/{readme,request-fuzz}.test.ts",
 ];
 
 const sizes = {
