@@ -1,7 +1,7 @@
 // The texts of `torito --help` and of `torito COMMAND --help`.
 
-import { SITE_OPTIONS } from "../site/settings.ts";
-import { hostOption, isSiteOption, type OptionName } from "./config/options.ts";
+import { SITE_OPTIONS, type SiteOption } from "../site/settings.ts";
+import { hostOption, isSiteOption, type OptionName, type OptionSpec } from "./config/options.ts";
 
 const COLUMN = 37;
 
@@ -9,11 +9,28 @@ const COLUMN = 37;
 function linesOf(names: readonly OptionName[]): string {
   return names
     .map((name) => {
-      const { text } = isSiteOption(name) ? SITE_OPTIONS[name] : (hostOption(name) ?? { text: "" });
-      const flag = `      --${name}`;
-      return `${flag.padEnd(COLUMN - 1)} ${text}`;
+      const option = isSiteOption(name) ? SITE_OPTIONS[name] : (hostOption(name) as OptionSpec);
+      const flag = `      --${name}${valueOf(option)}`;
+      const { preset } = option;
+      const isShown = typeof preset === "string" && option.kind !== "path";
+      const text = isShown ? `${option.text} (${preset})` : option.text;
+      // A long flag has a line of its own.
+      const gap = flag.length < COLUMN ? "" : `\n${" ".repeat(COLUMN - 1)}`;
+      return `${flag.padEnd(COLUMN - 1)}${gap} ${text}`;
     })
     .join("\n");
+}
+
+const VALUES = {
+  ...{ text: "VALUE", list: "VALUE", number: "N", duration: "TIME", size: "SIZE" },
+  ...{ path: "PATH", pairs: "NAME=VALUE" },
+} as const;
+
+/** The value that follows the flag. A flag that is on by default can only be turned off. */
+function valueOf(option: OptionSpec | SiteOption): string {
+  if (option.kind === "flag") return option.preset === true ? "=off" : "";
+  if (option.kind === "choice") return ` ${(option.words ?? []).join("|")}`;
+  return ` ${VALUES[option.kind]}`;
 }
 
 const SERVICE = `Service: also TORITO_NAME in the environment, and keys of torito.json
@@ -60,7 +77,7 @@ const RESTORE = `
 
 const FRESH = `
       --fresh                        a machine for each connection, which forgets it afterwards:
-                                     half a millisecond each, and no cache learns; clients wait
+                                     half a millisecond each, and none keeps a cache; clients wait
                                      while all machines are taken
       --machines N                   how many, at some 1 MiB each (8)`;
 

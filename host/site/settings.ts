@@ -56,7 +56,7 @@ export const SITE_OPTIONS = {
   etag: choice(["mtime", "content"], "mtime", "what the validators of files are made from"),
   precompressed: flag(true, "serve FILE.br, FILE.zst and FILE.gz in place of FILE"),
   immutable: choice(["off", "hashed"], "off", "let clients keep files with a hash in their name"),
-  fallback: path("page for missing pages of an application in one page, as /index.html"),
+  fallback: path("the page of a single-page application, as /index.html"),
   "clean-urls": flag(false, "serve /about.html as /about, and redirect the former"),
   listing: flag(false, "list directories without index.html"),
   "security-headers": flag(false, "Referrer-Policy, X-Frame-Options, Cross-Origin-Opener-Policy"),

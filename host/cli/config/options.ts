@@ -28,7 +28,7 @@ const setting = (spec: OptionSpec): OptionSpec => ({ ...spec, isSetting: true })
 
 const HOST_OPTIONS = {
   config: { kind: "text", text: "the configuration file; torito.json beside the site by default" },
-  "print-config": { kind: "flag", text: "print the settings that hold, and whence" },
+  "print-config": { kind: "flag", text: "print each setting with its source" },
   check: { kind: "flag", text: "test the configuration, and end with 0 or 2" },
   root: setting({ kind: "text", isPath: true, text: "the directory of the site" }),
   publish: setting({
@@ -128,7 +128,7 @@ const HOST_OPTIONS = {
   }),
   admin: setting({ kind: "text", text: "[HOST:]PORT or a path: health, metrics and actions" }),
   "admin-insecure": setting({ kind: "flag", text: "let other hosts reach the admin listener" }),
-  "admin-names": setting({ kind: "list", text: "names by which the admin listener is asked" }),
+  "admin-names": setting({ kind: "list", text: "host names that the admin listener answers to" }),
   "admin-snapshot": setting({
     kind: "text",
     isPath: true,
@@ -139,7 +139,7 @@ const HOST_OPTIONS = {
     kind: "choice",
     words: ["off", "required"],
     preset: "off",
-    text: "trusted proxies say by a PROXY header who their clients are",
+    text: "trusted proxies name their clients in a PROXY header",
   }),
   parameters: setting({ kind: "list", text: "parameters of the kernel and the application" }),
   output: { kind: "text", short: "o", text: "the file that is written" },
