@@ -10,7 +10,7 @@ function linesOf(names: readonly OptionName[]): string {
   return names
     .map((name) => {
       const option = isSiteOption(name) ? SITE_OPTIONS[name] : (hostOption(name) as OptionSpec);
-      const flag = `      --${name}${valueOf(option)}`;
+      const flag = `      --${name}${placeholderOf(option)}`;
       const { preset } = option;
       const isShown = typeof preset === "string" && option.kind !== "path";
       const text = isShown ? `${option.text} (${preset})` : option.text;
@@ -27,7 +27,7 @@ const VALUES = {
 } as const;
 
 /** The value that follows the flag. A flag that is on by default can only be turned off. */
-function valueOf(option: OptionSpec | SiteOption): string {
+function placeholderOf(option: OptionSpec | SiteOption): string {
   if (option.kind === "flag") return option.preset === true ? "=off" : "";
   if (option.kind === "choice") return ` ${(option.words ?? []).join("|")}`;
   return ` ${VALUES[option.kind]}`;

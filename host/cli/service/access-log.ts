@@ -118,6 +118,7 @@ export class AccessLog {
 
   /** The last address that no proxy of ours has, if one of ours has brought the request. */
   #clientOf(entry: Entry): string {
+    if (this.#settings.proxies.length === 0) return entry.address;
     if (!hasAddress(this.#proxies, entry.address)) return entry.address;
     const forwarded = textsOf(entry).forwarded.split(",");
     const client = forwarded

@@ -83,6 +83,7 @@ export class HandleStream implements StreamSocket {
   #isClosed = false;
   #write: OwnedRequest | null = null; // under way
   #key: string | null = null; // cached
+  #peerAddress: string | null = null; // cached
 
   constructor(handle: Handle, tcp: boolean, isOpen: boolean) {
     this.#handle = handle;
@@ -146,6 +147,12 @@ export class HandleStream implements StreamSocket {
     if (!this.#tcp || !this.#isOpen || this.#isClosed) return null;
     this.#key ??= this.#findKey();
     return this.#key;
+  }
+
+  /** Asked for with every request that is logged; the kernel is asked once. */
+  get peerAddress(): string {
+    this.#peerAddress ??= this.#findPeer();
+    return this.#peerAddress;
   }
 
   peerGone(): boolean | undefined {
@@ -293,7 +300,7 @@ export class HandleStream implements StreamSocket {
     if (this.#hasEnded && this.#sendingHasEnded) this.close();
   }
 
-  get peerAddress(): string {
+  #findPeer(): string {
     const remote: Partial<AddressInfo> = {};
     this.#handle.getpeername?.(remote);
     return remote.address ?? "";
