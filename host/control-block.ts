@@ -24,6 +24,7 @@ export class HostControlBlock {
     return this.#draining;
   }
 
+  /** The guest finds out when it looks. */
   set draining(draining: boolean) {
     this.#draining = draining;
     this.#write();
