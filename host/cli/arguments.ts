@@ -284,8 +284,12 @@ function runCommand(verb: string, target: string, values: Values): Command {
   };
 }
 
+/** Flags had seconds before durations had units, and still may; other settings never had. */
 function duration(values: Values, name: OptionName, preset = "0s"): number | null {
-  return parseDuration(values.label(name), values.one(name) ?? preset);
+  const label = values.label(name);
+  const word = values.one(name) ?? preset;
+  const isSeconds = label.startsWith("--") && /^\d+(?:\.\d{1,3})?$/.test(word);
+  return parseDuration(label, isSeconds ? `${Math.round(Number(word) * 1000)}ms` : word);
 }
 
 function requests(values: Values) {

@@ -1,6 +1,7 @@
 // The image that a command runs.
 import { existsSync, readFileSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
+import { PACKAGE_FOLDER } from "../node/package.ts";
 import type { Command } from "./arguments.ts";
 import { ownImage } from "./parts.ts";
 import { findProject, isProject } from "./project/project.ts";
@@ -12,9 +13,19 @@ import { CliError } from "./usage.ts";
  */
 export async function imagePath({ app, logFormat }: Command): Promise<string | null> {
   if (app.endsWith(".wasm")) return app;
-  if (!isProject(app)) return ownImage(basename(resolve(app)));
-  const { freshImage } = await import("./project/build.ts");
-  return freshImage(findProject(app), logFormat);
+  if (isProject(app)) {
+    const { freshImage } = await import("./project/build.ts");
+    return freshImage(findProject(app), logFormat);
+  }
+  const own = ownName(app);
+  if (own !== null) return ownImage(own);
+  throw new CliError(`${app}: neither an image, nor a project, nor an application of torito`);
+}
+
+/** NAME, apps/NAME, or the path of a folder in apps/ of the package. null: none of its own. */
+function ownName(app: string): string | null {
+  const inside = relative(join(PACKAGE_FOLDER, "apps"), resolve(app));
+  return /^(?:\.\/)?(?:apps\/)?([\w-]+)\/?$/.exec(app)?.[1] ?? /^[\w-]+$/.exec(inside)?.[0] ?? null;
 }
 
 export function readImage(app: string, path: string) {

@@ -72,7 +72,8 @@ describe("arguments", () => {
     ["serve . --seqpacket 0", "--seqpacket 0: not a number from 1"],
     ["serve . --stats=yes", "--stats takes no value"],
     ["serve . --timeout soon", "--timeout soon: not a duration"],
-    ["serve . --timeout 5", "--timeout 5: not a duration as in 500ms, 10s or 2m"],
+    ["serve . --timeout 5h", "--timeout 5h: not a duration as in 500ms, 10s or 2m"],
+    ["serve . --watchdog 1e3", "--watchdog 1e3: not a duration"],
     ["serve . --lame-duck 1.5s", "--lame-duck 1.5s: not a duration"],
     ["serve . -m 64MB", "not a size as in 64K, 64M or 1G"],
     ["serve . --grace -1", "--grace"],
@@ -82,6 +83,15 @@ describe("arguments", () => {
   ])("`torito %s` is refused", (line, message) => {
     const words = line.split(" ").filter((word) => word !== "");
     expect(() => parseCommandLine(words)).toThrow(message);
+  });
+
+  test("plain numbers of flags are seconds, as they were before durations had units", () => {
+    const words = ["run", "x", "--timeout", "10", "--grace", "0.25", "--watchdog", "0"];
+    expect(parseCommandLine(words)).toMatchObject({
+      timeoutMs: 10_000,
+      graceMs: 250,
+      watchdogMs: null,
+    });
   });
 
   test("serve is WebServer on 127.0.0.1:4000 with the directory as its site", () => {
@@ -182,6 +192,10 @@ describe("exit codes", () => {
     expect(missing).toMatchObject({ code: 2, err: expect.stringContaining("no such file") });
     const unbuilt = await start("run", "apps/missing").end;
     expect(unbuilt).toMatchObject({ code: 2, err: expect.stringContaining("npm run build") });
+    for (const other of ["/no/such/dir/hello-world", "other/echo", "README.md", folder]) {
+      const { code, err } = await start("run", other).end;
+      expect([code, err]).toEqual([2, expect.stringContaining(`${other}: neither an image`)]);
+    }
     const text = await start("run", image("text")).end;
     expect(text.code).toBe(2);
     expect(text.err).toMatch(/^torito: image: not a WebAssembly module.*\n$/);
