@@ -1,5 +1,5 @@
-// The descriptors of this process that lead into a directory of a test. The process has others, which
-// the test runner and Node open and close when they like, so a count of all of them proves nothing.
+// The descriptors of this process that lead into a directory of a test. The process has others,
+// which the test runner and Node open and close when they like, so a count of all proves nothing.
 import nodefs from "node:fs";
 
 /** How many descriptors lead to `directory` or below it, deleted files included. */
