@@ -22,7 +22,6 @@ export const enum BootInfo {
   commandLine = 16, // u32, address
   commandLineBytes = 20, // u32
   timePage = 24, // u32, address
-  trace = 28, // u32, 1: the guest keeps a TraceRing
   control = 32, // u32, address of the ControlBlock
   accessLog = 36, // u32, 1: the guest keeps an AccessRing
   sizeof = 40,
@@ -34,7 +33,7 @@ export const enum TimePage {
   nextTimerNs = 8, // u64, guest writes before run() returns; all ones: no timer
   heartbeat = 16, // u32, guest increments at every thread switch
   stats = 20, // u32, guest writes once: address of its NetStats block; 0: none
-  trace = 24, // u32, guest writes once: address of its TraceRing; 0: none
+  trace = 24, // u32, guest writes: address of its TraceRing; 0: none yet
   consoleFull = 28, // u32, host writes; 1: nobody takes what is printed, who can wait should
   realtimeOffsetNs = 32, // i64, host writes on entry: nanoseconds since 1970 less monotonicNs
   heapTop = 40, // u32, guest writes: bytes of the RAM from here to HEAP_TAIL_BYTES before its end
@@ -45,7 +44,8 @@ export const enum TimePage {
   threads = 68, // u32, guest writes before run() returns, as the next two
   heapBytes = 72, // u64, of the whole heap
   heapInUse = 80, // u64
-  sizeof = 88,
+  traceWanted = 88, // u32, host writes; 1: the guest is to record its switches from its next run() on
+  sizeof = 96,
 }
 
 /** Random bytes that no two machines share, not even clones of one snapshot. */

@@ -52,5 +52,6 @@ export { Snapshot } from "./snapshot/snapshot.ts";
 export { PairLoop, type PairSocket } from "./sockets/pair.ts";
 export type { StreamPair } from "./sockets/streams.ts";
 export { type GuestStats, readGuestStats } from "./stats.ts";
-export { JsonTrace, type TraceArguments, type TraceEvent, type TraceSink } from "./trace.ts";
+export type { TraceArguments, TraceEvent, TraceSink } from "./trace/event.ts";
+export { JsonTrace } from "./trace/json-trace.ts";
 export { Chain, VirtQueue } from "./virtqueue.ts";

@@ -5,6 +5,8 @@ import type { VirtQueue } from "./virtqueue.ts";
 
 /** A device's track in the trace. Times never go back. */
 export interface DeviceTrace {
+  /** Is a trace recorded? Otherwise events are dropped, and need not be made. */
+  readonly isOn: boolean;
   /** Whole nanoseconds: the beginning of a slice. */
   now(): number;
   /** An event without duration. */
@@ -37,7 +39,7 @@ export interface DeviceHost {
   late?(): void;
   /** Writes a line to the machine's log. */
   log(message: string): void;
-  /** Missing: no trace is recorded. */
+  /** Missing: no trace is ever recorded. */
   readonly trace?: DeviceTrace | undefined;
 }
 

@@ -1,4 +1,5 @@
 // How a machine ends, and what is reported of a trap or a panic.
+import { PowerOff } from "./firmware.ts";
 import { GuestPanic } from "./hypercall.ts";
 import { MemoryDetached } from "./memory.ts";
 import { innermost, symbolise } from "./symbols.ts";
@@ -19,8 +20,14 @@ export type Exit =
     }
   | { readonly kind: "disposed" };
 
+/** The end of a guest by an exception; null: it is a fault of the host. */
+export function exitOf(error: unknown, sourceMap: string | undefined): Exit | null {
+  if (error instanceof PowerOff) return { kind: "power-off", code: error.code };
+  return isPanic(error) ? panicExit(error, sourceMap) : null;
+}
+
 /** Did the guest panic or trap? */
-export function isPanic(error: unknown): boolean {
+function isPanic(error: unknown): boolean {
   return error instanceof GuestPanic || error instanceof MemoryDetached || isTrap(error);
 }
 
@@ -32,7 +39,7 @@ function isTrap(error: unknown): boolean {
   return error instanceof RangeError && /call stack/.test(error.message);
 }
 
-export function panicExit(error: unknown, sourceMap: string | undefined): Exit {
+function panicExit(error: unknown, sourceMap: string | undefined): Exit {
   // An exception of the guest is no Error: it has neither message nor stack.
   const { message, stack: frames = "" } =
     error instanceof Error ? error : { message: "an exception that nobody caught" };

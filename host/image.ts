@@ -153,14 +153,10 @@ function checkSignature(name: string, entry: () => void, { parameters, results }
 }
 
 /**
- * Writes the boot-info block, the command line and an empty time page to guest memory. `rings`: the
- * guest is asked for those of its thread switches and of its requests.
+ * Writes the boot-info block, the command line and an empty time page to guest memory.
+ * `accessLog`: the guest is asked for the ring of its requests.
  */
-export function writeBootInfo(
-  memory: GuestMemory,
-  commandLine: string,
-  rings: { readonly trace: boolean; readonly accessLog: boolean },
-): void {
+export function writeBootInfo(memory: GuestMemory, commandLine: string, accessLog: boolean): void {
   const line = new TextEncoder().encode(commandLine);
   if (line.length > COMMAND_LINE_BYTES_MAX) {
     throw new Error(`kernel parameters: ${line.length} of ${COMMAND_LINE_BYTES_MAX} bytes`);
@@ -174,9 +170,8 @@ export function writeBootInfo(
     [BootInfo.commandLine, COMMAND_LINE_ADDRESS],
     [BootInfo.commandLineBytes, line.length],
     [BootInfo.timePage, TIME_PAGE_ADDRESS],
-    [BootInfo.trace, rings.trace ? 1 : 0],
     [BootInfo.control, CONTROL_BLOCK_ADDRESS],
-    [BootInfo.accessLog, rings.accessLog ? 1 : 0],
+    [BootInfo.accessLog, accessLog ? 1 : 0],
   ];
   for (const [field, value] of u32s) memory.view.setUint32(BOOT_INFO_ADDRESS + field, value, true);
   memory.view.setBigUint64(TIME_PAGE_ADDRESS + TimePage.nextTimerNs, ~0n, true);

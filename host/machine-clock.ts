@@ -16,6 +16,10 @@ export class MachineClock implements Clock {
     this.#shiftNs = ns - this.#host.now();
   }
 
+  get paused(): boolean {
+    return this.#host.paused === true;
+  }
+
   now(): number {
     return this.#host.now() + this.#shiftNs;
   }

@@ -7,12 +7,12 @@ import { Console } from "./console.ts";
 import { HostControlBlock } from "./control-block.ts";
 import { Ending } from "./ending.ts";
 import { Entries } from "./entry.ts";
-import { type Exit, isPanic, panicExit } from "./exit.ts";
+import { type Exit, exitOf } from "./exit.ts";
 import { ThreadFaults } from "./faults.ts";
-import { PowerOff } from "./firmware.ts";
 import { type GuestRequestInit, HttpClient } from "./http/client.ts";
 import { type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
+import { Insight } from "./inspect/insight.ts";
 import { layOut } from "./layout.ts";
 import { limitLog } from "./log.ts";
 import { MachineClock } from "./machine-clock.ts";
@@ -28,9 +28,8 @@ import { isZeroBytes } from "./snapshot/pages.ts";
 import { whileQuiet } from "./snapshot/quiesce.ts";
 import { hashBy, optionsFor, type RestoreOptions } from "./snapshot/restore.ts";
 import type { Snapshot } from "./snapshot/snapshot.ts";
-import { symbolise } from "./symbols.ts";
+import { symboliseError } from "./symbols.ts";
 import { HostTimePage } from "./time-page.ts";
-import { Tracer } from "./trace.ts";
 import { Turns } from "./turns.ts";
 
 export type { MachineOptions } from "./options.ts";
@@ -50,6 +49,8 @@ export class Machine implements AsyncDisposable {
   readonly memory: GuestMemory;
   /** Tells the guest that it is to drain, or that its settings have changed. */
   readonly control: HostControlBlock;
+  /** For tools that show what goes on in it. */
+  readonly insight: Insight;
   /** Register files in the order of the devices. They count what the guest did wrong. */
   readonly registers: readonly RegisterFile[];
   /**
@@ -65,7 +66,6 @@ export class Machine implements AsyncDisposable {
   readonly #turns: Turns;
   readonly #guest: GuestExports;
   readonly #options: MachineOptions;
-  readonly #tracer: Tracer | null;
   readonly #entropy: (into: Uint8Array) => void;
   readonly #saved: MachineState;
   readonly #entries: Entries;
@@ -101,7 +101,6 @@ export class Machine implements AsyncDisposable {
   protected constructor({ module, library, options, clock, platform }: MachineParts) {
     const { memoryBytes = MEMORY_BYTES_DEFAULT, devices = [], sharedMemory = false } = options;
     const { budget = BUDGET_DEFAULT, trace, log = () => {} } = options;
-    if (!(Number.isInteger(budget) && budget > 0)) throw new Error(`budget: ${budget} switches`);
     this.#options = options;
     const presence = new Presence(options.presence ?? new Int32Array(1));
     this.#clock = new MachineClock(clock);
@@ -134,8 +133,15 @@ export class Machine implements AsyncDisposable {
       full: this.#onConsole,
       failed: (error) => this.#end(null, error),
     });
-    this.#tracer =
-      trace === undefined ? null : new Tracer(this.#entries.aside(trace), this.#clock, this.memory);
+    this.insight = new Insight({
+      ...{ module, memory: this.memory, clock: this.#clock },
+      guest: () => this.#guest,
+      traced: (guest, isOn) => {
+        turns.guest = guest;
+        this.#time.traceWanted = isOn;
+      },
+      aside: (sink) => this.#entries.aside(sink),
+    });
     const warn = (message: string) => log("warn", "console", message);
     const full = limitLog(warn, () => this.#clock.now(), 1);
     presence.enter();
@@ -153,8 +159,7 @@ export class Machine implements AsyncDisposable {
       });
       const guest = instantiateImage(module, this.memory, imports);
       const timed = options.turnMeter?.guest(guest, this.#clock) ?? guest;
-      const logged = withAccessLog(timed, this.memory, this.#clock, options.accessLog);
-      this.#guest = this.#tracer === null ? logged : this.#tracer.guest(logged);
+      this.#guest = withAccessLog(timed, this.memory, this.#clock, options.accessLog);
     } finally {
       presence.leave();
     }
@@ -162,7 +167,7 @@ export class Machine implements AsyncDisposable {
       bus: this.#bus,
       layout,
       clock: this.#clock,
-      tracer: this.#tracer,
+      tracer: this.insight.tracer,
       log,
       withheldFeatures: options.withheldFeatures ?? 0n,
       turn: turns.onDevice,
@@ -171,6 +176,7 @@ export class Machine implements AsyncDisposable {
       failed: (error) => this.#end(null, error),
     });
     turns.guest = this.#guest;
+    if (trace !== undefined) this.insight.trace(trace);
     turns.registers = this.registers;
     this.#saved = new MachineState({
       module,
@@ -199,6 +205,11 @@ export class Machine implements AsyncDisposable {
     return this.#faults.count;
   }
 
+  /** Thread switches of one entry into the guest; with 1 a turn runs one thread after the other. */
+  set budget(switches: number) {
+    this.#turns.budget = switches;
+  }
+
   /** Starts the guest, once, and gives it its first turn. Returns when the guest has halted. */
   boot(): void {
     if (this.#state === State.Ended) throw new Error("the machine has ended");
@@ -206,14 +217,15 @@ export class Machine implements AsyncDisposable {
     const parameters = [this.#bus.announcement(), this.#options.parameters ?? ""];
     const commandLine = parameters.filter((part) => part !== "").join(" ");
     const accessLog = this.#options.accessLog !== undefined;
-    writeBootInfo(this.memory, commandLine, { trace: this.#tracer !== null, accessLog });
+    writeBootInfo(this.memory, commandLine, accessLog);
     this.#state = State.Running;
     this.#turns.start();
     this.#entries.visit(() => {
       this.#turns.prepare();
       this.#time.renew(this.#entropy);
-      this.#guest.initialize();
-      this.#guest.boot(BOOT_INFO_ADDRESS);
+      const { initialize, boot } = this.#turns.guest as GuestExports;
+      initialize();
+      boot(BOOT_INFO_ADDRESS);
       this.#entries.returned();
     }, this.#fail);
     this.turn();
@@ -244,7 +256,7 @@ export class Machine implements AsyncDisposable {
   rewind(snapshot: Snapshot, { keepGeneration = false } = {}): void {
     this.#assertRunning();
     if (this.#entries.inside) throw new Error("the machine is not idle");
-    if (this.#tracer !== null) throw busy("a machine that is traced does not go back");
+    if (this.insight.tracer.isOn) throw busy("a machine that is traced does not go back");
     this.#saved.assertFits(snapshot);
     this.#turns.cancelAlarm();
     // Its connections are of the guest that was: none may carry a request of the one that comes.
@@ -274,7 +286,8 @@ export class Machine implements AsyncDisposable {
       this.dispose();
       throw error;
     }
-    this.#tracer?.restored();
+    this.insight.tracer.restored();
+    this.#time.traceWanted = this.insight.tracer.isOn;
     this.turn();
   }
 
@@ -307,11 +320,12 @@ export class Machine implements AsyncDisposable {
     let result: number | bigint | undefined;
     const thrown = this.#entries.visit(() => {
       this.#turns.prepare();
-      result = (this.#tracer?.entry(name, call) ?? call)(...args);
+      const { tracer } = this.insight;
+      result = (tracer.isOn ? tracer.entry(name, call) : call)(...args);
       this.#entries.returned();
     }, this.#fail);
     this.turn();
-    if (thrown !== null) throw this.#symbolised(thrown.error);
+    if (thrown !== null) throw symboliseError(thrown.error, this.#options.sourceMap);
     return result;
   }
 
@@ -327,17 +341,7 @@ export class Machine implements AsyncDisposable {
 
   /** The value of an exported global: a constant, or the address of static memory. */
   global(name: string): number {
-    const exported = this.#guest.exports[name];
-    if (!(exported instanceof WebAssembly.Global)) throw new Error(`image: no global ${name}`);
-    return Number(exported.value);
-  }
-
-  #symbolised(error: unknown): unknown {
-    if (error instanceof Error) {
-      const stack = symbolise(error.stack ?? "", this.#options.sourceMap);
-      error.stack = `${error.name}: ${error.message}\n${stack}`;
-    }
-    return error;
+    return this.insight.global(name);
   }
 
   /**
@@ -362,13 +366,7 @@ export class Machine implements AsyncDisposable {
 
   /** An exception has ended an entry. */
   readonly #fail = (error: unknown): void => {
-    if (error instanceof PowerOff) {
-      this.#end({ kind: "power-off", code: error.code });
-    } else if (isPanic(error)) {
-      this.#end(panicExit(error, this.#options.sourceMap));
-    } else {
-      this.#end(null, error);
-    }
+    this.#end(exitOf(error, this.#options.sourceMap), error);
   };
 
   /** Cleans up. A fault of the host, unlike an exit of the guest, comes with a null `exit`. */

@@ -5,7 +5,7 @@ import type { VirtioDevice } from "./device.ts";
 import type { Log } from "./log.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { TurnMeter } from "./service/turn-meter.ts";
-import type { TraceSink } from "./trace.ts";
+import type { TraceSink } from "./trace/event.ts";
 
 /** Options of Machine.create(). Only `image` is required. */
 export interface MachineOptions {

@@ -55,3 +55,11 @@ function position(map: SourceMap, offset: number): string | null {
   const file = found.source.replace(/^(?:\.\.?\/)+/, "");
   return `${file}:${found.line + 1}:${found.column + 1}`;
 }
+
+/** The error, with its stack in AssemblyScript terms. What is no error stays as it is. */
+export function symboliseError(error: unknown, sourceMap: string | undefined): unknown {
+  if (error instanceof Error) {
+    error.stack = `${error.name}: ${error.message}\n${symbolise(error.stack ?? "", sourceMap)}`;
+  }
+  return error;
+}

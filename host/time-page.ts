@@ -31,6 +31,12 @@ export class HostTimePage {
     view.setBigInt64(TIME_PAGE_ADDRESS + TimePage.realtimeOffsetNs, this.#wall.offsetNs, true);
   }
 
+  /** Should the guest record its switches? */
+  set traceWanted(wanted: boolean) {
+    const at = TIME_PAGE_ADDRESS + TimePage.traceWanted;
+    this.#memory.view.setUint32(at, wanted ? 1 : 0, true);
+  }
+
   /** Gives the machine a generation of its own. */
   renew(entropy: (into: Uint8Array) => void): void {
     entropy(this.#memory.bytes(TIME_PAGE_ADDRESS + TimePage.generation, GENERATION_BYTES));

@@ -24,7 +24,7 @@ export interface TurnOptions {
   readonly entries: Entries;
   readonly presence: Presence;
   readonly faults: ThreadFaults;
-  /** Thread switches of one round. */
+  /** Thread switches of one round, at first. */
   readonly budget: number;
   /** Has the guest printed so much that it should get no turns? */
   readonly isStuffed: () => boolean;
@@ -38,6 +38,7 @@ export class Turns {
   /** Set before the first turn. */
   guest: GuestExports | null = null;
   registers: readonly RegisterFile[] = [];
+  #budget = 0;
   readonly #options: TurnOptions;
   readonly #alarm: Alarm;
   #isRunning = false; // from start() to stop()
@@ -49,7 +50,14 @@ export class Turns {
 
   constructor(options: TurnOptions) {
     this.#options = options;
+    this.budget = options.budget;
     this.#alarm = new Alarm(options.clock, options.time, this.#onAlarm);
+  }
+
+  /** Thread switches of one round from now on. Throws on what is no count. */
+  set budget(budget: number) {
+    if (!(Number.isInteger(budget) && budget > 0)) throw new Error(`budget: ${budget} switches`);
+    this.#budget = budget;
   }
 
   /** The guest has booted, or goes on from a snapshot: from now on it gets turns. */
@@ -121,7 +129,7 @@ export class Turns {
   readonly onDevice = (atOnce = false): void => {
     const { bus, entries } = this.#options;
     if (bus.pending === 0 || entries.inside) return;
-    if (atOnce) this.turn();
+    if (atOnce && this.#options.clock.paused !== true) this.turn();
     else this.defer();
   };
 
@@ -142,7 +150,7 @@ export class Turns {
 
   /** One round of the guest: pending interrupts, then threads. */
   #enter(): number {
-    const { bus, budget, entries, faults } = this.#options;
+    const { bus, entries, faults } = this.#options;
     const guest = this.guest as GuestExports;
     this.prepare();
     while (bus.pending !== 0) {
@@ -150,7 +158,7 @@ export class Turns {
       bus.pending &= ~(1 << slot);
       guest.interrupt(BUS_IRQ_FIRST + slot);
     }
-    const result = faults.run(guest, budget);
+    const result = faults.run(guest, this.#budget);
     entries.returned();
     return result;
   }

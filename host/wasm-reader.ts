@@ -2,7 +2,7 @@
 
 const HEADER_BYTES = 8;
 
-/** A position in a module that is known to be valid. */
+/** A position in a module. Throws RangeError at its end. */
 export class WasmReader {
   readonly #bytes: Uint8Array;
   at: number;
@@ -17,7 +17,9 @@ export class WasmReader {
   }
 
   byte(): number {
-    return this.#bytes[this.at++] as number;
+    const byte = this.#bytes[this.at++];
+    if (byte === undefined) throw new RangeError("the module ends too early");
+    return byte;
   }
 
   /** LEB128, at most five bytes. */

@@ -73,6 +73,11 @@ export function publishAccessLog(ring: usize): void {
   store<u32>(timePage, <u32>ring, TimePage.accessLog);
 }
 
+/** Does the host ask for the ring of switches? */
+export function isTraceWanted(): bool {
+  return load<u32>(timePage, TimePage.traceWanted) != 0;
+}
+
 /** Gives the host the address of the ring of switches. */
 export function publishTrace(ring: usize): void {
   store<u32>(timePage, <u32>ring, TimePage.trace);

@@ -9,7 +9,7 @@ const GENERATION_MASK: u32 = 0x7fff; // handles stay positive
 const NO_SLOT: u32 = 0xffff_ffff;
 
 @unmanaged
-class Slot {
+export class Slot {
   object: usize; // 0: free, and `next` is valid
   generation: u32;
   next: u32;

@@ -24,7 +24,7 @@ import { BeginThread } from "./thread-calls";
 import { isIdle, restartFaulted, schedule } from "./scheduler";
 import { threadCount } from "./thread";
 import { nextDeadline, runTimers } from "./timer";
-import { traceInit } from "./trace";
+import { followTrace } from "./trace";
 import "./panic"; // the build sends abort() there
 import { reseed } from "./std"; // and seed()
 import { proc_exit } from "./wasi_snapshot_preview1";
@@ -45,7 +45,6 @@ export function kernelMain(bootInfo: usize, main: Application | null): void {
   controlInit(load<u32>(bootInfo, BootInfo.control)); // what the host tells the application
   const start = arenaInit(); // the end of what the application's initialisers have allocated
   memoryInit(start, heapEnd(bootInfo, start)); // the heap: all of the RAM that is not image
-  if (load<u32>(bootInfo, BootInfo.trace) != 0) startTrace(); // for the host, if it asks
   if (load<u32>(bootInfo, BootInfo.accessLog) != 0) startAccessLog(); // for the host, if it asks
   banner(bootInfo);
   arenaSettingsInit(); // memory of applications' objects
@@ -71,11 +70,6 @@ function heapEnd(bootInfo: usize, start: usize): usize {
 function checkBootInfo(bootInfo: usize): void {
   assert(load<u32>(bootInfo, BootInfo.magic) == BOOT_MAGIC, "boot: no boot information");
   assert(load<u32>(bootInfo, BootInfo.version) == BOOT_VERSION, "boot: wrong version");
-}
-
-/** Starts the trace, or reports that there is no memory for it. */
-export function startTrace(): void {
-  if (!traceInit()) print("trace: no memory for the thread switches\n");
 }
 
 function startAccessLog(): void {
@@ -112,6 +106,7 @@ function restored(): void {
 /** The host's entry: runs threads until none is ready or `budget` of them have run. */
 export function run(budget: u32): u32 {
   consoleEntered();
+  if (!followTrace()) print("trace: no memory for the thread switches\n");
   if (isRestored()) restored();
   runTimers(nowNs());
   schedule(budget);

@@ -12,7 +12,7 @@ import { Errno } from "../abi/errno";
 import { publishHeapTop } from "./clock";
 
 @unmanaged
-class Block {
+export class Block {
   prev: usize; // the block before this one in memory, 0 for the first
   size: u32; // bytes from here to the next header, a multiple of GRAIN
   length: u32; // bytes asked for
@@ -22,10 +22,10 @@ class Block {
 }
 
 const GRAIN: u32 = 16;
-const HEADER: u32 = 16;
+export const HEADER: u32 = 16;
 const CANARY_BYTES: u32 = 4;
-const USED: u32 = 0x55c3_a5ed;
-const FREE: u32 = 0xf1ee_b10c;
+export const USED: u32 = 0x55c3_a5ed;
+export const FREE: u32 = 0xf1ee_b10c;
 const CANARY: u32 = 0xca9a_511e;
 
 // Classes: below 256 bytes one per 16 bytes, above it 16 per power of two.
@@ -36,10 +36,10 @@ let rowMap: u32 = 0; // bit r: some column of row r has a block
 const columnMap: usize = memory.data(25 * 4); // u32 per row: bit c: class (r, c) has a block
 const classHead: usize = memory.data(25 * 16 * 4);
 
-let heapStart: usize = 0;
-let heapEnd: usize = 0;
+export let heapStart: usize = 0;
+export let heapEnd: usize = 0;
 let inUseBytes: u64 = 0; // headers and rounding included
-let peakBytes: u64 = 0;
+export let peakBytes: u64 = 0;
 let inUseBlocks: u32 = 0;
 let topBlock: usize = 0; // the end of the highest block that was ever handed out
 

@@ -121,6 +121,7 @@ function wake(thread: Thread, reason: i32): void {
   stopTimer(timerOf(thread));
   leaveQueues(thread);
   thread.wakeReason = reason;
+  if (traceRing != 0) thread.waker = current == NO_THREAD ? 0 : current.id;
   if (thread.suspended) thread.state = ThreadState.Suspended;
   else makeReady(thread);
 }

@@ -33,6 +33,7 @@ export class Thread extends Context {
   interruptible: bool; // a kill ends its waits, even shielded
   nodes: ListNode; // its places while it waits: its own three, or allocated ones
   nodeCount: u32;
+  waker: i32; // for a trace: the thread that made it ready, 0: none
   wokenBy: WaitQueue | null; // whose wake-up it has not acted on yet (see wakeSome)
   faultEntry: u32; // table index; it starts again there when the application throws, 0: no
   faultArg: usize;
@@ -42,9 +43,9 @@ export class Thread extends Context {
 const OWN_NODES: usize = offsetof<Thread>();
 /** Enough to select on one socket, which must not fail for want of memory. */
 const OWN_NODE_COUNT: u32 = 3;
-const TIMER: usize = (OWN_NODES + OWN_NODE_COUNT * offsetof<ListNode>() + 7) & ~7;
-const JOINERS: usize = TIMER + offsetof<Timer>();
-const ARENA: usize = JOINERS + offsetof<WaitQueue>();
+export const THREAD_TIMER: usize = (OWN_NODES + OWN_NODE_COUNT * offsetof<ListNode>() + 7) & ~7;
+export const THREAD_JOINERS: usize = THREAD_TIMER + offsetof<Timer>();
+const ARENA: usize = THREAD_JOINERS + offsetof<WaitQueue>();
 const THREAD_BYTES: usize = (ARENA + offsetof<Arena>() + 15) & ~15;
 
 /** Unoptimised code keeps more locals in its frames. */
@@ -58,14 +59,15 @@ const GUARD_BYTES: u32 = 512;
 
 export const NO_THREAD: Thread = changetype<Thread>(0);
 
-const threads = changetype<HandleTable>(memory.data(offsetof<HandleTable>()));
+export const THREAD_TABLE: usize = memory.data(offsetof<HandleTable>());
+const threads = changetype<HandleTable>(THREAD_TABLE);
 
 export function timerOf(thread: Thread): Timer {
-  return changetype<Timer>(changetype<usize>(thread) + TIMER);
+  return changetype<Timer>(changetype<usize>(thread) + THREAD_TIMER);
 }
 
 export function joinersOf(thread: Thread): WaitQueue {
-  return changetype<WaitQueue>(changetype<usize>(thread) + JOINERS);
+  return changetype<WaitQueue>(changetype<usize>(thread) + THREAD_JOINERS);
 }
 
 export function arenaOf(thread: Thread): Arena {

@@ -31,6 +31,7 @@ export function entryText(kind, from, source, coverage) {
   const lines = [
     'import { kernelMain } from "torito/kernel/main";',
     'export { fault, interrupt, run } from "torito/kernel/main";',
+    'export * from "torito/kernel/layout";',
     "export function boot(bootInfo: usize): void {",
     `  kernelMain(bootInfo, ${hasMain ? "main" : "null"});`,
     "}",

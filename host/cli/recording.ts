@@ -2,7 +2,8 @@
 
 import type { Log } from "../log.ts";
 import { PacketCapture } from "../node/devices.ts";
-import { JsonTrace, type TraceSink } from "../trace.ts";
+import type { TraceSink } from "../trace/event.ts";
+import { JsonTrace } from "../trace/json-trace.ts";
 import { OutputFile } from "./output.ts";
 import { CliError, EXIT_UNAVAILABLE } from "./usage.ts";
 

@@ -181,13 +181,14 @@ export class FsDevice implements VirtioDevice {
   readonly #now = (): number => this.#host?.now() ?? 0;
 
   #serve(chain: Chain): void {
-    const sinceNs = this.#trace?.now() ?? 0;
+    const trace = this.#trace?.isOn === true ? this.#trace : null;
+    const sinceNs = trace?.now() ?? 0;
     const request = this.#request;
     this.stats.requests++;
     let result = request.take(chain);
     const forgets = result === 0 && this.#forgets(request);
     if (result === 0 && !forgets) result = this.#server.serve(request);
-    if (this.#trace !== null) traceRequest(this.#trace, sinceNs, request, result);
+    if (trace !== null) traceRequest(trace, sinceNs, request, result);
     if (forgets) request.finishEmpty();
     else if (request.parked) this.#request = this.#spare.pop() ?? this.#newRequest();
     else if (!request.detached) request.finish(result);
@@ -218,7 +219,8 @@ export class FsDevice implements VirtioDevice {
 
   /** F7: only INTERRUPT, FORGET and BATCH_FORGET are allowed here. */
   #serveHiprio(chain: Chain): void {
-    const sinceNs = this.#trace?.now() ?? 0;
+    const trace = this.#trace?.isOn === true ? this.#trace : null;
+    const sinceNs = trace?.now() ?? 0;
     const request = this.#request;
     this.stats.requests++;
     let result = request.take(chain);
@@ -227,7 +229,7 @@ export class FsDevice implements VirtioDevice {
     const silent =
       result === 0 && (this.#forgets(request) || request.opcode === FuseOpcode.INTERRUPT);
     if (result === 0 && !silent) result = -Errno.EINVAL;
-    if (this.#trace !== null) traceRequest(this.#trace, sinceNs, request, result);
+    if (trace !== null) traceRequest(trace, sinceNs, request, result);
     if (silent) request.finishEmpty();
     else request.finish(result);
   }

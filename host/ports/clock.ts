@@ -11,4 +11,6 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void;
   /** Calls back once, soon, after the host events that are ready now. */
   defer(callback: () => void): void;
+  /** Does it stand still, so that no machine on it gets a turn? Missing: never. */
+  readonly paused?: boolean;
 }

@@ -76,9 +76,9 @@ export class FuseRequest {
 }
 
 // Embedded parts, by offset.
-const TRANSFER: usize = (offsetof<FuseRequest>() + 7) & ~7;
-const WAITER: usize = TRANSFER + offsetof<FsRequest>();
-const BUFFER: usize = WAITER + offsetof<WaitQueue>();
+export const REQUEST_TRANSFER: usize = (offsetof<FuseRequest>() + 7) & ~7;
+export const REQUEST_WAITER: usize = REQUEST_TRANSFER + offsetof<FsRequest>();
+const BUFFER: usize = REQUEST_WAITER + offsetof<WaitQueue>();
 const IN: usize = (BUFFER + offsetof<IoVec>() + 7) & ~7;
 /** Room for arguments: RENAME2 has the most, two names. */
 export const ARGUMENT_BYTES_MAX: u32 = FuseRename2In.sizeof + 2 * (FUSE_NAME_BYTES_MAX + 1);
@@ -94,11 +94,11 @@ export function allocateRequest(session: Session): FuseRequest | null {
   const address = ToroAllocMem(ROOM + session.roomBytes);
   if (address == 0) return null;
   const request = changetype<FuseRequest>(address);
-  const transfer = changetype<FsRequest>(address + TRANSFER);
+  const transfer = changetype<FsRequest>(address + REQUEST_TRANSFER);
   request.session = session;
   request.transfer = transfer;
   request.room = address + ROOM;
-  transfer.waiter = changetype<WaitQueue>(address + WAITER);
+  transfer.waiter = changetype<WaitQueue>(address + REQUEST_WAITER);
   transfer.head = address + IN;
   transfer.reply = address + OUT;
   transfer.arg = address;

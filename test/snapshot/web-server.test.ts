@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Snapshot } from "../../host/snapshot/snapshot.ts";
+import { THREADS, type TraceEvent } from "../../host/trace/event.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
 import { fingerprint, Site } from "../support/snapshot-site.ts";
 import { Client } from "../support/web-server-script.ts";
@@ -146,11 +147,15 @@ describe("a machine that is restored", () => {
   test("may be traced from then on", async () => {
     const traced = await Site.boot(directory, { trace: () => {} });
     traced.get("/");
-    const names: string[] = [];
-    const trace = ({ name }: { name: string }) => void names.push(name);
+    const events: TraceEvent[] = [];
+    const trace = (event: TraceEvent) => void events.push(event);
     const site = await Site.restore(await traced.machine.snapshot(), directory, { trace });
     expect(site.get("/")).toContain("home");
-    expect(names.some((name) => name.startsWith("thread "))).toBe(true);
+    const runs = events.filter(({ pid, ph }) => pid === THREADS && ph === "X");
+    expect(runs.some(({ name }) => name === "apps/web-server/connection/serveConnection")).toBe(
+      true,
+    );
+    const names = events.map(({ name }) => name);
     expect(names).not.toContain("switches lost");
     expect(names).not.toContain("switches that cannot be");
   });

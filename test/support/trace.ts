@@ -1,11 +1,7 @@
 // Invariants of every trace, whatever the guest did.
 import { expect } from "vitest";
 import { ManualClock } from "../../host/manual-clock.ts";
-import type { TraceEvent } from "../../host/trace.ts";
-
-export const MACHINE = 1;
-export const THREADS = 2;
-export const VCPU = 1;
+import { MACHINE, THREADS, type TraceEvent, VCPU } from "../../host/trace/event.ts";
 
 /** Every look at it takes a microsecond. */
 export class TickingClock extends ManualClock {
@@ -26,6 +22,11 @@ export function on(events: readonly TraceEvent[], pid: number, tid?: number): Tr
   return events.filter(
     (one) => one.ph !== "M" && one.pid === pid && (tid === undefined || one.tid === tid),
   );
+}
+
+/** Runs of the guest's threads, without the waits between them. */
+export function runsOf(events: readonly TraceEvent[]): TraceEvent[] {
+  return on(events, THREADS).filter(({ cat }) => cat !== "wait");
 }
 
 /** The track of that name. */
@@ -59,7 +60,7 @@ export function checkTrace(events: readonly TraceEvent[]): void {
   }
   const entries = on(events, MACHINE, VCPU).filter(({ ph }) => ph === "X");
   let at = 0;
-  for (const run of on(events, THREADS)) {
+  for (const run of runsOf(events)) {
     while (at < entries.length && endOf(entries[at] as TraceEvent) < endOf(run)) at++;
     const entry = entries[at];
     if (entry === undefined || startOf(entry) > startOf(run)) {

@@ -7,7 +7,7 @@ import { Machine } from "../../host/node/machine.ts";
 import { SiteSource } from "../../host/node/site.ts";
 import type { Acceptor, SocketEvents, Sockets, StreamSocket } from "../../host/ports/sockets.ts";
 import { SITE_PRESETS, type SiteSettings } from "../../host/site/settings.ts";
-import type { TraceSink } from "../../host/trace.ts";
+import type { TraceSink } from "../../host/trace/event.ts";
 import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
 

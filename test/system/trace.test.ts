@@ -8,12 +8,13 @@ import { FuseOpcode } from "../../abi/fuse.ts";
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../../abi/trace.ts";
 import type { DeviceHost } from "../../host/device.ts";
 import { Machine, type MachineOptions } from "../../host/node/machine.ts";
-import { JsonTrace, type TraceEvent } from "../../host/trace.ts";
+import { MACHINE, THREADS, type TraceEvent, VCPU } from "../../host/trace/event.ts";
+import { JsonTrace } from "../../host/trace/json-trace.ts";
 import { Appliance, makeFolder, removeFolders, until } from "../support/appliance.ts";
 import { compileOnce } from "../support/compiled.ts";
 import { FsPuppet, HIPRIO } from "../support/fs-puppet.ts";
-import { collectHits, compileGuest, runGuest } from "../support/guest.ts";
-import { checkTrace, MACHINE, on, THREADS, TickingClock, trackOf, VCPU } from "../support/trace.ts";
+import { collectHits, compileGuest } from "../support/guest.ts";
+import { checkTrace, on, runsOf, TickingClock, trackOf } from "../support/trace.ts";
 import { guest } from "../support/wat.ts";
 
 const MIB = 1024 * 1024;
@@ -38,7 +39,7 @@ async function boot(options: Partial<MachineOptions> = {}) {
     ...options,
   });
   machine.boot();
-  return { machine, clock, events, runs: () => on(events, THREADS) };
+  return { machine, clock, events, runs: () => runsOf(events) };
 }
 
 const ringOf = (machine: Machine) =>
@@ -56,7 +57,7 @@ describe("threads", () => {
     expect(runs().map(({ dur }) => dur)).toEqual([1, 1, 1, 1, 1, 1]);
     const starts = runs().map(({ ts }) => ts);
     expect(starts.map((ts) => ts - (starts[0] as number))).toEqual([0, 2, 4, 6, 8, 10]);
-    for (const id of [first, second]) expect(trackOf(events, `thread ${id}`)).toHaveLength(3);
+    for (const id of [first, second]) expect(trackOf(events, `${id} thread`)).toHaveLength(3);
     const entries = on(events, MACHINE, VCPU).map(({ name }) => name);
     expect(entries).toEqual(["initialize", "boot", "run", "begin", "run"]);
     collectHits(image, machine);
@@ -125,10 +126,17 @@ describe("threads", () => {
   });
 
   test("a guest without memory for the ring says so and runs without", async () => {
-    const name = "test_without_memory_there_is_no_ring";
-    const { lines, machine } = await runGuest(image, name);
+    const lines: string[] = [];
+    const console = (line: string) => void lines.push(line);
+    const { machine, events, runs } = await boot({ trace: undefined, console });
+    machine.call("takeAlmostAll");
+    const end = machine.insight.trace((event) => void events.push(event));
+    machine.call("begin", 3);
+    end();
     expect(lines.join("")).toContain("trace: no memory for the thread switches\n");
     expect(ringOf(machine)).toBe(0);
+    expect(runs()).toEqual([]);
+    machine.dispose();
   });
 
   test("without the option there is no ring, and the guest has all of its memory", async () => {
@@ -143,6 +151,42 @@ describe("threads", () => {
     expect(more).toBeGreaterThanOrEqual(traceRingBytes());
     expect(more).toBeLessThan(traceRingBytes() + 100);
     for (const { machine } of [plain, traced]) machine.dispose();
+  });
+});
+
+describe("TR8: a trace that begins while the machine runs", () => {
+  test("has the names of what was there before, and ends when it is asked to", async () => {
+    const { machine, runs, events } = await boot({ trace: undefined });
+    machine.call("begin", 2);
+    expect(ringOf(machine)).toBe(0);
+    const end = machine.insight.trace((event) => void events.push(event));
+    machine.call("begin", 3);
+    expect(runs()).toHaveLength(6);
+    const names = events.filter(({ ph }) => ph === "M").map(({ args }) => args?.name);
+    expect(names.slice(0, 3)).toEqual(["machine", "guest threads", "vCPU"]);
+    end();
+    end();
+    const before = events.length;
+    machine.call("begin", 3);
+    expect(events).toHaveLength(before);
+    checkTrace(events);
+    machine.dispose();
+  });
+
+  test("again: nothing of the time between is in it, and nothing counts as lost", async () => {
+    const { machine, runs, events } = await boot();
+    machine.call("begin", 2);
+    const others: TraceEvent[] = [];
+    const end = machine.insight.trace((event) => void others.push(event));
+    expect(others.filter(({ ph }) => ph === "M").length).toBeGreaterThanOrEqual(5); // two threads
+    machine.call("begin", 2);
+    end();
+    machine.call("begin", 2);
+    expect(runs()).toHaveLength(12);
+    expect(runsOf(others)).toHaveLength(4);
+    for (const trace of [events, others]) checkTrace(trace);
+    expect(events.some(({ name }) => name === "switches lost")).toBe(false);
+    machine.dispose();
   });
 });
 
@@ -291,6 +335,7 @@ test("file requests are named, also those that fail, have no reply or are malfor
   const puppet = new FsPuppet(SITE);
   const told: [string, number, object][] = [];
   const trace = {
+    isOn: true,
     now: () => 7,
     instant: () => {},
     slice: (...one: [string, number, object]) => void told.push(one),
@@ -413,7 +458,7 @@ describe("torito --trace", () => {
     const path = `${folder}/trace.json`;
     const appliance = new Appliance(["run", `${folder}/panic.wasm`, "--trace", path]);
     expect(await appliance.exited).toBe(70);
-    expect(on(load(path), THREADS)).toHaveLength(2); // before and after Sleep
+    expect(runsOf(load(path))).toHaveLength(2); // before and after Sleep
   });
 
   test("a file that cannot be created: 69 and one line, before the guest boots", async () => {

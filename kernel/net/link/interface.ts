@@ -14,7 +14,7 @@ import { FreePacket } from "./pool";
 const OUTGOING_MAX: u32 = 64;
 /** While this many packets wait for their owner, a driver posts no new receive buffers. */
 const INCOMING_MAX: u32 = 128;
-const INTERFACES_MAX: u32 = 4;
+export const INTERFACES_MAX: u32 = 4;
 /** A larger packet counts as unfreed: its driver frees it as soon as the device is done. */
 export const LINGER_BYTES_MAX: u32 = 4096;
 
@@ -40,13 +40,13 @@ export class NetworkInterface {
 // Embedded parts, by offset: asc has no embedded structs.
 const OUTGOING: usize = (offsetof<NetworkInterface>() + 7) & ~7;
 const INCOMING: usize = OUTGOING + offsetof<PacketQueue>();
-const SPACE: usize = INCOMING + offsetof<PacketQueue>();
-const OWING: usize = SPACE + offsetof<WaitQueue>();
+export const INTERFACE_SPACE: usize = INCOMING + offsetof<PacketQueue>();
+const OWING: usize = INTERFACE_SPACE + offsetof<WaitQueue>();
 /** Bytes of an interface, for the driver that embeds one. */
 export const INTERFACE_BYTES: usize = OWING + offsetof<List>();
 
 export const NO_INTERFACE: NetworkInterface = changetype<NetworkInterface>(0);
-const interfaces: usize = memory.data(4 * 4);
+export const INTERFACE_LIST: usize = memory.data(4 * 4);
 let interfaceCount: u32 = 0;
 let drainIncoming: u32 = 0; // table index of (iface): void; 0: SysNetworkRead drains
 let resetConnections: u32 = 0; // of (iface): void; all connections of the interface are gone
@@ -54,7 +54,7 @@ let resetConnections: u32 = 0; // of (iface): void; all connections of the inter
 /** The interface of a device, in the order of the devices; NO_INTERFACE: there is none. */
 export function interfaceAt(index: u32): NetworkInterface {
   if (index >= interfaceCount) return NO_INTERFACE;
-  return changetype<NetworkInterface>(<usize>load<u32>(interfaces + (index << 2)));
+  return changetype<NetworkInterface>(<usize>load<u32>(INTERFACE_LIST + (index << 2)));
 }
 
 /** The interface that packets leave by unless they say otherwise. */
@@ -80,7 +80,7 @@ export function initInterface(
   iface.recycle = recycle;
   iface.outgoing = changetype<PacketQueue>(address + OUTGOING);
   iface.incoming = changetype<PacketQueue>(address + INCOMING);
-  iface.space = changetype<WaitQueue>(address + SPACE);
+  iface.space = changetype<WaitQueue>(address + INTERFACE_SPACE);
   iface.owing = changetype<List>(address + OWING);
   return iface;
 }
@@ -89,7 +89,7 @@ export function initInterface(
 export function registerInterface(iface: NetworkInterface): i32 {
   assert(iface.transmit != 0 && iface.recycle != 0, "no driver");
   if (interfaceCount == INTERFACES_MAX) return -Errno.EBUSY;
-  store<u32>(interfaces + (interfaceCount++ << 2), <u32>changetype<usize>(iface));
+  store<u32>(INTERFACE_LIST + (interfaceCount++ << 2), <u32>changetype<usize>(iface));
   return 0;
 }
 

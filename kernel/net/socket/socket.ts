@@ -89,9 +89,9 @@ export class Socket {
 
 // Embedded parts, by offset: asc has no embedded structs.
 const PACKETS: usize = (offsetof<Socket>() + 7) & ~7;
-const READERS: usize = PACKETS + offsetof<PacketQueue>();
-const WRITERS: usize = READERS + offsetof<WaitQueue>();
-const OWING: usize = WRITERS + offsetof<WaitQueue>();
+export const SOCKET_READERS: usize = PACKETS + offsetof<PacketQueue>();
+export const SOCKET_WRITERS: usize = SOCKET_READERS + offsetof<WaitQueue>();
+const OWING: usize = SOCKET_WRITERS + offsetof<WaitQueue>();
 const PENDING: usize = OWING + offsetof<ListNode>();
 const PENDINGS: usize = PENDING + offsetof<ListNode>();
 const USER_BUFFERS: usize = PENDINGS + offsetof<List>();
@@ -111,12 +111,12 @@ export function packetsOf(s: Socket): PacketQueue {
 
 /** Threads that wait to receive, to accept or to be connected. */
 export function readersOf(s: Socket): WaitQueue {
-  return changetype<WaitQueue>(changetype<usize>(s) + READERS);
+  return changetype<WaitQueue>(changetype<usize>(s) + SOCKET_READERS);
 }
 
 /** Threads that wait for credit. */
 export function writersOf(s: Socket): WaitQueue {
-  return changetype<WaitQueue>(changetype<usize>(s) + WRITERS);
+  return changetype<WaitQueue>(changetype<usize>(s) + SOCKET_WRITERS);
 }
 
 /** Its place among the sockets of the interface that owe a packet. */

@@ -5,10 +5,11 @@ import { HandleTable } from "../../handle";
 import { NetworkInterface, NO_INTERFACE } from "../link/interface";
 import { NO_SOCKET, Socket } from "./socket";
 
-const sockets = changetype<HandleTable>(memory.data(offsetof<HandleTable>()));
+export const SOCKET_TABLE: usize = memory.data(offsetof<HandleTable>());
+const sockets = changetype<HandleTable>(SOCKET_TABLE);
 
 export const BUCKETS: u32 = 4096;
-const buckets: usize = memory.data(4096 * 4);
+export const SOCKET_BUCKETS: usize = memory.data(4096 * 4);
 
 if ((BUCKETS & (BUCKETS - 1)) != 0) ERROR("table: the number of buckets is no power of two");
 
@@ -38,7 +39,7 @@ export function removeHandle(s: Socket): void {
 function bucketOf(localPort: u32, remoteCid: u32, remotePort: u32): usize {
   let h = localPort * 0x9e37_79b1 + remoteCid * 0x85eb_ca6b + remotePort * 0xc2b2_ae35;
   h ^= h >> 15;
-  return buckets + ((h & (BUCKETS - 1)) << 2);
+  return SOCKET_BUCKETS + ((h & (BUCKETS - 1)) << 2);
 }
 
 /** NO_INTERFACE finds a socket of any interface. */
@@ -64,7 +65,7 @@ export function findSocket(
 /** The first socket of bucket `i`; the others follow by nextInBucket. */
 export function firstInBucket(i: u32): Socket {
   assert(i < BUCKETS, "no such bucket");
-  return changetype<Socket>(<usize>load<u32>(buckets + (i << 2)));
+  return changetype<Socket>(<usize>load<u32>(SOCKET_BUCKETS + (i << 2)));
 }
 
 /** Enters the socket under its present addresses, which stay as they are until unhash(). */

@@ -1,0 +1,95 @@
+// The sockets of a guest, read from its memory. Counters of credit are running totals that wrap
+// (virtio 5.10.6.3).
+import { u32 } from "../memory.ts";
+import type { GuestReader } from "./guest-reader.ts";
+import { SOCKET_STATES, stateName } from "./guest-states.ts";
+import { objectsOf } from "./handles.ts";
+import type { Layout } from "./layout.ts";
+import { LISTED_MAX } from "./threads.ts";
+
+/** Sockets in one bucket that are followed. */
+const CHAIN_MAX = 1024;
+const BUCKETS_MAX = 65536;
+
+/** Payload in one direction. */
+export interface CreditView {
+  /** Bytes so far; wraps at 2^32. */
+  readonly bytes: number;
+  /** Of them, those that the receiver's application has not taken, as far as the sender knows. */
+  readonly inFlight: number;
+  /** As many as may be in flight. */
+  readonly window: number;
+}
+
+export interface SocketView {
+  /** 0: the application has closed it. */
+  readonly handle: number;
+  readonly state: string;
+  readonly localPort: number;
+  /** Both 0: it has no peer. */
+  readonly remoteCid: number;
+  readonly remotePort: number;
+  readonly received: CreditView;
+  readonly sent: CreditView;
+  /** Bytes that the application has not read, and of buffers that hold them. */
+  readonly unread: number;
+  readonly pinned: number;
+  /** Of a listener: connections that wait to be accepted, and how many may. */
+  readonly pending: number;
+  readonly backlog: number;
+}
+
+export interface SocketsView {
+  readonly total: number;
+  readonly listed: readonly SocketView[];
+}
+
+export function readSockets(reader: GuestReader, layout: Layout): SocketsView {
+  const listed: SocketView[] = [];
+  const seen = new Set<number>();
+  const see = (at: number) => {
+    if (seen.has(at)) return false;
+    seen.add(at);
+    if (listed.length < LISTED_MAX) listed.push(readSocket(reader, layout, at));
+    return true;
+  };
+  for (const at of objectsOf(reader, layout, layout.sockets)) see(at);
+  // Those that the application has closed are known by their addresses only.
+  const buckets = Math.min(layout.buckets_count, BUCKETS_MAX);
+  let followed = 0;
+  for (let i = 0; i < buckets; i++) {
+    let at = reader.u32(layout.buckets + 4 * i);
+    for (let n = 0; at !== 0 && n < CHAIN_MAX && followed < BUCKETS_MAX; n++, followed++) {
+      see(at);
+      at = reader.u32(at + layout.socket.nextInBucket);
+    }
+  }
+  return { total: seen.size, listed };
+}
+
+function readSocket(reader: GuestReader, layout: Layout, at: number): SocketView {
+  const { socket } = layout;
+  const field = (offset: number) => reader.u32(at + offset);
+  const [received, sent] = [field(socket.rxCnt), field(socket.txCnt)];
+  return {
+    handle: field(socket.handle),
+    state: stateName(SOCKET_STATES, field(socket.state)),
+    localPort: field(socket.localPort),
+    remoteCid: field(socket.remoteCid),
+    remotePort: field(socket.remotePort),
+    received: {
+      bytes: received,
+      inFlight: u32(received - field(socket.fwdCnt)),
+      window: field(socket.bufAlloc),
+    },
+    sent: {
+      bytes: sent,
+      inFlight: u32(sent - field(socket.peerFwdCnt)),
+      window: field(socket.peerBufAlloc),
+    },
+    unread: field(socket.unread),
+    pinned: field(socket.pinned),
+    pending: field(socket.pending),
+    backlog: field(socket.backlog),
+  };
+}

@@ -1,0 +1,63 @@
+// What a thread of the guest waits for. A wait queue has no name: it is known by the object of the
+// kernel that it is part of. The guest may lie, so an object counts only if the kernel's own tables
+// agree.
+import { TraceWait } from "../../abi/trace.ts";
+import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
+import { fuseName } from "../operation-names.ts";
+import type { GuestReader } from "./guest-reader.ts";
+import { SocketState } from "./guest-states.ts";
+import type { Layout } from "./layout.ts";
+
+const SLOT_MASK = 0xffff;
+
+/** `queue` is the address of a WaitQueue, or a TraceWait. "": the thread does not wait. */
+export function describeWait(reader: GuestReader, layout: Layout, queue: number): string {
+  if (queue === TraceWait.None) return "";
+  if (queue === TraceWait.Time) return "time";
+  const { interfaces, interfaces_max, request, socket, thread } = layout;
+  for (let i = 0; i < interfaces_max; i++) {
+    const at = reader.u32(interfaces + 4 * i);
+    if (at !== 0 && queue === at + layout.interface.space) return `room to send, device ${i}`;
+  }
+  const asked = queue - request.waiter;
+  if (reader.u32(asked + request.transfer) === asked + request.transferAt) {
+    return `file: ${fuseName(reader.u32(asked + request.opcode))}`;
+  }
+  const joined = queue - thread.joiners;
+  if (isIn(reader, layout, layout.threads, reader.u32(joined + thread.id), joined)) {
+    return `end of thread ${reader.i32(joined + thread.id)}`;
+  }
+  for (const [offset, what] of [
+    [socket.readers, "read"],
+    [socket.writers, "send"],
+  ] as const) {
+    const at = queue - offset;
+    const handle = reader.u32(at + socket.handle);
+    if (!isIn(reader, layout, layout.sockets, handle, at)) continue;
+    const isListener = reader.u32(at + socket.state) === SocketState.Listening;
+    return `socket ${socketName(reader, layout, at)} to ${isListener ? "accept" : what}`;
+  }
+  return "the kernel";
+}
+
+/** As in `80`, `80 <- 1073741824` for a connection with the host, or `80 <- 5:1024`. */
+export function socketName(reader: GuestReader, { socket }: Layout, at: number): string {
+  const local = reader.u32(at + socket.localPort);
+  const remote = reader.u32(at + socket.remotePort);
+  const cid = reader.u32(at + socket.remoteCid);
+  if (remote === 0) return `${local}`;
+  return cid === VMADDR_CID_HOST ? `${local} <- ${remote}` : `${local} <- ${cid}:${remote}`;
+}
+
+/** Does the handle of that table lead to this object? */
+function isIn(
+  reader: GuestReader,
+  { table, slot }: Layout,
+  at: number,
+  handle: number,
+  object: number,
+): boolean {
+  const index = handle & SLOT_MASK;
+  if (handle === 0 || index >= reader.u32(at + table.capacity)) return false;
+  return reader.u32(reader.u32(at + table.slots) + index * slot.bytes + slot.object) === object;
+}

@@ -1,0 +1,35 @@
+// Events of a trace, in the Trace Event Format of chrome://tracing and Perfetto.
+
+/** Named values of a trace event. */
+export type TraceArguments = Readonly<Record<string, string | number>>;
+
+/** An event of the Trace Event Format. */
+export interface TraceEvent {
+  readonly name: string;
+  /** Kind, for filters. */
+  readonly cat?: string;
+  /** X: a slice of `dur`; i: an instant; M: the name of a process or a track. */
+  readonly ph: "X" | "i" | "M";
+  /** Microseconds of the machine's clock, with three decimals. */
+  readonly ts: number;
+  readonly dur?: number;
+  /** A group of tracks: the machine, or the guest's threads. */
+  readonly pid: number;
+  /** A track. A thread's is its id. */
+  readonly tid: number;
+  /** Scope of an instant: its track. */
+  readonly s?: "t";
+  readonly args?: TraceArguments | undefined;
+}
+
+/**
+ * Takes the events of one machine, on each track in the order of their times. It must not throw,
+ * nor call the machine.
+ */
+export type TraceSink = (event: TraceEvent) => void;
+
+/** Groups of tracks. */
+export const MACHINE = 1;
+export const THREADS = 2;
+/** The track of entries into the guest; those of the devices follow, in the order of the bus. */
+export const VCPU = 1;
