@@ -80,6 +80,11 @@ export interface VirtioDevice {
    * Bytes of each shared memory region (virtio 2.10), multiples of 64 KiB; the index is its number.
    */
   readonly sharedMemory?: readonly number[];
+  /**
+   * What a chain of that queue asks for, in a few words for people, by the first bytes that the
+   * driver wrote. Missing, or "": nothing is known.
+   */
+  describe?(queue: number, head: DataView): string;
   /** Missing: a machine with this device cannot be saved. */
   readonly snapshots?: DeviceSnapshots;
   /** Once, when the device is plugged into a machine. */

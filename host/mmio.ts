@@ -214,7 +214,7 @@ export class RegisterFile {
     ) {
       // C8: a driver that reads Status back sees that its choice was refused.
       if (this.#features.agreed) this.#status = value;
-      else this.#log(`features 0x${this.#features.accepted.toString(16)} are refused`);
+      else this.#options.log(`features 0x${this.#features.accepted.toString(16)} are refused`);
     } else if (
       present === (Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK) &&
       value === (present | Status.DRIVER_OK)
@@ -270,7 +270,7 @@ export class RegisterFile {
         queue.start(this.#options.memory, sizeMax, this.#context(this.#queueSel));
       } catch (error) {
         if (!(error instanceof GuestError)) throw error;
-        this.#log(error.message); // QueueReady stays 0: the driver sees it
+        this.#options.log(error.message); // QueueReady stays 0: the driver sees it
       }
     } else {
       this.#illegal();
@@ -298,7 +298,7 @@ export class RegisterFile {
       interrupt: () => this.#interrupt(INTERRUPT_USED_BUFFER),
       rejected: (error) => {
         this.rejectedChains++;
-        this.#log(error.message);
+        this.#options.log(error.message);
       },
       broken: (error) => {
         this.brokenQueues++;
@@ -329,7 +329,7 @@ export class RegisterFile {
 
   /** C5. Other queues keep working until the driver resets the device. */
   #needReset(reason: string): void {
-    this.#log(`${reason}; the device needs a reset`);
+    this.#options.log(`${reason}; the device needs a reset`);
     this.#status |= Status.DEVICE_NEEDS_RESET;
     if ((this.#status & Status.DRIVER_OK) !== 0) this.#interrupt(INTERRUPT_CONFIG_CHANGE);
   }
@@ -348,18 +348,22 @@ export class RegisterFile {
     if (active) this.device.reset();
   }
 
-  /** Between turns. The device must be able to be saved (VirtioDevice.snapshots). */
-  save(): RegisterState {
+  /** Registers and queues, without what the device keeps itself. */
+  state(): Omit<RegisterState, "device"> {
     const { accepted, deviceSel, driverSel } = this.#features;
-    const isActive = (this.#status & Status.DRIVER_OK) !== 0;
     return {
       status: this.#status,
       interruptStatus: this.#interruptStatus,
       accepted,
       selectors: [deviceSel, driverSel, this.#queueSel, this.#shmSel],
       queues: this.#queues.map((registers) => registers.save()),
-      device: isActive ? (this.device.snapshots?.save() ?? null) : null,
     };
+  }
+
+  /** Between turns. The device must be able to be saved (VirtioDevice.snapshots). */
+  save(): RegisterState {
+    const isActive = (this.#status & Status.DRIVER_OK) !== 0;
+    return { ...this.state(), device: isActive ? (this.device.snapshots?.save() ?? null) : null };
   }
 
   /**
@@ -392,9 +396,5 @@ export class RegisterFile {
   #illegal(): number {
     this.illegalAccesses++;
     return 0;
-  }
-
-  #log(message: string): void {
-    this.#options.log(message);
   }
 }

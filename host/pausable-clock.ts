@@ -13,7 +13,7 @@ interface Timer {
 export class PausableClock implements Clock {
   readonly #host: Clock;
   readonly #timers = new Set<Timer>();
-  #deferred: (() => void)[] = [];
+  readonly #deferred: (() => void)[] = [];
   #shiftNs = 0; // by which it is behind the host's
   #stoppedNs: number | null = null;
   #stoppedRealtime = 0n;
@@ -40,7 +40,7 @@ export class PausableClock implements Clock {
     this.#shiftNs = this.#host.now() - this.#stoppedNs;
     this.#stoppedNs = null;
     for (const timer of this.#timers) this.#set(timer);
-    for (const callback of this.#deferred.splice(0)) this.defer(callback);
+    for (const _ of this.#deferred) this.#host.defer(this.#next);
   }
 
   /**
@@ -84,18 +84,14 @@ export class PausableClock implements Clock {
   }
 
   defer(callback: () => void): void {
-    if (!this.paused) {
-      this.#host.defer(() => this.#run(callback));
-    } else {
-      this.#deferred.push(callback);
-    }
+    this.#deferred.push(callback);
+    if (!this.paused) this.#host.defer(this.#next);
   }
 
-  /** A call that was deferred before a pause waits, too. */
-  #run(callback: () => void): void {
-    if (this.paused) this.#deferred.push(callback);
-    else callback();
-  }
+  /** Makes the oldest call that was deferred, unless there has been a pause since, or is. */
+  readonly #next = (): void => {
+    if (!this.paused) this.#deferred.shift()?.();
+  };
 
   #set(timer: Timer): void {
     const ms = Math.max(0, (timer.dueNs - this.now()) / 1e6);

@@ -1,14 +1,8 @@
 // `--stats`: network traffic of the machine, and how often each byte was copied.
 import type { Refusal, Traffic } from "../devices/vsock/stats.ts";
+import { type Copies, copiesOf } from "../inspect/copies.ts";
 import type { LogFormat } from "../log.ts";
 import type { GuestStats } from "../stats.ts";
-
-interface Direction {
-  readonly bytes: number;
-  readonly hostCopies: number;
-  /** null: the guest keeps no statistics. */
-  readonly guestCopies: number | null;
-}
 
 const REASONS: Readonly<Record<Refusal, string>> = {
   guest: "by the guest",
@@ -26,16 +20,7 @@ interface Carried extends Traffic {
  * Clients turned away are listed if there were any.
  */
 export function statsText(host: Carried, guest: GuestStats | null, format: LogFormat): string {
-  const toGuest: Direction = {
-    bytes: host.bytesToGuest,
-    hostCopies: share(host.copiedToGuest, host.bytesToGuest),
-    guestCopies: guest && share(guest.ringToSocket + guest.socketToUser, guest.received),
-  };
-  const fromGuest: Direction = {
-    bytes: host.bytesFromGuest,
-    hostCopies: share(host.copiedFromGuest, host.bytesFromGuest),
-    guestCopies: guest && share(guest.userToPacket + guest.packetToRing, guest.sent),
-  };
+  const { toGuest, fromGuest } = copiesOf(host, guest);
   const refused = Object.entries(host.refusals).filter(([, clients]) => clients > 0);
   if (format === "json") {
     const { bytesInPlace } = host;
@@ -50,11 +35,7 @@ export function statsText(host: Carried, guest: GuestStats | null, format: LogFo
   return `${block}refused   ${reasons.join(", ")}\n`;
 }
 
-function share(copied: number, carried: number): number {
-  return carried === 0 ? 0 : copied / carried;
-}
-
-function row(name: string, { bytes, hostCopies, guestCopies }: Direction): string[] {
+function row(name: string, { bytes, hostCopies, guestCopies }: Copies): string[] {
   return [name, `${bytes}`, hostCopies.toFixed(3), guestCopies?.toFixed(3) ?? "-"];
 }
 

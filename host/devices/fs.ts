@@ -14,7 +14,7 @@ import { FsSaving } from "./fs/saving.ts";
 import { FuseServer } from "./fs/server.ts";
 import { type FsLimits, Share } from "./fs/share.ts";
 import type { FsStats } from "./fs/stats.ts";
-import { traceRequest } from "./fs/trace.ts";
+import { describeRequest, traceRequest } from "./fs/trace.ts";
 
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 4;
@@ -86,6 +86,10 @@ export class FsDevice implements VirtioDevice {
     this.snapshots = this.#saving;
     this.#request = this.#newRequest();
     this.stats = this.#share.stats;
+  }
+
+  describe(_queue: number, head: DataView): string {
+    return describeRequest(head);
   }
 
   attach(host: DeviceHost): void {

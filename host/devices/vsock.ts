@@ -27,7 +27,7 @@ import { Connections } from "./vsock/connections.ts";
 import { assertCid, type VsockOptions } from "./vsock/options.ts";
 import { Events } from "./vsock/rings/events.ts";
 import { FromGuest } from "./vsock/rings/from-guest.ts";
-import { PacketTrace } from "./vsock/rings/trace.ts";
+import { describePacket, PacketTrace } from "./vsock/rings/trace.ts";
 import { Handshakes, okLine } from "./vsock/routes/hybrid.ts";
 import { Listeners, type PublishedPort } from "./vsock/routes/listeners.ts";
 import { DRAINED, GONE, Probes } from "./vsock/routes/probes.ts";
@@ -274,6 +274,10 @@ export class VsockDevice implements VirtioDevice {
 
   get identity(): string {
     return `CID ${this.#cid}`;
+  }
+
+  describe(queue: number, head: DataView): string {
+    return queue === VSOCK_QUEUE_TX ? describePacket(head) : "";
   }
 
   attach(host: DeviceHost): void {

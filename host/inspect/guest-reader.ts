@@ -1,4 +1,5 @@
-// Reads memory of a guest that may lie: an address outside of it reads as 0.
+// Reads memory of a guest that may lie: an address outside of it reads as 0, and so does all of
+// the memory of a guest that has grown it, which ends its machine.
 import type { GuestMemory } from "../memory.ts";
 
 const TWO_32 = 4294967296;
@@ -10,12 +11,8 @@ export class GuestReader {
     this.#memory = memory;
   }
 
-  u8(address: number): number {
-    return this.#memory.contains(address, 1) ? this.#memory.view.getUint8(address) : 0;
-  }
-
   u32(address: number): number {
-    return this.#memory.contains(address, 4) ? this.#memory.view.getUint32(address, true) : 0;
+    return this.#has(address, 4) ? this.#memory.view.getUint32(address, true) : 0;
   }
 
   i32(address: number): number {
@@ -23,7 +20,13 @@ export class GuestReader {
   }
 
   u16(address: number): number {
-    return this.#memory.contains(address, 2) ? this.#memory.view.getUint16(address, true) : 0;
+    return this.#has(address, 2) ? this.#memory.view.getUint16(address, true) : 0;
+  }
+
+  #has(address: number, bytes: number): boolean {
+    // Sums of what the guest says may be negative, or more than 32 bits.
+    if (!this.#memory.attached || address < 0) return false;
+    return address + bytes <= this.#memory.view.byteLength;
   }
 
   /** As a number, which is exact up to 2^53. */

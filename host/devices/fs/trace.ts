@@ -1,4 +1,5 @@
 // The requests of a virtio-fs device, each as a slice on its track of the machine's trace.
+import { FuseInHeader } from "../../../abi/fuse.ts";
 import type { DeviceTrace } from "../../device.ts";
 import { fuseName } from "../../operation-names.ts";
 import type { FuseRequest } from "./request.ts";
@@ -17,4 +18,11 @@ export function traceRequest(
     reply: Math.max(result, 0),
     error: Math.min(result, 0),
   });
+}
+
+/** As in "LOOKUP of node 1"; "": it is too short for a header. Names of files are not shown. */
+export function describeRequest(head: DataView): string {
+  if (head.byteLength < FuseInHeader.sizeof) return "";
+  const name = fuseName(head.getUint32(FuseInHeader.opcode, true));
+  return `${name} of node ${head.getBigUint64(FuseInHeader.nodeid, true)}`;
 }

@@ -40,3 +40,11 @@ export class PacketTrace implements PacketTap {
     });
   }
 }
+
+/** As in "RW 80 -> 1073741824, 512 bytes"; "": it is too short for a header. */
+export function describePacket(head: DataView): string {
+  if (head.byteLength < VsockHdr.sizeof) return "";
+  const op = vsockName(head.getUint16(VsockHdr.op, true));
+  const [from, to] = [VsockHdr.src_port, VsockHdr.dst_port].map((at) => head.getUint32(at, true));
+  return `${op} ${from} -> ${to}, ${head.getUint32(VsockHdr.len, true)} bytes`;
+}

@@ -1,0 +1,197 @@
+// One machine under inspection: its state at any moment between turns, the events of late, and a
+// clock that stops. Nothing is recorded while nobody watches.
+
+import type { ConnectionStats } from "../devices/vsock/stats.ts";
+import { VsockDevice } from "../devices/vsock.ts";
+import type { Machine } from "../machine.ts";
+import type { PausableClock } from "../pausable-clock.ts";
+import { readGuestLoad, readGuestStats } from "../stats.ts";
+import type { TraceEvent } from "../trace/event.ts";
+import { BREAKPOINTS_MAX, type Breakpoint, hits } from "./breakpoints.ts";
+import { type BothWays, copiesOf } from "./copies.ts";
+import type { HeapView } from "./heap.ts";
+import { type DeviceView, readDevice } from "./rings.ts";
+import type { SocketsView } from "./sockets.ts";
+import { LISTED_MAX, type ThreadsView } from "./threads.ts";
+
+/** Events that are kept for those who come to watch. */
+const EVENTS_MAX = 4096;
+const BUDGET = 10_000;
+
+export type RunState = "running" | "paused" | "ended";
+
+/** A machine at one moment. Times are nanoseconds of its clock. */
+export interface MachineView {
+  readonly state: RunState;
+  readonly nowNs: number;
+  /** The event that it was stopped at; null: somebody has asked for it. */
+  readonly stoppedAt: TraceEvent | null;
+  readonly breakpoints: readonly Breakpoint[];
+  readonly switches: number;
+  readonly devices: readonly DeviceView[];
+  /** null, here and below: the image does not say. */
+  readonly threads: ThreadsView | null;
+  readonly sockets: SocketsView | null;
+  readonly heap: HeapView | null;
+  /** Connections of the vsock device, as the host sees them. */
+  readonly connections: {
+    readonly total: number;
+    readonly listed: readonly ConnectionStats[];
+  };
+  readonly copies: BothWays | null;
+}
+
+export interface InspectorOptions {
+  readonly machine: Machine;
+  /** The machine's. null: it does not stop. */
+  readonly clock: PausableClock | null;
+  /** The machine was stopped at an event, or goes on, and by whom is not known. */
+  readonly changed?: () => void;
+}
+
+export class Inspector {
+  readonly #options: InspectorOptions;
+  readonly #vsock: VsockDevice | null;
+  readonly #watchers = new Set<(event: TraceEvent) => void>();
+  readonly #events: TraceEvent[] = []; // a ring of EVENTS_MAX
+  #recorded = 0; // since somebody watches
+  readonly #titles = new Map<string, TraceEvent>(); // names of tracks
+  #breakpoints: readonly Breakpoint[] = [];
+  #stoppedAt: TraceEvent | null = null;
+  #endTrace: (() => void) | null = null;
+
+  constructor(options: InspectorOptions) {
+    this.#options = options;
+    const devices = options.machine.registers.map(({ device }) => device);
+    this.#vsock = devices.find((device) => device instanceof VsockDevice) ?? null;
+  }
+
+  /** The machine now. */
+  view(): MachineView {
+    const { machine } = this.#options;
+    const { insight, memory } = machine;
+    const all = this.#vsock?.connections() ?? [];
+    return {
+      state: this.state,
+      nowNs: Math.floor(insight.tracer.now()),
+      stoppedAt: this.#stoppedAt,
+      breakpoints: this.#breakpoints,
+      switches: memory.attached ? readGuestLoad(memory).heartbeat : 0,
+      devices: machine.registers.map((registers) => readDevice(memory, registers)),
+      threads: insight.threads(),
+      sockets: insight.sockets(),
+      heap: memory.attached ? insight.heap() : null,
+      connections: { total: all.length, listed: all.slice(0, LISTED_MAX) },
+      copies:
+        this.#vsock && copiesOf(this.#vsock.stats, memory.attached ? readGuestStats(memory) : null),
+    };
+  }
+
+  get state(): RunState {
+    const { machine, clock } = this.#options;
+    if (machine.ended) return "ended";
+    return clock?.paused === true ? "paused" : "running";
+  }
+
+  /** Calls `watcher` for each event from now on, until the result is called. */
+  watch(watcher: (event: TraceEvent) => void): () => void {
+    this.#watchers.add(watcher);
+    this.#follow();
+    return () => {
+      this.#watchers.delete(watcher);
+      this.#follow();
+    };
+  }
+
+  /**
+   * Names of the tracks, and events of late, oldest first, since the first of those who watch has
+   * come.
+   */
+  recent(): TraceEvent[] {
+    const from = this.#recorded % EVENTS_MAX;
+    const titles = [...this.#titles.values()];
+    if (this.#recorded <= EVENTS_MAX) return [...titles, ...this.#events.slice(0, this.#recorded)];
+    return [...titles, ...this.#events.slice(from), ...this.#events.slice(0, from)];
+  }
+
+  /** False: the machine cannot be stopped. */
+  pause(): boolean {
+    const { clock } = this.#options;
+    if (clock === null || this.state === "ended") return false;
+    if (!clock.paused) this.#stop(null);
+    return true;
+  }
+
+  resume(): void {
+    const { machine, clock } = this.#options;
+    machine.budget = BUDGET;
+    this.#stoppedAt = null;
+    clock?.resume();
+    this.#options.changed?.();
+  }
+
+  /**
+   * One turn of a machine that is paused; by `thread` it runs one thread at most, after which the
+   * devices get their turn as well. With nothing to do, time goes on to the next timer. False: the
+   * machine is not paused, or there is nothing that it waits for but its clients.
+   */
+  step(by: "turn" | "thread"): boolean {
+    const { machine, clock } = this.#options;
+    if (clock === null || this.state !== "paused") return false;
+    machine.budget = by === "thread" ? 1 : BUDGET;
+    this.#stoppedAt = null;
+    const stepped = clock.step();
+    this.#options.changed?.();
+    return stepped;
+  }
+
+  /** The machine stops after the turn in which one of these has happened. False: too many. */
+  breakAt(breakpoints: readonly Breakpoint[]): boolean {
+    if (breakpoints.length > BREAKPOINTS_MAX) return false;
+    this.#breakpoints = breakpoints;
+    this.#follow();
+    return true;
+  }
+
+  /** Records events while somebody watches, or there is something to stop at. */
+  #follow(): void {
+    const isWanted = this.#watchers.size > 0 || this.#breakpoints.length > 0;
+    if (isWanted && this.#endTrace === null) {
+      this.#recorded = 0;
+      this.#endTrace = this.#options.machine.insight.trace(this.#record);
+    } else if (!isWanted) {
+      this.#endTrace?.();
+      this.#endTrace = null;
+      this.#events.length = 0;
+      this.#titles.clear();
+      this.#recorded = 0;
+    }
+  }
+
+  readonly #record = (event: TraceEvent): void => {
+    if (event.ph === "M") this.#entitle(event);
+    else this.#events[this.#recorded++ % EVENTS_MAX] = event;
+    for (const watcher of this.#watchers) watcher(event);
+    if (this.state === "running" && this.#breakpoints.some((one) => hits(one, event))) {
+      this.#stop(event);
+    }
+  };
+
+  /** Threads come and go: the oldest names are forgotten. */
+  #entitle(event: TraceEvent): void {
+    const key = `${event.name} ${event.pid} ${event.tid}`;
+    this.#titles.delete(key);
+    this.#titles.set(key, event);
+    if (this.#titles.size <= EVENTS_MAX) return;
+    for (const oldest of this.#titles.keys()) {
+      this.#titles.delete(oldest);
+      break;
+    }
+  }
+
+  #stop(event: TraceEvent | null): void {
+    this.#stoppedAt = event;
+    this.#options.clock?.pause();
+    this.#options.changed?.();
+  }
+}
