@@ -10,7 +10,8 @@ const STDOUT: u32 = 1;
 const LINE_BYTES: u32 = 256;
 const line: usize = memory.data(256);
 const iov: usize = memory.data(16);
-const writers = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
+export const CONSOLE_WRITERS: usize = memory.data(offsetof<WaitQueue>());
+const writers = changetype<WaitQueue>(CONSOLE_WRITERS);
 let used: u32 = 0;
 let lostBytes: u64 = 0; // not yet reported
 

@@ -10,6 +10,8 @@ import { BUCKETS, SOCKET_BUCKETS, SOCKET_TABLE } from "./net/socket/table";
 import { FuseRequest, REQUEST_TRANSFER, REQUEST_WAITER } from "./fuse/session";
 import { Thread, THREAD_JOINERS, THREAD_TABLE, THREAD_TIMER } from "./thread";
 import { Timer } from "./timer";
+import { CONSOLE_WRITERS } from "./console";
+import { BUFFERS_BYTES, BUFFERS_WAITERS } from "./net/socket/zerocopy";
 
 // Tables of handles.
 export const layout_threads: usize = THREAD_TABLE;
@@ -45,6 +47,10 @@ export const layout_request_transferAt: usize = REQUEST_TRANSFER;
 export const layout_request_waiter: usize = REQUEST_WAITER;
 export const layout_request_opcode: usize = offsetof<FuseRequest>("opcode");
 
+export const layout_console_writers: usize = CONSOLE_WRITERS;
+export const layout_buffers_waiters: usize = BUFFERS_WAITERS; // of a send whose buffers are lent
+export const layout_buffers_bytes: usize = BUFFERS_BYTES;
+
 // Sockets.
 export const layout_buckets: usize = SOCKET_BUCKETS;
 export const layout_buckets_count: usize = BUCKETS;
@@ -71,6 +77,7 @@ export const layout_socket_pending: usize = offsetof<Socket>("pending");
 
 // The heap.
 export const layout_block_bytes: usize = HEADER;
+export const layout_block_length: usize = offsetof<Block>("length");
 export const layout_block_size: usize = offsetof<Block>("size");
 export const layout_block_check: usize = offsetof<Block>("check");
 export const layout_block_used: u32 = USED;

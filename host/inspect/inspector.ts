@@ -9,7 +9,7 @@ import { readGuestLoad, readGuestStats } from "../stats.ts";
 import type { TraceEvent } from "../trace/event.ts";
 import { BREAKPOINTS_MAX, type Breakpoint, hits } from "./breakpoints.ts";
 import { type BothWays, copiesOf } from "./copies.ts";
-import type { HeapView } from "./heap.ts";
+import type { HeapMap, HeapView } from "./heap.ts";
 import { type DeviceView, readDevice } from "./rings.ts";
 import type { SocketsView } from "./sockets.ts";
 import { LISTED_MAX, type ThreadsView } from "./threads.ts";
@@ -85,6 +85,12 @@ export class Inspector {
       copies:
         this.#vsock && copiesOf(this.#vsock.stats, memory.attached ? readGuestStats(memory) : null),
     };
+  }
+
+  /** The blocks of the heap, one after the other; null: the image does not say. */
+  heapMap(): HeapMap | null {
+    const { insight, memory } = this.#options.machine;
+    return memory.attached ? insight.heapMap() : null;
   }
 
   get state(): RunState {

@@ -12,6 +12,8 @@ const FIELDS = {
   timer: ["deadlineNs", "place"],
   node: ["bytes", "list"],
   interface: ["space"],
+  console: ["writers"],
+  buffers: ["waiters", "bytes"],
   request: ["transfer", "transferAt", "waiter", "opcode"],
   socket: [
     ...["nextInBucket", "readers", "writers", "type", "handle", "state"],
@@ -19,7 +21,7 @@ const FIELDS = {
     ...["bufAlloc", "rxCnt", "fwdCnt", "txCnt", "peerBufAlloc", "peerFwdCnt"],
     ...["unread", "pinned", "loans", "backlog", "pending"],
   ],
-  block: ["bytes", "size", "check", "used", "free"],
+  block: ["bytes", "length", "size", "check", "used", "free"],
 } as const;
 
 /** Addresses of tables, and how many entries they have. */

@@ -175,7 +175,8 @@ class RingReader {
     const available: number[] = [];
     const waiting = Math.min((availIdx - lastAvail) & 0xffff, size);
     const usedLately: { head: number; bytes: number }[] = [];
-    for (let n = Math.min(USED_SHOWN, size); n > 0; n--) {
+    // Of a ring whose index has just wrapped fewer are shown than there are.
+    for (let n = Math.min(USED_SHOWN, size, usedIdx); n > 0; n--) {
       const place = (usedIdx - n) & (size - 1);
       const at = this.#used + VirtqUsed.ring + place * VirtqUsedElem.sizeof;
       const head = reader.u32(at + VirtqUsedElem.id);

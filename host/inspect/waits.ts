@@ -37,7 +37,17 @@ export function describeWait(reader: GuestReader, layout: Layout, queue: number)
     const isListener = reader.u32(at + socket.state) === SocketState.Listening;
     return `socket ${socketName(reader, layout, at)} to ${isListener ? "accept" : what}`;
   }
-  return "the kernel";
+  if (queue === layout.console.writers) return "the console's reader";
+  const sent = queue - layout.buffers.waiters;
+  if (isBlock(reader, layout, sent, layout.buffers.bytes)) return "buffers lent to a device";
+  return "another thread";
+}
+
+/** Is this a block of the heap, in use and of that length? */
+function isBlock(reader: GuestReader, { block }: Layout, at: number, bytes: number): boolean {
+  const header = at - block.bytes;
+  const check = (reader.u32(header + block.check) ^ at) >>> 0;
+  return check === block.used >>> 0 && reader.u32(header + block.length) === bytes;
 }
 
 /** As in `80`, `80 <- 1073741824` for a connection with the host, or `80 <- 5:1024`. */

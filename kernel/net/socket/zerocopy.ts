@@ -24,18 +24,18 @@ export class UserBuffers extends ListNode {
   last: u32;
 }
 
-const WAITERS: usize = offsetof<UserBuffers>();
-const RECORD_BYTES: usize = WAITERS + offsetof<WaitQueue>();
+export const BUFFERS_WAITERS: usize = offsetof<UserBuffers>();
+export const BUFFERS_BYTES: usize = BUFFERS_WAITERS + offsetof<WaitQueue>();
 
 export function waitersOf(buffers: UserBuffers): WaitQueue {
-  return changetype<WaitQueue>(changetype<usize>(buffers) + WAITERS);
+  return changetype<WaitQueue>(changetype<usize>(buffers) + BUFFERS_WAITERS);
 }
 
 /** A record without packets; null: no memory. */
 export function createUserBuffers(detached: bool, copied: bool): UserBuffers | null {
-  const address = ToroGetMem(RECORD_BYTES);
+  const address = ToroGetMem(BUFFERS_BYTES);
   if (address == 0) return null;
-  memory.fill(address, 0, RECORD_BYTES);
+  memory.fill(address, 0, BUFFERS_BYTES);
   const buffers = changetype<UserBuffers>(address);
   buffers.open = true;
   buffers.detached = detached;

@@ -1,0 +1,138 @@
+// The inspector's pages on the admin listener: the page itself, the machine as JSON, its events as
+// they happen, and the commands that stop it. Payload is never among them: lengths and headers only.
+import { readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Breakpoint, readBreakpoint } from "../../inspect/breakpoints.ts";
+import type { Inspector } from "../../inspect/inspector.ts";
+import { PACKAGE_FOLDER } from "../../node/package.ts";
+import { InspectionStream } from "./inspection-stream.ts";
+
+const ROOT = "/inspect";
+const TYPES: Readonly<Record<string, string>> = {
+  html: "text/html; charset=utf-8",
+  css: "text/css; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+};
+/** Names of the page's own files. */
+const PAGE_FILE = /^[a-z-]+\.(js|css)$/;
+
+export interface InspectionAnswer {
+  readonly status: number;
+  readonly type?: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const SECURITY = {
+  "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+  "Referrer-Policy": "no-referrer",
+};
+
+const json = (status: number, value: unknown): InspectionAnswer => ({
+  status,
+  type: "application/json",
+  body: `${JSON.stringify(value)}\n`,
+});
+const refused = (status: number, error: string) => json(status, { error });
+
+export class InspectionPages {
+  readonly #machine: () => Inspector | null;
+  readonly #stream: InspectionStream;
+
+  /** `machine`: the one that runs now; null: there is none, for the moment. */
+  constructor(machine: () => Inspector | null) {
+    this.#machine = machine;
+    this.#stream = new InspectionStream(machine);
+  }
+
+  /** Is it one of these pages? */
+  static owns(path: string): boolean {
+    return path === ROOT || path.startsWith(`${ROOT}/`);
+  }
+
+  /** The page, its files, and the machine as it is; null: there is no such page. */
+  page(path: string): InspectionAnswer | null {
+    if (path === ROOT) return file("index.html");
+    const name = path.slice(ROOT.length + 1);
+    if (PAGE_FILE.test(name)) return file(name);
+    const machine = this.#machine();
+    if (name === "state") return machine === null ? absent() : json(200, machine.view());
+    if (name === "heap") return machine === null ? absent() : json(200, machine.heapMap());
+    return null;
+  }
+
+  /** Sends the machine and its events until the client leaves. False: it is another page. */
+  follow(path: string, response: ServerResponse): boolean {
+    if (path !== `${ROOT}/events`) return false;
+    this.#stream.add(response);
+    return true;
+  }
+
+  /** A command; null: there is no such command. */
+  command(path: string, request: IncomingMessage, body: unknown): InspectionAnswer | null {
+    const name = path.slice(ROOT.length + 1);
+    if (!["pause", "resume", "step", "break"].includes(name)) return null;
+    if (!isOwnPage(request)) return refused(403, "commands come from the inspector's own page");
+    const machine = this.#machine();
+    if (machine === null) return absent();
+    const error = run(machine, name, body);
+    return error === "" ? json(202, { state: machine.state }) : refused(409, error);
+  }
+
+  /** A machine has taken the place of another. */
+  replaced(): void {
+    this.#stream.replaced();
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+}
+
+function absent(): InspectionAnswer {
+  return refused(503, "there is no machine at the moment");
+}
+
+/** Returns what is wrong, or "". */
+function run(machine: Inspector, name: string, body: unknown): string {
+  const { by, breakpoints } = (body ?? {}) as { by?: unknown; breakpoints?: unknown };
+  switch (name) {
+    case "pause":
+      return machine.pause() ? "" : "the machine has ended";
+    case "resume":
+      machine.resume();
+      return "";
+    case "step":
+      if (by !== "turn" && by !== "thread") return "by: turn or thread";
+      if (machine.state !== "paused") return "the machine is not paused";
+      return machine.step(by) ? "" : "nothing to do: the machine waits for its clients";
+    default: {
+      const list = Array.isArray(breakpoints) ? breakpoints.map(readBreakpoint) : [null];
+      if (list.includes(null)) return "breakpoints: a list of breakpoints";
+      return machine.breakAt(list as Breakpoint[]) ? "" : "too many breakpoints";
+    }
+  }
+}
+
+/**
+ * A browser says of a request where it comes from. Other clients say nothing, and may command: they
+ * are programs of somebody who can reach the listener.
+ */
+function isOwnPage({ headers }: IncomingMessage): boolean {
+  const { origin, host } = headers;
+  const site = headers["sec-fetch-site"];
+  if (site !== undefined && site !== "same-origin") return false;
+  return origin === undefined || origin === `http://${host}`;
+}
+
+/** A file of the page, which is part of the package. */
+function file(name: string): InspectionAnswer {
+  const extension = name.slice(name.lastIndexOf(".") + 1);
+  const folder = extension === "js" ? "dist/web/inspector" : "web/inspector";
+  try {
+    const body = readFileSync(`${PACKAGE_FOLDER}${folder}/${name}`, "utf8");
+    return { status: 200, type: TYPES[extension] as string, body, headers: SECURITY };
+  } catch {
+    return refused(404, "no such file of the page");
+  }
+}

@@ -1,0 +1,85 @@
+// The inspector of one machine: shows in an element what a source tells of it.
+import type { MachineView } from "../../host/inspect/inspector.ts";
+import { Bar, Breakpoints } from "./bar.ts";
+import { element } from "./dom.ts";
+import { Recording } from "./record.ts";
+import { Rings } from "./rings.ts";
+import type { MachineSource } from "./source.ts";
+import { Connections, Copies, Heap, Threads } from "./tables.ts";
+import { Requests, Timeline } from "./timeline.ts";
+
+/** Fills `main`, until the result is called. */
+export function showInspector(main: HTMLElement, source: MachineSource): () => void {
+  const recording = new Recording();
+  const bar = new Bar(source);
+  const breakpoints = new Breakpoints(source);
+  const rings = new Rings();
+  const timeline = new Timeline(recording);
+  const requests = new Requests(recording);
+  const panels = [new Threads(), new Connections(), new Copies(), new Heap()];
+  let view: MachineView | null = null;
+  let asked = 0; // of requestAnimationFrame; 0: none
+
+  const draw = () => {
+    asked = 0;
+    if (view === null) return;
+    bar.show(view);
+    breakpoints.show(view);
+    rings.show(view.devices);
+    for (const one of panels) one.show(view);
+    timeline.draw();
+    requests.draw();
+  };
+  const later = () => {
+    if (asked === 0) asked = requestAnimationFrame(draw);
+  };
+  const keys = (event: KeyboardEvent) => {
+    const { target } = event;
+    const isTyping = target instanceof Element && target.closest("input, select, button, summary");
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " ") bar.toggle();
+    else if (event.key === ".") bar.step(event.shiftKey ? "thread" : "turn");
+    else if (event.key === ",") timeline.move(-1);
+    else if (event.key === ";") timeline.move(1);
+    else return;
+    event.preventDefault();
+  };
+
+  main.classList.add("inspector");
+  main.replaceChildren(
+    bar.element,
+    element(
+      "p",
+      { class: "soft" },
+      "Keys: space stops and goes on, . steps a turn, , and ; move in the record.",
+    ),
+    element(
+      "div",
+      { class: "panels" },
+      rings.element,
+      timeline.element,
+      ...panels.map((one) => one.element),
+      requests.element,
+      breakpoints.element,
+    ),
+  );
+  document.addEventListener("keydown", keys);
+  const end = source.watch({
+    view(next) {
+      view = next;
+      later();
+    },
+    events(events, lost) {
+      recording.add(events, lost);
+      later();
+    },
+    connected(isConnected) {
+      if (!isConnected) bar.lost();
+    },
+  });
+  return () => {
+    end();
+    document.removeEventListener("keydown", keys);
+    if (asked !== 0) cancelAnimationFrame(asked);
+  };
+}

@@ -1,0 +1,44 @@
+// The events of late, as the page keeps them: in the order of their times, with the names of their
+// tracks.
+import type { TraceEvent } from "../../host/trace/event.ts";
+
+const EVENTS_MAX = 4096;
+export const MACHINE = 1;
+export const THREADS = 2;
+export const VCPU = 1;
+
+export class Recording {
+  events: TraceEvent[] = [];
+  lost = 0;
+  readonly #tracks = new Map<string, string>();
+
+  add(events: readonly TraceEvent[], lost: number): void {
+    this.lost += lost;
+    for (const event of events) {
+      if (event.ph !== "M") this.events.push(event);
+      else if (event.name === "thread_name") {
+        this.#tracks.set(`${event.pid} ${event.tid}`, `${event.args?.name ?? ""}`);
+      }
+    }
+    // An entry is written when it ends, and so after what happened in it.
+    this.events.sort((a, b) => a.ts - b.ts);
+    if (this.events.length > EVENTS_MAX) this.events.splice(0, this.events.length - EVENTS_MAX);
+  }
+
+  trackOf({ pid, tid }: TraceEvent): string {
+    return (
+      this.#tracks.get(`${pid} ${tid}`) ?? (pid === THREADS ? `thread ${tid}` : `track ${tid}`)
+    );
+  }
+}
+
+/** A request to a file system. */
+export const isFileRequest = ({ args }: TraceEvent): boolean =>
+  args !== undefined && "nodeid" in args;
+export const isWait = ({ cat }: TraceEvent): boolean => cat === "wait";
+
+export function argumentsText({ args = {} }: TraceEvent): string {
+  return Object.entries(args)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+}

@@ -1,0 +1,26 @@
+// Where the inspector's page gets a machine from: over HTTP from the admin listener, or from a
+// Worker of the same page.
+import type { Breakpoint } from "../../host/inspect/breakpoints.ts";
+import type { HeapMap } from "../../host/inspect/heap.ts";
+import type { MachineView } from "../../host/inspect/inspector.ts";
+import type { TraceEvent } from "../../host/trace/event.ts";
+
+export interface Watcher {
+  /** The machine as it is now; at most some ten times a second. */
+  view(view: MachineView): void;
+  /** What has happened since the last call; `lost` events are not among them. */
+  events(events: readonly TraceEvent[], lost: number): void;
+  /** false: nothing comes from the machine, for the time being. */
+  connected(isConnected: boolean): void;
+}
+
+/** A machine that can be watched. Commands reject with an Error that is for people. */
+export interface MachineSource {
+  /** Calls the watcher until the result is called. */
+  watch(watcher: Watcher): () => void;
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  step(by: "turn" | "thread"): Promise<void>;
+  breakAt(breakpoints: readonly Breakpoint[]): Promise<void>;
+  heapMap(): Promise<HeapMap | null>;
+}
