@@ -8,6 +8,7 @@ export {
   type FsOptions,
   MemoryFiles,
   PacketCapture,
+  TcpCapture,
   VsockDevice,
   type VsockOptions,
   VsockSwitch,

@@ -4,6 +4,8 @@ import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import * as fs from "../devices/fs.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";
+import type { CaptureOptions } from "../devices/vsock/rings/pcap.ts";
+import * as tcp from "../devices/vsock/rings/tcp-capture.ts";
 import * as network from "../devices/vsock/routes/switch.ts";
 import * as vsock from "../devices/vsock.ts";
 import * as memory from "../files/memory-files.ts";
@@ -85,7 +87,23 @@ export class PacketCapture extends capture.PacketCapture {
    * `write` is given the file header at once, and one whole record per call from then on. It must
    * copy the bytes before it returns, and must not throw.
    */
-  constructor(write: (bytes: Uint8Array) => void, clock: Clock = systemClock) {
-    super(write, clock);
+  constructor(
+    write: (bytes: Uint8Array) => void,
+    clock: Clock = systemClock,
+    options: CaptureOptions = {},
+  ) {
+    super(write, clock, options);
+  }
+}
+
+/** The same in the form of TCP, for tools that follow its streams; messages are left out. */
+export class TcpCapture extends tcp.TcpCapture {
+  /** As PacketCapture. */
+  constructor(
+    write: (bytes: Uint8Array) => void,
+    clock: Clock = systemClock,
+    options: CaptureOptions = {},
+  ) {
+    super(write, clock, options);
   }
 }

@@ -2,7 +2,7 @@
 import { VMADDR_CID_MIN } from "../../../abi/vsock.ts";
 import type { SocketAddress, Sockets } from "../../ports/sockets.ts";
 import type { ReceiveMode, VsockLimits } from "./limits.ts";
-import type { PacketCapture } from "./rings/capture.ts";
+import type { PacketTap } from "./rings/tap.ts";
 import type { VsockSwitch } from "./routes/switch.ts";
 
 export interface VsockOptions {
@@ -22,7 +22,7 @@ export interface VsockOptions {
   /** How bytes of clients are read; "adaptive" by default. */
   readonly receive?: ReceiveMode;
   /** Sees every packet in both directions. Default: null, which costs a comparison per packet. */
-  readonly capture?: PacketCapture | null;
+  readonly capture?: PacketTap | null;
 }
 
 /** Throws on a CID that no guest may have (V10). */

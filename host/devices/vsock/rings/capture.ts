@@ -6,32 +6,10 @@ import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../../abi/vsock
 import { putBytes } from "../../../bytes.ts";
 import type { Clock } from "../../../ports/clock.ts";
 import type { Chain } from "../../../virtqueue.ts";
-import { WallClock } from "../../../wall-clock.ts";
+import { type CaptureOptions, PcapRecord, PcapWriter } from "./pcap.ts";
 import type { PacketTap } from "./tap.ts";
 
-const PCAP_MAGIC_MICROSECONDS = 0xa1b2c3d4;
-const PCAP_VERSION_MAJOR = 2;
-const PCAP_VERSION_MINOR = 4;
 const LINKTYPE_VSOCK = 271;
-
-/** The file header. Byte offsets; numbers are little-endian, as the magic shows. */
-const enum PcapFile {
-  magic = 0,
-  version_major = 4, // u16
-  version_minor = 6, // u16
-  snaplen = 16,
-  linktype = 20,
-  sizeof = 24,
-}
-
-/** The header of each record. Byte offsets. */
-const enum PcapRecord {
-  ts_sec = 0,
-  ts_usec = 4,
-  incl_len = 8,
-  orig_len = 12,
-  sizeof = 16,
-}
 
 /** struct af_vsockmon_hdr. Byte offsets; the addresses are laid out as in VsockHdr. */
 const enum VsockMon {
@@ -66,16 +44,16 @@ const MON_OPS: Readonly<Record<number, MonOp>> = {
 const MON_AT = PcapRecord.sizeof;
 const PACKET_AT = MON_AT + VsockMon.sizeof;
 const PACKET_BYTES_MAX = VsockHdr.sizeof + VSOCK_PACKET_BYTES_MAX;
+/** All of every packet. */
+const SNAPLEN = VsockMon.sizeof + PACKET_BYTES_MAX;
 
 /**
  * Writes one record per packet. The device's ledger does not count these copies: they are not part
  * of the data path.
  */
 export class PacketCapture implements PacketTap {
-  readonly #write: (bytes: Uint8Array) => void;
-  readonly #clock: Clock;
-  readonly #wall: WallClock;
-  #originUs = 0; // of the clock, since 1970
+  readonly #pcap: PcapWriter;
+  readonly #port: number | null;
   readonly #record = new Uint8Array(PACKET_AT + PACKET_BYTES_MAX);
   readonly #view = new DataView(this.#record.buffer);
 
@@ -83,11 +61,13 @@ export class PacketCapture implements PacketTap {
    * `write` is given the file header at once, and one whole record per call from then on. It must
    * copy the bytes before it returns, and must not throw.
    */
-  constructor(write: (bytes: Uint8Array) => void, clock: Clock) {
-    this.#write = write;
-    this.#clock = clock;
-    this.#wall = new WallClock(clock);
-    write(front());
+  constructor(
+    write: (bytes: Uint8Array) => void,
+    clock: Clock,
+    { snaplen = SNAPLEN, port = null }: CaptureOptions = {},
+  ) {
+    this.#pcap = new PcapWriter(write, clock, LINKTYPE_VSOCK, snaplen);
+    this.#port = port;
   }
 
   /** Includes packets that will be rejected, if there is a header at all. */
@@ -108,29 +88,19 @@ export class PacketCapture implements PacketTap {
   #finish(bytes: number): void {
     const view = this.#view;
     const kept = Math.min(bytes, PACKET_BYTES_MAX);
-    const ns = this.#clock.now();
-    if (this.#wall.look(ns)) this.#originUs = Number(this.#wall.offsetNs) / 1000;
-    const us = Math.floor(this.#originUs + ns / 1000);
-    view.setUint32(PcapRecord.ts_sec, Math.floor(us / 1e6), true);
-    view.setUint32(PcapRecord.ts_usec, us % 1e6, true);
-    view.setUint32(PcapRecord.incl_len, VsockMon.sizeof + kept, true);
-    view.setUint32(PcapRecord.orig_len, VsockMon.sizeof + bytes, true);
+    if (!isOf(this.#port, view, PACKET_AT)) return;
     this.#record.copyWithin(MON_AT + VsockMon.src_cid, PACKET_AT, PACKET_AT + VsockHdr.len);
     const op = view.getUint16(PACKET_AT + VsockHdr.op, true);
     view.setUint16(MON_AT + VsockMon.op, MON_OPS[op] ?? MonOp.Unknown, true);
     view.setUint16(MON_AT + VsockMon.transport, TRANSPORT_VIRTIO, true);
     view.setUint16(MON_AT + VsockMon.len, VsockHdr.sizeof, true);
-    this.#write(this.#record.subarray(0, PACKET_AT + kept));
+    this.#pcap.record(this.#record, view, VsockMon.sizeof + kept, VsockMon.sizeof + bytes);
   }
 }
 
-function front(): Uint8Array {
-  const bytes = new Uint8Array(PcapFile.sizeof);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(PcapFile.magic, PCAP_MAGIC_MICROSECONDS, true);
-  view.setUint16(PcapFile.version_major, PCAP_VERSION_MAJOR, true);
-  view.setUint16(PcapFile.version_minor, PCAP_VERSION_MINOR, true);
-  view.setUint32(PcapFile.snaplen, VsockMon.sizeof + PACKET_BYTES_MAX, true);
-  view.setUint32(PcapFile.linktype, LINKTYPE_VSOCK, true);
-  return bytes;
+/** Is a packet, whose header is at `at`, from or to that port? null: any. */
+export function isOf(port: number | null, view: DataView, at: number): boolean {
+  if (port === null) return true;
+  const [from, to] = [at + VsockHdr.src_port, at + VsockHdr.dst_port];
+  return view.getUint32(from, true) === port || view.getUint32(to, true) === port;
 }

@@ -1,0 +1,79 @@
+// A pcap stream: a header, and a record for each packet, by times of the wall clock.
+import type { Clock } from "../../../ports/clock.ts";
+import { WallClock } from "../../../wall-clock.ts";
+
+const PCAP_MAGIC_MICROSECONDS = 0xa1b2c3d4;
+const PCAP_VERSION_MAJOR = 2;
+const PCAP_VERSION_MINOR = 4;
+
+/** The file header. Byte offsets; numbers are little-endian, as the magic shows. */
+const enum PcapFile {
+  magic = 0,
+  version_major = 4, // u16
+  version_minor = 6, // u16
+  snaplen = 16,
+  linktype = 20,
+  sizeof = 24,
+}
+
+/** The header of each record. Byte offsets. */
+export const enum PcapRecord {
+  ts_sec = 0,
+  ts_usec = 4,
+  incl_len = 8,
+  orig_len = 12,
+  sizeof = 16,
+}
+
+/** What a capture keeps. */
+export interface CaptureOptions {
+  /** Bytes of a packet that are kept at most, headers included; their number is kept in any case. */
+  readonly snaplen?: number;
+  /** Only packets from or to this port. */
+  readonly port?: number | null;
+}
+
+/** Takes packets as records. `write` gets the file header at once, then one record per call. */
+export class PcapWriter {
+  readonly #write: (bytes: Uint8Array) => void;
+  readonly #clock: Clock;
+  readonly #wall: WallClock;
+  readonly #snaplen: number;
+  #originUs = 0; // of the clock, since 1970
+
+  /** `snaplen` covers what follows the record's header. */
+  constructor(write: (bytes: Uint8Array) => void, clock: Clock, linktype: number, snaplen: number) {
+    this.#write = write;
+    this.#clock = clock;
+    this.#wall = new WallClock(clock);
+    this.#snaplen = snaplen;
+    write(pcapHeader(linktype, snaplen));
+  }
+
+  /**
+   * Writes a packet of `bytes` bytes, of which `kept` are in the record, after room for its header.
+   */
+  record(record: Uint8Array, view: DataView, kept: number, bytes: number): void {
+    const ns = this.#clock.now();
+    if (this.#wall.look(ns)) this.#originUs = Number(this.#wall.offsetNs) / 1000;
+    const us = Math.floor(this.#originUs + ns / 1000);
+    const included = Math.min(kept, this.#snaplen);
+    view.setUint32(PcapRecord.ts_sec, Math.floor(us / 1e6), true);
+    view.setUint32(PcapRecord.ts_usec, us % 1e6, true);
+    view.setUint32(PcapRecord.incl_len, included, true);
+    view.setUint32(PcapRecord.orig_len, bytes, true);
+    this.#write(record.subarray(0, PcapRecord.sizeof + included));
+  }
+}
+
+/** The header of a file, which may be repeated at the beginning of another. */
+export function pcapHeader(linktype: number, snaplen: number): Uint8Array {
+  const bytes = new Uint8Array(PcapFile.sizeof);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(PcapFile.magic, PCAP_MAGIC_MICROSECONDS, true);
+  view.setUint16(PcapFile.version_major, PCAP_VERSION_MAJOR, true);
+  view.setUint16(PcapFile.version_minor, PCAP_VERSION_MINOR, true);
+  view.setUint32(PcapFile.snaplen, snaplen, true);
+  view.setUint32(PcapFile.linktype, linktype, true);
+  return bytes;
+}
