@@ -1,6 +1,8 @@
 // The interfaces between a machine and a virtio device.
 import type { GuestMemory } from "./memory.ts";
 import type { SocketEvents, StreamSocket } from "./ports/sockets.ts";
+import type { TraceArguments } from "./trace/event.ts";
+import type { FlowStep, Flows } from "./trace/flows.ts";
 import type { VirtQueue } from "./virtqueue.ts";
 
 /** A device's track in the trace. Times never go back. */
@@ -9,10 +11,14 @@ export interface DeviceTrace {
   readonly isOn: boolean;
   /** Whole nanoseconds: the beginning of a slice. */
   now(): number;
-  /** An event without duration. */
-  instant(name: string, args: Readonly<Record<string, string | number>>): void;
+  /** Requests that flow through the machine. */
+  readonly flows: Flows;
+  /** The request that the thread works on which runs now. undefined: none, or it is not known. */
+  present(): FlowStep | undefined;
+  /** An event without duration; a step of a request has some, and is drawn as long as a microsecond. */
+  instant(name: string, args: TraceArguments, flow?: FlowStep): void;
   /** An event that began at `sinceNs` and ends now. */
-  slice(name: string, sinceNs: number, args: Readonly<Record<string, string | number>>): void;
+  slice(name: string, sinceNs: number, args: TraceArguments, flow?: FlowStep): void;
 }
 
 /** The machine, as a device sees it. */

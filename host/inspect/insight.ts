@@ -5,6 +5,7 @@ import { bytesOfModule, type GuestExports } from "../image.ts";
 import { ImageNames } from "../image-names.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { Clock } from "../ports/clock.ts";
+import { readGuestLoad } from "../stats.ts";
 import type { TraceSink } from "../trace/event.ts";
 import { Tracer } from "../trace/tracer.ts";
 import { GuestReader } from "./guest-reader.ts";
@@ -12,7 +13,7 @@ import { type HeapMap, type HeapView, mapHeap, readHeap } from "./heap.ts";
 import { type Layout, readLayout } from "./layout.ts";
 import { readSockets, type SocketsView } from "./sockets.ts";
 import { readThreads, type ThreadsView } from "./threads.ts";
-import { describeWait } from "./waits.ts";
+import { connectionOf, describeWait } from "./waits.ts";
 
 export interface InsightOptions {
   readonly module: WebAssembly.Module;
@@ -41,8 +42,11 @@ export class Insight {
     this.#names = new ImageNames(bytesOfModule(module));
     this.tracer = new Tracer({
       ...{ clock, memory, aside, nameOf: this.#names.of },
+      load: () => readGuestLoad(memory),
       switched: (isOn) => traced(isOn ? this.tracer.guest(guest()) : guest(), isOn),
       describeWait: (queue) => this.describeWait(queue),
+      connectionOf: (queue) =>
+        (this.#known && connectionOf(this.#reader, this.#known, queue)) ?? "",
     });
   }
 

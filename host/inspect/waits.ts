@@ -4,6 +4,7 @@
 import { TraceWait } from "../../abi/trace.ts";
 import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
 import { fuseName } from "../operation-names.ts";
+import { connectionKey } from "../trace/flows.ts";
 import type { GuestReader } from "./guest-reader.ts";
 import { SocketState } from "./guest-states.ts";
 import type { Layout } from "./layout.ts";
@@ -27,20 +28,47 @@ export function describeWait(reader: GuestReader, layout: Layout, queue: number)
   if (isIn(reader, layout, layout.threads, reader.u32(joined + thread.id), joined)) {
     return `end of thread ${reader.i32(joined + thread.id)}`;
   }
-  for (const [offset, what] of [
-    [socket.readers, "read"],
-    [socket.writers, "send"],
-  ] as const) {
-    const at = queue - offset;
-    const handle = reader.u32(at + socket.handle);
-    if (!isIn(reader, layout, layout.sockets, handle, at)) continue;
+  const found = socketOf(reader, layout, queue);
+  if (found !== null) {
+    const { at, isReader } = found;
     const isListener = reader.u32(at + socket.state) === SocketState.Listening;
-    return `socket ${socketName(reader, layout, at)} to ${isListener ? "accept" : what}`;
+    const what = isListener ? "accept" : isReader ? "read" : "send";
+    return `socket ${socketName(reader, layout, at)} to ${what}`;
   }
   if (queue === layout.console.writers) return "the console's reader";
   const sent = queue - layout.buffers.waiters;
   if (isBlock(reader, layout, sent, layout.buffers.bytes)) return "buffers lent to a device";
   return "another thread";
+}
+
+/** The connection (connectionKey) whose data or credit a thread waits for in that queue; "": none. */
+export function connectionOf(reader: GuestReader, layout: Layout, queue: number): string {
+  const { socket } = layout;
+  const at = socketOf(reader, layout, queue)?.at ?? 0;
+  const remote = at === 0 ? 0 : reader.u32(at + socket.remotePort);
+  if (remote === 0) return "";
+  return connectionKey(
+    reader.u32(at + socket.remoteCid),
+    remote,
+    reader.u32(at + socket.localPort),
+  );
+}
+
+/** The socket that has the queue. */
+function socketOf(
+  reader: GuestReader,
+  layout: Layout,
+  queue: number,
+): { readonly at: number; readonly isReader: boolean } | null {
+  const { socket } = layout;
+  for (const offset of [socket.readers, socket.writers]) {
+    const at = queue - offset;
+    const handle = reader.u32(at + socket.handle);
+    if (isIn(reader, layout, layout.sockets, handle, at)) {
+      return { at, isReader: offset === socket.readers };
+    }
+  }
+  return null;
 }
 
 /** Is this a block of the heap, in use and of that length? */

@@ -8,8 +8,11 @@ export interface TraceEvent {
   readonly name: string;
   /** Kind, for filters. */
   readonly cat?: string;
-  /** X: a slice of `dur`; i: an instant; M: the name of a process or a track. */
-  readonly ph: "X" | "i" | "M";
+  /**
+   * X: a slice of `dur`; i: an instant; b, e: beginning and end of what may overlap with others of
+   * its kind; C: values of counters from now on; M: the name of a process or a track.
+   */
+  readonly ph: "X" | "i" | "b" | "e" | "C" | "M";
   /** Microseconds of the machine's clock, with three decimals. */
   readonly ts: number;
   readonly dur?: number;
@@ -19,6 +22,12 @@ export interface TraceEvent {
   readonly tid: number;
   /** Scope of an instant: its track. */
   readonly s?: "t";
+  /** Of b and e: which belong together. */
+  readonly id?: string;
+  /** The flow that a slice is a step of, in hexadecimal digits; it may begin one, or go on. */
+  readonly bind_id?: string;
+  readonly flow_in?: boolean;
+  readonly flow_out?: boolean;
   readonly args?: TraceArguments | undefined;
 }
 

@@ -4,6 +4,8 @@ import { TIME_PAGE_ADDRESS, TimePage } from "../../abi/boot.ts";
 import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../../abi/trace.ts";
 import { type GuestMemory, u32 } from "../memory.ts";
 
+/** The id of a thread is a handle, whose generation is not 0. Lower ones name other tracks. */
+const THREAD_ID_MIN = 0x10000;
 const TWO_32 = 4294967296;
 
 /** One run of a thread. */
@@ -57,7 +59,8 @@ export class Switches {
     for (let left = kept; left > 0; left--) {
       const place = u32(written - left) % TRACE_RECORDS;
       const run = this.#read(ring + TraceRing.records + place * TraceRecord.sizeof, untilNs);
-      if (run.thread <= 0 || run.startNs < atNs || run.endNs < run.startNs || run.endNs > untilNs) {
+      const isThread = run.thread >= THREAD_ID_MIN;
+      if (!isThread || run.startNs < atNs || run.endNs < run.startNs || run.endNs > untilNs) {
         rejected++;
         continue;
       }
@@ -65,6 +68,17 @@ export class Switches {
       atNs = run.endNs;
     }
     return { runs, lost, rejected };
+  }
+
+  /** The thread that runs now; 0: none, or it is not recorded. */
+  running(): number {
+    const ring = this.#memory.attached ? this.#ring() : 0;
+    if (ring === 0) return 0;
+    const { view } = this.#memory;
+    const last = u32(view.getUint32(ring + TraceRing.written, true) - 1) % TRACE_RECORDS;
+    const record = ring + TraceRing.records + last * TraceRecord.sizeof;
+    const isRunning = this.#u64(record + TraceRecord.endNs, -1) === -1;
+    return isRunning ? view.getInt32(record + TraceRecord.thread, true) : 0;
   }
 
   #read(record: number, untilNs: number): Run {

@@ -4,6 +4,7 @@ import type { DeviceTrace, VirtioDevice } from "../device.ts";
 import type { GuestExports } from "../image.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { GuestLoad } from "../stats.ts";
 import {
   MACHINE,
   THREADS,
@@ -12,12 +13,19 @@ import {
   type TraceSink,
   VCPU,
 } from "./event.ts";
+import { type Exchange, type FlowStep, Flows } from "./flows.ts";
 import { type Run, Switches } from "./switches.ts";
 
 /** Threads come and go: after this many names, names are written again from scratch. */
 const NAMED_MAX = 4096;
+/** How long a step is drawn at least that takes no time, if there is room for it on its track. */
+const STEP_NS = 1000;
+/** Counters are written at most that often. */
+const COUNTERS_NS = 1_000_000;
 
 export interface TracerOptions {
+  /** What the guest says of itself. */
+  readonly load: () => Pick<GuestLoad, "threads" | "heapInUse">;
   readonly clock: Clock;
   readonly memory: GuestMemory;
   /** A trace has begun, or has ended: entries into the guest are to be recorded, or no longer. */
@@ -28,6 +36,8 @@ export interface TracerOptions {
   readonly nameOf: (entry: number) => string | null;
   /** What a thread waits for in a queue, or for a TraceWait. "": nothing. */
   readonly describeWait: (queue: number) => string;
+  /** The connection that a thread serves which waits in that queue; "": none. */
+  readonly connectionOf: (queue: number) => string;
 }
 
 /** The name of a process or a track. */
@@ -55,6 +65,11 @@ export class Tracer {
   ];
   readonly #threads = new Map<number, string>(); // names that were written
   readonly #waiting = new Map<number, Waiting>();
+  readonly #serving = new Map<number, string>(); // connections that threads have waited for last
+  /** Requests that flow through the machine. */
+  readonly flows = new Flows((exchange) => this.#exchange(exchange));
+  #load = ""; // counters as they were written last
+  #loadNs = Number.NEGATIVE_INFINITY;
   #devices = 0;
   #lost = 0;
   #rejected = 0;
@@ -87,6 +102,10 @@ export class Tracer {
     this.#switches.skip();
     this.#threads.clear();
     this.#waiting.clear();
+    this.#serving.clear();
+    this.flows.clear();
+    this.#load = "";
+    this.#loadNs = Number.NEGATIVE_INFINITY;
   }
 
   /** Whole nanoseconds, as the guest sees them. */
@@ -132,13 +151,30 @@ export class Tracer {
     const tid = VCPU + ++this.#devices;
     this.#tracks.push({ kind: "thread_name", pid: MACHINE, tid, name });
     const tracer = this;
+    let lastNs = 0; // of what is on the track so far
     const events: DeviceTrace = {
       get isOn() {
         return tracer.isOn;
       },
+      flows: this.flows,
       now: this.now,
-      instant: (what, args) => this.#instant(tid, what, args),
-      slice: (what, sinceNs, args) => this.#slice(MACHINE, tid, what, sinceNs, this.now(), args),
+      present: () => this.#present(),
+      instant: (what, args, flow) => {
+        const nowNs = this.now();
+        if (flow === undefined) {
+          this.#instant(tid, what, args);
+        } else {
+          const sinceNs = Math.max(lastNs, nowNs - STEP_NS);
+          this.#step(MACHINE, tid, what, sinceNs, nowNs - sinceNs, flow, args);
+        }
+        lastNs = nowNs;
+      },
+      slice: (what, sinceNs, args, flow) => {
+        const untilNs = this.now();
+        if (flow === undefined) this.#slice(MACHINE, tid, what, sinceNs, untilNs, args);
+        else this.#step(MACHINE, tid, what, sinceNs, untilNs - sinceNs, flow, args);
+        lastNs = untilNs;
+      },
     };
     return {
       events,
@@ -155,6 +191,7 @@ export class Tracer {
   #runs(sinceNs: number, untilNs: number): void {
     const { runs, lost, rejected } = this.#switches.take(sinceNs, untilNs);
     for (const run of runs) this.#run(run);
+    this.#count(untilNs);
     this.#lost += lost;
     this.#rejected += rejected;
     if (lost > 0) this.#instant(VCPU, "switches lost", { lost, total: this.#lost });
@@ -172,11 +209,49 @@ export class Tracer {
       const name = `waits: ${waited.what}`;
       this.#tell({ name, cat: "wait", ph: "X", ts, dur, pid: THREADS, tid: thread });
     }
-    this.#slice(THREADS, thread, name, startNs, endNs, waker > 0 ? { waker } : undefined);
+    const args = waker > 0 ? { waker } : undefined;
+    const flow = waited === undefined ? undefined : this.#flowOf(thread);
+    if (flow === undefined) this.#slice(THREADS, thread, name, startNs, endNs, args);
+    else this.#step(THREADS, thread, name, startNs, endNs - startNs, flow, args);
     const what = this.#options.describeWait(waits);
     if (what === "") return;
     if (this.#waiting.size === NAMED_MAX) this.#waiting.clear();
     this.#waiting.set(thread, { sinceNs: endNs, what });
+    const connection = this.#options.connectionOf(waits);
+    if (connection === "") return;
+    if (this.#serving.size === NAMED_MAX) this.#serving.clear();
+    this.#serving.set(thread, connection);
+  }
+
+  /** The request that a thread works on: of the connection that it has waited for last. */
+  #flowOf(thread: number): FlowStep | undefined {
+    const connection = this.#serving.get(thread);
+    return connection === undefined ? undefined : this.flows.present(connection);
+  }
+
+  #present(): FlowStep | undefined {
+    const thread = this.#switches.running();
+    return thread === 0 ? undefined : this.#flowOf(thread);
+  }
+
+  /** An exchange is over: one line that spans it. */
+  #exchange({ id, title, sinceNs, untilNs }: Exchange): void {
+    const one = { name: title, cat: "request", pid: MACHINE, tid: VCPU, id };
+    this.#tell({ ...one, ph: "b", ts: sinceNs / 1000 });
+    this.#tell({ ...one, ph: "e", ts: Math.max(sinceNs, untilNs) / 1000 });
+  }
+
+  /** Counters of the guest, when they have changed, and no more often than a reader can see. */
+  #count(nowNs: number): void {
+    if (nowNs - this.#loadNs < COUNTERS_NS || !this.#options.memory.attached) return;
+    const { threads, heapInUse } = this.#options.load();
+    const load = `${threads} ${heapInUse}`;
+    if (load === this.#load) return;
+    this.#load = load;
+    this.#loadNs = nowNs;
+    const one = { ph: "C", ts: nowNs / 1000, pid: THREADS, tid: 0 } as const;
+    this.#tell({ ...one, name: "threads", args: { count: threads } });
+    this.#tell({ ...one, name: "heap", args: { bytes: heapInUse } });
   }
 
   /** Writes the thread's name, once. */
@@ -204,6 +279,21 @@ export class Tracer {
   ): void {
     const dur = (untilNs - sinceNs) / 1000;
     this.#tell({ name, ph: "X", ts: sinceNs / 1000, dur, pid, tid, args });
+  }
+
+  /** A slice that is a step of a request. */
+  #step(
+    pid: number,
+    tid: number,
+    name: string,
+    sinceNs: number,
+    durationNs: number,
+    { id, begins }: FlowStep,
+    args?: TraceArguments,
+  ): void {
+    const [ts, dur] = [sinceNs / 1000, durationNs / 1000];
+    const flow = { bind_id: id, flow_in: !begins, flow_out: true };
+    this.#tell({ name, ph: "X", ts, dur, pid, tid, ...flow, args });
   }
 
   #tell(event: TraceEvent): void {

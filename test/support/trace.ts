@@ -2,6 +2,7 @@
 import { expect } from "vitest";
 import { ManualClock } from "../../host/manual-clock.ts";
 import { MACHINE, THREADS, type TraceEvent, VCPU } from "../../host/trace/event.ts";
+import { perfettoFaults } from "./perfetto.ts";
 
 /** Every look at it takes a microsecond. */
 export class TickingClock extends ManualClock {
@@ -17,10 +18,12 @@ const ns = (us: number) => Math.round(us * 1000);
 const startOf = ({ ts }: TraceEvent) => ns(ts);
 const endOf = ({ ts, dur = 0 }: TraceEvent) => ns(ts) + ns(dur);
 
-/** Events that are not names, of one track or, without `tid`, of a group of them. */
+const isOnTrack = ({ ph }: TraceEvent) => ph === "X" || ph === "i";
+
+/** Slices and instants, of one track or, without `tid`, of a group of them. */
 export function on(events: readonly TraceEvent[], pid: number, tid?: number): TraceEvent[] {
   return events.filter(
-    (one) => one.ph !== "M" && one.pid === pid && (tid === undefined || one.tid === tid),
+    (one) => isOnTrack(one) && one.pid === pid && (tid === undefined || one.tid === tid),
   );
 }
 
@@ -43,11 +46,11 @@ export function checkTrace(events: readonly TraceEvent[]): void {
   for (const event of events) {
     const { name, ph, ts, pid, tid, dur } = event;
     const numbers = [ts, pid, tid, ph === "X" ? dur : 0];
-    const whole = typeof name === "string" && ["X", "i", "M"].includes(ph);
+    const whole = typeof name === "string" && ["X", "i", "b", "e", "C", "M"].includes(ph);
     if (!whole || !numbers.every((one) => Number.isFinite(one) && (one as number) >= 0)) {
       wrong.push(`fields: ${JSON.stringify(event)}`);
     }
-    if (ph === "M") continue;
+    if (!isOnTrack(event)) continue;
     const track = `${pid} ${tid}`;
     const before = last.get(track);
     if (before !== undefined && startOf(event) < startOf(before)) {
@@ -68,4 +71,5 @@ export function checkTrace(events: readonly TraceEvent[]): void {
     }
   }
   expect(wrong.slice(0, 5)).toEqual([]);
+  expect(perfettoFaults(events)).toEqual([]);
 }

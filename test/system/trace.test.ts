@@ -193,6 +193,7 @@ describe("TR8: a trace that begins while the machine runs", () => {
 describe("a ring that a guest filled with what it liked", () => {
   const RING = 0x8000;
   const NOW = 1_000_000_000;
+  const SEVEN = 0x10007; // a thread
 
   /** A guest that does nothing; the test writes its memory for it. */
   async function hostile() {
@@ -246,10 +247,10 @@ describe("a ring that a guest filled with what it liked", () => {
     view.setUint32(last + TraceRing.written, TRACE_RECORDS, true);
     view.setBigUint64(record + TraceRecord.startNs, t, true);
     view.setBigUint64(record + TraceRecord.endNs, t, true);
-    view.setInt32(record + TraceRecord.thread, 9, true);
+    view.setInt32(record + TraceRecord.thread, SEVEN, true);
     machine.turn();
     checkTrace(events);
-    expect(runs().map(({ tid }) => tid)).toEqual([9]);
+    expect(runs().map(({ tid }) => tid)).toEqual([SEVEN]);
     expect(rejected(events)).toBe(TRACE_RECORDS - 1);
   });
 
@@ -257,22 +258,23 @@ describe("a ring that a guest filled with what it liked", () => {
     const { machine, clock, events, runs, note } = await hostile();
     // The entry begins two looks from now: one for the time page, and one for the trace.
     const t = BigInt(clock.now()) + 2000n;
-    note(7, t - 1n, t); // began before the entry
-    note(7, t + 5n, t + 4n); // ends before it begins
-    note(7, t, t + 10_000_000n); // ends after the entry
+    note(SEVEN, t - 1n, t); // began before the entry
+    note(SEVEN, t + 5n, t + 4n); // ends before it begins
+    note(SEVEN, t, t + 10_000_000n); // ends after the entry
     note(0, t, t);
     note(-1, t, t);
+    note(0xffff, t, t); // could be the track of a device
     note(-0x80000000, t, t);
-    note(7, 2n ** 64n - 1n, 2n ** 64n - 1n);
-    note(7, 2n ** 63n, 2n ** 63n + 1n);
+    note(SEVEN, 2n ** 64n - 1n, 2n ** 64n - 1n);
+    note(SEVEN, 2n ** 63n, 2n ** 63n + 1n);
     note(0x7fffffff, t + 10n, t + 20n); // as good as any
-    note(7, t + 19n, t + 21n); // while another one ran
-    note(7, t + 20n, 2n ** 64n - 1n); // still runs
-    note(8, t + 21n, t + 22n); // and another one with it
+    note(SEVEN, t + 19n, t + 21n); // while another one ran
+    note(SEVEN, t + 20n, 2n ** 64n - 1n); // still runs
+    note(SEVEN + 1, t + 21n, t + 22n); // and another one with it
     machine.turn();
     checkTrace(events);
-    expect(runs().map(({ tid }) => tid)).toEqual([0x7fffffff, 7]);
-    expect(rejected(events)).toBe(10);
+    expect(runs().map(({ tid }) => tid)).toEqual([0x7fffffff, SEVEN]);
+    expect(rejected(events)).toBe(11);
   });
 
   test("a count that goes back or leaps costs one look at the ring, and is reported", async () => {
@@ -321,7 +323,7 @@ describe("a ring that a guest filled with what it liked", () => {
     const { machine, clock, events, runs, note } = await hostile();
     for (let round = 0; round < 3; round++) {
       const t = BigInt(clock.now()) + 2000n;
-      for (let i = 0; i < 6000; i++) note(1 + i, t, t);
+      for (let i = 0; i < 6000; i++) note(SEVEN + i, t, t);
       machine.turn();
     }
     checkTrace(events);
@@ -336,9 +338,10 @@ test("file requests are named, also those that fail, have no reply or are malfor
   const told: [string, number, object][] = [];
   const trace = {
     isOn: true,
+    present: () => undefined,
     now: () => 7,
     instant: () => {},
-    slice: (...one: [string, number, object]) => void told.push(one),
+    slice: (what: string, since: number, args: object) => void told.push([what, since, args]),
   };
   puppet.device.attach({ trace, now: () => 0 } as unknown as DeviceHost);
   const init = new Uint8Array(64);

@@ -12,12 +12,17 @@ export function traceRequest(
   result: number,
 ): void {
   const { opcode, nodeid, bytes } = request;
-  trace.slice(fuseName(opcode), sinceNs, {
-    nodeid,
-    len: bytes,
-    reply: Math.max(result, 0),
-    error: Math.min(result, 0),
-  });
+  trace.slice(
+    fuseName(opcode),
+    sinceNs,
+    {
+      nodeid,
+      len: bytes,
+      reply: Math.max(result, 0),
+      error: Math.min(result, 0),
+    },
+    trace.present(),
+  );
 }
 
 /** As in "LOOKUP of node 1"; "": it is too short for a header. Names of files are not shown. */

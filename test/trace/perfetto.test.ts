@@ -1,0 +1,202 @@
+// TR: traces as Perfetto takes them, and what is in them.
+import { writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { MACHINE, THREADS, type TraceEvent, VCPU } from "../../host/trace/event.ts";
+import { JsonTrace } from "../../host/trace/json-trace.ts";
+import { makeFolder, removeFolders } from "../support/appliance.ts";
+import { perfettoFaults } from "../support/perfetto.ts";
+import { Site } from "../support/snapshot-site.ts";
+import { TickingClock } from "../support/trace.ts";
+
+let directory: string;
+beforeAll(() => {
+  directory = makeFolder();
+  writeFileSync(`${directory}/index.html`, "home");
+  writeFileSync(`${directory}/large.bin`, "x".repeat(1 << 20));
+  writeFileSync(`${directory}/\u00fcmlaut "quoted".txt`, "text");
+});
+afterAll(removeFolders);
+
+/** A clock on which everything takes some time, for order is by time. */
+async function traced(use: (site: Site) => void, withPaths = false): Promise<TraceEvent[]> {
+  const events: TraceEvent[] = [];
+  const clock = new TickingClock();
+  const site = await Site.boot(directory, { manual: clock as never, clock });
+  site.machine.insight.tracer.flows.withPaths = withPaths;
+  const end = site.machine.insight.trace((event) => void events.push(event));
+  use(site);
+  end();
+  site.machine.dispose();
+  return events;
+}
+
+const steps = (events: readonly TraceEvent[], id: string) =>
+  events.filter(({ bind_id: bound }) => bound === id).toSorted((a, b) => a.ts - b.ts);
+
+describe("TR1: the checker finds", () => {
+  const name = {
+    name: "thread_name",
+    ph: "M",
+    ts: 0,
+    pid: 1,
+    tid: 1,
+    args: { name: "one" },
+  } as const;
+  const slice = { name: "a", ph: "X", ts: 1, dur: 2, pid: 1, tid: 1 } as const;
+  const pair = { name: "r", cat: "c", ph: "b", ts: 1, pid: 1, tid: 1, id: "1" } as const;
+
+  test.each<[string, readonly object[]]>([
+    ["no name", [{ ...slice, name: "" }]],
+    ["an unknown phase", [{ ...slice, ph: "Z" }]],
+    ["no time", [{ ...slice, ts: Number.NaN }]],
+    ["no time", [{ ...slice, ts: -1 }]],
+    ["no id", [{ ...slice, tid: 2 ** 32 }]],
+    ["no duration", [{ ...slice, dur: undefined }]],
+    ["no duration", [{ ...slice, dur: -1 }]],
+    ["an instant without a scope", [{ ...slice, ph: "i", dur: undefined }]],
+    ["a flow of an instant", [{ ...slice, ph: "i", dur: undefined, s: "t", bind_id: "1" }]],
+    ["a flow that is no number", [{ ...slice, bind_id: "one", flow_out: true }]],
+    ["a counter of nothing", [{ ...slice, ph: "C", dur: undefined }]],
+    ["a counter that is no number", [{ ...slice, ph: "C", dur: undefined, args: { a: "b" } }]],
+    ["a second name", [{ ...name, args: { name: "two" } }]],
+    ["a track without a name", [{ ...slice, tid: 2 }]],
+    ["a track of two processes", [slice, { ...slice, ts: 9, pid: 2 }]],
+    ["slices that cross", [slice, { ...slice, ts: 2 }]],
+    ["a flow that has not begun", [{ ...slice, bind_id: "1", flow_in: true }]],
+    ["a flow that goes nowhere", [{ ...slice, bind_id: "1" }]],
+    [
+      "a flow that begins twice",
+      [0, 5].map((ts) => ({ ...slice, ts, bind_id: "1", flow_out: true })),
+    ],
+    ["a pair that begins twice", [pair, pair, { ...pair, ph: "e" }]],
+    ["an end without a beginning", [{ ...pair, ph: "e" }]],
+    ["an end before its beginning", [pair, { ...pair, ph: "e", ts: 0 }]],
+    ["a beginning without an end", [pair]],
+  ])("%s", (fault, wrong) => {
+    const faults = perfettoFaults([name, ...wrong] as TraceEvent[]);
+    expect(
+      faults.some((one) => one.startsWith(`${fault}:`)),
+      faults.join("\n"),
+    ).toBe(true);
+  });
+
+  test("nothing in a right one", () => {
+    const inner = { ...slice, ts: 1, dur: 1, bind_id: "a", flow_out: true };
+    const next = { ...slice, ts: 3, bind_id: "a", flow_in: true, flow_out: true };
+    const right = [name, slice, inner, next, pair, { ...pair, ph: "e", ts: 2 }];
+    expect(perfettoFaults(right as TraceEvent[])).toEqual([]);
+  });
+});
+
+describe("a site's trace", () => {
+  test("TR1: is one that Perfetto takes, TR5: on which time goes on", async () => {
+    const events = await traced((site) => {
+      for (const path of ["/", "/large.bin", "/none", "/"]) site.get(path);
+      const kept = site.connect();
+      for (const path of ["/", "/large.bin", "/none"]) kept.get(path);
+      site.clock.advance(30_000);
+      site.settle();
+    });
+    expect(events.length).toBeGreaterThan(200);
+    expect(perfettoFaults(events)).toEqual([]);
+  });
+
+  test("TR3: one flow touches packet in, a thread, LOOKUP, OPEN, READ and packet out, in order", async () => {
+    const events = await traced((site) => site.get("/large.bin"));
+    const first = events.find(({ flow_in: isIn }) => isIn === false) as TraceEvent;
+    const names = steps(events, first.bind_id as string).map(({ name }) => name);
+    expect(names[0]).toBe("RW to guest");
+    expect(names[1]).toBe("apps/web-server/connection/serveConnection");
+    const order = ["LOOKUP", "OPEN", "READ", "RW from guest"].map((name) => names.indexOf(name));
+    expect(order).toEqual(order.toSorted((a, b) => a - b));
+    expect(order.every((place) => place > 1)).toBe(true);
+    expect(names.at(-1)).toMatch(/RW from guest|serveConnection/);
+  });
+
+  test("TR3: each request of a kept connection has a flow of its own, and a line that spans it", async () => {
+    const events = await traced((site) => {
+      const client = site.connect();
+      for (const path of ["/", "/large.bin", "/none"]) client.get(path);
+      client.events.closed();
+      site.settle();
+    });
+    const flows = new Set(events.flatMap(({ bind_id: id }) => (id === undefined ? [] : [id])));
+    expect([...flows]).toEqual(["10001", "10002", "10003"]);
+    const spans = events.filter(({ ph }) => ph === "b");
+    expect(spans.map(({ name, id }) => [name, id])).toEqual([
+      ["GET 200", "10001"],
+      ["GET 200", "10002"],
+      ["GET 404", "10003"],
+    ]);
+  });
+
+  test("says what threads wait for, between their runs", async () => {
+    const events = await traced((site) => {
+      const client = site.connect();
+      client.get("/");
+      site.clock.advance(10);
+      client.get("/");
+    });
+    const waits = events.filter(({ cat }) => cat === "wait").map(({ name }) => name);
+    expect(waits.map((name) => name.replace(/\d{6,}/, "N"))).toContain(
+      "waits: socket 80 <- N to read",
+    );
+  });
+
+  test("TR7: shows paths when asked to, whatever is in them, and the file is JSON", async () => {
+    const use = (site: Site) => {
+      const client = site.connect();
+      for (const path of ["/%C3%BCmlaut%20%22quoted%22.txt", '/"\\\u00ff\ud800', "/\u0001"]) {
+        client.get(path);
+      }
+      client.events.closed();
+      site.settle();
+    };
+    const [without, paths] = [await traced(use), await traced(use, true)];
+    const titles = (events: TraceEvent[]) =>
+      events.filter(({ ph }) => ph === "b").map(({ name }) => name);
+    expect(titles(without)[0]).toBe("GET 200");
+    expect(titles(paths)[0]).toBe("GET /%C3%BCmlaut%20%22quoted%22.txt 200");
+    const parts: Buffer[] = [];
+    const file = new JsonTrace((bytes) => void parts.push(Buffer.from(bytes)));
+    for (const event of paths) file.sink(event);
+    file.end();
+    const text = Buffer.concat(parts).toString();
+    expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(paths)));
+    expect(/[\ud800-\udfff]/.test(text.normalize())).toBe(false);
+  });
+
+  test("TR2: a file that is cut after any event can be loaded", async () => {
+    const parts: string[] = [];
+    const file = new JsonTrace((bytes) => void parts.push(Buffer.from(bytes).toString()));
+    const events = await traced((site) => site.get("/"));
+    for (const event of events) file.sink(event);
+    const text = parts.join("");
+    for (let at = text.indexOf(",\n"); at > 0; at = text.indexOf(",\n", at + 1)) {
+      expect(Array.isArray(JSON.parse(`${text.slice(0, at)}]`))).toBe(true);
+    }
+  });
+
+  test("has counters of the guest, when they have changed", async () => {
+    const events = await traced((site) => {
+      site.connect();
+      site.clock.advance(5);
+      site.connect();
+    });
+    const counters = events.filter(({ ph }) => ph === "C");
+    expect(new Set(counters.map(({ name }) => name))).toEqual(new Set(["threads", "heap"]));
+    const values = counters.map(({ name, args }) => JSON.stringify([name, args]));
+    expect(values.length).toBeGreaterThan(2);
+    const pairs = values.filter((_, i) => i % 2 === 0).map((one, i) => one + values[2 * i + 1]);
+    for (const [i, pair] of pairs.entries()) expect(pair).not.toBe(pairs[i - 1]);
+  });
+
+  test("entries, threads and devices have tracks of their own", async () => {
+    const events = await traced((site) => site.get("/"));
+    const tracks = new Set(
+      events.filter(({ ph }) => ph === "X").map(({ pid, tid }) => `${pid} ${tid}`),
+    );
+    expect(tracks).toContain(`${MACHINE} ${VCPU}`);
+    expect([...tracks].some((one) => one.startsWith(`${THREADS} `))).toBe(true);
+  });
+});
