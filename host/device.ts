@@ -15,7 +15,7 @@ export interface DeviceTrace {
   readonly flows: Flows;
   /** The request that the thread works on which runs now. undefined: none, or it is not known. */
   present(): FlowStep | undefined;
-  /** An event without duration; a step of a request has some, and is drawn as long as a microsecond. */
+  /** An event without duration. As a step of a request it is drawn a microsecond long. */
   instant(name: string, args: TraceArguments, flow?: FlowStep): void;
   /** An event that began at `sinceNs` and ends now. */
   slice(name: string, sinceNs: number, args: TraceArguments, flow?: FlowStep): void;

@@ -14,7 +14,7 @@ export class PausableClock implements Clock {
   readonly #host: Clock;
   readonly #timers = new Set<Timer>();
   readonly #deferred: (() => void)[] = [];
-  #shiftNs = 0; // by which it is behind the host's
+  #shiftNs = 0; // the host's clock less this one
   #stoppedNs: number | null = null;
   #stoppedRealtime = 0n;
 

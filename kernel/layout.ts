@@ -1,6 +1,6 @@
-// Where the kernel keeps what a host may show: constants that every image exports, from which the
-// host reads the kernel's state out of memory (host/inspect). No code of the guest runs for that, so
-// it costs nothing while nobody looks.
+// Where the kernel keeps what a host may show: constants that every image exports. By them the host
+// reads the kernel's state out of memory (host/inspect). No code of the guest runs for that, so it
+// costs nothing while nobody looks.
 import { ListNode } from "./list";
 import { Slot, HandleTable } from "./handle";
 import { Block, FREE, HEADER, heapEnd, heapStart, peakBytes, USED } from "./memory";
@@ -38,7 +38,7 @@ export const layout_timer_place: usize = offsetof<Timer>("place");
 export const layout_node_bytes: usize = offsetof<ListNode>();
 export const layout_node_list: usize = offsetof<ListNode>("list");
 
-// What threads wait in. A queue is known by the object that it is part of.
+// Queues that threads wait in. Each is known by the object that it is part of.
 export const layout_interfaces: usize = INTERFACE_LIST;
 export const layout_interfaces_max: usize = INTERFACES_MAX;
 export const layout_interface_space: usize = INTERFACE_SPACE;

@@ -1,7 +1,7 @@
 // Events at which a machine is to stop, as the trace shows them.
 import { MACHINE, THREADS, type TraceEvent } from "../trace/event.ts";
 
-/** What to stop at. Fields that are missing fit everything. */
+/** An event to stop at. Fields that are missing fit everything. */
 export type Breakpoint =
   /** A vsock packet of that kind (`RW`, `RST` ...), with that port on either side. */
   | { readonly on: "packet"; readonly op?: string; readonly port?: number }
@@ -18,7 +18,7 @@ const KINDS = ["packet", "file", "thread", "kick", "error"];
 export const BREAKPOINTS_MAX = 32;
 const TEXT_MAX = 100;
 
-/** What came as JSON; null: it is no breakpoint. */
+/** Reads a breakpoint that came as JSON; null: it is none. */
 export function readBreakpoint(value: unknown): Breakpoint | null {
   if (typeof value !== "object" || value === null) return null;
   const { on, op, port, id, name, queue } = value as Record<string, unknown>;

@@ -11,7 +11,7 @@ export const SOCKET_STATES = [
   ...["created", "bound", "listening", "connecting", "connected", "disconnected", "closing"],
 ] as const;
 
-/** What is none of them is shown as it is. */
+/** A number without a name is shown as it is. */
 export function stateName(names: readonly string[], state: number): string {
   return names[state] ?? `state ${state}`;
 }

@@ -1,7 +1,7 @@
 // The heap of a guest: how much of it is in use, and on demand its blocks, one after the other
 // (kernel/memory.ts).
 
-import type { GuestMemory } from "../memory.ts";
+import { type GuestMemory, u32 } from "../memory.ts";
 import { readGuestLoad } from "../stats.ts";
 import type { GuestReader } from "./guest-reader.ts";
 import type { Layout } from "./layout.ts";
@@ -38,10 +38,10 @@ export function mapHeap(
   while (at < end && blocks.length < BLOCKS_MAX) {
     const header = at - block.bytes;
     const bytes = reader.u32(header + block.size) + block.bytes;
-    const check = (reader.u32(header + block.check) ^ at) >>> 0;
-    const isFree = check === block.free >>> 0;
+    const check = u32(reader.u32(header + block.check) ^ at);
+    const isFree = check === u32(block.free);
     const isBlock = bytes > block.bytes && bytes <= end - at + block.bytes;
-    if (!isBlock || (!isFree && check !== block.used >>> 0)) break;
+    if (!isBlock || (!isFree && check !== u32(block.used))) break;
     blocks.push(isFree ? -bytes : bytes);
     at += bytes;
   }

@@ -1,4 +1,4 @@
-// What tools may see of a machine: the state of its guest's kernel, and its events. The state is
+// A machine as tools may see it: the state of its guest's kernel, and its events. The state is
 // read from the guest's memory: no code of the guest runs, and what it says is not trusted. Of an
 // image with another kernel there is nothing to see.
 import { bytesOfModule, type GuestExports } from "../image.ts";
@@ -45,14 +45,13 @@ export class Insight {
       load: () => readGuestLoad(memory),
       switched: (isOn) => traced(isOn ? this.tracer.guest(guest()) : guest(), isOn),
       describeWait: (queue) => this.describeWait(queue),
-      connectionOf: (queue) =>
-        (this.#known && connectionOf(this.#reader, this.#known, queue)) ?? "",
+      connectionOf: (queue) => this.#known && connectionOf(this.#reader, this.#known, queue),
     });
   }
 
   /**
-   * From now on `sink` gets the events of the machine, until the result is called. A machine that is
-   * traced does not rewind.
+   * From now on `sink` gets the events of the machine, until the result is called. Meanwhile the
+   * machine does not rewind.
    */
   trace(sink: TraceSink): () => void {
     return this.tracer.add(sink);
@@ -81,7 +80,7 @@ export class Insight {
     return mapHeap(this.#reader, layout, start, end);
   }
 
-  /** What a thread waits for in that queue, or for a TraceWait; "": nothing. */
+  /** Names what a thread waits for in that queue, or for a TraceWait; "": nothing. */
   describeWait(queue: number): string {
     const layout = this.#known;
     return layout === null ? "" : describeWait(this.#reader, layout, queue);

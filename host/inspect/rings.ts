@@ -46,7 +46,7 @@ export interface ChainView {
   readonly head: number;
   readonly isIndirect: boolean;
   readonly buffers: readonly BufferView[];
-  /** What it asks for; "": nothing is known. */
+  /** Its request, in a few words; "": nothing is known. */
   readonly what: string;
 }
 
@@ -224,7 +224,7 @@ class RingReader {
     const mark = PRECEDENCE.indexOf(owner);
     let index = head;
     for (let seen = 0; index < this.#size && seen < this.#size; seen++) {
-      // What is marked already leads to marked ones.
+      // A descriptor that is marked already leads to marked ones.
       if ((this.#owners[index] as number) >= mark) return;
       this.#owners[index] = mark;
       const at = this.#desc + index * VirtqDesc.sizeof;

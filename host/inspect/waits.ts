@@ -1,10 +1,11 @@
-// What a thread of the guest waits for. A wait queue has no name: it is known by the object of the
-// kernel that it is part of. The guest may lie, so an object counts only if the kernel's own tables
-// agree.
+// Names what threads of the guest wait for. A wait queue has no name: it is known by the object of
+// the kernel that it is part of. The guest may lie, so an object counts only if the kernel's own
+// tables agree.
 import { TraceWait } from "../../abi/trace.ts";
 import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
+import { u32 } from "../memory.ts";
 import { fuseName } from "../operation-names.ts";
-import { connectionKey } from "../trace/flows.ts";
+import { type ConnectionKey, connectionKey } from "../trace/flows.ts";
 import type { GuestReader } from "./guest-reader.ts";
 import { SocketState } from "./guest-states.ts";
 import type { Layout } from "./layout.ts";
@@ -41,12 +42,16 @@ export function describeWait(reader: GuestReader, layout: Layout, queue: number)
   return "another thread";
 }
 
-/** The connection (connectionKey) whose data or credit a thread waits for in that queue; "": none. */
-export function connectionOf(reader: GuestReader, layout: Layout, queue: number): string {
+/** The connection whose data or credit a thread waits for in that queue; null: none. */
+export function connectionOf(
+  reader: GuestReader,
+  layout: Layout,
+  queue: number,
+): ConnectionKey | null {
   const { socket } = layout;
   const at = socketOf(reader, layout, queue)?.at ?? 0;
   const remote = at === 0 ? 0 : reader.u32(at + socket.remotePort);
-  if (remote === 0) return "";
+  if (remote === 0) return null;
   return connectionKey(
     reader.u32(at + socket.remoteCid),
     remote,
@@ -74,8 +79,8 @@ function socketOf(
 /** Is this a block of the heap, in use and of that length? */
 function isBlock(reader: GuestReader, { block }: Layout, at: number, bytes: number): boolean {
   const header = at - block.bytes;
-  const check = (reader.u32(header + block.check) ^ at) >>> 0;
-  return check === block.used >>> 0 && reader.u32(header + block.length) === bytes;
+  const check = u32(reader.u32(header + block.check) ^ at);
+  return check === u32(block.used) && reader.u32(header + block.length) === bytes;
 }
 
 /** As in `80`, `80 <- 1073741824` for a connection with the host, or `80 <- 5:1024`. */

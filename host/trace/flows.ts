@@ -2,10 +2,14 @@
 // taken to be an exchange: payload to the guest and what comes back, up to the next payload to the
 // guest. With pipelining several requests share one.
 
+import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
+
+const TWO_32 = 4294967296;
 /** Connections that are followed at once: the oldest are forgotten. */
 const CONNECTIONS_MAX = 4096;
-/** Of the first bytes of an exchange, looked at for its name. */
-const TITLE_CHARACTERS_MAX = 200;
+const METHOD_BYTES_MAX = 20;
+const PATH_BYTES_MAX = 200;
+const SPACE = 0x20;
 
 /** One of many things that happen to an exchange. */
 export interface FlowStep {
@@ -28,16 +32,18 @@ interface Connection {
   readonly serial: number;
   exchange: number; // 0: none yet
   isAnswered: boolean; // payload has come back
-  question: string;
-  answer: string;
+  question: string; // "GET", or "GET /path"; "": it is no HTTP
+  answer: string; // "200"
   bytes: number; // both ways
   sinceNs: number;
   untilNs: number;
 }
 
-/** By `key`, which names both ends of a connection. */
+/** Names both ends of a connection, for the time that it lasts. */
+export type ConnectionKey = number | string;
+
 export class Flows {
-  readonly #connections = new Map<string, Connection>();
+  readonly #connections = new Map<ConnectionKey, Connection>();
   readonly #ended: (exchange: Exchange) => void;
   #serial = 0;
   /** Are paths of requests to be shown? They are the users'. */
@@ -48,14 +54,14 @@ export class Flows {
   }
 
   /** Payload to the guest, of which these are the first bytes. */
-  toGuest(key: string, first: string, bytes: number, nowNs: number): FlowStep {
+  toGuest(key: ConnectionKey, first: Uint8Array, bytes: number, nowNs: number): FlowStep {
     const one = this.#connection(key, nowNs);
     const begins = one.exchange === 0 || one.isAnswered;
     if (begins) {
       this.#end(one);
       one.exchange++;
       one.isAnswered = false;
-      one.question = first;
+      one.question = questionOf(first, this.withPaths);
       one.answer = "";
       one.bytes = 0;
       one.sinceNs = nowNs;
@@ -66,10 +72,15 @@ export class Flows {
   }
 
   /** Payload from the guest. undefined: it answers nothing that was seen. */
-  fromGuest(key: string, first: string, bytes: number, nowNs: number): FlowStep | undefined {
+  fromGuest(
+    key: ConnectionKey,
+    first: Uint8Array,
+    bytes: number,
+    nowNs: number,
+  ): FlowStep | undefined {
     const one = this.#connections.get(key);
     if (one === undefined || one.exchange === 0) return undefined;
-    if (!one.isAnswered) one.answer = first;
+    if (!one.isAnswered) one.answer = answerOf(first);
     one.isAnswered = true;
     one.bytes += bytes;
     one.untilNs = nowNs;
@@ -77,13 +88,13 @@ export class Flows {
   }
 
   /** The exchange that goes on. undefined: none, or it is not known. */
-  present(key: string): FlowStep | undefined {
+  present(key: ConnectionKey): FlowStep | undefined {
     const one = this.#connections.get(key);
     return one === undefined || one.exchange === 0 ? undefined : { id: idOf(one), begins: false };
   }
 
   /** The connection is over. */
-  closed(key: string): void {
+  closed(key: ConnectionKey): void {
     const one = this.#connections.get(key);
     if (one === undefined) return;
     this.#end(one);
@@ -94,7 +105,7 @@ export class Flows {
     this.#connections.clear();
   }
 
-  #connection(key: string, nowNs: number): Connection {
+  #connection(key: ConnectionKey, nowNs: number): Connection {
     const known = this.#connections.get(key);
     if (known !== undefined) return known;
     if (this.#connections.size >= CONNECTIONS_MAX) {
@@ -104,8 +115,14 @@ export class Flows {
       }
     }
     const one: Connection = {
-      ...{ serial: ++this.#serial, exchange: 0, isAnswered: false, question: "", answer: "" },
-      ...{ bytes: 0, sinceNs: nowNs, untilNs: nowNs },
+      serial: ++this.#serial,
+      exchange: 0,
+      isAnswered: false,
+      question: "",
+      answer: "",
+      bytes: 0,
+      sinceNs: nowNs,
+      untilNs: nowNs,
     };
     this.#connections.set(key, one);
     return one;
@@ -113,25 +130,46 @@ export class Flows {
 
   #end(one: Connection): void {
     if (one.exchange === 0) return;
-    const title = this.#title(one);
-    this.#ended({ id: idOf(one), title, sinceNs: one.sinceNs, untilNs: one.untilNs });
-  }
-
-  #title({ question, answer, bytes }: Connection): string {
-    const [, method, path] = /^([A-Z]{1,20}) (\S{1,200}) HTTP\/1\.[01]/.exec(question) ?? [];
-    const [, status = ""] = /^HTTP\/1\.[01] (\d{3})/.exec(answer) ?? [];
-    if (method === undefined) return `${bytes} bytes`;
-    return [method, this.withPaths ? path : "", status].filter((word) => word !== "").join(" ");
+    const { question, answer, bytes, sinceNs, untilNs } = one;
+    const isHttp = question !== "";
+    const title = isHttp ? (answer === "" ? question : `${question} ${answer}`) : `${bytes} bytes`;
+    this.#ended({ id: idOf(one), title, sinceNs, untilNs });
   }
 }
 
 const idOf = ({ serial, exchange }: Connection) => (serial * 0x10000 + exchange).toString(16);
 
-/** The first characters of payload, for the methods above. */
-export function textOf(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes.subarray(0, TITLE_CHARACTERS_MAX));
+/** The method of a request, and its path if it is wanted. "": it is none of HTTP/1.1. */
+function questionOf(first: Uint8Array, withPath: boolean): string {
+  const method = first.indexOf(SPACE);
+  if (method < 1 || method > METHOD_BYTES_MAX || !isUpperCase(first, method)) return "";
+  const end = withPath ? first.indexOf(SPACE, method + 1) : method;
+  const bytes = first.subarray(0, end < 0 ? PATH_BYTES_MAX : Math.min(end, PATH_BYTES_MAX));
+  return String.fromCharCode.apply(null, bytes as unknown as number[]);
 }
 
-/** Names a connection between a port of the guest and one of another side. */
-export const connectionKey = (cid: number, remotePort: number, localPort: number): string =>
-  `${cid}:${remotePort}>${localPort}`;
+function isUpperCase(bytes: Uint8Array, count: number): boolean {
+  for (let i = 0; i < count; i++) {
+    const byte = bytes[i] as number;
+    if (byte < 0x41 || byte > 0x5a) return false;
+  }
+  return true;
+}
+
+/** The status of a response, after `HTTP/1.1 `. "": it is none. */
+function answerOf(first: Uint8Array): string {
+  const digits = first.subarray(9, 12);
+  if (first[0] !== 0x48 || first[8] !== SPACE || digits.length < 3) return "";
+  const [a = 0, b = 0, c = 0] = digits;
+  const status = (a - 0x30) * 100 + (b - 0x30) * 10 + (c - 0x30);
+  return status >= 100 && status <= 999 ? `${status}` : "";
+}
+
+/**
+ * The key of a connection between a port of the guest and one of another side. A number where it
+ * can be, as most are: those are faster to look up.
+ */
+export function connectionKey(cid: number, remotePort: number, localPort: number): ConnectionKey {
+  if (cid === VMADDR_CID_HOST && localPort < 0x10_0000) return localPort * TWO_32 + remotePort;
+  return `${cid}:${remotePort}>${localPort}`;
+}

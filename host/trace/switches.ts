@@ -38,7 +38,7 @@ export class Switches {
     this.#memory = memory;
   }
 
-  /** What is in the ring by now is of no interest. */
+  /** Passes over all that is in the ring by now. */
   skip(): void {
     const ring = this.#ring();
     this.#taken = ring === 0 ? 0 : this.#memory.view.getUint32(ring + TraceRing.written, true);

@@ -13,7 +13,7 @@ import {
   type TraceSink,
   VCPU,
 } from "./event.ts";
-import { type Exchange, type FlowStep, Flows } from "./flows.ts";
+import { type ConnectionKey, type Exchange, type FlowStep, Flows } from "./flows.ts";
 import { type Run, Switches } from "./switches.ts";
 
 /** Threads come and go: after this many names, names are written again from scratch. */
@@ -24,7 +24,7 @@ const STEP_NS = 1000;
 const COUNTERS_NS = 1_000_000;
 
 export interface TracerOptions {
-  /** What the guest says of itself. */
+  /** As the guest claims. */
   readonly load: () => Pick<GuestLoad, "threads" | "heapInUse">;
   readonly clock: Clock;
   readonly memory: GuestMemory;
@@ -34,10 +34,10 @@ export interface TracerOptions {
   readonly aside: (sink: TraceSink) => TraceSink;
   /** Names the function that a thread began with. */
   readonly nameOf: (entry: number) => string | null;
-  /** What a thread waits for in a queue, or for a TraceWait. "": nothing. */
+  /** Names what a thread waits for in a queue, or for a TraceWait. "": nothing. */
   readonly describeWait: (queue: number) => string;
-  /** The connection that a thread serves which waits in that queue; "": none. */
-  readonly connectionOf: (queue: number) => string;
+  /** The connection that a thread serves which waits in that queue; null: none. */
+  readonly connectionOf: (queue: number) => ConnectionKey | null;
 }
 
 /** The name of a process or a track. */
@@ -65,7 +65,7 @@ export class Tracer {
   ];
   readonly #threads = new Map<number, string>(); // names that were written
   readonly #waiting = new Map<number, Waiting>();
-  readonly #serving = new Map<number, string>(); // connections that threads have waited for last
+  readonly #serving = new Map<number, ConnectionKey>(); // what threads waited for last
   /** Requests that flow through the machine. */
   readonly flows = new Flows((exchange) => this.#exchange(exchange));
   #load = ""; // counters as they were written last
@@ -218,7 +218,7 @@ export class Tracer {
     if (this.#waiting.size === NAMED_MAX) this.#waiting.clear();
     this.#waiting.set(thread, { sinceNs: endNs, what });
     const connection = this.#options.connectionOf(waits);
-    if (connection === "") return;
+    if (connection === null) return;
     if (this.#serving.size === NAMED_MAX) this.#serving.clear();
     this.#serving.set(thread, connection);
   }
@@ -236,9 +236,9 @@ export class Tracer {
 
   /** An exchange is over: one line that spans it. */
   #exchange({ id, title, sinceNs, untilNs }: Exchange): void {
-    const one = { name: title, cat: "request", pid: MACHINE, tid: VCPU, id };
-    this.#tell({ ...one, ph: "b", ts: sinceNs / 1000 });
-    this.#tell({ ...one, ph: "e", ts: Math.max(sinceNs, untilNs) / 1000 });
+    const [ts, end] = [sinceNs / 1000, Math.max(sinceNs, untilNs) / 1000];
+    this.#tell({ name: title, cat: "request", ph: "b", ts, pid: MACHINE, tid: VCPU, id });
+    this.#tell({ name: title, cat: "request", ph: "e", ts: end, pid: MACHINE, tid: VCPU, id });
   }
 
   /** Counters of the guest, when they have changed, and no more often than a reader can see. */
@@ -292,8 +292,8 @@ export class Tracer {
     args?: TraceArguments,
   ): void {
     const [ts, dur] = [sinceNs / 1000, durationNs / 1000];
-    const flow = { bind_id: id, flow_in: !begins, flow_out: true };
-    this.#tell({ name, ph: "X", ts, dur, pid, tid, ...flow, args });
+    const flow_in = !begins;
+    this.#tell({ name, ph: "X", ts, dur, pid, tid, bind_id: id, flow_in, flow_out: true, args });
   }
 
   #tell(event: TraceEvent): void {

@@ -114,7 +114,7 @@ test("IN3: rings whose chains are circles, and indices that leap", async () => {
 
 test("IN3: an image of another kernel shows its devices, and nothing of itself", async () => {
   const { machine, memory, look } = await site();
-  // Its globals are there, but lead nowhere.
+  // Its globals are there, but what they point at is empty.
   memory.u8.fill(0);
   memory.view.setUint32(TIME_PAGE_ADDRESS + TimePage.trace, 0xffffffff, true);
   const { threads, sockets, devices } = look();

@@ -1,5 +1,5 @@
-// What Perfetto's importer demands of a trace in Chrome's JSON, as it documents it. A fault is one
-// that it counts as an error, or would draw as something else than was meant.
+// The rules of Perfetto's importer for traces in Chrome's JSON, as it documents them. A fault is
+// counted as an error there, or would be drawn as something else than was meant.
 import type { TraceEvent } from "../../host/trace/event.ts";
 
 const ns = (us: number) => Math.round(us * 1000);

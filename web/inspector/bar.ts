@@ -86,7 +86,7 @@ export class Bar {
   }
 }
 
-/** What to stop at. */
+/** Events to stop at. */
 export class Breakpoints {
   readonly element: HTMLElement;
   readonly #list = element("ul");

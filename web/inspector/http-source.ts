@@ -1,5 +1,4 @@
-// A machine behind the admin listener: Server-Sent Events for what it shows, POST for what it is
-// told.
+// A machine of the admin listener, which sends events (Server-Sent Events) and takes POST.
 import type { Breakpoint } from "../../host/inspect/breakpoints.ts";
 import type { HeapMap } from "../../host/inspect/heap.ts";
 import type { MachineSource, Watcher } from "./source.ts";

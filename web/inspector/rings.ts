@@ -96,9 +96,10 @@ class QueueRow {
       return `${cells * ring.descriptorsPerCell} ${text}`;
     });
     this.#canvas.setAttribute("aria-label", `${this.#name}, descriptors: ${counts.join(", ")}`);
+    const used = ring.usedLately.map(({ head, bytes }) => `${head}:${bytes}`);
     const lines = [
       `available, oldest first: ${ring.available.join(" ") || "none"}`,
-      `used, newest last: ${ring.usedLately.map(({ head, bytes }) => `${head}:${bytes}`).join(" ")}`,
+      `used, newest last: ${used.join(" ")}`,
       ...ring.held.map(({ head, isIndirect, buffers, what }) => {
         const parts = buffers.map(
           ({ address, length, isWritten }) =>

@@ -8,7 +8,7 @@ import type { TraceEvent } from "../../host/trace/event.ts";
 export interface Watcher {
   /** The machine as it is now; at most some ten times a second. */
   view(view: MachineView): void;
-  /** What has happened since the last call; `lost` events are not among them. */
+  /** Events since the last call; `lost` more are missing. */
   events(events: readonly TraceEvent[], lost: number): void;
   /** false: nothing comes from the machine, for the time being. */
   connected(isConnected: boolean): void;

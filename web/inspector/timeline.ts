@@ -1,4 +1,4 @@
-// The timeline: what the guest did and what the host did, in two lanes of tracks. An idle machine is
+// The timeline: events of the guest and of the host, in two groups of lanes. An idle machine is
 // nearly all gap, so gaps are cut. A cursor moves over the events, which are of the past.
 import type { TraceEvent } from "../../host/trace/event.ts";
 import { colour, element, panel, Table } from "./dom.ts";
@@ -95,10 +95,11 @@ export class Timeline {
     this.#range.max = `${Math.max(0, last)}`;
     if (document.activeElement !== this.#range) this.#range.value = `${cursor}`;
     const lost = this.#recording.lost > 0 ? `, ${this.#recording.lost} were lost` : "";
+    const where = this.#cursor === null ? "the latest" : `event ${cursor + 1}, of the past`;
     this.#note.textContent =
       events.length === 0
         ? "Nothing has happened yet."
-        : `${events.length} events recorded${lost}; ${this.#cursor === null ? "the latest" : `event ${cursor + 1}, of the past`}.`;
+        : `${events.length} events recorded${lost}; ${where}.`;
     const from = Math.max(0, cursor - SHOWN + 1);
     this.#paint(events.slice(from, cursor + 1));
     this.#list(events, cursor);

@@ -1,6 +1,6 @@
-// What the inspector's pages are sent while they look: the machine some ten times a second, and its
-// events. A page that is slow gets less of it, and nothing waits for it. Nobody looks: no timer, no
-// events.
+// Sends the machine to the inspector's pages while they look: its state some ten times a second,
+// and its events. A slow page gets less of that, and nothing waits for it. While nobody looks there
+// is no timer, and there are no events.
 import type { ServerResponse } from "node:http";
 import type { Inspector } from "../../inspect/inspector.ts";
 import type { TraceEvent } from "../../trace/event.ts";

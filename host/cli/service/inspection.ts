@@ -1,5 +1,5 @@
 // The inspector's pages on the admin listener: the page itself, the machine as JSON, its events as
-// they happen, and the commands that stop it. Payload is never among them: lengths and headers only.
+// they happen, and the commands that stop it. They show lengths and headers, and never payload.
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Breakpoint, readBreakpoint } from "../../inspect/breakpoints.ts";

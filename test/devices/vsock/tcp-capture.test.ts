@@ -1,4 +1,4 @@
-// Captures in the form of TCP: what tools that know nothing of vsock make of them.
+// Captures in the form of TCP, as tools see them that do not know vsock.
 import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
@@ -146,7 +146,8 @@ describe("the records", () => {
   test("PC6: sequence numbers wrap at 2^32, and no byte is missing", async () => {
     const one = await captured();
     one.site.get("/large.bin");
-    const sent = one.writes.slice(1).filter((record) => record[RECORD_BYTES + 15] === 3); // from 10.0.0.3
+    const isFromGuest = (record: Buffer) => record[RECORD_BYTES + 15] === 3; // 10.0.0.3
+    const sent = one.writes.slice(1).filter(isFromGuest);
     let next: number | null = null;
     let [bytes, wraps] = [0, 0];
     for (const { seq, bytes: length, flags } of sent.map(segment)) {

@@ -25,9 +25,9 @@ export const enum PcapRecord {
   sizeof = 16,
 }
 
-/** What a capture keeps. */
+/** Limits of a capture. */
 export interface CaptureOptions {
-  /** Bytes of a packet that are kept at most, headers included; their number is kept in any case. */
+  /** The most bytes of a packet that are kept, headers included. Its length is kept anyway. */
   readonly snaplen?: number;
   /** Only packets from or to this port. */
   readonly port?: number | null;

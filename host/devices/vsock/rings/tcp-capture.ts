@@ -1,6 +1,6 @@
-// A capture of a vsock device in the form of TCP over IPv4, link type RAW: tools that know nothing of
-// vsock follow streams in it, read HTTP and export its files. Payload, its order and its times are
-// what they were; the rest stands for what vsock has:
+// A capture of a vsock device in the form of TCP over IPv4, link type RAW: tools that do not know
+// vsock follow its streams, read HTTP and export its files. Payload, its order and its times are as
+// they were; the rest stands for what vsock has:
 //
 //   CID c               10.0.(c >> 8).(c & 255)
 //   ports above 65535   32768 + the lowest 15 bits

@@ -3,7 +3,7 @@ import { VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import { putBytes } from "../../../bytes.ts";
 import type { DeviceTrace } from "../../../device.ts";
 import { vsockName } from "../../../operation-names.ts";
-import { connectionKey, type FlowStep, textOf } from "../../../trace/flows.ts";
+import { type ConnectionKey, connectionKey, type FlowStep } from "../../../trace/flows.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import type { PacketTap } from "./tap.ts";
 
@@ -44,19 +44,19 @@ export class PacketTrace implements PacketTap {
     return this.#view.getUint16(VsockHdr.op, true);
   }
 
-  #key(cid: VsockHdr, remotePort: VsockHdr, localPort: VsockHdr): string {
+  #key(cid: VsockHdr, remotePort: VsockHdr, localPort: VsockHdr): ConnectionKey {
     const view = this.#view;
     const [remote, local] = [view.getUint32(remotePort, true), view.getUint32(localPort, true)];
     return connectionKey(view.getUint32(cid, true), remote, local);
   }
 
   /** Payload is a step of the request that its connection carries. */
-  #step(key: string, toGuest: boolean): FlowStep | undefined {
+  #step(key: ConnectionKey, toGuest: boolean): FlowStep | undefined {
     if (this.#op !== VsockOp.RW) return undefined;
     const { flows } = this.#trace;
     const bytes = this.#view.getUint32(VsockHdr.len, true);
     const end = Math.min(PEEKED_BYTES, VsockHdr.sizeof + bytes);
-    const first = textOf(this.#packet.subarray(VsockHdr.sizeof, end));
+    const first = this.#packet.subarray(VsockHdr.sizeof, end);
     const now = this.#trace.now();
     return toGuest
       ? flows.toGuest(key, first, bytes, now)
