@@ -6,7 +6,7 @@ import { packageVersion } from "../../node/package.ts";
 import { descriptorsMax } from "../../node/sockets/descriptors.ts";
 import { reasonName } from "../../service/access-line.ts";
 import { Metrics, type MetricsFormat, type Sample } from "../../service/metrics.ts";
-import { DURATIONS_S } from "../../service/requests.ts";
+import { DURATIONS_S } from "../../service/request-counters.ts";
 import { TURNS_S } from "../../service/turn-meter.ts";
 import { readGuestLoad } from "../../stats.ts";
 import type { ReloadState } from "./reload.ts";

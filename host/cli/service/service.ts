@@ -11,7 +11,7 @@ import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import { addressText, type ListenAddress, type SocketAddress } from "../../ports/sockets.ts";
 import { ProxiedSockets } from "../../service/proxied-sockets.ts";
-import { RequestCounters } from "../../service/requests.ts";
+import { RequestCounters } from "../../service/request-counters.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import { TurnMeter } from "../../service/turn-meter.ts";
 import type { Command } from "../commands.ts";
@@ -22,7 +22,8 @@ import { available, boot, openDevices, presenceOf, urlOf, usable } from "../part
 import { openSite, reportWarnings } from "../site.ts";
 import { stdout } from "../streams.ts";
 import { CliError } from "../usage.ts";
-import { AccessLog, addressSet, hasAddress, plainAddress } from "./access-log.ts";
+import { AccessLog } from "./access-log.ts";
+import { addressSet, hasAddress, plainAddress } from "./client-addresses.ts";
 import type { Drainable } from "./drain.ts";
 import type { Inherited } from "./inherited.ts";
 import { type Notify, tellReady } from "./notify.ts";

@@ -28,6 +28,7 @@ async function serveSite() {
     response: (_connection, bodyBytes, reason) => noted.push([status, bodyBytes, reason]),
     cut: () => {},
     lost: () => {},
+    taken: () => {},
   };
   const server = await serve(site, { accessLog, realtimeNs: BigInt(Date.now()) * 1_000_000n });
   const ask = (path: string, fields = "", method = "GET", client = new Client()) => {
