@@ -52,6 +52,8 @@ export interface LoggedHead extends LoggedConnection {
  * takes time later. The first call is for the request, the second when its response is over.
  */
 export interface AccessSink {
+  /** Are texts other than the method wanted? It may change. */
+  readonly wantsTexts: boolean;
   request(head: LoggedHead): void;
   /** `bodyBytes` were handed over; a reason other than None says why there are no more. */
   response(
@@ -123,6 +125,7 @@ class AccessReader {
     const ring = view.getUint32(TIME_PAGE_ADDRESS + TimePage.accessLog, true);
     if (ring === 0) return;
     if (!this.#memory.contains(ring, AccessRing.records + ACCESS_RING_BYTES)) return;
+    view.setUint32(ring + AccessRing.texts, this.#sink.wantsTexts ? 1 : 0, true);
     const head = view.getUint32(ring + AccessRing.head, true);
     let tail = view.getUint32(ring + AccessRing.tail, true);
     if (head === tail) return;

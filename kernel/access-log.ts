@@ -25,6 +25,7 @@ let ring: usize = 0;
 /** Starts the log. Returns false when there is no memory for it. */
 export function accessLogInit(): bool {
   ring = ToroAllocMem(<u32>AccessRing.records + ACCESS_RING_BYTES);
+  if (ring != 0) store<u32>(ring, 0, AccessRing.texts);
   publishAccessLog(ring);
   return ring != 0;
 }
@@ -46,15 +47,17 @@ export class LoggedRequest {
 
 /**
  * Notes a request whose answer is about to be sent; one of a connection at a time. Texts are
- * copied, and cut off where they are long; of no bytes: there is none. Does not yield. Returns 0,
- * -EBADF, or -ENOBUFS if there was no room, which is counted.
+ * copied, and cut off where they are long; of no bytes: there is none. A host that only counts is
+ * given the method alone. Does not yield. Returns 0, -EBADF, or -ENOBUFS if there was no room,
+ * which is counted.
  */
 export function SysLogRequest(socket: i32, request: LoggedRequest): i32 {
   if (ring == 0) return 0;
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
+  const wanted: u32 = load<u32>(ring, AccessRing.texts) == 0 ? 1 : ACCESS_TEXTS;
   let bytes: u32 = AccessRequest.texts;
-  for (let i: u32 = 0; i < ACCESS_TEXTS; i++) bytes += textBytes(request.texts, i);
+  for (let i: u32 = 0; i < wanted; i++) bytes += textBytes(request.texts, i);
   const record = begin(AccessKind.Request, s, bytes);
   if (record == 0) return -Errno.ENOBUFS;
   store<u64>(record, request.startNs, AccessRequest.startNs);
@@ -63,8 +66,9 @@ export function SysLogRequest(socket: i32, request: LoggedRequest): i32 {
   store<u16>(record, <u16>request.minor, AccessRequest.minor);
   let at = record + <usize>AccessRequest.texts;
   for (let i: u32 = 0; i < ACCESS_TEXTS; i++) {
-    const length = textBytes(request.texts, i);
+    const length = i < wanted ? textBytes(request.texts, i) : 0;
     store<u16>(record + (<usize>i << 1), <u16>length, AccessRequest.method);
+    if (length == 0) continue;
     memory.copy(at, textAt(request.texts, i).base, length);
     at += length;
   }

@@ -123,6 +123,10 @@ export class Requests implements AccessSink {
     this.#options = options;
   }
 
+  get wantsTexts(): boolean {
+    return this.#options.isWanted();
+  }
+
   request(head: LoggedHead): void {
     if (this.#isLastOpen) this.#keepLast();
     const last = this.#last;

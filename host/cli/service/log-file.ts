@@ -130,7 +130,8 @@ export class LogFile {
     this.#rest = bytes.slice(written, end);
     for (let at = end; at < bytes.length; at = bytes.indexOf(NEWLINE, at) + 1) this.dropped++;
     if (error !== null && error.code !== "EAGAIN") this.#failed(`${this.#path}: ${error.message}`);
-    if (written === 0) this.#settle(); // nobody reads: the rest of the line waits for the next
+    // Nobody reads: the rest of the line waits for the next.
+    if (written === 0 && this.#full.length === 0) this.#settle();
   }
 
   #settle(): void {

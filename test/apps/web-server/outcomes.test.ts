@@ -10,7 +10,7 @@ afterEach(removeFolders);
 
 const HOST = "Host: x\r\n";
 
-async function serveSite() {
+async function serveSite(wantsTexts = false) {
   const site = makeFolder();
   const put = (name: string, bytes: number) => {
     writeFileSync(`${site}/${name}`, "b".repeat(bytes));
@@ -20,10 +20,13 @@ async function serveSite() {
     put(name, bytes);
   }
   const noted: [status: number, bodyBytes: number, reason: AccessReason][] = [];
+  const lengths: number[][] = [];
   let status = 0;
   const accessLog: AccessSink = {
+    wantsTexts,
     request: (head) => {
       status = head.status;
+      lengths.push([...head.lengths]);
     },
     response: (_connection, bodyBytes, reason) => noted.push([status, bodyBytes, reason]),
     cut: () => {},
@@ -37,7 +40,7 @@ async function serveSite() {
     server.settle();
     return client;
   };
-  return { ...server, put, ask, noted };
+  return { ...server, put, ask, noted, lengths };
 }
 
 test.each([
@@ -59,6 +62,19 @@ test.each([
   const bytes = received.length - received.indexOf("\r\n\r\n") - 4;
   expect(noted).toEqual([[response?.status, bytes, AccessReason.None]]);
   machine.dispose();
+});
+
+test("a host that only counts is given the method alone", async () => {
+  const fields = "Referer: r\r\nUser-Agent: ua\r\nX-Request-Id: id1\r\nX-Forwarded-For: f\r\n";
+  for (const [wanted, expected] of [
+    [true, [3, 6, 1, 2, 1, 3, 1]],
+    [false, [3, 0, 0, 0, 0, 0, 0]],
+  ] as const) {
+    const { ask, lengths, machine } = await serveSite(wanted);
+    ask("/small", fields);
+    expect(lengths).toEqual([expected]);
+    machine.dispose();
+  }
 });
 
 test("bytes that a client has taken before it leaves are counted, and that it has left", async () => {
