@@ -2,13 +2,13 @@
 // a browser: the Host must be an address or a configured name, and a form cannot send JSON.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
-import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { LOG_LEVELS, type LogLevel } from "../../log.ts";
 import { removeStale } from "../../node/sockets/unix.ts";
 import { CONTENT_TYPES } from "../../service/metrics.ts";
 import { CliError, EXIT_UNAVAILABLE } from "../usage.ts";
 import type { AdminAddress } from "./admin-address.ts";
 import { checksText, Health } from "./health.ts";
+import { LoopLag } from "./loop-lag.ts";
 import { metricsText } from "./metrics.ts";
 import type { Reloader } from "./reload.ts";
 import type { Service } from "./service.ts";
@@ -50,7 +50,7 @@ export interface AdminParts {
 export class Admin {
   readonly #parts: AdminParts;
   readonly #health: Health;
-  readonly #lag: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
+  readonly #lag = new LoopLag();
   readonly #server: Server;
   readonly #pages: Readonly<Record<string, (url: URL, request: IncomingMessage) => unknown>>;
   readonly #actions: Readonly<Record<string, (body: unknown) => Answer | Promise<Answer>>>;
