@@ -82,6 +82,7 @@ export function withAccessLog(
   return {
     ...guest,
     run: (budget) => {
+      reader.ask();
       const result = guest.run(budget);
       reader.take();
       return result;
@@ -120,12 +121,18 @@ class AccessReader {
     this.#head = new Head(memory.view);
   }
 
+  /** Tells the guest which texts to note. */
+  ask(): void {
+    const ring = this.#ring();
+    if (ring === 0) return;
+    const wanted = this.#sink.wantsTexts ? 1 : 0;
+    this.#memory.view.setUint32(ring + AccessRing.texts, wanted, true);
+  }
+
   take(): void {
     const { view } = this.#memory;
-    const ring = view.getUint32(TIME_PAGE_ADDRESS + TimePage.accessLog, true);
+    const ring = this.#ring();
     if (ring === 0) return;
-    if (!this.#memory.contains(ring, AccessRing.records + ACCESS_RING_BYTES)) return;
-    view.setUint32(ring + AccessRing.texts, this.#sink.wantsTexts ? 1 : 0, true);
     const head = view.getUint32(ring + AccessRing.head, true);
     let tail = view.getUint32(ring + AccessRing.tail, true);
     if (head === tail) return;
@@ -144,6 +151,12 @@ class AccessReader {
     const lost = view.getUint32(ring + AccessRing.lost, true);
     if (lost !== this.#lost) this.#sink.lost(u32(lost - this.#lost));
     this.#lost = lost;
+  }
+
+  /** Its address; 0: there is none within the memory. */
+  #ring(): number {
+    const ring = this.#memory.view.getUint32(TIME_PAGE_ADDRESS + TimePage.accessLog, true);
+    return this.#memory.contains(ring, AccessRing.records + ACCESS_RING_BYTES) ? ring : 0;
   }
 
   /** Hands on a record. Returns its bytes; 0: it is none. */

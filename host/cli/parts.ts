@@ -27,8 +27,8 @@ export async function openDevices(command: MachineCommand, machines = 1): Promis
   return [...volumes, ...(await Promise.all(command.devices.map(makeDevice)))];
 }
 
-/** A module that has changed is loaded again: its default export is the device's class. */
-async function makeDevice(path: string): Promise<VirtioDevice> {
+/** One's own. A module that has changed is loaded again: its default export is the device's class. */
+export async function makeDevice(path: string): Promise<VirtioDevice> {
   try {
     const url = pathToFileURL(resolve(path));
     url.searchParams.set("v", `${statSync(url).mtimeMs}`);
@@ -40,7 +40,7 @@ async function makeDevice(path: string): Promise<VirtioDevice> {
 }
 
 /** All volumes together hold at most half of the descriptors: sockets need some too. */
-function openVolume(
+export function openVolume(
   volume: Volume,
   { volumes, windowBytes }: MachineCommand,
   machines: number,

@@ -1,6 +1,16 @@
 // A file of log lines, written in batches. It may be a pipe that nobody reads, or a full disk:
 // lines that cannot be written are counted, and nothing waits for them.
-import { close, constants, fstatSync, openSync, write } from "node:fs";
+import {
+  accessSync,
+  close,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  write,
+} from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout } from "node:timers";
 import { LineBuffer } from "../../service/line-buffer.ts";
 
@@ -16,6 +26,13 @@ const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | cons
 const MODE = 0o640;
 const NEWLINE = 10;
 const EMPTY = new Uint8Array(0);
+
+/** Throws if a log cannot be opened there, and makes none. */
+export function assertOpens(path: string): void {
+  if (path === "-") return;
+  if (existsSync(path)) closeSync(openSync(path, FLAGS, MODE));
+  else accessSync(dirname(path), constants.W_OK);
+}
 
 export class LogFile {
   /** Lines that were not written. */
