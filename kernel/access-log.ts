@@ -25,7 +25,6 @@ let ring: usize = 0;
 /** Starts the log. Returns false when there is no memory for it. */
 export function accessLogInit(): bool {
   ring = ToroAllocMem(<u32>AccessRing.records + ACCESS_RING_BYTES);
-  if (ring != 0) store<u32>(ring, 0, AccessRing.texts);
   publishAccessLog(ring);
   return ring != 0;
 }

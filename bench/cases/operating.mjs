@@ -1,4 +1,4 @@
-// What it costs to operate a server: the access log in both formats, the admin listener, and its
+// The cost of operating a server: the access log in both formats, the admin listener, and its
 // metrics when they are asked for each second, beside the same server without any of them. Small
 // files on kept connections, where a request is cheapest and so an addition shows most.
 import http from "node:http";

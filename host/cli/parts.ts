@@ -27,7 +27,7 @@ export async function openDevices(command: MachineCommand, machines = 1): Promis
   return [...volumes, ...(await Promise.all(command.devices.map(makeDevice)))];
 }
 
-/** One's own. A module that has changed is loaded again: its default export is the device's class. */
+/** A module that has changed is loaded again: its default export is the device's class. */
 export async function makeDevice(path: string): Promise<VirtioDevice> {
   try {
     const url = pathToFileURL(resolve(path));

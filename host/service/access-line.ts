@@ -35,7 +35,7 @@ const enum Text {
   Forwarded = 6,
 }
 
-/** What the proxies have said that the request came through. */
+/** The addresses that the request was forwarded for, as its proxies say. */
 export function forwardedOf({ lengths, places, view }: Entry): string {
   const at = places[Text.Forwarded] as number;
   let text = "";
@@ -48,7 +48,7 @@ export function forwardedOf({ lengths, places, view }: Entry): string {
 /** All of a line but for texts: names, numbers, what separates them, and the buffer's slack. */
 const FIXED_BYTES_MAX = 512;
 
-/** What the line of an entry takes at most; below LINES_BYTES. */
+/** Bytes that the line of an entry takes at most; below LINES_BYTES. */
 export function lineBytesMax({ lengths }: Entry, address: string): number {
   let bytes = address.length;
   for (let i = 0; i < lengths.length; i++) bytes += lengths[i] as number;

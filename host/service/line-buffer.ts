@@ -12,7 +12,7 @@ const UINT31_MAX = 0x7fffffff;
 /** A text of ASCII that is known in advance. */
 export interface Fixed {
   readonly length: number;
-  /** Little-endian, with zeros behind the text. */
+  /** Little-endian, with zeros after the text. */
   readonly words: Int32Array;
 }
 
@@ -45,10 +45,10 @@ export const JSON_STRING: Escapes = {
   digits: "0123456789abcdef",
   isSlashed: true,
 };
-/** What a byte takes at most. */
+/** Bytes that one becomes at most. */
 export const ESCAPED_BYTES_MAX = 6;
 
-/** Whole words are written, so up to that many bytes behind a text may change. */
+/** Whole words are written, so up to this many bytes after a text may change. */
 export const SLACK_BYTES = 3;
 
 /** Copies bytes; the ranges do not overlap. */

@@ -48,7 +48,7 @@ class Check {
   readonly #log: Log;
   readonly #faults: CliError[] = [];
   readonly #devices: VirtioDevice[] = [];
-  /** What was opened on the way. */
+  /** Listeners that the check has opened. */
   readonly #opened: { close(): void }[] = [];
 
   /** `path` is that of the image. */

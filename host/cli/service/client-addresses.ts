@@ -2,7 +2,7 @@
 // without what names somebody. Looked up once for all requests that have the same.
 import { BlockList, isIP } from "node:net";
 
-/** What is known by then is forgotten, and found out again. */
+/** At this many addresses all are forgotten, and found out again. */
 const KNOWN_MAX = 4096;
 
 export interface AddressSettings {

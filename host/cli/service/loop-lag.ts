@@ -1,10 +1,10 @@
-// How late timers of the event loop are: what a client waits before the loop looks at it. Node's own
-// monitor would do, but it wakes an idle process fifty times a second, and its values contain the
-// interval that it was asked for.
+// How late timers of the event loop are, and so how long a client waits before it is looked at.
+// Node's own monitor would do, but it wakes an idle process fifty times a second, and its values
+// contain the interval that it was asked for.
 import { setTimeout } from "node:timers";
 
 const EVERY_MS = 200;
-/** Quantiles are of so many: the last minute. */
+/** Quantiles are of this many: the last minute. */
 const SAMPLES = 300;
 
 export class LoopLag {

@@ -1,6 +1,7 @@
 // The metrics of a service. A scrape reads counters and never enters the guest.
 import { readdirSync } from "node:fs";
 import { AccessReason } from "../../../abi/access-log.ts";
+import { type AppCounter, readCounters } from "../../counters.ts";
 import { packageVersion } from "../../node/package.ts";
 import { descriptorsMax } from "../../node/sockets/descriptors.ts";
 import { reasonName } from "../../service/access-line.ts";
@@ -22,6 +23,19 @@ const reasons = (counts: readonly number[]): Record<string, number> =>
     counts.map((count, reason) => [reasonName(reason), count]).slice(AccessReason.Gone),
   );
 
+/** Whatever a guest answers, or asks for, there are no more series of these. */
+const REQUEST_SERIES_MAX = 48;
+const FUSE_SERIES_MAX = 64;
+
+/** The most frequent ones, and the sum of the others as "other other". */
+function mostOf(values: Readonly<Record<string, number>>, most: number): [string, number][] {
+  const all = Object.entries(values);
+  if (all.length <= most) return all;
+  all.sort(([, a], [, b]) => b - a);
+  const rest = all.splice(most - 1).reduce((sum, [, value]) => sum + value, 0);
+  return [...all, ["other other", rest]];
+}
+
 export function metricsText(
   service: Service,
   reload: ReloadState,
@@ -40,11 +54,13 @@ export function metricsText(
   putGuest(out, service);
   putDevices(out, service);
   putHost(out, service, reload, lag);
+  putApplication(out, service);
   return out.toString();
 }
 
 function putRequests(out: Metrics, { counters, totals, accessLog }: Service): void {
-  const answered = [...counters.answered].map(([key, count]): Sample => {
+  const all = mostOf(Object.fromEntries(counters.answered), REQUEST_SERIES_MAX);
+  const answered = all.map(([key, count]): Sample => {
     const [code = "", method = ""] = key.split(" ");
     return [{ code, method }, count];
   });
@@ -97,8 +113,25 @@ function putGuest(out: Metrics, { machine, turns, restarts }: Service): void {
   });
 }
 
+/** Counters of the application, unless the name is one of ours. */
+function putApplication(out: Metrics, { machine }: Service): void {
+  if (machine === null) return;
+  const families = new Map<string, AppCounter[]>();
+  for (const one of readCounters(machine.memory)) {
+    families.set(one.name, [...(families.get(one.name) ?? []), one]);
+  }
+  for (const [name, [first, ...others]] of families) {
+    if (first === undefined || out.has(`torito_${name}`)) continue;
+    const alike = others.filter(({ label }) => label?.name === first.label?.name);
+    const samples = [first, ...alike].map(
+      ({ label, value }): Sample => [label === null ? {} : { [label.name]: label.value }, value],
+    );
+    out[first.kind](`torito_${name}`, first.help, samples);
+  }
+}
+
 function putDevices(out: Metrics, { totals }: Service): void {
-  const { fsRequests, fsBytes, copied, carried, kicks, interrupts } = totals();
+  const { fsAnswers, fsBytes, copied, carried, kicks, interrupts } = totals();
   const rung = Object.entries(kicks).map(([key, count]): Sample => {
     const [device = "", queue = ""] = key.split("/");
     return [{ device, queue }, count];
@@ -106,12 +139,19 @@ function putDevices(out: Metrics, { totals }: Service): void {
   out.counter("torito_virtqueue_kicks_total", "Kicks of the guest's drivers.", rung);
   const raised = by("device", interrupts);
   out.counter("torito_virtqueue_interrupts_total", "Interrupts of devices.", raised);
-  out.counter("torito_fuse_requests_total", "Requests of the guest for files.", one(fsRequests));
+  const answers = mostOf(fsAnswers, FUSE_SERIES_MAX).map(([key, count]): Sample => {
+    const [op = "", error = ""] = key.split(" ");
+    return [{ op, error }, count];
+  });
+  out.counter("torito_fuse_requests_total", "Requests of the guest for files.", answers);
   const bytes = by("direction", fsBytes);
   out.counter("torito_fuse_bytes_total", "Bytes of files that were read and written.", bytes);
   const network = by("direction", carried);
   out.counter("torito_network_bytes_total", "Payload of connections.", network);
-  const paths = by("path", copied);
+  const paths = Object.entries(copied).map(([key, count]): Sample => {
+    const [device = "", direction = "", path = ""] = key.split("/");
+    return [{ device, direction, path }, count];
+  });
   out.counter("torito_copied_bytes_total", "Payload that the host has copied.", paths);
 }
 
