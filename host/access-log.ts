@@ -43,17 +43,19 @@ export interface LoggedHead extends LoggedConnection {
   readonly lengths: Uint16Array;
   /** Where each of them begins in `view`. */
   readonly places: Uint32Array;
-  /** The guest's memory: texts are gone after AccessSink.taken(). */
+  /** The guest's memory. */
   readonly view: DataView;
 }
 
 /**
  * Takes what applications note. It is called while the guest has just returned, and should do what
- * takes time later. The first call is for the request, the second when its response is over.
+ * takes time later. A response that is over at once is whole(); otherwise the first call is
+ * request(), and the second, when it is over, response().
  */
 export interface AccessSink {
   /** Are texts other than the method wanted? It may change. */
   readonly wantsTexts: boolean;
+  whole(head: LoggedHead, bodyBytes: number, reason: AccessReason): void;
   request(head: LoggedHead): void;
   /** `bodyBytes` were handed over; a reason other than None says why there are no more. */
   response(
@@ -66,8 +68,6 @@ export interface AccessSink {
   cut(connection: LoggedConnection, reason: AccessReason): void;
   /** Records of the guest were lost for lack of room, or were none. */
   lost(records: number): void;
-  /** That was all for now: the guest may write over the texts of the heads. */
-  taken(): void;
 }
 
 /** The guest with a log that is emptied each time it returns; without a sink, as it is. */
@@ -146,7 +146,6 @@ class AccessReader {
         tail = u32(tail + bytes);
       }
     }
-    this.#sink.taken();
     view.setUint32(ring + AccessRing.tail, tail, true);
     const lost = view.getUint32(ring + AccessRing.lost, true);
     if (lost !== this.#lost) this.#sink.lost(u32(lost - this.#lost));
@@ -175,20 +174,18 @@ class AccessReader {
     head.guestPort = view.getUint32(at + AccessRecord.guestPort, true);
     switch (kind) {
       case AccessKind.Request:
-        return this.#request(at, bytes) ? bytes : 0;
-      case AccessKind.Response: {
-        const sent = this.#u64(at + AccessResponse.bodyBytes);
-        const reason = view.getUint32(at + AccessResponse.reason, true);
-        this.#sink.response(head, sent, reason, head.nowNs);
+        return this.#request(at, bytes, rest);
+      case AccessKind.Response:
+        this.#sink.response(head, this.#sent(at), this.#reason(at), head.nowNs);
         return bytes;
-      }
       default:
         this.#sink.cut(head, view.getUint32(at + AccessCut.reason, true));
         return bytes;
     }
   }
 
-  #request(at: number, bytes: number): boolean {
+  /** The same for a request, and for its response if that follows it. */
+  #request(at: number, bytes: number, rest: number): number {
     const { view } = this.#memory;
     const head = this.#head;
     let place = at + AccessRequest.texts;
@@ -199,13 +196,36 @@ class AccessReader {
       head.places[i] = place;
       place += length;
     }
-    if (place > at + bytes) return false;
+    if (place > at + bytes) return 0;
     head.startNs = this.#u64(at + AccessRequest.startNs);
     head.count = view.getUint32(at + AccessRequest.count, true);
     head.status = view.getUint16(at + AccessRequest.status, true);
     head.minor = view.getUint16(at + AccessRequest.minor, true);
+    const next = at + bytes;
+    if (rest - bytes >= AccessResponse.sizeof && this.#isResponse(next)) {
+      this.#sink.whole(head, this.#sent(next), this.#reason(next));
+      return bytes + AccessResponse.sizeof;
+    }
     this.#sink.request(head);
-    return true;
+    return bytes;
+  }
+
+  /** Is there the response of the request at hand? */
+  #isResponse(at: number): boolean {
+    const { view } = this.#memory;
+    return (
+      view.getUint16(at + AccessRecord.kind, true) === AccessKind.Response &&
+      view.getUint16(at + AccessRecord.bytes, true) === AccessResponse.sizeof &&
+      view.getUint32(at + AccessRecord.hostPort, true) === this.#head.hostPort
+    );
+  }
+
+  #sent(at: number): number {
+    return this.#u64(at + AccessResponse.bodyBytes);
+  }
+
+  #reason(at: number): number {
+    return this.#memory.view.getUint32(at + AccessResponse.reason, true);
   }
 
   /** As a double, without a BigInt: that would be an object for each request. */

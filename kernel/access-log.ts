@@ -114,14 +114,19 @@ function textBytes(texts: usize, i: u32): u32 {
   return min(textAt(texts, i).length, i == 1 ? ACCESS_TARGET_BYTES_MAX : ACCESS_TEXT_BYTES_MAX);
 }
 
+/** From this place on an empty ring begins again: what was used last is in the caches. */
+const AGAIN_BYTES: u32 = 16384;
+
 /** Room for a record, which is invisible to the host before end(); 0: there is none. */
 function begin(kind: AccessKind, s: Socket, bytes: u32): usize {
   const size = (bytes + 7) & ~7;
-  let head = load<u32>(ring, AccessRing.head);
-  const free = ACCESS_RING_BYTES - (head - load<u32>(ring, AccessRing.tail));
+  const head = load<u32>(ring, AccessRing.head);
+  const used = head - load<u32>(ring, AccessRing.tail);
+  const free = ACCESS_RING_BYTES - used;
   const place = head & (ACCESS_RING_BYTES - 1);
   const rest = ACCESS_RING_BYTES - place;
-  const skipped = rest < size ? rest : 0;
+  const isNew = used == 0 && place >= AGAIN_BYTES;
+  const skipped = rest < size || isNew ? rest : 0;
   if (free < size + skipped) {
     store<u32>(ring, load<u32>(ring, AccessRing.lost) + 1, AccessRing.lost);
     return 0;

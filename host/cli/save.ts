@@ -15,11 +15,11 @@ import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } 
 
 const UNHEARD: AccessSink = {
   wantsTexts: false,
+  whole() {},
   request() {},
   response() {},
   cut() {},
   lost() {},
-  taken() {},
 };
 
 type Image = ReturnType<typeof readImage>;

@@ -1,8 +1,8 @@
 // Lines as bytes, many of them in one buffer that is written at once. Nothing here makes a string,
 // and bytes are moved four at a time: one at a time costs four times as much.
 
-/** Bytes of a buffer. */
-export const LINES_BYTES = 65536;
+/** Bytes of a buffer: a line of the longest texts fits, and the caches keep it. */
+export const LINES_BYTES = 32768;
 
 const ZERO = 0x30;
 const POINT = 0x2e;

@@ -44,19 +44,21 @@ export interface RequestsOptions {
 /** Objects without a request that wait for another. */
 const SPARE_MAX = 256;
 /** Texts of most requests are shorter. */
-const OWN_BYTES = 512;
+const TEXTS_BYTES = 512;
 const NOTHING = new DataView(new ArrayBuffer(0));
+const NO_LENGTHS = new Uint16Array(0);
+const NO_PLACES = new Uint32Array(0);
 
-/** A request whose response is not over, and then its entry. */
-class UnderWay implements Entry {
+/** A request, and when its response is over its entry. */
+class Answered implements Entry {
   dateMs = 0;
   address = "";
   connection = 0;
   count = 0;
   status = 0;
   minor = 0;
-  readonly lengths = new Uint16Array(ACCESS_TEXTS);
-  readonly places = new Uint32Array(ACCESS_TEXTS);
+  lengths: Uint16Array = NO_LENGTHS;
+  places: Uint32Array = NO_PLACES;
   view: DataView = NOTHING;
   bodyBytes = 0;
   durationMs = 0;
@@ -68,8 +70,8 @@ class UnderWay implements Entry {
   isWanted = false;
   /** Its connection was given up. */
   cut: AccessReason = AccessReason.None;
-  #own = NOTHING;
 
+  /** Refers to the texts, which are the guest's. */
   take(head: LoggedHead): void {
     this.connection = head.hostPort;
     this.count = head.count;
@@ -79,28 +81,36 @@ class UnderWay implements Entry {
     this.firstMs = (head.nowNs - head.startNs) / 1e6;
     this.method = methodOf(head);
     this.cut = AccessReason.None;
-    for (let i = 0; i < ACCESS_TEXTS; i++) {
-      this.lengths[i] = head.lengths[i] as number;
-      this.places[i] = head.places[i] as number;
-    }
+    this.lengths = head.lengths;
+    this.places = head.places;
     this.view = head.view;
   }
+}
 
-  /** Copies the texts, which are about to be gone; the copy serves all requests of this object. */
+/** One whose response is not over. */
+class UnderWay extends Answered {
+  readonly #lengths = new Uint16Array(ACCESS_TEXTS);
+  readonly #places = new Uint32Array(ACCESS_TEXTS);
+  #texts = NOTHING;
+
+  /** Copies the texts; the copy serves all requests of this object. */
   keep(): void {
     let bytes = 0;
     for (let i = 0; i < ACCESS_TEXTS; i++) bytes += this.lengths[i] as number;
-    if (bytes > this.#own.byteLength) {
-      this.#own = new DataView(new ArrayBuffer(Math.max(bytes, OWN_BYTES)));
+    if (bytes > this.#texts.byteLength) {
+      this.#texts = new DataView(new ArrayBuffer(Math.max(bytes, TEXTS_BYTES)));
     }
     let at = 0;
     for (let i = 0; i < ACCESS_TEXTS; i++) {
       const length = this.lengths[i] as number;
-      copyBytes(this.view, this.places[i] as number, length, this.#own, at);
-      this.places[i] = at;
+      copyBytes(this.view, this.places[i] as number, length, this.#texts, at);
+      this.#lengths[i] = length;
+      this.#places[i] = at;
       at += length;
     }
-    this.view = this.#own;
+    this.lengths = this.#lengths;
+    this.places = this.#places;
+    this.view = this.#texts;
   }
 }
 
@@ -108,13 +118,9 @@ export class Requests implements AccessSink {
   readonly counters: RequestCounters;
   readonly #options: RequestsOptions;
   readonly #underWay = new Map<number, UnderWay>();
-  /**
-   * The request noted last: most responses are over in the same turn, and nothing of them is
-   * copied or allocated.
-   */
-  #last = new UnderWay();
-  #isLastOpen = false;
   readonly #spare: UnderWay[] = [];
+  /** Most responses are over at once, and nothing of them is copied or allocated. */
+  readonly #whole = new Answered();
   #dateNs = Number.NaN; // the time of the date
   #dateMs = 0;
 
@@ -127,40 +133,45 @@ export class Requests implements AccessSink {
     return this.#options.isWanted();
   }
 
+  whole(head: LoggedHead, bodyBytes: number, reason: AccessReason): void {
+    this.#begin(this.#whole, head);
+    this.#end(this.#whole, bodyBytes, reason, head.nowNs);
+  }
+
   request(head: LoggedHead): void {
-    if (this.#isLastOpen) this.#keepLast();
-    const last = this.#last;
-    last.take(head);
-    this.#isLastOpen = true;
-    last.isWanted = this.#options.isWanted();
-    if (!last.isWanted) return;
-    if (head.nowNs !== this.#dateNs) {
-      this.#dateNs = head.nowNs;
-      this.#dateMs = this.#options.date();
-    }
-    last.dateMs = this.#dateMs - last.firstMs;
-    last.address = this.#options.addressOf(head);
+    const request = this.#spare.pop() ?? new UnderWay();
+    this.#begin(request, head);
+    request.keep();
+    if (this.#underWay.size >= UNDER_WAY_MAX) this.#forgetOldest();
+    this.#underWay.set(head.hostPort, request);
   }
 
   response(
     { hostPort }: LoggedConnection,
     bodyBytes: number,
-    noted: AccessReason,
+    reason: AccessReason,
     nowNs: number,
   ): void {
-    if (this.#isLastOpen && this.#last.connection === hostPort) {
-      this.#isLastOpen = false;
-      this.#over(this.#last, bodyBytes, noted, nowNs);
-      return;
-    }
     const found = this.#underWay.get(hostPort);
     if (found === undefined) return;
     this.#underWay.delete(hostPort);
-    this.#over(found, bodyBytes, noted, nowNs);
+    this.#end(found, bodyBytes, reason, nowNs);
     if (this.#spare.length < SPARE_MAX) this.#spare.push(found);
   }
 
-  #over(request: UnderWay, bodyBytes: number, noted: AccessReason, nowNs: number): void {
+  #begin(request: Answered, head: LoggedHead): void {
+    request.take(head);
+    request.isWanted = this.#options.isWanted();
+    if (!request.isWanted) return;
+    if (head.nowNs !== this.#dateNs) {
+      this.#dateNs = head.nowNs;
+      this.#dateMs = this.#options.date();
+    }
+    request.dateMs = this.#dateMs - request.firstMs;
+    request.address = this.#options.addressOf(head);
+  }
+
+  #end(request: Answered, bodyBytes: number, noted: AccessReason, nowNs: number): void {
     const ns = nowNs - request.startNs;
     const isCut = noted !== AccessReason.None && request.cut !== AccessReason.None;
     const reason = isCut ? request.cut : noted;
@@ -178,27 +189,13 @@ export class Requests implements AccessSink {
   cut(connection: LoggedConnection, reason: number): void {
     const { counters } = this;
     counters.bump(counters.cut, reason);
-    const isLast = this.#isLastOpen && this.#last.connection === connection.hostPort;
-    const underWay = isLast ? this.#last : this.#underWay.get(connection.hostPort);
+    const underWay = this.#underWay.get(connection.hostPort);
     if (underWay !== undefined) underWay.cut = reason;
     this.#options.cut(connection, reason);
   }
 
   lost(records: number): void {
     this.counters.lost += records;
-  }
-
-  taken(): void {
-    if (this.#isLastOpen) this.#keepLast();
-  }
-
-  /** Its response is not over yet. */
-  #keepLast(): void {
-    this.#isLastOpen = false;
-    if (this.#underWay.size >= UNDER_WAY_MAX) this.#forgetOldest();
-    if (this.#last.isWanted) this.#last.keep();
-    this.#underWay.set(this.#last.connection, this.#last);
-    this.#last = this.#spare.pop() ?? new UnderWay();
   }
 
   #forgetOldest(): void {

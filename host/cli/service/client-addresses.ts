@@ -16,6 +16,8 @@ export class ClientAddresses {
   readonly #settings: AddressSettings;
   readonly #proxies: BlockList;
   readonly #known = new Map<string, string>();
+  #lastKey: string | null = null;
+  #lastShown = "";
 
   /** Throws an Error if one of the proxies is no address. */
   constructor(settings: AddressSettings) {
@@ -31,8 +33,13 @@ export class ClientAddresses {
   /** Of a client that a socket has this address of, and whose request says `forwarded`. */
   shown(address: string, forwarded: string): string {
     const key = forwarded === "" ? address : `${address} ${forwarded}`;
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
+    if (key === this.#lastKey) return this.#lastShown;
+    this.#lastShown = this.#known.get(key) ?? this.#find(key, address, forwarded);
+    this.#lastKey = key;
+    return this.#lastShown;
+  }
+
+  #find(key: string, address: string, forwarded: string): string {
     const client = this.#clientOf(plainAddress(address), forwarded);
     const shown = this.#settings.anonymize ? anonymous(client) : client;
     if (this.#known.size >= KNOWN_MAX) this.#known.clear();

@@ -17,7 +17,7 @@ import { LineBuffer } from "../../service/line-buffer.ts";
 /** Lines wait this long for others, until a buffer is full of them. */
 const BATCH_MS = 100;
 /** Full buffers that may wait while one is being written; lines beyond them are lost. */
-export const FULL_MAX = 31;
+export const FULL_MAX = 63;
 /** Buffers that are kept for more lines. */
 const SPARE_MAX = 2;
 

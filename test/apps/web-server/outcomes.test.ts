@@ -21,26 +21,32 @@ async function serveSite(wantsTexts = false) {
   }
   const noted: [status: number, bodyBytes: number, reason: AccessReason][] = [];
   const lengths: number[][] = [];
+  let lostRecords = 0;
   let status = 0;
   const accessLog: AccessSink = {
     wantsTexts,
+    whole: (head, bodyBytes, reason) => {
+      noted.push([head.status, bodyBytes, reason]);
+      lengths.push([...head.lengths]);
+    },
     request: (head) => {
       status = head.status;
       lengths.push([...head.lengths]);
     },
     response: (_connection, bodyBytes, reason) => noted.push([status, bodyBytes, reason]),
     cut: () => {},
-    lost: () => {},
-    taken: () => {},
+    lost: (records) => {
+      lostRecords += records;
+    },
   };
   const server = await serve(site, { accessLog, realtimeNs: BigInt(Date.now()) * 1_000_000n });
   const ask = (path: string, fields = "", method = "GET", client = new Client()) => {
-    server.connect(client);
+    if (client.received === "") server.connect(client);
     client.events.data(Buffer.from(`${method} ${path} HTTP/1.1\r\n${HOST}${fields}\r\n`));
     server.settle();
     return client;
   };
-  return { ...server, put, ask, noted, lengths };
+  return { ...server, put, ask, noted, lengths, lost: () => lostRecords };
 }
 
 test.each([
@@ -75,6 +81,14 @@ test("a host that only counts is given the method alone", async () => {
     expect(lengths).toEqual([expected]);
     machine.dispose();
   }
+});
+
+test("no request is lost where the ring begins again, with short and with long records", async () => {
+  const { ask, noted, lost, machine } = await serveSite(true);
+  const client = ask("/small");
+  for (let i = 1; i < 400; i++) ask(`/small?${"q".repeat((i * 97) % 2000)}`, "", "GET", client);
+  expect([noted.length, lost()]).toEqual([400, 0]);
+  machine.dispose();
 });
 
 test("bytes that a client has taken before it leaves are counted, and that it has left", async () => {
