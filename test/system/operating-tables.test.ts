@@ -1,5 +1,5 @@
-// The tables of docs/operating.md: all metrics with their labels, and all reasons, beside those of a
-// service that has answered something.
+// The tables of docs/operating.md: all metrics with their labels, and all reasons, beside those
+// of a service that has answered something.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -78,7 +78,7 @@ export class Admin {
       maxHeaderSize: HEAD_BYTES_MAX,
       headersTimeout: HEAD_MS,
       requestTimeout: REQUEST_MS,
-      connectionsCheckingInterval: HEAD_MS / 4,
+      connectionsCheckingInterval: HEAD_MS / 2,
     };
     this.#server = createServer(
       options,

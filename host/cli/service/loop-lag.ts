@@ -3,9 +3,9 @@
 // contain the interval that it was asked for.
 import { setTimeout } from "node:timers";
 
-const EVERY_MS = 200;
+const EVERY_MS = 500;
 /** Quantiles are of this many: the last minute. */
-const SAMPLES = 300;
+const SAMPLES = 120;
 
 export class LoopLag {
   /** All that were ever late, in seconds, and how many that were. */
