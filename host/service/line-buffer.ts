@@ -8,6 +8,8 @@ const ZERO = 0x30;
 const POINT = 0x2e;
 const BACKSLASH = 0x5c;
 const UINT31_MAX = 0x7fffffff;
+/** Above it thousandths would not be exact. */
+const DECIMAL_MAX = 1e12;
 
 /** A text of ASCII that is known in advance. */
 export interface Fixed {
@@ -135,8 +137,9 @@ export class LineBuffer {
     this.length = at;
   }
 
-  /** A whole number, not below 0; at most 16 digits. */
-  number(value: number): void {
+  /** A whole number, not below 0; above 2^53, where it would not be exact, that limit. */
+  number(given: number): void {
+    const value = Math.min(given, Number.MAX_SAFE_INTEGER);
     if (value < 10) {
       this.#view.setUint8(this.length++, ZERO + value);
       return;
@@ -167,7 +170,7 @@ export class LineBuffer {
 
   /** With up to three decimals; what is below 0 is 0. */
   decimal(value: number): void {
-    const thousandths = value > 0 ? Math.round(value * 1000) : 0;
+    const thousandths = value > 0 ? Math.round(Math.min(value, DECIMAL_MAX) * 1000) : 0;
     const whole = Math.floor(thousandths / 1000);
     const rest = thousandths - 1000 * whole;
     this.number(whole);

@@ -256,6 +256,14 @@ describe("AL1 a line", () => {
     expect(lineBytesMax(entry, "f".repeat(39))).toBeLessThan(LINES_BYTES);
   });
 
+  test("has only digits where the guest notes a number that none can be", () => {
+    for (const bodyBytes of [2 ** 53, 2 ** 60 + 12345, 1.8446744073709552e19]) {
+      const odd = { ...entry, bodyBytes, durationMs: -1e15, firstMs: 1e300, dateMs: -1e18 };
+      expect(accessLine("combined", odd, "")).toMatch(/" 200 9007199254740991 "/);
+      expect(JSON.parse(accessLine("json", odd, ""))).toMatchObject({ duration_ms: 0 });
+    }
+  });
+
   test.each([
     [0, "0"],
     [0.0004, "0"],
