@@ -44,7 +44,8 @@ export const enum TimePage {
   threads = 68, // u32, guest writes before run() returns, as the next two
   heapBytes = 72, // u64, of the whole heap
   heapInUse = 80, // u64
-  traceWanted = 88, // u32, host writes; 1: run() begins to record switches
+  counters = 88, // u32, guest writes once: address of its CounterTable; 0: none
+  traceWanted = 92, // u32, host writes; 1: run() begins to record switches
   sizeof = 96,
 }
 

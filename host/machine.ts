@@ -158,7 +158,7 @@ export class Machine implements AsyncDisposable {
         end: this.#entries.throw,
       });
       const guest = instantiateImage(module, this.memory, imports);
-      const timed = options.turnMeter?.guest(guest, this.#clock) ?? guest;
+      const timed = options.turnMeter?.guest(guest, this.memory, this.#clock) ?? guest;
       this.#guest = withAccessLog(timed, this.memory, this.#clock, options.accessLog);
     } finally {
       presence.leave();

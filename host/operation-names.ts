@@ -54,5 +54,7 @@ const VSOCK: Names = {
   [VsockOp.CREDIT_REQUEST]: "CREDIT_REQUEST",
 };
 
+/** undefined: it has no name. */
+export const knownFuseName = (opcode: number): string | undefined => FUSE[opcode];
 export const fuseName = (opcode: number): string => FUSE[opcode] ?? `opcode ${opcode}`;
 export const vsockName = (op: number): string => VSOCK[op] ?? `op ${op}`;

@@ -3,6 +3,7 @@ import { createLog, type Log, type LogLevel } from "../log.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import { readGuestStats } from "../stats.ts";
 import type { Command } from "./arguments.ts";
+import { assertServed } from "./config/publish.ts";
 import { untilTimeout } from "./ends.ts";
 import { imagePath, readImage } from "./image.ts";
 import { exitCode, watches } from "./parts.ts";
@@ -62,6 +63,7 @@ interface Surroundings {
 async function runImage(command: Command, surroundings: Surroundings): Promise<End> {
   const { watchdog, signals, log } = surroundings;
   ignoreReloads(signals, log);
+  assertServed(command);
   const path = await imagePath(command);
   if (path === null) return asLongAsItTakes(EXIT_ERRORS);
   const image = readImage(command.app, path);

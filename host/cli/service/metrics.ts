@@ -1,14 +1,15 @@
 // The metrics of a service. A scrape reads counters and never enters the guest.
 import { readdirSync } from "node:fs";
-import type { IntervalHistogram } from "node:perf_hooks";
 import { AccessReason } from "../../../abi/access-log.ts";
+import { type AppCounter, readCounters } from "../../counters.ts";
 import { packageVersion } from "../../node/package.ts";
 import { descriptorsMax } from "../../node/sockets/descriptors.ts";
 import { reasonName } from "../../service/access-line.ts";
 import { Metrics, type MetricsFormat, type Sample } from "../../service/metrics.ts";
-import { DURATIONS_S } from "../../service/requests.ts";
+import { DURATIONS_S } from "../../service/request-counters.ts";
 import { TURNS_S } from "../../service/turn-meter.ts";
 import { readGuestLoad } from "../../stats.ts";
+import type { LoopLag } from "./loop-lag.ts";
 import type { ReloadState } from "./reload.ts";
 import type { Service } from "./service.ts";
 
@@ -22,10 +23,23 @@ const reasons = (counts: readonly number[]): Record<string, number> =>
     counts.map((count, reason) => [reasonName(reason), count]).slice(AccessReason.Gone),
   );
 
+/** Whatever a guest answers, or asks for, there are no more series of these. */
+const REQUEST_SERIES_MAX = 48;
+const FUSE_SERIES_MAX = 64;
+
+/** The most frequent ones, and the sum of the others as "other other". */
+function mostOf(values: Readonly<Record<string, number>>, most: number): [string, number][] {
+  const all = Object.entries(values);
+  if (all.length <= most) return all;
+  all.sort(([, a], [, b]) => b - a);
+  const rest = all.splice(most - 1).reduce((sum, [, value]) => sum + value, 0);
+  return [...all, ["other other", rest]];
+}
+
 export function metricsText(
   service: Service,
   reload: ReloadState,
-  lag: IntervalHistogram,
+  lag: LoopLag,
   format: MetricsFormat,
 ): string {
   const out = new Metrics(format);
@@ -40,11 +54,13 @@ export function metricsText(
   putGuest(out, service);
   putDevices(out, service);
   putHost(out, service, reload, lag);
+  putApplication(out, service);
   return out.toString();
 }
 
 function putRequests(out: Metrics, { counters, totals, accessLog }: Service): void {
-  const answered = [...counters.answered].map(([key, count]): Sample => {
+  const all = mostOf(Object.fromEntries(counters.answered), REQUEST_SERIES_MAX);
+  const answered = all.map(([key, count]): Sample => {
     const [code = "", method = ""] = key.split(" ");
     return [{ code, method }, count];
   });
@@ -97,8 +113,25 @@ function putGuest(out: Metrics, { machine, turns, restarts }: Service): void {
   });
 }
 
+/** Counters of the application, unless the name is one of ours. */
+function putApplication(out: Metrics, { machine }: Service): void {
+  if (machine === null) return;
+  const families = new Map<string, AppCounter[]>();
+  for (const one of readCounters(machine.memory)) {
+    families.set(one.name, [...(families.get(one.name) ?? []), one]);
+  }
+  for (const [name, [first, ...others]] of families) {
+    if (first === undefined || out.has(`torito_${name}`)) continue;
+    const alike = others.filter(({ label }) => label?.name === first.label?.name);
+    const samples = [first, ...alike].map(
+      ({ label, value }): Sample => [label === null ? {} : { [label.name]: label.value }, value],
+    );
+    out[first.kind](`torito_${name}`, first.help, samples);
+  }
+}
+
 function putDevices(out: Metrics, { totals }: Service): void {
-  const { fsRequests, fsBytes, copied, carried, kicks, interrupts } = totals();
+  const { fsAnswers, fsBytes, copied, carried, kicks, interrupts } = totals();
   const rung = Object.entries(kicks).map(([key, count]): Sample => {
     const [device = "", queue = ""] = key.split("/");
     return [{ device, queue }, count];
@@ -106,33 +139,34 @@ function putDevices(out: Metrics, { totals }: Service): void {
   out.counter("torito_virtqueue_kicks_total", "Kicks of the guest's drivers.", rung);
   const raised = by("device", interrupts);
   out.counter("torito_virtqueue_interrupts_total", "Interrupts of devices.", raised);
-  out.counter("torito_fuse_requests_total", "Requests of the guest for files.", one(fsRequests));
+  const answers = mostOf(fsAnswers, FUSE_SERIES_MAX).map(([key, count]): Sample => {
+    const [op = "", error = ""] = key.split(" ");
+    return [{ op, error }, count];
+  });
+  out.counter("torito_fuse_requests_total", "Requests of the guest for files.", answers);
   const bytes = by("direction", fsBytes);
   out.counter("torito_fuse_bytes_total", "Bytes of files that were read and written.", bytes);
   const network = by("direction", carried);
   out.counter("torito_network_bytes_total", "Payload of connections.", network);
-  const paths = by("path", copied);
+  const paths = Object.entries(copied).map(([key, count]): Sample => {
+    const [device = "", direction = "", path = ""] = key.split("/");
+    return [{ device, direction, path }, count];
+  });
   out.counter("torito_copied_bytes_total", "Payload that the host has copied.", paths);
 }
 
-function putHost(
-  out: Metrics,
-  service: Service,
-  reload: ReloadState,
-  lag: IntervalHistogram,
-): void {
+function putHost(out: Metrics, service: Service, reload: ReloadState, lag: LoopLag): void {
   const success = one(reload.successful ? 1 : 0);
   out.gauge("torito_config_last_reload_successful", "Did the last reload take effect?", success);
   const name = "torito_config_last_reload_success_timestamp_seconds";
   out.gauge(name, "When settings have last taken effect.", one(reload.successMs / 1000));
   out.gauge("torito_draining", "Is the service about to end?", one(service.isRetired ? 1 : 0));
-  const quantiles = [0.5, 0.9, 0.99].map((q) => [q, lag.percentile(q * 100) / 1e9] as const);
-  const sum = lag.count === 0 ? 0 : (lag.mean * lag.count) / 1e9;
+  const quantiles = [0.5, 0.9, 0.99].map((q) => [q, lag.quantile(q)] as const);
   const help = "Delay of timers of the event loop.";
-  out.summary("torito_event_loop_lag_seconds", help, quantiles, sum, lag.count);
+  out.summary("torito_event_loop_lag_seconds", help, quantiles, lag.sum, lag.count);
   const { user, system } = process.cpuUsage();
   out.counter("process_cpu_seconds_total", "CPU time.", one((user + system) / 1e6));
-  const { rss } = process.memoryUsage();
+  const rss = process.memoryUsage.rss(); // without the heap's figures, which take longer
   out.gauge("process_resident_memory_bytes", "Resident memory.", one(rss));
   out.gauge("process_open_fds", "Open file descriptors.", one(descriptorsOpen()));
   out.gauge("process_max_fds", "File descriptors that may be open.", one(descriptorsMax()));

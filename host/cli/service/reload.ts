@@ -2,7 +2,6 @@
 import type { Log, LogLevel } from "../../log.ts";
 import type { Command } from "../commands.ts";
 import type { Effective } from "../config/effective.ts";
-import { mayReload } from "../config/options.ts";
 import type { Service } from "./service.ts";
 
 /** Makes the command once more, from what the sources of settings say by now. */
@@ -35,7 +34,7 @@ export class Reloader {
     try {
       const next = this.#reread();
       const waiting = changed(this.#service.command.settings, next.settings).filter(
-        (name) => !mayReload(name),
+        (name) => !this.#service.mayReload(name),
       );
       this.#service.reload(next);
       this.state = { successful: true, successMs: Date.now(), waiting };
@@ -54,10 +53,14 @@ export class Reloader {
   }
 }
 
-/** Names of the settings that differ. */
+/** Names of the settings that somebody has set to something else. Defaults only follow others. */
 function changed(before: readonly Effective[], after: readonly Effective[]): Effective["name"][] {
-  const values = new Map(before.map(({ name, value }) => [name, JSON.stringify(value)]));
+  const known = new Map(before.map((one) => [one.name, one]));
   return after
-    .filter(({ name, value }) => values.get(name) !== JSON.stringify(value))
+    .filter(({ name, value, source }) => {
+      const old = known.get(name);
+      if (old?.source === "default" && source === "default") return false;
+      return JSON.stringify(old?.value) !== JSON.stringify(value);
+    })
     .map(({ name }) => name);
 }

@@ -11,18 +11,19 @@ import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import { addressText, type ListenAddress, type SocketAddress } from "../../ports/sockets.ts";
 import { ProxiedSockets } from "../../service/proxied-sockets.ts";
-import { RequestCounters } from "../../service/requests.ts";
+import { RequestCounters } from "../../service/request-counters.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import { TurnMeter } from "../../service/turn-meter.ts";
 import type { Command } from "../commands.ts";
-import { mayReload } from "../config/options.ts";
+import { mayReload, type OptionName } from "../config/options.ts";
 import { openDoors } from "../doors.ts";
 import type { readImage } from "../image.ts";
 import { available, boot, openDevices, presenceOf, urlOf, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
 import { stdout } from "../streams.ts";
 import { CliError } from "../usage.ts";
-import { AccessLog, addressSet, hasAddress, plainAddress } from "./access-log.ts";
+import { AccessLog } from "./access-log.ts";
+import { addressSet, hasAddress, plainAddress } from "./client-addresses.ts";
 import type { Drainable } from "./drain.ts";
 import type { Inherited } from "./inherited.ts";
 import { type Notify, tellReady } from "./notify.ts";
@@ -235,6 +236,14 @@ export class Service implements Drainable {
   }
 
   /**
+   * Does a setting take effect without a restart? A guest that was not asked to note its requests
+   * will not begin to.
+   */
+  mayReload(name: OptionName): boolean {
+    return mayReload(name) && !(name === "access-log" && this.accessLog === null);
+  }
+
+  /**
    * Takes the settings of `next` that can be changed without a restart, and reads rules and opens
    * log files again: all of it, or nothing, and then it throws an Error that says why.
    */
@@ -251,7 +260,7 @@ export class Service implements Drainable {
     if (this.#site !== null) reportWarnings(this.#site, this.#parts.log);
     const { site, lameDuckMs, graceMs, accessLog } = next;
     const settings = next.settings.map((one) =>
-      mayReload(one.name)
+      this.mayReload(one.name)
         ? one
         : (this.#command.settings.find(({ name }) => name === one.name) ?? one),
     );
@@ -270,7 +279,7 @@ export class Service implements Drainable {
     const { log } = this.#parts;
     const isCurrent = () => machine === this.#machine;
     const late = (port: number) =>
-      log("warn", "torito", `nothing listens on port ${port} of the guest`);
+      log("warn", "torito", `nothing listens on port ${port} of the guest: it refuses clients`);
     try {
       await openDoors(this.ports, vsock, this.#bound, isCurrent, late);
     } catch (error) {

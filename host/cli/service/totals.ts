@@ -8,12 +8,14 @@ export interface Totals {
   readonly accepted: number;
   readonly refused: Readonly<Record<string, number>>;
   readonly late: number;
+  /** By device, direction and path, as in "vsock/to_guest/chunk_in". */
   readonly copied: Readonly<Record<string, number>>;
   readonly carried: Readonly<Record<string, number>>;
   /** By device and queue, as in "vsock/rx", and by device. */
   readonly kicks: Readonly<Record<string, number>>;
   readonly interrupts: Readonly<Record<string, number>>;
-  readonly fsRequests: number;
+  /** By operation and error, as in "LOOKUP ENOENT". */
+  readonly fsAnswers: Readonly<Record<string, number>>;
   readonly fsBytes: Readonly<Record<string, number>>;
 }
 
@@ -37,10 +39,21 @@ export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): To
     refused: { ...(stats?.refusals ?? {}) },
     late: stats?.late ?? 0,
     carried: { to_guest: stats?.bytesToGuest ?? 0, from_guest: stats?.bytesFromGuest ?? 0 },
-    copied: { stage_out: stageOut, chunk_in: chunkIn, stage_in: stageIn, spill_in: spillIn },
+    copied: {
+      "vsock/from_guest/stage_out": stageOut,
+      "vsock/to_guest/chunk_in": chunkIn,
+      "vsock/to_guest/stage_in": stageIn,
+      "vsock/to_guest/spill_in": spillIn,
+      ...Object.fromEntries(
+        disks.flatMap(({ name, stats: { copiedRead, copiedWritten } }) => [
+          [`${name}/to_guest/background`, copiedRead],
+          [`${name}/from_guest/background`, copiedWritten],
+        ]),
+      ),
+    },
     kicks: Object.fromEntries(kicks),
     interrupts: Object.fromEntries(interrupts),
-    fsRequests: sum((disk) => disk.stats.requests),
+    fsAnswers: disks.reduce((all, disk) => addCounts(all, answersOf(disk)), {}),
     fsBytes: {
       read: sum((disk) => disk.stats.bytesRead),
       write: sum((disk) => disk.stats.bytesWritten),
@@ -48,15 +61,21 @@ export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): To
   };
 }
 
+function answersOf({ stats }: FsDevice): Record<string, number> {
+  return Object.fromEntries(stats.answers.all.map(([op, error, n]) => [`${op} ${error}`, n]));
+}
+
+function addCounts(
+  x: Readonly<Record<string, number>>,
+  y: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const keys = [...new Set([...Object.keys(x), ...Object.keys(y)])];
+  return Object.fromEntries(keys.map((key) => [key, (x[key] ?? 0) + (y[key] ?? 0)]));
+}
+
 /** The sum of two, field by field. */
 export function addTotals(a: Totals, b: Totals): Totals {
-  const add = (x: Readonly<Record<string, number>>, y: Readonly<Record<string, number>>) =>
-    Object.fromEntries(
-      [...new Set([...Object.keys(x), ...Object.keys(y)])].map((key) => [
-        key,
-        (x[key] ?? 0) + (y[key] ?? 0),
-      ]),
-    );
+  const add = addCounts;
   return {
     accepted: a.accepted + b.accepted,
     refused: add(a.refused, b.refused),
@@ -65,7 +84,7 @@ export function addTotals(a: Totals, b: Totals): Totals {
     copied: add(a.copied, b.copied),
     kicks: add(a.kicks, b.kicks),
     interrupts: add(a.interrupts, b.interrupts),
-    fsRequests: a.fsRequests + b.fsRequests,
+    fsAnswers: add(a.fsAnswers, b.fsAnswers),
     fsBytes: add(a.fsBytes, b.fsBytes),
   };
 }
