@@ -4,6 +4,7 @@ import { limitsFor } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
 import type { Command, Invocation, MachineCommand, TestCommand } from "./commands.ts";
+import { captureOf } from "./config/capture.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
 import { accessLogOf, adminOf, isProxied } from "./config/listening.ts";
 import {
@@ -49,7 +50,8 @@ const MACHINE: readonly OptionName[] = [
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
-  ...(["connections", "sockets", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
+  ...(["connections", "sockets", "vsock-uds", "trace", "stats", "timeout"] as const),
+  ...(["pcap", "pcap-format", "pcap-snaplen", "pcap-port", "pcap-size", "pcap-files"] as const),
   ...(["lame-duck", "grace", "restore", "restart", "ready-fd"] as const),
 ];
 const ACCESS: readonly OptionName[] = [
@@ -260,7 +262,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     connections: parseInteger(values.label("connections"), connections, 1, CONNECTIONS_MAX),
     sockets: parseWord(values.label("sockets"), one("sockets") ?? "", SOCKETS),
     vsockPath: one("vsock-uds"),
-    pcapPath: one("pcap"),
+    capture: captureOf(values),
     tracePath: one("trace"),
     stats: values.isOn("stats"),
     restorePath: one("restore"),

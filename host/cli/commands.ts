@@ -4,6 +4,7 @@ import type { LogFormat, LogLevel } from "../log.ts";
 import type { NodeSocketsOptions } from "../node/sockets/node-sockets.ts";
 import type { SiteSettings } from "../site/settings.ts";
 import type { Effective } from "./config/effective.ts";
+import type { CaptureSettings } from "./recording.ts";
 import type { AccessLogSettings } from "./service/access-log.ts";
 import type { AdminAddress } from "./service/admin-address.ts";
 import type { Publish, Volume } from "./values.ts";
@@ -54,7 +55,8 @@ export interface Command extends MachineCommand {
   /** null: none. */
   readonly vsockPath: string | null;
   /** null: none. */
-  readonly pcapPath: string | null;
+  /** null: none. */
+  readonly capture: CaptureSettings | null;
   /** null: none. */
   readonly tracePath: string | null;
   readonly stats: boolean;

@@ -91,7 +91,13 @@ const LOG = `      --log-format pretty|json       (pretty)
       --log-level error|warn|info|debug  (info)`;
 
 const RECORDS = `
-      --pcap FILE                    every packet of the vsock device, for Wireshark
+      --pcap FILE                    every packet of the vsock device, for Wireshark; -: to stdout,
+                                     and the guest's console to stderr
+      --pcap-format vsock|tcp        as they are, or as TCP, which more tools read (vsock)
+      --pcap-snaplen N               bytes of each packet that are kept (all)
+      --pcap-port N                  only packets from or to this port
+      --pcap-size SIZE               begin another file after SIZE bytes, as in 1M
+      --pcap-files N                 keep the last N of them
       --trace FILE                   threads, entries, interrupts, packets and file requests in
                                      time, for Perfetto or chrome://tracing
       --stats                        at exit: bytes, and copies of each, by direction

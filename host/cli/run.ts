@@ -89,7 +89,7 @@ async function runMachine(
   const snapshot = restorePath === null ? null : await loadSnapshot(restorePath, log);
   const command = snapshot === null ? given : withDevicesOf(given, snapshot);
   const recording = new Recording(log);
-  const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
+  const capture = command.capture === null ? null : recording.capture(command.capture);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
   const notify = notifier(process.env, log);
   const service = new Service(command, {

@@ -18,9 +18,10 @@ import type { Command } from "../commands.ts";
 import { mayReload, type OptionName } from "../config/options.ts";
 import { openDoors } from "../doors.ts";
 import type { readImage } from "../image.ts";
+import { STDOUT } from "../output.ts";
 import { available, boot, openDevices, presenceOf, urlOf, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
-import { stdout } from "../streams.ts";
+import { stderr, stdout } from "../streams.ts";
 import { CliError } from "../usage.ts";
 import { AccessLog } from "./access-log.ts";
 import { addressSet, hasAddress, plainAddress } from "./client-addresses.ts";
@@ -181,7 +182,7 @@ export class Service implements Drainable {
     const site = openSite(this.#command, log);
     this.#site = site;
     const devices = [vsock, ...others, ...(site === null ? [] : [site.device])];
-    const console = stdout.write;
+    const console = (this.#command.capture?.path === STDOUT ? stderr : stdout).write;
     const options = {
       ...{ ...image, devices, console, log, ...presenceOf(watchdog), trace },
       turnMeter: this.turns ?? undefined,
