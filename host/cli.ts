@@ -69,7 +69,8 @@ async function main(): Promise<End> {
         return examine(invocation);
       }
       const signals = new Signals();
-      const watchdog = await prepare(invocation);
+      // Replicas load all of that in their own threads.
+      const watchdog = invocation.replicas > 1 ? null : await prepare(invocation);
       const { run } = await import("./cli/run.ts");
       return run(invocation, watchdog, signals, () => parse() as Command);
     }

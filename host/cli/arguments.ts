@@ -15,6 +15,7 @@ import {
   SETTING_NAMES,
 } from "./config/options.ts";
 import { publishOf, publishText } from "./config/publish.ts";
+import { replicasOf } from "./config/replicas.ts";
 import {
   type Environment,
   findConfig,
@@ -50,7 +51,7 @@ const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid"
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
   ...(["connections", "sockets", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
-  ...(["lame-duck", "grace", "restore", "restart", "ready-fd"] as const),
+  ...(["lame-duck", "grace", "restore", "restart", "replicas", "ready-fd"] as const),
 ];
 const ACCESS: readonly OptionName[] = [
   ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
@@ -58,8 +59,9 @@ const ACCESS: readonly OptionName[] = [
   ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
 ];
 /** They belong to one machine, which a machine for each connection is not. */
-const NOT_FRESH = [
-  ...(["pcap", "trace", "stats", "vsock-uds", "restart", "admin", "access-log"] as const),
+const NOT_FRESH: readonly OptionName[] = [
+  ...(["pcap", "trace", "stats", "vsock-uds", "restart", "replicas"] as const),
+  ...(["admin", "access-log"] as const),
 ];
 const SOCKETS = ["auto", "handles", "net"] as const;
 const SITE = OPTION_NAMES.filter(isSiteOption);
@@ -270,6 +272,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
     graceMs: duration(values, "grace") ?? 0,
     isProxied: isProxied(values),
+    replicas: replicasOf(values, publish.length),
     restarts: values.isOn("restart"),
     readyFd: readyFd === null ? null : parseInteger(values.label("ready-fd"), readyFd, 1, FD_MAX),
     accessLog: accessLogOf(values),

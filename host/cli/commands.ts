@@ -71,6 +71,8 @@ export interface Command extends MachineCommand {
   readonly graceMs: number;
   /** Do clients come through trusted proxies alone, with a PROXY header? */
   readonly isProxied: boolean;
+  /** Machines that share the published ports, each in a thread of its own. 1: no thread. */
+  readonly replicas: number;
   /** Is a machine that panics replaced? */
   readonly restarts: boolean;
   /** null: none. */

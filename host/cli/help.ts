@@ -36,7 +36,7 @@ function placeholderOf(option: OptionSpec | SiteOption): string {
 const SERVICE = `Service: also TORITO_NAME in the environment, and keys of torito.json
 ${linesOf([
   ...(["config", "check", "print-config", "connections", "sockets"] as const),
-  ...(["restart", "ready-fd"] as const),
+  ...(["restart", "replicas", "ready-fd"] as const),
   ...(["access-log", "access-log-format", "access-log-anonymize"] as const),
   ...(["trusted-proxies", "proxy-protocol"] as const),
   ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),

@@ -1,6 +1,7 @@
 // `--print-config` and `--check`: what holds, and whether it would work, without a machine.
 import { accessSync, constants, readdirSync } from "node:fs";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
+import { sharingFault } from "../../node/sockets/shared-port.ts";
 import type { Command } from "../commands.ts";
 import { stderr, stdout } from "../streams.ts";
 import { asLongAsItTakes, type End, EXIT_USAGE } from "../usage.ts";
@@ -21,7 +22,7 @@ export async function examine(command: Command): Promise<End> {
 
 /** Each with the name of the setting. */
 async function faultsOf(command: Command): Promise<string[]> {
-  const faults = [...memoryFaults(command), ...volumeFaults(command)];
+  const faults = [...memoryFaults(command), ...volumeFaults(command), ...threadFaults(command)];
   const sockets = new NodeSockets();
   const nobody = { accepted() {}, refused() {} };
   for (const { host, port } of command.publish) {
@@ -38,6 +39,11 @@ function memoryFaults({ connections, memoryBytes, site }: Command): string[] {
   const most = connectionsIn(memoryBytes);
   if (site === null || connections <= most) return [];
   return [`connections: ${connections} do not fit into memory, which holds ${most}`];
+}
+
+function threadFaults({ replicas }: Command): string[] {
+  const fault = replicas === 1 ? "" : sharingFault();
+  return fault === "" ? [] : [`replicas: ${fault}`];
 }
 
 function volumeFaults({ volumes }: Command): string[] {

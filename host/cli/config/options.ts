@@ -70,6 +70,11 @@ const HOST_OPTIONS = {
   stats: { kind: "flag", text: "at exit: bytes, and copies of each" },
   restore: setting({ kind: "text", isPath: true, text: "go on from a snapshot" }),
   restart: setting({ kind: "flag", text: "replace a machine that panics; its ports stay open" }),
+  replicas: setting({
+    kind: "number",
+    preset: "1",
+    text: "machines that share the ports, each in a thread of its own",
+  }),
   fresh: setting({ kind: "flag", text: "a machine for each connection" }),
   machines: setting({ kind: "number", text: "machines of --fresh" }),
   after: { kind: "list", text: "a request that warms the guest up" },

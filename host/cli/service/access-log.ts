@@ -8,6 +8,7 @@ import { type AccessFormat, accessLine, reasonName, textsOf } from "../../servic
 import { type Entry, type RequestCounters, Requests } from "../../service/requests.ts";
 import { CliError } from "../usage.ts";
 import { LogFile } from "./log-file.ts";
+import { LogOutput, type OpenLog } from "./log-output.ts";
 
 /** Lines about connections that were given up. */
 const LINES_PER_SECOND = 5;
@@ -40,29 +41,39 @@ export function addressSet(list: readonly string[]): BlockList {
 export const hasAddress = (set: BlockList, address: string): boolean =>
   isIP(address) !== 0 && set.check(address, isIP(address) === 4 ? "ipv4" : "ipv6");
 
+/** Opens files for lines. It throws CliError; failures to write go to `log`. */
+export function logFiles(log: Log): OpenLog {
+  const now = () => performance.now() * 1e6;
+  const failed = limitLog((message) => log("error", "access-log", message), now, 1);
+  return (path) => {
+    try {
+      return path === null ? null : new LogFile(path, failed);
+    } catch (error) {
+      throw new CliError(`access-log: ${(error as Error).message}`);
+    }
+  };
+}
+
 export class AccessLog {
   readonly counters: RequestCounters;
   #settings: AccessLogSettings;
   #proxies: BlockList;
-  #file: LogFile | null;
-  #droppedBefore = 0; // by files that are closed
-  readonly #failed: (message: string) => void;
+  readonly #output: LogOutput;
   readonly #cut: (message: string) => void;
 
-  /** Opens the file. Throws CliError if that is not possible. */
-  constructor(settings: AccessLogSettings, counters: RequestCounters, log: Log) {
+  /** Opens the log. Throws as `open` does. */
+  constructor(settings: AccessLogSettings, counters: RequestCounters, log: Log, open: OpenLog) {
     this.#settings = settings;
     this.counters = counters;
     this.#proxies = addressSet(settings.proxies);
     const now = () => performance.now() * 1e6;
     this.#cut = limitLog((message) => log("warn", "http", message), now, LINES_PER_SECOND);
-    this.#failed = limitLog((message) => log("error", "access-log", message), now, 1);
-    this.#file = this.#open(settings);
+    this.#output = new LogOutput(open, settings.path);
   }
 
   /** Entries that came to no line. */
   get dropped(): number {
-    return this.counters.lost + this.#droppedBefore + (this.#file?.dropped ?? 0);
+    return this.counters.lost + this.#output.dropped;
   }
 
   /** For a machine whose clients have these addresses. */
@@ -70,7 +81,7 @@ export class AccessLog {
     return new Requests(this.counters, {
       date: Date.now,
       addressOf: (connection) => plainAddress(addressOf(connection)),
-      entry: this.#file === null ? null : this.#entry,
+      entry: this.#output.isOpen ? this.#entry : null,
       cut: (connection, reason) => {
         // Idle connections end by the hundred, and nobody minds.
         if (reason === AccessReason.Idle) return;
@@ -82,36 +93,25 @@ export class AccessLog {
 
   /**
    * Opens the file of other settings, or that of these again. Returns what makes it the log, or
-   * gives it back. Throws CliError if it cannot be opened.
+   * gives it back. Throws if it cannot be opened.
    */
   change(settings: AccessLogSettings): { commit(): void; cancel(): void } {
-    const next = this.#open(settings);
+    const opened = this.#output.change(settings.path);
     const commit = () => {
-      const before = this.#file;
-      this.#droppedBefore += before?.dropped ?? 0;
-      this.#file = next;
+      opened.commit();
       this.#settings = settings;
       this.#proxies = addressSet(settings.proxies);
-      void before?.close();
     };
-    return { commit, cancel: () => void next?.close() };
+    return { commit, cancel: opened.cancel };
   }
 
   /** Resolves when all lines so far have been written or dropped. */
-  async flushed(): Promise<void> {
-    await this.#file?.flushed();
-  }
-
-  #open({ path }: AccessLogSettings): LogFile | null {
-    try {
-      return path === null ? null : new LogFile(path, this.#failed);
-    } catch (error) {
-      throw new CliError(`access-log: ${(error as Error).message}`);
-    }
+  flushed(): Promise<void> {
+    return this.#output.flushed();
   }
 
   readonly #entry = (entry: Entry): void => {
-    this.#file?.add(() =>
+    this.#output.add(() =>
       accessLine(this.#settings.format, entry, this.#shown(this.#clientOf(entry))),
     );
   };

@@ -2,16 +2,15 @@
 // a browser: the Host must be an address or a configured name, and a form cannot send JSON.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
-import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { LOG_LEVELS, type LogLevel } from "../../log.ts";
 import { removeStale } from "../../node/sockets/unix.ts";
 import { CONTENT_TYPES } from "../../service/metrics.ts";
 import { CliError, EXIT_UNAVAILABLE } from "../usage.ts";
 import type { AdminAddress } from "./admin-address.ts";
-import { checksText, Health } from "./health.ts";
+import { checksText } from "./health.ts";
 import { metricsText } from "./metrics.ts";
 import type { Reloader } from "./reload.ts";
-import type { Service } from "./service.ts";
+import type { Served } from "./served.ts";
 
 const CONNECTIONS_MAX = 16;
 /** To send the head of a request, and all of it. */
@@ -38,29 +37,25 @@ const json = (status: number, value: unknown): Answer => ({
 const plain = (status: number, body: string): Answer => ({ status, body: `${body}\n` });
 
 export interface AdminParts {
-  readonly service: Service;
+  readonly service: Served;
   readonly reloader: Reloader;
   readonly setLevel: (level: LogLevel) => void;
   /** Names by which it may be asked for, beside addresses. */
   readonly names: readonly string[];
-  /** Saves the machine; null: that is not configured. Rejects with the reason. */
-  readonly save: (() => Promise<string>) | null;
+  /** Where a machine is saved; null: that is not configured. */
+  readonly snapshotPath: string | null;
 }
 
 export class Admin {
   readonly #parts: AdminParts;
-  readonly #health: Health;
-  readonly #lag: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
   readonly #server: Server;
   readonly #pages: Readonly<Record<string, (url: URL, request: IncomingMessage) => unknown>>;
   readonly #actions: Readonly<Record<string, (body: unknown) => Answer | Promise<Answer>>>;
 
   constructor(parts: AdminParts) {
     this.#parts = parts;
-    this.#health = new Health(parts.service);
-    this.#lag.enable();
     const live = async () =>
-      (await this.#health.isLive()) ? plain(200, "ok") : plain(503, "dead");
+      (await parts.service.isLive()) ? plain(200, "ok") : plain(503, "dead");
     this.#pages = {
       "/livez": live,
       "/healthz": live,
@@ -107,7 +102,6 @@ export class Admin {
   }
 
   close(): void {
-    this.#lag.disable();
     this.#server.close();
     this.#server.closeAllConnections();
   }
@@ -174,17 +168,17 @@ export class Admin {
   }
 
   async #ready(url: URL): Promise<Answer> {
-    const checks = await this.#health.checks();
+    const checks = await this.#parts.service.checks();
     const isReady = checks.every(({ fault }) => fault === "");
     const body = checksText(checks, url.searchParams.has("verbose"));
     return { status: isReady ? 200 : 503, body };
   }
 
-  #metrics({ headers }: IncomingMessage): Answer {
+  async #metrics({ headers }: IncomingMessage): Promise<Answer> {
     const isOpen = (headers.accept ?? "").includes("application/openmetrics-text");
     const format = isOpen ? "openmetrics" : "text";
     const { service, reloader } = this.#parts;
-    const body = metricsText(service, reloader.state, this.#lag, format);
+    const body = metricsText(await service.report(), reloader.state, format);
     return { status: 200, type: CONTENT_TYPES[format], body };
   }
 
@@ -196,17 +190,8 @@ export class Admin {
     );
   }
 
-  #connections(): Answer {
-    const { vsock } = this.#parts.service;
-    const all = vsock?.connections() ?? []; // the oldest first
-    const listed = all.slice(0, LISTED_MAX).map((one) => ({
-      address: vsock?.peerAddress(one.hostPort, one.guestPort) ?? "",
-      conn: one.hostPort,
-      guestPort: one.guestPort,
-      bytesIn: one.bytesToGuest,
-      bytesOut: one.bytesFromGuest,
-    }));
-    return json(200, { total: all.length, connections: listed });
+  async #connections(): Promise<Answer> {
+    return json(200, await this.#parts.service.connections(LISTED_MAX));
   }
 
   #drain(wanted: boolean): Answer {
@@ -216,9 +201,9 @@ export class Admin {
     return json(202, { state: service.isRetired ? "draining" : "serving" });
   }
 
-  #reload(): Answer {
+  async #reload(): Promise<Answer> {
     const { reloader } = this.#parts;
-    const error = reloader.reload("POST /reload");
+    const error = await reloader.reload("POST /reload");
     if (error !== null) return json(409, { state: "unchanged", error: error.message });
     return json(202, { state: "reloaded", needRestart: reloader.state.waiting });
   }
@@ -234,10 +219,11 @@ export class Admin {
   }
 
   async #snapshot(): Promise<Answer> {
-    const { save } = this.#parts;
-    if (save === null) return json(409, { error: "admin-snapshot names no file" });
+    const { service, snapshotPath } = this.#parts;
+    if (snapshotPath === null) return json(409, { error: "admin-snapshot names no file" });
     try {
-      return json(202, { saved: await save() });
+      await service.save(snapshotPath);
+      return json(202, { saved: snapshotPath });
     } catch (error) {
       return json(409, { error: (error as Error).message });
     }

@@ -2,6 +2,7 @@
 // lines that cannot be written are counted, and nothing waits for them.
 import { close, constants, fstatSync, openSync, write } from "node:fs";
 import { setTimeout } from "node:timers";
+import type { LineSink } from "./log-output.ts";
 
 /** Lines wait this long for others. */
 const BATCH_MS = 100;
@@ -16,7 +17,7 @@ const MODE = 0o640;
 const NEWLINE = 10;
 const EMPTY = Buffer.alloc(0);
 
-export class LogFile {
+export class LogFile implements LineSink {
   /** Lines that were not written. */
   dropped = 0;
   readonly #path: string;
@@ -38,7 +39,6 @@ export class LogFile {
     this.#fd = this.#open();
   }
 
-  /** `line` makes the line when it is written: later, and never for one that is dropped. */
   add(line: () => string): void {
     if (this.#waiting.length >= WAITING_LINES_MAX) {
       this.dropped++;
@@ -49,13 +49,12 @@ export class LogFile {
     else this.#timer ??= setTimeout(this.#write, BATCH_MS);
   }
 
-  /** Nothing is added any more. Resolves when the file is closed. */
+  /** Resolves when the file is closed. */
   async close(): Promise<void> {
     await this.flushed();
     if (this.#fd !== 1) close(this.#fd);
   }
 
-  /** Resolves when all lines so far have been written or dropped. */
   flushed(): Promise<void> {
     return new Promise((resolve) => {
       this.#flushed.push(resolve);

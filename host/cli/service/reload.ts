@@ -3,7 +3,6 @@ import type { Log, LogLevel } from "../../log.ts";
 import type { Command } from "../commands.ts";
 import type { Effective } from "../config/effective.ts";
 import { mayReload } from "../config/options.ts";
-import type { Service } from "./service.ts";
 
 /** Makes the command once more, from what the sources of settings say by now. */
 export type Reread = () => Command;
@@ -16,28 +15,46 @@ export interface ReloadState {
   readonly waiting: readonly string[];
 }
 
+/** Something that has settings. */
+export interface Reloadable {
+  /** The settings that hold. */
+  readonly command: Command;
+  /** Takes all of them that need no restart, or none: then it throws, or rejects. */
+  reload(next: Command): void | Promise<void>;
+}
+
 export class Reloader {
-  readonly #service: Service;
+  readonly #service: Reloadable;
   readonly #reread: Reread;
   readonly #setLevel: (level: LogLevel) => void;
   readonly #log: Log;
+  #last: Promise<unknown> = Promise.resolve();
   state: ReloadState = { successful: true, successMs: Date.now(), waiting: [] };
 
-  constructor(service: Service, reread: Reread, setLevel: (level: LogLevel) => void, log: Log) {
+  constructor(service: Reloadable, reread: Reread, setLevel: (level: LogLevel) => void, log: Log) {
     this.#service = service;
     this.#reread = reread;
     this.#setLevel = setLevel;
     this.#log = log;
   }
 
-  /** `why` names who wants it, for the log. Returns the error if nothing has changed. */
-  reload(why: string): Error | null {
+  /**
+   * `why` names who wants it, for the log. Resolves with the error if nothing has changed. One at a
+   * time.
+   */
+  reload(why: string): Promise<Error | null> {
+    const reloaded = this.#last.then(() => this.#reload(why));
+    this.#last = reloaded;
+    return reloaded;
+  }
+
+  async #reload(why: string): Promise<Error | null> {
     try {
       const next = this.#reread();
       const waiting = changed(this.#service.command.settings, next.settings).filter(
         (name) => !mayReload(name),
       );
-      this.#service.reload(next);
+      await this.#service.reload(next);
       this.state = { successful: true, successMs: Date.now(), waiting };
       this.#log("info", "torito", `${why}: reloaded`);
       for (const name of waiting) {
@@ -60,4 +77,13 @@ function changed(before: readonly Effective[], after: readonly Effective[]): Eff
   return after
     .filter(({ name, value }) => values.get(name) !== JSON.stringify(value))
     .map(({ name }) => name);
+}
+
+/** The settings that hold after a reload. */
+export function reloaded(command: Command, next: Command): Command {
+  const { site, lameDuckMs, graceMs, accessLog } = next;
+  const settings = next.settings.map((one) =>
+    mayReload(one.name) ? one : (command.settings.find(({ name }) => name === one.name) ?? one),
+  );
+  return { ...command, site, lameDuckMs, graceMs, accessLog, settings };
 }

@@ -1,6 +1,7 @@
 // A guest that serves clients: ports that are bound before it boots, the machine they lead to, and
 // the order in which both begin and end.
 
+import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import type { VsockOptions } from "../../devices/vsock/options.ts";
 import type { Log } from "../../log.ts";
 import { VsockDevice } from "../../node/devices.ts";
@@ -8,25 +9,28 @@ import { Machine, type MachineOptions } from "../../node/machine.ts";
 import type { SiteSource } from "../../node/site.ts";
 import type { Snapshot } from "../../node/snapshot.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
-import type { Watchdog } from "../../node/watchdog.ts";
 import { addressText, type ListenAddress, type SocketAddress } from "../../ports/sockets.ts";
 import { ProxiedSockets } from "../../service/proxied-sockets.ts";
 import { RequestCounters } from "../../service/requests.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import { TurnMeter } from "../../service/turn-meter.ts";
+import type { CompiledSite } from "../../site/compile.ts";
+import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
-import { mayReload } from "../config/options.ts";
-import { openDoors } from "../doors.ts";
+import { openDoors, untilListening } from "../doors.ts";
 import type { readImage } from "../image.ts";
-import { available, boot, openDevices, presenceOf, urlOf, usable } from "../parts.ts";
+import { available, boot, openDevices, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
-import { stdout } from "../streams.ts";
 import { CliError } from "../usage.ts";
 import { AccessLog, addressSet, hasAddress, plainAddress } from "./access-log.ts";
-import type { Drainable } from "./drain.ts";
+import { type Check, checksOf, Health } from "./health.ts";
 import type { Inherited } from "./inherited.ts";
-import { type Notify, tellReady } from "./notify.ts";
-import { addTotals, type Totals, totalsOf } from "./totals.ts";
+import type { OpenLog } from "./log-output.ts";
+import type { Notify } from "./notify.ts";
+import { reloaded } from "./reload.ts";
+import { type Counts, LAG_QUANTILES, type ServiceReport } from "./report.ts";
+import type { Listed, Served } from "./served.ts";
+import { addCounts, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
 const BACKLOG_MS = 100;
@@ -39,11 +43,28 @@ export interface ServiceParts {
   readonly snapshot: Snapshot | null;
   readonly capture: VsockOptions["capture"];
   readonly trace: MachineOptions["trace"];
-  readonly watchdog: Watchdog | null;
+  /** For a watchdog. */
+  readonly presence: MachineOptions["presence"];
+  readonly console: NonNullable<MachineOptions["console"]>;
+  readonly openLog: OpenLog;
   /** Listening sockets that were handed over, in place of those that would be bound. */
   readonly inherited: readonly Inherited[];
+  /** Other replicas have the same ports; null: it has them alone. */
+  readonly shared: Shared | null;
   readonly notify: Notify;
+  /** Clients have been let in. */
+  readonly opened: (bound: readonly Bound[]) => void;
   readonly log: Log;
+}
+
+/** The common property of replicas. */
+export interface Shared {
+  /** How many share the descriptors of the process. */
+  readonly replicas: number;
+  /** The settings of the site, which are the same for all. */
+  readonly compiled: CompiledSite | null;
+  /** Descriptors of the ports, as soon as the guest listens: others have the clients till then. */
+  descriptors(): Promise<readonly Inherited[]>;
 }
 
 /** A port of the guest, and where its clients come from. */
@@ -52,22 +73,23 @@ export interface Bound {
   readonly guestPort: number;
 }
 
-export class Service implements Drainable {
+export class Service implements Served {
   #command: Command;
   readonly #parts: ServiceParts;
   readonly #sockets: NodeSockets;
-  readonly ports: StandingPorts;
+  readonly #ports: StandingPorts;
+  readonly #health = new Health(this);
   readonly #bound: Bound[] = [];
   #vsock: VsockDevice | null = null;
   #machine: Machine | null = null;
   #site: SiteSource | null = null;
-  readonly counters = new RequestCounters();
+  readonly #counters = new RequestCounters();
   /** null: nobody wants to know about requests. */
-  readonly accessLog: AccessLog | null;
+  readonly #accessLog: AccessLog | null;
   /** null: nobody wants to know. */
-  readonly turns: TurnMeter | null;
-  /** Machines that were replaced. */
-  restarts = 0;
+  readonly #turns: TurnMeter | null;
+  readonly #lag: IntervalHistogram | null;
+  #restarts = 0;
   #past: Totals | null = null; // of these machines
   #isOpen = false; // clients have been let in
   #isRetired = false;
@@ -79,10 +101,13 @@ export class Service implements Drainable {
     this.#parts = parts;
     this.#sockets = new NodeSockets({ kind: command.sockets });
     const { accessLog, admin, isProxied } = command;
-    this.ports = new StandingPorts(isProxied ? this.#proxied() : this.#sockets);
+    this.#ports = new StandingPorts(isProxied ? this.#proxied() : this.#sockets);
     const isLogged = accessLog.path !== null || admin !== null;
-    this.accessLog = isLogged ? new AccessLog(accessLog, this.counters, parts.log) : null;
-    this.turns = admin === null ? null : new TurnMeter();
+    const { log, openLog } = parts;
+    this.#accessLog = isLogged ? new AccessLog(accessLog, this.#counters, log, openLog) : null;
+    this.#turns = admin === null ? null : new TurnMeter();
+    this.#lag = admin === null ? null : monitorEventLoopDelay({ resolution: 20 });
+    this.#lag?.enable();
   }
 
   get vsock(): VsockDevice | null {
@@ -109,33 +134,100 @@ export class Service implements Drainable {
 
   /** The machine has ended, and another one will follow: its clients wait. */
   lost(): void {
-    this.ports.set("waiting");
+    this.#ports.set("waiting");
     this.#isOpen = false;
-    this.#past = this.totals();
+    this.#past = this.#totals();
     this.#vsock = null;
     this.#machine = null;
-    this.restarts++;
-  }
-
-  /** The kind of sockets that clients have. */
-  get sockets(): string {
-    return this.#sockets.kind ?? "unknown";
+    this.#restarts++;
   }
 
   /** Counters of all machines that there were. */
-  readonly totals = (): Totals => {
+  #totals(): Totals {
     const present = totalsOf(this.#vsock, this.#machine);
-    return this.#past === null ? present : addTotals(this.#past, present);
-  };
+    return this.#past === null ? present : addCounts(this.#past, present);
+  }
 
   get isReady(): boolean {
     return this.#isOpen && !this.#isRetired && this.#machine?.ended === false;
   }
 
+  isLive(): Promise<boolean> {
+    return this.#health.isLive();
+  }
+
+  /** Why the guest takes no clients, or "". */
+  guestFault(): Promise<string> {
+    return this.#health.guestFault();
+  }
+
+  checks(): Promise<readonly Check[]> {
+    const open = this.#vsock?.stats.connections ?? 0;
+    const connections = Promise.resolve({ open, most: this.#command.connections });
+    return checksOf(this.#command, this.#isRetired, this.guestFault(), connections);
+  }
+
+  report(): ServiceReport {
+    const machine = this.#machine;
+    const load = machine === null ? null : readGuestLoad(machine.memory);
+    return {
+      sockets: this.#sockets.kind ?? "unknown",
+      counts: this.#counts(),
+      gauges: {
+        open: this.#vsock?.stats.connections ?? 0,
+        waiting: this.#ports.waiting,
+        most: this.#command.connections,
+        threads: load?.threads ?? 0,
+        heapBytes: load?.heapBytes ?? 0,
+        heapInUse: load?.heapInUse ?? 0,
+      },
+      lags: LAG_QUANTILES.map((quantile) => (this.#lag?.percentile(quantile * 100) ?? 0) / 1e9),
+      machines: { wanted: 1, ready: this.isReady ? 1 : 0 },
+      isRetired: this.#isRetired,
+    };
+  }
+
+  #counts(): Counts {
+    const { answered, durations, longer, durationSum, bodyBytes, aborted, cut } = this.#counters;
+    const { count = 0, mean = 0 } = this.#lag ?? {};
+    const turns = this.#turns;
+    return {
+      totals: this.#totals(),
+      requests: {
+        answered,
+        durations: { counts: durations, above: longer, sum: durationSum },
+        ...{ bodyBytes, aborted, cut },
+      },
+      dropped: this.#accessLog?.dropped ?? 0,
+      turnedAway: this.#ports.turnedAway,
+      restarts: this.#restarts,
+      turns: turns && { counts: turns.counts, above: turns.above, sum: turns.sum },
+      lag: { count, sum: count === 0 ? 0 : (mean * count) / 1e9 },
+    };
+  }
+
+  connections(most: number): Listed {
+    const vsock = this.#vsock;
+    const all = vsock?.connections() ?? []; // the oldest first
+    const connections = all.slice(0, most).map((one) => ({
+      address: vsock?.peerAddress(one.hostPort, one.guestPort) ?? "",
+      conn: one.hostPort,
+      guestPort: one.guestPort,
+      bytesIn: one.bytesToGuest,
+      bytesOut: one.bytesFromGuest,
+    }));
+    return { total: all.length, connections };
+  }
+
+  async save(path: string): Promise<void> {
+    if (this.#machine === null) throw new Error("there is no machine now");
+    const snapshot = await this.#machine.snapshot();
+    await snapshot.save(path);
+  }
+
   /** Binds the published ports, where clients wait from now on. Rejects with CliError. */
-  async bind(): Promise<void> {
+  async bind(inherited: readonly Inherited[] = this.#parts.inherited): Promise<void> {
     const wanted = this.#command.publish;
-    const { inherited } = this.#parts;
     for (const [i, { fd }] of inherited.entries()) {
       const guestPort = (wanted[i] ?? wanted[0])?.guestPort;
       if (guestPort === undefined) throw new CliError("publish: no port for inherited sockets");
@@ -143,9 +235,6 @@ export class Service implements Drainable {
     }
     if (inherited.length === 0) {
       for (const { guestPort, ...address } of wanted) await this.#bindTo(address, guestPort);
-    }
-    if (this.#command.site !== null && process.getuid?.() === 0) {
-      this.#parts.log("warn", "torito", "running as root: the site is read with root's rights");
     }
   }
 
@@ -161,7 +250,7 @@ export class Service implements Drainable {
   }
 
   async #bindTo(address: ListenAddress, guestPort: number): Promise<void> {
-    const bound = await available(this.ports.bind(address));
+    const bound = await available(this.#ports.bind(address));
     this.#parts.log("debug", "torito", `listening on ${addressText(bound)}`);
     this.#bound.push({ address: bound, guestPort });
   }
@@ -172,19 +261,23 @@ export class Service implements Drainable {
    */
   async start(): Promise<Machine> {
     const { cid, connect, seqpacket, memoryBytes, parameters, vsockPath } = this.#command;
-    const { image, snapshot, capture, trace, watchdog, log } = this.#parts;
+    const { image, snapshot, capture, trace, shared, console, presence, log } = this.#parts;
     const limits = { connections: this.#command.connections };
-    const sockets = this.ports;
+    const sockets = this.#ports;
     const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets, limits });
-    const others = await openDevices(this.#command);
-    const site = openSite(this.#command, log);
+    const others = await openDevices(this.#command, shared?.replicas);
+    const site = openSite(
+      this.#command,
+      shared === null ? log : null,
+      shared?.compiled ?? undefined,
+    );
     this.#site = site;
     const devices = [vsock, ...others, ...(site === null ? [] : [site.device])];
-    const console = stdout.write;
     const options = {
-      ...{ ...image, devices, console, log, ...presenceOf(watchdog), trace },
-      turnMeter: this.turns ?? undefined,
-      accessLog: this.accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
+      ...{ ...image, devices, console, log, trace },
+      ...(presence === undefined ? {} : { presence }),
+      turnMeter: this.#turns ?? undefined,
+      accessLog: this.#accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
     };
     const machine = await usable(
       snapshot === null
@@ -194,7 +287,7 @@ export class Service implements Drainable {
     this.#vsock = vsock;
     this.#machine = machine;
     machine.control.draining = this.#isRetired;
-    for (const { address, guestPort } of this.#bound) await vsock.publishAt(address, guestPort);
+    await this.#publish(vsock);
     if (vsockPath !== null) await available(vsock.publishPath(vsockPath));
     if (snapshot === null) boot(machine);
     if (machine.ended) log("debug", "torito", "the guest has ended while it booted");
@@ -218,14 +311,14 @@ export class Service implements Drainable {
   }
 
   async drain(): Promise<void> {
-    await this.ports.finish(BACKLOG_MS);
-    await this.ports.emptied();
+    await this.#ports.finish(BACKLOG_MS);
+    await this.#ports.emptied();
     await this.#vsock?.drain({ quietMs: QUIET_MS });
   }
 
   reset(): number {
-    const waiting = this.ports.waiting;
-    this.ports.keep([]);
+    const waiting = this.#ports.waiting;
+    this.#ports.keep([]);
     return waiting + (this.#vsock?.resetClients() ?? 0);
   }
 
@@ -236,55 +329,61 @@ export class Service implements Drainable {
 
   /**
    * Takes the settings of `next` that can be changed without a restart, and reads rules and opens
-   * log files again: all of it, or nothing, and then it throws an Error that says why.
+   * log files again: all of it, or nothing, and then it throws an Error that says why. `compiled`:
+   * the rules, if somebody has read them already.
    */
-  reload(next: Command): void {
-    const opened = this.accessLog?.change(next.accessLog);
+  reload(next: Command, compiled?: CompiledSite | null): void {
+    const opened = this.#accessLog?.change(next.accessLog);
     try {
-      if (next.site !== null) this.#site?.reload(next.site);
+      if (compiled) this.#site?.take(compiled);
+      else if (next.site !== null) this.#site?.reload(next.site);
     } catch (error) {
       opened?.cancel();
       throw error;
     }
     opened?.commit();
     this.#machine?.control.settingsChanged();
-    if (this.#site !== null) reportWarnings(this.#site, this.#parts.log);
-    const { site, lameDuckMs, graceMs, accessLog } = next;
-    const settings = next.settings.map((one) =>
-      mayReload(one.name)
-        ? one
-        : (this.#command.settings.find(({ name }) => name === one.name) ?? one),
-    );
-    this.#command = { ...this.#command, site, lameDuckMs, graceMs, accessLog, settings };
+    if (this.#site !== null && !compiled) reportWarnings(this.#site, this.#parts.log);
+    this.#command = reloaded(this.#command, next);
   }
 
   /** The end: of the ports, and of the machine. Resolves when all log lines are written. */
   async dispose(): Promise<void> {
-    this.ports.keep([]);
+    this.#lag?.disable();
+    this.#ports.keep([]);
     this.#machine?.dispose();
-    await this.accessLog?.flushed();
+    await this.#accessLog?.flushed();
+  }
+
+  /** Bound ports lead to the device. */
+  async #publish(vsock: VsockDevice): Promise<void> {
+    for (const { address, guestPort } of this.#bound) await vsock.publishAt(address, guestPort);
+  }
+
+  /** Takes clients of ports that others have too, from now on. */
+  async #join(vsock: VsockDevice, shared: Shared, late: (port: number) => void): Promise<void> {
+    const guestPorts = this.#command.publish.map(({ guestPort }) => guestPort);
+    await untilListening(vsock, guestPorts, late);
+    await this.bind(await shared.descriptors());
+    await this.#publish(vsock);
+    this.#ports.set("open");
   }
 
   /** Lets clients in, and says so. */
   async #open(machine: Machine, vsock: VsockDevice): Promise<void> {
-    const { log } = this.#parts;
+    const { shared, log } = this.#parts;
     const isCurrent = () => machine === this.#machine;
     const late = (port: number) =>
       log("warn", "torito", `nothing listens on port ${port} of the guest`);
     try {
-      await openDoors(this.ports, vsock, this.#bound, isCurrent, late);
+      if (shared !== null) await this.#join(vsock, shared, late);
+      else await openDoors(this.#ports, vsock, this.#bound, isCurrent, late);
     } catch (error) {
       // The machine has ended, which is reported elsewhere, or it drains.
       log("debug", "torito", `not ready: ${(error as Error).message}`);
       return;
     }
     this.#isOpen = true;
-    const urls = this.#bound.map(({ address, guestPort }) =>
-      "path" in address ? `  ${address.path}` : `  ${urlOf({ ...address, guestPort })}`,
-    );
-    this.#parts.notify("READY=1", `STATUS=serving${urls.join("")}`);
-    const { readyFd } = this.#command;
-    if (readyFd !== null && this.restarts === 0) tellReady(readyFd, log);
-    log("info", "torito", `ready in ${performance.now().toFixed(0)} ms${urls.join("")}`);
+    this.#parts.opened(this.#bound);
   }
 }

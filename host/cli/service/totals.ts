@@ -1,4 +1,4 @@
-// Counters that outlive machines: those of ended ones are added to those of the present one.
+// Counters that outlive machines: those of ended ones are added to those of the present ones.
 import { FsDevice } from "../../devices/fs.ts";
 import type { VsockDevice } from "../../devices/vsock.ts";
 import type { Machine } from "../../machine.ts";
@@ -13,6 +13,8 @@ export interface Totals {
   /** By device and queue, as in "vsock/rx", and by device. */
   readonly kicks: Readonly<Record<string, number>>;
   readonly interrupts: Readonly<Record<string, number>>;
+  /** Threads of guests that threw. */
+  readonly faults: number;
   readonly fsRequests: number;
   readonly fsBytes: Readonly<Record<string, number>>;
 }
@@ -40,6 +42,7 @@ export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): To
     copied: { stage_out: stageOut, chunk_in: chunkIn, stage_in: stageIn, spill_in: spillIn },
     kicks: Object.fromEntries(kicks),
     interrupts: Object.fromEntries(interrupts),
+    faults: machine?.faults ?? 0,
     fsRequests: sum((disk) => disk.stats.requests),
     fsBytes: {
       read: sum((disk) => disk.stats.bytesRead),
@@ -48,24 +51,31 @@ export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): To
   };
 }
 
-/** The sum of two, field by field. */
-export function addTotals(a: Totals, b: Totals): Totals {
-  const add = (x: Readonly<Record<string, number>>, y: Readonly<Record<string, number>>) =>
-    Object.fromEntries(
-      [...new Set([...Object.keys(x), ...Object.keys(y)])].map((key) => [
+/**
+ * The sum of two sets of counters, number by number. What only one of them has is as it is there.
+ */
+export function addCounts<Counts>(a: Counts, b: Counts): Counts {
+  return sum(a, b) as Counts;
+}
+
+function sum(a: unknown, b: unknown): unknown {
+  if (a === undefined || a === null) return b;
+  if (typeof a === "number") return a + ((b as number | undefined) ?? 0);
+  if (typeof a !== "object" || b === undefined || b === null) return a;
+  if (Array.isArray(a)) {
+    const other = b as unknown[];
+    return Array.from({ length: Math.max(a.length, other.length) }, (_, i) => sum(a[i], other[i]));
+  }
+  if (a instanceof Map) {
+    const other = b as Map<unknown, unknown>;
+    return new Map(
+      [...new Set([...a.keys(), ...other.keys()])].map((key) => [
         key,
-        (x[key] ?? 0) + (y[key] ?? 0),
+        sum(a.get(key), other.get(key)),
       ]),
     );
-  return {
-    accepted: a.accepted + b.accepted,
-    refused: add(a.refused, b.refused),
-    late: a.late + b.late,
-    carried: add(a.carried, b.carried),
-    copied: add(a.copied, b.copied),
-    kicks: add(a.kicks, b.kicks),
-    interrupts: add(a.interrupts, b.interrupts),
-    fsRequests: a.fsRequests + b.fsRequests,
-    fsBytes: add(a.fsBytes, b.fsBytes),
-  };
+  }
+  const [x, y] = [a, b] as Record<string, unknown>[];
+  const keys = new Set([...Object.keys(x ?? {}), ...Object.keys(y ?? {})]);
+  return Object.fromEntries([...keys].map((key) => [key, sum(x?.[key], y?.[key])]));
 }
