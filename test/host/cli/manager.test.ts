@@ -65,8 +65,11 @@ describe("sockets that are handed over", () => {
     expect(nothing.err).toContain("torito: LISTEN_FDS: descriptor");
   });
 
-  test("serve on while the service restarts: requests wait, and none fails", async () => {
-    const holder = spawn(process.execPath, ["-e", HOLDER, CLI, folder], {
+  test.each([
+    ["the service restarts", []],
+    ["a service of two replicas restarts", ["--replicas", "2"]],
+  ])("serve on while %s: requests wait, and none fails", async (_, words) => {
+    const holder = spawn(process.execPath, ["-e", HOLDER, CLI, folder, ...words], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     const text = { out: "", err: "" };
@@ -207,10 +210,10 @@ const HOLDER = `
   const server = require("node:net").createServer();
   server.listen({ port: 0, host: "127.0.0.1", backlog: 511 }, () => {
     writeSync(1, "port " + server.address().port + "\\n");
-    const [cli, site] = process.argv.slice(1);
+    const [cli, ...serve] = process.argv.slice(1);
     const script = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"';
     for (let i = 0; i < 4; i++) {
-      const words = ["-c", script, "sh", process.execPath, cli, "serve", site];
+      const words = ["-c", script, "sh", process.execPath, cli, "serve", ...serve];
       spawnSync("/bin/sh", words, { stdio: ["ignore", "ignore", "inherit", server._handle.fd] });
     }
     process.exit(0);
