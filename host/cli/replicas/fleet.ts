@@ -97,7 +97,7 @@ export class Fleet implements Served {
     const log = this.#parts.logOf(number);
     const death = await lastDeath<Death>({
       live: () => this.#begin(number, log).died,
-      isLast: (last) => this.#isClosing || (last.kind === "failed" && this.#openedBefore === 0),
+      isLast: (last) => this.#isClosing || (this.#openedBefore === 0 && isFault(last)),
       lost: (lost, pauseMs) => {
         tellDeath(lost, log);
         log("warn", "torito", nextText(pauseMs));
@@ -105,9 +105,8 @@ export class Fleet implements Served {
       },
     });
     if (this.#isClosing) return;
-    if (death.kind !== "failed") throw new Error("unexpected end of a replica");
-    if (death.code === null) throw new Error(`replica ${number}: ${death.message}`);
-    throw new CliError(death.message, death.code);
+    if (death.kind === "broken") throw death.error;
+    if (death.kind === "failed") throw faultOf(death);
   }
 
   #begin(number: number, log: Log): Replica {
@@ -313,9 +312,17 @@ export class Fleet implements Served {
   }
 }
 
+/** There was no machine at all. */
+const isFault = ({ kind }: Death): boolean => kind === "failed" || kind === "broken";
+
+const faultOf = ({ message, code }: Death & { kind: "failed" }): Error =>
+  code === null ? new Error(message) : new CliError(message, code);
+
 function tellDeath(death: Death, log: Log): void {
   if (death.kind === "killed") log("error", "torito", death.why);
-  else if (death.kind === "failed") log("error", "torito", death.message);
+  else if (death.kind === "broken") {
+    log("error", "torito", `a fault of the host: ${death.error.stack}`);
+  } else if (death.kind === "failed") log("error", "torito", death.message);
   else if (death.exit.kind === "panic") exitCode(death.exit, log);
   else if (death.exit.kind === "power-off") {
     log("error", "torito", `the guest has powered off with code ${death.exit.code}`);

@@ -8,10 +8,14 @@ import { NO_COUNTS, type ServiceReport } from "../service/report.ts";
 import type { Bound } from "../service/service.ts";
 import type { Message, ReplicaData, Requests } from "./messages.ts";
 
-/** How a replica has ended. `failed`: its machine could not be made; `code` as in Message. */
+/**
+ * How a replica has ended. `failed`: its machine could not be made; `code` as in Message. `broken`:
+ * an error of its thread.
+ */
 export type Death =
   | { readonly kind: "exit"; readonly exit: Exit }
   | { readonly kind: "failed"; readonly message: string; readonly code: number | null }
+  | { readonly kind: "broken"; readonly error: Error }
   | { readonly kind: "killed"; readonly why: string };
 
 /** Whom a replica tells of its events. */
@@ -76,9 +80,7 @@ export class Replica {
       });
     });
     this.#worker.on("message", (message: Message) => this.#heard(message));
-    this.#worker.on("error", ({ stack, message }) => {
-      this.#die({ kind: "failed", message: stack ?? message, code: null });
-    });
+    this.#worker.on("error", (error) => this.#die({ kind: "broken", error }));
   }
 
   /**
