@@ -66,8 +66,9 @@ async function retriable(address: ListenAddress, error: NodeJS.ErrnoException): 
   return FAULTS[error.code ?? ""] ?? error.message;
 }
 
-/** The address that the server is bound to. */
-export function addressOf(server: net.Server): SocketAddress {
-  const bound = server.address() as net.AddressInfo | string;
+/** The address that the server is bound to. Of an inherited path Node knows only the descriptor. */
+export function addressOf(server: net.Server, wanted: ListenAddress): SocketAddress {
+  const bound = server.address() as net.AddressInfo | string | null;
+  if (bound === null) return { path: addressText(wanted) };
   return typeof bound === "string" ? { path: bound } : { host: bound.address, port: bound.port };
 }
