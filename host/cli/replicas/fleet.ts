@@ -268,7 +268,7 @@ export class Fleet implements Served {
   retire(isFinal = true): void {
     this.#isRetired = true;
     this.#parts.notify(...(isFinal ? ["STOPPING=1"] : []), "STATUS=draining");
-    for (const replica of this.#replicas) replica.tell("retire", false);
+    for (const replica of this.#replicas) replica.tell("retire", null);
   }
 
   unretire(): void {

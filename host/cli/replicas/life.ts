@@ -44,7 +44,7 @@ const done =
 function answersOf(service: Service): Answers {
   return {
     take: done((fds: readonly number[]) => take(fds.map((fd) => ({ fd, name: "" })))),
-    retire: done((isFinal: boolean) => service.retire(isFinal)),
+    retire: done(() => service.retire(false)),
     unretire: done(() => service.unretire()),
     drain: done(() => service.drain()),
     reset: () => service.reset(),

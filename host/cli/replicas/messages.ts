@@ -27,7 +27,7 @@ export interface ReplicaData {
 export interface Requests {
   /** Descriptors of the shared ports. The answer means that they are the replica's. */
   take: [fds: readonly number[], answer: null];
-  retire: [isFinal: boolean, answer: null];
+  retire: [argument: null, answer: null];
   unretire: [argument: null, answer: null];
   /** Answered when the last client is done. */
   drain: [argument: null, answer: null];

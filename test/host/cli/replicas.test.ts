@@ -148,6 +148,23 @@ describe("a replica that dies", () => {
   });
 });
 
+test("PROXY headers, node:net's sockets and the console are as with one machine", async () => {
+  const words = ["--proxy-protocol", "required", "--trusted-proxies", "127.0.0.0/8"];
+  const torito = await startReplicas(2, "serve", site, ...words, "--sockets", "net");
+  const client = await clientOf(torito.port);
+  const header = "PROXY TCP4 192.0.2.7 127.0.0.1 1 80\r\n";
+  expect(await client.say(`${header}${GET}`)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+  expect([...(await torito.places()).keys()]).toEqual(["192.0.2.7"]);
+  const stranger = await clientOf(torito.port);
+  expect(await stranger.say(GET)).toBe("");
+  const { out } = await stop(torito);
+  const lines = out.trimEnd().split("\n");
+  expect(lines.filter((line) => line === "WebServer: listening on vsock port 80")).toHaveLength(2);
+  expect(lines.length % 2).toBe(0);
+  const once = new Set(lines);
+  for (const line of once) expect(lines.filter((other) => other === line).length % 2).toBe(0);
+});
+
 test("a reload takes effect in all replicas, or in none", async () => {
   const settings = (json: unknown) =>
     writeFileSync(join(folder, "torito.json"), JSON.stringify(json));
