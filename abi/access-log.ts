@@ -11,6 +11,7 @@ export const enum AccessRing {
   head = 0, // u32, guest writes: bytes written
   tail = 4, // u32, host writes: bytes taken
   lost = 8, // u32, guest writes: records for which there was no room; wraps
+  texts = 12, // u32, host writes: 0: of the texts only the method is wanted
   records = 16,
 }
 

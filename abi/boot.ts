@@ -45,7 +45,8 @@ export const enum TimePage {
   threads = 68, // u32, guest writes before run() returns, as the next two
   heapBytes = 72, // u64, of the whole heap
   heapInUse = 80, // u64
-  sizeof = 88,
+  counters = 88, // u32, guest writes once: address of its CounterTable; 0: none
+  sizeof = 96,
 }
 
 /** Random bytes that no two machines share, not even clones of one snapshot. */

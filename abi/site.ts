@@ -11,6 +11,9 @@ export const SITE_CAPTURES_MAX = 16;
 /** Rules of one file whose paths are patterns, or that look at the query. */
 export const SITE_DYNAMIC_RULES_MAX = 100;
 
+/** Bytes of headers that rules may add to one answer, with names and line ends. */
+export const SITE_HEADERS_BYTES_MAX: u32 = 7936;
+
 /** The head of the table. */
 export const enum SiteTable {
   magic = 0, // u32

@@ -19,7 +19,10 @@ import { describeHost, formatTable, ratiosOf, summarise } from "./lib/report.mjs
 const NAMES = readdirSync(new URL("cases", import.meta.url))
   .filter((name) => name.endsWith(".mjs"))
   .map((name) => name.slice(0, -".mjs".length));
-const OVER_TCP = ["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http", "slow-readers"];
+const OVER_TCP = [
+  ...["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http", "slow-readers", "idle"],
+  "operating",
+];
 const USAGE = `npm run bench -- [NAME ...] [options]     default: all
   NAMES: ${NAMES.join(", ")}
   --rounds N    runs of each case that count, after one that does not (8)

@@ -152,7 +152,7 @@ export class Machine implements AsyncDisposable {
         end: this.#entries.throw,
       });
       const guest = instantiateImage(module, this.memory, imports);
-      const timed = options.turnMeter?.guest(guest, this.#clock) ?? guest;
+      const timed = options.turnMeter?.guest(guest, this.memory, this.#clock) ?? guest;
       const logged = withAccessLog(timed, this.memory, this.#clock, options.accessLog);
       this.#guest = this.#tracer === null ? logged : this.#tracer.guest(logged);
     } finally {

@@ -46,15 +46,17 @@ export class LoggedRequest {
 
 /**
  * Notes a request whose answer is about to be sent; one of a connection at a time. Texts are
- * copied, and cut off where they are long; of no bytes: there is none. Does not yield. Returns 0,
- * -EBADF, or -ENOBUFS if there was no room, which is counted.
+ * copied, and cut off where they are long; of no bytes: there is none. A host that only counts is
+ * given the method alone. Does not yield. Returns 0, -EBADF, or -ENOBUFS if there was no room,
+ * which is counted.
  */
 export function SysLogRequest(socket: i32, request: LoggedRequest): i32 {
   if (ring == 0) return 0;
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
+  const wanted: u32 = load<u32>(ring, AccessRing.texts) == 0 ? 1 : ACCESS_TEXTS;
   let bytes: u32 = AccessRequest.texts;
-  for (let i: u32 = 0; i < ACCESS_TEXTS; i++) bytes += textBytes(request.texts, i);
+  for (let i: u32 = 0; i < wanted; i++) bytes += textBytes(request.texts, i);
   const record = begin(AccessKind.Request, s, bytes);
   if (record == 0) return -Errno.ENOBUFS;
   store<u64>(record, request.startNs, AccessRequest.startNs);
@@ -63,8 +65,9 @@ export function SysLogRequest(socket: i32, request: LoggedRequest): i32 {
   store<u16>(record, <u16>request.minor, AccessRequest.minor);
   let at = record + <usize>AccessRequest.texts;
   for (let i: u32 = 0; i < ACCESS_TEXTS; i++) {
-    const length = textBytes(request.texts, i);
+    const length = i < wanted ? textBytes(request.texts, i) : 0;
     store<u16>(record + (<usize>i << 1), <u16>length, AccessRequest.method);
+    if (length == 0) continue;
     memory.copy(at, textAt(request.texts, i).base, length);
     at += length;
   }
@@ -111,14 +114,19 @@ function textBytes(texts: usize, i: u32): u32 {
   return min(textAt(texts, i).length, i == 1 ? ACCESS_TARGET_BYTES_MAX : ACCESS_TEXT_BYTES_MAX);
 }
 
+/** From this place on an empty ring begins again: what was used last is in the caches. */
+const AGAIN_BYTES: u32 = 16384;
+
 /** Room for a record, which is invisible to the host before end(); 0: there is none. */
 function begin(kind: AccessKind, s: Socket, bytes: u32): usize {
   const size = (bytes + 7) & ~7;
-  let head = load<u32>(ring, AccessRing.head);
-  const free = ACCESS_RING_BYTES - (head - load<u32>(ring, AccessRing.tail));
+  const head = load<u32>(ring, AccessRing.head);
+  const used = head - load<u32>(ring, AccessRing.tail);
+  const free = ACCESS_RING_BYTES - used;
   const place = head & (ACCESS_RING_BYTES - 1);
   const rest = ACCESS_RING_BYTES - place;
-  const skipped = rest < size ? rest : 0;
+  const isNew = used == 0 && place >= AGAIN_BYTES;
+  const skipped = rest < size || isNew ? rest : 0;
   if (free < size + skipped) {
     store<u32>(ring, load<u32>(ring, AccessRing.lost) + 1, AccessRing.lost);
     return 0;

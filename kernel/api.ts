@@ -36,6 +36,9 @@ export {
   SysLogResponse,
 } from "./access-log";
 
+export { CounterKind } from "../abi/counters";
+export { SysCounter } from "./counters";
+
 // memory
 export { arenaBytes, arenaMark, arenaRelease } from "./arena/arena";
 export {

@@ -73,6 +73,11 @@ export function publishAccessLog(ring: usize): void {
   store<u32>(timePage, <u32>ring, TimePage.accessLog);
 }
 
+/** Gives the host the address of the application's counters. */
+export function publishCounters(table: usize): void {
+  store<u32>(timePage, <u32>table, TimePage.counters);
+}
+
 /** Gives the host the address of the ring of switches. */
 export function publishTrace(ring: usize): void {
   store<u32>(timePage, <u32>ring, TimePage.trace);

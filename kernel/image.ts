@@ -7,6 +7,7 @@ export {
   SysAccessFile,
   SysCloseFile,
   SysCopyFile,
+  SysCounter,
   SysCreateDir,
   SysCreateFile,
   SysEndThread,

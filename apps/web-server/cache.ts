@@ -4,15 +4,18 @@
 // there is no room is read piece by piece.
 import {
   allocatedBytes,
+  CounterKind,
   Errno,
   FileStat,
   heapBytes,
   SysCloseFile,
+  SysCounter,
   SysMapFile,
   SysOpenFile,
   SysReadFileAt,
   SysStatOpenFile,
   SysUnmapFile,
+  text,
   ToroFreeMem,
   ToroGetMem,
 } from "torito/kernel/api";
@@ -39,6 +42,35 @@ let newest: Entry = NO_ENTRY;
 let oldest: Entry = NO_ENTRY;
 let takenBytes: u64 = 0; // of the heap, by all entries, also by dropped ones in use
 let hasWindow = true; // until a mapping fails for want of one
+
+// Counters of it that the machine's owner sees.
+let hits: usize = 0;
+let misses: usize = 0;
+let evictions: usize = 0;
+let shownEntries: usize = 0;
+let shownBytes: usize = 0;
+
+/** Before the first request. */
+export function cacheInit(): void {
+  const requests = text("Files that were asked for: found in the cache, or not.");
+  hits = SysCounter(CounterKind.Counter, text('cache_requests_total{result="hit"}'), requests);
+  misses = SysCounter(CounterKind.Counter, text('cache_requests_total{result="miss"}'), requests);
+  const dropped = text("Entries that gave way to others, or to clients.");
+  evictions = SysCounter(CounterKind.Counter, text("cache_evictions_total"), dropped);
+  const listed = text("Files in the cache.");
+  shownEntries = SysCounter(CounterKind.Gauge, text("cache_entries"), listed);
+  const taken = text("Memory of the heap that cached files take; mapped ones take none.");
+  shownBytes = SysCounter(CounterKind.Gauge, text("cache_bytes"), taken);
+}
+
+function add(counter: usize): void {
+  store<u64>(counter, load<u64>(counter) + 1);
+}
+
+function take(bytes: i64): void {
+  takenBytes += bytes;
+  store<u64>(shownBytes, takenBytes);
+}
 
 function bucketOf(ino: u64, key: FileKey): usize {
   let h = <u32>(ino ^ (ino >> 32)) * 0x9e37_79b1 + <u32>(key ^ (key >> 32)) * 0x85eb_ca6b;
@@ -94,12 +126,13 @@ function drop(entry: Entry): void {
   store<u32>(at, <u32>changetype<usize>(entry.nextInBucket));
   unlinkUse(entry);
   entry.listed = false;
+  store<u64>(shownEntries, load<u64>(shownEntries) - 1);
   if (entry.users == 0) free(entry);
 }
 
 /** Frees an entry without users, and so without an open file. */
 function free(entry: Entry): void {
-  takenBytes -= entry.heapBytes;
+  take(-<i64>entry.heapBytes);
   if (entry.mapped) SysUnmapFile(entry.content);
   else if (entry.content != 0) ToroFreeMem(entry.content);
   if (entry.headers != 0) ToroFreeMem(entry.headers);
@@ -129,6 +162,7 @@ function evict(mapped: bool): bool {
     entry = changetype<Entry>(changetype<usize>(entry.newer));
   }
   if (entry == NO_ENTRY) return false;
+  add(evictions);
   drop(entry);
   return true;
 }
@@ -152,6 +186,7 @@ function allocate(bytes: usize): usize {
  */
 export function findEntry(stat: FileStat, key: FileKey): Entry | null {
   const entry = lookUp(stat, key);
+  add(entry ? hits : misses);
   if (!entry || entry.file == 0) return entry;
   if (SysStatOpenFile(entry.file, changetype<usize>(opened)) == 0) return entry;
   if (entry.listed) drop(entry);
@@ -236,7 +271,7 @@ export function createPage(bytes: u32): Entry {
 function charge(entry: Entry, block: usize): void {
   const bytes = allocatedBytes(block);
   entry.heapBytes += bytes;
-  takenBytes += bytes;
+  take(bytes);
 }
 
 /** Puts the entry into the cache, in place of one that was loaded meanwhile. */
@@ -251,6 +286,7 @@ function enlist(entry: Entry): void {
   store<u32>(bucket, <u32>changetype<usize>(entry));
   linkUse(entry);
   entry.listed = true;
+  add(shownEntries);
 }
 
 /** Maps or reads the whole file. Yields. Returns false if it must be read piece by piece. */
@@ -272,7 +308,7 @@ function empty(entry: Entry): void {
   } else {
     const bytes = allocatedBytes(entry.content);
     entry.heapBytes -= bytes;
-    takenBytes -= bytes;
+    take(-<i64>bytes);
     ToroFreeMem(entry.content);
   }
   entry.mapped = false;

@@ -12,6 +12,7 @@ import {
   text,
 } from "torito/kernel/api";
 import { failed, serveForever } from "torito/guest/server";
+import { cacheInit } from "./cache";
 import { serveConnection, setTimeouts } from "./connection";
 import { paceInit } from "./pace";
 import { admitClient } from "./room";
@@ -28,6 +29,7 @@ export function main(): i32 {
   if (mounted < 0) return failed(NAME, "mount", mounted);
   const settings = siteInit();
   if (settings < 0) return failed(NAME, "settings", settings);
+  cacheInit();
   const pacing = paceInit();
   if (pacing < 0) return failed(NAME, "thread", pacing);
   const port = parameterNumber("port", 80);

@@ -11,14 +11,12 @@ import { Event, note } from "./events";
 import { NO_CACHE, putSafety } from "./file-headers";
 import { hasHeaderRules, matchHeaders, matchNoHeaders, putRuleHeaders } from "./rules/headers";
 import { giveSite, NO_SITE, takeSite } from "./rules/site";
-import { OUTPUT_BYTES, outputOf, pathOf, requestOf, Work } from "./work";
+import { OUTPUT_BYTES, outputOf, pathOf, requestOf, REST_BYTES, Work } from "./work";
 
 /** The methods of this server. */
 const ALLOW = text("Allow: GET, HEAD, OPTIONS\r\n");
 /** Seconds after which a client may try again when memory was short. */
 const RETRY_AFTER_S: u32 = 1;
-/** At the end of the output: the rest of a head, and a line of text as its body. */
-const REST_BYTES: u32 = 256;
 /** Headers that rules do not set for errors, which are not the file that they describe. */
 const OF_FILES: u32 = SiteHeader.CACHE_CONTROL | SiteHeader.CONTENT_TYPE;
 

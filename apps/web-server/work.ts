@@ -1,6 +1,7 @@
 // The buffers for answering a request, in one block: head, response, path. A connection has them
 // while it answers, and never while it waits for its client.
 import { heapBytes, ToroFreeMem, ToroGetMem } from "torito/kernel/api";
+import { SITE_HEADERS_BYTES_MAX } from "torito/abi/site";
 import { shrinkCache } from "./cache";
 import { HEAD_BYTES_MAX, REQUEST_LINE_BYTES_MAX } from "torito/guest/http/request";
 import { REQUEST_HEAD_BYTES, RequestHead } from "torito/guest/http/request-head";
@@ -25,6 +26,9 @@ const PATH_BYTES_MAX: u32 = REQUEST_LINE_BYTES_MAX + 16;
 const WORK_BYTES: usize = PATH + PATH_BYTES_MAX;
 /** Room for a response, which may overwrite the path. */
 export const OUTPUT_BYTES: u32 = <u32>HEAD_ROOM + PATH_BYTES_MAX;
+/** At the end of the output: the rest of a head, and a line of text as its body. */
+export const REST_BYTES: u32 = 256;
+if (PATH_BYTES_MAX - REST_BYTES < SITE_HEADERS_BYTES_MAX) ERROR("work: headers of rules");
 
 export const NO_WORK: Work = changetype<Work>(0);
 

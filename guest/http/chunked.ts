@@ -1,5 +1,5 @@
-// Finds the end of a chunked body (RFC 9112, 7.1) in bytes that come in any pieces (HF5). It keeps
-// no byte, and takes none after the last. Leaves.
+// Finds data and end of a chunked body (RFC 9112, 7.1) in bytes that come in any pieces (HF5, HB4).
+// It keeps no byte, and takes none after the last. Leaves.
 import { isIn, TOKEN, VALUE } from "./characters";
 import { hexDigit } from "./text";
 
@@ -35,7 +35,8 @@ const SEMICOLON: u32 = 0x3b;
 export class ChunkScanner {
   private state: ChunkState;
   private digits: u32;
-  private left: u32; // of the chunk
+  /** Bytes of data that come next. */
+  left: u32;
   private extension: u32; // bytes
   private trailer: u32; // bytes
   /** Bytes of data and extensions. */
@@ -49,6 +50,11 @@ export class ChunkScanner {
     return this.state == ChunkState.Malformed;
   }
 
+  /** Do bytes of data come next? They may be passed to skipData() instead of scan(). */
+  get isAtData(): bool {
+    return this.state == ChunkState.Data;
+  }
+
   /** Takes bytes up to the end of the body, or to the first wrong one. Returns how many. */
   scan(at: usize, bytes: u32): u32 {
     const end = at + bytes;
@@ -60,7 +66,8 @@ export class ChunkScanner {
     return <u32>(p - at);
   }
 
-  private skipData(bytes: u32): u32 {
+  /** Takes up to `bytes` bytes of data. Returns how many. */
+  skipData(bytes: u32): u32 {
     const skipped = min(bytes, this.left);
     this.left -= skipped;
     this.content += skipped;

@@ -1,28 +1,25 @@
 // The body of a request (RFC 9112, 6 and 7.1), read from the socket when the handler asks for it.
 import { Errno } from "../../kernel/api";
+import { ChunkScanner } from "../http/chunked";
 import { Framing } from "../http/framing";
-import { hexDigit } from "../http/text";
 import { discardBy, receiveBy, receiveLine } from "../receive";
 import { allow, Connection, sendContinue } from "./connection";
 
 /** A chunk's size with its extension, or one line of the trailer section; a longer one gets 400. */
 const LINE_BYTES_MAX: u32 = 1024;
-/** All of the trailer section. */
-const TRAILER_BYTES_MAX: u32 = 8192;
 /** A body that no handler read is dropped up to this length, or else the connection ends. */
 const DROPPED_BYTES_MAX: u64 = 65536;
-
-const CR: u32 = 13;
-const SEMICOLON: u32 = 0x3b;
 
 @final
 export class Body {
   private left: u64; // bytes of the body, or of the chunk
   private ended: bool;
   private started: bool = false; // somebody has asked for it
-  private firstChunk: bool = true;
-  /** Memory for a line, from the beginning, for read() may be called in a scope of the handler. */
-  private line: usize = 0;
+  /**
+   * With Framing.Chunked, a ChunkScanner and a line after it: from the beginning, for read() may be
+   * called in a scope of the handler.
+   */
+  private chunks: usize = 0;
 
   constructor(
     private connection: Connection,
@@ -33,7 +30,10 @@ export class Body {
   ) {
     this.left = length;
     this.ended = framing == Framing.None;
-    if (framing == Framing.Chunked) this.line = __new(LINE_BYTES_MAX, idof<ArrayBuffer>());
+    if (framing == Framing.Chunked) {
+      this.chunks = __new(offsetof<ChunkScanner>() + LINE_BYTES_MAX, idof<ArrayBuffer>());
+      memory.fill(this.chunks, 0, offsetof<ChunkScanner>());
+    }
   }
 
   get isChunked(): bool {
@@ -93,7 +93,8 @@ export class Body {
     if (got == 0 || got == -Errno.EPIPE) return this.fail(-Errno.ECONNRESET);
     if (got < 0) return this.fail(got);
     this.left -= got;
-    if (this.left == 0 && this.framing == Framing.Length) this.ended = true;
+    if (this.framing == Framing.Chunked) this.scanner.skipData(got);
+    else this.ended = this.left == 0;
     return got;
   }
 
@@ -102,52 +103,30 @@ export class Body {
     return error;
   }
 
-  /** Goes on to the next chunk. Returns 1, 0 after the last, or an error. */
+  private get scanner(): ChunkScanner {
+    return changetype<ChunkScanner>(this.chunks);
+  }
+
+  /** Goes on to the next chunk. Returns 1, 0 after the last and the trailers, or an error. */
   private nextChunk(): i32 {
-    const line = this.line;
-    if (!this.firstChunk) {
+    const scanner = this.scanner;
+    const line = this.chunks + offsetof<ChunkScanner>();
+    while (!scanner.isAtData) {
       const bytes = this.readLine(line);
-      if (bytes != 0) return this.fail(bytes < 0 ? bytes : -Errno.EPROTO);
+      if (bytes < 0) return this.fail(bytes);
+      scanner.scan(line, bytes);
+      if (scanner.isMalformed) return this.fail(-Errno.EPROTO);
+      if (scanner.isDone) return 0;
     }
-    this.firstChunk = false;
-    const bytes = this.readLine(line);
-    if (bytes < 0) return this.fail(bytes);
-    if (!this.parseSize(line, bytes)) return this.fail(-Errno.EPROTO);
-    if (this.left != 0) return 1;
-    return this.skipTrailers(line);
+    this.left = scanner.left;
+    return 1;
   }
 
-  /** HB4: hexadecimal digits, and perhaps an extension, which is ignored. */
-  private parseSize(line: usize, bytes: u32): bool {
-    let size: u64 = 0;
-    let digits: u32 = 0;
-    for (; digits < bytes; digits++) {
-      const digit = hexDigit(load<u8>(line + digits));
-      if (digit > 15) break;
-      if (size >> 58 != 0) return false; // more than 2^62
-      size = (size << 4) | digit;
-    }
-    this.left = size;
-    return digits != 0 && (digits == bytes || load<u8>(line + digits) == SEMICOLON);
-  }
-
-  /** HB5: fields after the last chunk are read and dropped. */
-  private skipTrailers(line: usize): i32 {
-    let total: u32 = 0;
-    while (true) {
-      const bytes = this.readLine(line);
-      if (bytes <= 0) return bytes < 0 ? this.fail(bytes) : 0;
-      total += bytes;
-      if (total > TRAILER_BYTES_MAX) return this.fail(-Errno.EPROTO);
-    }
-  }
-
-  /** Reads a line; returns its bytes without CR LF, or an error. A bare LF is none. */
+  /** Reads a line. Returns its bytes, LF included, or an error. */
   private readLine(line: usize): i32 {
     const c = this.connection;
     const bytes = receiveLine(c.socket, line, LINE_BYTES_MAX, c.deadlineNs);
     if (bytes == 0 || bytes == -Errno.EPROTO) return -Errno.ECONNRESET;
-    if (bytes < 0) return bytes == -Errno.EMSGSIZE ? -Errno.EPROTO : bytes;
-    return bytes >= 2 && load<u8>(line + bytes - 2) == CR ? bytes - 2 : -Errno.EPROTO;
+    return bytes == -Errno.EMSGSIZE ? -Errno.EPROTO : bytes;
   }
 }

@@ -28,7 +28,7 @@ export async function openDevices(command: MachineCommand, machines = 1): Promis
 }
 
 /** A module that has changed is loaded again: its default export is the device's class. */
-async function makeDevice(path: string): Promise<VirtioDevice> {
+export async function makeDevice(path: string): Promise<VirtioDevice> {
   try {
     const url = pathToFileURL(resolve(path));
     url.searchParams.set("v", `${statSync(url).mtimeMs}`);
@@ -40,7 +40,7 @@ async function makeDevice(path: string): Promise<VirtioDevice> {
 }
 
 /** All volumes together hold at most half of the descriptors: sockets need some too. */
-function openVolume(
+export function openVolume(
   volume: Volume,
   { volumes, windowBytes }: MachineCommand,
   machines: number,

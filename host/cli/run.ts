@@ -3,6 +3,7 @@ import { createLog, type LogLevel } from "../log.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import { readGuestStats } from "../stats.ts";
 import type { Command } from "./arguments.ts";
+import { assertServed } from "./config/publish.ts";
 import { untilTimeout } from "./ends.ts";
 import { imagePath, readImage } from "./image.ts";
 import { exitCode, watches } from "./parts.ts";
@@ -13,7 +14,7 @@ import { announcer, warnOfRoot } from "./service/announce.ts";
 import { untilSignal } from "./service/drain.ts";
 import { takeInherited } from "./service/inherited.ts";
 import { notifier } from "./service/notify.ts";
-import type { Reread } from "./service/reload.ts";
+import { noteRequests, type Reread } from "./service/reload.ts";
 import { lastExit } from "./service/restart.ts";
 import { Service } from "./service/service.ts";
 import { ignoreReloads, type Signals } from "./service/signals.ts";
@@ -55,6 +56,7 @@ export async function run(
 async function runImage(command: Command, surroundings: Surroundings): Promise<End> {
   const { watchdog, signals, log } = surroundings;
   ignoreReloads(signals, log);
+  assertServed(command);
   const path = await imagePath(command);
   if (path === null) return asLongAsItTakes(EXIT_ERRORS);
   const image = readImage(command.app, path);
@@ -93,6 +95,7 @@ async function runMachine(
     presence: watchdog?.presence,
     console: stdout.write,
     openLog: logFiles(log),
+    areNoted: noteRequests(command),
     inherited: takeInherited(process.env),
     shared: null,
     opened: announcer(command, notify, log),

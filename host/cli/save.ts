@@ -13,7 +13,14 @@ import { openSite } from "./site.ts";
 import { stdout } from "./streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_SOFTWARE, EXIT_UNAVAILABLE } from "./usage.ts";
 
-const UNHEARD: AccessSink = { request() {}, response() {}, cut() {}, lost() {} };
+const UNHEARD: AccessSink = {
+  wantsTexts: false,
+  whole() {},
+  request() {},
+  response() {},
+  cut() {},
+  lost() {},
+};
 
 type Image = ReturnType<typeof readImage>;
 

@@ -84,8 +84,8 @@ export class FsDevice implements VirtioDevice {
     this.#server = new FuseServer(this.#share);
     this.#saving = new FsSaving(this.#share, this.#server, () => this.#answered());
     this.snapshots = this.#saving;
-    this.#request = this.#newRequest();
     this.stats = this.#share.stats;
+    this.#request = this.#newRequest();
   }
 
   attach(host: DeviceHost): void {
@@ -195,6 +195,7 @@ export class FsDevice implements VirtioDevice {
 
   #newRequest(): FuseRequest {
     return new FuseRequest(
+      this.stats,
       () => this.#answered(),
       (request) => {
         if (request !== this.#request) this.#spare.push(request);

@@ -1,5 +1,14 @@
 // Lines of the access log. Nothing that a client sends can end a line or a quotation.
-import type { AccessReason } from "../../abi/access-log.ts";
+import { AccessReason } from "../../abi/access-log.ts";
+import {
+  ESCAPED_BYTES_MAX,
+  type Escapes,
+  type Fixed,
+  fixed,
+  JSON_STRING,
+  type LineBuffer,
+  QUOTED,
+} from "./line-buffer.ts";
 import type { Entry } from "./requests.ts";
 
 /** Combined log format, as web servers write it, or an object a line. */
@@ -8,115 +17,182 @@ export type AccessFormat = "combined" | "json";
 const REASONS: readonly string[] = [
   ...["", "gone", "slow", "memory", "file", "head", "idle", "protocol"],
 ];
+const REASON_BYTES = REASONS.map(fixed);
 
 /** "": none. */
 export function reasonName(reason: AccessReason): string {
   return REASONS[reason] ?? "";
 }
 
-/** The texts of an entry. Each byte is a character. */
-export interface Texts {
-  readonly method: string;
-  readonly target: string;
-  readonly referer: string;
-  readonly agent: string;
-  readonly authority: string;
-  readonly id: string;
-  readonly forwarded: string;
+/** Texts of an entry, by their places in it. */
+const enum Text {
+  Method = 0,
+  Target = 1,
+  Referer = 2,
+  Agent = 3,
+  Authority = 4,
+  Id = 5,
+  Forwarded = 6,
 }
 
-const decoder = new TextDecoder("latin1");
-
-/** Latin-1 has a character for every byte; TextDecoder's has some others for 80 to 9F. */
-function textOf(bytes: Uint8Array): string {
-  for (const byte of bytes) if (byte >= 0x80) return String.fromCharCode(...bytes);
-  return decoder.decode(bytes);
+/** The addresses that the request was forwarded for, as its proxies say. */
+export function forwardedOf({ lengths, places, view }: Entry): string {
+  const at = places[Text.Forwarded] as number;
+  let text = "";
+  for (let i = 0; i < (lengths[Text.Forwarded] as number); i++) {
+    text += String.fromCharCode(view.getUint8(at + i));
+  }
+  return text;
 }
 
-export function textsOf({ lengths, texts }: Entry): Texts {
-  let at = 0;
-  const next = (i: number): string => {
-    const length = lengths[i] ?? 0;
-    at += length;
-    return length === 0 ? "" : textOf(texts.subarray(at - length, at));
-  };
-  return {
-    method: next(0),
-    target: next(1),
-    referer: next(2),
-    agent: next(3),
-    authority: next(4),
-    id: next(5),
-    forwarded: next(6),
-  };
+/** All of a line but for texts: names, numbers, what separates them, and the buffer's slack. */
+const FIXED_BYTES_MAX = 512;
+
+/** Bytes that the line of an entry takes at most; below LINES_BYTES. */
+export function lineBytesMax({ lengths }: Entry, address: string): number {
+  let bytes = address.length;
+  for (let i = 0; i < lengths.length; i++) bytes += lengths[i] as number;
+  return FIXED_BYTES_MAX + ESCAPED_BYTES_MAX * bytes;
 }
 
-/** A line, with its end. `address` is the client's. */
-export function accessLine(format: AccessFormat, entry: Entry, address: string): string {
-  const texts = textsOf(entry);
-  return format === "json" ? jsonLine(entry, texts, address) : combinedLine(entry, texts, address);
+/** Puts a line, with its end, where there is room for it. `address` is the client's. */
+export function putLine(
+  into: LineBuffer,
+  format: AccessFormat,
+  entry: Entry,
+  address: string,
+): void {
+  if (format === "json") putJson(into, entry, address);
+  else putCombined(into, entry, address);
 }
 
-function combinedLine(entry: Entry, texts: Texts, address: string): string {
-  const { dateMs, status, bodyBytes, minor } = entry;
-  const { method, target, referer, agent } = texts;
-  const request = method === "" ? "-" : `${quoted(method)} ${quoted(target)} HTTP/1.${minor}`;
-  const client = address === "" ? "-" : address;
-  const head = `${client} - - [${clfDate(dateMs)}] "${request}" ${status} ${bodyBytes}`;
-  return `${head} "${quoted(referer) || "-"}" "${quoted(agent) || "-"}"\n`;
+const DASH = fixed("-");
+const NOBODY = fixed(" - - [");
+const QUOTED_AFTER_DATE = fixed('] "');
+const SPACE = fixed(" ");
+const VERSION = fixed(" HTTP/1.");
+const AFTER_REQUEST = fixed('" ');
+const BEFORE_QUOTED = fixed(' "');
+const BETWEEN_QUOTED = fixed('" "');
+const END = fixed('"\n');
+
+function putCombined(into: LineBuffer, entry: Entry, address: string): void {
+  if (address === "") into.put(DASH);
+  else into.escapedText(address, QUOTED);
+  into.put(NOBODY);
+  into.put(dateOf(entry.dateMs).clf);
+  into.put(QUOTED_AFTER_DATE);
+  if (entry.lengths[Text.Method] === 0) {
+    into.put(DASH);
+  } else {
+    putText(into, entry, Text.Method, QUOTED);
+    into.put(SPACE);
+    putText(into, entry, Text.Target, QUOTED);
+    into.put(VERSION);
+    into.number(entry.minor);
+  }
+  into.put(AFTER_REQUEST);
+  into.number(entry.status);
+  into.put(SPACE);
+  into.number(entry.bodyBytes);
+  into.put(BEFORE_QUOTED);
+  putOrDash(into, entry, Text.Referer);
+  into.put(BETWEEN_QUOTED);
+  putOrDash(into, entry, Text.Agent);
+  into.put(END);
 }
 
-function jsonLine(entry: Entry, texts: Texts, address: string): string {
-  const { dateMs, status, bodyBytes, minor, connection, count, reason } = entry;
-  const { method, target, referer, agent, authority, id } = texts;
-  const line = {
-    ts: new Date(dateMs).toISOString(),
-    remote: address,
-    method,
-    path: target,
-    proto: `HTTP/1.${minor}`,
-    status,
-    bytes: bodyBytes,
-    duration_ms: rounded(entry.durationMs),
-    ttfb_ms: rounded(entry.firstMs),
-    referer,
-    agent,
-    host: authority,
-    request_id: id,
-    conn: connection,
-    reused: count > 1,
-    aborted: reasonName(reason),
-  };
-  return `${JSON.stringify(line).replace(/[\u007f-\u009f\u2028\u2029]/g, escaped)}\n`;
+function putText(into: LineBuffer, entry: Entry, which: Text, how: Escapes): void {
+  const { view, places, lengths } = entry;
+  into.escaped(view, places[which] as number, lengths[which] as number, how);
 }
 
-/** JSON leaves some characters as they are that a terminal would obey. */
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+function putOrDash(into: LineBuffer, entry: Entry, which: Text): void {
+  if (entry.lengths[which] === 0) into.put(DASH);
+  else putText(into, entry, which, QUOTED);
 }
 
-const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
+const JSON_TS = fixed('{"ts":"');
+const JSON_REMOTE = fixed('Z","remote":"');
+const JSON_METHOD = fixed('","method":"');
+const JSON_PATH = fixed('","path":"');
+const JSON_PROTO = fixed('","proto":"HTTP/1.');
+const JSON_STATUS = fixed('","status":');
+const JSON_BYTES = fixed(',"bytes":');
+const JSON_DURATION = fixed(',"duration_ms":');
+const JSON_FIRST = fixed(',"ttfb_ms":');
+const JSON_REFERER = fixed(',"referer":"');
+const JSON_AGENT = fixed('","agent":"');
+const JSON_HOST = fixed('","host":"');
+const JSON_ID = fixed('","request_id":"');
+const JSON_CONN = fixed('","conn":');
+const JSON_REUSED = fixed(',"reused":true,"aborted":"');
+const JSON_FRESH = fixed(',"reused":false,"aborted":"');
+const JSON_END = fixed('"}\n');
 
-/** As nginx does. */
-function quoted(text: string): string {
-  return text.replace(/[^ !#-[\]-~]/g, (character) => {
-    const code = character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0");
-    return `\\x${code}`;
-  });
+function putJson(into: LineBuffer, entry: Entry, address: string): void {
+  into.put(JSON_TS);
+  into.put(dateOf(entry.dateMs).iso);
+  into.digits(millisecondOf(entry.dateMs), 3);
+  into.put(JSON_REMOTE);
+  into.escapedText(address, JSON_STRING);
+  into.put(JSON_METHOD);
+  putText(into, entry, Text.Method, JSON_STRING);
+  into.put(JSON_PATH);
+  putText(into, entry, Text.Target, JSON_STRING);
+  into.put(JSON_PROTO);
+  into.number(entry.minor);
+  into.put(JSON_STATUS);
+  into.number(entry.status);
+  into.put(JSON_BYTES);
+  into.number(entry.bodyBytes);
+  into.put(JSON_DURATION);
+  into.decimal(entry.durationMs);
+  into.put(JSON_FIRST);
+  into.decimal(entry.firstMs);
+  into.put(JSON_REFERER);
+  putText(into, entry, Text.Referer, JSON_STRING);
+  into.put(JSON_AGENT);
+  putText(into, entry, Text.Agent, JSON_STRING);
+  into.put(JSON_HOST);
+  putText(into, entry, Text.Authority, JSON_STRING);
+  into.put(JSON_ID);
+  putText(into, entry, Text.Id, JSON_STRING);
+  into.put(JSON_CONN);
+  into.number(entry.connection);
+  into.put(entry.count > 1 ? JSON_REUSED : JSON_FRESH);
+  into.put(REASON_BYTES[entry.reason] ?? (REASON_BYTES[AccessReason.None] as Fixed));
+  into.put(JSON_END);
+}
+
+/** A second, in both forms. */
+interface WrittenSecond {
+  /** As in 27/Nov/2026:02:00:00 +0000. */
+  readonly clf: Fixed;
+  /** As in 2026-11-27T02:00:00. with the point. */
+  readonly iso: Fixed;
 }
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
-let clfSecond = Number.NaN;
-let clfText = "";
+/** Outside of them the date of a Date is not valid, or has more digits of the year. */
+const DATE_MS_MAX = 253402300799999;
+let lastSecond = Number.NaN;
+let lastWritten: WrittenSecond = { clf: DASH, iso: DASH };
 
-/** As in 27/Nov/2026:02:00:00 +0000. Most lines are of the second of the one before. */
-function clfDate(dateMs: number): string {
-  const second = Math.floor(dateMs / 1000);
-  if (second === clfSecond) return clfText;
+const bounded = (dateMs: number): number =>
+  dateMs >= 0 ? Math.floor(Math.min(dateMs, DATE_MS_MAX)) : 0;
+
+const millisecondOf = (dateMs: number): number => bounded(dateMs) % 1000;
+
+/** Most lines are of the second of the one before. */
+function dateOf(dateMs: number): WrittenSecond {
+  const second = Math.floor(bounded(dateMs) / 1000);
+  if (second === lastSecond) return lastWritten;
   const date = new Date(second * 1000);
-  const two = (value: number) => `${value}`.padStart(2, "0");
-  const day = `${two(date.getUTCDate())}/${MONTHS[date.getUTCMonth()]}/${date.getUTCFullYear()}`;
-  clfText = `${day}:${date.toISOString().slice(11, 19)} +0000`;
-  clfSecond = second;
-  return clfText;
+  const iso = date.toISOString();
+  const day = `${iso.slice(8, 10)}/${MONTHS[date.getUTCMonth()]}/${iso.slice(0, 4)}`;
+  const clf = fixed(`${day}:${iso.slice(11, 19)} +0000`);
+  lastWritten = { clf, iso: fixed(iso.slice(0, 20)) };
+  lastSecond = second;
+  return lastWritten;
 }

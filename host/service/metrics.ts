@@ -23,6 +23,7 @@ export interface Histogram {
 export class Metrics {
   readonly #format: MetricsFormat;
   #text = "";
+  readonly #families = new Set<string>();
 
   constructor(format: MetricsFormat) {
     this.#format = format;
@@ -30,6 +31,7 @@ export class Metrics {
 
   /** `name` ends in _total. */
   counter(name: string, help: string, samples: readonly Sample[]): void {
+    this.#families.add(name);
     // In OpenMetrics the suffix belongs to the samples.
     const family = this.#format === "openmetrics" ? name.replace(/_total$/, "") : name;
     this.#family(family, "counter", help);
@@ -69,12 +71,18 @@ export class Metrics {
     this.#sample(`${name}_count`, {}, count);
   }
 
+  /** Is there a family of this name already? */
+  has(name: string): boolean {
+    return this.#families.has(name);
+  }
+
   /** All of it. */
   toString(): string {
     return this.#format === "openmetrics" ? `${this.#text}# EOF\n` : this.#text;
   }
 
   #family(name: string, type: string, help: string): void {
+    this.#families.add(name);
     this.#text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
   }
 

@@ -21,6 +21,7 @@ import {
 import { type HeaderRule, parseHeaderRules } from "./headers.ts";
 import { isStatic, type Pattern, type Piece } from "./pattern.ts";
 import { isDynamic, parseRedirectRules, type RedirectRule } from "./redirects.ts";
+import { assertRoom } from "./room.ts";
 import type { SiteSettings } from "./settings.ts";
 import { TableWriter } from "./table-writer.ts";
 import { type SiteWarning, Warnings } from "./warnings.ts";
@@ -56,7 +57,8 @@ function fnv1a(bytes: Uint8Array): number {
 
 /**
  * Compiles the options and the texts of `_headers` and `_redirects`, null if there is no such file.
- * Faulty lines are left out, with a warning. Throws Error if the table becomes too large.
+ * Faulty lines are left out, with a warning. Throws Error if the table becomes too large, or the
+ * headers for a path.
  */
 export function compileSite(
   settings: SiteSettings,
@@ -66,6 +68,7 @@ export function compileSite(
   const forHeaders = new Warnings("_headers");
   const forRedirects = new Warnings("_redirects");
   const headers = parseHeaderRules(headersText ?? "", forHeaders);
+  assertRoom(headers);
   const redirects = parseRedirectRules(redirectsText ?? "", forRedirects);
   const table = new TableWriter();
   table.reserve(SiteTable.sizeof);

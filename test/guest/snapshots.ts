@@ -3,13 +3,17 @@ import { GENERATION_BYTES } from "torito/abi/boot";
 import {
   BeginThread,
   clock,
+  CounterKind,
   isDraining,
   nowNs,
   print,
   realtimeNs,
   settingsGeneration,
   Sleep,
+  Span,
+  SysCounter,
   SysGeneration,
+  text,
 } from "torito/kernel/api";
 import { clock_time_get } from "torito/kernel/wasi_snapshot_preview1";
 
@@ -77,4 +81,14 @@ export function draining(): bool {
 
 export function settings(): u32 {
   return settingsGeneration();
+}
+
+/** Makes one that grows by `by`, `times` times. */
+export function countMany(times: i32, by: u32): void {
+  const help = text("Of a test.");
+  const name: Span = text('tries_total{result="good"}');
+  for (let i = 0; i < times; i++) {
+    const counter = SysCounter(CounterKind.Counter, name, help);
+    store<u64>(counter, load<u64>(counter) + by);
+  }
 }

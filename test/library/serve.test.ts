@@ -175,6 +175,9 @@ describe("the framing of bodies", () => {
 
   test("HB5: trailers are dropped, and too many of them answered 400", async () => {
     expect(bodyOf(await chunked("1\r\na\r\n0\r\nX-Sum: 1\r\nHost: y\r\n\r\n"))).toBe("a");
+    for (const line of ["no field", ": value", "X Sum: 1", "X: \0"]) {
+      expect(statusOf(await chunked(`1\r\na\r\n0\r\n${line}\r\n\r\n`)), line).toBe(400);
+    }
     const many = `1\r\na\r\n0\r\n${"X-Trailer: 0123456789\r\n".repeat(1000)}\r\n`;
     expect(statusOf(await chunked(many))).toBe(400);
   });

@@ -9,6 +9,7 @@ import { sha256 } from "../../host/node/platform.ts";
 import { SnapshotError } from "../../host/snapshot/errors.ts";
 import { decodeSnapshot, encodeSnapshot } from "../../host/snapshot/file.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
+import { descriptorsIn } from "../support/descriptors.ts";
 import { Random } from "../support/simulation-random.ts";
 import { Site, webServer } from "../support/snapshot-site.ts";
 
@@ -229,12 +230,11 @@ describe("SN13 refused", () => {
 });
 
 test("SN13 what is refused leaves no descriptor", async () => {
-  const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
   const lies = [(h: Json) => vsock(h).queues.pop(), (h: Json) => (fs(h).nextNode = 2), names("..")];
   for (const lie of lies) expect(await outcome(forged(lie))).not.toBe("");
-  const before = descriptors();
+  const before = descriptorsIn(`${directory}/..`);
   for (let i = 0; i < 20; i++) for (const lie of lies) await outcome(forged(lie));
-  expect(descriptors()).toBe(before);
+  expect(descriptorsIn(`${directory}/..`)).toBe(before);
 });
 
 describe("SN13 a hostile guest at worst", () => {

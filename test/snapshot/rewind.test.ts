@@ -6,6 +6,7 @@ import type { VirtioDevice } from "../../host/device.ts";
 import { FsDevice, VsockDevice } from "../../host/node/devices.ts";
 import { Machine } from "../../host/node/machine.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
+import { descriptorsIn } from "../support/descriptors.ts";
 import { savedGuest } from "../support/guest.ts";
 import { Site, webServer } from "../support/snapshot-site.ts";
 import { guest } from "../support/wat.ts";
@@ -19,8 +20,6 @@ beforeAll(() => {
   nodefs.writeFileSync(`${directory}/large.bin`, "x".repeat(1 << 20));
 });
 afterAll(removeFolders);
-
-const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
 
 describe("SN15", () => {
   test("10,000 times: no descriptor, timer, connection or byte of the heap is left", async () => {
@@ -36,11 +35,11 @@ describe("SN15", () => {
       site.settle();
     };
     for (let i = 0; i < 10; i++) round();
-    const before = { descriptors: descriptors(), timers: site.clock.timers };
+    const before = { descriptors: descriptorsIn(directory), timers: site.clock.timers };
     const blocks = site.count("heapBlocks");
     site.machine.rewind(snapshot);
     for (let i = 0; i < 10_000; i++) round();
-    expect({ descriptors: descriptors(), timers: site.clock.timers }).toEqual(before);
+    expect({ descriptors: descriptorsIn(directory), timers: site.clock.timers }).toEqual(before);
     expect(site.vsock.stats.connections).toBe(0);
     expect(site.count("heapBlocks")).toBe(blocks);
     expect(site.faults()).toBe(0);

@@ -88,5 +88,3 @@ export function counted(files: Files & FileChanges) {
   });
   return { files: proxy, held };
 }
-
-export const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;

@@ -1,10 +1,10 @@
 // Much, for long: real sockets at once, with connections that are cut from either end among them;
 // and connections one after the other. Everything is as before when it is over.
 import { createHash } from "node:crypto";
-import { readdirSync } from "node:fs";
 import net from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { until } from "../support/appliance.ts";
+import { socketsOpen } from "../support/descriptors.ts";
 import { compileGuest } from "../support/guest.ts";
 import { BothHalves, type HalvesOptions } from "../support/kernel-and-devices.ts";
 import { Random } from "../support/simulation-random.ts";
@@ -23,10 +23,6 @@ async function boot(options: HalvesOptions = {}): Promise<BothHalves> {
   halves.call("serveEcho", ECHO);
   halves.call("serveRude", RUDE);
   return halves;
-}
-
-function openFiles(): number {
-  return process.platform === "linux" ? readdirSync("/proc/self/fd").length : 0;
 }
 
 const noise = Buffer.alloc(20 * MIB);
@@ -74,7 +70,7 @@ test("50 transfers of 20 MiB over 16 connections arrive whole, with 100 others c
   const [echo, rude] = await Promise.all([halves.publish(ECHO), halves.publish(RUDE)]);
   await transfer(echo.port, 4);
   await until(() => halves.vsock.stats.connections === 0);
-  const before = [halves.call("heapBlocks"), openFiles()];
+  const before = [halves.call("heapBlocks"), socketsOpen()];
   let next = 0;
   const worker = async () => {
     while (next < 50) await transfer(echo.port, 4 * ++next);
@@ -90,7 +86,7 @@ test("50 transfers of 20 MiB over 16 connections arrive whole, with 100 others c
   await until(() => halves.vsock.stats.connections === 0);
   expect(halves.vsock.connections()).toEqual([]);
   await until(() => halves.call("heapBlocks") === before[0]);
-  await until(() => openFiles() === before[1]);
+  await until(() => socketsOpen() === before[1]);
   expect(halves.faults()).toBe(0);
 }, 300_000);
 

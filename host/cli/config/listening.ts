@@ -1,7 +1,8 @@
 // Settings of the access log and of the admin listener.
 import type { AdminSettings } from "../commands.ts";
-import { type AccessLogSettings, addressSet } from "../service/access-log.ts";
+import type { AccessLogSettings } from "../service/access-log.ts";
 import { parseAdmin } from "../service/admin-address.ts";
+import { addressSet } from "../service/client-addresses.ts";
 import { CliError } from "../usage.ts";
 import { parseWord } from "../values.ts";
 import type { Values } from "./values.ts";

@@ -29,7 +29,7 @@ const setting = (spec: OptionSpec): OptionSpec => ({ ...spec, isSetting: true })
 const HOST_OPTIONS = {
   config: { kind: "text", text: "the configuration file; torito.json beside the site by default" },
   "print-config": { kind: "flag", text: "print each setting with its source" },
-  check: { kind: "flag", text: "test the configuration, and end with 0 or 2" },
+  check: { kind: "flag", text: "test the configuration, and end as a start would" },
   root: setting({ kind: "text", isPath: true, text: "the directory of the site" }),
   publish: setting({
     kind: "list",

@@ -1,4 +1,5 @@
 // The published ports, from `publish` or from the `port` and `host` that newcomers expect.
+import type { Command } from "../commands.ts";
 import { CliError } from "../usage.ts";
 import { LOCALHOST, PORT_MAX, type Publish, parseInteger, parsePublish } from "../values.ts";
 import type { OptionName } from "./options.ts";
@@ -35,6 +36,24 @@ export function publishOf(values: Values, serve: boolean): Publish[] {
     throw new CliError(`${values.label("host")} ${host}: not an address`);
   }
   return [{ ...first, port, host: bare }, ...others];
+}
+
+/** The port of `torito serve` in its guest, unless a parameter says another one. */
+const SERVED_PORT = 80;
+
+/**
+ * Throws CliError if a published port leads to one of the guest where WebServer does not listen. Of
+ * other applications, and of one that was saved, nobody knows.
+ */
+export function assertServed({ site, restorePath, parameters, publish }: Command): void {
+  if (site === null || restorePath !== null) return;
+  const port = Number(/(?:^| )port=(\d+)(?: |$)/.exec(parameters)?.[1] ?? SERVED_PORT);
+  for (const one of publish) {
+    if (one.guestPort === port) continue;
+    throw new CliError(
+      `publish ${publishText(one)}: WebServer listens on port ${port} of its guest alone`,
+    );
+  }
 }
 
 /** As --publish takes it. */

@@ -6,11 +6,12 @@ import type { SharedPort } from "../../node/sockets/shared-port.ts";
 import { LOOKS_PER_LIMIT } from "../../node/stall.ts";
 import type { CompiledSite } from "../../site/compile.ts";
 import type { Command } from "../commands.ts";
+import type { OptionName } from "../config/options.ts";
 import { exitCode } from "../parts.ts";
 import { type Check, checksOf, PATIENCE_MS } from "../service/health.ts";
-import { LogOutput, type OpenLog } from "../service/log-output.ts";
+import type { LogOutput } from "../service/log-output.ts";
 import type { Notify } from "../service/notify.ts";
-import { reloaded } from "../service/reload.ts";
+import { mayReloadWith, noteRequests, reloaded } from "../service/reload.ts";
 import { type Counts, combine, NO_COUNTS, type ServiceReport } from "../service/report.ts";
 import { lastDeath, nextText } from "../service/restart.ts";
 import type { Listed, Served } from "../service/served.ts";
@@ -30,7 +31,7 @@ export interface FleetParts {
   readonly image: ReplicaData["image"];
   readonly snapshot: ReplicaData["snapshot"];
   readonly ports: readonly SharedPort[];
-  readonly openLog: OpenLog;
+  readonly output: LogOutput; // of the access log
   readonly print: ReplicaEvents["print"];
   readonly notify: Notify;
   /** The first replica serves. */
@@ -44,7 +45,7 @@ export interface FleetParts {
 export class Fleet implements Served {
   #command: Command;
   readonly #parts: FleetParts;
-  readonly #output: LogOutput;
+  readonly #areNoted: boolean; // by the guests of all replicas, until the end
   readonly #replicas = new Set<Replica>(); // that live
   readonly #watch: NodeJS.Timeout | null;
   #compiled: CompiledSite | null;
@@ -54,12 +55,12 @@ export class Fleet implements Served {
   #isRetired = false;
   #isClosing = false; // nobody is let in any more
 
-  /** Opens the access log, and reads the rules of the site. Throws CliError. */
+  /** Reads the rules of the site. Throws CliError. */
   constructor(command: Command, parts: FleetParts) {
     this.#command = command;
     this.#parts = parts;
     this.#level = command.logLevel;
-    this.#output = new LogOutput(parts.openLog, command.accessLog.path);
+    this.#areNoted = noteRequests(command);
     this.#compiled = compileSite(command, parts.log);
     const { watchdogMs } = command;
     this.#watch = watchdogMs === null ? null : this.#lookEvery(watchdogMs);
@@ -113,7 +114,8 @@ export class Fleet implements Served {
     const { image, snapshot, threads } = this.#parts;
     const replica = this.#made(() => {
       const data = { command: this.#command, image, snapshot, compiled: this.#compiled };
-      const state = { level: this.#level, isRetired: this.#isRetired };
+      const areNoted = this.#areNoted;
+      const state = { areNoted, level: this.#level, isRetired: this.#isRetired };
       return new Replica(number, { ...data, ...state }, this.#events, log);
     });
     this.#replicas.add(replica);
@@ -146,9 +148,7 @@ export class Fleet implements Served {
       this.#parts.log(this.#openedBefore < replicas ? "debug" : "info", "torito", serve);
     },
     print: (text) => this.#parts.print(text),
-    lines: (lines) => {
-      for (const line of lines) this.#output.add(() => line);
-    },
+    lines: ({ bytes, lines }) => this.#parts.output.room(bytes.length, lines)?.append(bytes),
   };
 
   /** Gives it descriptors of the ports, which are its own once it has answered. */
@@ -209,7 +209,7 @@ export class Fleet implements Served {
     // One that has died in the meantime is among the past.
     const reports = [...this.#replicas].flatMap(({ last }) => (last === null ? [] : [last]));
     const sum = combine(reports, this.#past, this.#command.replicas);
-    const dropped = sum.counts.dropped + this.#output.dropped;
+    const dropped = sum.counts.dropped + this.#parts.output.dropped;
     return { ...sum, counts: { ...sum.counts, dropped }, isRetired: this.#isRetired };
   }
 
@@ -235,12 +235,17 @@ export class Fleet implements Served {
     if (replica.isDead) throw new Error("the replica has died meanwhile");
   }
 
+  mayReload(name: OptionName): boolean {
+    return mayReloadWith(this.#areNoted, name);
+  }
+
   /**
    * Settings and rules are read once, for all: no replica can fail alone. Resolves when those that
    * answer have taken them.
    */
   async reload(next: Command): Promise<void> {
-    const opened = this.#output.change(next.accessLog.path);
+    const command = reloaded(this, next);
+    const opened = this.#parts.output.change(command.accessLog.path);
     const site = this.#compiled === null ? null : next.site;
     try {
       this.#compiled = compileSite({ ...this.#command, site }, this.#parts.log);
@@ -249,8 +254,7 @@ export class Fleet implements Served {
       throw error;
     }
     opened.commit();
-    this.#command = reloaded(this.#command, next);
-    const command = this.#command;
+    this.#command = command;
     const compiled = this.#compiled;
     await Promise.all(
       [...this.#replicas].map(async (replica) => {
@@ -299,7 +303,7 @@ export class Fleet implements Served {
         replica.kill("the service ends");
       }),
     );
-    await this.#output.flushed();
+    await this.#parts.output.flushed();
   }
 
   #close(): void {

@@ -10,17 +10,19 @@ import { CliError } from "../usage.ts";
 import type { Message, ReplicaData, Request, Requests } from "./messages.ts";
 import { PostedConsole, PostedLines } from "./posted.ts";
 
-const { command, image, snapshot, presence, isRetired, ...data } = workerData as ReplicaData;
+const { command, image, snapshot, presence, areNoted, isRetired, ...data } =
+  workerData as ReplicaData;
 let { level, compiled } = data; // a machine that is not made yet takes the latest
 
-const post = (message: Message): void => parentPort?.postMessage(message);
+const post = (message: Message, transfer: ArrayBuffer[] = []): void =>
+  parentPort?.postMessage(message, transfer);
 const log: Log = (grave, component, message) => {
   if (LOG_LEVELS.indexOf(grave) > LOG_LEVELS.indexOf(level)) return;
   post({ kind: "log", level: grave, component, message });
 };
 const console = new PostedConsole((text) => post({ kind: "console", text }));
 /** One for all settings of the access log: the process knows which file is meant. */
-const lines = new PostedLines((posted) => post({ kind: "lines", lines: posted }));
+const lines = new PostedLines((batch) => post({ kind: "lines", ...batch }, [batch.bytes.buffer]));
 
 let take: (descriptors: readonly Inherited[]) => void = () => {};
 const taken = new Promise<readonly Inherited[]>((resolve) => {
@@ -62,7 +64,7 @@ function answersOf(service: Service): Answers {
     save: done((path: string) => service.save(path)),
     stop: done(() => service.dispose()),
     printed: done((length: number) => console.printed(length)),
-    logged: done((count: number) => lines.logged(count)),
+    logged: done((bytes: number) => lines.logged(bytes)),
   };
 }
 
@@ -83,7 +85,7 @@ function listen(service: Service): void {
 
 async function serve(): Promise<void> {
   const service = new Service(command, {
-    ...{ image, presence, log },
+    ...{ image, presence, areNoted, log },
     snapshot: snapshot === null ? null : new Snapshot(decodeSnapshot(snapshot, sha256).content),
     capture: undefined,
     trace: undefined,

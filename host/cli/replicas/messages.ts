@@ -8,6 +8,7 @@ import type { readImage } from "../image.ts";
 import type { ServiceReport } from "../service/report.ts";
 import type { Listed } from "../service/served.ts";
 import type { Bound } from "../service/service.ts";
+import type { PostedBatch } from "./posted.ts";
 
 /** A replica gets it when it begins. */
 export interface ReplicaData {
@@ -19,6 +20,8 @@ export interface ReplicaData {
   readonly compiled: CompiledSite | null;
   /** A word that tells which entry into the guest is going on. */
   readonly presence: Int32Array;
+  /** As ServiceParts has it. */
+  readonly areNoted: boolean;
   readonly level: LogLevel;
   readonly isRetired: boolean;
 }
@@ -43,9 +46,10 @@ export interface Requests {
   save: [path: string, answer: null];
   /** Ends the machine. The thread ends after the answer. */
   stop: [argument: null, answer: null];
-  /** This much of its console has been written, in characters; this many lines of its log. */
+  /** This much of its console has been written, in characters. */
   printed: [length: number, answer: null];
-  logged: [lines: number, answer: null];
+  /** This much of its access log has been taken, in bytes. */
+  logged: [bytes: number, answer: null];
 }
 
 export interface Request<Name extends keyof Requests = keyof Requests> {
@@ -74,8 +78,7 @@ export type Message =
       readonly message: string;
     }
   | { readonly kind: "console"; readonly text: string }
-  /** Of the access log. */
-  | { readonly kind: "lines"; readonly lines: readonly string[] }
+  | ({ readonly kind: "lines" } & PostedBatch)
   /** The guest has ended. The thread ends too. */
   | { readonly kind: "ended"; readonly exit: Exit; readonly report: ServiceReport }
   /** The machine could not be made: an exit code of the process; null: a fault of the host. */

@@ -1,15 +1,20 @@
 // Output of a replica, which the process writes: only one writer keeps lines whole.
 import { setTimeout } from "node:timers";
+import { LINES_BYTES, LineBuffer } from "../../service/line-buffer.ts";
 import type { LineSink } from "../service/log-output.ts";
 
 /** Characters of a console that may be on their way before its guest has to wait. */
 const PRINTED_MAX = 64 * 1024;
-/** Lines wait this long for others. */
+/** Lines wait this long for others, until a buffer is full of them. */
 const BATCH_MS = 100;
-/** A batch this large does not wait. */
-const BATCH_LINES = 1024;
-/** Lines that may wait here or be on their way; more are dropped. */
-const LINES_MAX = 16384;
+/** Bytes of lines that may be on their way while a buffer is filled; lines beyond them are lost. */
+const UNDER_WAY_MAX = 63 * LINES_BYTES;
+
+/** Whole lines of an access log, at most LINES_BYTES, and how many they are. */
+export interface PostedBatch {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly lines: number;
+}
 
 /** A console. */
 export class PostedConsole {
@@ -39,44 +44,62 @@ export class PostedConsole {
 /** The access log. The process closes it. */
 export class PostedLines implements LineSink {
   dropped = 0;
-  readonly #post: (lines: readonly string[]) => void;
-  #waiting: (() => string)[] = [];
+  readonly #post: (batch: PostedBatch) => void;
+  readonly #filling = new LineBuffer();
+  #lines = 0; // in the buffer
   #underWay = 0;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(post: (lines: readonly string[]) => void) {
+  /** `post` may transfer the bytes. */
+  constructor(post: (batch: PostedBatch) => void) {
     this.#post = post;
   }
 
-  add(line: () => string): void {
-    if (this.#waiting.length + this.#underWay >= LINES_MAX) {
-      this.dropped++;
-      return;
+  room(bytes: number, lines = 1): LineBuffer | null {
+    this.#timer ??= setTimeout(this.#onTimer, BATCH_MS);
+    if (!this.#filling.has(bytes)) {
+      if (!this.#maySend) {
+        this.dropped += lines;
+        return null;
+      }
+      this.#send();
     }
-    this.#waiting.push(line);
-    if (this.#waiting.length === BATCH_LINES) setImmediate(this.#send);
-    else this.#timer ??= setTimeout(this.#send, BATCH_MS);
+    this.#lines += lines;
+    return this.#filling;
   }
 
-  /** The process has taken this many. */
-  logged(lines: number): void {
-    this.#underWay -= lines;
+  /** The process has taken this much. */
+  logged(bytes: number): void {
+    this.#underWay -= bytes;
   }
 
+  /** Those that are left are sent in any case. */
   async flushed(): Promise<void> {
     this.#send();
   }
 
-  close(): Promise<void> {
-    return this.flushed();
-  }
-
-  readonly #send = (): void => {
+  async close(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#waiting.length === 0) return;
-    const lines = this.#waiting.splice(0).map((line) => line());
-    this.#underWay += lines.length;
-    this.#post(lines);
+    this.#send();
+  }
+
+  get #maySend(): boolean {
+    return this.#underWay + this.#filling.length <= UNDER_WAY_MAX;
+  }
+
+  readonly #onTimer = (): void => {
+    this.#timer = null;
+    if (this.#maySend) this.#send();
+    else this.#timer = setTimeout(this.#onTimer, BATCH_MS);
   };
+
+  #send(): void {
+    const { length } = this.#filling;
+    if (length === 0) return;
+    this.#underWay += length;
+    this.#post({ bytes: this.#filling.bytes.slice(0, length), lines: this.#lines });
+    this.#filling.length = 0;
+    this.#lines = 0;
+  }
 }

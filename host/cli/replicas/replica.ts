@@ -7,6 +7,7 @@ import { Stall } from "../../node/stall.ts";
 import { NO_COUNTS, type ServiceReport } from "../service/report.ts";
 import type { Bound } from "../service/service.ts";
 import type { Message, ReplicaData, Requests } from "./messages.ts";
+import type { PostedBatch } from "./posted.ts";
 
 /**
  * How a replica has ended. `failed`: its machine could not be made; `code` as in Message. `broken`:
@@ -27,7 +28,7 @@ export interface ReplicaEvents {
   /** Writes whole lines of its console. Returns a promise if the reader is slow. */
   print(text: string): Promise<void> | undefined;
   /** Lines of the access log. */
-  lines(lines: readonly string[]): void;
+  lines(batch: PostedBatch): void;
 }
 
 /** Someone waits for an answer; null: there is none. */
@@ -148,8 +149,8 @@ export class Replica {
       return;
     }
     if (message.kind === "lines") {
-      this.#events.lines(message.lines);
-      this.tell("logged", message.lines.length);
+      this.#events.lines(message);
+      this.tell("logged", message.bytes.length);
       return;
     }
     if (this.isDead) return;

@@ -1,24 +1,21 @@
 // `torito serve --replicas N`: machines in threads, which share their ports.
 import { createLog, type Log, type LoggerOptions } from "../../log.ts";
 import { sha256 } from "../../node/platform.ts";
-import { SharedPort, sharingFault } from "../../node/sockets/shared-port.ts";
 import { encodeSnapshot } from "../../snapshot/file.ts";
 import type { Command } from "../commands.ts";
 import { untilTimeout } from "../ends.ts";
 import type { readImage } from "../image.ts";
-import { available } from "../parts.ts";
 import { logFiles } from "../service/access-log.ts";
 import { openAdmin, reloadable, type Surroundings } from "../service/administer.ts";
 import { announcer, warnOfRoot } from "../service/announce.ts";
 import { untilSignal } from "../service/drain.ts";
-import { takeInherited } from "../service/inherited.ts";
+import { LogOutput } from "../service/log-output.ts";
 import { notifier } from "../service/notify.ts";
 import { loadSnapshot, withDevicesOf } from "../snapshots.ts";
 import { stdout, threads } from "../streams.ts";
-import { CliError, type End, EXIT_UNAVAILABLE } from "../usage.ts";
+import type { End } from "../usage.ts";
 import { Fleet } from "./fleet.ts";
-
-const BACKLOG = 1024;
+import { assertShares, bindPorts } from "./ports.ts";
 
 export async function serveReplicas(
   given: Command,
@@ -30,14 +27,13 @@ export async function serveReplicas(
   const { restorePath } = given;
   const snapshot = restorePath === null ? null : await loadSnapshot(restorePath, log);
   const command = snapshot === null ? given : withDevicesOf(given, snapshot);
-  const fault = sharingFault();
-  if (fault !== "") throw new CliError(`replicas: ${fault}`, EXIT_UNAVAILABLE);
+  assertShares();
   const notify = notifier(process.env, log);
+  const output = new LogOutput(logFiles(log), command.accessLog.path);
   const fleet = new Fleet(command, {
-    ...{ image, threads, notify, log },
+    ...{ image, threads, output, notify, log },
     snapshot: snapshot === null ? null : encodeSnapshot(snapshot, sha256),
     ports: await bindPorts(command),
-    openLog: logFiles(log),
     print: stdout.write,
     opened: announcer(command, notify, log),
     logOf: (replica) => logOf(replica, logging, log),
@@ -59,16 +55,6 @@ export async function serveReplicas(
     admin?.close();
     await fleet.dispose();
   }
-}
-
-/** Those that were handed over, or the published ones. Clients wait from now on. */
-async function bindPorts({ publish }: Command): Promise<SharedPort[]> {
-  const inherited = takeInherited(process.env);
-  const ports: SharedPort[] = [];
-  for (const address of inherited.length > 0 ? inherited : publish) {
-    ports.push(await available(SharedPort.bind(address, BACKLOG)));
-  }
-  return ports;
 }
 
 /** Lines of a replica say which one it is. */

@@ -1,45 +1,30 @@
 // The access log of a service: its file, the addresses in it, and what is said of connections that
 // were given up.
-import { BlockList, isIP } from "node:net";
 import { AccessReason } from "../../../abi/access-log.ts";
 import type { AccessSink, LoggedConnection } from "../../access-log.ts";
 import { type Log, limitLog } from "../../log.ts";
-import { type AccessFormat, accessLine, reasonName, textsOf } from "../../service/access-line.ts";
-import { type Entry, type RequestCounters, Requests } from "../../service/requests.ts";
+import {
+  type AccessFormat,
+  forwardedOf,
+  lineBytesMax,
+  putLine,
+  reasonName,
+} from "../../service/access-line.ts";
+import type { RequestCounters } from "../../service/request-counters.ts";
+import { type Entry, Requests } from "../../service/requests.ts";
 import { CliError } from "../usage.ts";
+import { type AddressSettings, ClientAddresses } from "./client-addresses.ts";
 import { LogFile } from "./log-file.ts";
 import { LogOutput, type OpenLog } from "./log-output.ts";
 
 /** Lines about connections that were given up. */
 const LINES_PER_SECOND = 5;
 
-export interface AccessLogSettings {
+export interface AccessLogSettings extends AddressSettings {
   /** `-`: stdout; null: none. */
   readonly path: string | null;
   readonly format: AccessFormat;
-  /** Are addresses shortened, so that they name nobody? */
-  readonly anonymize: boolean;
-  /** Whose X-Forwarded-For is believed: addresses and subnets. */
-  readonly proxies: readonly string[];
 }
-
-/** A set of addresses. Throws an Error that says which of them is none. */
-export function addressSet(list: readonly string[]): BlockList {
-  const set = new BlockList();
-  for (const one of list) {
-    const [address = "", bits] = one.split("/");
-    const version = isIP(address);
-    const prefix = bits === undefined ? (version === 4 ? 32 : 128) : Number(bits);
-    if (version === 0 || !/^\d+$/.test(`${prefix}`) || prefix > (version === 4 ? 32 : 128)) {
-      throw new Error(`"${one}" is not an address or a subnet as in 10.0.0.0/8`);
-    }
-    set.addSubnet(address, prefix, version === 4 ? "ipv4" : "ipv6");
-  }
-  return set;
-}
-
-export const hasAddress = (set: BlockList, address: string): boolean =>
-  isIP(address) !== 0 && set.check(address, isIP(address) === 4 ? "ipv4" : "ipv6");
 
 /** Opens files for lines. It throws CliError; failures to write go to `log`. */
 export function logFiles(log: Log): OpenLog {
@@ -57,7 +42,7 @@ export function logFiles(log: Log): OpenLog {
 export class AccessLog {
   readonly counters: RequestCounters;
   #settings: AccessLogSettings;
-  #proxies: BlockList;
+  #addresses: ClientAddresses;
   readonly #output: LogOutput;
   readonly #cut: (message: string) => void;
 
@@ -65,7 +50,7 @@ export class AccessLog {
   constructor(settings: AccessLogSettings, counters: RequestCounters, log: Log, open: OpenLog) {
     this.#settings = settings;
     this.counters = counters;
-    this.#proxies = addressSet(settings.proxies);
+    this.#addresses = new ClientAddresses(settings);
     const now = () => performance.now() * 1e6;
     this.#cut = limitLog((message) => log("warn", "http", message), now, LINES_PER_SECOND);
     this.#output = new LogOutput(open, settings.path);
@@ -80,12 +65,13 @@ export class AccessLog {
   sink(addressOf: (connection: LoggedConnection) => string): AccessSink {
     return new Requests(this.counters, {
       date: Date.now,
-      addressOf: (connection) => plainAddress(addressOf(connection)),
-      entry: this.#output.isOpen ? this.#entry : null,
+      addressOf,
+      isWanted: () => this.#output.isOpen,
+      entry: this.#entry,
       cut: (connection, reason) => {
         // Idle connections end by the hundred, and nobody minds.
         if (reason === AccessReason.Idle) return;
-        const address = this.#shown(plainAddress(addressOf(connection)));
+        const address = this.#addresses.shown(addressOf(connection), "");
         this.#cut(`cut ${address === "" ? "a client" : address}: ${reasonName(reason)}`);
       },
     });
@@ -100,7 +86,7 @@ export class AccessLog {
     const commit = () => {
       opened.commit();
       this.#settings = settings;
-      this.#proxies = addressSet(settings.proxies);
+      this.#addresses = new ClientAddresses(settings);
     };
     return { commit, cancel: opened.cancel };
   }
@@ -111,38 +97,10 @@ export class AccessLog {
   }
 
   readonly #entry = (entry: Entry): void => {
-    this.#output.add(() =>
-      accessLine(this.#settings.format, entry, this.#shown(this.#clientOf(entry))),
-    );
+    if (!this.#output.isOpen) return;
+    const forwarded = this.#addresses.areForwarded ? forwardedOf(entry) : "";
+    const address = this.#addresses.shown(entry.address, forwarded);
+    const room = this.#output.room(lineBytesMax(entry, address));
+    if (room !== null) putLine(room, this.#settings.format, entry, address);
   };
-
-  /** The last address that no proxy of ours has, if one of ours has brought the request. */
-  #clientOf(entry: Entry): string {
-    if (this.#settings.proxies.length === 0) return entry.address;
-    if (!hasAddress(this.#proxies, entry.address)) return entry.address;
-    const forwarded = textsOf(entry).forwarded.split(",");
-    const client = forwarded
-      .map((one) => plainAddress(one.trim()))
-      .findLast((one) => !hasAddress(this.#proxies, one));
-    return client !== undefined && isIP(client) !== 0 ? client : entry.address;
-  }
-
-  #shown(address: string): string {
-    return this.#settings.anonymize ? anonymous(address) : address;
-  }
-}
-
-/** An IPv4 address as such. */
-export function plainAddress(address: string): string {
-  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
-}
-
-/** Without the last octet; of IPv6 only the first 48 bits. */
-export function anonymous(address: string): string {
-  if (isIP(address) === 4) return address.replace(/\d+$/, "0");
-  if (isIP(address) !== 6) return address;
-  const [head = "", tail] = address.split("::");
-  const first = head.split(":").filter((group) => group !== "");
-  const zeros = tail === undefined ? [] : new Array(8).fill("0");
-  return `${[...first, ...zeros].slice(0, 3).join(":")}::`;
 }

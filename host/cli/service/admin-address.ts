@@ -1,6 +1,7 @@
 // The address of the admin listener. It is nobody's business but this host's.
-import { isIP } from "node:net";
-import { CliError } from "../usage.ts";
+import { isIP, type Server } from "node:net";
+import { removeStale } from "../../node/sockets/unix.ts";
+import { CliError, EXIT_UNAVAILABLE } from "../usage.ts";
 import { LOCALHOST, PORT_MAX, parseInteger } from "../values.ts";
 
 export type AdminAddress =
@@ -25,4 +26,27 @@ export function parseAdmin(name: string, text: string, isInsecure: boolean): Adm
 function isLoopback(host: string): boolean {
   if (host === "localhost" || host === "::1") return true;
   return isIP(host) === 4 && host.startsWith("127.");
+}
+
+/** Listens. A socket of AF_UNIX that nobody listens on is removed first. Rejects with CliError. */
+export async function listenAt(server: Server, address: AdminAddress): Promise<void> {
+  try {
+    await bind(server, address);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const isTaken = code === "EADDRINUSE" && "path" in address;
+    const fault = isTaken ? await removeStale(address.path) : message;
+    if (fault !== "") throw new CliError(`admin: ${fault}`, EXIT_UNAVAILABLE);
+    await bind(server, address);
+  }
+}
+
+function bind(server: Server, address: AdminAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address, () => {
+      server.removeAllListeners("error");
+      resolve();
+    });
+  });
 }

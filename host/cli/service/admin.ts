@@ -3,10 +3,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import { LOG_LEVELS, type LogLevel } from "../../log.ts";
-import { removeStale } from "../../node/sockets/unix.ts";
 import { CONTENT_TYPES } from "../../service/metrics.ts";
-import { CliError, EXIT_UNAVAILABLE } from "../usage.ts";
-import type { AdminAddress } from "./admin-address.ts";
+import { type AdminAddress, listenAt } from "./admin-address.ts";
 import { checksText } from "./health.ts";
 import { metricsText } from "./metrics.ts";
 import type { Reloader } from "./reload.ts";
@@ -75,7 +73,7 @@ export class Admin {
       maxHeaderSize: HEAD_BYTES_MAX,
       headersTimeout: HEAD_MS,
       requestTimeout: REQUEST_MS,
-      connectionsCheckingInterval: HEAD_MS / 4,
+      connectionsCheckingInterval: HEAD_MS / 2,
     };
     this.#server = createServer(
       options,
@@ -86,15 +84,7 @@ export class Admin {
 
   /** Resolves with the address, as a URL if it is one. Rejects with CliError. */
   async listen(address: AdminAddress): Promise<string> {
-    try {
-      await this.#bind(address);
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      const isTaken = code === "EADDRINUSE" && "path" in address;
-      const fault = isTaken ? await removeStale(address.path) : message;
-      if (fault !== "") throw new CliError(`admin: ${fault}`, EXIT_UNAVAILABLE);
-      await this.#bind(address);
-    }
+    await listenAt(this.#server, address);
     const bound = this.#server.address();
     if (bound === null || typeof bound === "string") return `${bound}`;
     const host = bound.family === "IPv6" ? `[${bound.address}]` : bound.address;
@@ -104,16 +94,6 @@ export class Admin {
   close(): void {
     this.#server.close();
     this.#server.closeAllConnections();
-  }
-
-  #bind(address: AdminAddress): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(address, () => {
-        this.#server.removeAllListeners("error");
-        resolve();
-      });
-    });
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -147,7 +127,9 @@ export class Admin {
     if (type?.trim().toLowerCase() !== JSON_TYPE) return plain(415, `only ${JSON_TYPE}`);
     const body = await readBody(request);
     if (body === null) return { ...plain(413, "too long"), headers: { Connection: "close" } };
-    return action(body === "" ? null : parseBody(body));
+    const isEmpty = body.trim() === "" || body.trim() === "{}";
+    if (!isEmpty && target.pathname !== "/log-level") return json(400, { error: "takes no body" });
+    return action(isEmpty ? null : parseBody(body));
   }
 
   /**

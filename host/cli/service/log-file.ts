@@ -1,21 +1,39 @@
 // A file of log lines, written in batches. It may be a pipe that nobody reads, or a full disk:
 // lines that cannot be written are counted, and nothing waits for them.
-import { close, constants, fstatSync, openSync, write } from "node:fs";
+import {
+  accessSync,
+  close,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  write,
+} from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout } from "node:timers";
+import { LineBuffer } from "../../service/line-buffer.ts";
 import type { LineSink } from "./log-output.ts";
 
-/** Lines wait this long for others. */
+/** Lines wait this long for others, until a buffer is full of them. */
 const BATCH_MS = 100;
-/** A batch this large does not wait. */
-const BATCH_LINES = 1024;
-/** Lines that may wait while a batch is being written; more are dropped. */
-const WAITING_LINES_MAX = 16384;
+/** Full buffers that may wait while one is being written; lines beyond them are lost. */
+export const FULL_MAX = 63;
+/** Buffers that are kept for more lines. */
+const SPARE_MAX = 2;
 
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 /** Paths of requests are for the operator and the group's log readers. */
 const MODE = 0o640;
 const NEWLINE = 10;
-const EMPTY = Buffer.alloc(0);
+const EMPTY = new Uint8Array(0);
+
+/** Throws if a log cannot be opened there, and makes none. */
+export function assertOpens(path: string): void {
+  if (path === "-") return;
+  if (existsSync(path)) closeSync(openSync(path, FLAGS, MODE));
+  else accessSync(dirname(path), constants.W_OK);
+}
 
 export class LogFile implements LineSink {
   /** Lines that were not written. */
@@ -23,8 +41,10 @@ export class LogFile implements LineSink {
   readonly #path: string;
   readonly #failed: (message: string) => void;
   readonly #fd: number;
-  #waiting: (() => string)[] = [];
-  #rest: Buffer = EMPTY; // of a line that was begun
+  #filling = new LineBuffer();
+  #full: LineBuffer[] = []; // the oldest first
+  #spare: LineBuffer[] = [];
+  #rest: Uint8Array = EMPTY; // of a line that was begun
   #timer: NodeJS.Timeout | null = null;
   #isWriting = false;
   #flushed: (() => void)[] = [];
@@ -39,19 +59,23 @@ export class LogFile implements LineSink {
     this.#fd = this.#open();
   }
 
-  add(line: () => string): void {
-    if (this.#waiting.length >= WAITING_LINES_MAX) {
-      this.dropped++;
-      return;
+  room(bytes: number, lines = 1): LineBuffer | null {
+    this.#timer ??= setTimeout(this.#onTimer, BATCH_MS);
+    if (this.#filling.has(bytes)) return this.#filling;
+    if (this.#full.length >= FULL_MAX) {
+      this.dropped += lines;
+      return null;
     }
-    this.#waiting.push(line);
-    if (this.#waiting.length === BATCH_LINES) setImmediate(this.#write);
-    else this.#timer ??= setTimeout(this.#write, BATCH_MS);
+    this.#full.push(this.#filling);
+    this.#filling = this.#spare.pop() ?? new LineBuffer();
+    if (this.#full.length === 1) setImmediate(this.#write);
+    return this.#filling;
   }
 
   /** Resolves when the file is closed. */
   async close(): Promise<void> {
     await this.flushed();
+    if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#fd !== 1) close(this.#fd);
   }
 
@@ -72,33 +96,55 @@ export class LogFile implements LineSink {
     }
   }
 
-  readonly #write = (): void => {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+  readonly #onTimer = (): void => {
     this.#timer = null;
+    if (this.#full.length < FULL_MAX) this.#cutOff();
+    else this.#timer = setTimeout(this.#onTimer, BATCH_MS);
+    this.#write();
+  };
+
+  /** The lines so far do not wait for others. */
+  #cutOff(): void {
+    if (this.#filling.length === 0) return;
+    this.#full.push(this.#filling);
+    this.#filling = this.#spare.pop() ?? new LineBuffer();
+  }
+
+  readonly #write = (): void => {
     if (this.#isWriting) return;
-    const lines = this.#waiting.splice(0);
-    if (lines.length === 0 && this.#rest.length === 0) {
+    if (this.#flushed.length > 0) this.#cutOff();
+    const lines = this.#full.shift();
+    if (lines === undefined && this.#rest.length === 0) {
       this.#settle();
       return;
     }
-    const text = lines.map((line) => line()).join("");
-    const bytes = Buffer.concat([this.#rest, Buffer.from(text, "utf8")]);
+    const bytes = this.#withRest(lines);
     this.#isWriting = true;
-    write(this.#fd, bytes, (error, written) => {
+    write(this.#fd, bytes, 0, bytes.length, null, (error, written) => {
       this.#isWriting = false;
       this.#took(bytes, error === null ? written : 0, error);
-      if (this.#waiting.length > 0 || this.#flushed.length > 0) setImmediate(this.#write);
+      if (lines !== undefined && this.#spare.length < SPARE_MAX) {
+        lines.length = 0;
+        this.#spare.push(lines);
+      }
+      if (this.#full.length > 0 || this.#flushed.length > 0) setImmediate(this.#write);
     });
   };
 
+  #withRest(lines: LineBuffer | undefined): Uint8Array {
+    const added = lines?.bytes.subarray(0, lines.length) ?? EMPTY;
+    return this.#rest.length === 0 ? added : Buffer.concat([this.#rest, added]);
+  }
+
   /** Drops all that was not written, but for the rest of a line that was begun. */
-  #took(bytes: Buffer, written: number, error: NodeJS.ErrnoException | null): void {
+  #took(bytes: Uint8Array, written: number, error: NodeJS.ErrnoException | null): void {
     const begun = written > 0 ? bytes[written - 1] !== NEWLINE : this.#rest.length > 0;
     const end = begun && written < bytes.length ? bytes.indexOf(NEWLINE, written) + 1 : written;
-    this.#rest = Buffer.from(bytes.subarray(written, end));
+    this.#rest = bytes.slice(written, end);
     for (let at = end; at < bytes.length; at = bytes.indexOf(NEWLINE, at) + 1) this.dropped++;
     if (error !== null && error.code !== "EAGAIN") this.#failed(`${this.#path}: ${error.message}`);
-    if (written === 0) this.#settle(); // nobody reads: the rest of the line waits for the next
+    // Nobody reads: the rest of the line waits for the next.
+    if (written === 0 && this.#full.length === 0) this.#settle();
   }
 
   #settle(): void {

@@ -1,11 +1,15 @@
 // Where the lines of the access log go. Another file may take the place of the first.
+import type { LineBuffer } from "../../service/line-buffer.ts";
 
 /** Takes lines. */
 export interface LineSink {
   /** Lines that were not written. */
   readonly dropped: number;
-  /** `line` makes the line when it is written: later, and never for one that is dropped. */
-  add(line: () => string): void;
+  /**
+   * Where to put whole lines, now: `lines` of them (1 by default), which take at most `bytes`; an
+   * empty buffer holds them. null: there is no room, and they are counted as lost.
+   */
+  room(bytes: number, lines?: number): LineBuffer | null;
   /** Resolves when all lines so far have been written or dropped. */
   flushed(): Promise<void>;
   /** Nothing is added any more. */
@@ -15,10 +19,10 @@ export interface LineSink {
 /** Opens the log at a path, `-` for stdout; null: there is none. Throws an Error that says why. */
 export type OpenLog = (path: string | null) => LineSink | null;
 
-export class LogOutput implements Pick<LineSink, "dropped" | "add" | "flushed"> {
+export class LogOutput implements Pick<LineSink, "dropped" | "room" | "flushed"> {
   readonly #open: OpenLog;
   #sink: LineSink | null;
-  #droppedBefore = 0; // by those that are closed
+  #droppedBefore = 0; // by those that are closed, less what this one had dropped already
 
   constructor(open: OpenLog, path: string | null) {
     this.#open = open;
@@ -34,8 +38,9 @@ export class LogOutput implements Pick<LineSink, "dropped" | "add" | "flushed"> 
     return this.#droppedBefore + (this.#sink?.dropped ?? 0);
   }
 
-  add(line: () => string): void {
-    this.#sink?.add(line);
+  /** As LineSink has it; without a log nothing is lost. */
+  room(bytes: number, lines = 1): LineBuffer | null {
+    return this.#sink === null ? null : this.#sink.room(bytes, lines);
   }
 
   async flushed(): Promise<void> {
@@ -50,7 +55,7 @@ export class LogOutput implements Pick<LineSink, "dropped" | "add" | "flushed"> 
     const next = this.#open(path);
     const commit = () => {
       const before = this.#sink;
-      this.#droppedBefore += before?.dropped ?? 0;
+      this.#droppedBefore += (before?.dropped ?? 0) - (next?.dropped ?? 0);
       this.#sink = next;
       void before?.close();
     };

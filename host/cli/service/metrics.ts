@@ -1,11 +1,13 @@
 // The metrics of a service. A scrape reads counters and never enters the guest.
 import { readdirSync } from "node:fs";
 import { AccessReason } from "../../../abi/access-log.ts";
+import { COUNTERS_MAX } from "../../../abi/counters.ts";
+import type { AppCounter } from "../../counters.ts";
 import { packageVersion } from "../../node/package.ts";
 import { descriptorsMax } from "../../node/sockets/descriptors.ts";
 import { reasonName } from "../../service/access-line.ts";
 import { Metrics, type MetricsFormat, type Sample } from "../../service/metrics.ts";
-import { DURATIONS_S } from "../../service/requests.ts";
+import { DURATIONS_S } from "../../service/request-counters.ts";
 import { TURNS_S } from "../../service/turn-meter.ts";
 import type { ReloadState } from "./reload.ts";
 import { LAG_QUANTILES, type ServiceReport } from "./report.ts";
@@ -19,6 +21,19 @@ const reasons = (counts: readonly number[]): Record<string, number> =>
   Object.fromEntries(
     counts.map((count, reason) => [reasonName(reason), count]).slice(AccessReason.Gone),
   );
+
+/** Whatever a guest answers, or asks for, there are no more series of these. */
+const REQUEST_SERIES_MAX = 48;
+const FUSE_SERIES_MAX = 64;
+
+/** The most frequent ones, and the sum of the others as "other other". */
+function mostOf(values: Readonly<Record<string, number>>, most: number): [string, number][] {
+  const all = Object.entries(values);
+  if (all.length <= most) return all;
+  all.sort(([, a], [, b]) => b - a);
+  const rest = all.splice(most - 1).reduce((sum, [, value]) => sum + value, 0);
+  return [...all, ["other other", rest]];
+}
 
 export function metricsText(
   report: ServiceReport,
@@ -34,12 +49,14 @@ export function metricsText(
   putGuest(out, report);
   putDevices(out, report);
   putHost(out, report, reload);
+  putApplication(out, report);
   return out.toString();
 }
 
 function putRequests(out: Metrics, { counts }: ServiceReport): void {
   const { answered, durations, bodyBytes, aborted, cut } = counts.requests;
-  const codes = [...answered].map(([key, count]): Sample => {
+  const all = mostOf(Object.fromEntries(answered), REQUEST_SERIES_MAX);
+  const codes = all.map(([key, count]): Sample => {
     const [code = "", method = ""] = key.split(" ");
     return [{ code, method }, count];
   });
@@ -85,8 +102,29 @@ function putGuest(out: Metrics, { counts, gauges, machines }: ServiceReport): vo
   out.histogram("torito_guest_turn_seconds", help, { bounds: TURNS_S, ...turns });
 }
 
+/**
+ * What applications show, unless the name is one of ours. Machines may differ in what they show:
+ * the first ones count.
+ */
+function putApplication(out: Metrics, { counts, gauges }: ServiceReport): void {
+  const shown = [...counts.totals.application.values()].slice(0, COUNTERS_MAX);
+  const most = COUNTERS_MAX - shown.length;
+  const families = new Map<string, AppCounter[]>();
+  for (const one of [...shown, ...[...gauges.application.values()].slice(0, most)]) {
+    families.set(one.name, [...(families.get(one.name) ?? []), one]);
+  }
+  for (const [name, [first, ...others]] of families) {
+    if (first === undefined || out.has(`torito_${name}`)) continue;
+    const alike = others.filter(({ label }) => label?.name === first.label?.name);
+    const samples = [first, ...alike].map(
+      ({ label, value }): Sample => [label === null ? {} : { [label.name]: label.value }, value],
+    );
+    out[first.kind](`torito_${name}`, first.help, samples);
+  }
+}
+
 function putDevices(out: Metrics, { counts }: ServiceReport): void {
-  const { fsRequests, fsBytes, copied, carried, kicks, interrupts } = counts.totals;
+  const { fsAnswers, fsBytes, copied, carried, kicks, interrupts } = counts.totals;
   const rung = Object.entries(kicks).map(([key, count]): Sample => {
     const [device = "", queue = ""] = key.split("/");
     return [{ device, queue }, count];
@@ -94,12 +132,19 @@ function putDevices(out: Metrics, { counts }: ServiceReport): void {
   out.counter("torito_virtqueue_kicks_total", "Kicks of the guest's drivers.", rung);
   const raised = by("device", interrupts);
   out.counter("torito_virtqueue_interrupts_total", "Interrupts of devices.", raised);
-  out.counter("torito_fuse_requests_total", "Requests of the guest for files.", one(fsRequests));
+  const answers = mostOf(fsAnswers, FUSE_SERIES_MAX).map(([key, count]): Sample => {
+    const [op = "", error = ""] = key.split(" ");
+    return [{ op, error }, count];
+  });
+  out.counter("torito_fuse_requests_total", "Requests of the guest for files.", answers);
   const bytes = by("direction", fsBytes);
   out.counter("torito_fuse_bytes_total", "Bytes of files that were read and written.", bytes);
   const network = by("direction", carried);
   out.counter("torito_network_bytes_total", "Payload of connections.", network);
-  const paths = by("path", copied);
+  const paths = Object.entries(copied).map(([key, count]): Sample => {
+    const [device = "", direction = "", path = ""] = key.split("/");
+    return [{ device, direction, path }, count];
+  });
   out.counter("torito_copied_bytes_total", "Payload that the host has copied.", paths);
 }
 
@@ -109,13 +154,13 @@ function putHost(out: Metrics, report: ServiceReport, reload: ReloadState): void
   const name = "torito_config_last_reload_success_timestamp_seconds";
   out.gauge(name, "When settings have last taken effect.", one(reload.successMs / 1000));
   out.gauge("torito_draining", "Is the service about to end?", one(report.isRetired ? 1 : 0));
-  const quantiles = LAG_QUANTILES.map((q, i) => [q, report.lags[i] ?? 0] as const);
+  const quantiles = LAG_QUANTILES.map((q, i) => [q, report.lags[i] ?? Number.NaN] as const);
   const { sum, count } = report.counts.lag;
   const help = "Delay of timers of the event loop.";
   out.summary("torito_event_loop_lag_seconds", help, quantiles, sum, count);
   const { user, system } = process.cpuUsage();
   out.counter("process_cpu_seconds_total", "CPU time.", one((user + system) / 1e6));
-  const { rss } = process.memoryUsage();
+  const rss = process.memoryUsage.rss(); // without the heap's figures, which take longer
   out.gauge("process_resident_memory_bytes", "Resident memory.", one(rss));
   out.gauge("process_open_fds", "Open file descriptors.", one(descriptorsOpen()));
   out.gauge("process_max_fds", "File descriptors that may be open.", one(descriptorsMax()));

@@ -2,7 +2,7 @@
 import type { Log, LogLevel } from "../../log.ts";
 import type { Command } from "../commands.ts";
 import type { Effective } from "../config/effective.ts";
-import { mayReload } from "../config/options.ts";
+import { mayReload, type OptionName } from "../config/options.ts";
 
 /** Makes the command once more, from what the sources of settings say by now. */
 export type Reread = () => Command;
@@ -19,6 +19,8 @@ export interface ReloadState {
 export interface Reloadable {
   /** The settings that hold. */
   readonly command: Command;
+  /** Does a setting take effect without a restart? */
+  mayReload(name: OptionName): boolean;
   /** Takes all of them that need no restart, or none: then it throws, or rejects. */
   reload(next: Command): void | Promise<void>;
 }
@@ -52,7 +54,7 @@ export class Reloader {
     try {
       const next = this.#reread();
       const waiting = changed(this.#service.command.settings, next.settings).filter(
-        (name) => !mayReload(name),
+        (name) => !this.#service.mayReload(name),
       );
       await this.#service.reload(next);
       this.state = { successful: true, successMs: Date.now(), waiting };
@@ -71,19 +73,36 @@ export class Reloader {
   }
 }
 
-/** Names of the settings that differ. */
+/** Names of the settings that somebody has set to something else. Defaults only follow others. */
 function changed(before: readonly Effective[], after: readonly Effective[]): Effective["name"][] {
-  const values = new Map(before.map(({ name, value }) => [name, JSON.stringify(value)]));
+  const known = new Map(before.map((one) => [one.name, one]));
   return after
-    .filter(({ name, value }) => values.get(name) !== JSON.stringify(value))
+    .filter(({ name, value, source }) => {
+      const old = known.get(name);
+      if (old?.source === "default" && source === "default") return false;
+      return JSON.stringify(old?.value) !== JSON.stringify(value);
+    })
     .map(({ name }) => name);
 }
 
-/** The settings that hold after a reload. */
-export function reloaded(command: Command, next: Command): Command {
-  const { site, lameDuckMs, graceMs, accessLog } = next;
+/** Are guests asked to note their requests? What holds when they begin stays. */
+export const noteRequests = ({ accessLog, admin }: Command): boolean =>
+  accessLog.path !== null || admin !== null;
+
+/** As Reloadable.mayReload(), of guests that note their requests or do not. */
+export const mayReloadWith = (areNoted: boolean, name: OptionName): boolean =>
+  mayReload(name) && (areNoted || name !== "access-log");
+
+/** The settings of `service` that hold after a reload. */
+export function reloaded(service: Reloadable, next: Command): Command {
+  const { command } = service;
+  const { site, lameDuckMs, graceMs } = next;
+  const { path } = (service.mayReload("access-log") ? next : command).accessLog;
+  const accessLog = { ...next.accessLog, path };
   const settings = next.settings.map((one) =>
-    mayReload(one.name) ? one : (command.settings.find(({ name }) => name === one.name) ?? one),
+    service.mayReload(one.name)
+      ? one
+      : (command.settings.find(({ name }) => name === one.name) ?? one),
   );
   return { ...command, site, lameDuckMs, graceMs, accessLog, settings };
 }

@@ -1,4 +1,5 @@
 // The numbers of a service, as data: metrics are made of them, and those of replicas are added up.
+import type { AppCounter } from "../../counters.ts";
 import { addCounts, type Totals, totalsOf } from "./totals.ts";
 
 /** Values by bucket, and above all of them. */
@@ -41,6 +42,8 @@ export interface Gauges {
   readonly threads: number;
   readonly heapBytes: number;
   readonly heapInUse: number;
+  /** What applications show that may fall, by name and label. */
+  readonly application: ReadonlyMap<string, AppCounter>;
 }
 
 export interface ServiceReport {
@@ -48,7 +51,7 @@ export interface ServiceReport {
   readonly sockets: string;
   readonly counts: Counts;
   readonly gauges: Gauges;
-  /** Delays of the event loop, in seconds, at LAG_QUANTILES. */
+  /** Delays of the event loop, in seconds, at LAG_QUANTILES; NaN: not known yet. */
   readonly lags: readonly number[];
   /** Machines that there should be, and those that serve. */
   readonly machines: { readonly wanted: number; readonly ready: number };
@@ -59,6 +62,7 @@ export const LAG_QUANTILES: readonly number[] = [0.5, 0.9, 0.99];
 
 const NO_GAUGES: Gauges = {
   ...{ open: 0, waiting: 0, most: 0, threads: 0, heapBytes: 0, heapInUse: 0 },
+  application: new Map(),
 };
 
 /** Of a service that has not begun. */
@@ -91,7 +95,11 @@ export function combine(
     sockets: reports[0]?.sockets ?? "unknown",
     counts: reports.map(({ counts }) => counts).reduce(addCounts, past),
     gauges: reports.map(({ gauges }) => gauges).reduce(addCounts, NO_GAUGES),
-    lags: LAG_QUANTILES.map((_, i) => Math.max(0, ...reports.map(({ lags }) => lags[i] ?? 0))),
+    lags: LAG_QUANTILES.map((_, i) => longest(reports.map(({ lags }) => lags[i] ?? Number.NaN))),
     machines: { wanted, ready: reports.reduce((sum, one) => sum + one.machines.ready, 0) },
   };
 }
+
+/** NaN: none is known. */
+const longest = (lags: readonly number[]): number =>
+  lags.reduce((most, lag) => (lag > most || Number.isNaN(most) ? lag : most), Number.NaN);

@@ -1,7 +1,6 @@
 // A guest that serves clients: ports that are bound before it boots, the machine they lead to, and
 // the order in which both begin and end.
 
-import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import type { VsockOptions } from "../../devices/vsock/options.ts";
 import type { Log } from "../../log.ts";
 import { VsockDevice } from "../../node/devices.ts";
@@ -11,26 +10,29 @@ import type { Snapshot } from "../../node/snapshot.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import { addressText, type ListenAddress, type SocketAddress } from "../../ports/sockets.ts";
 import { ProxiedSockets } from "../../service/proxied-sockets.ts";
-import { RequestCounters } from "../../service/requests.ts";
+import { RequestCounters } from "../../service/request-counters.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import { TurnMeter } from "../../service/turn-meter.ts";
 import type { CompiledSite } from "../../site/compile.ts";
 import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
+import type { OptionName } from "../config/options.ts";
 import { openDoors, untilListening } from "../doors.ts";
 import type { readImage } from "../image.ts";
 import { available, boot, openDevices, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
 import { CliError } from "../usage.ts";
-import { AccessLog, addressSet, hasAddress, plainAddress } from "./access-log.ts";
+import { AccessLog } from "./access-log.ts";
+import { addressSet, hasAddress, plainAddress } from "./client-addresses.ts";
 import { type Check, checksOf, Health } from "./health.ts";
 import type { Inherited } from "./inherited.ts";
 import type { OpenLog } from "./log-output.ts";
+import { LoopLag } from "./loop-lag.ts";
 import type { Notify } from "./notify.ts";
-import { reloaded } from "./reload.ts";
+import { mayReloadWith, reloaded } from "./reload.ts";
 import { type Counts, LAG_QUANTILES, type ServiceReport } from "./report.ts";
 import type { Listed, Served } from "./served.ts";
-import { addCounts, type Totals, totalsOf } from "./totals.ts";
+import { addCounts, shownBy, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
 const BACKLOG_MS = 100;
@@ -47,6 +49,8 @@ export interface ServiceParts {
   readonly presence: MachineOptions["presence"];
   readonly console: NonNullable<MachineOptions["console"]>;
   readonly openLog: OpenLog;
+  /** Are requests noted, for the log or for metrics? */
+  readonly areNoted: boolean;
   /** Listening sockets that were handed over, in place of those that would be bound. */
   readonly inherited: readonly Inherited[];
   /** Other replicas have the same ports; null: it has them alone. */
@@ -88,7 +92,7 @@ export class Service implements Served {
   readonly #accessLog: AccessLog | null;
   /** null: nobody wants to know. */
   readonly #turns: TurnMeter | null;
-  readonly #lag: IntervalHistogram | null;
+  readonly #lag: LoopLag | null;
   #restarts = 0;
   #past: Totals | null = null; // of these machines
   #isOpen = false; // clients have been let in
@@ -102,11 +106,10 @@ export class Service implements Served {
     this.#sockets = new NodeSockets({ kind: command.sockets });
     const { accessLog, admin, isProxied } = command;
     this.#ports = new StandingPorts(isProxied ? this.#proxied() : this.#sockets);
-    const isLogged = accessLog.path !== null || admin !== null;
-    const { log, openLog } = parts;
-    this.#accessLog = isLogged ? new AccessLog(accessLog, this.#counters, log, openLog) : null;
+    const { log, openLog, areNoted } = parts;
+    this.#accessLog = areNoted ? new AccessLog(accessLog, this.#counters, log, openLog) : null;
     this.#turns = admin === null ? null : new TurnMeter();
-    this.#lag = admin === null ? null : monitorEventLoopDelay({ resolution: 20 });
+    this.#lag = admin === null ? null : new LoopLag();
     this.#lag?.enable();
   }
 
@@ -180,8 +183,9 @@ export class Service implements Served {
         threads: load?.threads ?? 0,
         heapBytes: load?.heapBytes ?? 0,
         heapInUse: load?.heapInUse ?? 0,
+        application: machine === null ? new Map() : shownBy(machine, "gauge"),
       },
-      lags: LAG_QUANTILES.map((quantile) => (this.#lag?.percentile(quantile * 100) ?? 0) / 1e9),
+      lags: LAG_QUANTILES.map((quantile) => this.#lag?.quantile(quantile) ?? Number.NaN),
       machines: { wanted: 1, ready: this.isReady ? 1 : 0 },
       isRetired: this.#isRetired,
     };
@@ -189,7 +193,7 @@ export class Service implements Served {
 
   #counts(): Counts {
     const { answered, durations, longer, durationSum, bodyBytes, aborted, cut } = this.#counters;
-    const { count = 0, mean = 0 } = this.#lag ?? {};
+    const { sum = 0, count = 0 } = this.#lag ?? {};
     const turns = this.#turns;
     return {
       totals: this.#totals(),
@@ -202,7 +206,7 @@ export class Service implements Served {
       turnedAway: this.#ports.turnedAway,
       restarts: this.#restarts,
       turns: turns && { counts: turns.counts, above: turns.above, sum: turns.sum },
-      lag: { count, sum: count === 0 ? 0 : (mean * count) / 1e9 },
+      lag: { sum, count },
     };
   }
 
@@ -327,6 +331,10 @@ export class Service implements Served {
     return this.#command;
   }
 
+  mayReload(name: OptionName): boolean {
+    return mayReloadWith(this.#parts.areNoted, name);
+  }
+
   /**
    * Takes the settings of `next` that can be changed without a restart, and reads rules and opens
    * log files again: all of it, or nothing, and then it throws an Error that says why. `compiled`:
@@ -344,7 +352,7 @@ export class Service implements Served {
     opened?.commit();
     this.#machine?.control.settingsChanged();
     if (this.#site !== null && !compiled) reportWarnings(this.#site, this.#parts.log);
-    this.#command = reloaded(this.#command, next);
+    this.#command = reloaded(this, next);
   }
 
   /** The end: of the ports, and of the machine. Resolves when all log lines are written. */
@@ -374,7 +382,7 @@ export class Service implements Served {
     const { shared, log } = this.#parts;
     const isCurrent = () => machine === this.#machine;
     const late = (port: number) =>
-      log("warn", "torito", `nothing listens on port ${port} of the guest`);
+      log("warn", "torito", `nothing listens on port ${port} of the guest: it refuses clients`);
     try {
       if (shared !== null) await this.#join(vsock, shared, late);
       else await openDoors(this.#ports, vsock, this.#bound, isCurrent, late);

@@ -1,4 +1,5 @@
 // Counters that outlive machines: those of ended ones are added to those of the present ones.
+import { type AppCounter, readCounters } from "../../counters.ts";
 import { FsDevice } from "../../devices/fs.ts";
 import type { VsockDevice } from "../../devices/vsock.ts";
 import type { Machine } from "../../machine.ts";
@@ -8,6 +9,7 @@ export interface Totals {
   readonly accepted: number;
   readonly refused: Readonly<Record<string, number>>;
   readonly late: number;
+  /** By device, direction and path, as in "vsock/to_guest/chunk_in". */
   readonly copied: Readonly<Record<string, number>>;
   readonly carried: Readonly<Record<string, number>>;
   /** By device and queue, as in "vsock/rx", and by device. */
@@ -15,8 +17,11 @@ export interface Totals {
   readonly interrupts: Readonly<Record<string, number>>;
   /** Threads of guests that threw. */
   readonly faults: number;
-  readonly fsRequests: number;
+  /** By operation and error, as in "LOOKUP ENOENT". */
+  readonly fsAnswers: Readonly<Record<string, number>>;
   readonly fsBytes: Readonly<Record<string, number>>;
+  /** What applications show that only grows, by name and label. */
+  readonly application: ReadonlyMap<string, AppCounter>;
 }
 
 /** Counters of a machine that may end. */
@@ -39,17 +44,45 @@ export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): To
     refused: { ...(stats?.refusals ?? {}) },
     late: stats?.late ?? 0,
     carried: { to_guest: stats?.bytesToGuest ?? 0, from_guest: stats?.bytesFromGuest ?? 0 },
-    copied: { stage_out: stageOut, chunk_in: chunkIn, stage_in: stageIn, spill_in: spillIn },
+    copied: {
+      "vsock/from_guest/stage_out": stageOut,
+      "vsock/to_guest/chunk_in": chunkIn,
+      "vsock/to_guest/stage_in": stageIn,
+      "vsock/to_guest/spill_in": spillIn,
+      ...Object.fromEntries(
+        disks.flatMap(({ name, stats: { copiedRead, copiedWritten } }) => [
+          [`${name}/to_guest/background`, copiedRead],
+          [`${name}/from_guest/background`, copiedWritten],
+        ]),
+      ),
+    },
     kicks: Object.fromEntries(kicks),
     interrupts: Object.fromEntries(interrupts),
     faults: machine?.faults ?? 0,
-    fsRequests: sum((disk) => disk.stats.requests),
+    fsAnswers: disks.map(answersOf).reduce(addCounts, {}),
     fsBytes: {
       read: sum((disk) => disk.stats.bytesRead),
       write: sum((disk) => disk.stats.bytesWritten),
     },
+    application: machine === null ? new Map() : shownBy(machine, "counter"),
   };
 }
+
+function answersOf({ stats }: FsDevice): Record<string, number> {
+  return Object.fromEntries(stats.answers.all.map(([op, error, n]) => [`${op} ${error}`, n]));
+}
+
+const keyOf = ({ name, label }: AppCounter): string =>
+  label === null ? name : `${name} ${label.name} ${label.value}`;
+
+/** What the application shows, by name and label. */
+export function shownBy({ memory }: Machine, kind: AppCounter["kind"]): Map<string, AppCounter> {
+  const all = readCounters(memory).filter((one) => one.kind === kind);
+  return new Map(all.map((one) => [keyOf(one), one]));
+}
+
+/** Names come from guests, and each machine could have others: no more are known of all. */
+const NAMES_MAX = 4096;
 
 /**
  * The sum of two sets of counters, number by number. What only one of them has is as it is there.
@@ -68,12 +101,8 @@ function sum(a: unknown, b: unknown): unknown {
   }
   if (a instanceof Map) {
     const other = b as Map<unknown, unknown>;
-    return new Map(
-      [...new Set([...a.keys(), ...other.keys()])].map((key) => [
-        key,
-        sum(a.get(key), other.get(key)),
-      ]),
-    );
+    const keys = [...new Set([...a.keys(), ...other.keys()])].slice(0, NAMES_MAX);
+    return new Map(keys.map((key) => [key, sum(a.get(key), other.get(key))]));
   }
   const [x, y] = [a, b] as Record<string, unknown>[];
   const keys = new Set([...Object.keys(x ?? {}), ...Object.keys(y ?? {})]);

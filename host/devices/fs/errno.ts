@@ -36,6 +36,13 @@ const NUMBERS = new Map<string, number>([
   ["EDQUOT", Errno.EDQUOT],
 ]);
 
+const NAMES = new Map([...NUMBERS].reverse().map(([name, number]) => [number, name]));
+
+/** As Linux spells it. */
+export function errnoName(errno: number): string {
+  return NAMES.get(errno) ?? (errno === Errno.ENOSYS ? "ENOSYS" : `errno ${errno}`);
+}
+
 /**
  * A refusal by the server itself, thrown like an error of a file call, so that it is undone alike.
  */

@@ -4,6 +4,7 @@ import { Errno } from "../../../abi/errno.ts";
 import { FUSE_NAME_BYTES_MAX, FuseInHeader, FuseOutHeader } from "../../../abi/fuse.ts";
 import type { Chain } from "../../virtqueue.ts";
 import { getU64 } from "./operations/attributes.ts";
+import type { FsStats } from "./stats.ts";
 
 /** Arguments are copied up to here. Longer ones are data, and are read from the chain in pieces. */
 const ARGUMENT_BYTES_MAX = 8192;
@@ -49,6 +50,7 @@ export class FuseRequest {
   readonly #out = new Uint8Array(FuseOutHeader.sizeof + REPLY_BYTES_MAX);
   readonly #outView = new DataView(this.#out.buffer);
 
+  readonly #stats: FsStats;
   readonly #answered: () => void;
   readonly #unparked: (request: FuseRequest) => void;
 
@@ -56,7 +58,8 @@ export class FuseRequest {
    * `answered` is called when a detached request was answered, `unparked` when this object can be
    * reused.
    */
-  constructor(answered: () => void, unparked: (request: FuseRequest) => void) {
+  constructor(stats: FsStats, answered: () => void, unparked: (request: FuseRequest) => void) {
+    this.#stats = stats;
     this.#answered = answered;
     this.#unparked = unparked;
     this.arguments = new DataView(this.#in.buffer, FuseInHeader.sizeof);
@@ -128,12 +131,13 @@ export class FuseRequest {
    * After a reset of the device it does nothing.
    */
   detach(): LateAnswer {
-    const { chain } = this;
+    const { chain, opcode } = this;
     const room = this.room;
     const unique = this.#inView.getBigUint64(FuseInHeader.unique, true);
     this.#chain = null;
     this.detached = true;
     return (result, payload = NOTHING) => {
+      this.#stats.answers.count(opcode, result);
       if (!chain.live) return;
       const length = FuseOutHeader.sizeof + payload.length;
       const header = new DataView(new ArrayBuffer(FuseOutHeader.sizeof));
@@ -152,6 +156,7 @@ export class FuseRequest {
    */
   finish(result: number): void {
     const { chain } = this;
+    this.#stats.answers.count(this.opcode, result);
     this.#chain = null;
     if (this.room < 0) {
       chain.release(0);
@@ -181,6 +186,7 @@ export class FuseRequest {
   /** Ends a request that has no reply. */
   finishEmpty(): void {
     const { chain } = this;
+    this.#stats.answers.count(this.opcode, 0);
     this.#chain = null;
     chain.release(0);
   }

@@ -1,47 +1,7 @@
 // The requests of a virtio-fs device, each as a slice on its track of the machine's trace.
-import { FuseOpcode } from "../../../abi/fuse.ts";
 import type { DeviceTrace } from "../../device.ts";
+import { opcodeName } from "./opcode-names.ts";
 import type { FuseRequest } from "./request.ts";
-
-/** Operations that have a name in traces. */
-const NAMES: Readonly<Record<number, string>> = {
-  [FuseOpcode.LOOKUP]: "LOOKUP",
-  [FuseOpcode.FORGET]: "FORGET",
-  [FuseOpcode.GETATTR]: "GETATTR",
-  [FuseOpcode.SETATTR]: "SETATTR",
-  [FuseOpcode.READLINK]: "READLINK",
-  [FuseOpcode.SYMLINK]: "SYMLINK",
-  [FuseOpcode.MKNOD]: "MKNOD",
-  [FuseOpcode.MKDIR]: "MKDIR",
-  [FuseOpcode.UNLINK]: "UNLINK",
-  [FuseOpcode.RMDIR]: "RMDIR",
-  [FuseOpcode.RENAME]: "RENAME",
-  [FuseOpcode.LINK]: "LINK",
-  [FuseOpcode.OPEN]: "OPEN",
-  [FuseOpcode.READ]: "READ",
-  [FuseOpcode.WRITE]: "WRITE",
-  [FuseOpcode.STATFS]: "STATFS",
-  [FuseOpcode.RELEASE]: "RELEASE",
-  [FuseOpcode.FSYNC]: "FSYNC",
-  [FuseOpcode.FLUSH]: "FLUSH",
-  [FuseOpcode.INIT]: "INIT",
-  [FuseOpcode.OPENDIR]: "OPENDIR",
-  [FuseOpcode.READDIR]: "READDIR",
-  [FuseOpcode.RELEASEDIR]: "RELEASEDIR",
-  [FuseOpcode.FSYNCDIR]: "FSYNCDIR",
-  [FuseOpcode.ACCESS]: "ACCESS",
-  [FuseOpcode.CREATE]: "CREATE",
-  [FuseOpcode.INTERRUPT]: "INTERRUPT",
-  [FuseOpcode.DESTROY]: "DESTROY",
-  [FuseOpcode.BATCH_FORGET]: "BATCH_FORGET",
-  [FuseOpcode.READDIRPLUS]: "READDIRPLUS",
-  [FuseOpcode.LSEEK]: "LSEEK",
-  [FuseOpcode.RENAME2]: "RENAME2",
-  [FuseOpcode.COPY_FILE_RANGE]: "COPY_FILE_RANGE",
-  [FuseOpcode.COPY_FILE_RANGE_64]: "COPY_FILE_RANGE_64",
-  [FuseOpcode.SETUPMAPPING]: "SETUPMAPPING",
-  [FuseOpcode.REMOVEMAPPING]: "REMOVEMAPPING",
-};
 
 /** A request that is about to be answered with `result`: bytes of reply, or -Errno. */
 export function traceRequest(
@@ -51,7 +11,7 @@ export function traceRequest(
   result: number,
 ): void {
   const { opcode, nodeid, bytes } = request;
-  trace.slice(NAMES[opcode] ?? `opcode ${opcode}`, sinceNs, {
+  trace.slice(opcodeName(opcode) ?? `opcode ${opcode}`, sinceNs, {
     nodeid,
     len: bytes,
     reply: Math.max(result, 0),

@@ -10,7 +10,7 @@ afterEach(removeFolders);
 
 const HOST = "Host: x\r\n";
 
-async function serveSite() {
+async function serveSite(wantsTexts = false) {
   const site = makeFolder();
   const put = (name: string, bytes: number) => {
     writeFileSync(`${site}/${name}`, "b".repeat(bytes));
@@ -20,23 +20,33 @@ async function serveSite() {
     put(name, bytes);
   }
   const noted: [status: number, bodyBytes: number, reason: AccessReason][] = [];
+  const lengths: number[][] = [];
+  let lostRecords = 0;
   let status = 0;
   const accessLog: AccessSink = {
+    wantsTexts,
+    whole: (head, bodyBytes, reason) => {
+      noted.push([head.status, bodyBytes, reason]);
+      lengths.push([...head.lengths]);
+    },
     request: (head) => {
       status = head.status;
+      lengths.push([...head.lengths]);
     },
     response: (_connection, bodyBytes, reason) => noted.push([status, bodyBytes, reason]),
     cut: () => {},
-    lost: () => {},
+    lost: (records) => {
+      lostRecords += records;
+    },
   };
   const server = await serve(site, { accessLog, realtimeNs: BigInt(Date.now()) * 1_000_000n });
   const ask = (path: string, fields = "", method = "GET", client = new Client()) => {
-    server.connect(client);
+    if (client.received === "") server.connect(client);
     client.events.data(Buffer.from(`${method} ${path} HTTP/1.1\r\n${HOST}${fields}\r\n`));
     server.settle();
     return client;
   };
-  return { ...server, put, ask, noted };
+  return { ...server, put, ask, noted, lengths, lost: () => lostRecords };
 }
 
 test.each([
@@ -57,6 +67,27 @@ test.each([
   const [response] = parseResponses(received, method === "GET" ? [] : [0]);
   const bytes = received.length - received.indexOf("\r\n\r\n") - 4;
   expect(noted).toEqual([[response?.status, bytes, AccessReason.None]]);
+  machine.dispose();
+});
+
+test("a host that only counts is given the method alone", async () => {
+  const fields = "Referer: r\r\nUser-Agent: ua\r\nX-Request-Id: id1\r\nX-Forwarded-For: f\r\n";
+  for (const [wanted, expected] of [
+    [true, [3, 6, 1, 2, 1, 3, 1]],
+    [false, [3, 0, 0, 0, 0, 0, 0]],
+  ] as const) {
+    const { ask, lengths, machine } = await serveSite(wanted);
+    ask("/small", fields);
+    expect(lengths).toEqual([expected]);
+    machine.dispose();
+  }
+});
+
+test("no request is lost where the ring begins again, with short and with long records", async () => {
+  const { ask, noted, lost, machine } = await serveSite(true);
+  const client = ask("/small");
+  for (let i = 1; i < 400; i++) ask(`/small?${"q".repeat((i * 97) % 2000)}`, "", "GET", client);
+  expect([noted.length, lost()]).toEqual([400, 0]);
   machine.dispose();
 });
 

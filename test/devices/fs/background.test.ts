@@ -8,6 +8,7 @@ import { FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseWriteIn } from "../../../abi/fuse-write.ts";
 import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
+import { descriptorsIn } from "../../support/descriptors.ts";
 import {
   getattr,
   lookup,
@@ -148,9 +149,9 @@ test("G30: writes nothing for an answer that comes after a reset", async () => {
   host.puppet.device.reset();
   for (const queue of host.puppet.queues) queue.detach();
   const before = Buffer.from(host.puppet.memory.u8).toString("latin1");
-  const descriptors = nodefs.readdirSync("/proc/self/fd").length;
+  const descriptors = descriptorsIn(host.directory);
   for (const begin of host.waiting.splice(0)) begin();
-  while (nodefs.readdirSync("/proc/self/fd").length >= descriptors) {
+  while (descriptorsIn(host.directory) >= descriptors) {
     await new Promise((resolve) => setImmediate(resolve));
   }
   expect(Buffer.from(host.puppet.memory.u8).toString("latin1")).toBe(before);

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { FuseAttr, FuseAttrOut, FuseOpcode } from "../../../abi/fuse.ts";
 import { FuseSetattrValid as Valid } from "../../../abi/fuse-write.ts";
+import { descriptorsIn } from "../../support/descriptors.ts";
 import { isStoredTime } from "../../support/file-times.ts";
 import {
   getattr,
@@ -135,18 +136,18 @@ describe("FSYNC", () => {
 
   test("G30: is not answered after a reset, and closes its descriptors", async () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
-    const before = nodefs.readdirSync("/proc/self/fd").length;
+    const before = descriptorsIn(directory);
     const fh = open(fs, nodeid, O_WRONLY);
     const answer = fsync(fs, nodeid, fh, 0);
     fs.device.reset();
     for (const queue of fs.queues) queue.detach();
     const memory = Buffer.from(fs.memory.u8).toString("latin1");
-    await expect(Promise.race([answer, until(() => descriptors() < before)])).resolves.toBe(true);
+    await expect(
+      Promise.race([answer, until(() => descriptorsIn(directory) < before)]),
+    ).resolves.toBe(true);
     expect(Buffer.from(fs.memory.u8).toString("latin1")).toBe(memory);
   });
 });
-
-const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
 
 async function until(condition: () => boolean): Promise<true> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));

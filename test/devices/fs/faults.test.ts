@@ -10,6 +10,7 @@ import { PathFiles } from "../../../host/node/files/path-files.ts";
 import { ProcFiles } from "../../../host/node/files/proc-files.ts";
 import type { FileChanges, Files } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
+import { descriptorsIn } from "../../support/descriptors.ts";
 import {
   batchForget,
   forget,
@@ -24,7 +25,7 @@ import {
   words,
 } from "../../support/fs-calls.ts";
 import * as change from "../../support/fs-change-calls.ts";
-import { counted, descriptors, FaultyHost } from "../../support/fs-faulty-host.ts";
+import { counted, FaultyHost } from "../../support/fs-faulty-host.ts";
 import { FsPuppet } from "../../support/fs-puppet.ts";
 
 const O_RDWR = 2;
@@ -298,12 +299,12 @@ describe.each<[string, () => Files & FileChanges]>([
         const limits = { nodesMax: 100, handlesMax: 10, idleFilesMax: 0 };
         const fs = new FsPuppet(directory, { readOnly: false, files, limits });
         fs.init();
-        const none = descriptors();
+        const none = descriptorsIn(directory);
         const hello = lookup(fs, ROOT, "hello").nodeid;
         const sub = lookup(fs, ROOT, "sub").nodeid;
         const scene: Scene = { fs, nodes: [hello, sub], handles: [], hello, sub };
         prepare?.(scene);
-        const before = { tree: tree(), held: held.size, descriptors: descriptors() };
+        const before = { tree: tree(), held: held.size, descriptors: descriptorsIn(directory) };
         const host = new FaultyHost(failing);
         let got: Got;
         try {
@@ -315,14 +316,14 @@ describe.each<[string, () => Files & FileChanges]>([
         failed = host.failed !== null;
         const where = `${name}, call ${failing}: ${host.failed}`;
         if (got.error < 0) {
-          const after = { tree: tree(), held: held.size, descriptors: descriptors() };
+          const after = { tree: tree(), held: held.size, descriptors: descriptorsIn(directory) };
           if (partial) after.tree = before.tree;
           expect({ where, ...after }).toEqual({ where, ...before });
         }
         if (!failed) expect([where, got.error]).toEqual([where, 0]);
         if (name.startsWith("INIT")) scene.nodes = [];
         giveBack(scene, got);
-        expect([where, held.size, descriptors()]).toEqual([where, 1, none]);
+        expect([where, held.size, descriptorsIn(directory)]).toEqual([where, 1, none]);
         expect([where, node(lookup(fs, ROOT, "link")).error]).toEqual([where, 0]);
         fs.device.dispose();
         expect([where, held.size]).toEqual([where, 0]);

@@ -9,8 +9,9 @@ import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { PathFiles } from "../../../host/node/files/path-files.ts";
 import type { FileChanges, Files } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
+import { descriptorsIn } from "../../support/descriptors.ts";
 import { type FileGuest, fileGuests } from "../../support/file-guest.ts";
-import { counted, descriptors } from "../../support/fs-faulty-host.ts";
+import { counted } from "../../support/fs-faulty-host.ts";
 
 const boot = await fileGuests();
 /** Idle descriptors are closed within that time. */
@@ -46,13 +47,13 @@ function text(g: FileGuest, path: string): string | number {
 
 describe("an idle guest", () => {
   test("holds no descriptors, and finds its files again when it wakes", async () => {
-    const before = descriptors();
+    const before = descriptorsIn(root);
     const g = await start();
     expect(text(g, "/dir/deep/bottom")).toBe("bottom");
     expect(text(g, "/file")).toBe("file");
     expect(held.size).toBe(5);
     g.advance(IDLE_MS);
-    expect([held.size, descriptors(), g.clock.timers]).toEqual([0, before, 0]);
+    expect([held.size, descriptorsIn(root), g.clock.timers]).toEqual([0, before, 0]);
     expect(text(g, "/dir/deep/bottom")).toBe("bottom");
   });
 

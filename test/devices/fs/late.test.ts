@@ -12,6 +12,7 @@ import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { PathFiles } from "../../../host/node/files/path-files.ts";
 import type { FileChanges, Files } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
+import { descriptorsIn } from "../../support/descriptors.ts";
 import {
   batchForget,
   forget,
@@ -24,7 +25,7 @@ import {
   words,
 } from "../../support/fs-calls.ts";
 import * as change from "../../support/fs-change-calls.ts";
-import { callsOf, descriptors } from "../../support/fs-faulty-host.ts";
+import { callsOf } from "../../support/fs-faulty-host.ts";
 import { FsPuppet } from "../../support/fs-puppet.ts";
 
 const O_RDWR = 2;
@@ -71,7 +72,7 @@ describe("FSYNC", () => {
 
   test("G30: does not ask a disk that hangs again after a reset", () => {
     const { fs, held } = withHeldSyncs();
-    const before = descriptors();
+    const before = descriptorsIn(directory);
     const { nodeid } = lookup(fs, ROOT, "file");
     const fh = open(fs, nodeid, O_RDWR);
     for (let i = 0; i < 12; i++) void change.fsync(fs, nodeid, fh, 0);
@@ -82,7 +83,7 @@ describe("FSYNC", () => {
       expect(i).toBeLessThan(8);
       go();
     }
-    expect(descriptors()).toBe(before);
+    expect(descriptorsIn(directory)).toBe(before);
     expect(memory.equals(fs.memory.u8)).toBe(true);
   });
 

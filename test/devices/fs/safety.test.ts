@@ -12,6 +12,7 @@ import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { PathFiles } from "../../../host/node/files/path-files.ts";
 import { ProcFiles } from "../../../host/node/files/proc-files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
+import { descriptorsIn } from "../../support/descriptors.ts";
 import {
   forget,
   getattr,
@@ -314,30 +315,28 @@ test.each([
 });
 
 test("W15: holds no more descriptors than its limit, whatever the guest opens", () => {
-  const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
   for (let i = 0; i < 100; i++) nodefs.writeFileSync(join(directory, `f${i}`), "");
-  const before = descriptors();
+  const before = descriptorsIn(directory);
   const puppet = new FsPuppet(directory, { readOnly: false, descriptorsMax: 64 });
   puppet.init();
   const found = [];
   for (let i = 0; i < 100; i++) found.push(lookup(puppet, ROOT, `f${i}`));
   expect(found.filter((one) => one.error === 0)).toHaveLength(31); // and the root
   for (const { nodeid } of found) if (nodeid !== 0) open(puppet, nodeid, O_RDWR);
-  expect(descriptors() - before).toBeGreaterThan(40);
-  expect(descriptors() - before).toBeLessThanOrEqual(64);
+  expect(descriptorsIn(directory) - before).toBeGreaterThan(40);
+  expect(descriptorsIn(directory) - before).toBeLessThanOrEqual(64);
   puppet.device.dispose();
-  expect(descriptors()).toBe(before);
+  expect(descriptorsIn(directory)).toBe(before);
 });
 
 test("W15: returns to its descriptors and memory after floods of names, handles and files", () => {
-  const descriptors = () => nodefs.readdirSync("/proc/self/fd").length;
   for (let i = 0; i < 300; i++) nodefs.writeFileSync(join(directory, `f${i}`), "");
   const puppet = new FsPuppet(directory, {
     readOnly: false,
     limits: { nodesMax: 100, handlesMax: 50, idleFilesMax: 10 },
   });
   puppet.init();
-  const before = descriptors();
+  const before = descriptorsIn(directory);
   const found = [];
   for (let i = 0; i < 300; i++) found.push(lookup(puppet, ROOT, `f${i}`));
   expect(found.filter((one) => one.error === 0)).toHaveLength(99);
@@ -345,13 +344,13 @@ test("W15: returns to its descriptors and memory after floods of names, handles 
   const handles = found.map(({ nodeid }) => (nodeid === 0 ? -1 : open(puppet, nodeid, O_RDWR)));
   expect(handles.filter((fh) => fh > 0)).toHaveLength(50);
   expect(handles).toContain(-Errno.EMFILE);
-  expect(descriptors() - before).toBeLessThanOrEqual(99 + 50);
+  expect(descriptorsIn(directory) - before).toBeLessThanOrEqual(99 + 50);
   found.forEach(({ nodeid }, i) => {
     const fh = handles[i] as number;
     if (fh > 0) release(puppet, nodeid, fh);
     if (nodeid > 0) forget(puppet, nodeid, 1);
   });
-  expect(descriptors()).toBe(before);
+  expect(descriptorsIn(directory)).toBe(before);
   expect((readdir(puppet, ROOT, opendir(puppet, ROOT)) as unknown[]).length).toBeGreaterThan(10);
   puppet.device.dispose();
 });

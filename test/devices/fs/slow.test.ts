@@ -9,6 +9,7 @@ import { broughtBy } from "../../../host/devices/fs/slow/replay.ts";
 import { hostFiles } from "../../../host/node/files/host-files.ts";
 import type { FileChanges, Files, LaterCall, LaterDone } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
+import { descriptorsIn } from "../../support/descriptors.ts";
 import {
   forget,
   lookup,
@@ -20,7 +21,7 @@ import {
   release,
   words,
 } from "../../support/fs-calls.ts";
-import { counted, descriptors } from "../../support/fs-faulty-host.ts";
+import { counted } from "../../support/fs-faulty-host.ts";
 import { FsPuppet, type Reply } from "../../support/fs-puppet.ts";
 
 const SECOND_NS = 1_000_000_000;
@@ -178,13 +179,13 @@ describe("on a slow host", () => {
     nodefs.mkdirSync(at("empty"));
     file = lookup(fs, ROOT, "file").nodeid;
     stall();
-    const before = descriptors();
+    const before = descriptorsIn(directory);
     const reply = send();
     expect(await drain()).toEqual(calls);
     expect((await reply).error).toBe(0);
     fs.device.reset();
     await drain(); // of a slow host closing is not waited for
-    expect([held.size, descriptors()]).toEqual([1, before - 1]);
+    expect([held.size, descriptorsIn(directory)]).toEqual([1, before - 1]);
   });
 
   test("makes one link by another name than the last one", async () => {
@@ -203,10 +204,10 @@ describe("on a slow host", () => {
     release(fs, nodeid, open(fs, nodeid));
     stall();
     fs.nowNs -= SECOND_NS; // or the host would be asked again whether it may be opened
-    const before = descriptors();
+    const before = descriptorsIn(directory);
     const reply = later(FuseOpcode.OPEN, words(0x200, 0), nodeid);
     expect(await drain()).toEqual(["stat", "resize"]);
-    expect([(await reply).error, descriptors()]).toEqual([0, before]);
+    expect([(await reply).error, descriptorsIn(directory)]).toEqual([0, before]);
   });
 
   test("lists every entry after asking for each", async () => {
@@ -317,14 +318,14 @@ describe("while a call hangs", () => {
   test("releases the result when nobody waits for it any more", async () => {
     const { nodeid } = lookup(fs, ROOT, "dir");
     stall();
-    const before = descriptors();
+    const before = descriptorsIn(directory);
     void lookUp("a", nodeid);
     await pool.shift()?.go();
     expect(pool.map(({ call }) => call)).toEqual(["hold"]);
     for (const queue of fs.queues) queue.detach();
     fs.device.reset();
     await drain();
-    expect([held.size, descriptors()]).toEqual([1, before - 1]);
+    expect([held.size, descriptorsIn(directory)]).toEqual([1, before - 1]);
   });
 
   test("G30: ends it on a reset, and a late answer touches nothing", async () => {

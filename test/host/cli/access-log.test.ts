@@ -17,8 +17,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { addressSet, anonymous } from "../../../host/cli/service/access-log.ts";
-import { LogFile } from "../../../host/cli/service/log-file.ts";
+import { addressSet, anonymous } from "../../../host/cli/service/client-addresses.ts";
+import { FULL_MAX, LogFile } from "../../../host/cli/service/log-file.ts";
+import { fixed, LINES_BYTES, SLACK_BYTES } from "../../../host/service/line-buffer.ts";
 import { buildCommand, killCommands, start } from "../../support/command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-access-"));
@@ -122,13 +123,14 @@ test("AL3 a file that cannot be opened ends the start with its name", async () =
 
 describe("AL3 lines that nobody takes are dropped and counted", () => {
   const line = (i: number) => `${`${i}`.padStart(9, "0")}${"x".repeat(90)}\n`;
+  const add = (log: LogFile, text: string) => log.room(text.length + SLACK_BYTES)?.put(fixed(text));
 
   test("on a pipe that nobody reads; a line that was begun is finished first", async () => {
     const path = file("pipe");
     execFileSync("mkfifo", [path]);
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const log = new LogFile(path, () => {});
-    for (let i = 0; i < 2000; i++) log.add(() => line(i));
+    for (let i = 0; i < 2000; i++) add(log, line(i));
     await log.flushed();
     expect(log.dropped).toBeGreaterThan(1000);
     const read = () => {
@@ -141,7 +143,7 @@ describe("AL3 lines that nobody takes are dropped and counted", () => {
     };
     const first = read();
     const { dropped } = log;
-    log.add(() => line(5000));
+    add(log, line(5000));
     await log.flushed();
     expect(log.dropped).toBe(dropped);
     const lines = `${first}${read()}`.split("\n").slice(0, -1);
@@ -154,23 +156,24 @@ describe("AL3 lines that nobody takes are dropped and counted", () => {
   test("on a full disk, which is reported", async () => {
     const told: string[] = [];
     const log = new LogFile("/dev/full", (message) => told.push(message));
-    for (let i = 0; i < 10; i++) log.add(() => line(i));
+    for (let i = 0; i < 10; i++) add(log, line(i));
     await log.flushed();
     expect(log.dropped).toBe(10);
     expect(told[0]).toContain("ENOSPC");
   });
 
   test("when more wait than there is room for", async () => {
-    const log = new LogFile("/dev/null", () => {});
-    let made = 0;
-    const make = () => {
-      made++;
-      return "x\n";
-    };
-    for (let i = 0; i < 20_000; i++) log.add(make);
-    expect(log.dropped).toBe(20_000 - 16_384);
+    const path = file("waiting");
+    const log = new LogFile(path, () => {});
+    const [each, most] = [Math.floor(LINES_BYTES / 100), FULL_MAX + 1];
+    for (let i = 0; i < each * most + 10; i++) add(log, line(i));
+    expect(log.dropped).toBe(10);
     await log.flushed();
-    expect(made).toBe(16_384);
+    expect(readFileSync(path, "utf8").split("\n")).toHaveLength(each * most + 1);
+    add(log, line(7));
+    await log.flushed();
+    expect(readFileSync(path, "utf8").endsWith(line(7))).toBe(true);
+    expect(log.dropped).toBe(10);
   });
 });
 

@@ -258,6 +258,13 @@ test("reloads, sets the log level, and saves the machine, each by POST", async (
   expect((await post("/log-level", '{"level":"debug"}')).status).toBe(202);
   expect((await post("/log-level", '{"level":"loud"}')).status).toBe(400);
   expect((await post("/log-level", "{")).status).toBe(400);
+  for (const path of ["/reload", "/drain", "/undrain", "/snapshot"]) {
+    expect(await post(path, '{"cors": ["*"]}')).toMatchObject({
+      status: 400,
+      text: expect.stringContaining("takes no body"),
+    });
+  }
+  expect((await post("/undrain", "{}")).status).toBe(202);
   expect((await post("/snapshot")).status).toBe(202);
   expect(existsSync(saved)).toBe(true);
   expect((await fetch(url)).status).toBe(200);

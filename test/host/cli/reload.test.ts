@@ -1,5 +1,5 @@
 // SIGHUP: settings and rules are read again, all of them or none.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -90,6 +90,35 @@ test("settings that need a restart are named", async () => {
   const { code, err } = await end;
   expect(code).toBe(0);
   expect(err).not.toContain("grace has changed");
+  expect(err).not.toContain("connections has changed"); // it only follows the memory
+});
+
+test("a log cannot be switched on in a guest that was not asked for one, which is said", async () => {
+  configure({});
+  const { child, hangUp, until, end } = await serve();
+  configure({ "access-log": "new.log" });
+  expect(await hangUp()).toBe("reloaded");
+  await until(/warn: access-log has changed, which needs a restart\n/);
+  child.kill();
+  expect((await end).code).toBe(0);
+});
+
+test("a log is switched on and off where the admin listener counts requests", async () => {
+  configure({ admin: "0" });
+  const { child, url, hangUp, end } = await serve();
+  const log = join(folder, "on.log");
+  await (await fetch(`${url}/before`)).text();
+  configure({ admin: "0", "access-log": log });
+  expect(await hangUp()).toBe("reloaded");
+  await (await fetch(`${url}/while`, { headers: { "user-agent": "agent" } })).text();
+  configure({ admin: "0" });
+  expect(await hangUp()).toBe("reloaded");
+  await (await fetch(`${url}/after`)).text();
+  child.kill();
+  expect((await end).code).toBe(0);
+  const text = readFileSync(log, "utf8");
+  expect(text).toMatch(/"GET \/\/while HTTP\/1\.1" 404 \d+ "-" "agent"\n$/);
+  expect(text).not.toMatch(/before|after/);
 });
 
 test("a hundred reloads under load, and an end in the middle of one, lose no request", async () => {

@@ -188,7 +188,7 @@ test("a reload takes effect in all replicas, or in none", async () => {
   expect(await torito.metric("torito_config_last_reload_successful")).toBe(0);
   settings({ memory: "32M", "access-log": join(folder, "reloaded.log") });
   const reloaded = JSON.parse((await torito.ask("/reload", "POST")).text);
-  expect(reloaded).toEqual({ state: "reloaded", needRestart: ["memory", "connections"] });
+  expect(reloaded).toEqual({ state: "reloaded", needRestart: ["memory"] });
   expect(await heads()).toEqual(["two"]);
   torito.child.kill("SIGHUP");
   await torito.until(/SIGHUP: reloaded\n/);

@@ -158,7 +158,7 @@ export class Background {
           end();
           if (error !== null) return answer(errnoOf(error));
           this.#stats.bytesRead += got;
-          this.#stats.bytesCopied += got;
+          this.#stats.copiedRead += got;
           answer(got, bytes.subarray(0, got));
         };
         orDone(done, () => this.#calls.readLater(file.descriptor, bytes, offset, done));
@@ -190,7 +190,7 @@ export class Background {
           if (error !== null) return failed(error);
           file.node.writes--;
           this.#stats.bytesWritten += written;
-          this.#stats.bytesCopied += written;
+          this.#stats.copiedWritten += written;
           let payload: Uint8Array;
           try {
             payload = reply(written);
