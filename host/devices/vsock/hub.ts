@@ -7,7 +7,7 @@ import type { Flushing } from "./rings/flushing.ts";
 import type { RingShare } from "./rings/ring-share.ts";
 import type { ToGuest } from "./rings/to-guest.ts";
 import type { Member } from "./routes/members.ts";
-import type { Routed } from "./routes/table.ts";
+import type { Routed } from "./routes/route.ts";
 import type { Stalls } from "./stalls.ts";
 import type { Refusal, VsockStats } from "./stats.ts";
 

@@ -1,7 +1,6 @@
 // Connections that the host has begun, by the port that it chose for each. No two ports in use
 // share a slot, so finding one is a look into an array.
-import { HOST_PORT_END, HOST_PORT_MIN } from "./route.ts";
-import type { Routed } from "./table.ts";
+import { HOST_PORT_END, HOST_PORT_MIN, type Routed } from "./route.ts";
 
 const SLOTS_MIN = 64;
 

@@ -2,12 +2,7 @@
 import { VMADDR_CID_HOST } from "../../../../abi/vsock.ts";
 import { HostPorts } from "./host-ports.ts";
 import { type Member, Members } from "./members.ts";
-import { isGuestTarget, isHostPort, type Route } from "./route.ts";
-
-/** A connection, as the table sees it. */
-export interface Routed {
-  readonly route: Route;
-}
+import { isGuestTarget, isHostPort, type Routed } from "./route.ts";
 
 /** Connections with one peer, by its port and then by the guest's. */
 class Pairs<C extends Routed> {
