@@ -5,7 +5,10 @@ import { HOST_PORT_END, HOST_PORT_MIN, type Routed } from "./route.ts";
 const SLOTS_MIN = 64;
 
 export class HostPorts<C extends Routed> {
-  /** A power of two; a connection is at its port modulo that. At most half are used. */
+  /**
+   * A power of two; a connection is at its port modulo that. At most half are used, so there are at
+   * most four times as many as the device admits connections.
+   */
   #slots: (C | null)[] = Array(SLOTS_MIN).fill(null);
   #used = 0;
   #nextPort = HOST_PORT_MIN;
