@@ -35,7 +35,7 @@ export interface Handle {
   writev(request: Request, parts: readonly Uint8Array[], areBuffers: true): number;
   shutdown(request: Request): number;
   /** Both call `closed` as a method of the handle once nothing touches its buffers any more. */
-  close(closed: () => void): void;
+  close(closed?: () => void): void;
   reset?(closed: () => void): number;
   connect(request: Request, host: string, port?: number): number;
   connect6?(request: Request, host: string, port: number): number;
