@@ -3,11 +3,14 @@ import { setTimeout } from "node:timers";
 import { Worker } from "node:worker_threads";
 import type { Exit } from "../../exit.ts";
 import type { Log } from "../../log.ts";
+import { PACKAGE_FOLDER } from "../../node/package.ts";
 import { Stall } from "../../node/stall.ts";
 import { NO_COUNTS, type ServiceReport } from "../service/report.ts";
 import type { Bound } from "../service/service.ts";
 import type { Message, ReplicaData, Requests } from "./messages.ts";
 import type { PostedBatch } from "./posted.ts";
+
+const WORKER = `${PACKAGE_FOLDER}dist/host/cli/replicas/replica-worker.js`;
 
 /**
  * How a replica has ended. `failed`: its machine could not be made; `code` as in Message. `broken`:
@@ -67,7 +70,7 @@ export class Replica {
     this.#events = events;
     this.#log = log;
     this.#stall = new Stall(presence);
-    this.#worker = new Worker(new URL("./replica-worker.js", import.meta.url), {
+    this.#worker = new Worker(WORKER, {
       workerData,
       name: `replica ${number}`,
     });
