@@ -253,7 +253,9 @@ export class Fleet implements Served {
       opened.cancel();
       throw error;
     }
-    opened.commit();
+    // Replicas hand over the lines of the file before with their answers.
+    const { isOpen } = this.#parts.output;
+    if (!isOpen) opened.commit();
     this.#command = command;
     const compiled = this.#compiled;
     await Promise.all(
@@ -265,6 +267,7 @@ export class Fleet implements Served {
         }
       }),
     );
+    if (isOpen) opened.commit();
   }
 
   // ---- the end

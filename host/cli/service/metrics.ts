@@ -103,8 +103,8 @@ function putGuest(out: Metrics, { counts, gauges, machines }: ServiceReport): vo
 }
 
 /**
- * What applications show, unless the name is one of ours. Machines may differ in what they show:
- * the first ones count.
+ * Numbers of applications, unless the name is one of ours. Guests choose the names, so those that
+ * came first are shown, and no more than one guest may have.
  */
 function putApplication(out: Metrics, { counts, gauges }: ServiceReport): void {
   const shown = [...counts.totals.application.values()].slice(0, COUNTERS_MAX);

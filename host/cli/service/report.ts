@@ -42,7 +42,7 @@ export interface Gauges {
   readonly threads: number;
   readonly heapBytes: number;
   readonly heapInUse: number;
-  /** What applications show that may fall, by name and label. */
+  /** Gauges of applications, by name and label. */
   readonly application: ReadonlyMap<string, AppCounter>;
 }
 

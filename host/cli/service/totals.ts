@@ -20,7 +20,7 @@ export interface Totals {
   /** By operation and error, as in "LOOKUP ENOENT". */
   readonly fsAnswers: Readonly<Record<string, number>>;
   readonly fsBytes: Readonly<Record<string, number>>;
-  /** What applications show that only grows, by name and label. */
+  /** Counters of applications, by name and label. */
   readonly application: ReadonlyMap<string, AppCounter>;
 }
 
@@ -75,7 +75,7 @@ function answersOf({ stats }: FsDevice): Record<string, number> {
 const keyOf = ({ name, label }: AppCounter): string =>
   label === null ? name : `${name} ${label.name} ${label.value}`;
 
-/** What the application shows, by name and label. */
+/** Numbers of one kind that the application shows, by name and label. */
 export function shownBy({ memory }: Machine, kind: AppCounter["kind"]): Map<string, AppCounter> {
   const all = readCounters(memory).filter((one) => one.kind === kind);
   return new Map(all.map((one) => [keyOf(one), one]));

@@ -1,5 +1,5 @@
 // --replicas: machines in threads that share a port; those that die are replaced.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -83,6 +83,9 @@ describe("a replica that dies", () => {
     const { metric, serving, until, port, ask } = torito;
     const [doomed, other] = await torito.oneOfEach("a");
     const before = await metric("torito_connections_accepted_total");
+    const words = await metric("torito_fragile_bytes_total");
+    expect(words).toBe(await metric("torito_connections_accepted_total"));
+    expect(await metric("torito_fragile_clients")).toBe(2);
     const interrupts = await metric('torito_virtqueue_interrupts_total{device="vsock"}');
     expect(await doomed?.say("!")).toBe("");
     await until(/error: replica 1: guest: panic: told to panic at /);
@@ -93,6 +96,8 @@ describe("a replica that dies", () => {
     await serving();
     expect(await other?.say("c")).toBe("c");
     expect(await metric("torito_machine_restarts_total")).toBe(1);
+    expect(await metric("torito_fragile_bytes_total")).toBe(words + 2);
+    expect(await metric("torito_fragile_clients")).toBe(1);
     expect(await metric("torito_connections_accepted_total")).toBeGreaterThanOrEqual(before);
     expect(await metric('torito_virtqueue_interrupts_total{device="vsock"}')).toBeGreaterThan(
       interrupts,
@@ -195,6 +200,33 @@ test("a reload takes effect in all replicas, or in none", async () => {
   rmSync(join(folder, "torito.json"));
   rmSync(join(site, "_headers"));
   await stop(torito);
+});
+
+test("a log is switched on by a reload only where all guests note their requests", async () => {
+  const log = join(folder, "later.log");
+  const settings = (json: unknown) =>
+    writeFileSync(join(folder, "torito.json"), JSON.stringify(json));
+  const words = ["serve", site, "-p", "0:80", "--replicas", "2"];
+  settings({});
+  const deaf = start(...words);
+  await deaf.until(/2 of 2\n/);
+  settings({ "access-log": log });
+  deaf.child.kill("SIGHUP");
+  await deaf.until(/warn: access-log has changed, which needs a restart\n/);
+  await stop(deaf);
+  expect(existsSync(log)).toBe(false);
+  settings({ admin: "0" });
+  const torito = await startReplicas(2, "serve", site);
+  const clients = await torito.oneOfEach(GET);
+  settings({ "access-log": log });
+  expect((await torito.ask("/reload", "POST")).status).toBe(202);
+  for (const { say } of clients) await say(GET);
+  settings({});
+  expect((await torito.ask("/reload", "POST")).status).toBe(202);
+  for (const { say } of clients) await say(GET);
+  await stop(torito);
+  rmSync(join(folder, "torito.json"));
+  expect(readFileSync(log, "utf8").match(/"GET \/ HTTP/g)).toHaveLength(2);
 });
 
 test("a drain tells all clients, answers those that have asked, and ends idle ones", async () => {
