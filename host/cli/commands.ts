@@ -35,6 +35,8 @@ export interface AdminSettings {
   readonly names: readonly string[];
   /** null: none. */
   readonly snapshotPath: string | null;
+  /** Does it show the machine? */
+  readonly inspects: boolean;
 }
 
 /** The work of `torito snapshot`. */
@@ -73,6 +75,8 @@ export interface Command extends MachineCommand {
   readonly graceMs: number;
   /** Do clients come through trusted proxies alone, with a PROXY header? */
   readonly isProxied: boolean;
+  /** Machines that share the published ports, each in a thread of its own. 1: no thread. */
+  readonly replicas: number;
   /** Is a machine that panics replaced? */
   readonly restarts: boolean;
   /** null: none. */
@@ -134,6 +138,11 @@ export interface CheckCommand {
   readonly url: string;
 }
 
+export interface TopCommand {
+  readonly kind: "top";
+  readonly url: string;
+}
+
 export interface HelpCommand {
   readonly kind: "help";
   /** null: of all commands. */
@@ -149,5 +158,6 @@ export type Invocation =
   | InspectCommand
   | PrecompressCommand
   | CheckCommand
+  | TopCommand
   | HelpCommand
   | { readonly kind: "version" };

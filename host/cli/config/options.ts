@@ -80,6 +80,11 @@ const HOST_OPTIONS = {
   stats: { kind: "flag", text: "at exit: bytes, and copies of each" },
   restore: setting({ kind: "text", isPath: true, text: "go on from a snapshot" }),
   restart: setting({ kind: "flag", text: "replace a machine that panics; its ports stay open" }),
+  replicas: setting({
+    kind: "number",
+    preset: "1",
+    text: "machines that share the ports, each in a thread of its own",
+  }),
   fresh: setting({ kind: "flag", text: "a machine for each connection" }),
   machines: setting({ kind: "number", text: "machines of --fresh" }),
   after: { kind: "list", text: "a request that warms the guest up" },
@@ -144,6 +149,7 @@ const HOST_OPTIONS = {
     isPath: true,
     text: "the file that POST /snapshot saves the machine to",
   }),
+  inspect: setting({ kind: "flag", text: "show the machine, on the admin listener" }),
   "ready-fd": setting({ kind: "number", text: "the descriptor that gets a line at ready" }),
   "proxy-protocol": setting({
     kind: "choice",

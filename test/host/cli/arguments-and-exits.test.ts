@@ -157,6 +157,7 @@ describe("arguments", () => {
       accessLog: { path: null, format: "combined", anonymize: false, proxies: [] },
       admin: null,
       readyFd: null,
+      replicas: 1,
       restarts: false,
       isProxied: false,
       site: null,
