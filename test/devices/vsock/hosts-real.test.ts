@@ -195,7 +195,9 @@ describe.each(SOCKET_KINDS)("sockets on %s", (one) => {
         await vi.waitUntil(() => client.closed && seen.length === 3, PATIENCE);
         await quiet();
         const ops = [VsockOp.REQUEST, VsockOp.RW, VsockOp.CREDIT_REQUEST];
-        expect(seen.map(({ op }) => op)).toEqual(ops);
+        expect(seen.slice(0, 3).map(({ op }) => op)).toEqual(ops);
+        // From Node 26 on, net.Socket reports a reset while it is paused.
+        expect(seen.length).toBeLessThanOrEqual(kind === "net" ? 4 : 3);
         const { hostPort } = seen[0] as Packet;
         const data = Buffer.from("anybody there?");
         if (way === "payload") puppet.send({ op: VsockOp.RW, hostPort, data, bufAlloc: 10 });
