@@ -192,7 +192,7 @@ describe.each(SOCKET_KINDS)("sockets on %s", (one) => {
         });
         const client = connect();
         client.write(Buffer.alloc(100_000), () => client.resetAndDestroy());
-        await vi.waitUntil(() => client.closed && seen.length === 3, PATIENCE);
+        await vi.waitUntil(() => client.closed && seen.length >= 3, PATIENCE);
         await quiet();
         const ops = [VsockOp.REQUEST, VsockOp.RW, VsockOp.CREDIT_REQUEST];
         expect(seen.slice(0, 3).map(({ op }) => op)).toEqual(ops);
