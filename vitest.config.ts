@@ -17,6 +17,8 @@ const LONG = [
   "test/host/{browser-bundle,turn-work}.test.ts",
   "test/snapshot/rewind.test.ts",
   "test/library/{readme,request-fuzz}.test.ts",
+  "test/host/cli/replicas.test.ts",
+  "test/devices/vsock/messages.test.ts",
 ];
 
 const sizes = {
