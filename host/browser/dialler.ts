@@ -37,18 +37,18 @@ export class Dialler {
     board.addEventListener("close", () => this.#lost());
   }
 
-  /** As VirtioDevice.dial(). */
+  /** As VirtioDevice.dial(). Throws an Error if the machine is gone. */
   dial(port: number, events: SocketEvents): StreamSocket {
-    const { port1, port2 } = new MessageChannel();
-    this.#board.postMessage({ connect: port } satisfies ConnectRequest, [port2]);
-    const socket = PortSocket.dial(port1, events, (one) => this.#sockets.delete(one));
+    const client = this.connect(port);
+    const socket = PortSocket.dial(client, events, (one) => this.#sockets.delete(one));
     this.#sockets.add(socket);
     this.#watch();
     return socket;
   }
 
-  /** The other end of a new connection, for whoever speaks another protocol. */
+  /** The other end of a new connection, for whoever speaks another protocol. Throws as dial(). */
   connect(port: number): MessagePort {
+    if (this.#presence.kind === "gone") throw new Error("the machine is gone");
     const { port1, port2 } = new MessageChannel();
     this.#board.postMessage({ connect: port } satisfies ConnectRequest, [port2]);
     return port1;

@@ -41,7 +41,7 @@ interface Pending {
 }
 
 export class WorkerMachine {
-  /** Resolves when the machine has ended, and why. Never, if the Worker is terminated. */
+  /** Resolves when the machine has ended, and why. */
   readonly exited: Promise<Ended>;
   readonly #worker: Worker;
   readonly #options: PageOptions;
@@ -97,7 +97,10 @@ export class WorkerMachine {
     return this.#dialler.http.fetch(input, init);
   }
 
-  /** A connection to a port of the guest; PortSocket speaks over it. */
+  /**
+   * A connection to a port of the guest; PortSocket speaks over it. Throws an Error if the Worker
+   * was terminated.
+   */
   connect(port: number): MessagePort {
     return this.#dialler.connect(port);
   }
@@ -112,6 +115,7 @@ export class WorkerMachine {
     this.#worker.terminate();
     this.#fail(new Error("the Worker was terminated"));
     this.#dialler.close();
+    this.#ended({ kind: "disposed" });
   }
 
   // ---- the inspector's page takes these

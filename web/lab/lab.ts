@@ -5,11 +5,15 @@ import { WorkerMachine } from "../../host/browser/worker-machine.ts";
 import { endText } from "../../host/browser/worker-protocol.ts";
 import { showInspector } from "../inspector/inspector.ts";
 import { Console } from "./console.ts";
+import { labOrigin } from "./messages.ts";
 import { sendRequests } from "./requests.ts";
 import { SiteFrame } from "./site-frame.ts";
 
 /** Of this visit: each tab has its own machine. */
 const NAME = crypto.randomUUID === undefined ? `m${Date.now()}` : crypto.randomUUID();
+
+/** The other name answers within this time, or there is none. */
+const MOVE_MS = 2000;
 
 const find = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
 const [state, trouble] = [find("state"), find("trouble")];
@@ -103,6 +107,25 @@ find<HTMLFormElement>("requests").addEventListener("submit", (event) => {
   event.preventDefault();
   void send(1);
 });
-showIsolation();
-await start();
-await showSite();
+/**
+ * From an address of loopback the Lab moves to a name of it, so that the site can have an origin
+ * of its own; not where the browser does not know the name. False: it stays.
+ */
+async function moves(): Promise<boolean> {
+  const origin = labOrigin(new URL(location.href));
+  if (origin === null) return false;
+  const there = `${origin}${location.pathname}${location.search}${location.hash}`;
+  try {
+    await fetch(there, { mode: "no-cors", signal: AbortSignal.timeout(MOVE_MS) });
+  } catch {
+    return false;
+  }
+  location.replace(there);
+  return true;
+}
+
+if (!(await moves())) {
+  showIsolation();
+  await start();
+  await showSite();
+}

@@ -16,18 +16,25 @@ export type ToBridge =
   | { readonly torito: "lab-reload" };
 
 const LOOPBACK = /^(localhost|127\.0\.0\.1|\[::1\])$/;
-const SITE_HOST = "site.localhost";
+const LAB_HOST = "torito.localhost";
+/** The same site as the Lab: browsers refuse Service Workers to frames of another site. */
+const SITE_HOST = `site.${LAB_HOST}`;
 
-/**
- * Where the site of a machine may live that a page of `here` has booted: `site.localhost` has no
- * power over a page of localhost. null: there is no other origin for it.
- */
+/** Where the Lab can have an origin for the site, if it was opened by an address of loopback. */
+export function labOrigin(here: URL): string | null {
+  return LOOPBACK.test(here.hostname) ? originOn(LAB_HOST, here) : null;
+}
+
+/** Another origin for the site of a machine that a page of `here` has booted; null: none. */
 export function siteOrigin(here: URL): string | null {
-  if (!LOOPBACK.test(here.hostname)) return null;
-  return `${here.protocol}//${SITE_HOST}${here.port === "" ? "" : `:${here.port}`}`;
+  return here.hostname === LAB_HOST ? originOn(SITE_HOST, here) : null;
 }
 
 /** May a page of `lab` have a site served that has the origin `own`? */
 export function mayServe(own: string, lab: string): boolean {
   return lab === own || (URL.canParse(lab) && siteOrigin(new URL(lab)) === own);
+}
+
+function originOn(host: string, { protocol, port }: URL): string {
+  return `${protocol}//${host}${port === "" ? "" : `:${port}`}`;
 }
