@@ -1,4 +1,6 @@
-// The library in a browser: the core, with a browser's adapters, and machines in Workers.
+// The library in a browser: the core, with a browser's adapters, and machines in Workers. Its types
+// name what a compiler for ES2022 does not know by itself.
+/// <reference lib="esnext.disposable" preserve="true" />
 export * from "../core.ts";
 export { browserClock } from "./clock.ts";
 export { browserFirmware } from "./firmware.ts";

@@ -178,8 +178,8 @@ inChromium("BR7 a Worker that is terminated fails what is under way", async () =
     ];
   });
   expect(messages).toEqual([
-    expect.stringContaining("fetch: "),
-    expect.stringContaining("fetch: "),
+    expect.stringContaining("fetch"),
+    expect.stringContaining("fetch"),
     "the Worker was terminated",
   ]);
 });
