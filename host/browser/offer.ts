@@ -1,4 +1,4 @@
-// What a page says to the Service Worker that serves its machine's site, and hears from it.
+// Messages between a page and the Service Worker that serves its machine's site.
 
 /** From the Service Worker to all pages: who has the machine of that name? */
 export interface MachineWanted {

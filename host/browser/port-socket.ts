@@ -3,7 +3,7 @@
 // own, so each side sends no more than a window beyond what the other has consumed.
 import { NOBODY, type SocketEvents, type StreamSocket } from "../ports/sockets.ts";
 
-/** What one side may have sent without credit. A peer that sends more is reset. */
+/** The most that one side sends without credit. A peer that sends more is reset. */
 export const WINDOW_BYTES = 256 * 1024;
 /** Charged for each message beside its bytes, for that is what it takes. */
 export const MESSAGE_BYTES = 128;

@@ -17,7 +17,7 @@ import {
   type WorkerMachineOptions,
 } from "./worker-protocol.ts";
 
-/** What a page may do for its machine. */
+/** Services of a page for its machine. */
 export interface PageOptions {
   /** Takes the guest's console output, and what the host logs. */
   readonly console?: (text: string) => void;

@@ -128,7 +128,7 @@ inChromium(
       }
       const texts = await Promise.all(resets);
       const silent = Array.from({ length: 10_000 }, () => machine.connect(80));
-      // Those that are refused are told so at once; the others are idle clients.
+      // Refused clients know it at once; the others are idle.
       for (const port of silent) port.postMessage("reset");
       const answer = await torito.ask(
         machine,

@@ -1,4 +1,4 @@
-// What test pages call: the library, and a machine in a Worker with a tar of the test's.
+// The library for test pages, and a machine in a Worker with a tar of the test's.
 
 import { browserPlatform, PortSocket, WorkerMachine } from "../../host/browser/index.ts";
 import { Machine } from "../../host/machine.ts";

@@ -151,14 +151,16 @@ test("the published types hold in every resolution, declarations of libraries in
 test("torito/browser holds types in every resolution, and bundles with the conditions of a browser", async () => {
   const installed = install();
   const source = `
-    import { createMachine, endText, FsDevice, offerMachine, PortSockets, readTar } from "torito/browser";
-    import { VsockDevice, WorkerMachine, type WorkerMachineOptions } from "torito/browser";
+    import { createMachine, endText, FsDevice, offerMachine } from "torito/browser";
+    import { PortSockets, readTar, VsockDevice } from "torito/browser";
+    import { WorkerMachine, type WorkerMachineOptions } from "torito/browser";
     export async function boot(worker: Worker, options: WorkerMachineOptions): Promise<string> {
       const machine = await WorkerMachine.boot(worker, options, { console: (text) => text.trim() });
       const container = navigator.serviceWorker;
       const registration = await container.register("sw.js", { scope: "site/" });
       const switchboard = async () => machine.switchboard();
-      const url = await offerMachine({ container, registration, machine: "m", isIsolated: false, switchboard });
+      const offered = { container, registration, machine: "m", isIsolated: false };
+      const url = await offerMachine({ ...offered, switchboard });
       const response = await machine.fetch(url, { guestPort: 80 });
       return (await response.text()) + endText(await machine.exited);
     }

@@ -71,7 +71,8 @@ async function showSite(): Promise<void> {
       : "The site has the origin of this page, since there is no other here: it could reach into " +
         "this page, as any page of this host can.";
   } catch (error) {
-    place.textContent = `The site cannot be shown: ${(error as Error).message}. Requests below work.`;
+    const { message } = error as Error;
+    place.textContent = `The site cannot be shown: ${message}. Requests below work.`;
   }
 }
 

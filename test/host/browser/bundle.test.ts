@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 
 /** Bytes, minified. The core of the host is nine tenths of the Worker. */
 const SIZES_MAX = { "index.ts": 220_000, "worker.ts": 205_000, "service-worker.ts": 24_000 };
-/** What goes over the wire. */
+/** The same, as a server sends them. */
 const GZIPPED_MAX = { "index.ts": 76_000, "worker.ts": 71_000, "service-worker.ts": 9_000 };
 
 async function bundle(name: string) {
