@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import type { Frame, Page } from "playwright-core";
 import { expect } from "vitest";
 import { readFolder } from "../../tools/tar.mjs";
+import { compileOnce } from "../support/compiled.ts";
 import {
   inChromium,
   labShows,
@@ -12,8 +13,7 @@ import {
   openLab,
   serveFiles,
   siteFrame,
-} from "../support/browser.ts";
-import { compileOnce } from "../support/compiled.ts";
+} from "../support/tab.ts";
 
 const SITE = "apps/web-server/site";
 const IMAGE = "img/torito.png";

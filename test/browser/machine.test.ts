@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { beforeAll, expect } from "vitest";
 import { writeTar } from "../../tools/tar.mjs";
-import { bundlePage, inChromium, newContext, serveFiles } from "../support/browser.ts";
-import type * as Torito from "../support/browser-page.ts";
 import { compileOnce } from "../support/compiled.ts";
+import { bundlePage, inChromium, newContext, serveFiles } from "../support/tab.ts";
+import type * as Torito from "../support/tab-page.ts";
 
 declare const torito: typeof Torito;
 
@@ -15,7 +15,7 @@ const BIG = Buffer.alloc(2_000_000, "0123456789");
 let script: string;
 
 beforeAll(async () => {
-  script = await bundlePage("browser-page.ts");
+  script = await bundlePage("tab-page.ts");
 });
 
 async function openPage(files: Record<string, string | Uint8Array> = {}): Promise<Page> {
