@@ -12,6 +12,8 @@ const WANTED_MS = 2000;
 const AGAIN_MS = 250;
 /** Machines that are known; one more takes the place of the oldest. */
 const MACHINES_MAX = 32;
+/** Names of machines that requests wait for; a request for one more gets 503 at once. */
+const WANTED_MAX = 64;
 /** Methods that may be sent to another machine, which has taken the place of the first. */
 const SAFE = /^(GET|HEAD|OPTIONS)$/;
 
@@ -58,7 +60,7 @@ export class Gateway {
       if (!("dialler" in found)) return errorPage(found, request);
       const { dialler, isIsolated } = found;
       try {
-        const asked = guestRequest(request, path);
+        const asked = await guestRequest(request, path);
         const answer = await dialler.http.fetch(asked);
         return siteResponse(answer, root, asked.url, isIsolated);
       } catch (error) {
@@ -91,7 +93,8 @@ export class Gateway {
 
   /** Asks for the machine until it is known, or the time has passed. */
   #wait(machine: string, waitMs: number): Promise<void> {
-    if (this.#sites.has(machine)) return Promise.resolve();
+    const isFull = this.#waiting.size >= WANTED_MAX && !this.#waiting.has(machine);
+    if (this.#sites.has(machine) || isFull) return Promise.resolve();
     return new Promise((resolve) => {
       let leftMs = waitMs;
       let cancel = () => {};
@@ -103,6 +106,7 @@ export class Gateway {
       const ask = () => {
         if (leftMs <= 0) {
           waiting.delete(found);
+          if (waiting.size === 0) this.#waiting.delete(machine);
           resolve();
           return;
         }
@@ -119,11 +123,16 @@ export class Gateway {
 }
 
 /** The same request, to the guest: only what a guest may know of it. */
-function guestRequest(request: Request, path: string): Request {
-  const { method, headers, signal, body } = request;
+async function guestRequest(request: Request, path: string): Promise<Request> {
+  const { method, headers, signal } = request;
   const url = new URL(path, new URL(request.url).origin);
   const init: RequestInit & { duplex?: "half" } = { method, headers, signal };
-  if (body !== null && body !== undefined) Object.assign(init, { body, duplex: "half" });
+  if (!SAFE.test(method)) {
+    // Not every browser streams the body of a request: there it is read as a whole.
+    const streamed = request.body as ReadableStream | null | undefined;
+    const body = streamed === undefined ? await request.arrayBuffer() : streamed;
+    Object.assign(init, { body, duplex: "half" });
+  }
   return new Request(url, init);
 }
 

@@ -101,6 +101,21 @@ test("BR7 503 if no page has the machine, after it was asked for repeatedly", as
   expect(asks()).toBeGreaterThan(3);
 });
 
+test("BR7 requests for names without end get 503, and later ones find their machine", async () => {
+  const names: string[] = [];
+  const made = new Gateway(browserClock, (machine) => names.push(machine));
+  const get = (machine: string) =>
+    made.fetch(machine, `/${machine}/`, "/", new Request(`http://host/${machine}/`));
+  const many = await Promise.all(Array.from({ length: 200 }, (_, i) => get(`m${i}`)));
+  expect(many.filter(({ status }) => status === 503)).toHaveLength(200);
+  expect(new Set(names).size).toBe(64);
+  const { port1, port2 } = new MessageChannel();
+  ends.push(() => port1.close());
+  guest(() => ok("hello")).add(port1);
+  made.offered({ torito: "offer", machine: "m1", isIsolated: false }, port2);
+  expect((await get("m1")).status).toBe(200);
+});
+
 test("BR7 503 if the machine is silent, whose Worker was terminated", async () => {
   const { port1, port2 } = new MessageChannel(); // nobody listens on port1
   ends.push(() => port1.close());
