@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import type { Frame, Page } from "playwright-core";
 import { expect } from "vitest";
 import { readFolder } from "../../tools/tar.mjs";
+import { start } from "../support/command.ts";
 import { compileOnce } from "../support/compiled.ts";
 import {
   inChromium,
@@ -227,6 +228,22 @@ inChromium("BR9 with isolation the clock is fine, and the site is shown as well"
   expect(await textOf(page, "isolation")).toContain("5 µs");
   expect((await get(siteFrame(page), IMAGE)).status).toBe(200);
 });
+
+inChromium(
+  "BR9 torito itself serves the Lab, isolated, by the rules of the sample site",
+  async () => {
+    const command = start("serve", SITE, "-p", "0:80");
+    try {
+      const [, base = ""] = await command.until(/ready in .*(http:\S+)/);
+      const page = await openLab(await newContext(), base);
+      expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+      expect((await get(siteFrame(page), IMAGE)).hash).toBe(hashOf(files[IMAGE] as Uint8Array));
+    } finally {
+      command.child.kill("SIGINT");
+      await command.end;
+    }
+  },
+);
 
 inChromium("the site has an origin of its own, and reaches nothing of the Lab", async () => {
   const { page } = await lab();
