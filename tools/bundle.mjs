@@ -12,7 +12,7 @@ const { dependencies, peerDependencies } = JSON.parse(
 );
 
 const workers = readdirSync(new URL("host/", root), { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith("-worker.ts"))
+  .filter((name) => name.endsWith("-worker.ts") && !name.startsWith("browser"))
   .map((name) => `host/${name}`);
 
 rmSync(new URL("dist/host/bundle/", root), { recursive: true, force: true });

@@ -1,8 +1,8 @@
 // The web servers that are measured: the appliance and its peers, each in its good configuration,
 // serving one folder on a port of 127.0.0.1.
-import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
 import { findFreePort, has, makeFolder, Program } from "./programs.mjs";
@@ -76,13 +76,18 @@ function script(name, site, port) {
   return [process.execPath, join(ROOT, "bench/peers", name), site.folder, String(port)];
 }
 
-/** The sample site if it has both files, otherwise a folder with files of the same sizes. */
+/**
+ * The sample site if it has both files, without its rules, which other servers do not follow;
+ * otherwise a folder with files of the same sizes.
+ */
 export function findSite() {
   const large = "img/torito.png";
   const small = "small.html";
-  let folder = join(ROOT, "apps/web-server/site");
-  if (!existsSync(join(folder, large)) || !existsSync(join(folder, small))) {
-    folder = join(makeFolder(), "site");
+  const sample = join(ROOT, "apps/web-server/site");
+  const folder = join(makeFolder(), "site");
+  if (existsSync(join(sample, large)) && existsSync(join(sample, small))) {
+    cpSync(sample, folder, { recursive: true, filter: (path) => basename(path) !== "_headers" });
+  } else {
     mkdirSync(join(folder, "img"), { recursive: true });
     writeFileSync(join(folder, large), Buffer.alloc(133_000, 0x55));
     writeFileSync(join(folder, small), `<p>${"x".repeat(1000)}</p>`);

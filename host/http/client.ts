@@ -23,7 +23,7 @@ export class HttpClient {
   readonly #pools = new Map<number, ConnectionPool>(); // for each port that the caller has named
 
   /** The first device that carries connections leads to the guest. */
-  constructor(devices: readonly VirtioDevice[], clock: Pick<Clock, "defer">) {
+  constructor(devices: readonly Pick<VirtioDevice, "dial">[], clock: Pick<Clock, "defer">) {
     const device = devices.find((one) => one.dial !== undefined);
     this.#dial = (port, events) => {
       if (device?.dial === undefined) throw new Error("the machine has no vsock device");

@@ -3,6 +3,7 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { build } from "esbuild";
 import { afterAll, expect, test } from "vitest";
 import { makeFolder, removeFolders, until } from "../support/appliance.ts";
 import { startWith } from "../support/command.ts";
@@ -27,8 +28,8 @@ test("npm publish would publish what README speaks of, and nothing that only dev
   const sources =
     "(test|host|bench/(?!results)|tools/(build|bundle|declarations|types|reference)|build/test)";
   expect(paths.filter((path) => new RegExp(`^${sources}\\b`).test(path))).toEqual([]);
-  expect(size).toBeLessThan(1_700_000);
-  expect(unpackedSize).toBeLessThan(5_500_000);
+  expect(size).toBeLessThan(1_850_000);
+  expect(unpackedSize).toBeLessThan(5_900_000);
 });
 
 test("npm pack, installed elsewhere, serves a directory and exports the library", async () => {
@@ -144,6 +145,52 @@ test("the published types hold in every resolution, declarations of libraries in
   ] as const) {
     expect(checkTypes(module, resolution, ["user.ts"]), resolution).toBe("");
     expect(checkTypes(module, resolution, ["wrong.ts"])).toContain("'image' is missing");
+  }
+});
+
+test("torito/browser holds types in every resolution, and bundles with the conditions of a browser", async () => {
+  const installed = install();
+  const source = `
+    import { createMachine, endText, FsDevice, offerMachine } from "torito/browser";
+    import { PortSockets, readTar, VsockDevice } from "torito/browser";
+    import { WorkerMachine, type WorkerMachineOptions } from "torito/browser";
+    export async function boot(worker: Worker, options: WorkerMachineOptions): Promise<string> {
+      const machine = await WorkerMachine.boot(worker, options, { console: (text) => text.trim() });
+      const container = navigator.serviceWorker;
+      const registration = await container.register("sw.js", { scope: "site/" });
+      const switchboard = async () => machine.switchboard();
+      const offered = { container, registration, machine: "m", isIsolated: false };
+      const url = await offerMachine({ ...offered, switchboard });
+      const response = await machine.fetch(url, { guestPort: 80 });
+      return (await response.text()) + endText(await machine.exited);
+    }
+    export function here(image: Uint8Array<ArrayBuffer>, tar: Uint8Array) {
+      const vsock = new VsockDevice({ sockets: new PortSockets() });
+      const site = new FsDevice({ directory: "/", tag: "site", files: readTar(tar) });
+      return createMachine({ image, devices: [vsock, site], parameters: "root=site" });
+    }
+  `;
+  writeFileSync(`${installed}/tab.ts`, source);
+  for (const [module, resolution] of [
+    ["node16", "node16"],
+    ["nodenext", "nodenext"],
+    ["esnext", "bundler"],
+  ] as const) {
+    expect(checkTypes(module, resolution, ["tab.ts"]), resolution).toBe("");
+  }
+  for (const from of ["torito/browser", "torito"]) {
+    const contents = `export { createMachine } from "${from}";`;
+    const { outputFiles } = await build({
+      stdin: { contents, resolveDir: installed },
+      ...{ bundle: true, platform: "browser", format: "esm", write: false, logLevel: "silent" },
+    });
+    expect(outputFiles[0]?.text).toContain("createMachine");
+  }
+  for (const name of ["worker", "service-worker"]) {
+    const script = `process.stdout.write(import.meta.resolve("torito/browser/${name}"))`;
+    const words = ["--input-type=module", "-e", script];
+    const url = execFileSync(process.execPath, words, { cwd: installed, encoding: "utf8" });
+    expect(readFileSync(new URL(url), "utf8")).not.toMatch(/^(import|export) /m);
   }
 });
 
