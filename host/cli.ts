@@ -8,6 +8,7 @@ import {
   parseCommandLine,
   type SettingsOf,
 } from "./cli/arguments.ts";
+import { loadMachines } from "./cli/load.ts";
 import { findProject, isProject } from "./cli/project/project.ts";
 import { Signals } from "./cli/service/signals.ts";
 import { exit, stderr, stdout } from "./cli/streams.ts";
@@ -58,6 +59,10 @@ async function main(): Promise<End> {
       const { checkUrl } = await import("./cli/check-url.ts");
       return checkUrl(invocation.url);
     }
+    case "top": {
+      const { top } = await import("./cli/top.ts");
+      return top(invocation.url);
+    }
     case "build": {
       const { build } = await import("./cli/project/build.ts");
       const { target, output, logFormat } = invocation;
@@ -69,7 +74,8 @@ async function main(): Promise<End> {
         return examine(invocation);
       }
       const signals = new Signals();
-      const watchdog = await prepare(invocation);
+      // Replicas load all of that in their own threads.
+      const watchdog = invocation.replicas > 1 ? null : await prepare(invocation);
       const { run } = await import("./cli/run.ts");
       return run(invocation, watchdog, signals, () => parse() as Command);
     }
@@ -95,16 +101,7 @@ async function main(): Promise<End> {
 async function prepare({ watchdogMs }: MachineCommand): Promise<Watchdog | null> {
   // Its thread starts while the rest is loaded.
   const watchdog = watchdogMs === null ? null : new Watchdog(watchdogMs);
-  // The firmware takes longest, so the rest is loaded meanwhile, part by part: Node opens all files
-  // that a module imports at once.
-  const firmware = import("./node/firmware.ts").then(({ loadFirmware }) => loadFirmware());
-  firmware.catch(() => {}); // reported below
-  await import("./snapshot/machine-state.ts");
-  await import("./machine.ts");
-  await import("./devices/vsock.ts");
-  await import("./devices/fs.ts");
-  await import("./node/devices.ts");
-  await firmware;
+  await loadMachines();
   return watchdog;
 }
 

@@ -4,8 +4,9 @@ import { limitsFor } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
 import type { Command, Invocation, MachineCommand, TestCommand } from "./commands.ts";
+import { captureOf } from "./config/capture.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
-import { accessLogOf, adminOf, isProxied } from "./config/listening.ts";
+import { accessLogOf, adminOf, isProxied, withInspectAddress } from "./config/listening.ts";
 import {
   hostOption,
   isFlag,
@@ -15,6 +16,7 @@ import {
   SETTING_NAMES,
 } from "./config/options.ts";
 import { publishOf, publishText } from "./config/publish.ts";
+import { replicasOf } from "./config/replicas.ts";
 import {
   type Environment,
   findConfig,
@@ -49,17 +51,19 @@ const MACHINE: readonly OptionName[] = [
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
-  ...(["connections", "sockets", "vsock-uds", "pcap", "trace", "stats", "timeout"] as const),
-  ...(["lame-duck", "grace", "restore", "restart", "ready-fd"] as const),
+  ...(["connections", "sockets", "vsock-uds", "trace", "stats", "timeout"] as const),
+  ...(["pcap", "pcap-format", "pcap-snaplen", "pcap-port", "pcap-size", "pcap-files"] as const),
+  ...(["lame-duck", "grace", "restore", "restart", "replicas", "ready-fd"] as const),
 ];
 const ACCESS: readonly OptionName[] = [
   ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
   "proxy-protocol",
-  ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
+  ...(["admin", "admin-insecure", "admin-names", "admin-snapshot", "inspect"] as const),
 ];
 /** They belong to one machine, which a machine for each connection is not. */
-const NOT_FRESH = [
-  ...(["pcap", "trace", "stats", "vsock-uds", "restart", "admin", "access-log"] as const),
+const NOT_FRESH: readonly OptionName[] = [
+  ...(["pcap", "trace", "stats", "vsock-uds", "restart", "replicas"] as const),
+  ...(["admin", "inspect", "access-log"] as const),
 ];
 const SOCKETS = ["auto", "handles", "net"] as const;
 const SITE = OPTION_NAMES.filter(isSiteOption);
@@ -81,6 +85,7 @@ const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
   inspect: [],
   precompress: [],
   check: [],
+  top: [],
 };
 
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
@@ -220,6 +225,7 @@ const ONE_ARGUMENT = {
   inspect: (path: string): Invocation => ({ kind: "inspect", path }),
   precompress: (directory: string): Invocation => ({ kind: "precompress", directory }),
   check: (url: string): Invocation => ({ kind: "check", url }),
+  top: (url: string): Invocation => ({ kind: "top", url }),
   new: (directory: string, own: Values): Invocation => {
     const template = own.one("template") ?? "hello";
     return { kind: "new", directory, template, force: own.isOn("force") };
@@ -232,6 +238,7 @@ const MISSING = {
   snapshot: "which application? As in `torito snapshot apps/web-server -o warm.torito`",
   precompress: "which directory? As in `torito precompress ./site`",
   check: "which URL? As in `torito check http://127.0.0.1:9090/readyz`",
+  top: "which URL? As in `torito top http://127.0.0.1:9090/`",
   inspect: "which snapshot? As in `torito inspect warm.torito`",
   run: "which application? As in `torito run apps/web-server` or `torito run image.wasm`",
 };
@@ -260,7 +267,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     connections: parseInteger(values.label("connections"), connections, 1, CONNECTIONS_MAX),
     sockets: parseWord(values.label("sockets"), one("sockets") ?? "", SOCKETS),
     vsockPath: one("vsock-uds"),
-    pcapPath: one("pcap"),
+    capture: captureOf(values),
     tracePath: one("trace"),
     stats: values.isOn("stats"),
     restorePath: one("restore"),
@@ -270,6 +277,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
     graceMs: duration(values, "grace") ?? 0,
     isProxied: isProxied(values),
+    replicas: replicasOf(values, publish.length),
     restarts: values.isOn("restart"),
     readyFd: readyFd === null ? null : parseInteger(values.label("ready-fd"), readyFd, 1, FD_MAX),
     accessLog: accessLogOf(values),
@@ -358,7 +366,7 @@ const SHAPES = Object.fromEntries(
 /** Options with what comes after `--`, and arguments. */
 function split(words: readonly string[]): { given: Layer; positionals: string[] } {
   const end = words.indexOf("--");
-  const own = end < 0 ? words : words.slice(0, end);
+  const own = withInspectAddress(end < 0 ? words : words.slice(0, end));
   const parameters = end < 0 ? [] : words.slice(end + 1);
   const { tokens } = parseArgs({ args: [...own], options: SHAPES, strict: false, tokens: true });
   const values = new Map<OptionName, string[]>();

@@ -4,6 +4,7 @@ import type { LogFormat, LogLevel } from "../log.ts";
 import type { NodeSocketsOptions } from "../node/sockets/node-sockets.ts";
 import type { SiteSettings } from "../site/settings.ts";
 import type { Effective } from "./config/effective.ts";
+import type { CaptureSettings } from "./recording.ts";
 import type { AccessLogSettings } from "./service/access-log.ts";
 import type { AdminAddress } from "./service/admin-address.ts";
 import type { Publish, Volume } from "./values.ts";
@@ -34,6 +35,8 @@ export interface AdminSettings {
   readonly names: readonly string[];
   /** null: none. */
   readonly snapshotPath: string | null;
+  /** Does it show the machine? */
+  readonly inspects: boolean;
 }
 
 /** The work of `torito snapshot`. */
@@ -54,7 +57,8 @@ export interface Command extends MachineCommand {
   /** null: none. */
   readonly vsockPath: string | null;
   /** null: none. */
-  readonly pcapPath: string | null;
+  /** null: none. */
+  readonly capture: CaptureSettings | null;
   /** null: none. */
   readonly tracePath: string | null;
   readonly stats: boolean;
@@ -71,6 +75,8 @@ export interface Command extends MachineCommand {
   readonly graceMs: number;
   /** Do clients come through trusted proxies alone, with a PROXY header? */
   readonly isProxied: boolean;
+  /** Machines that share the published ports, each in a thread of its own. 1: no thread. */
+  readonly replicas: number;
   /** Is a machine that panics replaced? */
   readonly restarts: boolean;
   /** null: none. */
@@ -132,6 +138,11 @@ export interface CheckCommand {
   readonly url: string;
 }
 
+export interface TopCommand {
+  readonly kind: "top";
+  readonly url: string;
+}
+
 export interface HelpCommand {
   readonly kind: "help";
   /** null: of all commands. */
@@ -147,5 +158,6 @@ export type Invocation =
   | InspectCommand
   | PrecompressCommand
   | CheckCommand
+  | TopCommand
   | HelpCommand
   | { readonly kind: "version" };

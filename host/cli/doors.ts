@@ -24,17 +24,45 @@ export async function openDoors(
       const open = () => {
         if (isCurrent()) ports.set("open", address);
       };
-      const timer = setTimeout(() => {
+      await listening(vsock, guestPort, () => {
         if (!isCurrent()) return;
         late(guestPort);
         open();
-      }, LISTEN_MS);
-      try {
-        await vsock.probe(guestPort);
-      } finally {
-        clearTimeout(timer);
-      }
+      });
       open();
     }),
   );
+}
+
+/**
+ * Resolves when the guest listens on all these ports, or when it has not for LISTEN_MS, and then
+ * `late` is called. Rejects when the machine ends or drains.
+ */
+export async function untilListening(
+  vsock: VsockDevice,
+  guestPorts: readonly number[],
+  late: (guestPort: number) => void,
+): Promise<void> {
+  await Promise.all(
+    guestPorts.map(
+      (guestPort) =>
+        new Promise<void>((resolve, reject) => {
+          const isLate = () => {
+            late(guestPort);
+            resolve();
+          };
+          listening(vsock, guestPort, isLate).then(resolve, reject);
+        }),
+    ),
+  );
+}
+
+/** Resolves when the guest listens. `late` is called if that takes longer than LISTEN_MS. */
+async function listening(vsock: VsockDevice, guestPort: number, late: () => void): Promise<void> {
+  const timer = setTimeout(late, LISTEN_MS);
+  try {
+    await vsock.probe(guestPort);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -36,7 +36,7 @@ function placeholderOf(option: OptionSpec | SiteOption): string {
 const SERVICE = `Service: also TORITO_NAME in the environment, and keys of torito.json
 ${linesOf([
   ...(["config", "check", "print-config", "connections", "sockets"] as const),
-  ...(["restart", "ready-fd"] as const),
+  ...(["restart", "replicas", "ready-fd"] as const),
   ...(["access-log", "access-log-format", "access-log-anonymize"] as const),
   ...(["trusted-proxies", "proxy-protocol"] as const),
   ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
@@ -91,7 +91,13 @@ const LOG = `      --log-format pretty|json       (pretty)
       --log-level error|warn|info|debug  (info)`;
 
 const RECORDS = `
-      --pcap FILE                    every packet of the vsock device, for Wireshark
+      --pcap FILE                    every packet of the vsock device, for Wireshark; -: to stdout,
+                                     and the guest's console to stderr
+      --pcap-format vsock|tcp        as they are, or as TCP, which more tools read (vsock)
+      --pcap-snaplen N               bytes of each packet that are kept (all)
+      --pcap-port N                  only packets from or to this port
+      --pcap-size SIZE               begin another file after SIZE bytes, as in 1M
+      --pcap-files N                 keep the last N of them
       --trace FILE                   threads, entries, interrupts, packets and file requests in
                                      time, for Perfetto or chrome://tracing
       --stats                        at exit: bytes, and copies of each, by direction
@@ -265,6 +271,7 @@ Usage
   torito precompress DIR             compressed siblings of a site's files
   torito inspect FILE                what a snapshot is of
   torito check URL                   is a service well?
+  torito top URL                     the machine of a service that runs with --inspect
   torito new DIR [-t TEMPLATE]       begin an application: hello, echo, http, files, device
   torito dev [ENTRY] [options]       build, boot, and again after every change
   torito build [ENTRY] [-o FILE]     an optimised image

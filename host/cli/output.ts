@@ -1,10 +1,17 @@
 // A growing file, such as that of `--pcap`. Records are gathered in a buffer of fixed size and
-// written synchronously: recording may cost time, but neither memory nor the machine.
+// written synchronously: recording may cost time, but neither memory nor the machine. What is
+// recorded is private, so the file is its owner's alone.
 import { closeSync, openSync, writeSync } from "node:fs";
 
 const BUFFER_BYTES = 64 * 1024;
 /** The longest time that output stays in the buffer. */
 const FLUSH_MS = 1000;
+const PRIVATE = 0o600;
+/** As a path: the standard output, which a program reads as it comes. */
+export const STDOUT = "-";
+const STDOUT_FD = 1;
+/** A pipe that is full is tried again after this time. */
+const FULL_MS = 1;
 
 export class OutputFile {
   readonly #what: string;
@@ -24,7 +31,7 @@ export class OutputFile {
     this.#what = what;
     this.#path = path;
     this.#failed = failed;
-    this.#fd = openSync(path, "w");
+    this.#fd = path === STDOUT ? STDOUT_FD : openSync(path, "w", PRIVATE);
   }
 
   /** Was something lost? */
@@ -35,7 +42,7 @@ export class OutputFile {
   /** After close(), or a failure: does nothing. */
   readonly write = (bytes: Uint8Array): void => {
     if (this.#used + bytes.length > BUFFER_BYTES) this.#flush();
-    if (bytes.length > BUFFER_BYTES) {
+    if (bytes.length > BUFFER_BYTES || this.#path === STDOUT) {
       this.#append(bytes);
       return;
     }
@@ -63,7 +70,7 @@ export class OutputFile {
   #append(bytes: Uint8Array): void {
     try {
       for (let at = 0; this.#fd >= 0 && at < bytes.length; ) {
-        at += writeSync(this.#fd, bytes, at);
+        at += writeSome(this.#fd, bytes, at);
       }
     } catch (error) {
       this.#end(error as Error);
@@ -74,12 +81,25 @@ export class OutputFile {
     const fd = this.#fd;
     this.#fd = -1;
     try {
-      closeSync(fd);
+      if (fd !== STDOUT_FD) closeSync(fd);
     } catch (error) {
       failure ??= error as Error;
     }
-    if (failure === null) return;
+    // Whoever reads a pipe may leave when it has seen enough.
+    if (failure === null || (failure as NodeJS.ErrnoException).code === "EPIPE") return;
     this.#incomplete = true;
     this.#failed(`the ${this.#what} ${this.#path} ends here: ${failure.message}`);
+  }
+}
+
+/** Waits for the reader of a pipe that is full. Returns how many bytes were written. */
+function writeSome(fd: number, bytes: Uint8Array, at: number): number {
+  for (;;) {
+    try {
+      return writeSync(fd, bytes, at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_MS);
+    }
   }
 }

@@ -1,15 +1,29 @@
 // The files of `--pcap` and `--trace`.
 
+import type { CaptureOptions } from "../devices/vsock/rings/pcap.ts";
+import type { PacketTap } from "../devices/vsock/rings/tap.ts";
 import type { Log } from "../log.ts";
-import { PacketCapture } from "../node/devices.ts";
+import { systemClock } from "../node/clock.ts";
+import { PacketCapture, TcpCapture } from "../node/devices.ts";
 import type { TraceSink } from "../trace/event.ts";
 import { JsonTrace } from "../trace/json-trace.ts";
 import { OutputFile } from "./output.ts";
+import { RotatingOutput, type Rotation } from "./rotating-output.ts";
 import { CliError, EXIT_UNAVAILABLE } from "./usage.ts";
+
+export interface CaptureSettings extends CaptureOptions {
+  /** `-`: the standard output. */
+  readonly path: string;
+  readonly format: CaptureFormat;
+  /** null: one file. */
+  readonly rotation: Rotation | null;
+}
+
+export type CaptureFormat = "vsock" | "tcp";
 
 export class Recording {
   readonly #log: Log;
-  readonly #files: OutputFile[] = [];
+  readonly #files: (OutputFile | RotatingOutput)[] = [];
   readonly #ends: (() => void)[] = [];
 
   constructor(log: Log) {
@@ -17,8 +31,9 @@ export class Recording {
     process.on("exit", () => this.end()); // however the process ends
   }
 
-  capture(path: string): PacketCapture {
-    return new PacketCapture(this.#open("pcap", "capture", path).write);
+  capture({ path, format, rotation, ...options }: CaptureSettings): PacketTap {
+    const Capture = format === "tcp" ? TcpCapture : PacketCapture;
+    return new Capture(this.#open("pcap", "capture", path, rotation).write, systemClock, options);
   }
 
   trace(path: string): TraceSink {
@@ -34,9 +49,18 @@ export class Recording {
     return !this.#files.some(({ incomplete }) => incomplete);
   }
 
-  #open(option: string, what: string, path: string): OutputFile {
+  #open(
+    option: string,
+    what: string,
+    path: string,
+    rotation: Rotation | null = null,
+  ): OutputFile | RotatingOutput {
     try {
-      const file = new OutputFile(what, path, (message) => this.#log("error", "torito", message));
+      const failed = (message: string) => this.#log("error", "torito", message);
+      const file =
+        rotation === null
+          ? new OutputFile(what, path, failed)
+          : new RotatingOutput(what, path, rotation, failed);
       this.#files.push(file);
       return file;
     } catch (error) {

@@ -1,24 +1,27 @@
 // `torito run` and `torito serve`: one machine for the life of the process.
-import { createLog, type Log, type LogLevel } from "../log.ts";
+import { createLog, type LogLevel } from "../log.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import { readGuestStats } from "../stats.ts";
 import type { Command } from "./arguments.ts";
 import { assertServed } from "./config/publish.ts";
 import { untilTimeout } from "./ends.ts";
 import { imagePath, readImage } from "./image.ts";
+import { STDOUT } from "./output.ts";
 import { exitCode, watches } from "./parts.ts";
 import { Recording } from "./recording.ts";
-import type { Admin } from "./service/admin.ts";
+import { logFiles } from "./service/access-log.ts";
+import { openAdmin, reloadable, type Surroundings } from "./service/administer.ts";
+import { announcer, warnOfRoot } from "./service/announce.ts";
 import { untilSignal } from "./service/drain.ts";
 import { takeInherited } from "./service/inherited.ts";
 import { notifier } from "./service/notify.ts";
-import { Reloader, type Reread } from "./service/reload.ts";
+import { noteRequests, type Reread } from "./service/reload.ts";
 import { lastExit } from "./service/restart.ts";
 import { Service } from "./service/service.ts";
 import { ignoreReloads, type Signals } from "./service/signals.ts";
 import { loadSnapshot, withDevicesOf } from "./snapshots.ts";
 import { statsText } from "./stats.ts";
-import { stderr, tellFailures } from "./streams.ts";
+import { stderr, stdout, tellFailures } from "./streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_ERRORS, EXIT_UNAVAILABLE } from "./usage.ts";
 
 /** Runs until the guest or the user ends it. The watchdog may not be running yet. */
@@ -36,7 +39,7 @@ export async function run(
   };
   const log = createLog(logging);
   const surroundings = {
-    ...{ watchdog, signals, reread, log },
+    ...{ watchdog, signals, reread, logging, log },
     setLevel: (level: LogLevel) => {
       logging.level = level;
     },
@@ -49,15 +52,6 @@ export async function run(
     log("error", "torito", error.message);
     return asLongAsItTakes(error.code);
   }
-}
-
-/** The parts of the process that a command uses. */
-interface Surroundings {
-  readonly watchdog: Watchdog | null;
-  readonly signals: Signals;
-  readonly reread: Reread;
-  readonly setLevel: (level: LogLevel) => void;
-  readonly log: Log;
 }
 
 async function runImage(command: Command, surroundings: Surroundings): Promise<End> {
@@ -76,34 +70,41 @@ async function runImage(command: Command, surroundings: Surroundings): Promise<E
     const { serveFresh } = await import("./fresh.ts");
     return serveFresh(command, machines, image, watchdog, signals, log);
   }
+  if (command.replicas > 1) {
+    const { serveReplicas } = await import("./replicas/serve.ts");
+    return serveReplicas(command, image, surroundings);
+  }
   return runMachine(command, image, surroundings);
 }
 
 async function runMachine(
   given: Command,
   image: ReturnType<typeof readImage>,
-  { watchdog, signals, reread, setLevel, log }: Surroundings,
+  surroundings: Surroundings,
 ): Promise<End> {
+  const { watchdog, signals, log } = surroundings;
   const timeout = untilTimeout(given.timeoutMs, log);
   const { restorePath } = given;
   const snapshot = restorePath === null ? null : await loadSnapshot(restorePath, log);
   const command = snapshot === null ? given : withDevicesOf(given, snapshot);
   const recording = new Recording(log);
-  const capture = command.pcapPath === null ? null : recording.capture(command.pcapPath);
+  const capture = command.capture === null ? null : recording.capture(command.capture);
   const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
   const notify = notifier(process.env, log);
   const service = new Service(command, {
-    ...{ image, snapshot, capture, trace, watchdog, notify, log },
+    ...{ image, snapshot, capture, trace, notify, log },
+    presence: watchdog?.presence,
+    console: (command.capture?.path === STDOUT ? stderr : stdout).write,
+    openLog: logFiles(log),
+    areNoted: noteRequests(command),
     inherited: takeInherited(process.env),
+    shared: null,
+    opened: announcer(command, notify, log),
   });
-  const reloader = new Reloader(service, reread, setLevel, log);
-  signals.onReload(() => {
-    notify("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
-    reloader.reload("SIGHUP");
-    notify("READY=1");
-  });
+  const reloader = reloadable(service, surroundings, notify);
   await service.bind();
-  const admin = await openAdmin(service, reloader, setLevel, log);
+  warnOfRoot(command, log);
+  const admin = await openAdmin(service, reloader, surroundings, service);
   await watches(watchdog, log); // the image's start function is guest code too
   const signalled = untilSignal(signals, service, () => service.command, log);
   const machine = await service.start();
@@ -118,29 +119,4 @@ async function runMachine(
   }
   const complete = recording.end();
   return { code: code === 0 && !complete ? EXIT_UNAVAILABLE : code, patienceMs };
-}
-
-/** The listener, if one is wanted; otherwise null. It is there while the guest boots. */
-async function openAdmin(
-  service: Service,
-  reloader: Reloader,
-  setLevel: (level: LogLevel) => void,
-  log: Log,
-): Promise<Admin | null> {
-  const wanted = service.command.admin;
-  if (wanted === null) return null;
-  const { Admin } = await import("./service/admin.ts");
-  const { address, names, snapshotPath } = wanted;
-  const save = snapshotPath === null ? null : () => saveTo(service, snapshotPath);
-  const admin = new Admin({ service, reloader, setLevel, names, save });
-  log("info", "torito", `admin on ${await admin.listen(address)}`);
-  return admin;
-}
-
-/** Saves the running machine. Rejects with the reason. */
-async function saveTo({ machine }: Service, path: string): Promise<string> {
-  if (machine === null) throw new Error("there is no machine now");
-  const snapshot = await machine.snapshot();
-  await snapshot.save(path);
-  return path;
 }

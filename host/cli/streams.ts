@@ -14,6 +14,9 @@ const tellPlainly: Tell = (message) => stderr.line(`error: ${message}\n`);
 export const stdout = new OutputStream("stdout", process.stdout, tellPlainly);
 export const stderr = new OutputStream("stderr", process.stderr, tellPlainly);
 
+/** Threads that have not ended: Node's exit waits for their calls too. */
+export const threads = new Set<unknown>();
+
 /** From now on both streams report failures in this format. */
 export function tellFailures(tell: Tell): void {
   stdout.tell = stderr.tell = tell;
@@ -46,8 +49,9 @@ export async function exit(code: number, patienceMs: number): Promise<never> {
 async function leave(code: number): Promise<never> {
   const [signal] = Object.entries(SIGNAL_CODES).find(([, its]) => its === code) ?? [];
   const patienceMs = signal === undefined ? Number.POSITIVE_INFINITY : HANG_MS;
-  for (let ms = 0; ms < patienceMs && callsRunning() > 0; ms += LOOK_MS) await setTimeout(LOOK_MS);
-  if (signal !== undefined && callsRunning() > 0) {
+  const holdUp = () => callsRunning() + threads.size;
+  for (let ms = 0; ms < patienceMs && holdUp() > 0; ms += LOOK_MS) await setTimeout(LOOK_MS);
+  if (signal !== undefined && holdUp() > 0) {
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);
   }

@@ -98,7 +98,8 @@ export class VsockDevice implements VirtioDevice {
     this.#listeners = new Listeners(sockets, {
       accepted: (socket, guestPort) => {
         connections.admit(socket, guestPort);
-        this.#settle();
+        // As with bytes: alone it has no reason to wait for others.
+        this.#settle(connections.stats.connections === 1);
       },
       refused,
     });

@@ -6,7 +6,7 @@ import { VsockDevice } from "../devices/vsock.ts";
 import type { Machine } from "../machine.ts";
 import type { PausableClock } from "../pausable-clock.ts";
 import { readGuestLoad, readGuestStats } from "../stats.ts";
-import type { TraceEvent } from "../trace/event.ts";
+import type { TraceEvent, TraceSink } from "../trace/event.ts";
 import { BREAKPOINTS_MAX, type Breakpoint, hits } from "./breakpoints.ts";
 import { type BothWays, copiesOf } from "./copies.ts";
 import type { HeapMap, HeapView } from "./heap.ts";
@@ -118,6 +118,11 @@ export class Inspector {
     const titles = [...this.#titles.values()];
     if (this.#recorded <= EVENTS_MAX) return [...titles, ...this.#events.slice(0, this.#recorded)];
     return [...titles, ...this.#events.slice(from), ...this.#events.slice(0, from)];
+  }
+
+  /** Gives `sink` all events from now on, until the result is called. */
+  trace(sink: TraceSink): () => void {
+    return this.#options.machine.insight.trace(sink);
   }
 
   /** False: the machine cannot be stopped. */

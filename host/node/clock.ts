@@ -1,4 +1,5 @@
 // The system's clock, by Node.
+import { performance } from "node:perf_hooks"; // the global is a getter
 import type { Clock } from "../ports/clock.ts";
 
 /** The longest delay that Node's timers accept; a longer one is set again when it has passed. */

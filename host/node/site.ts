@@ -20,10 +20,13 @@ export class SiteSource {
   readonly #directory: string;
   #warnings: readonly SiteWarning[] = [];
 
-  /** Rule files are read from `directory`. Throws Error as reload() does. */
-  constructor(directory: string, settings: SiteSettings) {
+  /**
+   * Rule files are read from `directory`, unless somebody has compiled them already. Throws Error
+   * as reload() does.
+   */
+  constructor(directory: string, settings: SiteSettings, compiled?: CompiledSite) {
     this.#directory = directory;
-    this.reload(settings);
+    this.take(compiled ?? readSite(directory, settings));
     this.device = new FsDevice({ directory: "/", tag: TAG, files: this.#files, attrTimeoutMs: 0 });
   }
 
@@ -38,7 +41,11 @@ export class SiteSource {
    * everything stays as it was.
    */
   reload(settings: SiteSettings): void {
-    const { table, warnings } = readSite(this.#directory, settings);
+    this.take(readSite(this.#directory, settings));
+  }
+
+  /** As reload(), with what readSite() has made of settings and rule files. */
+  take({ table, warnings }: CompiledSite): void {
     this.#files.writeFile(FILE, table);
     this.#warnings = warnings;
   }

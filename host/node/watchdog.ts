@@ -1,6 +1,9 @@
 // Watchdog for a process with a machine. The guest runs on the event-loop thread, so only another
 // thread can notice that it does not return.
 import { Worker } from "node:worker_threads";
+import { PACKAGE_FOLDER } from "./package.ts";
+
+const WORKER = `${PACKAGE_FOLDER}dist/host/node/watchdog-worker.js`;
 
 /**
  * Kills the process with SIGKILL, after a line on stderr, when the guest stays in one entry for
@@ -17,8 +20,8 @@ export class Watchdog {
   /** Called if its thread fails, which it never should. */
   lost: (error: Error) => void = () => {};
 
-  constructor(limitMs: number) {
-    const worker = new Worker(new URL("./watchdog-worker.js", import.meta.url), {
+  constructor(limitMs: number, code = WORKER) {
+    const worker = new Worker(code, {
       workerData: { presence: this.presence, limitMs },
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
     });

@@ -103,6 +103,12 @@ export class LineBuffer {
     this.length += length;
   }
 
+  /** Lines of another buffer. */
+  append(lines: Uint8Array): void {
+    this.bytes.set(lines, this.length);
+    this.length += lines.length;
+  }
+
   /** Bytes of somebody else. */
   escaped(from: DataView, place: number, length: number, how: Escapes): void {
     const view = this.#view;

@@ -11,6 +11,7 @@ import type { SocketAddress } from "../../ports/sockets.ts";
 import type { Command } from "../commands.ts";
 import { imagePath, readImage } from "../image.ts";
 import { boot, exitCode, makeDevice, openVolume, usable } from "../parts.ts";
+import { assertShares } from "../replicas/ports.ts";
 import { listenAt } from "../service/admin-address.ts";
 import { assertOpens } from "../service/log-file.ts";
 import { openSite } from "../site.ts";
@@ -63,19 +64,22 @@ class Check {
     await this.#try(() => this.#memory());
     await this.#try(() => assertServed(this.#command));
     await this.#try(() => this.#snapshot());
+    await this.#try(() => this.#threads());
     await this.#try(() => this.#accessLog());
     for (const address of this.#command.publish) {
       await this.#try(() => this.#listen(address));
     }
+    const { volumes, devices, replicas } = this.#command;
+    // Replicas get them from the process, which reads them once.
+    if (replicas > 1) await this.#try(() => this.#settings());
     await this.#try(() => this.#admin());
-    const { volumes, devices } = this.#command;
     for (const volume of volumes) {
-      await this.#try(() => void this.#devices.push(openVolume(volume, this.#command, 1)));
+      await this.#try(() => void this.#devices.push(openVolume(volume, this.#command, replicas)));
     }
     for (const path of devices) {
       await this.#try(async () => void this.#devices.push(await makeDevice(path)));
     }
-    await this.#try(() => this.#settings());
+    if (replicas === 1) await this.#try(() => this.#settings());
     const wanted = volumes.length + devices.length + (this.#command.site === null ? 0 : 1);
     if (this.#devices.length === wanted) await this.#try(() => this.#machine());
     else for (const device of this.#devices) device.dispose();
@@ -106,6 +110,11 @@ class Check {
     const { restorePath } = this.#command;
     if (restorePath === null) return;
     this.#command = withDevicesOf(this.#command, await loadSnapshot(restorePath, this.#log));
+  }
+
+  /** Can replicas share ports here? */
+  #threads(): void {
+    if (this.#command.replicas > 1) assertShares();
   }
 
   #accessLog(): void {

@@ -24,11 +24,16 @@ export function accessLogOf(values: Values): AccessLogSettings {
   };
 }
 
+/** For a listener that nobody has given an address. */
+const ANY_PORT = "127.0.0.1:0";
+
 /** null: no listener. Throws CliError as accessLogOf(). */
 export function adminOf(values: Values): AdminSettings | null {
-  const text = values.one("admin");
+  const inspects = values.isOn("inspect");
+  const text = values.one("admin") ?? (inspects ? ANY_PORT : null);
   if (text === null) return null;
   return {
+    inspects,
     address: parseAdmin(values.label("admin"), text, values.isOn("admin-insecure")),
     names: values.all("admin-names"),
     snapshotPath: values.one("admin-snapshot"),
@@ -47,4 +52,16 @@ export function isProxied(values: Values): boolean {
     throw new CliError(`${label} does not go with ${values.label("vsock-uds")}`);
   }
   return true;
+}
+
+/** `--inspect [HOST:]PORT` is `--inspect --admin [HOST:]PORT`: only flags have no value. */
+export function withInspectAddress(words: readonly string[]): readonly string[] {
+  const at = words.findIndex((word) => word === "--inspect" || word.startsWith("--inspect="));
+  if (at < 0) return words;
+  const [, joined] = (words[at] as string).split(/=(.*)/s);
+  const next = joined ?? words[at + 1] ?? "";
+  const isAddress = joined !== undefined || /^(?:\S+:)?\d+$/.test(next);
+  if (!isAddress) return words;
+  const rest = words.slice(at + (joined === undefined ? 2 : 1));
+  return [...words.slice(0, at), "--inspect", "--admin", next, ...rest];
 }

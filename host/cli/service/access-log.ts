@@ -15,6 +15,7 @@ import { type Entry, Requests } from "../../service/requests.ts";
 import { CliError } from "../usage.ts";
 import { type AddressSettings, ClientAddresses } from "./client-addresses.ts";
 import { LogFile } from "./log-file.ts";
+import { LogOutput, type OpenLog } from "./log-output.ts";
 
 /** Lines about connections that were given up. */
 const LINES_PER_SECOND = 5;
@@ -25,29 +26,39 @@ export interface AccessLogSettings extends AddressSettings {
   readonly format: AccessFormat;
 }
 
+/** Opens files for lines. It throws CliError; failures to write go to `log`. */
+export function logFiles(log: Log): OpenLog {
+  const now = () => performance.now() * 1e6;
+  const failed = limitLog((message) => log("error", "access-log", message), now, 1);
+  return (path) => {
+    try {
+      return path === null ? null : new LogFile(path, failed);
+    } catch (error) {
+      throw new CliError(`access-log: ${(error as Error).message}`);
+    }
+  };
+}
+
 export class AccessLog {
   readonly counters: RequestCounters;
   #settings: AccessLogSettings;
   #addresses: ClientAddresses;
-  #file: LogFile | null;
-  #droppedBefore = 0; // by files that are closed
-  readonly #failed: (message: string) => void;
+  readonly #output: LogOutput;
   readonly #cut: (message: string) => void;
 
-  /** Opens the file. Throws CliError if that is not possible. */
-  constructor(settings: AccessLogSettings, counters: RequestCounters, log: Log) {
+  /** Opens the log. Throws as `open` does. */
+  constructor(settings: AccessLogSettings, counters: RequestCounters, log: Log, open: OpenLog) {
     this.#settings = settings;
     this.counters = counters;
     this.#addresses = new ClientAddresses(settings);
     const now = () => performance.now() * 1e6;
     this.#cut = limitLog((message) => log("warn", "http", message), now, LINES_PER_SECOND);
-    this.#failed = limitLog((message) => log("error", "access-log", message), now, 1);
-    this.#file = this.#open(settings);
+    this.#output = new LogOutput(open, settings.path);
   }
 
   /** Entries that came to no line. */
   get dropped(): number {
-    return this.counters.lost + this.#droppedBefore + (this.#file?.dropped ?? 0);
+    return this.counters.lost + this.#output.dropped;
   }
 
   /** For a machine whose clients have these addresses. */
@@ -55,7 +66,7 @@ export class AccessLog {
     return new Requests(this.counters, {
       date: Date.now,
       addressOf,
-      isWanted: () => this.#file !== null,
+      isWanted: () => this.#output.isOpen,
       entry: this.#entry,
       cut: (connection, reason) => {
         // Idle connections end by the hundred, and nobody minds.
@@ -68,39 +79,28 @@ export class AccessLog {
 
   /**
    * Opens the file of other settings, or that of these again. Returns what makes it the log, or
-   * gives it back. Throws CliError if it cannot be opened.
+   * gives it back. Throws if it cannot be opened.
    */
   change(settings: AccessLogSettings): { commit(): void; cancel(): void } {
-    const next = this.#open(settings);
+    const opened = this.#output.change(settings.path);
     const commit = () => {
-      const before = this.#file;
-      this.#droppedBefore += before?.dropped ?? 0;
-      this.#file = next;
+      opened.commit();
       this.#settings = settings;
       this.#addresses = new ClientAddresses(settings);
-      void before?.close();
     };
-    return { commit, cancel: () => void next?.close() };
+    return { commit, cancel: opened.cancel };
   }
 
   /** Resolves when all lines so far have been written or dropped. */
-  async flushed(): Promise<void> {
-    await this.#file?.flushed();
-  }
-
-  #open({ path }: AccessLogSettings): LogFile | null {
-    try {
-      return path === null ? null : new LogFile(path, this.#failed);
-    } catch (error) {
-      throw new CliError(`access-log: ${(error as Error).message}`);
-    }
+  flushed(): Promise<void> {
+    return this.#output.flushed();
   }
 
   readonly #entry = (entry: Entry): void => {
-    if (this.#file === null) return;
+    if (!this.#output.isOpen) return;
     const forwarded = this.#addresses.areForwarded ? forwardedOf(entry) : "";
     const address = this.#addresses.shown(entry.address, forwarded);
-    const room = this.#file.room(lineBytesMax(entry, address));
+    const room = this.#output.room(lineBytesMax(entry, address));
     if (room !== null) putLine(room, this.#settings.format, entry, address);
   };
 }

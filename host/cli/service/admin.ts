@@ -5,11 +5,11 @@ import { isIP } from "node:net";
 import { LOG_LEVELS, type LogLevel } from "../../log.ts";
 import { CONTENT_TYPES } from "../../service/metrics.ts";
 import { type AdminAddress, listenAt } from "./admin-address.ts";
-import { checksText, Health } from "./health.ts";
-import { LoopLag } from "./loop-lag.ts";
+import { checksText } from "./health.ts";
+import type { InspectionPages } from "./inspection.ts";
 import { metricsText } from "./metrics.ts";
 import type { Reloader } from "./reload.ts";
-import type { Service } from "./service.ts";
+import type { Served } from "./served.ts";
 
 const CONNECTIONS_MAX = 16;
 /** To send the head of a request, and all of it. */
@@ -36,29 +36,27 @@ const json = (status: number, value: unknown): Answer => ({
 const plain = (status: number, body: string): Answer => ({ status, body: `${body}\n` });
 
 export interface AdminParts {
-  readonly service: Service;
+  readonly service: Served;
   readonly reloader: Reloader;
   readonly setLevel: (level: LogLevel) => void;
   /** Names by which it may be asked for, beside addresses. */
   readonly names: readonly string[];
-  /** Saves the machine; null: that is not configured. Rejects with the reason. */
-  readonly save: (() => Promise<string>) | null;
+  /** Pages that show the machine; null: nobody asked for them. */
+  readonly inspection: InspectionPages | null;
+  /** Where a machine is saved; null: that is not configured. */
+  readonly snapshotPath: string | null;
 }
 
 export class Admin {
   readonly #parts: AdminParts;
-  readonly #health: Health;
-  readonly #lag = new LoopLag();
   readonly #server: Server;
   readonly #pages: Readonly<Record<string, (url: URL, request: IncomingMessage) => unknown>>;
   readonly #actions: Readonly<Record<string, (body: unknown) => Answer | Promise<Answer>>>;
 
   constructor(parts: AdminParts) {
     this.#parts = parts;
-    this.#health = new Health(parts.service);
-    this.#lag.enable();
     const live = async () =>
-      (await this.#health.isLive()) ? plain(200, "ok") : plain(503, "dead");
+      (await parts.service.isLive()) ? plain(200, "ok") : plain(503, "dead");
     this.#pages = {
       "/livez": live,
       "/healthz": live,
@@ -97,15 +95,17 @@ export class Admin {
   }
 
   close(): void {
-    this.#lag.disable();
+    this.#parts.inspection?.close();
     this.#server.close();
     this.#server.closeAllConnections();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { status, body, type, headers } = await this.#answer(request).catch(
+    const answer = await this.#answer(request, response).catch(
       (error: Error): Answer => plain(500, error.message),
     );
+    if (answer === null) return; // it goes on
+    const { status, body, type, headers } = answer;
     response.writeHead(status, {
       "Content-Type": type ?? "text/plain; charset=utf-8",
       "Content-Length": Buffer.byteLength(body),
@@ -116,26 +116,40 @@ export class Admin {
     response.end(request.method === "HEAD" ? undefined : body);
   }
 
-  async #answer(request: IncomingMessage): Promise<Answer> {
+  /** null: the response is being written. */
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<Answer | null> {
     const { method = "", url = "", headers } = request;
     if (!this.#isHost(headers.host)) return plain(421, "not a host of this server");
     const target = URL.canParse(url, "http://admin") ? new URL(url, "http://admin") : null;
     if (target === null) return plain(400, "not a path");
+    const inspected = this.#inspected(target, method, response);
+    if (inspected !== undefined) return inspected;
     const page = own(this.#pages, target.pathname);
     const action = own(this.#actions, target.pathname);
     if (page !== undefined) {
       if (method === "GET" || method === "HEAD") return (await page(target, request)) as Answer;
       return { ...plain(405, "GET or HEAD"), headers: { Allow: "GET, HEAD" } };
     }
-    if (action === undefined) return plain(404, "no such page");
+    const { inspection } = this.#parts;
+    const isCommand = inspection?.commands.includes(target.pathname) === true;
+    if (action === undefined && !isCommand) return plain(404, "no such page");
     if (method !== "POST") return { ...plain(405, "POST"), headers: { Allow: "POST" } };
     const [type] = (headers["content-type"] ?? "").split(";");
     if (type?.trim().toLowerCase() !== JSON_TYPE) return plain(415, `only ${JSON_TYPE}`);
     const body = await readBody(request);
     if (body === null) return { ...plain(413, "too long"), headers: { Connection: "close" } };
+    if (isCommand) return inspection.command(target.pathname, request, parseBody(body));
     const isEmpty = body.trim() === "" || body.trim() === "{}";
     if (!isEmpty && target.pathname !== "/log-level") return json(400, { error: "takes no body" });
-    return action(isEmpty ? null : parseBody(body));
+    return (action as NonNullable<typeof action>)(isEmpty ? null : parseBody(body));
+  }
+
+  /** One of the inspector's pages; undefined: it is another. */
+  #inspected(url: URL, method: string, response: ServerResponse): Answer | null | undefined {
+    const { inspection } = this.#parts;
+    if (inspection === null || method !== "GET") return undefined;
+    if (inspection.follow(url, response)) return null;
+    return inspection.page(url.pathname) ?? undefined;
   }
 
   /**
@@ -156,17 +170,17 @@ export class Admin {
   }
 
   async #ready(url: URL): Promise<Answer> {
-    const checks = await this.#health.checks();
+    const checks = await this.#parts.service.checks();
     const isReady = checks.every(({ fault }) => fault === "");
     const body = checksText(checks, url.searchParams.has("verbose"));
     return { status: isReady ? 200 : 503, body };
   }
 
-  #metrics({ headers }: IncomingMessage): Answer {
+  async #metrics({ headers }: IncomingMessage): Promise<Answer> {
     const isOpen = (headers.accept ?? "").includes("application/openmetrics-text");
     const format = isOpen ? "openmetrics" : "text";
     const { service, reloader } = this.#parts;
-    const body = metricsText(service, reloader.state, this.#lag, format);
+    const body = metricsText(await service.report(), reloader.state, format);
     return { status: 200, type: CONTENT_TYPES[format], body };
   }
 
@@ -178,17 +192,8 @@ export class Admin {
     );
   }
 
-  #connections(): Answer {
-    const { vsock } = this.#parts.service;
-    const all = vsock?.connections() ?? []; // the oldest first
-    const listed = all.slice(0, LISTED_MAX).map((one) => ({
-      address: vsock?.peerAddress(one.hostPort, one.guestPort) ?? "",
-      conn: one.hostPort,
-      guestPort: one.guestPort,
-      bytesIn: one.bytesToGuest,
-      bytesOut: one.bytesFromGuest,
-    }));
-    return json(200, { total: all.length, connections: listed });
+  async #connections(): Promise<Answer> {
+    return json(200, await this.#parts.service.connections(LISTED_MAX));
   }
 
   #drain(wanted: boolean): Answer {
@@ -198,9 +203,9 @@ export class Admin {
     return json(202, { state: service.isRetired ? "draining" : "serving" });
   }
 
-  #reload(): Answer {
+  async #reload(): Promise<Answer> {
     const { reloader } = this.#parts;
-    const error = reloader.reload("POST /reload");
+    const error = await reloader.reload("POST /reload");
     if (error !== null) return json(409, { state: "unchanged", error: error.message });
     return json(202, { state: "reloaded", needRestart: reloader.state.waiting });
   }
@@ -216,10 +221,11 @@ export class Admin {
   }
 
   async #snapshot(): Promise<Answer> {
-    const { save } = this.#parts;
-    if (save === null) return json(409, { error: "admin-snapshot names no file" });
+    const { service, snapshotPath } = this.#parts;
+    if (snapshotPath === null) return json(409, { error: "admin-snapshot names no file" });
     try {
-      return json(202, { saved: await save() });
+      await service.save(snapshotPath);
+      return json(202, { saved: snapshotPath });
     } catch (error) {
       return json(409, { error: (error as Error).message });
     }

@@ -1,6 +1,9 @@
 // Addresses of clients as the log shows them: of the socket, or as a trusted proxy says; whole, or
 // without what names somebody. Looked up once for all requests that have the same.
+
 import { BlockList, isIP } from "node:net";
+import type { Sockets } from "../../ports/sockets.ts";
+import { ProxiedSockets } from "../../service/proxied-sockets.ts";
 
 /** At this many addresses all are forgotten, and found out again. */
 const KNOWN_MAX = 4096;
@@ -89,4 +92,16 @@ export function anonymous(address: string): string {
   const first = head.split(":").filter((group) => group !== "");
   const zeros = tail === undefined ? [] : new Array(8).fill("0");
   return `${[...first, ...zeros].slice(0, 3).join(":")}::`;
+}
+
+/** Sockets whose clients are named by the PROXY headers of these proxies. */
+export function proxied(sockets: Sockets, proxies: readonly string[]): ProxiedSockets {
+  const trusted = addressSet(proxies);
+  return new ProxiedSockets(sockets, {
+    isTrusted: (address) => hasAddress(trusted, plainAddress(address)),
+    after: (ms, callback) => {
+      const timer = setTimeout(callback, ms);
+      return () => clearTimeout(timer);
+    },
+  });
 }

@@ -22,7 +22,7 @@ export interface Drainable {
   /** Lets nobody in any more. Resolves when the last client is done. */
   drain(): Promise<void>;
   /** Resets the clients that are left, and returns how many. */
-  reset(): number;
+  reset(): number | Promise<number>;
 }
 
 export interface Patience {
@@ -60,7 +60,7 @@ async function drained(
   service.retire();
   if (wasReady) await setTimeout(lameDuckMs);
   await Promise.race([service.drain(), setTimeout(graceMs)]);
-  const left = service.reset();
+  const left = await service.reset();
   if (left > 0) {
     await setTimeout(ENDING_MS); // the guest notes how their requests have ended
     const clients = left === 1 ? "1 client was" : `${left} clients were`;

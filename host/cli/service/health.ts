@@ -2,11 +2,13 @@
 // that is not ready should get no clients for now.
 import { stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
+import type { VsockDevice } from "../../devices/vsock.ts";
+import type { Machine } from "../../machine.ts";
 import { readGuestLoad } from "../../stats.ts";
-import type { Service } from "./service.ts";
+import type { Command } from "../commands.ts";
 
 /** A guest or a disk that takes longer is not well. */
-const PATIENCE_MS = 1000;
+export const PATIENCE_MS = 1000;
 const LOOK_MS = 20;
 /** Share of connections in use from which new clients should go elsewhere. */
 const CROWDED = 0.95;
@@ -18,11 +20,21 @@ export interface Check {
   readonly fault: string;
 }
 
+/** Whose health it is. */
+export interface Patient {
+  readonly command: Command;
+  readonly machine: Pick<Machine, "memory" | "ended"> | null;
+  readonly vsock: VsockDevice | null;
+  /** Have clients been let in? */
+  readonly isOpen: boolean;
+}
+
+/** Of one machine. */
 export class Health {
-  readonly #service: Service;
+  readonly #service: Patient;
   #asking: Promise<boolean> | null = null; // of the guest
 
-  constructor(service: Service) {
+  constructor(service: Patient) {
     this.#service = service;
   }
 
@@ -42,28 +54,8 @@ export class Health {
     return false;
   }
 
-  /** Every condition of readiness. */
-  async checks(): Promise<readonly Check[]> {
-    const { service } = { service: this.#service };
-    const { command, vsock } = service;
-    const connections = vsock?.stats.connections ?? 0;
-    const most = command.connections * CROWDED;
-    const disks = command.volumes.map(async ({ directory, tag }) => ({
-      name: `volume ${tag}`,
-      fault: await diskFault(directory),
-    }));
-    return [
-      { name: "drain", fault: service.isRetired ? "draining" : "" },
-      { name: "guest", fault: await this.#guestFault() },
-      ...(await Promise.all(disks)),
-      {
-        name: "connections",
-        fault: connections < most ? "" : `${connections} of ${command.connections} in use`,
-      },
-    ];
-  }
-
-  async #guestFault(): Promise<string> {
+  /** Why its guest takes no clients, or "". */
+  async guestFault(): Promise<string> {
     if (!this.#service.isOpen) return "it does not listen yet";
     this.#asking ??= this.#accepts().finally(() => {
       this.#asking = null;
@@ -84,6 +76,28 @@ export class Health {
     const all = Promise.all(accepted).then((each) => each.every((one) => one));
     return Promise.race([all, setTimeout(PATIENCE_MS, false)]);
   }
+}
+
+/** Every condition of readiness. */
+export async function checksOf(
+  { volumes }: Command,
+  isRetired: boolean,
+  guestFault: Promise<string>,
+  connections: Promise<{ readonly open: number; readonly most: number }>,
+): Promise<readonly Check[]> {
+  const disks = volumes.map(async ({ directory, tag }) => ({
+    name: `volume ${tag}`,
+    fault: await diskFault(directory),
+  }));
+  const guest = { name: "guest", fault: await guestFault };
+  const { open, most } = await connections;
+  const crowd = open < most * CROWDED ? "" : `${open} of ${most} in use`;
+  return [
+    { name: "drain", fault: isRetired ? "draining" : "" },
+    guest,
+    ...(await Promise.all(disks)),
+    { name: "connections", fault: crowd },
+  ];
 }
 
 async function diskFault(directory: string): Promise<string> {

@@ -27,6 +27,7 @@ export class InspectionStream {
   readonly #machine: () => Inspector | null;
   readonly #pages = new Set<Page>();
   #timer: NodeJS.Timeout | null = null;
+  #watched: Inspector | null = null;
   #endWatch: (() => void) | null = null;
 
   constructor(machine: () => Inspector | null) {
@@ -48,13 +49,6 @@ export class InspectionStream {
     this.#send();
   }
 
-  /** Another machine: the pages begin anew with it. */
-  replaced(): void {
-    this.#endWatch?.();
-    this.#endWatch = null;
-    if (this.#pages.size > 0) this.#watch();
-  }
-
   close(): void {
     for (const { response } of this.#pages) response.end();
   }
@@ -62,12 +56,14 @@ export class InspectionStream {
   #begin(): void {
     if (this.#timer !== null) return;
     this.#timer = setInterval(() => this.#send(), PERIOD_MS).unref();
-    this.#watch();
+    this.#watch(this.#machine());
   }
 
-  #watch(): void {
-    const watched = this.#machine()?.watch((event) => this.#record(event));
-    this.#endWatch = watched ?? null;
+  /** Another machine may have taken the place of the one before. */
+  #watch(machine: Inspector | null): void {
+    this.#endWatch?.();
+    this.#watched = machine;
+    this.#endWatch = machine?.watch((event) => this.#record(event)) ?? null;
   }
 
   #remove(page: Page): void {
@@ -77,6 +73,7 @@ export class InspectionStream {
     this.#timer = null;
     this.#endWatch?.();
     this.#endWatch = null;
+    this.#watched = null;
   }
 
   #record(event: TraceEvent): void {
@@ -88,6 +85,7 @@ export class InspectionStream {
 
   #send(): void {
     const machine = this.#machine();
+    if (machine !== this.#watched) this.#watch(machine);
     const view = machine === null ? "" : JSON.stringify(machine.view());
     const now = performance.now();
     for (const page of this.#pages) this.#sendTo(page, view, now);

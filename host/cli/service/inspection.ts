@@ -6,8 +6,12 @@ import { type Breakpoint, readBreakpoint } from "../../inspect/breakpoints.ts";
 import type { Inspector } from "../../inspect/inspector.ts";
 import { PACKAGE_FOLDER } from "../../node/package.ts";
 import { InspectionStream } from "./inspection-stream.ts";
+import { sendTrace } from "./inspection-trace.ts";
 
 const ROOT = "/inspect";
+const COMMANDS = ["pause", "resume", "step", "break"];
+const TRACE_SECONDS = 5;
+const TRACE_SECONDS_MAX = 600;
 const TYPES: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
   css: "text/css; charset=utf-8",
@@ -45,12 +49,7 @@ export class InspectionPages {
     this.#stream = new InspectionStream(machine);
   }
 
-  /** Is it one of these pages? */
-  static owns(path: string): boolean {
-    return path === ROOT || path.startsWith(`${ROOT}/`);
-  }
-
-  /** The page, its files, and the machine as it is; null: there is no such page. */
+  /** The page, its files, and the machine as it is now; null: there is no such page. */
   page(path: string): InspectionAnswer | null {
     if (path === ROOT) return file("index.html");
     const name = path.slice(ROOT.length + 1);
@@ -61,27 +60,36 @@ export class InspectionPages {
     return null;
   }
 
-  /** Sends the machine and its events until the client leaves. False: it is another page. */
-  follow(path: string, response: ServerResponse): boolean {
-    if (path !== `${ROOT}/events`) return false;
-    this.#stream.add(response);
+  /**
+   * Writes to the response until its client leaves: the machine and its events, or a trace of the
+   * next seconds. False: it is another page.
+   */
+  follow({ pathname, searchParams }: URL, response: ServerResponse): boolean {
+    if (pathname === `${ROOT}/events`) {
+      this.#stream.add(response);
+      return true;
+    }
+    const machine = this.#machine();
+    if (pathname !== `${ROOT}/trace` || machine === null) return false;
+    const seconds = Number(searchParams.get("seconds") ?? TRACE_SECONDS);
+    sendTrace(
+      machine,
+      response,
+      seconds > 0 ? Math.min(seconds, TRACE_SECONDS_MAX) : TRACE_SECONDS,
+    );
     return true;
   }
 
-  /** A command; null: there is no such command. */
-  command(path: string, request: IncomingMessage, body: unknown): InspectionAnswer | null {
+  readonly commands: readonly string[] = COMMANDS.map((name) => `${ROOT}/${name}`);
+
+  /** One of the commands. */
+  command(path: string, request: IncomingMessage, body: unknown): InspectionAnswer {
     const name = path.slice(ROOT.length + 1);
-    if (!["pause", "resume", "step", "break"].includes(name)) return null;
     if (!isOwnPage(request)) return refused(403, "commands come from the inspector's own page");
     const machine = this.#machine();
     if (machine === null) return absent();
     const error = run(machine, name, body);
     return error === "" ? json(202, { state: machine.state }) : refused(409, error);
-  }
-
-  /** A machine has taken the place of another. */
-  replaced(): void {
-    this.#stream.replaced();
   }
 
   close(): void {

@@ -13,6 +13,7 @@ import {
 import { dirname } from "node:path";
 import { setTimeout } from "node:timers";
 import { LineBuffer } from "../../service/line-buffer.ts";
+import type { LineSink } from "./log-output.ts";
 
 /** Lines wait this long for others, until a buffer is full of them. */
 const BATCH_MS = 100;
@@ -34,7 +35,7 @@ export function assertOpens(path: string): void {
   else accessSync(dirname(path), constants.W_OK);
 }
 
-export class LogFile {
+export class LogFile implements LineSink {
   /** Lines that were not written. */
   dropped = 0;
   readonly #path: string;
@@ -58,15 +59,11 @@ export class LogFile {
     this.#fd = this.#open();
   }
 
-  /**
-   * Where to put a whole line of at most `bytes`, now. null: there is no room, and the line is
-   * counted as lost. `bytes` is at most what an empty buffer holds.
-   */
-  room(bytes: number): LineBuffer | null {
+  room(bytes: number, lines = 1): LineBuffer | null {
     this.#timer ??= setTimeout(this.#onTimer, BATCH_MS);
     if (this.#filling.has(bytes)) return this.#filling;
     if (this.#full.length >= FULL_MAX) {
-      this.dropped++;
+      this.dropped += lines;
       return null;
     }
     this.#full.push(this.#filling);
@@ -75,14 +72,13 @@ export class LogFile {
     return this.#filling;
   }
 
-  /** Nothing is added any more. Resolves when the file is closed. */
+  /** Resolves when the file is closed. */
   async close(): Promise<void> {
     await this.flushed();
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#fd !== 1) close(this.#fd);
   }
 
-  /** Resolves when all lines so far have been written or dropped. */
   flushed(): Promise<void> {
     return new Promise((resolve) => {
       this.#flushed.push(resolve);

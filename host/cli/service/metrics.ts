@@ -1,17 +1,16 @@
 // The metrics of a service. A scrape reads counters and never enters the guest.
 import { readdirSync } from "node:fs";
 import { AccessReason } from "../../../abi/access-log.ts";
-import { type AppCounter, readCounters } from "../../counters.ts";
+import { COUNTERS_MAX } from "../../../abi/counters.ts";
+import type { AppCounter } from "../../counters.ts";
 import { packageVersion } from "../../node/package.ts";
 import { descriptorsMax } from "../../node/sockets/descriptors.ts";
 import { reasonName } from "../../service/access-line.ts";
 import { Metrics, type MetricsFormat, type Sample } from "../../service/metrics.ts";
 import { DURATIONS_S } from "../../service/request-counters.ts";
 import { TURNS_S } from "../../service/turn-meter.ts";
-import { readGuestLoad } from "../../stats.ts";
-import type { LoopLag } from "./loop-lag.ts";
 import type { ReloadState } from "./reload.ts";
-import type { Service } from "./service.ts";
+import { LAG_QUANTILES, type ServiceReport } from "./report.ts";
 
 const one = (value: number): Sample[] => [[{}, value]];
 const by = (label: string, values: Readonly<Record<string, number>>): Sample[] =>
@@ -37,87 +36,81 @@ function mostOf(values: Readonly<Record<string, number>>, most: number): [string
 }
 
 export function metricsText(
-  service: Service,
+  report: ServiceReport,
   reload: ReloadState,
-  lag: LoopLag,
   format: MetricsFormat,
 ): string {
   const out = new Metrics(format);
-  const build = {
-    version: packageVersion(),
-    node: process.versions.node,
-    sockets: service.sockets,
-  };
+  const { sockets } = report;
+  const build = { version: packageVersion(), node: process.versions.node, sockets };
   out.gauge("torito_build_info", "Version of the program and its engine.", [[build, 1]]);
-  putRequests(out, service);
-  putConnections(out, service);
-  putGuest(out, service);
-  putDevices(out, service);
-  putHost(out, service, reload, lag);
-  putApplication(out, service);
+  putRequests(out, report);
+  putConnections(out, report);
+  putGuest(out, report);
+  putDevices(out, report);
+  putHost(out, report, reload);
+  putApplication(out, report);
   return out.toString();
 }
 
-function putRequests(out: Metrics, { counters, totals, accessLog }: Service): void {
-  const all = mostOf(Object.fromEntries(counters.answered), REQUEST_SERIES_MAX);
-  const answered = all.map(([key, count]): Sample => {
+function putRequests(out: Metrics, { counts }: ServiceReport): void {
+  const { answered, durations, bodyBytes, aborted, cut } = counts.requests;
+  const all = mostOf(Object.fromEntries(answered), REQUEST_SERIES_MAX);
+  const codes = all.map(([key, count]): Sample => {
     const [code = "", method = ""] = key.split(" ");
     return [{ code, method }, count];
   });
-  out.counter("torito_http_requests_total", "Requests that were answered.", answered);
+  out.counter("torito_http_requests_total", "Requests that were answered.", codes);
   out.histogram(
     "torito_http_request_duration_seconds",
     "From the end of a request's head to the end of its response.",
-    {
-      bounds: DURATIONS_S,
-      counts: counters.durations,
-      above: counters.longer,
-      sum: counters.durationSum,
-    },
+    { bounds: DURATIONS_S, ...durations },
   );
-  const bytes = one(counters.bodyBytes);
+  const bytes = one(bodyBytes);
   out.counter("torito_http_response_bytes_total", "Bytes of bodies of responses.", bytes);
-  const aborted = by("reason", { ...reasons(counters.aborted), drain: totals().late });
-  out.counter("torito_http_aborted_total", "Responses and requests that were not done.", aborted);
-  const cut = by("reason", reasons(counters.cut));
-  out.counter("torito_http_connections_cut_total", "Connections that the guest gave up.", cut);
-  const dropped = one(accessLog?.dropped ?? 0);
+  const lost = by("reason", { ...reasons(aborted), drain: counts.totals.late });
+  out.counter("torito_http_aborted_total", "Responses and requests that were not done.", lost);
+  const given = by("reason", reasons(cut));
+  out.counter("torito_http_connections_cut_total", "Connections that the guest gave up.", given);
+  const dropped = one(counts.dropped);
   out.counter("torito_access_log_dropped_total", "Requests without a line in the log.", dropped);
 }
 
-function putConnections(out: Metrics, service: Service): void {
-  const { vsock, ports, totals, command } = service;
-  const { accepted, refused } = totals();
-  const states = { open: vsock?.stats.connections ?? 0, waiting: ports.waiting };
-  out.gauge("torito_connections", "Connections of clients.", by("state", states));
-  out.gauge("torito_connections_max", "Connections that may be open.", one(command.connections));
+function putConnections(out: Metrics, { counts, gauges }: ServiceReport): void {
+  const { accepted, refused } = counts.totals;
+  const { open, waiting, most } = gauges;
+  out.gauge("torito_connections", "Connections of clients.", by("state", { open, waiting }));
+  out.gauge("torito_connections_max", "Connections that may be open.", one(most));
   out.counter("torito_connections_accepted_total", "Clients that were let in.", one(accepted));
-  const all = by("reason", { ...refused, waiting: ports.turnedAway });
+  const all = by("reason", { ...refused, waiting: counts.turnedAway });
   out.counter("torito_connections_refused_total", "Clients that were turned away.", all);
 }
 
-function putGuest(out: Metrics, { machine, turns, restarts }: Service): void {
+function putGuest(out: Metrics, { counts, gauges, machines }: ServiceReport): void {
+  const { restarts, totals, turns } = counts;
   out.counter("torito_machine_restarts_total", "Machines that were replaced.", one(restarts));
-  if (machine === null) return;
-  const { threads, heapBytes, heapInUse } = readGuestLoad(machine.memory);
+  out.gauge("torito_replicas", "Machines of the service.", by("state", { ...machines }));
+  const { threads, heapBytes, heapInUse } = gauges;
   const heap = by("state", { used: heapInUse, free: Math.max(0, heapBytes - heapInUse) });
   out.gauge("torito_guest_heap_bytes", "Heap of the guest.", heap);
   out.gauge("torito_guest_threads", "Threads of the guest.", one(threads));
-  out.counter("torito_guest_faults_total", "Threads that threw.", one(machine.faults));
+  out.counter("torito_guest_faults_total", "Threads that threw.", one(totals.faults));
   if (turns === null) return;
-  const { counts, above, sum } = turns;
-  const entries = counts.reduce((total, count) => total + count, above);
+  const entries = turns.counts.reduce((total, count) => total + count, turns.above);
   out.counter("torito_guest_turns_total", "Entries into the guest.", one(entries));
-  out.histogram("torito_guest_turn_seconds", "Time that the guest ran when it was entered.", {
-    ...{ bounds: TURNS_S, counts, above, sum },
-  });
+  const help = "Time that the guest ran when it was entered.";
+  out.histogram("torito_guest_turn_seconds", help, { bounds: TURNS_S, ...turns });
 }
 
-/** Counters of the application, unless the name is one of ours. */
-function putApplication(out: Metrics, { machine }: Service): void {
-  if (machine === null) return;
+/**
+ * Numbers of applications, unless the name is one of ours. Guests choose the names, so those that
+ * came first are shown, and no more than one guest may have.
+ */
+function putApplication(out: Metrics, { counts, gauges }: ServiceReport): void {
+  const shown = [...counts.totals.application.values()].slice(0, COUNTERS_MAX);
+  const most = COUNTERS_MAX - shown.length;
   const families = new Map<string, AppCounter[]>();
-  for (const one of readCounters(machine.memory)) {
+  for (const one of [...shown, ...[...gauges.application.values()].slice(0, most)]) {
     families.set(one.name, [...(families.get(one.name) ?? []), one]);
   }
   for (const [name, [first, ...others]] of families) {
@@ -130,8 +123,8 @@ function putApplication(out: Metrics, { machine }: Service): void {
   }
 }
 
-function putDevices(out: Metrics, { totals }: Service): void {
-  const { fsAnswers, fsBytes, copied, carried, kicks, interrupts } = totals();
+function putDevices(out: Metrics, { counts }: ServiceReport): void {
+  const { fsAnswers, fsBytes, copied, carried, kicks, interrupts } = counts.totals;
   const rung = Object.entries(kicks).map(([key, count]): Sample => {
     const [device = "", queue = ""] = key.split("/");
     return [{ device, queue }, count];
@@ -155,15 +148,16 @@ function putDevices(out: Metrics, { totals }: Service): void {
   out.counter("torito_copied_bytes_total", "Payload that the host has copied.", paths);
 }
 
-function putHost(out: Metrics, service: Service, reload: ReloadState, lag: LoopLag): void {
+function putHost(out: Metrics, report: ServiceReport, reload: ReloadState): void {
   const success = one(reload.successful ? 1 : 0);
   out.gauge("torito_config_last_reload_successful", "Did the last reload take effect?", success);
   const name = "torito_config_last_reload_success_timestamp_seconds";
   out.gauge(name, "When settings have last taken effect.", one(reload.successMs / 1000));
-  out.gauge("torito_draining", "Is the service about to end?", one(service.isRetired ? 1 : 0));
-  const quantiles = [0.5, 0.9, 0.99].map((q) => [q, lag.quantile(q)] as const);
+  out.gauge("torito_draining", "Is the service about to end?", one(report.isRetired ? 1 : 0));
+  const quantiles = LAG_QUANTILES.map((q, i) => [q, report.lags[i] ?? Number.NaN] as const);
+  const { sum, count } = report.counts.lag;
   const help = "Delay of timers of the event loop.";
-  out.summary("torito_event_loop_lag_seconds", help, quantiles, lag.sum, lag.count);
+  out.summary("torito_event_loop_lag_seconds", help, quantiles, sum, count);
   const { user, system } = process.cpuUsage();
   out.counter("process_cpu_seconds_total", "CPU time.", one((user + system) / 1e6));
   const rss = process.memoryUsage.rss(); // without the heap's figures, which take longer

@@ -1,4 +1,5 @@
-// `--restart`: a machine that panics is replaced, while its ports stay open and its clients wait.
+// Whatever dies is replaced: with `--restart` a machine that panics, while its ports stay open and
+// its clients wait; and every replica.
 import { setTimeout } from "node:timers/promises";
 import type { Exit } from "../../exit.ts";
 import type { Log } from "../../log.ts";
@@ -25,27 +26,55 @@ export class BackOff {
   }
 }
 
+/** One life after the other. */
+export interface Lives<Death> {
+  /** Begins one, and resolves when it has ended. */
+  live(): Promise<Death>;
+  /** Does no other follow, by now? */
+  isLast(death: Death): boolean;
+  /** Another one follows after the pause. */
+  lost(death: Death, pauseMs: number): void;
+}
+
+/** Resolves with the last death. Rejects as live() does. */
+export async function lastDeath<Death>(lives: Lives<Death>): Promise<Death> {
+  const backOff = new BackOff();
+  for (;;) {
+    const begun = performance.now();
+    const death = await lives.live();
+    if (lives.isLast(death)) return death;
+    const pauseMs = backOff.after(performance.now() - begun);
+    lives.lost(death, pauseMs);
+    await setTimeout(pauseMs);
+    if (lives.isLast(death)) return death;
+  }
+}
+
 /**
  * Resolves with the end of the last machine: one that did not panic, or whose service ends. Without
  * `restarts` the first one is the last. Rejects as Machine.exited and Service.start() do.
  */
-export async function lastExit(
+export function lastExit(
   service: Service,
   first: Machine,
   restarts: boolean,
   log: Log,
 ): Promise<Exit> {
-  const backOff = new BackOff();
-  let begun = performance.now();
-  for (let machine = first; ; machine = await service.start()) {
-    const exit = await machine.exited;
-    if (exit.kind !== "panic" || !restarts || service.isEnding) return exit;
-    exitCode(exit, log);
-    const pauseMs = backOff.after(performance.now() - begun);
-    log("warn", "torito", `a new machine in ${pauseMs / 1000} s`);
-    service.lost();
-    await setTimeout(pauseMs);
-    if (service.isEnding) return exit;
-    begun = performance.now();
-  }
+  let begun: Machine | null = first;
+  return lastDeath<Exit>({
+    live: async () => {
+      const machine = begun ?? (await service.start());
+      begun = null;
+      return machine.exited;
+    },
+    isLast: (exit) => exit.kind !== "panic" || !restarts || service.isEnding,
+    lost: (exit, pauseMs) => {
+      exitCode(exit, log);
+      log("warn", "torito", nextText(pauseMs));
+      service.lost();
+    },
+  });
 }
+
+/** For the log. */
+export const nextText = (pauseMs: number): string => `a new machine in ${pauseMs / 1000} s`;

@@ -2,32 +2,39 @@
 // the order in which both begin and end.
 
 import type { VsockOptions } from "../../devices/vsock/options.ts";
+import { Inspector } from "../../inspect/inspector.ts";
 import type { Log } from "../../log.ts";
+import { systemClock } from "../../node/clock.ts";
 import { VsockDevice } from "../../node/devices.ts";
 import { Machine, type MachineOptions } from "../../node/machine.ts";
 import type { SiteSource } from "../../node/site.ts";
 import type { Snapshot } from "../../node/snapshot.ts";
 import { NodeSockets } from "../../node/sockets/node-sockets.ts";
-import type { Watchdog } from "../../node/watchdog.ts";
+import { PausableClock } from "../../pausable-clock.ts";
 import { addressText, type ListenAddress, type SocketAddress } from "../../ports/sockets.ts";
-import { ProxiedSockets } from "../../service/proxied-sockets.ts";
 import { RequestCounters } from "../../service/request-counters.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import { TurnMeter } from "../../service/turn-meter.ts";
+import type { CompiledSite } from "../../site/compile.ts";
+import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
-import { mayReload, type OptionName } from "../config/options.ts";
-import { openDoors } from "../doors.ts";
+import type { OptionName } from "../config/options.ts";
+import { openDoors, untilListening } from "../doors.ts";
 import type { readImage } from "../image.ts";
-import { available, boot, openDevices, presenceOf, urlOf, usable } from "../parts.ts";
+import { available, boot, openDevices, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
-import { stdout } from "../streams.ts";
 import { CliError } from "../usage.ts";
 import { AccessLog } from "./access-log.ts";
-import { addressSet, hasAddress, plainAddress } from "./client-addresses.ts";
-import type { Drainable } from "./drain.ts";
+import { proxied } from "./client-addresses.ts";
+import { type Check, checksOf, Health } from "./health.ts";
 import type { Inherited } from "./inherited.ts";
-import { type Notify, tellReady } from "./notify.ts";
-import { addTotals, type Totals, totalsOf } from "./totals.ts";
+import type { OpenLog } from "./log-output.ts";
+import { LoopLag } from "./loop-lag.ts";
+import type { Notify } from "./notify.ts";
+import { mayReloadWith, reloaded } from "./reload.ts";
+import { type Counts, LAG_QUANTILES, type ServiceReport } from "./report.ts";
+import type { Inspected, Listed, Served } from "./served.ts";
+import { addCounts, shownBy, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
 const BACKLOG_MS = 100;
@@ -40,11 +47,30 @@ export interface ServiceParts {
   readonly snapshot: Snapshot | null;
   readonly capture: VsockOptions["capture"];
   readonly trace: MachineOptions["trace"];
-  readonly watchdog: Watchdog | null;
+  /** For a watchdog. */
+  readonly presence: MachineOptions["presence"];
+  readonly console: NonNullable<MachineOptions["console"]>;
+  readonly openLog: OpenLog;
+  /** Are requests noted, for the log or for metrics? */
+  readonly areNoted: boolean;
   /** Listening sockets that were handed over, in place of those that would be bound. */
   readonly inherited: readonly Inherited[];
+  /** Other replicas have the same ports; null: it has them alone. */
+  readonly shared: Shared | null;
   readonly notify: Notify;
+  /** Clients have been let in. */
+  readonly opened: (bound: readonly Bound[]) => void;
   readonly log: Log;
+}
+
+/** The common property of replicas. */
+export interface Shared {
+  /** How many share the descriptors of the process. */
+  readonly replicas: number;
+  /** The settings of the site, which are the same for all. */
+  readonly compiled: CompiledSite | null;
+  /** Descriptors of the ports, as soon as the guest listens: others have the clients till then. */
+  descriptors(): Promise<readonly Inherited[]>;
 }
 
 /** A port of the guest, and where its clients come from. */
@@ -53,22 +79,24 @@ export interface Bound {
   readonly guestPort: number;
 }
 
-export class Service implements Drainable {
+export class Service implements Served, Inspected {
   #command: Command;
   readonly #parts: ServiceParts;
   readonly #sockets: NodeSockets;
-  readonly ports: StandingPorts;
+  readonly #ports: StandingPorts;
+  readonly #health = new Health(this);
   readonly #bound: Bound[] = [];
   #vsock: VsockDevice | null = null;
   #machine: Machine | null = null;
   #site: SiteSource | null = null;
-  readonly counters = new RequestCounters();
+  #inspector: Inspector | null = null;
+  readonly #counters = new RequestCounters();
   /** null: nobody wants to know about requests. */
-  readonly accessLog: AccessLog | null;
+  readonly #accessLog: AccessLog | null;
   /** null: nobody wants to know. */
-  readonly turns: TurnMeter | null;
-  /** Machines that were replaced. */
-  restarts = 0;
+  readonly #turns: TurnMeter | null;
+  readonly #lag: LoopLag | null;
+  #restarts = 0;
   #past: Totals | null = null; // of these machines
   #isOpen = false; // clients have been let in
   #isRetired = false;
@@ -80,14 +108,22 @@ export class Service implements Drainable {
     this.#parts = parts;
     this.#sockets = new NodeSockets({ kind: command.sockets });
     const { accessLog, admin, isProxied } = command;
-    this.ports = new StandingPorts(isProxied ? this.#proxied() : this.#sockets);
-    const isLogged = accessLog.path !== null || admin !== null;
-    this.accessLog = isLogged ? new AccessLog(accessLog, this.counters, parts.log) : null;
-    this.turns = admin === null ? null : new TurnMeter();
+    this.#ports = new StandingPorts(
+      isProxied ? proxied(this.#sockets, accessLog.proxies) : this.#sockets,
+    );
+    const { log, openLog, areNoted } = parts;
+    this.#accessLog = areNoted ? new AccessLog(accessLog, this.#counters, log, openLog) : null;
+    this.#turns = admin === null ? null : new TurnMeter();
+    this.#lag = admin === null ? null : new LoopLag();
+    this.#lag?.enable();
   }
 
   get vsock(): VsockDevice | null {
     return this.#vsock;
+  }
+
+  get inspector(): Inspector | null {
+    return this.#inspector;
   }
 
   get machine(): Machine | null {
@@ -110,33 +146,102 @@ export class Service implements Drainable {
 
   /** The machine has ended, and another one will follow: its clients wait. */
   lost(): void {
-    this.ports.set("waiting");
+    this.#ports.set("waiting");
     this.#isOpen = false;
-    this.#past = this.totals();
+    this.#past = this.#totals();
     this.#vsock = null;
     this.#machine = null;
-    this.restarts++;
-  }
-
-  /** The kind of sockets that clients have. */
-  get sockets(): string {
-    return this.#sockets.kind ?? "unknown";
+    this.#inspector = null;
+    this.#restarts++;
   }
 
   /** Counters of all machines that there were. */
-  readonly totals = (): Totals => {
+  #totals(): Totals {
     const present = totalsOf(this.#vsock, this.#machine);
-    return this.#past === null ? present : addTotals(this.#past, present);
-  };
+    return this.#past === null ? present : addCounts(this.#past, present);
+  }
 
   get isReady(): boolean {
     return this.#isOpen && !this.#isRetired && this.#machine?.ended === false;
   }
 
+  isLive(): Promise<boolean> {
+    return this.#health.isLive();
+  }
+
+  /** Why the guest takes no clients, or "". */
+  guestFault(): Promise<string> {
+    return this.#health.guestFault();
+  }
+
+  checks(): Promise<readonly Check[]> {
+    const open = this.#vsock?.stats.connections ?? 0;
+    const connections = Promise.resolve({ open, most: this.#command.connections });
+    return checksOf(this.#command, this.#isRetired, this.guestFault(), connections);
+  }
+
+  report(): ServiceReport {
+    const machine = this.#machine;
+    const load = machine === null ? null : readGuestLoad(machine.memory);
+    return {
+      sockets: this.#sockets.kind ?? "unknown",
+      counts: this.#counts(),
+      gauges: {
+        open: this.#vsock?.stats.connections ?? 0,
+        waiting: this.#ports.waiting,
+        most: this.#command.connections,
+        threads: load?.threads ?? 0,
+        heapBytes: load?.heapBytes ?? 0,
+        heapInUse: load?.heapInUse ?? 0,
+        application: machine === null ? new Map() : shownBy(machine, "gauge"),
+      },
+      lags: LAG_QUANTILES.map((quantile) => this.#lag?.quantile(quantile) ?? Number.NaN),
+      machines: { wanted: 1, ready: this.isReady ? 1 : 0 },
+      isRetired: this.#isRetired,
+    };
+  }
+
+  #counts(): Counts {
+    const { answered, durations, longer, durationSum, bodyBytes, aborted, cut } = this.#counters;
+    const { sum = 0, count = 0 } = this.#lag ?? {};
+    const turns = this.#turns;
+    return {
+      totals: this.#totals(),
+      requests: {
+        answered,
+        durations: { counts: durations, above: longer, sum: durationSum },
+        ...{ bodyBytes, aborted, cut },
+      },
+      dropped: this.#accessLog?.dropped ?? 0,
+      turnedAway: this.#ports.turnedAway,
+      restarts: this.#restarts,
+      turns: turns && { counts: turns.counts, above: turns.above, sum: turns.sum },
+      lag: { sum, count },
+    };
+  }
+
+  connections(most: number): Listed {
+    const vsock = this.#vsock;
+    const all = vsock?.connections() ?? []; // the oldest first
+    const connections = all.slice(0, most).map((one) => ({
+      address: vsock?.peerAddress(one.hostPort, one.guestPort) ?? "",
+      conn: one.hostPort,
+      guestPort: one.guestPort,
+      bytesIn: one.bytesToGuest,
+      bytesOut: one.bytesFromGuest,
+    }));
+    return { total: all.length, connections };
+  }
+
+  async save(path: string): Promise<void> {
+    if (this.#machine === null) throw new Error("there is no machine now");
+    const snapshot = await this.#machine.snapshot();
+    await snapshot.save(path);
+  }
+
   /** Binds the published ports, where clients wait from now on. Rejects with CliError. */
-  async bind(): Promise<void> {
+  async bind(inherited: readonly Inherited[] = this.#parts.inherited): Promise<void> {
     const wanted = this.#command.publish;
-    const { inherited } = this.#parts;
     for (const [i, { fd }] of inherited.entries()) {
       const guestPort = (wanted[i] ?? wanted[0])?.guestPort;
       if (guestPort === undefined) throw new CliError("publish: no port for inherited sockets");
@@ -145,24 +250,10 @@ export class Service implements Drainable {
     if (inherited.length === 0) {
       for (const { guestPort, ...address } of wanted) await this.#bindTo(address, guestPort);
     }
-    if (this.#command.site !== null && process.getuid?.() === 0) {
-      this.#parts.log("warn", "torito", "running as root: the site is read with root's rights");
-    }
-  }
-
-  #proxied(): ProxiedSockets {
-    const trusted = addressSet(this.#command.accessLog.proxies);
-    return new ProxiedSockets(this.#sockets, {
-      isTrusted: (address) => hasAddress(trusted, plainAddress(address)),
-      after: (ms, callback) => {
-        const timer = setTimeout(callback, ms);
-        return () => clearTimeout(timer);
-      },
-    });
   }
 
   async #bindTo(address: ListenAddress, guestPort: number): Promise<void> {
-    const bound = await available(this.ports.bind(address));
+    const bound = await available(this.#ports.bind(address));
     this.#parts.log("debug", "torito", `listening on ${addressText(bound)}`);
     this.#bound.push({ address: bound, guestPort });
   }
@@ -173,29 +264,36 @@ export class Service implements Drainable {
    */
   async start(): Promise<Machine> {
     const { cid, connect, seqpacket, memoryBytes, parameters, vsockPath } = this.#command;
-    const { image, snapshot, capture, trace, watchdog, log } = this.#parts;
+    const { image, snapshot, capture, trace, shared, console, presence, log } = this.#parts;
     const limits = { connections: this.#command.connections };
-    const sockets = this.ports;
+    const sockets = this.#ports;
     const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets, limits });
-    const others = await openDevices(this.#command);
-    const site = openSite(this.#command, log);
+    const others = await openDevices(this.#command, shared?.replicas);
+    const site = openSite(
+      this.#command,
+      shared === null ? log : null,
+      shared?.compiled ?? undefined,
+    );
     this.#site = site;
     const devices = [vsock, ...others, ...(site === null ? [] : [site.device])];
-    const console = stdout.write;
     const options = {
-      ...{ ...image, devices, console, log, ...presenceOf(watchdog), trace },
-      turnMeter: this.turns ?? undefined,
-      accessLog: this.accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
+      ...{ ...image, devices, console, log, trace },
+      ...(presence === undefined ? {} : { presence }),
+      turnMeter: this.#turns ?? undefined,
+      accessLog: this.#accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
     };
+    const clock = this.#command.admin?.inspects === true ? new PausableClock(systemClock) : null;
+    const own = clock === null ? options : { ...options, clock };
     const machine = await usable(
       snapshot === null
-        ? Machine.create({ ...options, memoryBytes, parameters })
-        : Machine.restore(snapshot, options),
+        ? Machine.create({ ...own, memoryBytes, parameters })
+        : Machine.restore(snapshot, own),
     );
     this.#vsock = vsock;
     this.#machine = machine;
+    this.#inspector = clock && new Inspector({ machine, clock });
     machine.control.draining = this.#isRetired;
-    for (const { address, guestPort } of this.#bound) await vsock.publishAt(address, guestPort);
+    await this.#publish(vsock);
     if (vsockPath !== null) await available(vsock.publishPath(vsockPath));
     if (snapshot === null) boot(machine);
     if (machine.ended) log("debug", "torito", "the guest has ended while it booted");
@@ -206,6 +304,7 @@ export class Service implements Drainable {
   retire(isFinal = true): void {
     this.#isRetired = true;
     this.#isEnding ||= isFinal;
+    if (isFinal) this.#inspector?.resume(); // a machine that stands still does not drain
     this.#parts.notify(...(isFinal ? ["STOPPING=1"] : []), "STATUS=draining");
     if (this.#machine !== null) this.#machine.control.draining = true;
     this.#vsock?.watchQuiet();
@@ -219,14 +318,14 @@ export class Service implements Drainable {
   }
 
   async drain(): Promise<void> {
-    await this.ports.finish(BACKLOG_MS);
-    await this.ports.emptied();
+    await this.#ports.finish(BACKLOG_MS);
+    await this.#ports.emptied();
     await this.#vsock?.drain({ quietMs: QUIET_MS });
   }
 
   reset(): number {
-    const waiting = this.ports.waiting;
-    this.ports.keep([]);
+    const waiting = this.#ports.waiting;
+    this.#ports.keep([]);
     return waiting + (this.#vsock?.resetClients() ?? 0);
   }
 
@@ -235,65 +334,67 @@ export class Service implements Drainable {
     return this.#command;
   }
 
-  /**
-   * Does a setting take effect without a restart? A guest that was not asked to note its requests
-   * will not begin to.
-   */
   mayReload(name: OptionName): boolean {
-    return mayReload(name) && !(name === "access-log" && this.accessLog === null);
+    return mayReloadWith(this.#parts.areNoted, name);
   }
 
   /**
    * Takes the settings of `next` that can be changed without a restart, and reads rules and opens
-   * log files again: all of it, or nothing, and then it throws an Error that says why.
+   * log files again: all of it, or nothing, and then it throws an Error that says why. `compiled`:
+   * the rules, if somebody has read them already.
    */
-  reload(next: Command): void {
-    const opened = this.accessLog?.change(next.accessLog);
+  reload(next: Command, compiled?: CompiledSite | null): void {
+    const opened = this.#accessLog?.change(next.accessLog);
     try {
-      if (next.site !== null) this.#site?.reload(next.site);
+      if (compiled) this.#site?.take(compiled);
+      else if (next.site !== null) this.#site?.reload(next.site);
     } catch (error) {
       opened?.cancel();
       throw error;
     }
     opened?.commit();
     this.#machine?.control.settingsChanged();
-    if (this.#site !== null) reportWarnings(this.#site, this.#parts.log);
-    const { site, lameDuckMs, graceMs, accessLog } = next;
-    const settings = next.settings.map((one) =>
-      this.mayReload(one.name)
-        ? one
-        : (this.#command.settings.find(({ name }) => name === one.name) ?? one),
-    );
-    this.#command = { ...this.#command, site, lameDuckMs, graceMs, accessLog, settings };
+    if (this.#site !== null && !compiled) reportWarnings(this.#site, this.#parts.log);
+    this.#command = reloaded(this, next);
   }
 
   /** The end: of the ports, and of the machine. Resolves when all log lines are written. */
   async dispose(): Promise<void> {
-    this.ports.keep([]);
+    this.#lag?.disable();
+    this.#ports.keep([]);
     this.#machine?.dispose();
-    await this.accessLog?.flushed();
+    await this.#accessLog?.flushed();
+  }
+
+  /** Bound ports lead to the device. */
+  async #publish(vsock: VsockDevice): Promise<void> {
+    for (const { address, guestPort } of this.#bound) await vsock.publishAt(address, guestPort);
+  }
+
+  /** Takes clients of ports that others have too, from now on. */
+  async #join(vsock: VsockDevice, shared: Shared, late: (port: number) => void): Promise<void> {
+    const guestPorts = this.#command.publish.map(({ guestPort }) => guestPort);
+    await untilListening(vsock, guestPorts, late);
+    await this.bind(await shared.descriptors());
+    await this.#publish(vsock);
+    this.#ports.set("open");
   }
 
   /** Lets clients in, and says so. */
   async #open(machine: Machine, vsock: VsockDevice): Promise<void> {
-    const { log } = this.#parts;
+    const { shared, log } = this.#parts;
     const isCurrent = () => machine === this.#machine;
     const late = (port: number) =>
       log("warn", "torito", `nothing listens on port ${port} of the guest: it refuses clients`);
     try {
-      await openDoors(this.ports, vsock, this.#bound, isCurrent, late);
+      if (shared !== null) await this.#join(vsock, shared, late);
+      else await openDoors(this.#ports, vsock, this.#bound, isCurrent, late);
     } catch (error) {
       // The machine has ended, which is reported elsewhere, or it drains.
       log("debug", "torito", `not ready: ${(error as Error).message}`);
       return;
     }
     this.#isOpen = true;
-    const urls = this.#bound.map(({ address, guestPort }) =>
-      "path" in address ? `  ${address.path}` : `  ${urlOf({ ...address, guestPort })}`,
-    );
-    this.#parts.notify("READY=1", `STATUS=serving${urls.join("")}`);
-    const { readyFd } = this.#command;
-    if (readyFd !== null && this.restarts === 0) tellReady(readyFd, log);
-    log("info", "torito", `ready in ${performance.now().toFixed(0)} ms${urls.join("")}`);
+    this.#parts.opened(this.#bound);
   }
 }

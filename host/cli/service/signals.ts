@@ -12,13 +12,13 @@ export type Ending = keyof typeof SIGNAL_CODES;
 export class Signals {
   readonly #come: Ending[] = [];
   readonly #waiting: ((signal: Ending) => void)[] = [];
-  #reload: () => void = () => {};
+  #reload: () => unknown = () => {};
 
   constructor() {
     for (const signal of Object.keys(SIGNAL_CODES) as Ending[]) {
       process.on(signal, () => this.#end(signal));
     }
-    process.on("SIGHUP", () => this.#reload());
+    process.on("SIGHUP", () => void this.#reload());
     // Without a listener Node would open its debugger to all users of this host.
     process.on("SIGUSR1", () => {});
   }
@@ -31,7 +31,7 @@ export class Signals {
   }
 
   /** Called for each SIGHUP from now on. */
-  onReload(reload: () => void): void {
+  onReload(reload: () => unknown): void {
     this.#reload = reload;
   }
 

@@ -1,4 +1,5 @@
-// Counters that outlive machines: those of ended ones are added to those of the present one.
+// Counters that outlive machines: those of ended ones are added to those of the present ones.
+import { type AppCounter, readCounters } from "../../counters.ts";
 import { FsDevice } from "../../devices/fs.ts";
 import type { VsockDevice } from "../../devices/vsock.ts";
 import type { Machine } from "../../machine.ts";
@@ -14,9 +15,13 @@ export interface Totals {
   /** By device and queue, as in "vsock/rx", and by device. */
   readonly kicks: Readonly<Record<string, number>>;
   readonly interrupts: Readonly<Record<string, number>>;
+  /** Threads of guests that threw. */
+  readonly faults: number;
   /** By operation and error, as in "LOOKUP ENOENT". */
   readonly fsAnswers: Readonly<Record<string, number>>;
   readonly fsBytes: Readonly<Record<string, number>>;
+  /** Counters of applications, by name and label. */
+  readonly application: ReadonlyMap<string, AppCounter>;
 }
 
 /** Counters of a machine that may end. */
@@ -53,11 +58,13 @@ export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): To
     },
     kicks: Object.fromEntries(kicks),
     interrupts: Object.fromEntries(interrupts),
-    fsAnswers: disks.reduce((all, disk) => addCounts(all, answersOf(disk)), {}),
+    faults: machine?.faults ?? 0,
+    fsAnswers: disks.map(answersOf).reduce(addCounts, {}),
     fsBytes: {
       read: sum((disk) => disk.stats.bytesRead),
       write: sum((disk) => disk.stats.bytesWritten),
     },
+    application: machine === null ? new Map() : shownBy(machine, "counter"),
   };
 }
 
@@ -65,26 +72,39 @@ function answersOf({ stats }: FsDevice): Record<string, number> {
   return Object.fromEntries(stats.answers.all.map(([op, error, n]) => [`${op} ${error}`, n]));
 }
 
-function addCounts(
-  x: Readonly<Record<string, number>>,
-  y: Readonly<Record<string, number>>,
-): Record<string, number> {
-  const keys = [...new Set([...Object.keys(x), ...Object.keys(y)])];
-  return Object.fromEntries(keys.map((key) => [key, (x[key] ?? 0) + (y[key] ?? 0)]));
+const keyOf = ({ name, label }: AppCounter): string =>
+  label === null ? name : `${name} ${label.name} ${label.value}`;
+
+/** Numbers of one kind that the application shows, by name and label. */
+export function shownBy({ memory }: Machine, kind: AppCounter["kind"]): Map<string, AppCounter> {
+  const all = readCounters(memory).filter((one) => one.kind === kind);
+  return new Map(all.map((one) => [keyOf(one), one]));
 }
 
-/** The sum of two, field by field. */
-export function addTotals(a: Totals, b: Totals): Totals {
-  const add = addCounts;
-  return {
-    accepted: a.accepted + b.accepted,
-    refused: add(a.refused, b.refused),
-    late: a.late + b.late,
-    carried: add(a.carried, b.carried),
-    copied: add(a.copied, b.copied),
-    kicks: add(a.kicks, b.kicks),
-    interrupts: add(a.interrupts, b.interrupts),
-    fsAnswers: add(a.fsAnswers, b.fsAnswers),
-    fsBytes: add(a.fsBytes, b.fsBytes),
-  };
+/** Names come from guests, and each machine could have others: no more are known of all. */
+const NAMES_MAX = 4096;
+
+/**
+ * The sum of two sets of counters, number by number. What only one of them has is as it is there.
+ */
+export function addCounts<Counts>(a: Counts, b: Counts): Counts {
+  return sum(a, b) as Counts;
+}
+
+function sum(a: unknown, b: unknown): unknown {
+  if (a === undefined || a === null) return b;
+  if (typeof a === "number") return a + ((b as number | undefined) ?? 0);
+  if (typeof a !== "object" || b === undefined || b === null) return a;
+  if (Array.isArray(a)) {
+    const other = b as unknown[];
+    return Array.from({ length: Math.max(a.length, other.length) }, (_, i) => sum(a[i], other[i]));
+  }
+  if (a instanceof Map) {
+    const other = b as Map<unknown, unknown>;
+    const keys = [...new Set([...a.keys(), ...other.keys()])].slice(0, NAMES_MAX);
+    return new Map(keys.map((key) => [key, sum(a.get(key), other.get(key))]));
+  }
+  const [x, y] = [a, b] as Record<string, unknown>[];
+  const keys = new Set([...Object.keys(x ?? {}), ...Object.keys(y ?? {})]);
+  return Object.fromEntries([...keys].map((key) => [key, sum(x?.[key], y?.[key])]));
 }

@@ -6,12 +6,13 @@ import type { ReceiveMode } from "./limits.ts";
 import type { Flushing } from "./rings/flushing.ts";
 import type { RingShare } from "./rings/ring-share.ts";
 import type { ToGuest } from "./rings/to-guest.ts";
-import type { Routed } from "./routes/table.ts";
+import type { Member } from "./routes/members.ts";
+import type { Routed } from "./routes/route.ts";
 import type { Stalls } from "./stalls.ts";
 import type { Refusal, VsockStats } from "./stats.ts";
 
 /** A connection, as its device sees it when it ends. */
-export interface Ending extends Routed, Expiring {
+export interface Ending extends Routed, Member, Expiring {
   /** Bytes of the device's budget, which are free now. */
   readonly charged: number;
 }

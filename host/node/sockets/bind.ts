@@ -26,8 +26,17 @@ export async function bind(
   } catch (error) {
     const reason = await retriable(address, error as NodeJS.ErrnoException);
     if (reason === "") return listen(address, backlog, create(), begin);
-    throw new Error(`cannot listen on ${addressText(address)}: ${reason}`, { cause: error });
+    throw cannotListen(address, reason, error);
   }
+}
+
+function cannotListen(address: ListenAddress, reason: string, cause: unknown): Error {
+  return new Error(`cannot listen on ${addressText(address)}: ${reason}`, { cause });
+}
+
+/** The error of a port that cannot be bound, with its address and the reason in the message. */
+export function bindError(address: ListenAddress, error: NodeJS.ErrnoException): Error {
+  return cannotListen(address, FAULTS[error.code ?? ""] ?? error.message, error);
 }
 
 function listen(
@@ -57,8 +66,9 @@ async function retriable(address: ListenAddress, error: NodeJS.ErrnoException): 
   return FAULTS[error.code ?? ""] ?? error.message;
 }
 
-/** The address that the server is bound to. */
-export function addressOf(server: net.Server): SocketAddress {
-  const bound = server.address() as net.AddressInfo | string;
+/** The address that the server is bound to. Of an inherited path Node knows only the descriptor. */
+export function addressOf(server: net.Server, wanted: ListenAddress): SocketAddress {
+  const bound = server.address() as net.AddressInfo | string | null;
+  if (bound === null) return { path: addressText(wanted) };
   return typeof bound === "string" ? { path: bound } : { host: bound.address, port: bound.port };
 }

@@ -12,6 +12,8 @@ import { missing } from "./undocumented.ts";
 const LARGE_BYTES = 4 << 20;
 const PATIENCE_MS = 2000;
 
+const LOCAL = { host: "127.0.0.1", port: 0 };
+
 let verdict: Promise<string> | null = null;
 let known: string | null = null;
 
@@ -33,7 +35,7 @@ async function examine(): Promise<string> {
   const fault = missing();
   if (fault !== "") return fault;
   const server = await bind(
-    { host: "127.0.0.1", port: 0 },
+    LOCAL,
     8,
     () => net.createServer({ allowHalfOpen: true }),
     () => {},
@@ -92,7 +94,7 @@ async function tryOut(server: net.Server): Promise<string> {
       };
     },
   });
-  client = connectHandle(addressOf(server), descriptors, {
+  client = connectHandle(addressOf(server, LOCAL), descriptors, {
     connected: () => {
       const parts = ["hel", "lo"].map((part) => new TextEncoder().encode(part));
       if (!client.send(parts)) resolve("a small write had to wait");

@@ -83,10 +83,10 @@ export class NodeSockets implements Sockets {
     };
     const server = await bind(address, backlog, create, (one) => {
       one.on("error", refused);
-      begin(one, "port" in addressOf(one), this.#descriptors, { accepted, refused });
+      begin(one, "port" in addressOf(one, address), this.#descriptors, { accepted, refused });
     });
     return {
-      address: addressOf(server),
+      address: addressOf(server, address),
       close: () => void server.close(),
       finish: async (patienceMs) => {
         await backlogAccepted(() => clients, patienceMs);

@@ -5,6 +5,8 @@
 //       reachable on Node 20 to 26
 //   socket._handle                    the handle of a net.Socket: fd, writeQueueSize
 //   server._handle.onconnection       called with each client's handle
+//   pipe.writeUtf8String, pipe.pendingHandle
+//                                     a handle that is sent to another process, or received
 //
 // A handle is given what it asks for, or Node aborts the process: hence the list of majors, on each
 // of which the tests of the sockets have passed. handle-test.ts tries out the rest at start.
@@ -33,12 +35,23 @@ export interface Handle {
   writev(request: Request, parts: readonly Uint8Array[], areBuffers: true): number;
   shutdown(request: Request): number;
   /** Both call `closed` as a method of the handle once nothing touches its buffers any more. */
-  close(closed: () => void): void;
+  close(closed?: () => void): void;
   reset?(closed: () => void): number;
   connect(request: Request, host: string, port?: number): number;
   connect6?(request: Request, host: string, port: number): number;
   setNoDelay?(enable: boolean): number;
   setKeepAlive?(enable: boolean, seconds: number): number;
+  bind?(host: string, port?: number): number;
+  bind6?(host: string, port: number): number;
+  listen?(backlog: number): number;
+  open?(fd: number): number;
+  /** On a pipe between processes: sends the text, and a descriptor with it. */
+  writeUtf8String?(request: Request, text: string, sent: Handle): number;
+  /** Of such a pipe: the handle that came with what was read. */
+  pendingHandle?: Handle | null;
+  onconnection?: (status: number, client: Handle | undefined) => void;
+  ref(): void;
+  unref(): void;
   getsockname?(out: Partial<net.AddressInfo>): number;
   getpeername?(out: Partial<net.AddressInfo>): number;
 }
@@ -57,6 +70,10 @@ interface Binding {
   /** The kind of a handle that connects. */
   readonly tcpSocket: number;
   readonly pipeSocket: number;
+  /** Kinds of handles that listen, and of a pipe that descriptors travel through. */
+  readonly tcpServer: number;
+  readonly pipeServer: number;
+  readonly pipeChannel: number;
   readonly TCPConnectWrap: Make<Request>;
   readonly PipeConnectWrap: Make<Request>;
   readonly WriteWrap: Make<Request>;
@@ -68,7 +85,7 @@ interface Binding {
 }
 
 interface Constants {
-  readonly constants: { readonly SOCKET: number };
+  readonly constants: { readonly SOCKET: number; readonly SERVER: number; readonly IPC: number };
 }
 
 let found: Binding | null = null;
@@ -113,9 +130,12 @@ function bind(): Binding {
       TCP: tcp.TCP,
       TCPConnectWrap: tcp.TCPConnectWrap,
       tcpSocket: tcp.constants.SOCKET,
+      tcpServer: tcp.constants.SERVER,
       Pipe: pipe.Pipe,
       PipeConnectWrap: pipe.PipeConnectWrap,
       pipeSocket: pipe.constants.SOCKET,
+      pipeServer: pipe.constants.SERVER,
+      pipeChannel: pipe.constants.IPC,
     };
   } finally {
     node.noDeprecation = wasQuiet;
@@ -146,6 +166,20 @@ function lacking(bound: Binding): string {
     if (typeof bound[name] !== "number") return `there is no ${name}`;
   }
   return bound.streamBaseState instanceof Int32Array ? "" : "there is no streamBaseState";
+}
+
+/** Why this engine cannot pass a descriptor on, or "". Only after missing() has returned "". */
+export function lacksPassing({ TCP, Pipe, ...numbers }: Binding = binding()): string {
+  for (const name of ["bind", "bind6", "listen", "open", "getsockname"]) {
+    if (!(name in TCP.prototype)) return `there is no TCP.${name}`;
+  }
+  for (const name of ["bind", "listen", "open", "writeUtf8String"]) {
+    if (!(name in Pipe.prototype)) return `there is no Pipe.${name}`;
+  }
+  const kinds = [numbers.tcpServer, numbers.pipeServer, numbers.pipeChannel];
+  return kinds.every((kind) => typeof kind === "number")
+    ? ""
+    : "there are no such kinds of handles";
 }
 
 /** From now on clients of the server go to `accepted`, and no net.Socket is made for them. */

@@ -5,6 +5,7 @@ import { afterEach, expect, test } from "vitest";
 import { AccessReason } from "../../../abi/access-log.ts";
 import { AccessLog } from "../../../host/cli/service/access-log.ts";
 import { readCounters } from "../../../host/counters.ts";
+import type { Log } from "../../../host/log.ts";
 import { reasonName } from "../../../host/service/access-line.ts";
 import { RequestCounters } from "../../../host/service/request-counters.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
@@ -19,9 +20,10 @@ async function serveSite(options: Options = {}) {
   const counters = new RequestCounters();
   const said: string[] = [];
   const settings = { path: null, format: "combined", anonymize: false, proxies: [] } as const;
-  const log = new AccessLog(settings, counters, (level, part, message) => {
+  const say: Log = (level, part, message) => {
     said.push(`${level} ${part} ${message}`);
-  });
+  };
+  const log = new AccessLog(settings, counters, say, () => null);
   const server = await serve(site, { ...options, accessLog: log.sink(() => "192.0.2.7") });
   /** By reason, without those that are 0. */
   const named = (counts: readonly number[]) =>

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../host/cli/arguments.ts";
-import { addTotals, totalsOf } from "../../../host/cli/service/totals.ts";
+import { addCounts, type Totals, totalsOf } from "../../../host/cli/service/totals.ts";
 import { Metrics } from "../../../host/service/metrics.ts";
 import { buildCommand, killCommands, start } from "../../support/command.ts";
 import { freePort } from "../../support/front-ends.ts";
@@ -188,10 +188,10 @@ describe("metrics", () => {
     const prometheus = spawn("prometheus", [...words, listen], { stdio: "ignore" });
     const query = async (expression: string) => {
       const url = `http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expression)}`;
-      const answer = await fetch(url).then(
-        (response) => response.json(),
-        () => null,
-      );
+      // It answers 503 without JSON until it has started.
+      const answer = await fetch(url)
+        .then((response) => response.json())
+        .catch(() => null);
       return (answer?.data?.result?.[0]?.value?.[1] ?? null) as string | null;
     };
     let answered: string | null = null;
@@ -225,8 +225,8 @@ describe("metrics", () => {
 
   test("counters of machines add up", () => {
     const none = totalsOf(null, null);
-    const some = { ...none, accepted: 2, refused: { guest: 1 }, fsBytes: { read: 3 } };
-    expect(addTotals(some, { ...some, refused: { room: 4 } })).toMatchObject({
+    const some: Totals = { ...none, accepted: 2, refused: { guest: 1 }, fsBytes: { read: 3 } };
+    expect(addCounts<Totals>(some, { ...some, refused: { room: 4 } })).toMatchObject({
       accepted: 4,
       refused: { guest: 1, room: 4 },
       fsBytes: { read: 6 },

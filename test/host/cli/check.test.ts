@@ -55,6 +55,30 @@ describe("the same code and the same line, by --check and by a start", () => {
       () => [file("long")],
     ],
     [
+      "a port that is taken, of replicas",
+      69,
+      "the address is in use",
+      () => [site, "--port", `${port}`, "--replicas", "2"],
+    ],
+    [
+      "two faults of replicas, of which the first counts",
+      2,
+      "access-log: ENOENT",
+      () => [file("huge"), "--port", `${port}`, "--replicas", "2", "--access-log", file("none/a")],
+    ],
+    [
+      "rules that are too many for replicas, and an admin port that is taken",
+      2,
+      "_headers has more than",
+      () => [file("huge"), "--replicas", "2", "--admin", `${port}`],
+    ],
+    [
+      "a site of replicas that is not there",
+      69,
+      "cannot share",
+      () => [file("nowhere"), "--replicas", "2"],
+    ],
+    [
       "a device that cannot be made",
       2,
       "device.mjs: no",

@@ -8,8 +8,8 @@ import { CLI, makeFolder, removeFolders, until } from "../../support/appliance.t
 afterEach(removeFolders);
 
 /** `torito serve site` with this many descriptors. */
-function serve(site: string, descriptors: number) {
-  const words = [process.execPath, CLI, "serve", site, "-p", "0:80"];
+function serve(site: string, descriptors: number, ...more: string[]) {
+  const words = [process.execPath, CLI, "serve", site, "-p", "0:80", ...more];
   const child = spawn("sh", ["-c", `ulimit -n ${descriptors} && exec "$@"`, "sh", ...words], {
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -30,27 +30,36 @@ function statusOf(port: number, path: string): Promise<number | string> {
   });
 }
 
-test.each([48, 64, 100])(
-  "serves 300 files with %d descriptors, one at a time and eight",
-  async (limit) => {
-    const site = makeFolder();
-    mkdirSync(`${site}/a/b/c`, { recursive: true });
-    const paths = Array.from({ length: 300 }, (_, i) => (i % 10 ? `/${i}` : `/a/b/c/${i}`));
-    for (const path of paths) writeFileSync(`${site}${path}`, "x".repeat(2000));
-    const { child, seen, exited } = serve(site, limit);
-    await until(() => /ready in/.test(seen.log) || child.exitCode !== null);
-    const port = Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(seen.log)?.[1]);
-    const statuses = new Set<number | string>();
-    for (const path of paths) statuses.add(await statusOf(port, path));
-    for (let i = 0; i < paths.length; i += 8) {
-      const some = paths.slice(i, i + 8).map((path) => statusOf(port, path));
-      for (const status of await Promise.all(some)) statuses.add(status);
-    }
-    expect([...statuses], seen.log).toEqual([200]);
-    child.kill("SIGTERM");
-    expect(await exited).toBe(0);
-  },
-);
+test.each<[number, string[]]>([
+  [48, []],
+  [64, []],
+  [100, []],
+  [192, ["--replicas", "3"]],
+])("serves 300 files with %d descriptors, one at a time and eight %s", async (limit, more) => {
+  const site = makeFolder();
+  mkdirSync(`${site}/a/b/c`, { recursive: true });
+  const paths = Array.from({ length: 300 }, (_, i) => (i % 10 ? `/${i}` : `/a/b/c/${i}`));
+  for (const path of paths) writeFileSync(`${site}${path}`, "x".repeat(2000));
+  const { child, seen, exited } = serve(site, limit, ...more);
+  const begun = more.length === 0 ? /ready in/ : /3 of 3/; // loading takes descriptors too
+  await until(() => begun.test(seen.log) || child.exitCode !== null);
+  const port = Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(seen.log)?.[1]);
+  const statuses = new Set<number | string>();
+  for (const path of paths) statuses.add(await statusOf(port, path));
+  for (let i = 0; i < paths.length; i += 8) {
+    const some = paths.slice(i, i + 8).map((path) => statusOf(port, path));
+    for (const status of await Promise.all(some)) statuses.add(status);
+  }
+  expect([...statuses], seen.log).toEqual([200]);
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
+});
+
+test("replicas exit with 69 and one clear line too", async () => {
+  const { seen, exited } = serve(makeFolder(), 60, "--replicas", "8");
+  expect(await exited).toBe(69);
+  expect(seen.log).toMatch(/^torito: too few file descriptors \(ulimit -n\): .*EMFILE[^\n]*\n/m);
+});
 
 test("exits with 69 and one clear line with fewer than the program needs", async () => {
   const { seen, exited } = serve(makeFolder(), 34);

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type NetConnectOpts } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -65,8 +65,14 @@ describe("sockets that are handed over", () => {
     expect(nothing.err).toContain("torito: LISTEN_FDS: descriptor");
   });
 
-  test("serve on while the service restarts: requests wait, and none fails", async () => {
-    const holder = spawn(process.execPath, ["-e", HOLDER, CLI, folder], {
+  test.each([
+    ["the service restarts", "", []],
+    ["a service of two replicas restarts", "", ["--replicas", "2"]],
+    ["a service on a path restarts", "held", []],
+    ["two replicas on a path restart", "shared", ["--replicas", "2"]],
+  ])("serve on while %s: requests wait, and none fails", async (_, name, words) => {
+    const path = name === "" ? "" : join(folder, name);
+    const holder = spawn(process.execPath, ["-e", HOLDER, path, CLI, folder, ...words], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     const text = { out: "", err: "" };
@@ -82,12 +88,14 @@ describe("sockets that are handed over", () => {
     const count = () => text.err.split("ready in").length - 1;
     await until(() => count() === 1);
     const port = Number(/port (\d+)/.exec(text.out)?.[1]);
-    expect(text.err).toContain(`http://127.0.0.1:${port}/`);
+    if (path === "") expect(text.err).toContain(`http://127.0.0.1:${port}/`);
+    else expect(text.err).toMatch(/ready in \d+ ms {2}descriptor \d+\n/);
+    const place = path === "" ? { port, host: "127.0.0.1" } : { path };
     let going = true;
     let answered = 0;
     const ask = async () => {
       while (going) {
-        expect(await answerOf(port)).toMatch(/^HTTP\/1\.1 200 OK\r\n(.*\r\n)+hello$/);
+        expect(await answerOf(place)).toMatch(/^HTTP\/1\.1 200 OK\r\n(.*\r\n)+hello$/);
         answered++;
       }
     };
@@ -119,7 +127,7 @@ describe("sockets that are handed over", () => {
     const manager = spawn("systemd-socket-activate", words, { stdio: "ignore" });
     let answer = "";
     while (answer === "") {
-      answer = await answerOf(port).catch(() => "");
+      answer = await answerOf({ port, host: "127.0.0.1" }).catch(() => "");
       await setTimeout(20);
     }
     expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n(.*\r\n)+hello$/);
@@ -205,21 +213,22 @@ const HOLDER = `
   const { spawnSync } = require("node:child_process");
   const { writeSync } = require("node:fs");
   const server = require("node:net").createServer();
-  server.listen({ port: 0, host: "127.0.0.1", backlog: 511 }, () => {
+  const [path, cli, ...serve] = process.argv.slice(1);
+  const place = path === "" ? { port: 0, host: "127.0.0.1" } : { path };
+  server.listen({ ...place, backlog: 511 }, () => {
     writeSync(1, "port " + server.address().port + "\\n");
-    const [cli, site] = process.argv.slice(1);
     const script = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"';
     for (let i = 0; i < 4; i++) {
-      const words = ["-c", script, "sh", process.execPath, cli, "serve", site];
+      const words = ["-c", script, "sh", process.execPath, cli, "serve", ...serve];
       spawnSync("/bin/sh", words, { stdio: ["ignore", "ignore", "inherit", server._handle.fd] });
     }
     process.exit(0);
   });`;
 
 /** The answer of a request on a connection of its own. Rejects if there is none. */
-function answerOf(port: number): Promise<string> {
+function answerOf(place: NetConnectOpts): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect(place);
     let text = "";
     socket.on("error", reject);
     socket.setEncoding("latin1").on("data", (part: string) => {

@@ -98,8 +98,9 @@ test("waits for a reader that never reads no longer than a signal's grace", asyn
 });
 
 test("a watchdog without a thread is reported before anything runs", async () => {
-  // Beside the sources there is no compiled worker to start.
-  await expect(new Watchdog(1000).watching).rejects.toThrow("watchdog-worker.js");
+  await expect(new Watchdog(1000, "/none/watchdog-worker.js").watching).rejects.toThrow(
+    "watchdog-worker.js",
+  );
 });
 
 test("does not fail when the reader goes away", async () => {

@@ -53,6 +53,7 @@ test("the next client waits for the new machine, and is answered", async () => {
   expect(await metric("torito_machine_restarts_total")).toBe("1");
   const after = Number(await metric("torito_connections_accepted_total"));
   expect(after).toBeGreaterThanOrEqual(before + 4);
+  expect(await metric("torito_fragile_bytes_total")).toBe("4"); // as of both machines
   child.kill();
   expect((await end).code).toBe(0);
 });

@@ -26,6 +26,7 @@ import { State } from "./state.ts";
 export class Connection implements SocketEvents, ReceiverOwner, Living {
   readonly route: Route;
   /** Links of the device's lists. */
+  place = 0;
   nextReady: PacketSource | null = null;
   isReady = false;
   flushing = false;

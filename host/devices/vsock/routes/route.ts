@@ -11,6 +11,11 @@ export interface Route {
   readonly type: number;
 }
 
+/** A connection, as tables see it. */
+export interface Routed {
+  readonly route: Route;
+}
+
 /** Called once, when the guest has answered a REQUEST. */
 export type Answered = (accepted: boolean) => void;
 

@@ -1,11 +1,8 @@
 // Connections by who talks to whom: CID of the peer, and pair of ports.
 import { VMADDR_CID_HOST } from "../../../../abi/vsock.ts";
-import { HOST_PORT_END, HOST_PORT_MIN, isGuestTarget, isHostPort, type Route } from "./route.ts";
-
-/** A connection, as the table sees it. */
-export interface Routed {
-  readonly route: Route;
-}
+import { HostPorts } from "./host-ports.ts";
+import { type Member, Members } from "./members.ts";
+import { isGuestTarget, isHostPort, type Routed } from "./route.ts";
 
 /** Connections with one peer, by its port and then by the guest's. */
 class Pairs<C extends Routed> {
@@ -32,13 +29,12 @@ class Pairs<C extends Routed> {
   }
 }
 
-export class Table<C extends Routed> {
+export class Table<C extends Routed & Member> {
   /** Every connection that the guest knows or that has an open socket. */
-  readonly all = new Set<C>();
-  readonly #begunByHost = new Map<number, C>(); // by host port
+  readonly all = new Members<C>();
+  readonly #begunByHost = new HostPorts<C>();
   readonly #begunByGuest = new Pairs<C>();
   readonly #otherGuests = new Map<number, Pairs<C>>(); // by CID; begun by either side
-  #nextPort = HOST_PORT_MIN;
 
   /** Throws if guests may not connect to one of the mapped ports. */
   constructor(mapped: Iterable<number>) {
@@ -49,14 +45,9 @@ export class Table<C extends Routed> {
     }
   }
 
-  /** A port that no live connection has. There are more ports than connections. */
+  /** A port that no live connection has, for one that is added next. */
   allocatePort(): number {
-    let port: number;
-    do {
-      port = this.#nextPort;
-      this.#nextPort = port + 1 === HOST_PORT_END ? HOST_PORT_MIN : port + 1;
-    } while (this.#begunByHost.has(port));
-    return port;
+    return this.#begunByHost.allocate();
   }
 
   find(peerCid: number, hostPort: number, guestPort: number): C | undefined {
@@ -64,7 +55,7 @@ export class Table<C extends Routed> {
       return this.#otherGuests.get(peerCid)?.find(hostPort, guestPort);
     }
     if (!isHostPort(hostPort)) return this.#begunByGuest.find(hostPort, guestPort);
-    const connection = this.#begunByHost.get(hostPort);
+    const connection = this.#begunByHost.find(hostPort);
     return connection?.route.guestPort === guestPort ? connection : undefined;
   }
 
@@ -76,7 +67,7 @@ export class Table<C extends Routed> {
       this.#otherGuests.set(peerCid, pairs);
       pairs.add(connection);
     } else if (isHostPort(hostPort)) {
-      this.#begunByHost.set(hostPort, connection);
+      this.#begunByHost.add(connection);
     } else {
       this.#begunByGuest.add(connection);
     }
@@ -90,7 +81,7 @@ export class Table<C extends Routed> {
       pairs?.remove(connection);
       if (pairs?.empty) this.#otherGuests.delete(peerCid);
     } else if (isHostPort(hostPort)) {
-      this.#begunByHost.delete(hostPort);
+      this.#begunByHost.remove(connection);
     } else {
       this.#begunByGuest.remove(connection);
     }

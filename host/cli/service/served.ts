@@ -1,0 +1,47 @@
+// A service as its admin listener sees it: one machine, or replicas of it.
+import type { Inspector } from "../../inspect/inspector.ts";
+import type { Drainable } from "./drain.ts";
+import type { Check } from "./health.ts";
+import type { Reloadable } from "./reload.ts";
+import type { ServiceReport } from "./report.ts";
+
+/** A connection, for whoever asks. */
+export interface ListedConnection {
+  readonly address: string;
+  readonly conn: number;
+  readonly guestPort: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Missing: there are no replicas. */
+  readonly replica?: number;
+}
+
+export interface Listed {
+  readonly total: number;
+  /** The oldest first. */
+  readonly connections: readonly ListedConnection[];
+}
+
+/** A service whose machine is inspected. */
+export interface Inspected {
+  /** Of the present machine; null: there is none now. */
+  readonly inspector: Inspector | null;
+}
+
+export interface Served extends Drainable, Reloadable {
+  readonly isRetired: boolean;
+  /** `isFinal`: the process ends. */
+  retire(isFinal?: boolean): void;
+  /** Takes retire() back. */
+  unretire(): void;
+  /** Does a guest run when it is given something to do? Looks at neither disk nor load. */
+  isLive(): Promise<boolean>;
+  /** Every condition of readiness. */
+  checks(): Promise<readonly Check[]>;
+  /** Never enters a guest. */
+  report(): ServiceReport | Promise<ServiceReport>;
+  /** `most` of the connections. */
+  connections(most: number): Listed | Promise<Listed>;
+  /** Saves a machine. Rejects with the reason. */
+  save(path: string): Promise<void>;
+}
