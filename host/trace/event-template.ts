@@ -1,5 +1,6 @@
-// Events of a trace as JSON. Those of one kind differ in a few numbers only, so the bytes of one are
-// kept and copied, and the numbers are written over: from the right, before which JSON allows spaces.
+// Events of a trace as JSON. Those of one kind differ in a few numbers only, so the bytes of one
+// are kept and copied, and the numbers are written over: from the right, for JSON allows spaces
+// before them.
 import type { TraceEvent } from "./event.ts";
 
 /** Numbers up to here have digits, and nothing else; others are part of the template. */
@@ -19,13 +20,14 @@ export function hasTemplate({ ts, dur = 0, pid, tid, id = "", bind_id = "" }: Tr
   return numbers && HEXADECIMAL.test(id) && HEXADECIMAL.test(bind_id);
 }
 
-/** What events of one kind have in common. */
+/** The bytes that events of one kind have in common. */
 export class EventTemplate {
   /** Begins with what separates two events. */
   readonly bytes: Uint8Array;
   readonly #like: TraceEvent;
   readonly #keys: readonly string[];
-  readonly #values: readonly (string | number | null)[]; // of arguments; null: a number, written over
+  /** Of arguments; null: a number, which is written over. */
+  readonly #values: readonly (string | number | null)[];
   // Where numbers end, and the least that they have no room for.
   readonly #tsEnd: number;
   readonly #tsLimit: number;

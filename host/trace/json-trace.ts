@@ -2,7 +2,7 @@
 import type { TraceEvent, TraceSink } from "./event.ts";
 import { EventTemplate, hasTemplate } from "./event-template.ts";
 
-/** Events are gathered in a buffer of so many bytes at most, unless one has more. */
+/** The buffer in which events are gathered. A longer one is written by itself. */
 const BUFFER_BYTES = 64 * 1024;
 /** Names of events that have templates, and templates of a name. Then the oldest are dropped. */
 const NAMES_MAX = 1024;

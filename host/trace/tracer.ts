@@ -24,7 +24,7 @@ const STEP_NS = 1000;
 /** Counters are written at most that often. */
 const COUNTERS_NS = 1_000_000;
 
-/** What a thread waits for. */
+/** The reason for which a thread waits. */
 export interface Wait {
   /** As in "waits: time". */
   readonly title: string;
@@ -43,7 +43,7 @@ export interface TracerOptions {
   readonly aside: (sink: TraceSink) => TraceSink;
   /** Names the function that a thread began with. */
   readonly nameOf: (entry: number) => string | null;
-  /** What a thread waits for in a queue, or for a TraceWait. null: nothing. */
+  /** The wait of a thread in that queue, or for a TraceWait. null: it does not wait. */
   readonly waitOf: (queue: number) => Wait | null;
 }
 

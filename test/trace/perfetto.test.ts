@@ -270,7 +270,7 @@ describe("a site's trace", () => {
     }
   });
 
-  test("TR2: what is in the file is what was traced, whatever the numbers and names", () => {
+  test("TR2: the file has the events as they were, with any numbers and names", () => {
     const property = fc.property(fc.array(anyEvent, { maxLength: 60 }), (events) => {
       const parts: Buffer[] = [];
       const file = new JsonTrace((bytes) => void parts.push(Buffer.from(bytes)));
