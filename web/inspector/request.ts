@@ -100,12 +100,17 @@ export class OneRequest {
     this.#note.textContent = isGone
       ? `The one that was chosen is no longer recorded. ${count}`
       : count;
-    this.#table.show(flow.events.map((event, i) => this.#row(event, flow.events[i - 1])));
+    const run = flow.events.find(({ pid }) => pid === THREADS);
+    const rows = flow.events.map((event, i) => {
+      const isLater = event.pid === THREADS && event !== run; // the thread goes on after a wait
+      return this.#row(event, flow.events[i - 1], !isLater);
+    });
+    this.#table.show(rows);
   }
 
-  #row(event: TraceEvent, before: TraceEvent | undefined): (Node | string)[] {
+  #row(event: TraceEvent, before: TraceEvent | undefined, isStop: boolean): (Node | string)[] {
     const track = this.#recording.trackOf(event);
-    const place = placeOf(event, track);
+    const place = isStop ? placeOf(event, track) : undefined;
     return [
       place === undefined ? "" : `${place.stop}. ${place.title}`,
       before === undefined ? "" : `+${(event.ts - before.ts).toFixed(1)} us`,
@@ -124,7 +129,7 @@ export class OneRequest {
 
   /** Leaves the list alone while it is the same: somebody may have it open. */
   #offer(flows: readonly Flow[], titles: ReadonlyMap<string | undefined, string>): void {
-    const names = flows.map(({ id }) => `${titles.get(id) ?? "under way"} (${id})`);
+    const names = flows.map(({ id }) => `${titles.get(id) ?? "not over yet"} (${id})`);
     const options = names.join("\n");
     if (options === this.#options) return;
     this.#options = options;
