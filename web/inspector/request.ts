@@ -115,8 +115,8 @@ export class OneRequest {
       place === undefined ? "" : `${place.stop}. ${place.title}`,
       before === undefined ? "" : `+${(event.ts - before.ts).toFixed(1)} us`,
       event.dur === undefined ? "" : `${event.dur.toFixed(1)} us`,
-      event.name,
-      track,
+      event.name.split("/").at(-1) ?? "",
+      event.pid === THREADS ? `thread ${event.tid}` : track,
       place === undefined ? "" : this.#source(place),
     ];
   }
