@@ -1,5 +1,5 @@
-// A capture in files of limited size, of which the last ones are kept. Each begins with the header of
-// the first, so that it can be read alone.
+// A capture in files of limited size, of which the last ones are kept. Each begins with the header
+// of the first, so that it can be read alone.
 import { rmSync } from "node:fs";
 import { parse } from "node:path";
 import { OutputFile } from "./output.ts";

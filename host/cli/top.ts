@@ -122,7 +122,8 @@ function copies({ copies: both }: MachineView): string[] {
   return Object.entries(both).map(([way, { bytes, hostCopies, guestCopies }]) => {
     const name = way === "toGuest" ? "to guest" : "from guest";
     const guest = guestCopies === null ? "-" : guestCopies.toFixed(3);
-    return `${name.padEnd(10)} ${bytes} B, copies a byte: host ${hostCopies.toFixed(3)}, guest ${guest}`;
+    const host = hostCopies.toFixed(3);
+    return `${name.padEnd(10)} ${bytes} B, copies a byte: host ${host}, guest ${guest}`;
   });
 }
 

@@ -15,6 +15,15 @@ export class GuestReader {
     return this.#has(address, 4) ? this.#memory.view.getUint32(address, true) : 0;
   }
 
+  /** `count` words that are `stride` bytes apart; none if they are not all inside the memory. */
+  words(address: number, count: number, stride: number): Uint32Array {
+    if (count === 0 || !this.#has(address, (count - 1) * stride + 4)) return new Uint32Array();
+    const { view } = this.#memory;
+    const words = new Uint32Array(count);
+    for (let i = 0; i < count; i++) words[i] = view.getUint32(address + i * stride, true);
+    return words;
+  }
+
   i32(address: number): number {
     return this.u32(address) | 0;
   }

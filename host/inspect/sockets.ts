@@ -7,8 +7,9 @@ import { objectsOf } from "./handles.ts";
 import type { Layout } from "./layout.ts";
 import { LISTED_MAX } from "./threads.ts";
 
-/** Sockets in one bucket that are followed. */
-const CHAIN_MAX = 1024;
+/** Sockets that the application has closed: followed in one bucket, and in all. */
+const CHAIN_MAX = 64;
+const FOLLOWED_MAX = 4096;
 const BUCKETS_MAX = 65536;
 
 /** Payload in one direction. */
@@ -45,26 +46,27 @@ export interface SocketsView {
 }
 
 export function readSockets(reader: GuestReader, layout: Layout): SocketsView {
-  const listed: SocketView[] = [];
-  const seen = new Set<number>();
-  const see = (at: number) => {
-    if (seen.has(at)) return false;
-    seen.add(at);
-    if (listed.length < LISTED_MAX) listed.push(readSocket(reader, layout, at));
-    return true;
-  };
-  for (const at of objectsOf(reader, layout, layout.sockets)) see(at);
-  // Those that the application has closed are known by their addresses only.
-  const buckets = Math.min(layout.buckets_count, BUCKETS_MAX);
+  const { total: open, first } = objectsOf(reader, layout, layout.sockets, LISTED_MAX);
+  const found = [...first];
+  // Those that the application has closed have no handle, and are known by their addresses only.
+  const { handle, nextInBucket } = layout.socket;
+  let closed = 0;
   let followed = 0;
-  for (let i = 0; i < buckets; i++) {
-    let at = reader.u32(layout.buckets + 4 * i);
-    for (let n = 0; at !== 0 && n < CHAIN_MAX && followed < BUCKETS_MAX; n++, followed++) {
-      see(at);
-      at = reader.u32(at + layout.socket.nextInBucket);
+  for (const bucket of reader.words(
+    layout.buckets,
+    Math.min(layout.buckets_count, BUCKETS_MAX),
+    4,
+  )) {
+    let at = bucket;
+    for (let n = 0; at !== 0 && n < CHAIN_MAX && followed < FOLLOWED_MAX; n++, followed++) {
+      if (reader.u32(at + handle) === 0) {
+        closed++;
+        if (found.length < LISTED_MAX) found.push(at);
+      }
+      at = reader.u32(at + nextInBucket);
     }
   }
-  return { total: seen.size, listed };
+  return { total: open + closed, listed: found.map((at) => readSocket(reader, layout, at)) };
 }
 
 function readSocket(reader: GuestReader, layout: Layout, at: number): SocketView {

@@ -8,7 +8,8 @@ import { describeWait } from "./waits.ts";
 
 /** Listed at most; the rest is counted. */
 export const LISTED_MAX = 500;
-const NODES_MAX = 64;
+/** Queues of one thread that are named. */
+const NODES_MAX = 4;
 const WAITING = 2;
 
 export interface ThreadView {
@@ -35,13 +36,8 @@ export function readThreads(
   layout: Layout,
   nameOf: (entry: number) => string | null,
 ): ThreadsView {
-  const listed: ThreadView[] = [];
-  let total = 0;
-  for (const at of objectsOf(reader, layout, layout.threads)) {
-    total++;
-    if (listed.length < LISTED_MAX) listed.push(readThread(reader, layout, at, nameOf));
-  }
-  return { total, listed };
+  const { total, first } = objectsOf(reader, layout, layout.threads, LISTED_MAX);
+  return { total, listed: first.map((at) => readThread(reader, layout, at, nameOf)) };
 }
 
 function readThread(

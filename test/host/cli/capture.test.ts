@@ -65,7 +65,8 @@ test("--pcap-snaplen and --pcap-port limit what is kept", async () => {
 witness("tshark", "--pcap -: a program reads a pipe, and the console is elsewhere", async () => {
   const said = `${makeFolder()}/stderr`;
   writeFileSync(said, "");
-  const serve = `"$0" dist/host/cli.js serve ${SITE} --port 0 --timeout 3 --pcap - --pcap-format tcp`;
+  const options = "--port 0 --timeout 3 --pcap - --pcap-format tcp";
+  const serve = `"$0" dist/host/cli.js serve ${SITE} ${options}`;
   const line = `${serve} 2>${said} | tshark -l -r - -Y http`;
   const pipeline = spawn("sh", ["-c", line, process.execPath], {
     stdio: ["ignore", "pipe", "ignore"],

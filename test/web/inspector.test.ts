@@ -1,0 +1,135 @@
+// The inspector's page in a browser: its figures are the machine's, and it can be used by anybody.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import type { MachineView } from "../../host/inspect/inspector.ts";
+import { Appliance, has } from "../support/appliance.ts";
+import { closeBrowser, openPage } from "../support/browser.ts";
+import { witness } from "../support/outside-program.ts";
+
+const SITE = "apps/web-server/site";
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+let appliance: Appliance;
+let root: string;
+
+beforeAll(async () => {
+  if (!has("chromium")) return;
+  appliance = await Appliance.serve(SITE, "--inspect");
+  root = /inspector on (http:\S+)inspect/.exec(appliance.stderr)?.[1] ?? "";
+});
+afterAll(async () => {
+  await closeBrowser();
+  await appliance?.stop();
+});
+
+const state = async (): Promise<MachineView> => (await fetch(`${root}inspect/state`)).json();
+
+/** The page, once it shows the machine. */
+async function inspector(options: Parameters<typeof openPage>[0] = {}) {
+  const { page, errors } = await openPage(options);
+  await page.goto(`${root}inspect`);
+  await page.getByText("running", { exact: true }).waitFor();
+  return { page, errors };
+}
+
+describe("the page", () => {
+  witness("chromium", "IN2: shows in each panel what the machine says", async () => {
+    const { page, errors } = await inspector();
+    await fetch(`${appliance.url}/small.html`);
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByText("paused", { exact: true }).waitFor();
+    const { devices, threads, heap } = await state();
+    for (const { name, queues } of devices) {
+      for (const { name: queue, ring, kicks } of queues) {
+        if (ring === null || ring.takenIdx === 0) continue;
+        const row = page.getByRole("article", { name: `${name} ${queue}`, exact: true });
+        const text = await row.textContent();
+        expect(text).toContain(`${ring.availIdx} (`);
+        expect(text).toContain(`${ring.usedIdx} (`);
+        expect(text).toContain(`kicks${kicks}`);
+        const label = await row.getByRole("img").getAttribute("aria-label");
+        expect(label).toMatch(/descriptors: \d+ driver's, \d+ available, \d+ held by the device/);
+      }
+    }
+    const table = await page.getByRole("table", { name: "Threads" }).textContent();
+    for (const { id, waitsFor } of threads?.listed ?? []) {
+      expect(table).toContain(`${id}`);
+      expect(table).toContain(waitsFor);
+    }
+    const mib = ((heap?.inUse ?? 0) / 1024 / 1024).toFixed(1);
+    expect(await page.locator("#heap").textContent()).toContain(`${mib} MiB in use`);
+    await page.getByRole("button", { name: "Run" }).click();
+    await page.getByText("running", { exact: true }).waitFor();
+    expect(errors).toEqual([]);
+    await page.close();
+  });
+
+  witness(
+    "chromium",
+    "IN4: two looks at a paused machine are equal, and a step changes them",
+    async () => {
+      const { page } = await inspector();
+      await page.keyboard.press("Space");
+      await page.getByText("paused", { exact: true }).waitFor();
+      const answer = fetch(`${appliance.url}/small.html`).then((response) => response.status);
+      await page.waitForTimeout(300);
+      const [one, two] = [await state(), await state()];
+      expect(two).toEqual(one);
+      for (let steps = 0; steps < 50; steps++) {
+        await page.keyboard.press(".");
+        await page.waitForTimeout(30);
+      }
+      expect((await state()).switches).toBeGreaterThan(one.switches);
+      await page.keyboard.press("Space");
+      expect(await answer).toBe(200);
+      await page.close();
+    },
+  );
+
+  witness("chromium", "a breakpoint is set, hit, and removed", async () => {
+    const { page } = await inspector();
+    await page.getByLabel("Stop at").selectOption("file");
+    await page.getByLabel("named, if you like").fill("OPEN");
+    await page.getByRole("button", { name: "Add" }).click();
+    await page.getByRole("button", { name: "Remove file OPEN" }).waitFor();
+    const answer = fetch(`${appliance.url}/calls.html`).then((response) => response.status);
+    await page.getByText("paused at OPEN").waitFor();
+    await page.getByRole("button", { name: "Remove file OPEN" }).click();
+    await page.getByRole("button", { name: "Run" }).click();
+    expect(await answer).toBe(200);
+    await page.close();
+  });
+
+  witness("chromium", "a cell has the colour of its owner", async () => {
+    const { page } = await inspector();
+    const painted = await page.evaluate(() => {
+      const canvas = document.querySelector<HTMLCanvasElement>('[aria-label="vsock rx"] canvas');
+      return [...(canvas?.getContext("2d")?.getImageData(5, 5, 1, 1).data ?? [])].slice(0, 3);
+    });
+    expect(painted).toEqual([0x00, 0x72, 0xb2]); // available, in light colours
+    await page.close();
+  });
+
+  for (const colorScheme of ["light", "dark"] as const) {
+    witness(
+      "chromium",
+      `has nothing serious against it, in ${colorScheme}, on a phone too`,
+      async () => {
+        for (const width of [1280, 390]) {
+          const { page } = await inspector({ colorScheme, viewport: { width, height: 844 } });
+          await page.evaluate(axe);
+          const found = await page.evaluate("axe.run()");
+          const { violations } = found as { violations: { id: string; impact: string }[] };
+          const grave = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+          expect(grave.map(({ id }) => id)).toEqual([]);
+          const overflow = await page.evaluate(
+            () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+          );
+          expect(overflow).toBe(0);
+          await page.close();
+        }
+      },
+    );
+  }
+});
