@@ -35,7 +35,11 @@ export interface TraceEvent {
  * Takes the events of one machine, on each track in the order of their times. It must not throw,
  * nor call the machine.
  */
-export type TraceSink = (event: TraceEvent) => void;
+export interface TraceSink {
+  (event: TraceEvent): void;
+  /** It keeps no event, which may then be the object of the one before. Default: it may. */
+  readonly borrows?: boolean;
+}
 
 export interface TraceOptions {
   /**

@@ -32,13 +32,17 @@ export class JsonTrace {
     this.#write = write;
   }
 
-  readonly sink: TraceSink = (event) => {
+  readonly sink: TraceSink = Object.assign((event: TraceEvent) => this.#take(event), {
+    borrows: true,
+  });
+
+  #take(event: TraceEvent): void {
     if (this.#ended) return;
     this.#put(event);
     if (this.#isAsked) return;
     this.#isAsked = true;
     queueMicrotask(this.#flush);
-  };
+  }
 
   /** Ends the array. Calling it again does nothing. */
   readonly end = (): void => {
@@ -66,7 +70,7 @@ export class JsonTrace {
   }
 
   #learn(event: TraceEvent): EventTemplate {
-    const template = new EventTemplate(event);
+    const template = new EventTemplate({ ...event }); // it may be lent
     let kinds = this.#templates.get(event.name);
     if (kinds === undefined) {
       if (this.#templates.size === NAMES_MAX) this.#templates.clear();

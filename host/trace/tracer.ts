@@ -69,12 +69,14 @@ type Making = { -readonly [Key in keyof TraceEvent]: TraceEvent[Key] };
 interface Taker {
   readonly take: TraceSink;
   readonly withNames: boolean;
+  readonly borrows: boolean;
 }
 
 export class Tracer {
   readonly #options: TracerOptions;
   readonly #switches: Switches;
   #takers: readonly Taker[] = [];
+  #lent: Making | null = null; // the object of all events; null: somebody may keep them
   readonly #tracks: Title[] = [
     { kind: "process_name", pid: MACHINE, tid: 0, name: "machine" },
     { kind: "process_name", pid: THREADS, tid: 0, name: "guest threads" },
@@ -98,7 +100,11 @@ export class Tracer {
 
   /** From now on `sink` takes the events, until the result is called. */
   add(sink: TraceSink, options: TraceOptions = {}): () => void {
-    const taker = { take: this.#options.aside(sink), withNames: options.names === true };
+    const taker = {
+      take: this.#options.aside(sink),
+      withNames: options.names === true,
+      borrows: sink.borrows === true,
+    };
     const wasOn = this.isOn;
     if (!wasOn) this.#begin();
     this.#setTakers([...this.#takers, taker]);
@@ -115,6 +121,7 @@ export class Tracer {
   #setTakers(takers: readonly Taker[]): void {
     this.#takers = takers;
     this.isOn = takers.length > 0;
+    this.#lent = takers.every(({ borrows }) => borrows) ? blank() : null;
     this.flows.withPaths = takers.some(({ withNames }) => withNames);
   }
 
@@ -229,7 +236,7 @@ export class Tracer {
     const { wait, serves } = one;
     let flow: FlowStep | undefined;
     if (wait !== null) {
-      const event = eventOf("X", wait.title, THREADS, thread, one.sinceNs);
+      const event = this.#event("X", wait.title, THREADS, thread, one.sinceNs);
       event.cat = "wait";
       event.dur = (startNs - one.sinceNs) / 1000;
       this.#tell(event);
@@ -256,7 +263,7 @@ export class Tracer {
 
   /** Where an exchange begins, or ends. */
   #edge(ph: "b" | "e", id: string, nowNs: number, name: string, named: string): void {
-    const event = eventOf(ph, name, MACHINE, VCPU, nowNs);
+    const event = this.#event(ph, name, MACHINE, VCPU, nowNs);
     event.cat = "request";
     event.id = id;
     this.#tell(event, named === name ? event : { ...event, name: named });
@@ -275,7 +282,7 @@ export class Tracer {
   }
 
   #counter(name: string, nowNs: number, args: TraceArguments): void {
-    const event = eventOf("C", name, THREADS, 0, nowNs);
+    const event = this.#event("C", name, THREADS, 0, nowNs);
     event.args = args;
     this.#tell(event);
   }
@@ -291,7 +298,7 @@ export class Tracer {
   }
 
   #instant(tid: number, name: string, nowNs: number, args: TraceArguments): void {
-    const event = eventOf("i", name, MACHINE, tid, nowNs);
+    const event = this.#event("i", name, MACHINE, tid, nowNs);
     event.s = "t";
     event.args = args;
     this.#tell(event);
@@ -308,7 +315,7 @@ export class Tracer {
     flow?: FlowStep,
     named = args,
   ): void {
-    const event = eventOf("X", name, pid, tid, sinceNs);
+    const event = this.#event("X", name, pid, tid, sinceNs);
     event.dur = (untilNs - sinceNs) / 1000;
     event.args = args;
     if (flow !== undefined) {
@@ -317,6 +324,19 @@ export class Tracer {
       event.flow_out = true;
     }
     this.#tell(event, named === args ? event : { ...event, args: named });
+  }
+
+  /** To be told before the next one is made. */
+  #event(ph: TraceEvent["ph"], name: string, pid: number, tid: number, ns: number): Making {
+    const event = this.#lent ?? blank();
+    event.name = name;
+    event.ph = ph;
+    event.ts = ns / 1000;
+    event.pid = pid;
+    event.tid = tid;
+    event.cat = event.dur = event.s = event.id = event.args = undefined;
+    event.bind_id = event.flow_in = event.flow_out = undefined;
+    return event;
   }
 
   /** `named`: for those who want names. */
@@ -330,15 +350,15 @@ export class Tracer {
 }
 
 /** All fields, whatever the event has: engines are faster at objects of one shape. */
-function eventOf(ph: TraceEvent["ph"], name: string, pid: number, tid: number, ns: number): Making {
+function blank(): Making {
   return {
-    name,
+    name: "",
     cat: undefined,
-    ph,
-    ts: ns / 1000,
+    ph: "i",
+    ts: 0,
     dur: undefined,
-    pid,
-    tid,
+    pid: MACHINE,
+    tid: VCPU,
     s: undefined,
     id: undefined,
     bind_id: undefined,
@@ -356,5 +376,5 @@ const threadTitle = (id: number, name: string): Title => ({
 });
 
 function titleEvent({ kind, pid, tid, name }: Title): TraceEvent {
-  return { ...eventOf("M", kind, pid, tid, 0), args: { name } };
+  return { ...blank(), name: kind, ph: "M", pid, tid, args: { name } };
 }

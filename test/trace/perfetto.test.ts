@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { MACHINE, THREADS, type TraceEvent, VCPU } from "../../host/trace/event.ts";
+import { MACHINE, THREADS, type TraceEvent, type TraceSink, VCPU } from "../../host/trace/event.ts";
 import { Flows } from "../../host/trace/flows.ts";
 import { JsonTrace } from "../../host/trace/json-trace.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
@@ -22,13 +22,17 @@ afterAll(removeFolders);
 /** A clock on which everything takes some time, for order is by time. */
 async function traced(use: (site: Site) => void, names = false): Promise<TraceEvent[]> {
   const events: TraceEvent[] = [];
+  await tracedBy((event) => void events.push(event), use, names);
+  return events;
+}
+
+async function tracedBy(sink: TraceSink, use: (site: Site) => void, names = false) {
   const clock = new TickingClock();
   const site = await Site.boot(directory, { manual: clock as never, clock });
-  const end = site.machine.insight.trace((event) => void events.push(event), { names });
+  const end = site.machine.insight.trace(sink, { names });
   use(site);
   end();
   site.machine.dispose();
-  return events;
 }
 
 /** A few names, so that events are alike; times in whole nanoseconds. */
@@ -280,6 +284,30 @@ describe("a site's trace", () => {
       expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(events)));
     });
     fc.assert(property, { numRuns: 300 });
+  });
+
+  test("TR2: a file has what others get, also when it is alone and events are lent", async () => {
+    const use = (site: Site) => {
+      for (const path of ["/", "/large.bin", "/none"]) site.get(path);
+    };
+    const texts: string[] = [];
+    const beside = await traced((site) => {
+      const file = new JsonTrace((bytes) => void texts.push(Buffer.from(bytes).toString()));
+      const end = site.machine.insight.trace(file.sink);
+      use(site);
+      end();
+      file.end();
+    });
+    const alone: string[] = [];
+    const file = new JsonTrace((bytes) => void alone.push(Buffer.from(bytes).toString()));
+    await tracedBy(file.sink, use);
+    file.end();
+    const titles = JSON.parse(texts.join("")).filter(({ ph }: TraceEvent) => ph === "M").length;
+    expect(titles).toBeGreaterThan(4);
+    const later = (events: TraceEvent[]) => events.filter(({ ph }) => ph !== "M");
+    const expected = later(JSON.parse(JSON.stringify(beside)));
+    expect(later(JSON.parse(texts.join("")))).toEqual(expected);
+    expect(later(JSON.parse(alone.join("")))).toEqual(expected);
   });
 
   test("TR2: an event that is longer than the buffer is whole, and in its place", () => {
