@@ -117,6 +117,8 @@ describe("FSYNC", () => {
   test("is traced as well", async () => {
     const names: string[] = [];
     const trace = {
+      isOn: true,
+      present: () => undefined,
       now: () => 0,
       slice: (name: string) => names.push(name),
     } as unknown as DeviceTrace;
