@@ -12,6 +12,8 @@ const CONNECTIONS_MAX = 4096;
 const METHOD_BYTES_MAX = 20;
 const PATH_BYTES_MAX = 200;
 const SPACE = 0x20;
+/** Hexadecimal digits of each byte. Numbers take engines some time to print in another base. */
+const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** One of many things that happen to an exchange. */
 export interface FlowStep {
@@ -33,7 +35,7 @@ export interface Exchange {
 }
 
 interface Connection {
-  serial: number;
+  digits: string; // of its serial number
   exchange: number; // 0: none yet
   step: FlowStep | undefined; // of the exchange, but the first; undefined: none yet
   isAnswered: boolean; // payload has come back
@@ -76,7 +78,7 @@ export class Flows {
     }
     this.#end(one);
     if (one.exchange === EXCHANGES_MAX) {
-      one.serial = ++this.#serial;
+      one.digits = (++this.#serial).toString(16);
       one.exchange = 0;
     }
     one.exchange++;
@@ -86,7 +88,7 @@ export class Flows {
     one.status = 0;
     one.bytes = bytes;
     one.sinceNs = nowNs;
-    const id = (one.serial * 0x10000 + one.exchange).toString(16);
+    const id = one.digits + BYTES[one.exchange >> 8] + BYTES[one.exchange & 255];
     one.step = { id, begins: false };
     return { id, begins: true };
   }
@@ -132,7 +134,7 @@ export class Flows {
       }
     }
     const one: Connection = {
-      serial: ++this.#serial,
+      digits: (++this.#serial).toString(16),
       exchange: 0,
       step: undefined,
       isAnswered: false,
