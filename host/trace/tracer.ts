@@ -326,7 +326,7 @@ export class Tracer {
     this.#tell(event, named === args ? event : { ...event, args: named });
   }
 
-  /** To be told before the next one is made. */
+  /** Valid until the next one is made. */
   #event(ph: TraceEvent["ph"], name: string, pid: number, tid: number, ns: number): Making {
     const event = this.#lent ?? blank();
     event.name = name;
