@@ -9,16 +9,18 @@ import type { VirtQueue } from "./virtqueue.ts";
 export interface DeviceTrace {
   /** Is a trace recorded? Otherwise events are dropped, and need not be made. */
   readonly isOn: boolean;
-  /** Whole nanoseconds: the beginning of a slice. */
+  /** Does anybody want names of files? Otherwise they need not be made. */
+  readonly withNames: boolean;
+  /** Whole nanoseconds: the beginning of a slice, or the time of an instant. */
   now(): number;
   /** Requests that flow through the machine. */
   readonly flows: Flows;
   /** The request that the thread works on which runs now. undefined: none, or it is not known. */
   present(): FlowStep | undefined;
   /** An event without duration. As a step of a request it is drawn a microsecond long. */
-  instant(name: string, args: TraceArguments, flow?: FlowStep): void;
-  /** An event that began at `sinceNs` and ends now. */
-  slice(name: string, sinceNs: number, args: TraceArguments, flow?: FlowStep): void;
+  instant(name: string, nowNs: number, args: TraceArguments, flow?: FlowStep): void;
+  /** An event that began at `sinceNs` and ends now. `file`: for those who want names. */
+  slice(name: string, sinceNs: number, args: TraceArguments, flow?: FlowStep, file?: string): void;
 }
 
 /** The machine, as a device sees it. */

@@ -321,7 +321,8 @@ export class Machine implements AsyncDisposable {
     const thrown = this.#entries.visit(() => {
       this.#turns.prepare();
       const { tracer } = this.insight;
-      result = (tracer.isOn ? tracer.entry(name, call) : call)(...args);
+      const enter = () => call(...args);
+      result = (tracer.isOn ? tracer.entry(name, enter) : enter)(undefined);
       this.#entries.returned();
     }, this.#fail);
     this.turn();

@@ -192,10 +192,15 @@ export class FsDevice implements VirtioDevice {
     let result = request.take(chain);
     const forgets = result === 0 && this.#forgets(request);
     if (result === 0 && !forgets) result = this.#server.serve(request);
-    if (trace !== null) traceRequest(trace, sinceNs, request, result);
+    if (trace !== null) this.#tell(trace, sinceNs, request, result);
     if (forgets) request.finishEmpty();
     else if (request.parked) this.#request = this.#spare.pop() ?? this.#newRequest();
     else if (!request.detached) request.finish(result);
+  }
+
+  #tell(trace: DeviceTrace, sinceNs: number, request: FuseRequest, result: number): void {
+    const node = trace.withNames ? this.#share.nodes.get(request.nodeid) : undefined;
+    traceRequest(trace, sinceNs, request, result, node);
   }
 
   #newRequest(): FuseRequest {
@@ -234,7 +239,7 @@ export class FsDevice implements VirtioDevice {
     const silent =
       result === 0 && (this.#forgets(request) || request.opcode === FuseOpcode.INTERRUPT);
     if (result === 0 && !silent) result = -Errno.EINVAL;
-    if (trace !== null) traceRequest(trace, sinceNs, request, result);
+    if (trace !== null) this.#tell(trace, sinceNs, request, result);
     if (silent) request.finishEmpty();
     else request.finish(result);
   }

@@ -6,14 +6,14 @@ import { ImageNames } from "../image-names.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { Clock } from "../ports/clock.ts";
 import { readGuestLoad } from "../stats.ts";
-import type { TraceSink } from "../trace/event.ts";
+import type { TraceOptions, TraceSink } from "../trace/event.ts";
 import { Tracer } from "../trace/tracer.ts";
 import { GuestReader } from "./guest-reader.ts";
 import { type HeapMap, type HeapView, mapHeap, readHeap } from "./heap.ts";
 import { type Layout, readLayout } from "./layout.ts";
 import { readSockets, type SocketsView } from "./sockets.ts";
 import { readThreads, type ThreadsView } from "./threads.ts";
-import { connectionOf, describeWait } from "./waits.ts";
+import { describeWait, Waits } from "./waits.ts";
 
 export interface InsightOptions {
   readonly module: WebAssembly.Module;
@@ -34,6 +34,7 @@ export class Insight {
   readonly #reader: GuestReader;
   readonly #names: ImageNames;
   #layout: Layout | null | undefined; // undefined: not read yet
+  #waits: Waits | null = null; // while there is a trace
 
   constructor(options: InsightOptions) {
     const { module, memory, clock, guest, traced, aside } = options;
@@ -43,9 +44,11 @@ export class Insight {
     this.tracer = new Tracer({
       ...{ clock, memory, aside, nameOf: this.#names.of },
       load: () => readGuestLoad(memory),
-      switched: (isOn) => traced(isOn ? this.tracer.guest(guest()) : guest(), isOn),
-      describeWait: (queue) => this.describeWait(queue),
-      connectionOf: (queue) => this.#known && connectionOf(this.#reader, this.#known, queue),
+      switched: (isOn) => {
+        this.#waits = this.#known && new Waits(this.#reader, this.#known);
+        traced(isOn ? this.tracer.guest(guest()) : guest(), isOn);
+      },
+      waitOf: (queue) => this.#waits?.of(queue) ?? null,
     });
   }
 
@@ -53,8 +56,8 @@ export class Insight {
    * From now on `sink` gets the events of the machine, until the result is called. Meanwhile the
    * machine does not rewind.
    */
-  trace(sink: TraceSink): () => void {
-    return this.tracer.add(sink);
+  trace(sink: TraceSink, options: TraceOptions = {}): () => void {
+    return this.tracer.add(sink, options);
   }
 
   /** null, here and below: the image does not say where. */

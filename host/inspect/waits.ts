@@ -6,6 +6,7 @@ import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
 import { u32 } from "../memory.ts";
 import { fuseName } from "../operation-names.ts";
 import { type ConnectionKey, connectionKey } from "../trace/flows.ts";
+import type { Wait } from "../trace/tracer.ts";
 import type { GuestReader } from "./guest-reader.ts";
 import { SocketState } from "./guest-states.ts";
 import type { Layout } from "./layout.ts";
@@ -42,21 +43,59 @@ export function describeWait(reader: GuestReader, layout: Layout, queue: number)
   return "another thread";
 }
 
-/** The connection whose data or credit a thread waits for in that queue; null: none. */
-export function connectionOf(
-  reader: GuestReader,
-  layout: Layout,
-  queue: number,
-): ConnectionKey | null {
-  const { socket } = layout;
-  const at = socketOf(reader, layout, queue)?.at ?? 0;
-  const remote = at === 0 ? 0 : reader.u32(at + socket.remotePort);
+/** Waits for connections that are known by their queues: the most that are kept. */
+const WAITS_MAX = 4096;
+
+interface KnownWait {
+  readonly at: number; // of the socket
+  readonly handle: number;
+  readonly wait: Wait;
+}
+
+/**
+ * What threads wait for. Nearly all wait for a connection, again and again for the same: those are
+ * kept, by their queues.
+ */
+export class Waits {
+  readonly #reader: GuestReader;
+  readonly #layout: Layout;
+  readonly #known = new Map<number, KnownWait>();
+
+  constructor(reader: GuestReader, layout: Layout) {
+    this.#reader = reader;
+    this.#layout = layout;
+  }
+
+  /** null: nothing. */
+  of(queue: number): Wait | null {
+    if (queue === TraceWait.None) return null;
+    const [reader, layout] = [this.#reader, this.#layout];
+    const known = this.#known.get(queue);
+    if (known !== undefined && isSocket(reader, layout, known.handle, known.at)) return known.wait;
+    const title = `waits: ${describeWait(reader, layout, queue)}`;
+    const at = socketOf(reader, layout, queue)?.at ?? 0;
+    const connection = at === 0 ? null : connectionOf(reader, layout, at);
+    const wait: Wait = { title, connection };
+    if (connection === null) return wait;
+    if (this.#known.size === WAITS_MAX) this.#known.clear();
+    const handle = reader.u32(at + layout.socket.handle);
+    this.#known.set(queue, { at, handle, wait });
+    return wait;
+  }
+}
+
+/** Handles have generations: no two sockets have had the same one. */
+function isSocket(reader: GuestReader, layout: Layout, handle: number, at: number): boolean {
+  if (reader.u32(at + layout.socket.handle) !== handle) return false;
+  return isIn(reader, layout, layout.sockets, handle, at);
+}
+
+/** null: the socket has no peer. */
+function connectionOf(reader: GuestReader, { socket }: Layout, at: number): ConnectionKey | null {
+  const remote = reader.u32(at + socket.remotePort);
   if (remote === 0) return null;
-  return connectionKey(
-    reader.u32(at + socket.remoteCid),
-    remote,
-    reader.u32(at + socket.localPort),
-  );
+  const cid = reader.u32(at + socket.remoteCid);
+  return connectionKey(cid, remote, reader.u32(at + socket.localPort));
 }
 
 /** The socket that has the queue. */

@@ -7,7 +7,7 @@ export type TraceArguments = Readonly<Record<string, string | number>>;
 export interface TraceEvent {
   readonly name: string;
   /** Kind, for filters. */
-  readonly cat?: string;
+  readonly cat?: string | undefined;
   /**
    * X: a slice of `dur`; i: an instant; b, e: beginning and end of what may overlap with others of
    * its kind; C: values of counters from now on; M: the name of a process or a track.
@@ -15,19 +15,19 @@ export interface TraceEvent {
   readonly ph: "X" | "i" | "b" | "e" | "C" | "M";
   /** Microseconds of the machine's clock, with three decimals. */
   readonly ts: number;
-  readonly dur?: number;
+  readonly dur?: number | undefined;
   /** A group of tracks: the machine, or the guest's threads. */
   readonly pid: number;
   /** A track. A thread's is its id. */
   readonly tid: number;
   /** Scope of an instant: its track. */
-  readonly s?: "t";
+  readonly s?: "t" | undefined;
   /** Of b and e: which belong together. */
-  readonly id?: string;
+  readonly id?: string | undefined;
   /** The flow that a slice is a step of, in hexadecimal digits; it may begin one, or go on. */
-  readonly bind_id?: string;
-  readonly flow_in?: boolean;
-  readonly flow_out?: boolean;
+  readonly bind_id?: string | undefined;
+  readonly flow_in?: boolean | undefined;
+  readonly flow_out?: boolean | undefined;
   readonly args?: TraceArguments | undefined;
 }
 
@@ -35,7 +35,19 @@ export interface TraceEvent {
  * Takes the events of one machine, on each track in the order of their times. It must not throw,
  * nor call the machine.
  */
-export type TraceSink = (event: TraceEvent) => void;
+export interface TraceSink {
+  (event: TraceEvent): void;
+  /** It keeps no event, which may then be the object of the one before. Default: it may. */
+  readonly borrows?: boolean;
+}
+
+export interface TraceOptions {
+  /**
+   * Are paths of requests and names of files in the events? They are the users'. Default: no.
+   * Others that trace the same machine do not get them.
+   */
+  readonly names?: boolean;
+}
 
 /** Groups of tracks. */
 export const MACHINE = 1;

@@ -5,11 +5,15 @@
 import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
 
 const TWO_32 = 4294967296;
+/** Exchanges of one connection that have ids of its own; then it is numbered anew. */
+const EXCHANGES_MAX = 0xffff;
 /** Connections that are followed at once: the oldest are forgotten. */
 const CONNECTIONS_MAX = 4096;
 const METHOD_BYTES_MAX = 20;
 const PATH_BYTES_MAX = 200;
 const SPACE = 0x20;
+/** Hexadecimal digits of each byte. Numbers take engines some time to print in another base. */
+const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** One of many things that happen to an exchange. */
 export interface FlowStep {
@@ -22,18 +26,22 @@ export interface FlowStep {
 /** An exchange that has ended. */
 export interface Exchange {
   readonly id: string;
-  /** As in "GET 200" or, with paths, "GET /index.html 200"; otherwise how many bytes went. */
+  /** As in "GET 200"; of what is no HTTP how many bytes went. */
   readonly title: string;
+  /** As in "GET /index.html 200"; undefined: it is not known. */
+  readonly named: string | undefined;
   readonly sinceNs: number;
   readonly untilNs: number;
 }
 
 interface Connection {
-  readonly serial: number;
+  digits: string; // of its serial number
   exchange: number; // 0: none yet
+  step: FlowStep | undefined; // of the exchange, but the first; undefined: none yet
   isAnswered: boolean; // payload has come back
-  question: string; // "GET", or "GET /path"; "": it is no HTTP
-  answer: string; // "200"
+  method: string; // "": it is no HTTP
+  path: string; // "": nobody asked for it
+  status: number; // 0: none
   bytes: number; // both ways
   sinceNs: number;
   untilNs: number;
@@ -42,55 +50,68 @@ interface Connection {
 /** Names both ends of a connection, for the time that it lasts. */
 export type ConnectionKey = number | string;
 
+/** The first bytes of a packet's payload: [at, end) of `source`. */
+export interface FirstBytes {
+  readonly source: Uint8Array;
+  readonly at: number;
+  readonly end: number;
+}
+
 export class Flows {
   readonly #connections = new Map<ConnectionKey, Connection>();
   readonly #ended: (exchange: Exchange) => void;
   #serial = 0;
-  /** Are paths of requests to be shown? They are the users'. */
+  /** Are paths of requests wanted? They are the users'. */
   withPaths = false;
 
   constructor(ended: (exchange: Exchange) => void) {
     this.#ended = ended;
   }
 
-  /** Payload to the guest, of which these are the first bytes. */
-  toGuest(key: ConnectionKey, first: Uint8Array, bytes: number, nowNs: number): FlowStep {
-    const one = this.#connection(key, nowNs);
-    const begins = one.exchange === 0 || one.isAnswered;
-    if (begins) {
-      this.#end(one);
-      one.exchange++;
-      one.isAnswered = false;
-      one.question = questionOf(first, this.withPaths);
-      one.answer = "";
-      one.bytes = 0;
-      one.sinceNs = nowNs;
-    }
-    one.bytes += bytes;
+  /** Payload of `bytes` to the guest. */
+  toGuest(key: ConnectionKey, first: FirstBytes, bytes: number, nowNs: number): FlowStep {
+    const one = this.#connections.get(key) ?? this.#add(key, nowNs);
     one.untilNs = nowNs;
-    return { id: idOf(one), begins };
+    if (one.step !== undefined && !one.isAnswered) {
+      one.bytes += bytes;
+      return one.step;
+    }
+    this.#end(one);
+    if (one.exchange === EXCHANGES_MAX) {
+      one.digits = (++this.#serial).toString(16);
+      one.exchange = 0;
+    }
+    one.exchange++;
+    one.isAnswered = false;
+    one.method = methodOf(first);
+    one.path = this.withPaths && one.method !== "" ? pathOf(first, one.method.length + 1) : "";
+    one.status = 0;
+    one.bytes = bytes;
+    one.sinceNs = nowNs;
+    const id = one.digits + BYTES[one.exchange >> 8] + BYTES[one.exchange & 255];
+    one.step = { id, begins: false };
+    return { id, begins: true };
   }
 
   /** Payload from the guest. undefined: it answers nothing that was seen. */
   fromGuest(
     key: ConnectionKey,
-    first: Uint8Array,
+    first: FirstBytes,
     bytes: number,
     nowNs: number,
   ): FlowStep | undefined {
     const one = this.#connections.get(key);
-    if (one === undefined || one.exchange === 0) return undefined;
-    if (!one.isAnswered) one.answer = answerOf(first);
+    if (one?.step === undefined) return undefined;
+    if (!one.isAnswered) one.status = statusOf(first);
     one.isAnswered = true;
     one.bytes += bytes;
     one.untilNs = nowNs;
-    return { id: idOf(one), begins: false };
+    return one.step;
   }
 
   /** The exchange that goes on. undefined: none, or it is not known. */
   present(key: ConnectionKey): FlowStep | undefined {
-    const one = this.#connections.get(key);
-    return one === undefined || one.exchange === 0 ? undefined : { id: idOf(one), begins: false };
+    return this.#connections.get(key)?.step;
   }
 
   /** The connection is over. */
@@ -105,9 +126,7 @@ export class Flows {
     this.#connections.clear();
   }
 
-  #connection(key: ConnectionKey, nowNs: number): Connection {
-    const known = this.#connections.get(key);
-    if (known !== undefined) return known;
+  #add(key: ConnectionKey, nowNs: number): Connection {
     if (this.#connections.size >= CONNECTIONS_MAX) {
       for (const oldest of this.#connections.keys()) {
         this.closed(oldest);
@@ -115,11 +134,13 @@ export class Flows {
       }
     }
     const one: Connection = {
-      serial: ++this.#serial,
+      digits: (++this.#serial).toString(16),
       exchange: 0,
+      step: undefined,
       isAnswered: false,
-      question: "",
-      answer: "",
+      method: "",
+      path: "",
+      status: 0,
       bytes: 0,
       sinceNs: nowNs,
       untilNs: nowNs,
@@ -128,41 +149,58 @@ export class Flows {
     return one;
   }
 
-  #end(one: Connection): void {
-    if (one.exchange === 0) return;
-    const { question, answer, bytes, sinceNs, untilNs } = one;
-    const isHttp = question !== "";
-    const title = isHttp ? (answer === "" ? question : `${question} ${answer}`) : `${bytes} bytes`;
-    this.#ended({ id: idOf(one), title, sinceNs, untilNs });
+  #end({ step, method, path, status, bytes, sinceNs, untilNs }: Connection): void {
+    if (step === undefined) return;
+    const title = method === "" ? `${bytes} bytes` : titleOf(method, status);
+    const named = path === "" ? undefined : `${method} ${path}${status === 0 ? "" : ` ${status}`}`;
+    this.#ended({ id: step.id, title, named, sinceNs, untilNs });
   }
 }
 
-const idOf = ({ serial, exchange }: Connection) => (serial * 0x10000 + exchange).toString(16);
+/** By status; made once. Other methods are rare. */
+const TITLES = new Map<string, string[]>(
+  ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"].map((method) => [method, []]),
+);
 
-/** The method of a request, and its path if it is wanted. "": it is none of HTTP/1.1. */
-function questionOf(first: Uint8Array, withPath: boolean): string {
-  const method = first.indexOf(SPACE);
-  if (method < 1 || method > METHOD_BYTES_MAX || !isUpperCase(first, method)) return "";
-  const end = withPath ? first.indexOf(SPACE, method + 1) : method;
-  const bytes = first.subarray(0, end < 0 ? PATH_BYTES_MAX : Math.min(end, PATH_BYTES_MAX));
-  return String.fromCharCode.apply(null, bytes as unknown as number[]);
+/** As in "GET 200"; without a status "GET". */
+function titleOf(method: string, status: number): string {
+  const titles = TITLES.get(method) ?? [];
+  titles[status] ??= status === 0 ? method : `${method} ${status}`;
+  return titles[status];
 }
 
-function isUpperCase(bytes: Uint8Array, count: number): boolean {
-  for (let i = 0; i < count; i++) {
-    const byte = bytes[i] as number;
-    if (byte < 0x41 || byte > 0x5a) return false;
+/** The method of a request. "": it is none of HTTP/1.1. */
+function methodOf({ source, at, end }: FirstBytes): string {
+  const isGet = source[at] === 0x47 && source[at + 1] === 0x45 && source[at + 2] === 0x54;
+  if (isGet && end > at + 3 && source[at + 3] === SPACE) return "GET"; // most are
+  const last = Math.min(end, at + METHOD_BYTES_MAX + 1);
+  for (let i = at; i < last; i++) {
+    const byte = source[i] as number;
+    if (byte === SPACE) return text(source, at, i);
+    if (byte < 0x41 || byte > 0x5a) return "";
   }
-  return true;
+  return "";
 }
 
-/** The status of a response, after `HTTP/1.1 `. "": it is none. */
-function answerOf(first: Uint8Array): string {
-  const digits = first.subarray(9, 12);
-  if (first[0] !== 0x48 || first[8] !== SPACE || digits.length < 3) return "";
-  const [a = 0, b = 0, c = 0] = digits;
-  const status = (a - 0x30) * 100 + (b - 0x30) * 10 + (c - 0x30);
-  return status >= 100 && status <= 999 ? `${status}` : "";
+/** The request's target after its method, of which it is the beginning if it is long. */
+function pathOf({ source, at, end }: FirstBytes, skipped: number): string {
+  const last = Math.min(end, at + PATH_BYTES_MAX);
+  let until = at + skipped;
+  while (until < last && source[until] !== SPACE) until++;
+  return text(source, at + skipped, until);
+}
+
+/** Each byte as the character of that number. */
+function text(source: Uint8Array, at: number, end: number): string {
+  return String.fromCharCode(...source.subarray(at, end));
+}
+
+/** The status of a response, after `HTTP/1.1 `. 0: it is none. */
+function statusOf({ source, at, end }: FirstBytes): number {
+  if (end < at + 12 || source[at] !== 0x48 || source[at + 8] !== SPACE) return 0;
+  const digit = (i: number) => (source[at + 9 + i] as number) - 0x30;
+  const status = digit(0) * 100 + digit(1) * 10 + digit(2);
+  return status >= 100 && status <= 999 ? status : 0;
 }
 
 /**

@@ -1,10 +1,15 @@
 // A trace as a file.
 import type { TraceEvent, TraceSink } from "./event.ts";
+import { EventTemplate, hasTemplate } from "./event-template.ts";
 
-/** Names recur. */
-const QUOTED_MAX = 4096;
-/** As most events have at most. */
-const EVENT_BYTES = 1024;
+/** The buffer in which events are gathered. A longer one is written by itself. */
+const BUFFER_BYTES = 64 * 1024;
+/** Names of events that have templates, and templates of a name. Then the oldest are dropped. */
+const NAMES_MAX = 1024;
+const KINDS_MAX = 8;
+const BRACKET = 0x5b;
+
+const encoder = new TextEncoder();
 
 /**
  * Writes events as a JSON array: a sink for Insight.trace(). A file that is cut off after one of
@@ -12,84 +17,94 @@ const EVENT_BYTES = 1024;
  */
 export class JsonTrace {
   readonly #write: (bytes: Uint8Array) => void;
-  readonly #encoder = new TextEncoder();
-  readonly #bytes = new Uint8Array(EVENT_BYTES);
-  readonly #quoted = new Map<string, string>();
-  #front = "[\n";
+  readonly #templates = new Map<string, EventTemplate[]>();
+  readonly #bytes = new Uint8Array(BUFFER_BYTES);
+  #at = 0;
+  #isEmpty = true; // no event so far
+  #isAsked = false; // for a flush
   #ended = false;
 
-  /** `write` takes an event per call, copies it before it returns, and must not throw. */
+  /**
+   * `write` gets whole events: those of one event of the host, which follow each other without a
+   * break. It must copy them before it returns, and must not throw.
+   */
   constructor(write: (bytes: Uint8Array) => void) {
     this.#write = write;
   }
 
-  readonly sink: TraceSink = (event) => {
+  readonly sink: TraceSink = Object.assign((event: TraceEvent) => this.#take(event), {
+    borrows: true,
+  });
+
+  #take(event: TraceEvent): void {
     if (this.#ended) return;
-    this.#put(this.#front + this.#text(event));
-    this.#front = ",\n";
-  };
+    this.#put(event);
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    queueMicrotask(this.#flush);
+  }
 
   /** Ends the array. Calling it again does nothing. */
   readonly end = (): void => {
     if (this.#ended) return;
     this.#ended = true;
-    this.#put(this.#front === "[\n" ? "[]\n" : "\n]\n");
+    this.#flush();
+    this.#write(encoder.encode(this.#isEmpty ? "[]\n" : "\n]\n"));
   };
 
-  #put(text: string): void {
-    const { read, written } = this.#encoder.encodeInto(text, this.#bytes);
-    if (read === text.length) this.#write(this.#bytes.subarray(0, written));
-    else this.#write(this.#encoder.encode(text));
-  }
+  readonly #flush = (): void => {
+    this.#isAsked = false;
+    if (this.#at > 0) this.#write(this.#bytes.subarray(0, this.#at));
+    this.#at = 0;
+  };
 
-  /** As JSON.stringify() would put it, which is slower where most keys and names are known. */
-  #text({
-    name,
-    cat,
-    ph,
-    ts,
-    dur,
-    pid,
-    tid,
-    s,
-    id,
-    bind_id: flow,
-    flow_in: isIn,
-    args,
-  }: TraceEvent) {
-    let text = `{"name":${this.#quote(name)},"ph":"${ph}","ts":${decimal(ts)}`;
-    text += `,"pid":${pid},"tid":${tid}`;
-    if (dur !== undefined) text += `,"dur":${decimal(dur)}`;
-    if (cat !== undefined) text += `,"cat":${this.#quote(cat)}`;
-    if (s !== undefined) text += `,"s":"${s}"`;
-    if (id !== undefined) text += `,"id":"${id}"`;
-    if (flow !== undefined) {
-      text += `,"bind_id":"${flow}","flow_in":${isIn === true},"flow_out":true`;
+  #put(event: TraceEvent): void {
+    const known = this.#templates.get(event.name);
+    if (known !== undefined) {
+      for (let i = 0; i < known.length; i++) {
+        if (this.#putLike(known[i] as EventTemplate, event)) return;
+      }
     }
-    if (args === undefined) return `${text}}`;
-    let between = ',"args":{';
-    for (const key in args) {
-      const value = args[key] as string | number;
-      text += `${between}${this.#quote(key)}:`;
-      text += typeof value === "number" ? value : this.#quote(value);
-      between = ",";
+    if (hasTemplate(event) && this.#putLike(this.#learn(event), event)) return;
+    this.#append(encoder.encode(`,\n${JSON.stringify(event)}`));
+  }
+
+  #learn(event: TraceEvent): EventTemplate {
+    const template = new EventTemplate({ ...event }); // it may be lent
+    let kinds = this.#templates.get(event.name);
+    if (kinds === undefined) {
+      if (this.#templates.size === NAMES_MAX) this.#templates.clear();
+      kinds = [];
+      this.#templates.set(event.name, kinds);
     }
-    return `${text}${between === "," ? "}" : ""}}`;
+    if (kinds.unshift(template) > KINDS_MAX) kinds.pop();
+    return template;
   }
 
-  #quote(text: string): string {
-    const known = this.#quoted.get(text);
-    if (known !== undefined) return known;
-    if (this.#quoted.size === QUOTED_MAX) this.#quoted.clear();
-    const quoted = JSON.stringify(text);
-    this.#quoted.set(text, quoted);
-    return quoted;
+  /** False: the event is not like that, or longer than the buffer. */
+  #putLike(template: EventTemplate, event: TraceEvent): boolean {
+    const { length } = template.bytes;
+    if (this.#at + length > BUFFER_BYTES) this.#flush();
+    if (length > BUFFER_BYTES || !template.put(event, this.#bytes, this.#at)) return false;
+    this.#begin(this.#bytes, this.#at);
+    this.#at += length;
+    return true;
   }
-}
 
-/** Microseconds with three decimals, of which engines print two integers faster. */
-function decimal(us: number): string {
-  const ns = Math.round(us * 1000);
-  const [whole, rest] = [Math.floor(ns / 1000), ns % 1000];
-  return rest === 0 ? `${whole}` : `${whole}.${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}`;
+  #append(bytes: Uint8Array): void {
+    this.#begin(bytes, 0);
+    if (this.#at + bytes.length > BUFFER_BYTES) this.#flush();
+    if (bytes.length > BUFFER_BYTES) {
+      this.#write(bytes);
+      return;
+    }
+    this.#bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  /** The first event follows no other one. */
+  #begin(bytes: Uint8Array, at: number): void {
+    if (this.#isEmpty) bytes[at] = BRACKET;
+    this.#isEmpty = false;
+  }
 }

@@ -20,19 +20,14 @@ export interface Run {
   readonly waits: number;
 }
 
-export interface Taken {
-  readonly runs: readonly Run[];
-  /** Overwritten before they were read. */
-  readonly lost: number;
-  /** That contradict themselves, others, or the entry that they are from. */
-  readonly rejected: number;
-}
-
-const NOTHING: Taken = { runs: [], lost: 0, rejected: 0 };
-
 export class Switches {
   readonly #memory: GuestMemory;
+  readonly #run = { thread: 0, entry: 0, waker: 0, startNs: 0, endNs: 0, waits: 0 };
   #taken = 0; // TraceRing.written, when it was last read
+  /** Of the last take(): records that were overwritten before they were read. */
+  lost = 0;
+  /** Of the last take(): records that contradict themselves, others, or their entry. */
+  rejected = 0;
 
   constructor(memory: GuestMemory) {
     this.#memory = memory;
@@ -44,30 +39,29 @@ export class Switches {
     this.#taken = ring === 0 ? 0 : this.#memory.view.getUint32(ring + TraceRing.written, true);
   }
 
-  /** Those of an entry into the guest. */
-  take(sinceNs: number, untilNs: number): Taken {
+  /** Those of an entry into the guest. `each` gets an object that is reused for the next one. */
+  take(sinceNs: number, untilNs: number, each: (run: Run) => void): void {
+    this.lost = this.rejected = 0;
     const ring = this.#memory.attached ? this.#ring() : 0; // the guest may have ended itself
-    if (ring === 0) return NOTHING;
+    if (ring === 0) return;
     const written = this.#memory.view.getUint32(ring + TraceRing.written, true);
-    if (written === this.#taken) return NOTHING;
+    if (written === this.#taken) return;
     const kept = Math.min(u32(written - this.#taken), TRACE_RECORDS);
-    const lost = u32(written - this.#taken) - kept;
+    this.lost = u32(written - this.#taken) - kept;
     this.#taken = written;
-    const runs: Run[] = [];
+    const run = this.#run;
     let atNs = sinceNs;
-    let rejected = 0;
     for (let left = kept; left > 0; left--) {
       const place = u32(written - left) % TRACE_RECORDS;
-      const run = this.#read(ring + TraceRing.records + place * TraceRecord.sizeof, untilNs);
+      this.#read(ring + TraceRing.records + place * TraceRecord.sizeof, untilNs);
       const isThread = run.thread >= THREAD_ID_MIN;
       if (!isThread || run.startNs < atNs || run.endNs < run.startNs || run.endNs > untilNs) {
-        rejected++;
+        this.rejected++;
         continue;
       }
-      runs.push(run);
       atNs = run.endNs;
+      each(run);
     }
-    return { runs, lost, rejected };
   }
 
   /** The thread that runs now; 0: none, or it is not recorded. */
@@ -81,16 +75,15 @@ export class Switches {
     return isRunning ? view.getInt32(record + TraceRecord.thread, true) : 0;
   }
 
-  #read(record: number, untilNs: number): Run {
+  #read(record: number, untilNs: number): void {
     const { view } = this.#memory;
-    return {
-      thread: view.getInt32(record + TraceRecord.thread, true),
-      entry: view.getUint32(record + TraceRecord.entry, true),
-      waker: view.getInt32(record + TraceRecord.waker, true),
-      startNs: this.#u64(record + TraceRecord.startNs),
-      endNs: this.#u64(record + TraceRecord.endNs, untilNs),
-      waits: view.getUint32(record + TraceRecord.waits, true),
-    };
+    const run = this.#run;
+    run.thread = view.getInt32(record + TraceRecord.thread, true);
+    run.entry = view.getUint32(record + TraceRecord.entry, true);
+    run.waker = view.getInt32(record + TraceRecord.waker, true);
+    run.startNs = this.#u64(record + TraceRecord.startNs);
+    run.endNs = this.#u64(record + TraceRecord.endNs, untilNs);
+    run.waits = view.getUint32(record + TraceRecord.waits, true);
   }
 
   /** All ones: `running`. */

@@ -10,18 +10,27 @@ import {
   THREADS,
   type TraceArguments,
   type TraceEvent,
+  type TraceOptions,
   type TraceSink,
   VCPU,
 } from "./event.ts";
 import { type ConnectionKey, type Exchange, type FlowStep, Flows } from "./flows.ts";
 import { type Run, Switches } from "./switches.ts";
 
-/** Threads come and go: after this many names, names are written again from scratch. */
-const NAMED_MAX = 4096;
+/** Threads come and go: after this many of them the trace knows none, and names them again. */
+const THREADS_MAX = 4096;
 /** How long a step is drawn at least that takes no time, if there is room for it on its track. */
 const STEP_NS = 1000;
 /** Counters are written at most that often. */
 const COUNTERS_NS = 1_000_000;
+
+/** The reason for which a thread waits. */
+export interface Wait {
+  /** As in "waits: time". */
+  readonly title: string;
+  /** The connection that it serves; null: none. */
+  readonly connection: ConnectionKey | null;
+}
 
 export interface TracerOptions {
   /** As the guest claims. */
@@ -34,10 +43,8 @@ export interface TracerOptions {
   readonly aside: (sink: TraceSink) => TraceSink;
   /** Names the function that a thread began with. */
   readonly nameOf: (entry: number) => string | null;
-  /** Names what a thread waits for in a queue, or for a TraceWait. "": nothing. */
-  readonly describeWait: (queue: number) => string;
-  /** The connection that a thread serves which waits in that queue; null: none. */
-  readonly connectionOf: (queue: number) => ConnectionKey | null;
+  /** The wait of a thread in that queue, or for a TraceWait. null: it does not wait. */
+  readonly waitOf: (queue: number) => Wait | null;
 }
 
 /** The name of a process or a track. */
@@ -48,26 +55,38 @@ interface Title {
   readonly name: string;
 }
 
-/** A thread between two of its runs. */
-interface Waiting {
-  readonly sinceNs: number;
-  readonly what: string;
+/** A thread of the guest, as it was after the last of its runs. */
+interface KnownThread {
+  readonly name: string;
+  wait: Wait | null; // null: it does not wait, or nobody knows
+  sinceNs: number; // of its wait
+  serves: ConnectionKey | null; // that it has waited for last
+}
+
+/** An event while it is made. */
+type Making = { -readonly [Key in keyof TraceEvent]: TraceEvent[Key] };
+
+interface Taker {
+  readonly take: TraceSink;
+  readonly withNames: boolean;
+  readonly borrows: boolean;
 }
 
 export class Tracer {
   readonly #options: TracerOptions;
   readonly #switches: Switches;
-  readonly #sinks = new Set<TraceSink>();
+  #takers: readonly Taker[] = [];
+  #lent: Making | null = null; // the object of all events; null: somebody may keep them
   readonly #tracks: Title[] = [
     { kind: "process_name", pid: MACHINE, tid: 0, name: "machine" },
     { kind: "process_name", pid: THREADS, tid: 0, name: "guest threads" },
     { kind: "thread_name", pid: MACHINE, tid: VCPU, name: "vCPU" },
   ];
-  readonly #threads = new Map<number, string>(); // names that were written
-  readonly #waiting = new Map<number, Waiting>();
-  readonly #serving = new Map<number, ConnectionKey>(); // what threads waited for last
+  readonly #threads = new Map<number, KnownThread>();
   /** Requests that flow through the machine. */
   readonly flows = new Flows((exchange) => this.#exchange(exchange));
+  /** Does anybody take events? */
+  isOn = false;
   #load = ""; // counters as they were written last
   #loadNs = Number.NEGATIVE_INFINITY;
   #devices = 0;
@@ -79,30 +98,36 @@ export class Tracer {
     this.#switches = new Switches(options.memory);
   }
 
-  /** Does anybody take events? */
-  get isOn(): boolean {
-    return this.#sinks.size > 0;
-  }
-
   /** From now on `sink` takes the events, until the result is called. */
-  add(sink: TraceSink): () => void {
-    const taker = this.#options.aside(sink);
+  add(sink: TraceSink, options: TraceOptions = {}): () => void {
+    const taker = {
+      take: this.#options.aside(sink),
+      withNames: options.names === true,
+      borrows: sink.borrows === true,
+    };
     const wasOn = this.isOn;
     if (!wasOn) this.#begin();
-    this.#sinks.add(taker);
-    for (const title of this.#tracks) taker(eventOf(title));
-    for (const [tid, name] of this.#threads) taker(eventOf(threadTitle(tid, name)));
+    this.#setTakers([...this.#takers, taker]);
+    for (const title of this.#tracks) taker.take(titleEvent(title));
+    for (const [tid, { name }] of this.#threads) taker.take(titleEvent(threadTitle(tid, name)));
     if (!wasOn) this.#options.switched(true);
     return () => {
-      if (this.#sinks.delete(taker) && !this.isOn) this.#options.switched(false);
+      if (!this.#takers.includes(taker)) return;
+      this.#setTakers(this.#takers.filter((one) => one !== taker));
+      if (!this.isOn) this.#options.switched(false);
     };
+  }
+
+  #setTakers(takers: readonly Taker[]): void {
+    this.#takers = takers;
+    this.isOn = takers.length > 0;
+    this.#lent = takers.every(({ borrows }) => borrows) ? blank() : null;
+    this.flows.withPaths = takers.some(({ withNames }) => withNames);
   }
 
   #begin(): void {
     this.#switches.skip();
     this.#threads.clear();
-    this.#waiting.clear();
-    this.#serving.clear();
     this.flows.clear();
     this.#load = "";
     this.#loadNs = Number.NEGATIVE_INFINITY;
@@ -117,18 +142,18 @@ export class Tracer {
   }
 
   /** An entry into the guest, as a slice around the runs of threads in it. */
-  entry<Args extends unknown[], Result>(
+  entry<Argument, Result>(
     name: string,
-    enter: (...args: Args) => Result,
-    show?: (...args: Args) => TraceArguments,
-  ): (...args: Args) => Result {
-    return (...args) => {
+    enter: (argument: Argument) => Result,
+    show?: (argument: Argument) => TraceArguments,
+  ): (argument: Argument) => Result {
+    return (argument) => {
       const sinceNs = this.now();
       try {
-        return enter(...args);
+        return enter(argument);
       } finally {
         const untilNs = this.now();
-        this.#slice(MACHINE, VCPU, name, sinceNs, untilNs, show?.(...args));
+        this.#slice(MACHINE, VCPU, name, sinceNs, untilNs, show?.(argument));
         this.#runs(sinceNs, untilNs);
       }
     };
@@ -138,7 +163,7 @@ export class Tracer {
   guest(guest: GuestExports): GuestExports {
     return {
       exports: guest.exports,
-      initialize: this.entry("initialize", guest.initialize),
+      initialize: this.entry("initialize", guest.initialize) as () => void,
       boot: this.entry("boot", guest.boot),
       interrupt: this.entry("interrupt", guest.interrupt, (irq) => ({ irq })),
       run: this.entry("run", guest.run),
@@ -156,89 +181,92 @@ export class Tracer {
       get isOn() {
         return tracer.isOn;
       },
+      get withNames() {
+        return tracer.flows.withPaths;
+      },
       flows: this.flows,
       now: this.now,
       present: () => this.#present(),
-      instant: (what, args, flow) => {
-        const nowNs = this.now();
+      instant: (what, nowNs, args, flow) => {
         if (flow === undefined) {
-          this.#instant(tid, what, args);
+          this.#instant(tid, what, nowNs, args);
         } else {
           const sinceNs = Math.max(lastNs, nowNs - STEP_NS);
-          this.#step(MACHINE, tid, what, sinceNs, nowNs - sinceNs, flow, args);
+          this.#slice(MACHINE, tid, what, sinceNs, nowNs, args, flow);
         }
         lastNs = nowNs;
       },
-      slice: (what, sinceNs, args, flow) => {
+      slice: (what, sinceNs, args, flow, file) => {
         const untilNs = this.now();
-        if (flow === undefined) this.#slice(MACHINE, tid, what, sinceNs, untilNs, args);
-        else this.#step(MACHINE, tid, what, sinceNs, untilNs - sinceNs, flow, args);
+        const named = file === undefined ? args : { ...args, file };
+        this.#slice(MACHINE, tid, what, sinceNs, untilNs, args, flow, named);
         lastNs = untilNs;
       },
     };
+    const kicks = queueNames.map((queueName, queue) => ({ queue, name: queueName }));
     return {
       events,
       kicked: (queue: number) => {
-        if (tracer.isOn) events.instant("kick", { queue, name: queueNames[queue] ?? "" });
+        if (!tracer.isOn) return;
+        events.instant("kick", this.now(), kicks[queue] ?? { queue, name: "" });
       },
       interrupted: (irq: number) => {
-        if (tracer.isOn) events.instant("interrupt", { irq });
+        if (tracer.isOn) events.instant("interrupt", this.now(), { irq });
       },
     };
   }
 
   /** The runs of threads that the guest recorded in an interval. */
   #runs(sinceNs: number, untilNs: number): void {
-    const { runs, lost, rejected } = this.#switches.take(sinceNs, untilNs);
-    for (const run of runs) this.#run(run);
+    const switches = this.#switches;
+    switches.take(sinceNs, untilNs, this.#run);
     this.#count(untilNs);
+    const { lost, rejected } = switches;
     this.#lost += lost;
     this.#rejected += rejected;
-    if (lost > 0) this.#instant(VCPU, "switches lost", { lost, total: this.#lost });
+    if (lost > 0) this.#instant(VCPU, "switches lost", untilNs, { lost, total: this.#lost });
     if (rejected > 0) {
-      this.#instant(VCPU, "switches that cannot be", { rejected, total: this.#rejected });
+      const args = { rejected, total: this.#rejected };
+      this.#instant(VCPU, "switches that cannot be", untilNs, args);
     }
   }
 
-  #run({ thread, entry, waker, startNs, endNs, waits }: Run): void {
-    const name = this.#nameThread(thread, entry);
-    const waited = this.#waiting.get(thread);
-    if (waited !== undefined) {
-      this.#waiting.delete(thread);
-      const [ts, dur] = [waited.sinceNs / 1000, (startNs - waited.sinceNs) / 1000];
-      const name = `waits: ${waited.what}`;
-      this.#tell({ name, cat: "wait", ph: "X", ts, dur, pid: THREADS, tid: thread });
+  readonly #run = ({ thread, entry, waker, startNs, endNs, waits }: Run): void => {
+    const one = this.#threads.get(thread) ?? this.#meet(thread, entry);
+    const { wait, serves } = one;
+    let flow: FlowStep | undefined;
+    if (wait !== null) {
+      const event = this.#event("X", wait.title, THREADS, thread, one.sinceNs);
+      event.cat = "wait";
+      event.dur = (startNs - one.sinceNs) / 1000;
+      this.#tell(event);
+      if (serves !== null) flow = this.flows.present(serves);
     }
-    const args = waker > 0 ? { waker } : undefined;
-    const flow = waited === undefined ? undefined : this.#flowOf(thread);
-    if (flow === undefined) this.#slice(THREADS, thread, name, startNs, endNs, args);
-    else this.#step(THREADS, thread, name, startNs, endNs - startNs, flow, args);
-    const what = this.#options.describeWait(waits);
-    if (what === "") return;
-    if (this.#waiting.size === NAMED_MAX) this.#waiting.clear();
-    this.#waiting.set(thread, { sinceNs: endNs, what });
-    const connection = this.#options.connectionOf(waits);
-    if (connection === null) return;
-    if (this.#serving.size === NAMED_MAX) this.#serving.clear();
-    this.#serving.set(thread, connection);
-  }
+    this.#slice(THREADS, thread, one.name, startNs, endNs, waker > 0 ? { waker } : undefined, flow);
+    one.wait = this.#options.waitOf(waits);
+    if (one.wait === null) return;
+    one.sinceNs = endNs;
+    one.serves = one.wait.connection ?? serves;
+  };
 
-  /** The request that a thread works on: of the connection that it has waited for last. */
-  #flowOf(thread: number): FlowStep | undefined {
-    const connection = this.#serving.get(thread);
-    return connection === undefined ? undefined : this.flows.present(connection);
-  }
-
+  /** The request that the thread works on which runs now: of the connection that it serves. */
   #present(): FlowStep | undefined {
-    const thread = this.#switches.running();
-    return thread === 0 ? undefined : this.#flowOf(thread);
+    const serves = this.#threads.get(this.#switches.running())?.serves ?? null;
+    return serves === null ? undefined : this.flows.present(serves);
   }
 
   /** An exchange is over: one line that spans it. */
-  #exchange({ id, title, sinceNs, untilNs }: Exchange): void {
-    const [ts, end] = [sinceNs / 1000, Math.max(sinceNs, untilNs) / 1000];
-    this.#tell({ name: title, cat: "request", ph: "b", ts, pid: MACHINE, tid: VCPU, id });
-    this.#tell({ name: title, cat: "request", ph: "e", ts: end, pid: MACHINE, tid: VCPU, id });
+  #exchange({ id, title, named = title, sinceNs, untilNs }: Exchange): void {
+    this.#edge("b", id, sinceNs, title, named);
+    this.#edge("e", id, Math.max(sinceNs, untilNs), title, named);
+  }
+
+  /** Where an exchange begins, or ends. */
+  #edge(ph: "b" | "e", id: string, nowNs: number, name: string, named: string): void {
+    const event = this.#event(ph, name, MACHINE, VCPU, nowNs);
+    event.cat = "request";
+    event.id = id;
+    this.#tell(event, named === name ? event : { ...event, name: named });
   }
 
   /** Counters of the guest, when they have changed, and no more often than a reader can see. */
@@ -249,56 +277,95 @@ export class Tracer {
     if (load === this.#load) return;
     this.#load = load;
     this.#loadNs = nowNs;
-    const one = { ph: "C", ts: nowNs / 1000, pid: THREADS, tid: 0 } as const;
-    this.#tell({ ...one, name: "threads", args: { count: threads } });
-    this.#tell({ ...one, name: "heap", args: { bytes: heapInUse } });
+    this.#counter("threads", nowNs, { count: threads });
+    this.#counter("heap", nowNs, { bytes: heapInUse });
   }
 
-  /** Writes the thread's name, once. */
-  #nameThread(id: number, entry: number): string {
-    const known = this.#threads.get(id);
-    if (known !== undefined) return known;
-    if (this.#threads.size === NAMED_MAX) this.#threads.clear();
+  #counter(name: string, nowNs: number, args: TraceArguments): void {
+    const event = this.#event("C", name, THREADS, 0, nowNs);
+    event.args = args;
+    this.#tell(event);
+  }
+
+  /** Writes the name of a thread that the trace does not know, once. */
+  #meet(id: number, entry: number): KnownThread {
+    if (this.#threads.size === THREADS_MAX) this.#threads.clear();
     const name = this.#options.nameOf(entry) ?? "thread";
-    this.#threads.set(id, name);
-    this.#tell(eventOf(threadTitle(id, name)));
-    return name;
+    const one: KnownThread = { name, wait: null, sinceNs: 0, serves: null };
+    this.#threads.set(id, one);
+    this.#tell(titleEvent(threadTitle(id, name)));
+    return one;
   }
 
-  #instant(tid: number, name: string, args: TraceArguments): void {
-    this.#tell({ name, ph: "i", ts: this.now() / 1000, pid: MACHINE, tid, s: "t", args });
+  #instant(tid: number, name: string, nowNs: number, args: TraceArguments): void {
+    const event = this.#event("i", name, MACHINE, tid, nowNs);
+    event.s = "t";
+    event.args = args;
+    this.#tell(event);
   }
 
+  /** With a flow it is a step of that request. `named`: `args` for those who want names. */
   #slice(
     pid: number,
     tid: number,
     name: string,
     sinceNs: number,
     untilNs: number,
-    args?: TraceArguments,
+    args: TraceArguments | undefined,
+    flow?: FlowStep,
+    named = args,
   ): void {
-    const dur = (untilNs - sinceNs) / 1000;
-    this.#tell({ name, ph: "X", ts: sinceNs / 1000, dur, pid, tid, args });
+    const event = this.#event("X", name, pid, tid, sinceNs);
+    event.dur = (untilNs - sinceNs) / 1000;
+    event.args = args;
+    if (flow !== undefined) {
+      event.bind_id = flow.id;
+      event.flow_in = !flow.begins;
+      event.flow_out = true;
+    }
+    this.#tell(event, named === args ? event : { ...event, args: named });
   }
 
-  /** A slice that is a step of a request. */
-  #step(
-    pid: number,
-    tid: number,
-    name: string,
-    sinceNs: number,
-    durationNs: number,
-    { id, begins }: FlowStep,
-    args?: TraceArguments,
-  ): void {
-    const [ts, dur] = [sinceNs / 1000, durationNs / 1000];
-    const flow_in = !begins;
-    this.#tell({ name, ph: "X", ts, dur, pid, tid, bind_id: id, flow_in, flow_out: true, args });
+  /** Valid until the next one is made. */
+  #event(ph: TraceEvent["ph"], name: string, pid: number, tid: number, ns: number): Making {
+    const event = this.#lent ?? blank();
+    event.name = name;
+    event.ph = ph;
+    event.ts = ns / 1000;
+    event.pid = pid;
+    event.tid = tid;
+    event.cat = event.dur = event.s = event.id = event.args = undefined;
+    event.bind_id = event.flow_in = event.flow_out = undefined;
+    return event;
   }
 
-  #tell(event: TraceEvent): void {
-    for (const sink of this.#sinks) sink(event);
+  /** `named`: for those who want names. */
+  #tell(event: TraceEvent, named = event): void {
+    const takers = this.#takers;
+    for (let i = 0; i < takers.length; i++) {
+      const { take, withNames } = takers[i] as Taker;
+      take(withNames ? named : event);
+    }
   }
+}
+
+/** All fields, whatever the event has: engines are faster at objects of one shape. */
+function blank(): Making {
+  return {
+    name: "",
+    cat: undefined,
+    ph: "i",
+    ts: 0,
+    dur: undefined,
+    pid: MACHINE,
+    tid: VCPU,
+    s: undefined,
+    id: undefined,
+    bind_id: undefined,
+    flow_in: undefined,
+    flow_out: undefined,
+    args: undefined,
+  };
 }
 
 const threadTitle = (id: number, name: string): Title => ({
@@ -308,6 +375,6 @@ const threadTitle = (id: number, name: string): Title => ({
   name: `${id} ${name}`,
 });
 
-function eventOf({ kind, pid, tid, name }: Title): TraceEvent {
-  return { name: kind, ph: "M", ts: 0, pid, tid, args: { name } };
+function titleEvent({ kind, pid, tid, name }: Title): TraceEvent {
+  return { ...blank(), name: kind, ph: "M", pid, tid, args: { name } };
 }

@@ -76,23 +76,3 @@ test("a dead link, an anchor and a path are found", () => {
   ]);
   expect(anchors("# A b: c\n## The `x`, y\n")).toEqual(["a-b-c", "the-x-y"]);
 });
-
-describe("the tour", () => {
-  const STOP = /^### (\d+)\. .*\n\n\[`([^`]+)`\]\(\.\.\/([^)]+)\): `([^`]+)`$/gm;
-  const stops = [...read("docs/tour.md").matchAll(STOP)].map(
-    ([, number, shown, file, anchor]) =>
-      [number, shown, file, anchor] as [string, string, string, string],
-  );
-
-  test("has its stops, numbered in order, each with an anchor", () => {
-    expect(stops.length).toBeGreaterThan(24);
-    expect(stops.map(([number]) => Number(number))).toEqual(stops.map((_, i) => i + 1));
-    expect(read("docs/tour.md").match(/^### /gm)).toHaveLength(stops.length);
-  });
-
-  test.each(stops)("stop %s: one line of %s has the anchor", (_, shown, file, anchor) => {
-    expect(file).toBe(shown);
-    const lines = read(file).split("\n");
-    expect(lines.filter((line) => line.includes(anchor))).toHaveLength(1);
-  });
-});

@@ -370,9 +370,12 @@ describe("the file", () => {
     return { trace, writes };
   }
 
-  test("is an array that can be closed after every write", () => {
+  test("is an array that can be closed after every write", async () => {
     const { trace, writes } = open();
-    for (const name of ["a", '"b"\n', "c"]) trace.sink({ ...event, name });
+    for (const name of ["a", '"b"\n', "c"]) {
+      trace.sink({ ...event, name });
+      await null;
+    }
     for (let n = 1; n <= 3; n++) {
       expect(JSON.parse(`${writes.slice(0, n).join("")}]`)).toHaveLength(n);
     }

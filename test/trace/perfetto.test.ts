@@ -1,7 +1,9 @@
 // TR: traces as Perfetto takes them, and what is in them.
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { MACHINE, THREADS, type TraceEvent, VCPU } from "../../host/trace/event.ts";
+import { MACHINE, THREADS, type TraceEvent, type TraceSink, VCPU } from "../../host/trace/event.ts";
+import { Flows } from "../../host/trace/flows.ts";
 import { JsonTrace } from "../../host/trace/json-trace.ts";
 import { makeFolder, removeFolders } from "../support/appliance.ts";
 import { perfettoFaults } from "../support/perfetto.ts";
@@ -18,17 +20,62 @@ beforeAll(() => {
 afterAll(removeFolders);
 
 /** A clock on which everything takes some time, for order is by time. */
-async function traced(use: (site: Site) => void, withPaths = false): Promise<TraceEvent[]> {
+async function traced(use: (site: Site) => void, names = false): Promise<TraceEvent[]> {
   const events: TraceEvent[] = [];
+  await tracedBy((event) => void events.push(event), use, names);
+  return events;
+}
+
+async function tracedBy(sink: TraceSink, use: (site: Site) => void, names = false) {
   const clock = new TickingClock();
   const site = await Site.boot(directory, { manual: clock as never, clock });
-  site.machine.insight.tracer.flows.withPaths = withPaths;
-  const end = site.machine.insight.trace((event) => void events.push(event));
+  const end = site.machine.insight.trace(sink, { names });
   use(site);
   end();
   site.machine.dispose();
-  return events;
 }
+
+/** A few names, so that events are alike; times in whole nanoseconds. */
+const time = fc.oneof(
+  fc.integer({ min: 0, max: 5000 }).map((ns) => ns / 1000),
+  fc.integer({ min: 0, max: 2 ** 50 }).map((ns) => ns / 1000),
+);
+const number = fc.oneof(
+  fc.nat(20),
+  fc.maxSafeNat(),
+  fc.constantFrom(-22, 0, 1.5, 1e15, 1e15 - 1, 2 ** 31, 2 ** 31 - 1, 1e9, 1e300),
+);
+const args = fc.dictionary(
+  fc.constantFrom("a", "b", '"c\n'),
+  fc.oneof(number, fc.constantFrom("", "tx", "\ud800", "\u00fc\\")),
+);
+const anyEvent: fc.Arbitrary<TraceEvent> = fc
+  .record(
+    {
+      name: fc.constantFrom("run", "kick", 'waits: "\u00fc"'),
+      ph: fc.constantFrom("X", "i", "b", "e", "C", "M"),
+      ts: time,
+      pid: fc.constantFrom(1, 2),
+      tid: fc.oneof(fc.nat(3), fc.nat(2 ** 31), fc.constant(2 ** 32 - 1)),
+      dur: time,
+      cat: fc.constantFrom("wait", "request"),
+      s: fc.constant("t"),
+      args,
+    },
+    { requiredKeys: ["name", "ph", "ts", "pid", "tid"] },
+  )
+  .chain((event) =>
+    fc
+      .tuple(
+        fc.constantFrom("none", "id", "in", "out"),
+        fc.nat(2 ** 40).map((id) => id.toString(16)),
+      )
+      .map(([kind, id]): TraceEvent => {
+        if (kind === "none") return event;
+        if (kind === "id") return { ...event, id };
+        return { ...event, bind_id: id, flow_in: kind === "in", flow_out: true };
+      }),
+  );
 
 const steps = (events: readonly TraceEvent[], id: string) =>
   events.filter(({ bind_id: bound }) => bound === id).toSorted((a, b) => a.ts - b.ts);
@@ -166,15 +213,111 @@ describe("a site's trace", () => {
     expect(/[\ud800-\udfff]/.test(text.normalize())).toBe(false);
   });
 
-  test("TR2: a file that is cut after any event can be loaded", async () => {
+  test("TR7: names of files are for those who want them, and for nobody else", async () => {
+    const named: TraceEvent[] = [];
+    const plain = await traced((site) => {
+      const { insight } = site.machine;
+      const end = insight.trace((event) => void named.push(event), { names: true });
+      site.get("/%C3%BCmlaut%20%22quoted%22.txt");
+      end();
+      site.get("/large.bin");
+    });
+    const files = (events: TraceEvent[]) =>
+      events.flatMap(({ name, args }) =>
+        args?.file === undefined ? [] : [`${name} ${args.file}`],
+      );
+    const path = '/\u00fcmlaut "quoted".txt';
+    expect(files(named)).toEqual(expect.arrayContaining([`LOOKUP ${path}`, `OPEN ${path}`]));
+    expect(named.map(({ name }) => name)).toContain("GET /%C3%BCmlaut%20%22quoted%22.txt 200");
+    expect(JSON.stringify(plain)).not.toMatch(/mlaut|large/);
+    expect(perfettoFaults(named)).toEqual([]);
+  });
+
+  test("TR7: a path that is too long loses its beginning", async () => {
+    mkdirSync(`${directory}/${"d".repeat(150)}`);
+    writeFileSync(`${directory}/${"d".repeat(150)}/${"e".repeat(150)}`, "");
+    const events = await traced((site) => {
+      site.get(`/${"d".repeat(150)}/${"e".repeat(150)}`);
+    }, true);
+    const files = events.map(({ args }) => args?.file ?? "");
+    expect(files).toContain(`${"d".repeat(49)}/${"e".repeat(150)}`);
+  });
+
+  test("TR3: a connection of more requests than its ids are for gets others", () => {
+    const flows = new Flows(() => {});
+    const first = { source: new Uint8Array(0), at: 0, end: 0 };
+    const ids = new Set<string>();
+    for (let i = 0; i < 70_000; i++) {
+      const step = flows.toGuest(i % 1000 === 999 ? 2 : 1, first, 0, 0);
+      expect(step.begins).toBe(true);
+      ids.add(step.id);
+      flows.fromGuest(i % 1000 === 999 ? 2 : 1, first, 0, 0);
+    }
+    expect(ids.size).toBe(70_000);
+  });
+
+  test("TR2: a file that is cut after any event, or any write, can be loaded", async () => {
     const parts: string[] = [];
     const file = new JsonTrace((bytes) => void parts.push(Buffer.from(bytes).toString()));
     const events = await traced((site) => site.get("/"));
-    for (const event of events) file.sink(event);
+    for (const event of events) {
+      file.sink(event);
+      if (event.ph === "i") await null; // the next event of the host
+    }
     const text = parts.join("");
     for (let at = text.indexOf(",\n"); at > 0; at = text.indexOf(",\n", at + 1)) {
       expect(Array.isArray(JSON.parse(`${text.slice(0, at)}]`))).toBe(true);
     }
+    expect(parts.length).toBeGreaterThan(5);
+    for (const n of parts.keys()) {
+      expect(Array.isArray(JSON.parse(`${parts.slice(0, n + 1).join("")}]`))).toBe(true);
+    }
+  });
+
+  test("TR2: the file has the events as they were, with any numbers and names", () => {
+    const property = fc.property(fc.array(anyEvent, { maxLength: 60 }), (events) => {
+      const parts: Buffer[] = [];
+      const file = new JsonTrace((bytes) => void parts.push(Buffer.from(bytes)));
+      for (const event of events) file.sink(event);
+      file.end();
+      const text = Buffer.concat(parts).toString();
+      expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(events)));
+    });
+    fc.assert(property, { numRuns: 300 });
+  });
+
+  test("TR2: a file has what others get, also when it is alone and events are lent", async () => {
+    const use = (site: Site) => {
+      for (const path of ["/", "/large.bin", "/none"]) site.get(path);
+    };
+    const texts: string[] = [];
+    const beside = await traced((site) => {
+      const file = new JsonTrace((bytes) => void texts.push(Buffer.from(bytes).toString()));
+      const end = site.machine.insight.trace(file.sink);
+      use(site);
+      end();
+      file.end();
+    });
+    const alone: string[] = [];
+    const file = new JsonTrace((bytes) => void alone.push(Buffer.from(bytes).toString()));
+    await tracedBy(file.sink, use);
+    file.end();
+    const titles = JSON.parse(texts.join("")).filter(({ ph }: TraceEvent) => ph === "M").length;
+    expect(titles).toBeGreaterThan(4);
+    const later = (events: TraceEvent[]) => events.filter(({ ph }) => ph !== "M");
+    const expected = later(JSON.parse(JSON.stringify(beside)));
+    expect(later(JSON.parse(texts.join("")))).toEqual(expected);
+    expect(later(JSON.parse(alone.join("")))).toEqual(expected);
+  });
+
+  test("TR2: an event that is longer than the buffer is whole, and in its place", () => {
+    const one: TraceEvent = { name: "a", ph: "X", ts: 1, dur: 2, pid: 1, tid: 1 };
+    const events = [one, { ...one, name: "\u00fc".repeat(50_000) }, { ...one, tid: 2 }];
+    const parts: Buffer[] = [];
+    const file = new JsonTrace((bytes) => void parts.push(Buffer.from(bytes)));
+    for (const event of [...events, ...events]) file.sink(event);
+    file.end();
+    expect(JSON.parse(Buffer.concat(parts).toString())).toEqual([...events, ...events]);
   });
 
   test("has counters of the guest, when they have changed", async () => {

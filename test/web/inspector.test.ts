@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import type { MachineView } from "../../host/inspect/inspector.ts";
+import { PLACES } from "../../web/inspector/places.ts";
 import { Appliance, has } from "../support/appliance.ts";
 import { closeBrowser, openPage } from "../support/browser.ts";
 import { witness } from "../support/outside-program.ts";
@@ -98,6 +99,30 @@ describe("the page", () => {
     await page.getByRole("button", { name: "Remove file OPEN" }).click();
     await page.getByRole("button", { name: "Run" }).click();
     expect(await answer).toBe(200);
+    await page.close();
+  });
+
+  witness("chromium", "shows the stops of one request, and their lines", async () => {
+    const { page, errors } = await inspector();
+    const get = async () => await (await fetch(`${appliance.url}/small.html`)).text();
+    await get();
+    await get(); // what a thread waited for when the page came is not known
+    const table = page.getByRole("table", { name: "Stops of one request" });
+    await table.getByText("serveConnection").first().waitFor();
+    const rows = await table.getByRole("row").allTextContents();
+    const stops = rows.flatMap((row) => /^\d+(?=\. )/.exec(row) ?? []).map(Number);
+    expect(stops[0]).toBe(15);
+    expect(stops).toContain(17);
+    expect(stops.at(-1)).toBe(26);
+    const { file, line } = PLACES.find(({ stop }) => stop === 15) as (typeof PLACES)[number];
+    expect(rows[1]).toContain(`${file}:${line}`);
+    const choice = page.getByRole("combobox", { name: "Request" });
+    await choice.selectOption({ index: 1 });
+    await page
+      .locator("#request")
+      .getByText(/\d events in/)
+      .waitFor();
+    expect(errors).toEqual([]);
     await page.close();
   });
 

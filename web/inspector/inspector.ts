@@ -3,18 +3,27 @@ import type { MachineView } from "../../host/inspect/inspector.ts";
 import { Bar, Breakpoints } from "./bar.ts";
 import { element } from "./dom.ts";
 import { Recording } from "./record.ts";
+import { OneRequest } from "./request.ts";
 import { Rings } from "./rings.ts";
 import type { MachineSource } from "./source.ts";
 import { Connections, Copies, Heap, Threads } from "./tables.ts";
 import { Requests, Timeline } from "./timeline.ts";
 
-/** Fills `main`, until the result is called. */
-export function showInspector(main: HTMLElement, source: MachineSource): () => void {
+/**
+ * Fills `main`, until the result is called. `sources`: where files of the project can be read, by
+ * their paths after it; null: nowhere.
+ */
+export function showInspector(
+  main: HTMLElement,
+  source: MachineSource,
+  sources: string | null = null,
+): () => void {
   const recording = new Recording();
   const bar = new Bar(source);
   const breakpoints = new Breakpoints(source);
   const rings = new Rings();
   const timeline = new Timeline(recording);
+  const request = new OneRequest(recording, sources);
   const requests = new Requests(recording);
   const panels = [new Threads(), new Connections(), new Copies(), new Heap()];
   let view: MachineView | null = null;
@@ -28,6 +37,7 @@ export function showInspector(main: HTMLElement, source: MachineSource): () => v
     rings.show(view.devices);
     for (const one of panels) one.show(view);
     timeline.draw();
+    request.draw();
     requests.draw();
   };
   const later = () => {
@@ -58,6 +68,7 @@ export function showInspector(main: HTMLElement, source: MachineSource): () => v
       { class: "panels" },
       rings.element,
       timeline.element,
+      request.element,
       ...panels.map((one) => one.element),
       requests.element,
       breakpoints.element,

@@ -3,18 +3,27 @@ import { VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import { putBytes } from "../../../bytes.ts";
 import type { DeviceTrace } from "../../../device.ts";
 import { vsockName } from "../../../operation-names.ts";
-import { type ConnectionKey, connectionKey, type FlowStep } from "../../../trace/flows.ts";
+import { connectionKey, type FlowStep } from "../../../trace/flows.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import type { PacketTap } from "./tap.ts";
 
-/** A header, and enough of the payload to know a request by. */
-const PEEKED_BYTES = VsockHdr.sizeof + 256;
+/** Of the payload: enough to know a request by. */
+const FIRST_BYTES_MAX = 256;
+const PEEKED_BYTES = VsockHdr.sizeof + FIRST_BYTES_MAX;
+
+/** Events by operation. */
+const TO_GUEST = eventNames("to guest");
+const FROM_GUEST = eventNames("from guest");
 
 export class PacketTrace implements PacketTap {
   readonly #trace: DeviceTrace;
   readonly #next: PacketTap | null;
-  readonly #packet = new Uint8Array(PEEKED_BYTES); // the first bytes of one
-  readonly #view = new DataView(this.#packet.buffer);
+  readonly #copy = new Uint8Array(PEEKED_BYTES); // of a packet that lies in pieces
+  readonly #copyView = new DataView(this.#copy.buffer);
+  // The packet: its header, and the first bytes of its payload.
+  #view: DataView = this.#copyView;
+  #at = 0;
+  readonly #first = { source: this.#copy as Uint8Array, at: 0, end: 0 };
 
   /** Passes everything on to `next`. */
   constructor(trace: DeviceTrace, next: PacketTap | null) {
@@ -24,54 +33,76 @@ export class PacketTrace implements PacketTap {
 
   fromGuest(chain: Chain): void {
     this.#next?.fromGuest(chain);
-    if (!this.#trace.isOn || chain.readableBytes < VsockHdr.sizeof) return;
-    putBytes(this.#packet, 0, chain.readable(0, Math.min(chain.readableBytes, PEEKED_BYTES)));
-    const key = this.#key(VsockHdr.dst_cid, VsockHdr.dst_port, VsockHdr.src_port);
-    this.#tell("from guest", this.#step(key, false));
-    if (this.#op === VsockOp.RST) this.#trace.flows.closed(key);
+    const bytes = chain.readableBytes;
+    if (!this.#trace.isOn || bytes < VsockHdr.sizeof) return;
+    const more = Math.min(bytes - VsockHdr.sizeof, FIRST_BYTES_MAX);
+    const payload = more === 0 ? 0 : chain.readableAt(VsockHdr.sizeof, more);
+    if (!this.#isAt(chain, chain.readableAt(0, VsockHdr.sizeof), payload)) {
+      this.#take(chain.readable(0, Math.min(bytes, PEEKED_BYTES)));
+    }
+    this.#tell(false, more);
   }
 
   toGuest(chain: Chain, written: number): void {
     this.#next?.toGuest(chain, written);
     if (!this.#trace.isOn) return;
-    putBytes(this.#packet, 0, chain.writable(0, Math.min(written, PEEKED_BYTES)));
-    const key = this.#key(VsockHdr.src_cid, VsockHdr.src_port, VsockHdr.dst_port);
-    this.#tell("to guest", this.#step(key, true));
-    if (this.#op === VsockOp.RST) this.#trace.flows.closed(key);
+    const more = Math.min(written - VsockHdr.sizeof, FIRST_BYTES_MAX);
+    const payload = more === 0 ? 0 : chain.writableAt(VsockHdr.sizeof, more);
+    if (!this.#isAt(chain, chain.writableAt(0, VsockHdr.sizeof), payload)) {
+      this.#take(chain.writable(0, Math.min(written, PEEKED_BYTES)));
+    }
+    this.#tell(true, more);
   }
 
-  get #op(): number {
-    return this.#view.getUint16(VsockHdr.op, true);
+  /** Looks at a packet where it lies. False: one of both addresses is none. */
+  #isAt({ memory }: Chain, header: number, payload: number): boolean {
+    if (header < 0 || payload < 0) return false;
+    this.#view = memory.view;
+    this.#at = header;
+    this.#first.source = memory.u8;
+    this.#first.at = payload;
+    return true;
   }
 
-  #key(cid: VsockHdr, remotePort: VsockHdr, localPort: VsockHdr): ConnectionKey {
-    const view = this.#view;
-    const [remote, local] = [view.getUint32(remotePort, true), view.getUint32(localPort, true)];
-    return connectionKey(view.getUint32(cid, true), remote, local);
+  #take(parts: readonly Uint8Array[]): void {
+    putBytes(this.#copy, 0, parts);
+    this.#view = this.#copyView;
+    this.#at = 0;
+    this.#first.source = this.#copy;
+    this.#first.at = VsockHdr.sizeof;
   }
 
-  /** Payload is a step of the request that its connection carries. */
-  #step(key: ConnectionKey, toGuest: boolean): FlowStep | undefined {
-    if (this.#op !== VsockOp.RW) return undefined;
+  /** `more` bytes of what follows the header can be looked at. */
+  #tell(isToGuest: boolean, more: number): void {
+    const [view, at] = [this.#view, this.#at];
+    const srcPort = view.getUint32(at + VsockHdr.src_port, true);
+    const dstPort = view.getUint32(at + VsockHdr.dst_port, true);
+    const len = view.getUint32(at + VsockHdr.len, true);
+    const op = view.getUint16(at + VsockHdr.op, true);
     const { flows } = this.#trace;
-    const bytes = this.#view.getUint32(VsockHdr.len, true);
-    const end = Math.min(PEEKED_BYTES, VsockHdr.sizeof + bytes);
-    const first = this.#packet.subarray(VsockHdr.sizeof, end);
-    const now = this.#trace.now();
-    return toGuest
-      ? flows.toGuest(key, first, bytes, now)
-      : flows.fromGuest(key, first, bytes, now);
+    const key = isToGuest
+      ? connectionKey(view.getUint32(at + VsockHdr.src_cid, true), srcPort, dstPort)
+      : connectionKey(view.getUint32(at + VsockHdr.dst_cid, true), dstPort, srcPort);
+    const nowNs = this.#trace.now();
+    let flow: FlowStep | undefined;
+    if (op === VsockOp.RW) {
+      const first = this.#first;
+      first.end = first.at + Math.min(more, len);
+      // Payload is a step of the request that its connection carries.
+      flow = isToGuest
+        ? flows.toGuest(key, first, len, nowNs)
+        : flows.fromGuest(key, first, len, nowNs);
+    }
+    const names = isToGuest ? TO_GUEST : FROM_GUEST;
+    const name = names[op] ?? `${vsockName(op)} ${isToGuest ? "to" : "from"} guest`;
+    this.#trace.instant(name, nowNs, { srcPort, dstPort, len }, flow);
+    if (op === VsockOp.RST) flows.closed(key);
   }
+}
 
-  #tell(way: string, flow: FlowStep | undefined): void {
-    const view = this.#view;
-    const args = {
-      srcPort: view.getUint32(VsockHdr.src_port, true),
-      dstPort: view.getUint32(VsockHdr.dst_port, true),
-      len: view.getUint32(VsockHdr.len, true),
-    };
-    this.#trace.instant(`${vsockName(this.#op)} ${way}`, args, flow);
-  }
+function eventNames(way: string): readonly string[] {
+  const ops = Array.from({ length: VsockOp.CREDIT_REQUEST + 1 }, (_, op) => op);
+  return ops.map((op) => `${vsockName(op)} ${way}`);
 }
 
 /** As in "RW 80 -> 1073741824, 512 bytes"; "": it is too short for a header. */
