@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import type { MachineView } from "../../host/inspect/inspector.ts";
-import { Appliance, has } from "../support/appliance.ts";
+import { Appliance, has, until } from "../support/appliance.ts";
 import { closeBrowser, openPage } from "../support/browser.ts";
 import { witness } from "../support/outside-program.ts";
 
@@ -86,6 +86,57 @@ describe("the page", () => {
       await page.close();
     },
   );
+
+  witness("chromium", "keys step while a button has the focus, by turn and by thread", async () => {
+    const { page } = await inspector();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByText("paused", { exact: true }).waitFor();
+    const asked: unknown[] = [];
+    page.on("request", (request) => {
+      if (request.url().endsWith("/step")) asked.push(request.postDataJSON());
+    });
+    await page.keyboard.press(".");
+    await page.keyboard.press("t");
+    await until(() => asked.length === 2);
+    expect(asked).toEqual([{ by: "turn" }, { by: "thread" }]);
+    await page.getByRole("button", { name: "Run" }).press("Space"); // the button, and only that
+    await page.getByText("running", { exact: true }).waitFor();
+    await page.close();
+  });
+
+  witness(
+    "chromium",
+    "a tab that nobody sees has no connection, and then begins anew",
+    async () => {
+      const { page } = await inspector();
+      await fetch(`${appliance.url}/small.html`);
+      const note = page.getByText(/\d+ events recorded/);
+      await note.waitFor();
+      const streams: string[] = [];
+      page.on("request", (request) => void streams.push(request.url()));
+      const show = (isHidden: boolean) =>
+        page.evaluate((hidden) => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }, isHidden);
+      const left = page.waitForEvent("requestfailed", (one) => one.url().endsWith("/events"));
+      await show(true);
+      await left;
+      expect(streams).toEqual([]);
+      await show(false);
+      await until(() => streams.length === 1);
+      await page.getByText("Nothing has happened yet.").waitFor();
+      await page.close();
+    },
+  );
+
+  witness("chromium", "a breakpoint that is refused says why", async () => {
+    const { page } = await inspector();
+    await page.getByLabel("named, if you like").fill("x".repeat(101));
+    await page.getByRole("button", { name: "Add" }).click();
+    await page.getByText("breakpoints: a list of breakpoints").waitFor();
+    await page.close();
+  });
 
   witness("chromium", "a breakpoint is set, hit, and removed", async () => {
     const { page } = await inspector();

@@ -3,6 +3,7 @@
 import type { TraceEvent } from "../../host/trace/event.ts";
 
 const EVENTS_MAX = 4096;
+const TRACKS_MAX = 8192;
 export const MACHINE = 1;
 export const THREADS = 2;
 export const VCPU = 1;
@@ -12,17 +13,33 @@ export class Recording {
   lost = 0;
   readonly #tracks = new Map<string, string>();
 
+  /** Forgets what has happened. */
+  clear(): void {
+    this.events = [];
+    this.lost = 0;
+  }
+
   add(events: readonly TraceEvent[], lost: number): void {
     this.lost += lost;
     for (const event of events) {
       if (event.ph !== "M") this.events.push(event);
-      else if (event.name === "thread_name") {
-        this.#tracks.set(`${event.pid} ${event.tid}`, `${event.args?.name ?? ""}`);
-      }
+      else if (event.name === "thread_name") this.#entitle(event);
     }
     // An entry is written when it ends, and so after what happened in it.
     this.events.sort((a, b) => a.ts - b.ts);
     if (this.events.length > EVENTS_MAX) this.events.splice(0, this.events.length - EVENTS_MAX);
+  }
+
+  /** Threads come and go: the oldest names are forgotten. */
+  #entitle({ pid, tid, args }: TraceEvent): void {
+    const key = `${pid} ${tid}`;
+    this.#tracks.delete(key);
+    this.#tracks.set(key, `${args?.name ?? ""}`);
+    if (this.#tracks.size <= TRACKS_MAX) return;
+    for (const oldest of this.#tracks.keys()) {
+      this.#tracks.delete(oldest);
+      break;
+    }
   }
 
   trackOf({ pid, tid }: TraceEvent): string {

@@ -10,7 +10,10 @@ export interface Watcher {
   view(view: MachineView): void;
   /** Events since the last call; `lost` more are missing. */
   events(events: readonly TraceEvent[], lost: number): void;
-  /** false: nothing comes from the machine, for the time being. */
+  /**
+   * true: what is known of late comes again, all of it. false: nothing comes from the machine, for
+   * the time being.
+   */
   connected(isConnected: boolean): void;
 }
 
