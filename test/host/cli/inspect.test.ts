@@ -1,5 +1,6 @@
 // The inspector on the admin listener: who may look, who may command, and what it costs to look.
 import http from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { topLines } from "../../../host/cli/top.ts";
 import type { MachineView } from "../../../host/inspect/inspector.ts";
@@ -280,6 +281,25 @@ describe("torito top", () => {
     expect(stdout).toMatch(/^torito {2}running {2}up \d/);
     expect(stdout).toContain("vsock tx");
     expect(stdout).toContain("torito/kernel/main/runApplication");
+  });
+
+  test("is not taken in by what others answer, and prints no control characters", async () => {
+    const view = { ...(await state()), threads: { total: 1, listed: [] as unknown[] } };
+    view.threads.listed.push({ id: 1, name: "\u001b[2Jx", state: "ready", waitsFor: "" });
+    let answer: unknown = view;
+    const server = http.createServer((_, response) => response.end(JSON.stringify(answer)));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}`;
+    const top = new Appliance(["top", url]);
+    expect(await top.exited).toBe(0);
+    expect(top.stdout).toContain("?[2Jx");
+    for (answer of [{}, [], null, "x", { devices: [{}] }, { ...view, devices: 7 }]) {
+      const one = new Appliance(["top", url]);
+      expect(await one.exited).toBe(69);
+      expect(one.stderr).toBe(`torito: top ${url}: not the state of a machine\n`);
+    }
+    server.close();
   });
 
   test("says what is wrong in one line", async () => {
