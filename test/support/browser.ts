@@ -18,7 +18,7 @@ export async function openPage(
   page.on("console", (message) => {
     if (message.type() === "error") errors.push(message.text());
   });
-  page.on("close", () => void context.close());
+  page.on("close", () => void context.close().catch(() => {})); // the browser closes, too
   return { page, errors };
 }
 

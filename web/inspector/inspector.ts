@@ -76,7 +76,7 @@ export function showInspector(main: HTMLElement, source: MachineSource): () => v
       later();
     },
     connected(isConnected) {
-      if (isConnected) recording.clear();
+      if (isConnected) recording.rejoin();
       else bar.lost();
     },
   });

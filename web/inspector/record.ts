@@ -12,18 +12,21 @@ export class Recording {
   events: TraceEvent[] = [];
   lost = 0;
   readonly #tracks = new Map<string, string>();
+  #known: ReadonlySet<string> | null = null; // until the next events come
 
-  /** Forgets what has happened. */
-  clear(): void {
-    this.events = [];
-    this.lost = 0;
+  /** What comes next begins with events of late, some of which are known. */
+  rejoin(): void {
+    this.#known = new Set(this.events.map(keyOf));
   }
 
   add(events: readonly TraceEvent[], lost: number): void {
+    const known = this.#known;
+    this.#known = null;
     this.lost += lost;
     for (const event of events) {
-      if (event.ph !== "M") this.events.push(event);
-      else if (event.name === "thread_name") this.#entitle(event);
+      const isTitle = event.ph === "M";
+      if (isTitle && event.name === "thread_name") this.#entitle(event);
+      if (!isTitle && known?.has(keyOf(event)) !== true) this.events.push(event);
     }
     // An entry is written when it ends, and so after what happened in it.
     this.events.sort((a, b) => a.ts - b.ts);
@@ -48,6 +51,9 @@ export class Recording {
     );
   }
 }
+
+const keyOf = ({ ts, pid, tid, ph, name }: TraceEvent): string =>
+  `${ts} ${pid} ${tid} ${ph} ${name}`;
 
 /** A request to a file system. */
 export const isFileRequest = ({ args }: TraceEvent): boolean =>
