@@ -14,7 +14,7 @@ export class Recording {
   readonly #tracks = new Map<string, string>();
   #known: ReadonlySet<string> | null = null; // until the next events come
 
-  /** What comes next begins with events of late, some of which are known. */
+  /** The next events begin with those of late, some of which are known. */
   rejoin(): void {
     this.#known = new Set(this.events.map(keyOf));
   }

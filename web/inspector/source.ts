@@ -11,8 +11,8 @@ export interface Watcher {
   /** Events since the last call; `lost` more are missing. */
   events(events: readonly TraceEvent[], lost: number): void;
   /**
-   * true: events of late come again, and among them some that have come before. false: nothing comes from the machine, for
-   * the time being.
+   * true: events of late come again, and among them some that have come before. false: nothing
+   * comes from the machine, for the time being.
    */
   connected(isConnected: boolean): void;
 }

@@ -247,7 +247,7 @@ describe("looking", () => {
     for (const one of lookers) one.leave();
   });
 
-  test("twelve may look; others are told, and health is answered", async () => {
+  test("twelve may look; others get a reason, and health is answered", async () => {
     const lookers = Array.from({ length: 12 }, () => new Looker());
     await until(() => lookers.every(({ views }) => views.length > 0));
     for (const path of ["events", "trace"]) {
