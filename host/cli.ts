@@ -111,7 +111,8 @@ function report(error: unknown): End {
     return asLongAsItTakes(error.code);
   }
   const { code: what, message } = error as NodeJS.ErrnoException;
-  if (what === "EMFILE" || what === "ENFILE") {
+  // A thread that cannot be started says so in its message alone.
+  if (/\bE[MN]FILE\b/.test(`${what} ${message}`)) {
     stderr.line(`torito: too few file descriptors (ulimit -n): ${message}\n`);
     return asLongAsItTakes(EXIT_UNAVAILABLE);
   }

@@ -13,6 +13,7 @@ import {
   isSiteOption,
   OPTION_NAMES,
   type OptionName,
+  optionLike,
   SETTING_NAMES,
 } from "./config/options.ts";
 import { publishOf, publishText } from "./config/publish.ts";
@@ -108,9 +109,13 @@ export function parseCommandLine(
   const [verb, target = null, ...others] = positionals;
   if (given.has("help")) return { kind: "help", verb: verb ?? null };
   if (given.has("version")) return { kind: "version" };
+  if (verb === "help" && (target === null || Object.hasOwn(VERBS, target))) {
+    return { kind: "help", verb: target };
+  }
   if (verb === undefined) throw new CliError("no command: try `torito serve DIR` or --help");
   if (!Object.hasOwn(VERBS, verb)) {
-    throw new CliError(`unknown command "${verb}"${didYouMean(verb, Object.keys(VERBS))}`);
+    const wanted = verb === "help" && target !== null ? target : verb;
+    throw new CliError(`unknown command "${wanted}"${didYouMean(wanted, Object.keys(VERBS))}`);
   }
   for (const name of given.keys()) {
     if (!takes(verb, name)) throw new CliError(`${verb} has no option --${name}`);
@@ -376,8 +381,9 @@ function split(words: readonly string[]): { given: Layer; positionals: string[] 
     if (token.kind !== "option") continue;
     const name = COMMAND_LINE.find((one) => one === token.name);
     if (name === undefined) {
-      const known = COMMAND_LINE.map((one) => `--${one}`);
-      throw new CliError(`unknown option ${token.rawName}${didYouMean(token.rawName, known)}`);
+      throw new CliError(
+        `unknown option ${token.rawName}${optionLike(token.rawName, COMMAND_LINE)}`,
+      );
     }
     // Flags of the site are on by default, some of them: --listing=false.
     const isBare = isFlag(name) && !isSiteOption(name);

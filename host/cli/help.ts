@@ -100,6 +100,7 @@ const RECORDS = `
       --pcap-files N                 keep the last N of them
       --trace FILE                   threads, entries, interrupts, packets and file requests in
                                      time, for Perfetto or chrome://tracing
+      --inspect [[HOST:]PORT]        a page that shows the machine as it runs; prints its address
       --stats                        at exit: bytes, and copies of each, by direction
                                      guest console on stdout, everything else on stderr`;
 
@@ -277,7 +278,7 @@ Usage
   torito build [ENTRY] [-o FILE]     an optimised image
   torito test [FILES] [options]      run the application's tests
   torito --help | --version
-  torito COMMAND --help              what else a command takes
+  torito COMMAND --help              what else a command takes; also torito help COMMAND
 
 ${NETWORK}${HYBRID}
 

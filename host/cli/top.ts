@@ -10,6 +10,8 @@ const PATIENCE_MS = 2000;
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 const ROWS_DEFAULT = 24;
 const COLUMNS_DEFAULT = 100;
+const ABSENT = "there is no machine at the moment";
+const NO_STATE = "not the state of a machine";
 /** To the top left, and clears the screen. */
 const CLEAR = "\x1b[H\x1b[2J";
 
@@ -19,14 +21,29 @@ export async function top(text: string): Promise<End> {
   const { isTTY = false } = process.stdout;
   let before: MachineView | null = null;
   for (;;) {
-    const view = await read(url);
+    const view = await read(url, isTTY);
     const { rows = ROWS_DEFAULT, columns = COLUMNS_DEFAULT } = process.stdout;
-    const lines = topLines(view, before, isTTY ? rows - 1 : Number.POSITIVE_INFINITY);
+    const lines = view === null ? [ABSENT] : shownLines(url, view, before, isTTY ? rows - 1 : null);
     const shown = lines.map((line) => (isTTY ? line.slice(0, columns) : line));
     stdout.write(`${isTTY ? CLEAR : ""}${shown.join("\n")}\n`);
-    if (!isTTY || view.state === "ended") return asLongAsItTakes(0);
+    if (!isTTY || view?.state === "ended") return asLongAsItTakes(0);
     before = view;
     await new Promise((resolve) => setTimeout(resolve, PERIOD_MS));
+  }
+}
+
+/** Lines that a terminal shows as they are, of whatever has answered. `rowsMax`: null: all. */
+function shownLines(
+  url: URL,
+  view: MachineView,
+  before: MachineView | null,
+  rowsMax: number | null,
+): string[] {
+  try {
+    const lines = topLines(view, before, rowsMax ?? Number.POSITIVE_INFINITY);
+    return lines.map((line) => line.replace(/\p{Cc}/gu, "?"));
+  } catch {
+    throw new CliError(`top ${url.origin}: ${NO_STATE}`, EXIT_UNAVAILABLE);
   }
 }
 
@@ -37,7 +54,8 @@ function stateUrl(text: string): URL {
   return new URL("/inspect/state", url);
 }
 
-function read(url: URL): Promise<MachineView> {
+/** `waits`: null instead of a failure, if a machine is about to take another's place. */
+function read(url: URL, waits: boolean): Promise<MachineView | null> {
   return new Promise((resolve, reject) => {
     const fail = (fault: string) =>
       reject(new CliError(`top ${url.origin}: ${fault}`, EXIT_UNAVAILABLE));
@@ -52,6 +70,7 @@ function read(url: URL): Promise<MachineView> {
       response.on("error", (error) => fail(error.message));
       response.on("end", () => {
         if (response.statusCode === 404) fail("it has no inspector: start it with --inspect");
+        else if (response.statusCode === 503 && waits) resolve(null);
         else if (response.statusCode !== 200) fail(`status ${response.statusCode}`);
         else parse(body, resolve, fail);
       });
@@ -68,9 +87,11 @@ function parse(
   fail: (fault: string) => void,
 ): void {
   try {
-    resolve(JSON.parse(body));
+    const view = JSON.parse(body);
+    if (view === null) fail(NO_STATE);
+    else resolve(view);
   } catch {
-    fail("not the state of a machine");
+    fail(NO_STATE);
   }
 }
 

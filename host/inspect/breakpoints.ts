@@ -37,7 +37,7 @@ export function hits(breakpoint: Breakpoint, event: TraceEvent): boolean {
   const { name, pid, ph, args = {}, cat } = event;
   if (ph === "M") return false;
   if (breakpoint.on === "thread") {
-    if (pid !== THREADS || cat === "wait") return false;
+    if (pid !== THREADS || ph !== "X" || cat === "wait") return false; // no run: a counter
     const { id = event.tid, name: part = "" } = breakpoint;
     return id === event.tid && name.includes(part);
   }

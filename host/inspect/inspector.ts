@@ -59,6 +59,7 @@ export class Inspector {
   #breakpoints: readonly Breakpoint[] = [];
   #stoppedAt: TraceEvent | null = null;
   #endTrace: (() => void) | null = null;
+  #isReleased = false;
 
   constructor(options: InspectorOptions) {
     this.#options = options;
@@ -128,7 +129,7 @@ export class Inspector {
   /** False: the machine cannot be stopped. */
   pause(): boolean {
     const { clock } = this.#options;
-    if (clock === null || this.state === "ended") return false;
+    if (clock === null || this.#isReleased || this.state === "ended") return false;
     if (!clock.paused) this.#stop(null);
     return true;
   }
@@ -139,6 +140,12 @@ export class Inspector {
     this.#stoppedAt = null;
     clock?.resume();
     this.#options.changed?.();
+  }
+
+  /** The machine goes on, and is never stopped again, as it is about to end. */
+  release(): void {
+    this.#isReleased = true;
+    this.resume();
   }
 
   /**
@@ -183,9 +190,8 @@ export class Inspector {
     if (event.ph === "M") this.#entitle(event);
     else this.#events[this.#recorded++ % EVENTS_MAX] = event;
     for (const watcher of this.#watchers) watcher(event);
-    if (this.state === "running" && this.#breakpoints.some((one) => hits(one, event))) {
-      this.#stop(event);
-    }
+    if (this.#isReleased || this.state !== "running") return;
+    if (this.#breakpoints.some((one) => hits(one, event))) this.#stop(event);
   };
 
   /** Threads come and go: the oldest names are forgotten. */

@@ -219,6 +219,16 @@ describe("a breakpoint", () => {
     return [state, stoppedAt?.name];
   };
 
+  test("stops at none after it was released, and does not pause", async () => {
+    const { site, inspector } = await inspected();
+    inspector.pause();
+    inspector.breakAt([{ on: "packet" }]);
+    inspector.release();
+    expect(site.get("/")).toContain("home");
+    expect([inspector.pause(), inspector.view().state]).toEqual([false, "running"]);
+    site.machine.dispose();
+  });
+
   test("stops at a packet, a request, a thread, a kick, an error", async () => {
     expect(await stopped({ on: "packet", op: "RW", port: 80 })).toEqual(["paused", "RW to guest"]);
     expect(await stopped({ on: "packet", port: 81 })).toEqual(["running", undefined]);
@@ -227,6 +237,8 @@ describe("a breakpoint", () => {
       "paused",
       "apps/web-server/connection/serveConnection",
     ]);
+    const [, run] = await stopped({ on: "thread" });
+    expect(run).toMatch(/^(apps|torito)\//); // and not a counter of threads
     expect(await stopped({ on: "kick", queue: "tx" })).toEqual(["paused", "kick"]);
     expect(await stopped({ on: "error" }, "/none")).toEqual(["paused", "LOOKUP"]);
   });

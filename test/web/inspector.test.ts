@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import type { MachineView } from "../../host/inspect/inspector.ts";
 import { PLACES } from "../../web/inspector/places.ts";
-import { Appliance, has } from "../support/appliance.ts";
+import { Appliance, has, until } from "../support/appliance.ts";
 import { closeBrowser, openPage } from "../support/browser.ts";
 import { witness } from "../support/outside-program.ts";
 
@@ -87,6 +87,68 @@ describe("the page", () => {
       await page.close();
     },
   );
+
+  witness("chromium", "keys step while a button has the focus, by turn and by thread", async () => {
+    const { page } = await inspector();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByText("paused", { exact: true }).waitFor();
+    const asked: unknown[] = [];
+    page.on("request", (request) => {
+      if (request.url().endsWith("/step")) asked.push(request.postDataJSON());
+    });
+    await page.keyboard.press(".");
+    await page.keyboard.press("t");
+    await until(() => asked.length === 2);
+    expect(asked).toEqual([{ by: "turn" }, { by: "thread" }]);
+    await page.getByRole("button", { name: "Run" }).press("Space"); // the button, and only that
+    await page.getByText("running", { exact: true }).waitFor();
+    await page.close();
+  });
+
+  witness(
+    "chromium",
+    "a tab that nobody sees has no connection, and then shows each event once",
+    async () => {
+      const { page } = await inspector();
+      const other = await fetch(`${root}inspect/events`); // while one looks, events are kept
+      for (let i = 0; i < 5; i++) await fetch(`${appliance.url}/small.html`);
+      const note = page.getByText(/^\d+ events recorded/);
+      const count = async () => Number.parseInt((await note.textContent()) ?? "", 10);
+      let before = 0;
+      await until(async () => {
+        const last = before;
+        before = await count();
+        await page.waitForTimeout(300);
+        return before > 20 && before === last;
+      });
+      const show = (isHidden: boolean) =>
+        page.evaluate((hidden) => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }, isHidden);
+      const streams: string[] = [];
+      page.on("request", (request) => void streams.push(request.url()));
+      const left = page.waitForEvent("requestfailed", (one) => one.url().endsWith("/events"));
+      await show(true);
+      await left;
+      expect(streams).toEqual([]);
+      await show(false);
+      await until(() => streams.length === 1);
+      await fetch(`${appliance.url}/small.html`);
+      await until(async () => (await count()) > before);
+      expect(await count()).toBeLessThan(2 * before);
+      await other.body?.cancel();
+      await page.close();
+    },
+  );
+
+  witness("chromium", "a breakpoint that is refused says why", async () => {
+    const { page } = await inspector();
+    await page.getByLabel("named, if you like").fill("x".repeat(101));
+    await page.getByRole("button", { name: "Add" }).click();
+    await page.getByText("breakpoints: a list of breakpoints").waitFor();
+    await page.close();
+  });
 
   witness("chromium", "a breakpoint is set, hit, and removed", async () => {
     const { page } = await inspector();

@@ -90,6 +90,7 @@ export class Bar {
 export class Breakpoints {
   readonly element: HTMLElement;
   readonly #list = element("ul");
+  readonly #fault = element("output", { "aria-live": "polite" });
   readonly #kind: HTMLSelectElement;
   readonly #text: HTMLInputElement;
   readonly #source: MachineSource;
@@ -117,7 +118,7 @@ export class Breakpoints {
       element("label", {}, "named, if you like", this.#text),
       element("button", {}, "Add"),
     );
-    this.element = panel("breakpoints", "Breakpoints", false, form, this.#list);
+    this.element = panel("breakpoints", "Breakpoints", false, form, this.#fault, this.#list);
   }
 
   show({ breakpoints }: MachineView): void {
@@ -144,6 +145,9 @@ export class Breakpoints {
   }
 
   #set(breakpoints: readonly Breakpoint[]): void {
-    this.#source.breakAt(breakpoints).catch(() => {});
+    this.#fault.textContent = "";
+    this.#source.breakAt(breakpoints).catch((error: Error) => {
+      this.#fault.textContent = error.message;
+    });
   }
 }

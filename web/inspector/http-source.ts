@@ -12,7 +12,25 @@ export class HttpSource implements MachineSource {
   }
 
   watch(watcher: Watcher): () => void {
-    // It connects again by itself.
+    let stream: EventSource | null = null;
+    // A browser has six connections to a listener, for all tabs: one that nobody sees needs none.
+    const look = () => {
+      if (!document.hidden) stream ??= this.#open(watcher);
+      else {
+        stream?.close();
+        stream = null;
+      }
+    };
+    document.addEventListener("visibilitychange", look);
+    look();
+    return () => {
+      document.removeEventListener("visibilitychange", look);
+      stream?.close();
+    };
+  }
+
+  /** Connects, and does so again by itself. */
+  #open(watcher: Watcher): EventSource {
     const stream = new EventSource(new URL("events", this.#root));
     stream.addEventListener("open", () => watcher.connected(true));
     stream.addEventListener("error", () => watcher.connected(false));
@@ -21,7 +39,7 @@ export class HttpSource implements MachineSource {
       const { events, lost } = JSON.parse(data);
       watcher.events(events, lost);
     });
-    return () => stream.close();
+    return stream;
   }
 
   pause(): Promise<void> {

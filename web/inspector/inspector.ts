@@ -45,10 +45,12 @@ export function showInspector(
   };
   const keys = (event: KeyboardEvent) => {
     const { target } = event;
-    const isTyping = target instanceof Element && target.closest("input, select, button, summary");
-    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isOn = (kinds: string) => target instanceof Element && target.closest(kinds) !== null;
+    if (isOn("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " " && isOn("button, summary")) return; // it presses them
     if (event.key === " ") bar.toggle();
-    else if (event.key === ".") bar.step(event.shiftKey ? "thread" : "turn");
+    else if (event.key === ".") bar.step("turn");
+    else if (event.key === "t") bar.step("thread");
     else if (event.key === ",") timeline.move(-1);
     else if (event.key === ";") timeline.move(1);
     else return;
@@ -61,7 +63,7 @@ export function showInspector(
     element(
       "p",
       { class: "soft" },
-      "Keys: space stops and goes on, . steps a turn, , and ; move in the record.",
+      "Keys: space stops and goes on, . steps a turn, t a thread, , and ; move in the record.",
     ),
     element(
       "div",
@@ -85,7 +87,8 @@ export function showInspector(
       later();
     },
     connected(isConnected) {
-      if (!isConnected) bar.lost();
+      if (isConnected) recording.rejoin();
+      else bar.lost();
     },
   });
   return () => {

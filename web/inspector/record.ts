@@ -3,6 +3,7 @@
 import type { TraceEvent } from "../../host/trace/event.ts";
 
 const EVENTS_MAX = 4096;
+const TRACKS_MAX = 8192;
 export const MACHINE = 1;
 export const THREADS = 2;
 export const VCPU = 1;
@@ -11,18 +12,37 @@ export class Recording {
   events: TraceEvent[] = [];
   lost = 0;
   readonly #tracks = new Map<string, string>();
+  #known: ReadonlySet<string> | null = null; // until the next events come
+
+  /** The next events begin with those of late, some of which are known. */
+  rejoin(): void {
+    this.#known = new Set(this.events.map(keyOf));
+  }
 
   add(events: readonly TraceEvent[], lost: number): void {
+    const known = this.#known;
+    this.#known = null;
     this.lost += lost;
     for (const event of events) {
-      if (event.ph !== "M") this.events.push(event);
-      else if (event.name === "thread_name") {
-        this.#tracks.set(`${event.pid} ${event.tid}`, `${event.args?.name ?? ""}`);
-      }
+      const isTitle = event.ph === "M";
+      if (isTitle && event.name === "thread_name") this.#entitle(event);
+      if (!isTitle && known?.has(keyOf(event)) !== true) this.events.push(event);
     }
     // An entry is written when it ends, and so after what happened in it.
     this.events.sort((a, b) => a.ts - b.ts);
     if (this.events.length > EVENTS_MAX) this.events.splice(0, this.events.length - EVENTS_MAX);
+  }
+
+  /** Threads come and go: the oldest names are forgotten. */
+  #entitle({ pid, tid, args }: TraceEvent): void {
+    const key = `${pid} ${tid}`;
+    this.#tracks.delete(key);
+    this.#tracks.set(key, `${args?.name ?? ""}`);
+    if (this.#tracks.size <= TRACKS_MAX) return;
+    for (const oldest of this.#tracks.keys()) {
+      this.#tracks.delete(oldest);
+      break;
+    }
   }
 
   trackOf({ pid, tid }: TraceEvent): string {
@@ -31,6 +51,9 @@ export class Recording {
     );
   }
 }
+
+const keyOf = ({ ts, pid, tid, ph, name }: TraceEvent): string =>
+  `${ts} ${pid} ${tid} ${ph} ${name}`;
 
 /** A request to a file system. */
 export const isFileRequest = ({ args }: TraceEvent): boolean =>

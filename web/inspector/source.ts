@@ -10,7 +10,10 @@ export interface Watcher {
   view(view: MachineView): void;
   /** Events since the last call; `lost` more are missing. */
   events(events: readonly TraceEvent[], lost: number): void;
-  /** false: nothing comes from the machine, for the time being. */
+  /**
+   * true: events of late come again, and among them some that have come before. false: nothing
+   * comes from the machine, for the time being.
+   */
   connected(isConnected: boolean): void;
 }
 

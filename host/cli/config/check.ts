@@ -65,6 +65,9 @@ class Check {
     await this.#try(() => assertServed(this.#command));
     await this.#try(() => this.#snapshot());
     await this.#try(() => this.#threads());
+    const { capture, tracePath } = this.#command;
+    await this.#try(() => this.#record("pcap", capture?.path ?? null));
+    await this.#try(() => this.#record("trace", tracePath));
     await this.#try(() => this.#accessLog());
     for (const address of this.#command.publish) {
       await this.#try(() => this.#listen(address));
@@ -115,6 +118,14 @@ class Check {
   /** Can replicas share ports here? */
   #threads(): void {
     if (this.#command.replicas > 1) assertShares();
+  }
+
+  #record(option: string, path: string | null): void {
+    try {
+      if (path !== null) assertOpens(path);
+    } catch (error) {
+      throw new CliError(`--${option} ${path}: ${(error as Error).message}`, EXIT_UNAVAILABLE);
+    }
   }
 
   #accessLog(): void {

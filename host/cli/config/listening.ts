@@ -63,5 +63,8 @@ export function withInspectAddress(words: readonly string[]): readonly string[] 
   const isAddress = joined !== undefined || /^(?:\S+:)?\d+$/.test(next);
   if (!isAddress) return words;
   const rest = words.slice(at + (joined === undefined ? 2 : 1));
+  if ([...words.slice(0, at), ...rest].some((word) => /^--admin(?:=|$)/.test(word))) {
+    throw new CliError(`--inspect ${next}: the inspector is on --admin, which has an address`);
+  }
   return [...words.slice(0, at), "--inspect", "--admin", next, ...rest];
 }

@@ -1,6 +1,7 @@
 // Every option of the command line, in one table. Those that a service may be configured with are
 // also variables of the environment and keys of torito.json, whose schema is made from this table.
 import { SITE_OPTIONS, type SiteOptionName } from "../../site/settings.ts";
+import { didYouMean } from "../usage.ts";
 
 /** How the words of an option are read. */
 export type OptionKind = "flag" | "text" | "list" | "number" | "duration" | "size" | "choice";
@@ -206,4 +207,14 @@ export function variableOf(name: OptionName): string {
 /** Does it take effect when the configuration is read again? */
 export function mayReload(name: OptionName): boolean {
   return isSiteOption(name) || hostOption(name)?.reloads === true;
+}
+
+/** The rest of a message about an option that is not among `known`. */
+export function optionLike(word: string, known: readonly OptionName[]): string {
+  const flag = known.find((name) => isSiteOption(name) && isFlag(name) && word === `--no-${name}`);
+  if (flag !== undefined) return `; --${flag}=off turns it off`;
+  return didYouMean(
+    word,
+    known.map((one) => `--${one}`),
+  );
 }

@@ -82,7 +82,8 @@ export class Admin {
       options,
       (request, response) => void this.#serve(request, response),
     );
-    this.#server.maxConnections = CONNECTIONS_MAX;
+    // Whoever looks at the machine takes no connection from those who ask for its health.
+    this.#server.maxConnections = CONNECTIONS_MAX + (parts.inspection?.streamsMax ?? 0);
   }
 
   /** Resolves with the address, as a URL if it is one. Rejects with CliError. */
@@ -122,7 +123,7 @@ export class Admin {
     if (!this.#isHost(headers.host)) return plain(421, "not a host of this server");
     const target = URL.canParse(url, "http://admin") ? new URL(url, "http://admin") : null;
     if (target === null) return plain(400, "not a path");
-    const inspected = this.#inspected(target, method, response);
+    const inspected = this.#inspected(target, request, response);
     if (inspected !== undefined) return inspected;
     const page = own(this.#pages, target.pathname);
     const action = own(this.#actions, target.pathname);
@@ -145,11 +146,19 @@ export class Admin {
   }
 
   /** One of the inspector's pages; undefined: it is another. */
-  #inspected(url: URL, method: string, response: ServerResponse): Answer | null | undefined {
+  #inspected(
+    url: URL,
+    { method }: IncomingMessage,
+    response: ServerResponse,
+  ): Answer | null | undefined {
     const { inspection } = this.#parts;
-    if (inspection === null || method !== "GET") return undefined;
-    if (inspection.follow(url, response)) return null;
-    return inspection.page(url.pathname) ?? undefined;
+    if (inspection === null) return undefined;
+    if (method === "GET") {
+      const stream = inspection.follow(url, response);
+      return stream === undefined ? (inspection.page(url.pathname) ?? undefined) : stream;
+    }
+    if (!inspection.has(url.pathname)) return undefined;
+    return { ...plain(405, "GET"), headers: { Allow: "GET" } };
   }
 
   /**

@@ -3,6 +3,7 @@
 import { stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import type { VsockDevice } from "../../devices/vsock.ts";
+import type { Inspector } from "../../inspect/inspector.ts";
 import type { Machine } from "../../machine.ts";
 import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
@@ -27,6 +28,8 @@ export interface Patient {
   readonly vsock: VsockDevice | null;
   /** Have clients been let in? */
   readonly isOpen: boolean;
+  /** null: nobody can pause the machine. */
+  readonly inspector: Pick<Inspector, "state"> | null;
 }
 
 /** Of one machine. */
@@ -42,6 +45,7 @@ export class Health {
   async isLive(): Promise<boolean> {
     const { machine, vsock, command } = this.#service;
     if (machine === null || vsock === null || machine.ended) return false;
+    if (this.#isPaused) return true; // a restart would take the machine from whoever looks at it
     const [port] = command.publish;
     if (port === undefined) return true;
     const before = readGuestLoad(machine.memory).heartbeat;
@@ -57,10 +61,15 @@ export class Health {
   /** Why its guest takes no clients, or "". */
   async guestFault(): Promise<string> {
     if (!this.#service.isOpen) return "it does not listen yet";
+    if (this.#isPaused) return "the inspector has paused it";
     this.#asking ??= this.#accepts().finally(() => {
       this.#asking = null;
     });
     return (await this.#asking) ? "" : "it does not accept";
+  }
+
+  get #isPaused(): boolean {
+    return this.#service.inspector?.state === "paused";
   }
 
   /** Has the guest accepted a probe on each served port? */

@@ -9,9 +9,12 @@ import { InspectionStream } from "./inspection-stream.ts";
 import { sendTrace } from "./inspection-trace.ts";
 
 const ROOT = "/inspect";
+const READ = ["state", "heap", "events", "trace"];
 const COMMANDS = ["pause", "resume", "step", "break"];
 const TRACE_SECONDS = 5;
 const TRACE_SECONDS_MAX = 600;
+/** Events and traces at a time. Each has a connection of the listener to itself. */
+const STREAMS_MAX = 12;
 const TYPES: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
   css: "text/css; charset=utf-8",
@@ -42,6 +45,8 @@ const refused = (status: number, error: string) => json(status, { error });
 export class InspectionPages {
   readonly #machine: () => Inspector | null;
   readonly #stream: InspectionStream;
+  readonly streamsMax = STREAMS_MAX;
+  #streams = 0;
 
   /** `machine`: the one that runs now; null: there is none, for the moment. */
   constructor(machine: () => Inspector | null) {
@@ -62,22 +67,34 @@ export class InspectionPages {
 
   /**
    * Writes to the response until its client leaves: the machine and its events, or a trace of the
-   * next seconds. False: it is another page.
+   * next seconds. null: it does; otherwise why not. undefined: it is another page.
    */
-  follow({ pathname, searchParams }: URL, response: ServerResponse): boolean {
-    if (pathname === `${ROOT}/events`) {
-      this.#stream.add(response);
-      return true;
-    }
+  follow(
+    { pathname, searchParams }: URL,
+    response: ServerResponse,
+  ): InspectionAnswer | null | undefined {
+    const isTrace = pathname === `${ROOT}/trace`;
+    if (!isTrace && pathname !== `${ROOT}/events`) return undefined;
+    if (this.#streams >= STREAMS_MAX) return refused(503, `${STREAMS_MAX} look already`);
     const machine = this.#machine();
-    if (pathname !== `${ROOT}/trace` || machine === null) return false;
     const seconds = Number(searchParams.get("seconds") ?? TRACE_SECONDS);
-    sendTrace(
-      machine,
-      response,
-      seconds > 0 ? Math.min(seconds, TRACE_SECONDS_MAX) : TRACE_SECONDS,
-    );
-    return true;
+    if (isTrace && machine === null) return absent();
+    if (isTrace && !(seconds > 0 && seconds <= TRACE_SECONDS_MAX)) {
+      return refused(400, `seconds: more than 0, and ${TRACE_SECONDS_MAX} at most`);
+    }
+    this.#streams++;
+    response.on("close", () => {
+      this.#streams--;
+    });
+    if (isTrace && machine !== null) sendTrace(machine, response, seconds);
+    else this.#stream.add(response);
+    return null;
+  }
+
+  /** Is it a page, which is only read? */
+  has(path: string): boolean {
+    const name = path.slice(ROOT.length + 1);
+    return path === ROOT || (path.startsWith(`${ROOT}/`) && READ.includes(name));
   }
 
   readonly commands: readonly string[] = COMMANDS.map((name) => `${ROOT}/${name}`);
@@ -106,7 +123,7 @@ function run(machine: Inspector, name: string, body: unknown): string {
   const { by, breakpoints } = (body ?? {}) as { by?: unknown; breakpoints?: unknown };
   switch (name) {
     case "pause":
-      return machine.pause() ? "" : "the machine has ended";
+      return machine.pause() ? "" : "the machine has ended, or is about to";
     case "resume":
       machine.resume();
       return "";

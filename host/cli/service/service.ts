@@ -304,7 +304,7 @@ export class Service implements Served, Inspected {
   retire(isFinal = true): void {
     this.#isRetired = true;
     this.#isEnding ||= isFinal;
-    if (isFinal) this.#inspector?.resume(); // a machine that stands still does not drain
+    if (isFinal) this.#inspector?.release(); // a machine that stands still does not drain
     this.#parts.notify(...(isFinal ? ["STOPPING=1"] : []), "STATUS=draining");
     if (this.#machine !== null) this.#machine.control.draining = true;
     this.#vsock?.watchQuiet();

@@ -55,6 +55,10 @@ describe("arguments", () => {
     ["serve a b", '"b" is one argument too many'],
     ["serve . --pubish 1:2", "unknown option --pubish; did you mean --publish?"],
     ["serve . -x", "unknown option -x"],
+    ["help srve", 'unknown command "srve"; did you mean serve?'],
+    ["serve . --no-listing", "unknown option --no-listing; --listing=off turns it off"],
+    ["serve . --inspect 9091 --admin 9090", "--inspect 9091: the inspector is on --admin"],
+    ["serve . --admin=9090 --inspect=9091", "--inspect 9091: the inspector is on --admin"],
     ["serve . --publish", "--publish needs a value"],
     ["serve . -p", "-p needs a value"],
     ["serve . -p 80", "--publish 80: not [HOST:]PORT:GUESTPORT"],
@@ -182,6 +186,10 @@ describe("exit codes", () => {
     const help = await start("--help").end;
     expect(help).toMatchObject({ code: 0, err: "" });
     expect(help.out).toContain("torito serve ./site");
+    expect((await start("help").end).out).toBe(help.out);
+    const ofServe = (await start("serve", "--help").end).out;
+    expect(ofServe).toContain("--inspect [[HOST:]PORT]");
+    expect((await start("help", "serve").end).out).toBe(ofServe);
     expect((await start("--version").end).out).toMatch(/^torito \d+\.\d+\.\d+\n$/);
   });
 

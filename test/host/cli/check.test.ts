@@ -85,6 +85,8 @@ describe("the same code and the same line, by --check and by a start", () => {
       () => [site, "--device", file("device.mjs")],
     ],
     ["too little memory", 70, "panic", () => [site, "-m", "64K", "--connections", "1"]],
+    ["a capture", 69, "--pcap", () => [site, "--pcap", file("none/x.pcap")]],
+    ["a trace", 69, "--trace", () => [site, "--trace", file("none/x.json")]],
     ["a path that is none", 69, "cannot listen", () => [site, "--vsock-uds", file("none/v.sock")]],
     ["no such image", 2, "no such file", () => ["IMAGE"]],
     [

@@ -61,6 +61,12 @@ test("replicas exit with 69 and one clear line too", async () => {
   expect(seen.log).toMatch(/^torito: too few file descriptors \(ulimit -n\): .*EMFILE[^\n]*\n/m);
 });
 
+test("so they do if no thread can be started", async () => {
+  const { seen, exited } = serve(makeFolder(), 64, "--replicas", "64");
+  expect(await exited).toBe(69);
+  expect(seen.log).toMatch(/^torito: too few file descriptors \(ulimit -n\): .*EMFILE[^\n]*\n/m);
+});
+
 test("exits with 69 and one clear line with fewer than the program needs", async () => {
   const { seen, exited } = serve(makeFolder(), 34);
   expect(await exited).toBe(69);

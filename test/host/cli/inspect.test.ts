@@ -1,5 +1,6 @@
 // The inspector on the admin listener: who may look, who may command, and what it costs to look.
 import http from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { topLines } from "../../../host/cli/top.ts";
 import type { MachineView } from "../../../host/inspect/inspector.ts";
@@ -83,6 +84,22 @@ describe("the pages", () => {
     expect(heap.blocks.length).toBeGreaterThan(10);
   });
 
+  test("are only read", async () => {
+    for (const path of ["inspect", "inspect/state", "inspect/events", "inspect/trace"]) {
+      const response = await fetch(`${root}${path}`, { method: "PUT" });
+      expect([response.status, response.headers.get("allow")]).toEqual([405, "GET"]);
+    }
+    expect((await fetch(`${root}inspect/none`, { method: "PUT" })).status).toBe(404);
+  });
+
+  test("a trace of no length, or too long, is refused", async () => {
+    for (const seconds of ["x", "", "0", "-1", "601", "1e99"]) {
+      const response = await fetch(`${root}inspect/trace?seconds=${seconds}`);
+      expect([seconds, response.status]).toEqual([seconds, 400]);
+      expect((await response.json()).error).toBe("seconds: more than 0, and 600 at most");
+    }
+  });
+
   test("show no payload and no name of a file", async () => {
     const looker = new Looker();
     await until(() => looker.views.length > 0);
@@ -117,6 +134,35 @@ describe("commands", () => {
     expect([nowNs, switches]).toEqual([before.nowNs, before.switches]);
     expect(await (await command("resume", {})).json()).toEqual({ state: "running" });
     expect((await answer).length).toBeGreaterThan(100);
+  });
+
+  test("a machine that is paused is alive, and says why it is not ready", async () => {
+    await command("pause", {});
+    expect((await fetch(`${root}livez`)).status).toBe(200);
+    const ready = await fetch(`${root}readyz`);
+    expect([ready.status, await ready.text()]).toEqual([
+      503,
+      "[-]guest failed: the inspector has paused it\nnot ready\n",
+    ]);
+    await command("resume", {});
+    expect((await fetch(`${root}readyz`)).status).toBe(200);
+  });
+
+  test("a service that ends stops at no breakpoint, and finishes what it has begun", async () => {
+    const other = await Appliance.serve(SITE, "--inspect", "--grace", "10m");
+    const its = /inspector on (http:\S+)inspect/.exec(other.stderr)?.[1] ?? "";
+    const post = (name: string, body: object) =>
+      fetch(`${its}inspect/${name}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    await post("break", { breakpoints: [{ on: "packet" }] });
+    const answer = fetch(`${other.url}/small.html`).then((response) => response.status);
+    await until(async () => (await (await fetch(`${its}inspect/state`)).json()).state === "paused");
+    other.kill();
+    expect(await answer).toBe(200);
+    expect(await other.exited).toBe(0);
   });
 
   test("step and break are checked, and refused with a reason", async () => {
@@ -201,6 +247,22 @@ describe("looking", () => {
     for (const one of lookers) one.leave();
   });
 
+  test("twelve may look; others get a reason, and health is answered", async () => {
+    const lookers = Array.from({ length: 12 }, () => new Looker());
+    await until(() => lookers.every(({ views }) => views.length > 0));
+    for (const path of ["events", "trace"]) {
+      const response = await fetch(`${root}inspect/${path}`);
+      expect([response.status, await response.json()]).toEqual([503, { error: "12 look already" }]);
+    }
+    expect((await fetch(`${root}livez`)).status).toBe(200);
+    for (const one of lookers) one.leave();
+    await until(async () => {
+      const response = await fetch(`${root}inspect/events`);
+      await response.body?.cancel();
+      return response.status === 200;
+    });
+  });
+
   test("IN9: another machine of the process is another inspector", async () => {
     const other = await Appliance.serve(SITE, "--inspect");
     const its = /inspector on (http:\S+)inspect/.exec(other.stderr)?.[1] ?? "";
@@ -219,6 +281,25 @@ describe("torito top", () => {
     expect(stdout).toMatch(/^torito {2}running {2}up \d/);
     expect(stdout).toContain("vsock tx");
     expect(stdout).toContain("torito/kernel/main/runApplication");
+  });
+
+  test("is not taken in by what others answer, and prints no control characters", async () => {
+    const view = { ...(await state()), threads: { total: 1, listed: [] as unknown[] } };
+    view.threads.listed.push({ id: 1, name: "\u001b[2Jx", state: "ready", waitsFor: "" });
+    let answer: unknown = view;
+    const server = http.createServer((_, response) => response.end(JSON.stringify(answer)));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}`;
+    const top = new Appliance(["top", url]);
+    expect(await top.exited).toBe(0);
+    expect(top.stdout).toContain("?[2Jx");
+    for (answer of [{}, [], null, "x", { devices: [{}] }, { ...view, devices: 7 }]) {
+      const one = new Appliance(["top", url]);
+      expect(await one.exited).toBe(69);
+      expect(one.stderr).toBe(`torito: top ${url}: not the state of a machine\n`);
+    }
+    server.close();
   });
 
   test("says what is wrong in one line", async () => {
