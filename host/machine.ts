@@ -205,8 +205,8 @@ export class Machine implements AsyncDisposable {
     return this.#faults.count;
   }
 
-  /** Thread switches of one entry into the guest; with 1 a turn runs one thread after the other. */
-  set budget(switches: number) {
+  /** Thread switches of one entry into the guest: with 1 it runs one thread. null: as at first. */
+  set budget(switches: number | null) {
     this.#turns.budget = switches;
   }
 

@@ -50,12 +50,13 @@ export class Turns {
 
   constructor(options: TurnOptions) {
     this.#options = options;
-    this.budget = options.budget;
+    this.budget = null;
     this.#alarm = new Alarm(options.clock, options.time, this.#onAlarm);
   }
 
-  /** Thread switches of one round from now on. Throws on what is no count. */
-  set budget(budget: number) {
+  /** Thread switches of one round from now on; null: as at first. Throws on what is no count. */
+  set budget(wanted: number | null) {
+    const budget = wanted ?? this.#options.budget;
     if (!(Number.isInteger(budget) && budget > 0)) throw new Error(`budget: ${budget} switches`);
     this.#budget = budget;
   }

@@ -30,7 +30,6 @@ export const layout_thread_base: usize = offsetof<Thread>("base");
 export const layout_thread_limit: usize = offsetof<Thread>("limit");
 export const layout_thread_nodes: usize = offsetof<Thread>("nodes");
 export const layout_thread_nodeCount: usize = offsetof<Thread>("nodeCount");
-export const layout_thread_ending: usize = offsetof<Thread>("ending");
 export const layout_thread_timer: usize = THREAD_TIMER;
 export const layout_thread_joiners: usize = THREAD_JOINERS;
 export const layout_timer_deadlineNs: usize = offsetof<Timer>("deadlineNs");

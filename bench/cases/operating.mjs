@@ -1,5 +1,6 @@
-// The cost of operating a server: the access log in both formats, the admin listener, and its
-// metrics when they are asked for each second, beside the same server without any of them.
+// The cost of operating a server: the access log in both formats, the admin listener, its metrics
+// when they are asked for each second, and the inspector while nobody looks, beside the same server
+// without any of them.
 import http from "node:http";
 import { join } from "node:path";
 import { findFreePort, makeFolder, usableCores } from "../lib/programs.mjs";
@@ -20,6 +21,7 @@ async function makeWays() {
     { name: "log combined", flags: log() },
     { name: "log json", flags: [...log(), "--access-log-format", "json"] },
     { name: "admin", flags: ["--admin", `${admin}`] },
+    { name: "inspect", flags: ["--inspect"] },
     { name: "admin scraped", flags: ["--admin", `${scraped}`], begin },
   ];
 }

@@ -1,31 +1,18 @@
-// Sends the machine to those who watch it, each over a port: its state some ten times a second, and
-// its events. A watcher that has not drawn the last message gets no other. While nobody watches
-// there is no timer, and there are no events.
+// Pages that watch the machine of a Worker, each over a port. One that has not drawn the last
+// message gets no other.
+import { Feed, type Update, type Viewer } from "../inspect/feed.ts";
 import type { Inspector } from "../inspect/inspector.ts";
-import type { TraceEvent } from "../trace/event.ts";
 import { WATCHED, type WatchMessage } from "./worker-protocol.ts";
 
-const PERIOD_MS = 100;
-/** Events for one watcher between two messages; more are counted. */
-const EVENTS_MAX = 4096;
 /** A further one takes the place of the oldest. */
 const WATCHERS_MAX = 8;
 
-interface Watcher {
-  readonly port: MessagePort;
-  events: TraceEvent[];
-  lost: number;
-  isDrawing: boolean;
-}
-
 export class Watchers {
-  readonly #inspector: Inspector;
+  readonly #feed: Feed;
   readonly #watchers = new Set<Watcher>();
-  #timer: ReturnType<typeof setInterval> | null = null;
-  #endWatch: () => void = () => {};
 
   constructor(inspector: Inspector) {
-    this.#inspector = inspector;
+    this.#feed = new Feed(() => inspector);
   }
 
   /** Sends to `port` until its other end says "end". */
@@ -33,46 +20,38 @@ export class Watchers {
     for (const oldest of this.#watchers) {
       if (this.#watchers.size >= WATCHERS_MAX) this.#remove(oldest);
     }
-    const events = this.#inspector.recent();
-    const watcher: Watcher = { port, events, lost: 0, isDrawing: false };
+    const watcher = new Watcher(port);
     this.#watchers.add(watcher);
     port.onmessage = ({ data }) => {
       if (data === WATCHED) watcher.isDrawing = false;
       else this.#remove(watcher);
     };
-    this.#begin();
-    this.#send(watcher);
-  }
-
-  #begin(): void {
-    if (this.#timer !== null) return;
-    this.#timer = setInterval(() => {
-      for (const watcher of this.#watchers) this.#send(watcher);
-    }, PERIOD_MS);
-    this.#endWatch = this.#inspector.watch((event) => {
-      for (const watcher of this.#watchers) {
-        if (watcher.events.length < EVENTS_MAX) watcher.events.push(event);
-        else watcher.lost++;
-      }
-    });
-  }
-
-  #send(watcher: Watcher): void {
-    if (watcher.isDrawing) return;
-    const { events, lost } = watcher;
-    watcher.isDrawing = true;
-    watcher.events = [];
-    watcher.lost = 0;
-    const message: WatchMessage = { view: this.#inspector.view(), events, lost };
-    watcher.port.postMessage(message);
+    this.#feed.add(watcher);
   }
 
   #remove(watcher: Watcher): void {
     this.#watchers.delete(watcher);
+    this.#feed.remove(watcher);
     watcher.port.close();
-    if (this.#watchers.size > 0 || this.#timer === null) return;
-    clearInterval(this.#timer);
-    this.#timer = null;
-    this.#endWatch();
+  }
+}
+
+class Watcher implements Viewer {
+  readonly port: MessagePort;
+  isDrawing = false;
+
+  constructor(port: MessagePort) {
+    this.port = port;
+  }
+
+  isReady(): boolean {
+    return !this.isDrawing;
+  }
+
+  show({ view, events, lost }: Update): void {
+    if (view === null) return;
+    this.isDrawing = true;
+    const message: WatchMessage = { view, events, lost };
+    this.port.postMessage(message);
   }
 }

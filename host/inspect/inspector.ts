@@ -16,7 +16,6 @@ import { LISTED_MAX, type ThreadsView } from "./threads.ts";
 
 /** Events that are kept for those who come to watch. */
 const EVENTS_MAX = 4096;
-const BUDGET = 10_000;
 
 export type RunState = "running" | "paused" | "ended";
 
@@ -136,7 +135,7 @@ export class Inspector {
 
   resume(): void {
     const { machine, clock } = this.#options;
-    machine.budget = BUDGET;
+    machine.budget = null;
     this.#stoppedAt = null;
     clock?.resume();
     this.#options.changed?.();
@@ -156,7 +155,7 @@ export class Inspector {
   step(by: "turn" | "thread"): boolean {
     const { machine, clock } = this.#options;
     if (clock === null || this.state !== "paused") return false;
-    machine.budget = by === "thread" ? 1 : BUDGET;
+    machine.budget = by === "thread" ? 1 : null;
     this.#stoppedAt = null;
     const stepped = clock.step();
     this.#options.changed?.();

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect } from "vitest";
+import type { HeapMap } from "../../host/inspect/heap.ts";
 import type { MachineView } from "../../host/inspect/inspector.ts";
 import { PLACES } from "../../web/inspector/places.ts";
 import { Appliance, has, until } from "../support/appliance.ts";
@@ -60,6 +61,10 @@ describe("the page", () => {
     }
     const mib = ((heap?.inUse ?? 0) / 1024 / 1024).toFixed(1);
     expect(await page.locator("#heap").textContent()).toContain(`${mib} MiB in use`);
+    const map = (await fetch(`${root}inspect/heap`).then((response) => response.json())) as HeapMap;
+    await page.getByRole("button", { name: "Map its blocks" }).click();
+    const used = map.blocks.filter((bytes) => bytes > 0).length;
+    await page.getByText(`${used} blocks in use`).waitFor();
     await page.getByRole("button", { name: "Run" }).click();
     await page.getByText("running", { exact: true }).waitFor();
     expect(errors).toEqual([]);

@@ -2,11 +2,12 @@
 import type { MachineView } from "../../host/inspect/inspector.ts";
 import { Bar, Breakpoints } from "./bar.ts";
 import { element } from "./dom.ts";
+import { Heap } from "./heap.ts";
 import { Recording } from "./record.ts";
 import { OneRequest } from "./request.ts";
 import { Rings } from "./rings.ts";
 import type { MachineSource } from "./source.ts";
-import { Connections, Copies, Heap, Threads } from "./tables.ts";
+import { Connections, Copies, Threads } from "./tables.ts";
 import { Requests, Timeline } from "./timeline.ts";
 
 /**
@@ -25,7 +26,7 @@ export function showInspector(
   const timeline = new Timeline(recording);
   const request = new OneRequest(recording, sources);
   const requests = new Requests(recording);
-  const panels = [new Threads(), new Connections(), new Copies(), new Heap()];
+  const panels = [new Threads(), new Connections(), new Copies(), new Heap(source)];
   let view: MachineView | null = null;
   let asked = 0; // of requestAnimationFrame; 0: none
 

@@ -1,4 +1,4 @@
-// Threads, connections, copies and the heap, in tables.
+// Threads, connections and copies, in tables.
 import type { MachineView } from "../../host/inspect/inspector.ts";
 import type { CreditView } from "../../host/inspect/sockets.ts";
 import { bytesText, element, panel, Table } from "./dom.ts";
@@ -98,24 +98,5 @@ export class Copies {
       one.guestCopies?.toFixed(3) ?? "-",
     ]);
     this.#table.show(rows);
-  }
-}
-
-export class Heap {
-  readonly element: HTMLElement;
-  readonly #text = element("p", { class: "mono" });
-
-  constructor() {
-    this.element = panel("heap", "Heap", false, this.#text);
-  }
-
-  show({ heap }: MachineView): void {
-    if (heap === null) return;
-    const parts = [
-      `${bytesText(heap.inUse)} in use`,
-      `${bytesText(heap.peak)} at most so far`,
-      `${bytesText(heap.bytes)} in all`,
-    ];
-    this.#text.textContent = parts.join(", ");
   }
 }

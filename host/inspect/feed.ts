@@ -1,0 +1,84 @@
+// Sends a machine to those who look at it: its state some ten times a second, and its events. A
+// slow viewer gets less of that, and nothing waits for it. While nobody looks there is no timer,
+// and there are no events.
+import type { TraceEvent } from "../trace/event.ts";
+import type { Inspector, MachineView } from "./inspector.ts";
+
+const PERIOD_MS = 100;
+/** Events for one viewer between two updates; more are counted. */
+const EVENTS_MAX = 4096;
+
+export interface Update {
+  /** null: there is no machine, for the moment. */
+  readonly view: MachineView | null;
+  /** Since the last update of this viewer. */
+  readonly events: readonly TraceEvent[];
+  /** Events that are missing. */
+  readonly lost: number;
+}
+
+export interface Viewer {
+  /** Has it taken the last update? Asked before each further one. */
+  isReady(): boolean;
+  /** It keeps nothing of the update. */
+  show(update: Update): void;
+}
+
+interface Pending {
+  events: TraceEvent[];
+  lost: number;
+}
+
+export class Feed {
+  readonly #machine: () => Inspector | null;
+  readonly #viewers = new Map<Viewer, Pending>();
+  #timer: ReturnType<typeof setInterval> | null = null;
+  #watched: Inspector | null = null;
+  #endWatch: (() => void) | null = null;
+
+  /** `machine`: the present one. Another may take its place. */
+  constructor(machine: () => Inspector | null) {
+    this.#machine = machine;
+  }
+
+  /** The viewer gets updates, the first one now, until remove(). */
+  add(viewer: Viewer): void {
+    this.#viewers.set(viewer, { events: this.#machine()?.recent() ?? [], lost: 0 });
+    this.#timer ??= setInterval(this.#tick, PERIOD_MS);
+    this.#tick();
+  }
+
+  remove(viewer: Viewer): void {
+    this.#viewers.delete(viewer);
+    if (this.#viewers.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+    this.#watch(null);
+  }
+
+  readonly #tick = (): void => {
+    const machine = this.#machine();
+    if (machine !== this.#watched) this.#watch(machine);
+    const view = machine?.view() ?? null;
+    for (const [viewer, pending] of this.#viewers) {
+      if (!viewer.isReady()) continue;
+      const { events, lost } = pending;
+      pending.events = [];
+      pending.lost = 0;
+      viewer.show({ view, events, lost });
+    }
+  };
+
+  #watch(machine: Inspector | null): void {
+    this.#endWatch?.();
+    this.#watched = machine;
+    this.#endWatch = machine?.watch(this.#record) ?? null;
+  }
+
+  readonly #record = (event: TraceEvent): void => {
+    for (const pending of this.#viewers.values()) {
+      if (pending.events.length < EVENTS_MAX) pending.events.push(event);
+      else pending.lost++;
+    }
+  };
+}
