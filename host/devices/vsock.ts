@@ -225,9 +225,9 @@ export class VsockDevice implements VirtioDevice {
     return this.#connections.peerAddress(hostPort, guestPort);
   }
 
-  /** Traffic of each connection that there is now. */
+  /** Traffic of each connection that there is now, the oldest first. */
   connections(): ConnectionStats[] {
-    return Array.from(this.#connections.all, (connection) => connection.stats);
+    return this.#connections.oldestFirst().map((connection) => connection.stats);
   }
 
   /** drain() may come soon: from now on the device notices which clients are silent. */

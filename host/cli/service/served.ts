@@ -18,7 +18,7 @@ export interface ListedConnection {
 
 export interface Listed {
   readonly total: number;
-  /** The oldest first. */
+  /** The oldest first; those of replicas after one another. */
   readonly connections: readonly ListedConnection[];
 }
 

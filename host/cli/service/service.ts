@@ -222,7 +222,7 @@ export class Service implements Served, Inspected {
 
   connections(most: number): Listed {
     const vsock = this.#vsock;
-    const all = vsock?.connections() ?? []; // the oldest first
+    const all = vsock?.connections() ?? [];
     const connections = all.slice(0, most).map((one) => ({
       address: vsock?.peerAddress(one.hostPort, one.guestPort) ?? "",
       conn: one.hostPort,

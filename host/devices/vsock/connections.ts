@@ -88,8 +88,8 @@ export class Connections implements Hub {
     return count;
   }
 
-  get all(): Iterable<Connection> {
-    return this.#table.all;
+  oldestFirst(): Connection[] {
+    return this.#table.all.oldestFirst();
   }
 
   /** The address of a client; "": not known. */

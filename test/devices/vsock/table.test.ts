@@ -6,12 +6,17 @@ import { Table } from "../../../host/devices/vsock/routes/table.ts";
 
 interface Entry {
   place: number;
+  serial: number;
   readonly route: { peerCid: number; hostPort: number; guestPort: number; type: number };
 }
 
 function begin(table: Table<Entry>, guestPort: number): Entry {
   const hostPort = table.allocatePort();
-  const entry = { place: 0, route: { peerCid: VMADDR_CID_HOST, hostPort, guestPort, type: 1 } };
+  const entry = {
+    place: 0,
+    serial: 0,
+    route: { peerCid: VMADDR_CID_HOST, hostPort, guestPort, type: 1 },
+  };
   table.add(entry);
   return entry;
 }
@@ -44,6 +49,27 @@ describe("the table of connections", () => {
     }
     expect(visits).toBe(1);
     expect(table.all.size).toBe(0);
+  });
+
+  it("leaves nobody out when others than the visited are deleted", () => {
+    const table = new Table<Entry>([]);
+    const begun = Array.from({ length: 9 }, (_, i) => begin(table, i));
+    const visited = new Set<Entry>();
+    for (const one of table.all) {
+      visited.add(one);
+      const other = begun.shift();
+      if (other !== undefined) table.all.delete(other);
+    }
+    for (const one of table.all) expect(visited).toContain(one);
+    expect(table.all.size).toBeGreaterThan(0);
+  });
+
+  it("lists the oldest first, whoever has gone between", () => {
+    const table = new Table<Entry>([]);
+    const begun = Array.from({ length: 6 }, (_, i) => begin(table, i));
+    for (const place of [0, 3]) table.all.delete(begun[place] as Entry);
+    begin(table, 6);
+    expect(table.all.oldestFirst().map(({ route }) => route.guestPort)).toEqual([1, 2, 4, 5, 6]);
   });
 
   it("finds each of thousands by its ports, and gives no port twice", () => {

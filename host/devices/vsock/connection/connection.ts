@@ -27,6 +27,7 @@ export class Connection implements SocketEvents, ReceiverOwner, Living {
   readonly route: Route;
   /** Links of the device's lists. */
   place = 0;
+  serial = 0;
   nextReady: PacketSource | null = null;
   isReady = false;
   flushing = false;

@@ -5,10 +5,13 @@
 export interface Member {
   /** Its index; written by the list. */
   place: number;
+  /** How many were added before it; written by the list. */
+  serial: number;
 }
 
 export class Members<C extends Member> {
   readonly #list: C[] = [];
+  #added = 0;
 
   get size(): number {
     return this.#list.length;
@@ -16,6 +19,7 @@ export class Members<C extends Member> {
 
   add(one: C): void {
     one.place = this.#list.push(one) - 1;
+    one.serial = this.#added++;
   }
 
   /** Of one that is in the list. The last one takes its place. */
@@ -26,7 +30,14 @@ export class Members<C extends Member> {
     last.place = one.place;
   }
 
-  /** From the last to the first: whoever is visited may be deleted meanwhile. */
+  oldestFirst(): C[] {
+    return this.#list.toSorted((a, b) => a.serial - b.serial);
+  }
+
+  /**
+   * From the last to the first, so that any may be deleted meanwhile. Nobody is left out, but if one
+   * that was not visited yet is deleted, another may be visited twice.
+   */
   *[Symbol.iterator](): Iterator<C> {
     for (let i = this.#list.length - 1; i >= 0; i--) {
       const one = this.#list[i];
