@@ -1,7 +1,7 @@
 // A growing file, such as that of `--pcap`. Records are gathered in a buffer of fixed size and
-// written synchronously: recording may cost time, but neither memory nor the machine. What is
-// recorded is private, so the file is its owner's alone.
-import { closeSync, openSync, writeSync } from "node:fs";
+// written synchronously: recording may cost time, but neither memory nor the machine. Only the owner
+// may read the file, for it holds what clients sent.
+import { closeSync, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
 
 const BUFFER_BYTES = 64 * 1024;
 /** The longest time that output stays in the buffer. */
@@ -31,7 +31,7 @@ export class OutputFile {
     this.#what = what;
     this.#path = path;
     this.#failed = failed;
-    this.#fd = path === STDOUT ? STDOUT_FD : openSync(path, "w", PRIVATE);
+    this.#fd = path === STDOUT ? STDOUT_FD : openPrivate(path);
   }
 
   /** Was something lost? */
@@ -90,6 +90,13 @@ export class OutputFile {
     this.#incomplete = true;
     this.#failed(`the ${this.#what} ${this.#path} ends here: ${failure.message}`);
   }
+}
+
+/** A file that exists keeps its mode when it is opened; a pipe or a device shall keep it. */
+function openPrivate(path: string): number {
+  const fd = openSync(path, "w", PRIVATE);
+  if (fstatSync(fd).isFile()) fchmodSync(fd, PRIVATE);
+  return fd;
 }
 
 /** Waits for the reader of a pipe that is full. Returns how many bytes were written. */

@@ -15,6 +15,7 @@ export class RotatingOutput {
   readonly #path: string;
   readonly #rotation: Rotation;
   readonly #open: (path: string) => OutputFile;
+  readonly #failed: (message: string) => void;
   readonly #kept: string[] = []; // paths, oldest first
   #header: Uint8Array | null = null;
   #file: OutputFile;
@@ -26,6 +27,7 @@ export class RotatingOutput {
   constructor(what: string, path: string, rotation: Rotation, failed: (message: string) => void) {
     this.#path = path;
     this.#rotation = rotation;
+    this.#failed = (message) => failed(`the ${what} ${path} ends here: ${message}`);
     this.#open = (name) => new OutputFile(what, name, failed);
     this.#file = this.#next();
   }
@@ -53,8 +55,9 @@ export class RotatingOutput {
     if (this.#incomplete) return; // nothing more is written
     try {
       this.#file = this.#next();
-    } catch {
+    } catch (error) {
       this.#incomplete = true;
+      this.#failed((error as Error).message);
       return;
     }
     this.#file.write(header);
@@ -64,9 +67,8 @@ export class RotatingOutput {
   #next(): OutputFile {
     const path = this.#name(++this.#serial, new Date());
     const file = this.#open(path);
-    this.#kept.push(path);
     const { filesMax } = this.#rotation;
-    if (filesMax !== null && this.#kept.length > filesMax) {
+    if (filesMax !== null && this.#kept.push(path) > filesMax) {
       rmSync(this.#kept.shift() as string, { force: true });
     }
     return file;

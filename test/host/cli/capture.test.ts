@@ -1,7 +1,7 @@
 // `--pcap` on the command line: its forms, its files, and pipes.
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { RotatingOutput } from "../../../host/cli/rotating-output.ts";
 import { Appliance, makeFolder, removeFolders, until } from "../../support/appliance.ts";
@@ -39,9 +39,13 @@ function recordsOf(file: Buffer): Buffer[] {
 }
 
 test("a capture is its owner's alone", async () => {
-  const path = `${makeFolder()}/one.pcap`;
-  await serve("--pcap", path);
-  expect(statSync(path).mode & 0o777).toBe(0o600);
+  const folder = makeFolder();
+  const [fresh, old] = [`${folder}/fresh.pcap`, `${folder}/old.pcap`];
+  writeFileSync(old, "", { mode: 0o644 });
+  for (const path of [fresh, old]) {
+    await serve("--pcap", path);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  }
 });
 
 witness("tshark", "--pcap-format tcp: HTTP is read, and files can be exported", async () => {
@@ -153,5 +157,25 @@ describe("PC5: files of limited size", () => {
     expect(Buffer.concat(files.flatMap(recordsOf)).equals(Buffer.concat(records.slice(-3)))).toBe(
       true,
     );
+  });
+
+  test("a next file that cannot be created is reported once, and the first stays whole", () => {
+    const folder = `${makeFolder()}/gone`;
+    mkdirSync(folder);
+    const told: string[] = [];
+    const rotation = { bytesMax: 100, filesMax: null };
+    const output = new RotatingOutput("capture", `${folder}/base.pcap`, rotation, (message) =>
+      told.push(message),
+    );
+    output.write(header);
+    output.write(record(1, 50));
+    renameSync(folder, `${folder}.old`);
+    for (const n of [2, 3, 4]) output.write(record(n, 50));
+    output.close();
+    expect(told).toEqual([expect.stringMatching(/^the capture .*base\.pcap ends here: ENOENT/)]);
+    expect(output.incomplete).toBe(true);
+    const [name] = readdirSync(`${folder}.old`) as [string];
+    const kept = recordsOf(readFileSync(`${folder}.old/${name}`));
+    expect(Buffer.concat(kept).equals(record(1, 50))).toBe(true);
   });
 });
