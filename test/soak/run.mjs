@@ -107,8 +107,9 @@ while (!ended && performance.now() - began < minutes * 60_000) {
   samples.push(one);
   const mib = (/** @type {number} */ bytes) => (bytes / MIB).toFixed(1);
   say(
-    `${Math.round(atS)} s  rss ${mib(one.rss)}  external ${mib(one.external)}  guest ` +
-      `${mib(one.guestHeap)} MiB  descriptors ${one.descriptors}  threads ${one.threads}  ` +
+    `${Math.round(atS)} s  rss ${mib(one.rss)}  heap ${mib(one.heapUsed)}  ` +
+      `external ${mib(one.external)}  guest ${mib(one.guestHeap)} MiB  ` +
+      `descriptors ${one.descriptors}  threads ${one.threads}  ` +
       `connections ${one.connections}  machines ${one.machines}`,
   );
 }
@@ -135,6 +136,7 @@ const panels = [
     y: "MiB",
     lines: [
       line("resident", "rss", MIB),
+      line("JavaScript's heap", "heapUsed", MIB),
       line("external", "external", MIB),
       line("guest's heap", "guestHeap", MIB),
     ],
@@ -151,10 +153,20 @@ const panels = [
 ].map((panel) => ({ ...panel, x: "minutes", time: true }));
 writeFileSync(values.svg, drawSvg(panels));
 
-const { faults, rssPer10Minutes } = judge({ minutes, samples, before, after, errors });
+const { faults, rssPer10Minutes, heapPer10Minutes } = judge({
+  minutes,
+  samples,
+  before,
+  after,
+  errors,
+});
 const requests = Object.entries(load.done).map(([kind, times]) => `${times} ${kind}`);
 say(`\nrequests: ${requests.join(", ")}; machines: ${after.machines}`);
-say(`resident set: ${(rssPer10Minutes / MIB).toFixed(2)} MiB in 10 minutes, after the warm-up`);
+const rate = (/** @type {number} */ bytes) => `${(bytes / MIB).toFixed(2)} MiB`;
+say(
+  `after the warm-up, in 10 minutes: resident set ${rate(rssPer10Minutes)}, ` +
+    `JavaScript's heap ${rate(heapPer10Minutes)}`,
+);
 say(`before: ${JSON.stringify(before)}\nafter:  ${JSON.stringify(after)}`);
 if (faults.length > 0) say(`console of the guest, its end:\n${lines}`);
 for (const fault of faults) say(`FAULT  ${fault}`);

@@ -50,9 +50,10 @@ async function breed() {
 
 function sample() {
   globalThis.gc?.();
-  const { rss, external, arrayBuffers } = process.memoryUsage();
+  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
   return {
     rss,
+    heapUsed,
     external,
     arrayBuffers,
     descriptors: readdirSync("/proc/self/fd").length,

@@ -1,22 +1,27 @@
 // The verdict of a soak: did anything grow, or fail that no client provoked?
 
 /**
- * @typedef {{ rss: number, external: number, arrayBuffers: number, descriptors: number,
- *   guestHeap: number, threads: number, sockets: number, connections: number, machines: number }}
- *   Sample
+ * @typedef {{ rss: number, heapUsed: number, external: number, arrayBuffers: number,
+ *   descriptors: number, guestHeap: number, threads: number, sockets: number, connections: number,
+ *   machines: number }} Sample
  */
 
 const MIB = 1048576;
 /** The first part of a run warms up: code is compiled, caches and pools fill. */
 export const WARM_UP = 1 / 3;
-/** Growth of the resident set in 10 minutes. */
-const GROWTH_BYTES_MAX = MIB;
 /** Parts of the run of which the least counts. */
 const WINDOWS = 12;
+
 /**
- * Noise of the process's own allocators, which a short run cannot tell from growth.
+ * What may grow: in 10 minutes, and once, which a run of up to 10 minutes cannot tell from growth.
+ * The resident set swings by that much with what the allocators keep; JavaScript's heap is sampled
+ * right after a collection.
  */
-const NOISE_BYTES = 8 * MIB;
+const ALLOWANCES = /** @type {const} */ ({
+  rss: { name: "the resident set", growth: MIB, noise: 16 * MIB },
+  heapUsed: { name: "JavaScript's heap", growth: MIB / 2, noise: 2 * MIB },
+});
+const NOISY_MINUTES = 10;
 /**
  * Of the guest's heap: blocks that are used again may be larger by what is too small to cut off.
  */
@@ -52,24 +57,30 @@ function floorOf(points) {
 /**
  * @param {{ minutes: number, samples: readonly (Sample & { atS: number })[], before: Sample,
  *   after: Sample, errors: Record<string, number> }} run
- * @returns {{ faults: string[], rssPer10Minutes: number }}
+ * @returns {{ faults: string[], rssPer10Minutes: number, heapPer10Minutes: number }}
  */
 export function judge({ minutes, samples, before, after, errors }) {
   const faults = Object.entries(errors).map(([what, times]) => `${times} times ${what}`);
   const warm = samples.filter(({ atS }) => atS >= minutes * 60 * WARM_UP);
-  const slope = slopeOf(floorOf(warm.map(({ atS, rss }) => ({ atS, value: rss }))));
-  const rssPer10Minutes = slope * 600;
   const measured = minutes * 60 * (1 - WARM_UP);
-  const allowed = (GROWTH_BYTES_MAX * measured) / 600 + NOISE_BYTES / Math.max(1, minutes / 3);
-  if (slope * measured > allowed) {
-    const mib = (rssPer10Minutes / MIB).toFixed(1);
-    faults.push(`the resident set grows by ${mib} MiB in 10 minutes`);
-  }
+  const quiet = Math.min(1, (NOISY_MINUTES / minutes) ** 2);
+  /** @param {keyof typeof ALLOWANCES} what */
+  const growth = (what) => {
+    const { name, growth, noise } = ALLOWANCES[what];
+    const slope = slopeOf(floorOf(warm.map((one) => ({ atS: one.atS, value: one[what] }))));
+    const per10Minutes = slope * 600;
+    if (slope * measured > (growth * measured) / 600 + noise * quiet) {
+      faults.push(`${name} grows by ${(per10Minutes / MIB).toFixed(1)} MiB in 10 minutes`);
+    }
+    return per10Minutes;
+  };
+  const rssPer10Minutes = growth("rss");
+  const heapPer10Minutes = growth("heapUsed");
   for (const what of /** @type {const} */ (["descriptors", "threads", "sockets", "connections"])) {
     if (after[what] > before[what]) faults.push(`${what}: ${before[what]}, then ${after[what]}`);
   }
   if (Math.abs(after.guestHeap - before.guestHeap) > HEAP_REST_BYTES) {
     faults.push(`the guest's heap: ${before.guestHeap} bytes in use, then ${after.guestHeap}`);
   }
-  return { faults, rssPer10Minutes };
+  return { faults, rssPer10Minutes, heapPer10Minutes };
 }
