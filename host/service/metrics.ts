@@ -23,7 +23,7 @@ export interface Histogram {
 export class Metrics {
   readonly #format: MetricsFormat;
   #text = "";
-  readonly #families = new Set<string>();
+  readonly #stems = new Set<string>();
 
   constructor(format: MetricsFormat) {
     this.#format = format;
@@ -31,7 +31,6 @@ export class Metrics {
 
   /** `name` ends in _total. */
   counter(name: string, help: string, samples: readonly Sample[]): void {
-    this.#families.add(name);
     // In OpenMetrics the suffix belongs to the samples.
     const family = this.#format === "openmetrics" ? name.replace(/_total$/, "") : name;
     this.#family(family, "counter", help);
@@ -71,9 +70,9 @@ export class Metrics {
     this.#sample(`${name}_count`, {}, count);
   }
 
-  /** Is there a family of this name already? */
+  /** Could samples of a family of this name be taken for those of one that is there already? */
   has(name: string): boolean {
-    return this.#families.has(name);
+    return this.#stems.has(stemOf(name));
   }
 
   /** All of it. */
@@ -82,8 +81,9 @@ export class Metrics {
   }
 
   #family(name: string, type: string, help: string): void {
-    this.#families.add(name);
-    this.#text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
+    this.#stems.add(stemOf(name));
+    const quoted = this.#format === "openmetrics" ? escaped(help) : help.replaceAll("\\", "\\\\");
+    this.#text += `# HELP ${name} ${quoted}\n# TYPE ${name} ${type}\n`;
   }
 
   #sample(name: string, labels: Readonly<Record<string, string>>, value: number): void {
@@ -92,6 +92,10 @@ export class Metrics {
     this.#text += `${name}${set} ${valueText(value)}\n`;
   }
 }
+
+/** Without what the formats append to the name of a family for its samples. */
+const stemOf = (name: string): string =>
+  name.replace(/(_(total|sum|count|bucket|created|info))+$/, "");
 
 const escaped = (text: string): string =>
   text.replace(/[\\"\n]/g, (one) => (one === "\n" ? "\\n" : `\\${one}`));

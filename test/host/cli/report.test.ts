@@ -26,10 +26,11 @@ function report(
   });
 }
 
+const RELOADED = { successful: true, successMs: 0, waiting: [] };
+
 /** The samples of applications. */
 function samples(sum: Omit<ServiceReport, "isRetired">): string[] {
-  const reload = { successful: true, successMs: 0, waiting: [] };
-  const text = metricsText({ ...sum, isRetired: false }, reload, "text");
+  const text = metricsText({ ...sum, isRetired: false }, RELOADED, "text");
   return text.split("\n").filter((line) => line.startsWith("torito_app_"));
 }
 
@@ -60,6 +61,33 @@ test("a guest that names others each time it begins has a bounded number of seri
 test("names of objects' own fields are names like others", () => {
   const sum = combine([report([], [shown("constructor", 1)]), report([])], NO_COUNTS, 2);
   expect([...sum.gauges.application.values()]).toMatchObject([{ label: null, value: 1 }]);
+});
+
+test.each(["text", "openmetrics"] as const)(
+  "whatever a guest names, no sample is there twice (%s)",
+  (format) => {
+    const ours = metricsText(report([]), RELOADED, format);
+    const hostile = [
+      ...["guest_threads", "event_loop_lag_seconds_sum", "http_requests", "http_requests_created"],
+      ...["http_request_duration_seconds_bucket", "guest_threads_total", "app_a", "app_a_total"],
+    ].map((name) => shown(name, 7));
+    const text = metricsText(report(hostile.slice(0, -1), hostile.slice(-1)), RELOADED, format);
+    const added = text.split("\n").filter((line) => /torito_/.test(line) && !ours.includes(line));
+    expect(added).toEqual([
+      "# HELP torito_app_a Help.",
+      "# TYPE torito_app_a gauge",
+      "torito_app_a 7",
+    ]);
+  },
+);
+
+test("a help of the guest may have quotes and backslashes", () => {
+  const [key, one] = shown("app_a", 1);
+  const gauge = [key, { ...one, help: String.raw`of "a\b"` }] as const;
+  const helpIn = (format: "text" | "openmetrics") =>
+    /^# HELP torito_app_a (.*)$/m.exec(metricsText(report([], [gauge]), RELOADED, format))?.[1];
+  expect(helpIn("text")).toBe(String.raw`of "a\\b"`);
+  expect(helpIn("openmetrics")).toBe(String.raw`of \"a\\b\"`);
 });
 
 test("the longest lag counts, and one that is not known yet is none", () => {
