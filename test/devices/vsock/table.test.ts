@@ -54,14 +54,15 @@ describe("the table of connections", () => {
   it("leaves nobody out when others than the visited are deleted", () => {
     const table = new Table<Entry>([]);
     const begun = Array.from({ length: 9 }, (_, i) => begin(table, i));
+    const doomed = [0, 8, 4, 7].map((place) => begun[place] as Entry);
     const visited = new Set<Entry>();
     for (const one of table.all) {
       visited.add(one);
-      const other = begun.shift();
+      const other = doomed.pop();
       if (other !== undefined) table.all.delete(other);
     }
+    expect([...table.all].map(({ route }) => route.guestPort).toSorted()).toEqual([1, 2, 3, 5, 6]);
     for (const one of table.all) expect(visited).toContain(one);
-    expect(table.all.size).toBeGreaterThan(0);
   });
 
   it("lists the oldest first, whoever has gone between", () => {
