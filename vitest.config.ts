@@ -35,8 +35,9 @@ export default defineConfig({
     ...sizes[size],
     maxWorkers: "100%", // many tests wait for other programs
     globalSetup: ["test/support/coverage.ts"],
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Ends what hangs. Machines are slow at times, and no test is about time.
+    testTimeout: 180_000,
+    hookTimeout: 300_000,
     coverage: { include: ["host/**/*.ts"], reporter: ["text"], reportsDirectory: "coverage/host" },
   },
 });

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import type { Frame, Page } from "playwright-core";
 import { expect } from "vitest";
 import { readFolder } from "../../tools/tar.mjs";
+import { until } from "../support/appliance.ts";
 import { start } from "../support/command.ts";
 import { compileOnce } from "../support/compiled.ts";
 import {
@@ -154,9 +155,7 @@ inChromium(
     await other.goto(siteFrame(page).url());
     // The browser ends the machine's Worker a moment after its page; until then it answers.
     await page.close();
-    await expect
-      .poll(async () => (await get(other.mainFrame(), IMAGE)).status, { timeout: 30_000 })
-      .toBe(503);
+    await until(async () => (await get(other.mainFrame(), IMAGE)).status === 503);
     expect(base).toContain("/base/");
   },
 );

@@ -8,7 +8,7 @@ import { beforeAll, expect, test } from "vitest";
 import type * as Core from "../../host/core.ts";
 import type { FirmwareLibrary } from "../../host/ports/firmware.ts";
 import type { Acceptor, Sockets } from "../../host/ports/sockets.ts";
-import { compile } from "../../tools/compile.mjs";
+import { compileOnce } from "../support/compiled.ts";
 import { savedGuest } from "../support/guest.ts";
 import { SimulatedFiles } from "../support/simulation-files.ts";
 import { Client } from "../support/web-server-script.ts";
@@ -58,7 +58,7 @@ test("a machine boots in it, prints and powers off", async () => {
   let printed = "";
   const machine = await Machine.create(
     {
-      image: (await compile("apps/hello-world/main.ts", "release")).wasm,
+      image: (await compileOnce("apps/hello-world/main.ts", "release")).wasm,
       console: (text) => {
         printed += text;
       },
@@ -115,7 +115,7 @@ test("a web server in it serves a file of memory to a client", async () => {
   const vsock = new VsockDevice({ sockets });
   const machine = await Machine.create(
     {
-      image: (await compile("test/guest/web-server.ts", "release", { kind: "both" })).wasm,
+      image: (await compileOnce("test/guest/web-server.ts", "release", { kind: "both" })).wasm,
       parameters: "root=site",
       devices: [new FsDevice({ directory: "/", tag: "site", files }), vsock],
     },

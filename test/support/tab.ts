@@ -23,6 +23,9 @@ const ISOLATION = {
   "cross-origin-resource-policy": "cross-origin",
 };
 
+/** Then what is waited for will not come: shorter than a test may last, to tell what it was. */
+const HANG_MS = 120_000;
+
 let browser: Promise<Browser> | null = null;
 const open: { close(): unknown }[] = [];
 
@@ -45,6 +48,7 @@ afterAll(async () => {
 export async function newContext(options: object = {}): Promise<BrowserContext> {
   browser ??= chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
   const context = await (await browser).newContext(options);
+  context.setDefaultTimeout(HANG_MS);
   open.push(context);
   return context;
 }
