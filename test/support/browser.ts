@@ -1,6 +1,9 @@
 // A browser for tests: Debian's chromium, which CI installs.
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
+/** Then what is waited for will not come: shorter than a test may last, to tell what it was. */
+export const HANG_MS = 120_000;
+
 let browser: Browser | null = null;
 
 /** A page of its own, and the errors that it has reported so far. */
@@ -12,6 +15,7 @@ export async function openPage(
     args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
   });
   const context = await browser.newContext(options);
+  context.setDefaultTimeout(HANG_MS);
   const page = await context.newPage();
   const errors: string[] = [];
   page.on("pageerror", ({ message }) => errors.push(message));

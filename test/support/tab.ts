@@ -7,6 +7,7 @@ import { extname, join, normalize } from "node:path";
 import { build } from "esbuild";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll } from "vitest";
+import { HANG_MS } from "./browser.ts";
 import { witness } from "./outside-program.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -22,9 +23,6 @@ const ISOLATION = {
   "cross-origin-embedder-policy": "require-corp",
   "cross-origin-resource-policy": "cross-origin",
 };
-
-/** Then what is waited for will not come: shorter than a test may last, to tell what it was. */
-const HANG_MS = 120_000;
 
 let browser: Promise<Browser> | null = null;
 const open: { close(): unknown }[] = [];

@@ -83,7 +83,7 @@ test("A12 an appliance is made, tested, built and served from nothing but the pa
   // The package is two folders up, and is found in an editor too.
   const tsc = resolve("node_modules/.bin/tsc");
   expect(spawnSync(tsc, ["-p", folder], { encoding: "utf8" }).stdout).toBe("");
-}, 180_000);
+});
 
 test("torito/test compiles an application, boots it and runs its tests", async () => {
   const installed = install();
@@ -103,7 +103,7 @@ test("torito/test compiles an application, boots it and runs its tests", async (
   writeFileSync(`${installed}/script.mjs`, script);
   const out = execFileSync(process.execPath, ["script.mjs"], { cwd: installed, encoding: "utf8" });
   expect(out).toBe("2 0\ntrue\n");
-}, 180_000);
+});
 
 test("the published types hold in every resolution, declarations of libraries included", () => {
   const installed = install();

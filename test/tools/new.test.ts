@@ -139,7 +139,7 @@ describe("applications made from templates run", () => {
     expect(second).toMatchObject({ code: 0, out: expect.stringContaining("started 2 times\n") });
     expect(second.err).not.toContain("bytes");
     expect(readFileSync(join(folder, "data/count"), "utf8")).toBe("2");
-  }, 180_000);
+  });
 
   test("device rolls its dice", async () => {
     const command = torito(await make("device"), "dev", "-p", "0:80");

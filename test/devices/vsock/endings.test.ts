@@ -13,7 +13,7 @@ import { type Packet, VsockPuppet } from "../../support/vsock-puppet.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-const PATIENCE = { timeout: 20_000, interval: 1 };
+const PATIENCE = { timeout: 120_000, interval: 1 };
 const [RCV, SEND, BOTH] = [1, 2, 3];
 let sockets: SocketKind;
 

@@ -11,7 +11,7 @@ import { bootPublished, type Packet, VsockPuppet } from "../../support/vsock-pup
 
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-const PATIENCE = { timeout: 20_000, interval: 1 };
+const PATIENCE = { timeout: 120_000, interval: 1 };
 const [RCV, SEND, BOTH] = [1, 2, 3];
 /** Deadlines are looked at four times a second. */
 const SWEEP_MS = 250;

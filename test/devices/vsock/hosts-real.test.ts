@@ -13,7 +13,7 @@ import { type Packet, type PuppetOptions, VsockPuppet } from "../../support/vsoc
 
 let kind: SocketKind;
 const [SEND, BOTH] = [2, 3];
-const PATIENCE = { timeout: 50_000, interval: 1 };
+const PATIENCE = { timeout: 120_000, interval: 1 };
 const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 

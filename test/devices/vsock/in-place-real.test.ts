@@ -75,7 +75,7 @@ async function pour(kind: string, sink: Sink, target: SocketAddress | null): Pro
   } else {
     sink.puppet.send({ op: VsockOp.REQUEST, hostPort: 7, bufAlloc: WINDOW });
   }
-  await vi.waitUntil(() => sink.ended, { timeout: 20_000, interval: 1 });
+  await vi.waitUntil(() => sink.ended, { timeout: 120_000, interval: 1 });
   await device.drain();
 }
 

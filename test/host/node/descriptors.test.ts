@@ -10,7 +10,7 @@ import type { StreamSocket, TcpAddress } from "../../../host/ports/sockets.ts";
 import { SOCKET_KINDS } from "../../support/socket-kinds.ts";
 import { machine } from "../../support/wat-machine.ts";
 
-const PATIENCE = { timeout: 20_000, interval: 1 };
+const PATIENCE = { timeout: 120_000, interval: 1 };
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
 const cleanUp: (() => void)[] = [];
 afterEach(() => {

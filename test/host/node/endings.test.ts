@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), "torito-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 /** More than the kernel takes from a sender whose peer does not read. */
 const FLOOD = Buffer.alloc(32 << 20);
-const PATIENCE = { timeout: 20_000, interval: 1 };
+const PATIENCE = { timeout: 120_000, interval: 1 };
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 /** Handles of sockets that the process has open. */

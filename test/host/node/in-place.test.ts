@@ -26,7 +26,7 @@ afterEach(() => {
 });
 
 function until(condition: () => boolean): Promise<boolean> {
-  return vi.waitUntil(condition, { timeout: 10_000, interval: 1 });
+  return vi.waitUntil(condition, { timeout: 120_000, interval: 1 });
 }
 
 /** Bytes in which a piece that is missing or twice shows. */

@@ -24,7 +24,7 @@ afterEach(() => {
 });
 
 function until(condition: () => boolean): Promise<boolean> {
-  return vi.waitUntil(condition, { timeout: 10_000, interval: 1 });
+  return vi.waitUntil(condition, { timeout: 120_000, interval: 1 });
 }
 
 /** Events of one stream, as they come. */

@@ -20,7 +20,7 @@ afterEach(() => {
   for (const machine of machines.splice(0)) machine.dispose();
 });
 
-const PATIENCE = { timeout: 20_000, interval: 1 };
+const PATIENCE = { timeout: 120_000, interval: 1 };
 const TCP: SocketAddress = { host: "127.0.0.1", port: 0 };
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
