@@ -110,10 +110,10 @@ export class Gateway {
           resolve();
           return;
         }
-        this.#askPages(machine);
         const periodMs = Math.min(AGAIN_MS, leftMs);
         leftMs -= periodMs;
         cancel = this.#clock.after(periodMs, ask);
+        this.#askPages(machine); // the answer may come at once
       };
       waiting.add(found);
       this.#waiting.set(machine, waiting);

@@ -67,6 +67,13 @@ test("a request goes to the machine that a page offers, with its fields, on a ke
   expect([requests.length, asks()]).toEqual([2, 1]);
 });
 
+test("pages are asked no more once one has the machine", async () => {
+  const { get, asks } = gateway(guest(() => ok("")));
+  await get("/");
+  await new Promise((resolve) => browserClock.after(300, () => resolve(null)));
+  expect(asks()).toBe(1);
+});
+
 test("a body is sent along", async () => {
   const { get } = gateway(guest((request) => ok(request.slice(-5))));
   const response = await get("/", { method: "POST", body: "12345" });
