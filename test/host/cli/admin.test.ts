@@ -1,7 +1,7 @@
 // The admin listener: health, metrics, settings, actions, and whom it does not answer.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -88,6 +88,24 @@ test("is alive and ready; a drain makes it unready, until it is taken back", asy
   expect((await post("/undrain")).text).toContain("serving");
   expect((await ask("/readyz")).status).toBe(200);
   expect((await fetch(url)).headers.get("connection")).not.toBe("close");
+  await stop(torito);
+});
+
+test("lists what may be asked for", async () => {
+  const torito = await serve("--inspect");
+  const { status, text } = await torito.ask("/");
+  expect(status).toBe(200);
+  const lines = text.trimEnd().split("\n");
+  expect(lines).toContain("GET  /inspect");
+  for (const line of lines) {
+    const [method = "", path = ""] = line.split(/ +/);
+    const other = method === "GET" ? "PUT" : "GET";
+    expect([line, (await torito.ask(path, { method: other })).status]).toEqual([line, 405]);
+  }
+  const guide = readFileSync("docs/operating.md", "utf8");
+  for (const [, path] of guide.matchAll(/^\| (?:POST )?`(\/[a-z]+)`/gm)) {
+    expect(text).toContain(` ${path}\n`);
+  }
   await stop(torito);
 });
 
