@@ -252,7 +252,7 @@ export class Fleet implements Served {
     const opened = this.#parts.output.change(command.accessLog.path);
     const site = this.#compiled === null ? null : next.site;
     try {
-      this.#compiled = compileSite({ ...this.#command, site }, this.#parts.log);
+      this.#compiled = compileSite({ ...this.#command, site }, this.#parts.log, this.#compiled);
     } catch (error) {
       opened.cancel();
       throw error;
