@@ -3,6 +3,8 @@ import { createLog, type LogLevel } from "../log.ts";
 import type { Watchdog } from "../node/watchdog.ts";
 import { readGuestStats } from "../stats.ts";
 import type { Command } from "./arguments.ts";
+import { assertDescriptors } from "./config/descriptors.ts";
+import { assertPrivate } from "./config/private-files.ts";
 import { assertServed } from "./config/publish.ts";
 import { untilTimeout } from "./ends.ts";
 import { imagePath, readImage } from "./image.ts";
@@ -58,6 +60,8 @@ async function runImage(command: Command, surroundings: Surroundings): Promise<E
   const { watchdog, signals, log } = surroundings;
   ignoreReloads(signals, log);
   assertServed(command);
+  assertPrivate(command);
+  assertDescriptors(command);
   const path = await imagePath(command);
   if (path === null) return asLongAsItTakes(EXIT_ERRORS);
   const image = readImage(command.app, path);

@@ -3,6 +3,7 @@ import type { Log } from "../log.ts";
 import { readSite, SiteSource } from "../node/site.ts";
 import type { CompiledSite } from "../site/compile.ts";
 import type { SiteSettings } from "../site/settings.ts";
+import { assertNoNewFault } from "../site/warnings.ts";
 import type { Command } from "./arguments.ts";
 import { CliError } from "./usage.ts";
 
@@ -22,10 +23,18 @@ export function openSite(
   });
 }
 
-/** Settings and rule files, for machines elsewhere. As openSite(). */
-export function compileSite(command: Command, log: Log): CompiledSite | null {
+/**
+ * Settings and rule files, for machines elsewhere. As openSite(). `before`: those that hold; null:
+ * none do yet.
+ */
+export function compileSite(
+  command: Command,
+  log: Log,
+  before: CompiledSite | null = null,
+): CompiledSite | null {
   return withSite(command, (directory, site) => {
     const compiled = readSite(directory, site);
+    if (before !== null) assertNoNewFault(before.warnings, compiled.warnings);
     reportWarnings(compiled, log);
     return compiled;
   });

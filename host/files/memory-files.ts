@@ -2,7 +2,14 @@
 // embedder, who puts files there before, while or after the guest uses it.
 import { FUSE_O_ACCMODE, FUSE_O_APPEND, FUSE_O_RDONLY, FUSE_O_WRONLY } from "../../abi/fuse.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../ports/files.ts";
+import type {
+  DirectoryName,
+  FileChanges,
+  FileStat,
+  FileSystemStat,
+  Files,
+  FileTime,
+} from "../ports/files.ts";
 import { type Inode, S_IFDIR, S_IFLNK, S_IFREG } from "./memory-inode.ts";
 import { bytesOf, failure, keyOf, keysOf } from "./memory-names.ts";
 import { childOf, entriesOf, INODES_MAX, MemoryTree } from "./memory-tree.ts";
@@ -150,10 +157,10 @@ export class MemoryFiles implements Files, FileChanges {
     return found.content.slice();
   }
 
-  list(directory: number, max: number): Uint8Array[] {
+  list(directory: number, max: number): DirectoryName[] {
     const entries = entriesOf(this.#get(directory));
     if (entries.size > max) throw failure("ENOMEM", `${entries.size} names`);
-    return [...entries.keys()].map(bytesOf);
+    return [...entries].map(([name, inode]) => ({ name: bytesOf(name), type: inode.mode >> 12 }));
   }
 
   open(inode: number, flags: number): number {

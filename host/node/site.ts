@@ -4,6 +4,7 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type CompiledSite, compileSite, type SiteWarning } from "../site/compile.ts";
 import type { SiteSettings } from "../site/settings.ts";
+import { assertNoNewFault } from "../site/warnings.ts";
 import { FsDevice, MemoryFiles } from "./devices.ts";
 
 /** Rule files may be of this size: the longest that can have an effect are shorter. */
@@ -22,7 +23,7 @@ export class SiteSource {
 
   /**
    * Rule files are read from `directory`, unless somebody has compiled them already. Throws Error
-   * as reload() does.
+   * if a file cannot be read or the rules are too many.
    */
   constructor(directory: string, settings: SiteSettings, compiled?: CompiledSite) {
     this.#directory = directory;
@@ -37,11 +38,13 @@ export class SiteSource {
 
   /**
    * Reads the rule files again. The guest takes what they say, and `settings`, when its settings
-   * generation changes. Throws Error if a file cannot be read or the rules are too many; then
-   * everything stays as it was.
+   * generation changes. Throws Error if a file cannot be read, the rules are too many, or a faulty
+   * line is new; then everything stays as it was.
    */
   reload(settings: SiteSettings): void {
-    this.take(readSite(this.#directory, settings));
+    const compiled = readSite(this.#directory, settings);
+    assertNoNewFault(this.#warnings, compiled.warnings);
+    this.take(compiled);
   }
 
   /** As reload(), with what readSite() has made of settings and rule files. */

@@ -31,6 +31,13 @@ export interface FileSystemStat {
   readonly ffree: bigint;
 }
 
+/** An entry of a directory, as a listing has it. */
+export interface DirectoryName {
+  readonly name: Uint8Array;
+  /** The type bits of its mode, as in `mode >> 12`; 0: the host has not said. */
+  readonly type: number;
+}
+
 /**
  * Inodes are numbers that `root` and `hold` return and `drop` releases; descriptors come from
  * `open` and go to `close`. A name is one entry of a directory, as bytes: never empty, "." or "..",
@@ -46,6 +53,15 @@ export interface Files {
   peek(directory: number, name: Uint8Array): FileStat | null;
   /** Holds what is at `name`: it stays this inode, whatever happens to the name. */
   hold(directory: number, name: Uint8Array): { inode: number; stat: FileStat };
+  /**
+   * Opens what is at `name` for reading, and not what a symbolic link there leads to, without
+   * waiting. For a caller that has just seen a regular file there, and closes the descriptor
+   * unless `stat` is that of this file. Missing: the caller holds it first. A port has openAt()
+   * and holdOpen(), or neither.
+   */
+  openAt?(directory: number, name: Uint8Array): { descriptor: number; stat: FileStat };
+  /** Holds the inode of an open file. */
+  holdOpen?(descriptor: number): number;
   /** Releases a held inode. */
   drop(inode: number): void;
   /** Attributes of a held inode. */
@@ -56,8 +72,8 @@ export interface Files {
   statfs(inode: number): FileSystemStat;
   /** Text of the symbolic link at `name`. */
   readlink(directory: number, name: Uint8Array): Uint8Array;
-  /** Names in the directory, without "." and "..". ENOMEM if there are more than `max`. */
-  list(directory: number, max: number): Uint8Array[];
+  /** Entries of the directory, without "." and "..". ENOMEM if there are more than `max`. */
+  list(directory: number, max: number): DirectoryName[];
   /**
    * Opens an inode, which the caller knows to be a regular file. `flags` are FUSE_O_*: the access
    * mode, APPEND, SYNC and DSYNC. Without FileChanges always FUSE_O_RDONLY.
@@ -89,7 +105,10 @@ export interface Files {
 
 /** Calls that may have to wait for a disk. */
 export type LaterCall =
-  | Exclude<keyof Files, "descriptorsMax" | "drop" | "readLater" | "later" | "sameBytes">
+  | Exclude<
+      keyof Files,
+      "descriptorsMax" | "drop" | "holdOpen" | "later" | "openAt" | "readLater" | "sameBytes"
+    >
   | Exclude<keyof FileChanges, "keepsSetId" | "writeLater" | "sync" | "syncDirectory">;
 /** Receives the result of a LaterCall. */
 export type LaterDone = (error: Error | null, result?: unknown) => void;

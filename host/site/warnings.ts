@@ -34,3 +34,21 @@ export class Warnings {
     return [...this.#found, { ...last, message: `and ${this.#more} more warnings after this one` }];
   }
 }
+
+/**
+ * Throws Error, which names the line, if `after` has a warning that `before` has not: files that
+ * are read again may keep their old faults, on any line, and have no new ones.
+ */
+export function assertNoNewFault(
+  before: readonly SiteWarning[],
+  after: readonly SiteWarning[],
+): void {
+  const known = before.map(textOf);
+  for (const one of after) {
+    const at = known.indexOf(textOf(one));
+    if (at < 0) throw new Error(`${one.file}:${one.line}: ${one.message}`);
+    known.splice(at, 1);
+  }
+}
+
+const textOf = ({ file, message }: SiteWarning): string => `${file}: ${message}`;

@@ -35,7 +35,7 @@ export class FileSystemStat {
 
 /** An entry of SysReadDirectory. Byte offsets; the name is padded with NUL to 8 bytes. */
 export const enum DirectoryEntry {
-  ino = 0, // u64
+  ino = 0, // u64; 0xffffffff: not known
   type = 8, // u32, FuseType
   nameBytes = 12, // u32
   name = 16,

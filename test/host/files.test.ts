@@ -63,7 +63,7 @@ describe.each(IMPLEMENTATIONS)("files: %s", (_, isReal, make) => {
     files.close(descriptor);
     return view.toString("latin1", 0, got);
   }
-  const names = () => files.list(root, 100).map((one) => Buffer.from(one).toString("latin1"));
+  const names = () => files.list(root, 100).map(({ name }) => Buffer.from(name).toString("latin1"));
 
   test("creates, writes and reads, at any offset", () => {
     const inode = put(root, "a", "hello, world");

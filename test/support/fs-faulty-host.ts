@@ -74,6 +74,10 @@ export function counted(files: Files & FileChanges) {
       const result = files.hold(...args);
       return take(result.inode, result);
     },
+    holdOpen: (descriptor) => {
+      const inode = (files as Required<Files>).holdOpen(descriptor);
+      return take(inode, inode);
+    },
     create: (...args) => {
       const result = files.create(...args);
       return take(result.inode, result);
@@ -84,7 +88,10 @@ export function counted(files: Files & FileChanges) {
     },
   };
   const proxy = new Proxy(files, {
-    get: (target, key) => Reflect.get(own, key) ?? Reflect.get(target, key).bind(target),
+    get: (target, key) => {
+      const theirs = Reflect.get(target, key);
+      return theirs && (Reflect.get(own, key) ?? theirs.bind(target));
+    },
   });
   return { files: proxy, held };
 }

@@ -1,7 +1,7 @@
 // A directory of the host that exists in memory only, and does not change: files, and directories
 // one level deep.
 import { constants } from "node:os";
-import type { FileStat, FileSystemStat, Files } from "../../host/ports/files.ts";
+import type { DirectoryName, FileStat, FileSystemStat, Files } from "../../host/ports/files.ts";
 
 const S_IFDIR = 0o040755n;
 const S_IFREG = 0o100644n;
@@ -88,8 +88,11 @@ export class SimulatedFiles implements Files {
   readlink(): Uint8Array {
     throw failure("EINVAL");
   }
-  list(directory: number): Uint8Array[] {
-    return [...this.#namesOf(directory).keys()].map((name) => Buffer.from(name));
+  list(directory: number): DirectoryName[] {
+    return [...this.#namesOf(directory).keys()].map((name) => ({
+      name: Buffer.from(name),
+      type: 0,
+    }));
   }
   open(inode: number): number {
     const { file } = this.#at(inode);

@@ -1,7 +1,7 @@
 // deploy/: what is shipped there works as it stands, but for the numbers of ports.
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -34,12 +34,14 @@ describe("a rolling restart of two replicas loses no request", () => {
 
 witness("nginx", "nginx passes requests to both replicas, with addresses and ids", async () => {
   const folder = makeFolder();
-  writeFileSync(join(folder, "index.html"), "hello");
+  const site = join(folder, "site");
+  mkdirSync(site);
+  writeFileSync(join(site, "index.html"), "hello");
   const logs = ["one.log", "two.log"].map((name) => join(folder, name));
   const replicas = await Promise.all(
     logs.map((path) =>
       Appliance.serve(
-        ...[folder, "--access-log", path, "--access-log-format", "json"],
+        ...[site, "--access-log", path, "--access-log-format", "json"],
         ...["--trusted-proxies", "127.0.0.0/8"],
       ),
     ),

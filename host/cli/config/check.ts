@@ -19,7 +19,9 @@ import { loadSnapshot, withDevicesOf } from "../snapshots.ts";
 import { stderr, stdout } from "../streams.ts";
 import { asLongAsItTakes, CliError, type End, EXIT_ERRORS, EXIT_UNAVAILABLE } from "../usage.ts";
 import { connectionsIn } from "../values.ts";
+import { assertDescriptors } from "./descriptors.ts";
 import { effectiveText } from "./effective.ts";
+import { assertPrivate } from "./private-files.ts";
 import { assertServed } from "./publish.ts";
 
 /** A guest that does not serve by then is not waited for. */
@@ -63,6 +65,8 @@ class Check {
   async faults(): Promise<readonly CliError[]> {
     await this.#try(() => this.#memory());
     await this.#try(() => assertServed(this.#command));
+    await this.#try(() => assertPrivate(this.#command));
+    await this.#try(() => assertDescriptors(this.#command));
     await this.#try(() => this.#snapshot());
     await this.#try(() => this.#threads());
     const { capture, tracePath } = this.#command;

@@ -151,19 +151,23 @@ export class Fleet implements Served {
     lines: ({ bytes, lines }) => this.#parts.output.room(bytes.length, lines)?.append(bytes),
   };
 
-  /** Gives it descriptors of the ports, which are its own once it has answered. */
+  /** Gives it descriptors of the ports, which are its own once it has claimed them. */
   async #admit(replica: Replica): Promise<void> {
     const { ports } = this.#parts;
     const made = await Promise.allSettled(ports.map((port) => port.descriptor()));
     const descriptors = made.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
     const failed = made.find((one) => one.status === "rejected");
     if (failed !== undefined || replica.isDead || this.#isClosing) {
-      for (const descriptor of descriptors) descriptor.close();
+      for (const descriptor of descriptors) descriptor.takeBack();
       replica.kill(failed === undefined ? "it is not needed" : `${failed.reason.message}`);
       return;
     }
-    const fds = descriptors.map(({ fd }) => fd);
-    await replica.ask("take", fds);
+    replica.tell(
+      "take",
+      descriptors.map(({ fd, claim }) => ({ fd, claim })),
+    );
+    await replica.died;
+    for (const descriptor of descriptors) descriptor.takeBack(); // it may have died before
   }
 
   #lookEvery(limitMs: number): NodeJS.Timeout {
@@ -248,7 +252,7 @@ export class Fleet implements Served {
     const opened = this.#parts.output.change(command.accessLog.path);
     const site = this.#compiled === null ? null : next.site;
     try {
-      this.#compiled = compileSite({ ...this.#command, site }, this.#parts.log);
+      this.#compiled = compileSite({ ...this.#command, site }, this.#parts.log, this.#compiled);
     } catch (error) {
       opened.cancel();
       throw error;

@@ -3,6 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { LOG_LEVELS, type Log } from "../../log.ts";
 import { sha256 } from "../../node/platform.ts";
 import { Snapshot } from "../../node/snapshot.ts";
+import { claimed } from "../../node/sockets/shared-port.ts";
 import { decodeSnapshot } from "../../snapshot/file.ts";
 import type { Inherited } from "../service/inherited.ts";
 import { Service } from "../service/service.ts";
@@ -45,7 +46,9 @@ const done =
 
 function answersOf(service: Service): Answers {
   return {
-    take: done((fds: readonly number[]) => take(fds.map((fd) => ({ fd, name: "" })))),
+    take: done((descriptors: Requests["take"][0]) =>
+      take(descriptors.map(({ fd, claim }) => ({ fd, name: "", claim: () => claimed(claim) }))),
+    ),
     retire: done(() => service.retire(false)),
     unretire: done(() => service.unretire()),
     drain: done(() => service.drain()),

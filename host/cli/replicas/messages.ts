@@ -2,6 +2,7 @@
 // neither side holds objects of the other.
 import type { Exit } from "../../exit.ts";
 import type { LogLevel } from "../../log.ts";
+import type { SharedDescriptor } from "../../node/sockets/shared-port.ts";
 import type { CompiledSite } from "../../site/compile.ts";
 import type { Command } from "../commands.ts";
 import type { readImage } from "../image.ts";
@@ -28,8 +29,8 @@ export interface ReplicaData {
 
 /** Requests to a replica: the argument, and the answer. */
 export interface Requests {
-  /** Descriptors of the shared ports. The answer means that they are the replica's. */
-  take: [fds: readonly number[], answer: null];
+  /** Descriptors of the shared ports, each the replica's once it has claimed it. */
+  take: [descriptors: readonly Pick<SharedDescriptor, "fd" | "claim">[], answer: null];
   retire: [argument: null, answer: null];
   unretire: [argument: null, answer: null];
   /** Answered when the last client is done. */

@@ -58,6 +58,7 @@ export class Admin {
     const live = async () =>
       (await parts.service.isLive()) ? plain(200, "ok") : plain(503, "dead");
     this.#pages = {
+      "/": () => this.#contents(),
       "/livez": live,
       "/healthz": live,
       "/readyz": (url) => this.#ready(url),
@@ -176,6 +177,17 @@ export class Admin {
       name === "localhost" ||
       this.#parts.names.some((one) => one.toLowerCase() === name)
     );
+  }
+
+  /** The paths that there are. */
+  #contents(): Answer {
+    const pages = Object.keys(this.#pages).filter((path) => path !== "/");
+    const inspector = this.#parts.inspection === null ? [] : ["/inspect"];
+    const lines = [
+      ...[...pages, ...inspector].map((path) => `GET  ${path}`),
+      ...Object.keys(this.#actions).map((path) => `POST ${path}`),
+    ];
+    return plain(200, lines.join("\n"));
   }
 
   async #ready(url: URL): Promise<Answer> {

@@ -12,6 +12,8 @@ export interface Inherited {
   readonly fd: number;
   /** "": it has none. */
   readonly name: string;
+  /** Is it this thread's from now on? Missing: nobody else has it. */
+  readonly claim?: () => boolean;
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Log, LogLevel } from "../../log.ts";
 import type { Command } from "../commands.ts";
 import type { Effective } from "../config/effective.ts";
 import { mayReload, type OptionName } from "../config/options.ts";
+import { assertPrivate } from "../config/private-files.ts";
 
 /** Makes the command once more, from what the sources of settings say by now. */
 export type Reread = () => Command;
@@ -56,6 +57,7 @@ export class Reloader {
       const waiting = changed(this.#service.command.settings, next.settings).filter(
         (name) => !this.#service.mayReload(name),
       );
+      assertPrivate(reloaded(this.#service, next));
       await this.#service.reload(next);
       this.state = { successful: true, successMs: Date.now(), waiting };
       this.#log("info", "torito", `${why}: reloaded`);

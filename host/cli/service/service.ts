@@ -1,6 +1,5 @@
 // A guest that serves clients: ports that are bound before it boots, the machine they lead to, and
 // the order in which both begin and end.
-
 import type { VsockOptions } from "../../devices/vsock/options.ts";
 import { Inspector } from "../../inspect/inspector.ts";
 import type { Log } from "../../log.ts";
@@ -242,7 +241,8 @@ export class Service implements Served, Inspected {
   /** Binds the published ports, where clients wait from now on. Rejects with CliError. */
   async bind(inherited: readonly Inherited[] = this.#parts.inherited): Promise<void> {
     const wanted = this.#command.publish;
-    for (const [i, { fd }] of inherited.entries()) {
+    for (const [i, { fd, claim }] of inherited.entries()) {
+      if (claim?.() === false) throw new Error("the port was taken back");
       const guestPort = (wanted[i] ?? wanted[0])?.guestPort;
       if (guestPort === undefined) throw new CliError("publish: no port for inherited sockets");
       await this.#bindTo({ fd }, guestPort);

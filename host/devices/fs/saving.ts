@@ -158,7 +158,7 @@ export class FsSaving implements DeviceSnapshots {
     const names = fields.list("names", namesMax).map((text) => {
       const name = new Fields({ text }, "fs").bytes("text", NAME_BYTES_MAX);
       if (!isName(name)) throw damaged("fs: a name of no entry");
-      return name;
+      return { name, type: 0 };
     });
     if (!handles.revive(id, node, flags, names)) throw damaged(`fs: handle ${id} twice`);
     return names.length;
@@ -192,7 +192,12 @@ function isName(name: Uint8Array): boolean {
 }
 
 function saveHandle({ id, node, file, names }: Handle): unknown {
-  return { id, node: node.id, flags: file?.flags ?? null, names: names.map(toText) };
+  return {
+    id,
+    node: node.id,
+    flags: file?.flags ?? null,
+    names: names.map(({ name }) => toText(name)),
+  };
 }
 
 function saveStat(stat: FileStat): unknown {

@@ -70,10 +70,18 @@ export class Share {
     this.changes = changes === null ? null : this.files;
     this.validMs = validMs;
     this.missingMs = limits.missingMs;
-    this.nodes = new NodeTable(this.files, directory, limits.nodesMax, this.files);
+    this.nodes = new NodeTable(this.files, directory, limits.nodesMax, now, this.files);
     this.nodes.settle = (node) => this.settle(node);
     const { handlesMax, idleFilesMax } = limits;
-    this.handles = new HandleTable(this.files, handlesMax, idleFilesMax, validMs * 1e6, now);
+    const openSeen = (node: Node) => this.nodes.openSeen(node);
+    this.handles = new HandleTable(
+      this.files,
+      handlesMax,
+      idleFilesMax,
+      validMs * 1e6,
+      now,
+      openSeen,
+    );
     this.now = now;
     this.background = new Background(
       this.files,

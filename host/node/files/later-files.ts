@@ -3,9 +3,9 @@
 import * as fs from "node:fs";
 import { promisify } from "node:util";
 import { FUSE_O_WRONLY } from "../../../abi/fuse.ts";
-import type { FileChanges, FileStat, Files, LaterCall } from "../../ports/files.ts";
+import type { DirectoryName, FileChanges, FileStat, Files, LaterCall } from "../../ports/files.ts";
 import { hostFlags } from "./host-flags.ts";
-import { LIST_OPTIONS, tooManyNames } from "./list-names.ts";
+import { LIST_OPTIONS, listed, tooManyNames } from "./list-names.ts";
 import { removeMade } from "./open-files.ts";
 import { timesOf } from "./times.ts";
 
@@ -109,13 +109,13 @@ export function laterCalls(descriptors: string): Twins {
   };
 }
 
-async function listLater(path: string, max: number): Promise<Uint8Array[]> {
+async function listLater(path: string, max: number): Promise<DirectoryName[]> {
   const directory = await fs.promises.opendir(path, LIST_OPTIONS);
-  const names: Uint8Array[] = [];
+  const names: DirectoryName[] = [];
   try {
     for (let one = await directory.read(); one !== null; one = await directory.read()) {
       if (names.length === max) throw tooManyNames(max);
-      names.push(one.name as unknown as Uint8Array);
+      names.push(listed(one));
     }
   } finally {
     await directory.close();

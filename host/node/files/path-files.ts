@@ -2,7 +2,14 @@
 // identity, but between check and use a program of the host may replace a parent directory by a
 // symbolic link. So this is safe against the guest only. Linux has ProcFiles.
 import * as fs from "node:fs";
-import type { FileChanges, FileStat, FileSystemStat, Files, FileTime } from "../../ports/files.ts";
+import type {
+  DirectoryName,
+  FileChanges,
+  FileStat,
+  FileSystemStat,
+  Files,
+  FileTime,
+} from "../../ports/files.ts";
 import { hostFlags } from "./host-flags.ts";
 import { listNames } from "./list-names.ts";
 import { OpenFiles, removeMade } from "./open-files.ts";
@@ -80,7 +87,7 @@ export class PathFiles extends OpenFiles implements Files, FileChanges {
     return fs.readlinkSync(this.#child(directory, name), "buffer");
   }
 
-  list(directory: number, max: number): Uint8Array[] {
+  list(directory: number, max: number): DirectoryName[] {
     return listNames(this.#current(directory), max);
   }
 

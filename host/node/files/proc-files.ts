@@ -2,6 +2,7 @@
 // process>/fd/N/name, which no symbolic link can redirect: N is an inode, not a path.
 import * as fs from "node:fs";
 import type {
+  DirectoryName,
   FileChanges,
   FileStat,
   FileSystemStat,
@@ -62,6 +63,21 @@ export class ProcFiles extends OpenFiles implements Files, FileChanges {
     }
   }
 
+  openAt(directory: number, name: Uint8Array): { descriptor: number; stat: FileStat } {
+    const how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    const descriptor = fs.openSync(this.#child(directory, name), how);
+    try {
+      return { descriptor, stat: this.stat(descriptor) };
+    } catch (error) {
+      fs.closeSync(descriptor);
+      throw error;
+    }
+  }
+
+  holdOpen(descriptor: number): number {
+    return fs.openSync(this.#self(descriptor), O_PATH);
+  }
+
   drop(inode: number): void {
     fs.closeSync(inode);
   }
@@ -82,7 +98,7 @@ export class ProcFiles extends OpenFiles implements Files, FileChanges {
     return fs.readlinkSync(this.#child(directory, name), "buffer");
   }
 
-  list(directory: number, max: number): Uint8Array[] {
+  list(directory: number, max: number): DirectoryName[] {
     return listNames(this.#self(directory), max);
   }
 

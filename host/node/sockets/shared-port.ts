@@ -16,11 +16,23 @@ export function sharingFault(): string {
   return fault === "" ? "" : `threads cannot share a port here: ${fault}`;
 }
 
-/** A descriptor for another thread. */
+/** Of a claim: nobody's yet, the thread's, or taken back. */
+const FREE = 0;
+const CLAIMED = 1;
+const TAKEN_BACK = 2;
+
+/** A descriptor for another thread, which claims it before it opens it. */
 export interface SharedDescriptor {
   readonly fd: number;
-  /** The other thread never took it: closes it. Not after that thread may have opened it. */
-  close(): void;
+  /** Shared memory: whoever changes it from FREE is the only one to close the number. */
+  readonly claim: Int32Array;
+  /** Closes it, unless the other thread has claimed it. */
+  takeBack(): void;
+}
+
+/** Is the descriptor this thread's from now on? It opens it at once, if so. */
+export function claimed(claim: Int32Array): boolean {
+  return Atomics.compareExchange(claim, 0, FREE, CLAIMED) === FREE;
 }
 
 export class SharedPort {
@@ -51,7 +63,12 @@ export class SharedPort {
   /** For a thread that accepts from now on, until it closes the number or ends. */
   async descriptor(): Promise<SharedDescriptor> {
     const copy = await duplicate(this.#handle);
-    return { fd: copy.fd, close: () => copy.close(() => {}) };
+    const claim = new Int32Array(new SharedArrayBuffer(4));
+    const takeBack = () => {
+      const before = Atomics.compareExchange(claim, 0, FREE, TAKEN_BACK);
+      if (before === FREE) copy.close(() => {});
+    };
+    return { fd: copy.fd, claim, takeBack };
   }
 
   /** Threads that accept still do. The last descriptor that is closed closes the port. */

@@ -140,7 +140,8 @@ test("keeps sizes and inode numbers beyond 2^53 exact", () => {
   expect([found.ino, found.size]).toEqual([ino, size]);
   const { view } = puppet.request(FuseOpcode.GETATTR, new Uint8Array(16), { nodeid });
   expect(view.getBigUint64(FuseAttrOut.attr + FuseAttr.ino, true)).toBe(ino);
-  const listed = readdir(puppet, ROOT, opendir(puppet, ROOT)) as Dirent[];
+  const fh = opendir(puppet, ROOT);
+  const listed = readdir(puppet, ROOT, fh, 0, 4096, true) as Dirent[];
   expect(listed.find((one) => String(one.name) === "hello")?.ino).toBe(ino);
   puppet.device.dispose();
 });

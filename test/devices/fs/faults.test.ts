@@ -302,6 +302,7 @@ describe.each<[string, () => Files & FileChanges]>([
         const none = descriptorsIn(directory);
         const hello = lookup(fs, ROOT, "hello").nodeid;
         const sub = lookup(fs, ROOT, "sub").nodeid;
+        getattr(fs, hello); // holds it
         const scene: Scene = { fs, nodes: [hello, sub], handles: [], hello, sub };
         prepare?.(scene);
         const before = { tree: tree(), held: held.size, descriptors: descriptorsIn(directory) };

@@ -12,6 +12,7 @@ import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { PathFiles } from "../../../host/node/files/path-files.ts";
 import { ProcFiles } from "../../../host/node/files/proc-files.ts";
 import type { Files } from "../../../host/ports/files.ts";
+import { descriptorsIn } from "../../support/descriptors.ts";
 import {
   batchForget,
   type Dirent,
@@ -248,6 +249,7 @@ describe("requests", () => {
     const poor = new FsPuppet(directory, { files });
     poor.init();
     const { nodeid } = lookup(poor, ROOT, "hello");
+    expect(getattr(poor, nodeid).size).toBe(12n);
     files.open = files.hold = () => {
       throw full;
     };
@@ -285,25 +287,74 @@ describe.runIf(process.platform === "linux")("a directory full of traps", () => 
     const files = new ProcFiles();
     const racy = new FsPuppet(directory, { files });
     racy.init();
-    const hold = files.hold.bind(files);
-    files.hold = (parent, name) => {
+    const openAt = files.openAt.bind(files);
+    const { nodeid } = lookup(racy, ROOT, "hello");
+    files.openAt = (parent, name) => {
+      files.openAt = openAt;
       nodefs.rmSync(join(directory, "hello"));
       nodefs.symlinkSync("../page", join(directory, "hello"));
-      files.hold = hold;
-      return hold(parent, name);
+      return openAt(parent, name);
     };
-    const { nodeid, mode } = lookup(racy, ROOT, "hello");
-    expect(mode >> 12).toBe(10);
-    expect(open(racy, nodeid)).toBe(-Errno.ELOOP);
+    expect(open(racy, nodeid)).toBe(-Errno.ESTALE);
+    const again = lookup(racy, ROOT, "hello");
+    expect(again.mode >> 12).toBe(10);
+    expect(open(racy, again.nodeid)).toBe(-Errno.ELOOP);
     racy.device.dispose();
   });
 
-  test("W10: keeps the file when its name is swapped for a link after LOOKUP", () => {
+  test("W10: knows nothing of the file when its name is swapped for a link after LOOKUP", () => {
     const { nodeid } = lookup(fs, ROOT, "hello");
     nodefs.rmSync(join(directory, "hello"));
     nodefs.symlinkSync("../page", join(directory, "hello"));
-    const text = read(fs, nodeid, open(fs, nodeid), 0, 100).data;
-    expect(Buffer.from(text).toString()).toBe("hello, world");
+    expect(open(fs, nodeid)).toBe(-Errno.ESTALE);
+    expect(getattr(fs, nodeid).error).toBe(-Errno.ESTALE);
+  });
+
+  test("W10: keeps an open file whose name is swapped for a link", () => {
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    const fh = open(fs, nodeid);
+    nodefs.rmSync(join(directory, "hello"));
+    nodefs.symlinkSync("../page", join(directory, "hello"));
+    expect(Buffer.from(read(fs, nodeid, fh, 0, 100).data).toString()).toBe("hello, world");
+    expect(getattr(fs, nodeid)).toMatchObject({ error: 0, size: 12n });
+  });
+
+  test("W10: is not deceived by an inode of another kind between look-up and open", () => {
+    for (const put of ["mkfifo", "mkdir"]) {
+      const files = new ProcFiles();
+      const racy = new FsPuppet(directory, { files });
+      racy.init();
+      nodefs.rmSync(join(directory, "hello"), { force: true, recursive: true });
+      nodefs.writeFileSync(join(directory, "hello"), "");
+      const { nodeid } = lookup(racy, ROOT, "hello");
+      const openAt = files.openAt.bind(files);
+      const before = descriptorsIn(directory);
+      files.openAt = (parent, name) => {
+        nodefs.rmSync(join(directory, "hello"));
+        execFileSync(put, [join(directory, "hello")]);
+        return openAt(parent, name);
+      };
+      expect([put, open(racy, nodeid)]).toEqual([put, -Errno.ESTALE]);
+      expect([put, descriptorsIn(directory)]).toEqual([put, before]);
+      racy.device.dispose();
+    }
+  });
+
+  test("W10: opens by name only what it has seen a moment ago", () => {
+    const files = new ProcFiles();
+    const seen = new FsPuppet(directory, { files });
+    seen.init();
+    let opens = 0;
+    const openAt = files.openAt.bind(files);
+    files.openAt = (...args) => {
+      opens++;
+      return openAt(...args);
+    };
+    const { nodeid } = lookup(seen, ROOT, "hello");
+    seen.nowNs += 11e6;
+    const fh = open(seen, nodeid) as number;
+    expect([opens, fh > 0]).toEqual([0, true]);
+    seen.device.dispose();
   });
 
   test("W11: never follows symbolic links, wherever they point", () => {

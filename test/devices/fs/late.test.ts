@@ -148,7 +148,7 @@ describe("FSYNC", () => {
 });
 
 test("W15: a forgotten node keeps no other alive", () => {
-  const nodes = new NodeTable(hostFiles(), directory, 10);
+  const nodes = new NodeTable(hostFiles(), directory, 10, () => 0);
   const dir = nodes.lookup(nodes.root, bytes("dir"));
   if (typeof dir === "number") throw new Error("no directory");
   nodes.remove(dir);

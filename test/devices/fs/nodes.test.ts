@@ -18,7 +18,7 @@ const DIRECTORY = 0o040755n;
 const stale = expect.objectContaining({ result: -Errno.ESTALE });
 
 function table() {
-  const nodes = new NodeTable(hostFiles(), directory, 10_000);
+  const nodes = new NodeTable(hostFiles(), directory, 10_000, () => 0);
   const revive = (id: number, ino: bigint) =>
     nodes.revive(id, { ...nodes.root.stat, mode: DIRECTORY, ino }, NO_TARGET);
   return { nodes, revive };

@@ -151,6 +151,7 @@ describe("changes to the shared directory itself by the host", () => {
       const puppet = new FsPuppet(share, { readOnly: false, files: filesOf[way]() });
       puppet.init();
       const held = lookup(puppet, ROOT, "file").nodeid;
+      expect(getattr(puppet, held).error).toBe(0); // which holds it
       nodefs.renameSync(join(above, "up"), join(above, "moved"));
       nodefs.mkdirSync(share, { recursive: true });
       nodefs.writeFileSync(join(share, "file"), SECRET);
@@ -323,7 +324,7 @@ test("W15: holds no more descriptors than its limit, whatever the guest opens", 
   for (let i = 0; i < 100; i++) found.push(lookup(puppet, ROOT, `f${i}`));
   expect(found.filter((one) => one.error === 0)).toHaveLength(31); // and the root
   for (const { nodeid } of found) if (nodeid !== 0) open(puppet, nodeid, O_RDWR);
-  expect(descriptorsIn(directory) - before).toBeGreaterThan(40);
+  expect(descriptorsIn(directory) - before).toBeGreaterThan(30);
   expect(descriptorsIn(directory) - before).toBeLessThanOrEqual(64);
   puppet.device.dispose();
   expect(descriptorsIn(directory)).toBe(before);

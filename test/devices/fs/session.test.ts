@@ -1,4 +1,5 @@
 // virtio-fs device: its configuration, the session, and reading a directory of the host.
+import { execFileSync } from "node:child_process";
 import * as nodefs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +23,7 @@ import {
   release,
   words,
 } from "../../support/fs-calls.ts";
+import { callsOf, FaultyHost } from "../../support/fs-faulty-host.ts";
 import { FsPuppet, HIPRIO } from "../../support/fs-puppet.ts";
 
 let directory: string;
@@ -315,12 +317,38 @@ describe("files", () => {
 });
 
 describe("directories", () => {
-  test("READDIR lists every entry with inode number and type, dots included", () => {
+  test("READDIR lists every entry with its type, dots included, and inode numbers that are known", () => {
     const entries = readdir(fs, ROOT, opendir(fs, ROOT)) as Dirent[];
     const names = entries.map(({ name, type }) => `${name}:${type}`).sort();
     expect(names).toEqual(["..:4", ".:4", "hello:8", "sub:4"]);
-    const hello = entries.find(({ name }) => name.toString() === "hello");
-    expect(hello?.ino).toBe(nodefs.statSync(join(directory, "hello"), { bigint: true }).ino);
+    const inoOf = (wanted: string) => entries.find(({ name }) => name.toString() === wanted)?.ino;
+    expect(inoOf(".")).toBe(nodefs.statSync(directory, { bigint: true }).ino);
+    expect(inoOf("hello")).toBe(0xffffffffn); // FUSE_UNKNOWN_INO
+  });
+
+  test("a file that was just looked up is opened by two calls of the host, and held by none", () => {
+    const host = new FaultyHost(Number.POSITIVE_INFINITY);
+    const { nodeid } = lookup(fs, ROOT, "hello");
+    expect(host.calls).toBe(1);
+    const fh = open(fs, nodeid);
+    expect(host.calls).toBe(3);
+    release(fs, nodeid, fh);
+    host.restore();
+    expect(host.calls).toBe(3);
+    expect(getattr(fs, nodeid)).toMatchObject({ error: 0, size: 12n });
+  });
+
+  test("READDIR asks the host once for all entries, but for those whose type it does not say", () => {
+    nodefs.symlinkSync("hello", join(directory, "link"));
+    execFileSync("mkfifo", [join(directory, "fifo")]);
+    const fh = opendir(fs, ROOT);
+    let entries: Dirent[] = [];
+    const asked = callsOf("lstatSync", () => {
+      entries = readdir(fs, ROOT, fh) as Dirent[];
+    });
+    expect(asked.map(([path]) => `${path}`.replace(/.*\//, ""))).toEqual(["fifo"]);
+    const names = entries.map(({ name, type }) => `${name}:${type}`).sort();
+    expect(names).toEqual(["..:4", ".:4", "fifo:1", "hello:8", "link:10", "sub:4"]);
   });
 
   test("U15: continues by cookie where a small buffer ended, across an unlink", () => {

@@ -12,6 +12,7 @@ import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { descriptorsIn } from "../../support/descriptors.ts";
 import {
   forget,
+  getattr,
   lookup,
   named,
   open,
@@ -178,6 +179,7 @@ describe("on a slow host", () => {
   ])("also makes %s in the pool, each call once, and leaks nothing", async (_, calls, send) => {
     nodefs.mkdirSync(at("empty"));
     file = lookup(fs, ROOT, "file").nodeid;
+    getattr(fs, file); // holds it
     stall();
     const before = descriptorsIn(directory);
     const reply = send();
@@ -202,6 +204,7 @@ describe("on a slow host", () => {
   test("closes a kept descriptor once after OPEN with O_TRUNC", async () => {
     const { nodeid } = lookup(fs, ROOT, "file");
     release(fs, nodeid, open(fs, nodeid));
+    getattr(fs, nodeid); // holds it
     stall();
     fs.nowNs -= SECOND_NS; // or the host would be asked again whether it may be opened
     const before = descriptorsIn(directory);
@@ -217,9 +220,9 @@ describe("on a slow host", () => {
     const args = new DataView(new ArrayBuffer(40));
     args.setBigUint64(0, BigInt(fh), true);
     args.setUint32(16, 2048, true);
-    const reply = later(FuseOpcode.READDIR, new Uint8Array(args.buffer), nodeid);
+    const reply = later(FuseOpcode.READDIRPLUS, new Uint8Array(args.buffer), nodeid);
     expect(await drain()).toEqual(["list", "peek", "peek", "peek"]);
-    expect((await reply).data.length).toBe(5 * 32);
+    expect((await reply).data.length).toBe(5 * 160);
   });
 
   test("passes errors on unchanged", async () => {
@@ -268,16 +271,16 @@ describe("a host that begins to hang", () => {
     expect((await file).error).toBe(0);
   });
 
-  test("is asked for one entry in the loop, and READDIR goes on in the pool", async () => {
+  test("is asked for one entry in the loop, and READDIRPLUS goes on in the pool", async () => {
     nodefs.mkdirSync(at("names"));
     for (let i = 0; i < 5; i++) nodefs.writeFileSync(at(`names/slow${i}`), "");
     const { nodeid } = lookup(fs, ROOT, "names");
     const fh = opendir(fs, nodeid);
-    const first = fs.request(FuseOpcode.READDIR, readArguments(fh, 0, 2048), { nodeid });
-    expect([first.data.length, fs.nowNs]).toEqual([3 * 32, SECOND_NS]);
-    const rest = later(FuseOpcode.READDIR, readArguments(fh, 3, 2048), nodeid);
+    const first = fs.request(FuseOpcode.READDIRPLUS, readArguments(fh, 0, 2048), { nodeid });
+    expect([first.data.length, fs.nowNs]).toEqual([3 * 160, SECOND_NS]);
+    const rest = later(FuseOpcode.READDIRPLUS, readArguments(fh, 3, 2048), nodeid);
     expect(await drain()).toEqual(["peek", "peek", "peek", "peek"]);
-    expect((await rest).data.length).toBe(4 * 32);
+    expect((await rest).data.length).toBe(4 * 160);
   });
 
   test("is asked once in the loop if the shared directory itself hangs", async () => {

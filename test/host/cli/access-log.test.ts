@@ -4,6 +4,7 @@ import { once } from "node:events";
 import {
   closeSync,
   constants,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -24,11 +25,13 @@ import { buildCommand, killCommands, start } from "../../support/command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-access-"));
 const file = (name: string) => join(folder, name);
+const site = file("site");
 
 beforeAll(() => {
   buildCommand();
-  writeFileSync(file("index.html"), "hello");
-  writeFileSync(file("large.bin"), Buffer.alloc(32 * 2 ** 20));
+  mkdirSync(site);
+  writeFileSync(join(site, "index.html"), "hello");
+  writeFileSync(join(site, "large.bin"), Buffer.alloc(32 * 2 ** 20));
 });
 
 afterAll(() => {
@@ -37,7 +40,7 @@ afterAll(() => {
 });
 
 async function serve(...words: string[]) {
-  const torito = start("serve", folder, "-p", "0:80", ...words);
+  const torito = start("serve", site, "-p", "0:80", ...words);
   const [, port] = await torito.until(/ready in .*127\.0\.0\.1:(\d+)/);
   return { ...torito, port: Number(port), url: `http://127.0.0.1:${port}` };
 }
@@ -116,7 +119,7 @@ test("AL3 SIGHUP goes on in a new file of the same name", async () => {
 });
 
 test("AL3 a file that cannot be opened ends the start with its name", async () => {
-  const { code, err } = await start("serve", folder, "--access-log", "/nowhere/log").end;
+  const { code, err } = await start("serve", site, "--access-log", "/nowhere/log").end;
   expect(code).toBe(2);
   expect(err).toContain("access-log: ENOENT");
 });

@@ -1,7 +1,7 @@
 // The admin listener: health, metrics, settings, actions, and whom it does not answer.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -16,11 +16,12 @@ import { freePort } from "../../support/front-ends.ts";
 import { witness } from "../../support/outside-program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-admin-"));
-const site = join(folder, "index.html");
+const site = join(folder, "site");
 
 beforeAll(() => {
   buildCommand();
-  writeFileSync(site, "hello");
+  mkdirSync(site);
+  writeFileSync(join(site, "index.html"), "hello");
 });
 
 afterAll(() => {
@@ -35,7 +36,7 @@ interface Asked {
 }
 
 async function serve(...words: string[]) {
-  const torito = start("serve", folder, "-p", "0:80", "--admin", "0", ...words);
+  const torito = start("serve", site, "-p", "0:80", "--admin", "0", ...words);
   const [, admin] = await torito.until(/admin on (http:\S+)\//);
   const [, url] = await torito.until(/ready in .*(http:\S+)\//);
   /** fetch() would set the Host itself. */
@@ -90,6 +91,24 @@ test("is alive and ready; a drain makes it unready, until it is taken back", asy
   await stop(torito);
 });
 
+test("lists what may be asked for", async () => {
+  const torito = await serve("--inspect");
+  const { status, text } = await torito.ask("/");
+  expect(status).toBe(200);
+  const lines = text.trimEnd().split("\n");
+  expect(lines).toContain("GET  /inspect");
+  for (const line of lines) {
+    const [method = "", path = ""] = line.split(/ +/);
+    const other = method === "GET" ? "PUT" : "GET";
+    expect([line, (await torito.ask(path, { method: other })).status]).toEqual([line, 405]);
+  }
+  const guide = readFileSync("docs/operating.md", "utf8");
+  for (const [, path] of guide.matchAll(/^\| (?:POST )?`(\/[a-z]+)`/gm)) {
+    expect(text).toContain(` ${path}\n`);
+  }
+  await stop(torito);
+});
+
 test("is not ready when the directory of the site is gone, but alive", async () => {
   const gone = mkdtempSync(join(tmpdir(), "torito-gone-"));
   const torito = start("serve", gone, "-p", "0:80", "--admin", "0");
@@ -106,7 +125,7 @@ test("is not ready when the directory of the site is gone, but alive", async () 
 });
 
 test("is there while the guest boots, and says that it is not ready", async () => {
-  const torito = start("serve", folder, "-p", "0:80", "--admin", "0", "-m", "1G");
+  const torito = start("serve", site, "-p", "0:80", "--admin", "0", "-m", "1G");
   const [, admin] = await torito.until(/admin on (http:\S+)\//);
   const early = await fetch(`${admin}/readyz`);
   const text = await early.text();
@@ -270,7 +289,7 @@ test("reloads, sets the log level, and saves the machine, each by POST", async (
   expect((await fetch(url)).status).toBe(200);
   expect((await ask("/metrics")).text).toContain("torito_config_last_reload_successful 1\n");
   await stop(torito);
-  const again = start("serve", folder, "-p", "0:80", "--restore", saved);
+  const again = start("serve", site, "-p", "0:80", "--restore", saved);
   const [, restored] = await again.until(/ready in .*(http:\S+)\//);
   expect(await (await fetch(restored as string)).text()).toBe("hello");
   await stop(again);

@@ -1,5 +1,13 @@
 // `--check` finds what a start would not get over, and ends with the same code.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +25,9 @@ beforeAll(async () => {
   buildCommand();
   mkdirSync(site);
   writeFileSync(join(site, "index.html"), "hello");
+  mkdirSync(join(site, ".t"));
+  symlinkSync(join(site, "new.pcap"), file("link.pcap"));
+  symlinkSync(site, file("alias"));
   mkdirSync(file("long"));
   const fields = Array.from({ length: 9 }, (_, i) => `  X-${i}: ${"v".repeat(900)}\n`).join("");
   writeFileSync(join(file("long"), "_headers"), `/a/*\n${fields}`);
@@ -85,6 +96,33 @@ describe("the same code and the same line, by --check and by a start", () => {
       () => [site, "--device", file("device.mjs")],
     ],
     ["too little memory", 70, "panic", () => [site, "-m", "64K", "--connections", "1"]],
+    [
+      "an access log among the files of the site",
+      2,
+      "access-log: ",
+      () => [site, "--access-log", join(site, "a.log")],
+    ],
+    [
+      "a capture that a link leads into the site",
+      2,
+      "would be published with the site",
+      () => [site, "--pcap", file("link.pcap")],
+    ],
+    [
+      "a trace in a hidden folder of the site",
+      2,
+      "trace: ",
+      () => [site, "--trace", join(site, ".t/x.json")],
+    ],
+    [
+      "a snapshot in a site of replicas, by another name of its folder",
+      2,
+      "admin-snapshot: ",
+      () => [
+        ...[site, "--replicas", "2", "--admin", "0"],
+        ...["--admin-snapshot", join(file("alias"), "w.torito")],
+      ],
+    ],
     ["a capture", 69, "--pcap", () => [site, "--pcap", file("none/x.pcap")]],
     ["a trace", 69, "--trace", () => [site, "--trace", file("none/x.json")]],
     ["a path that is none", 69, "cannot listen", () => [site, "--vsock-uds", file("none/v.sock")]],
@@ -105,6 +143,19 @@ describe("the same code and the same line, by --check and by a start", () => {
     expect(checked).toMatchObject({ code, err: expect.stringContaining(message) });
     expect(started).toMatchObject({ code, err: expect.stringContaining(message) });
   });
+});
+
+test("a file that would be published is not made", () => {
+  expect(readdirSync(site).sort()).toEqual([".t", "index.html"]);
+  expect(readdirSync(join(site, ".t"))).toEqual([]);
+});
+
+test("a log beside the site, whose folder has a name that begins alike, is private", async () => {
+  mkdirSync(file("site-logs"));
+  const log = join(file("site-logs"), "a.log");
+  const { code, err } = await start("serve", site, "--port", "0", "--access-log", log, "--check")
+    .end;
+  expect([code, err]).toEqual([0, "torito: the configuration is good\n"]);
 });
 
 test("makes nothing: no log, no socket", async () => {

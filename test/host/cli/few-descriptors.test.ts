@@ -55,20 +55,27 @@ test.each<[number, string[]]>([
   expect(await exited).toBe(0);
 });
 
-test("replicas exit with 69 and one clear line too", async () => {
-  const { seen, exited } = serve(makeFolder(), 60, "--replicas", "8");
-  expect(await exited).toBe(69);
-  expect(seen.log).toMatch(/^torito: too few file descriptors \(ulimit -n\): .*EMFILE[^\n]*\n/m);
+test.each<[number, string[]]>([
+  [24, []],
+  [34, []],
+  [47, []],
+  [64, ["--replicas", "64"]],
+  [130, ["--replicas", "8"]],
+])("exits with 69 and one clear line with %d %s, and --check too", async (limit, more) => {
+  for (const words of [more, [...more, "--check"]]) {
+    const { seen, exited } = serve(makeFolder(), limit, ...words);
+    expect(await exited, seen.log).toBe(69);
+    expect(seen.log).toMatch(/^torito: too few file descriptors \(ulimit -n\): [^\n]*\n$/);
+  }
 });
 
-test("so they do if no thread can be started", async () => {
-  const { seen, exited } = serve(makeFolder(), 64, "--replicas", "64");
-  expect(await exited).toBe(69);
-  expect(seen.log).toMatch(/^torito: too few file descriptors \(ulimit -n\): .*EMFILE[^\n]*\n/m);
-});
-
-test("exits with 69 and one clear line with fewer than the program needs", async () => {
-  const { seen, exited } = serve(makeFolder(), 34);
-  expect(await exited).toBe(69);
-  expect(seen.log).toMatch(/^torito: too few file descriptors \(ulimit -n\): EMFILE[^\n]*\n$/);
+test("with as many as it asks for it starts, and --check says so", async () => {
+  for (const [limit, ...more] of [[48], [80, "--replicas", "2"]] as [number, ...string[]][]) {
+    const checked = serve(makeFolder(), limit, ...more, "--check");
+    expect(await checked.exited, checked.seen.log).toBe(0);
+    const { child, seen, exited } = serve(makeFolder(), limit, ...more);
+    await until(() => /ready in/.test(seen.log) || child.exitCode !== null);
+    child.kill("SIGTERM");
+    expect(await exited, seen.log).toBe(0);
+  }
 });

@@ -1,7 +1,7 @@
 // --proxy-protocol required: trusted proxies say who their clients are, and nobody else is let in.
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,12 +12,14 @@ import { startHaproxy } from "../../support/front-ends.ts";
 import { witness } from "../../support/outside-program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "torito-proxied-"));
+const site = join(folder, "site");
 const log = join(folder, "access.log");
 const REQUEST = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 beforeAll(() => {
   buildCommand();
-  writeFileSync(join(folder, "index.html"), "hello");
+  mkdirSync(site);
+  writeFileSync(join(site, "index.html"), "hello");
 });
 
 afterAll(() => {
@@ -29,7 +31,7 @@ async function serve(...words: string[]) {
   rmSync(log, { force: true });
   const proxies = words.includes("--trusted-proxies") ? [] : ["--trusted-proxies", "127.0.0.1"];
   const torito = start(
-    ...["serve", folder, "-p", "0:80", "--access-log", log],
+    ...["serve", site, "-p", "0:80", "--access-log", log],
     ...["--proxy-protocol", "required", ...proxies, ...words],
   );
   const [, port] = await torito.until(/ready in .*127\.0\.0\.1:(\d+)/);

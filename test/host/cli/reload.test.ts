@@ -1,5 +1,5 @@
 // SIGHUP: settings and rules are read again, all of them or none.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -99,6 +99,42 @@ test("a log cannot be switched on in a guest that was not asked for one, which i
   configure({ "access-log": "new.log" });
   expect(await hangUp()).toBe("reloaded");
   await until(/warn: access-log has changed, which needs a restart\n/);
+  child.kill();
+  expect((await end).code).toBe(0);
+});
+
+test("a new line without effect leaves everything as it was; old ones go on as they are", async () => {
+  configure({ admin: "0" });
+  rules("/*\n  X-Rule: one\n  Server: mine\n");
+  const { child, url, hangUp, until, end } = await serve();
+  const [, admin] = await until(/admin on (http:\S+)/);
+  const rule = async () => (await fetch(url)).headers.get("x-rule");
+  rules("/*\n  X-Rule: two\n\n  Server: mine\nX-Frame-Options DENY\n");
+  expect(await hangUp()).toMatch(/^nothing has changed: _headers:5: neither a path/);
+  const answer = await fetch(`${admin}reload`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+  });
+  expect([answer.status, await answer.json()]).toEqual([
+    409,
+    { state: "unchanged", error: expect.stringContaining("_headers:5: neither a path") },
+  ]);
+  expect(await rule()).toBe("one");
+  rules("/*\n  X-Rule: two\n\n  Server: mine\n");
+  expect(await hangUp()).toBe("reloaded");
+  expect(await rule()).toBe("two");
+  child.kill();
+  expect((await end).code).toBe(0);
+});
+
+test("a log that would be published with the site leaves everything as it was", async () => {
+  configure({ admin: "0" });
+  const { child, hangUp, end } = await serve();
+  configure({ admin: "0", "access-log": "site/a.log" });
+  expect(await hangUp()).toMatch(
+    /^nothing has changed: access-log: .*a\.log would be published with the site/,
+  );
+  expect(existsSync(join(site, "a.log"))).toBe(false);
   child.kill();
   expect((await end).code).toBe(0);
 });

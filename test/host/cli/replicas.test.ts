@@ -191,6 +191,11 @@ test("a reload takes effect in all replicas, or in none", async () => {
   expect((await torito.ask("/reload", "POST")).text).toContain("did you mean cors?");
   expect(await heads()).toEqual(["one"]);
   expect(await torito.metric("torito_config_last_reload_successful")).toBe(0);
+  settings({});
+  rules("/*\n  X-Rule: two\nX-Rule three\n");
+  expect((await torito.ask("/reload", "POST")).text).toContain("_headers:3: neither a path");
+  expect(await heads()).toEqual(["one"]);
+  rules("/*\n  X-Rule: two\n");
   settings({ memory: "32M", "access-log": join(folder, "reloaded.log") });
   const reloaded = JSON.parse((await torito.ask("/reload", "POST")).text);
   expect(reloaded).toEqual({ state: "reloaded", needRestart: ["memory"] });

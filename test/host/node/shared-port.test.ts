@@ -1,11 +1,11 @@
 // Ports that threads share: duplicates of descriptors, and who closes a port.
 import { once } from "node:events";
-import { fstatSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
 import net from "node:net";
 import { Worker } from "node:worker_threads";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { duplicate, duplicatesFault } from "../../../host/node/sockets/duplicate.ts";
-import { SharedPort } from "../../../host/node/sockets/shared-port.ts";
+import { claimed, SharedPort } from "../../../host/node/sockets/shared-port.ts";
 import { binding, type Handle } from "../../../host/node/sockets/undocumented.ts";
 
 const LOCAL = { host: "127.0.0.1", port: 0 };
@@ -64,6 +64,31 @@ function nameFrom(port: number): Promise<string> {
 }
 
 describe("a shared port", () => {
+  test("a descriptor is closed for a thread that ends before it has claimed it", async () => {
+    const port = await SharedPort.bind(LOCAL, 16);
+    const { fd, claim, takeBack } = await port.descriptor();
+    const thread = new Worker("for (;;);", { eval: true });
+    await once(thread, "online");
+    thread.postMessage({ fd, claim });
+    await thread.terminate();
+    takeBack();
+    await vi.waitFor(() => expect(() => fstatSync(fd)).toThrow("EBADF"));
+    expect(claimed(claim)).toBe(false);
+    takeBack(); // does nothing: the number may be another file's by now
+    port.close();
+  });
+
+  test("one that was claimed is left to its thread", async () => {
+    const port = await SharedPort.bind(LOCAL, 16);
+    const { fd, claim, takeBack } = await port.descriptor();
+    expect(claimed(claim)).toBe(true);
+    takeBack();
+    await new Promise((closed) => setImmediate(closed));
+    expect(fstatSync(fd).isSocket()).toBe(true);
+    closeSync(fd);
+    port.close();
+  });
+
   test("keeps clients until a thread accepts them, and when one ends the others go on", async () => {
     const port = await SharedPort.bind(LOCAL, 16);
     const a = await threadOf(port, "a");
@@ -93,7 +118,7 @@ describe("a shared port", () => {
       const shared = await SharedPort.bind({ fd }, 16);
       const descriptor = await shared.descriptor();
       expect(fstatSync(descriptor.fd).ino).toBe(fstatSync(_handle.fd).ino);
-      descriptor.close();
+      descriptor.takeBack();
       shared.close();
       server.close();
       await once(server, "close");

@@ -83,6 +83,7 @@ function observedFiles(): { files: Files; held: () => number; most: () => number
   let held = 0;
   let most = 0;
   const files: Files = Object.assign(Object.create(real), {
+    openAt: undefined, // so that every file that is known is held
     peek: (directory: number, name: Uint8Array) => {
       changes[Buffer.from(name).toString("latin1")]?.(join(root, "site"));
       return real.peek(directory, name);

@@ -44,7 +44,7 @@ describe("U25: passes the errors of the host's file calls on to the guest", () =
     ["sync", ["SysSyncFile", file, 0]],
     ["truncate", ["SysTruncateOpenFile", file, 2]],
     ["resize", ["SysTruncateFile", "/file", 2]],
-    ["open", ["SysOpenFile", "/other", FUSE_O_RDONLY]],
+    ["open", ["SysOpenFile", "/other", FUSE_O_RDWR]],
     ["hold", ["SysStatFile", "/dir", buffer]],
     ["peek", ["SysStatFile", "/nobody", buffer]],
     ["create", ["SysCreateFile", "/new", 0o644]],

@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { hostFiles } from "../../../host/node/files/host-files.ts";
-import type { LaterCall, LaterDone } from "../../../host/ports/files.ts";
+import type { Files, LaterCall, LaterDone } from "../../../host/ports/files.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { type FileGuest, fileGuests } from "../../support/file-guest.ts";
 
@@ -22,6 +22,10 @@ beforeEach(async () => {
   const files = hostFiles();
   const nameOf = (inode: number) => fs.readlinkSync(`/proc/self/fd/${inode}`);
   const own = {
+    openAt: (directory: number, name: Uint8Array) => {
+      if (Buffer.from(name).toString() === "slow") guest.clock.advance(6 * SECOND);
+      return (files as Required<Files>).openAt(directory, name);
+    },
     open: (inode: number, flags: number) => {
       if (nameOf(inode).endsWith("slow")) guest.clock.advance(6 * SECOND); // the host is at work
       return files.open(inode, flags);

@@ -3,8 +3,9 @@
 // cheap.
 import { Errno } from "../../../../abi/errno.ts";
 import { FUSE_O_RDONLY, FuseType } from "../../../../abi/fuse.ts";
+import type { DirectoryName } from "../../../ports/files.ts";
 import type { HostCalls } from "../slow/host-calls.ts";
-import type { Node } from "./node.ts";
+import { NOT_HELD, type Node } from "./node.ts";
 import { KINDS, OpenFile } from "./open-file.ts";
 
 export type { OpenFile } from "./open-file.ts";
@@ -14,8 +15,8 @@ export interface Handle {
   readonly node: Node;
   /** The file's descriptor; null for a directory. */
   readonly file: OpenFile | null;
-  /** Names of a directory since the guest last read it from the start. */
-  names: Uint8Array[];
+  /** Entries of a directory since the guest last read it from the start. */
+  names: DirectoryName[];
 }
 
 /** Names that all open directories together may keep. */
@@ -27,6 +28,7 @@ export class HandleTable {
   readonly #idleMax: number;
   readonly #sharedNs: number;
   readonly #now: () => number;
+  readonly #openSeen: (node: Node) => number | null;
   readonly #handles = new Map<number, Handle>();
   readonly #open = new Map<Node, OpenFile[]>(); // one for each kind of access
   readonly #idle = new Set<OpenFile>(); // least recently used first
@@ -38,8 +40,17 @@ export class HandleTable {
 
   /**
    * A descriptor serves further OPENs for `sharedNs`; then the host has to grant access again.
+   * `openSeen` opens a node that need not be held, or returns null.
    */
-  constructor(files: HostCalls, max: number, idleMax: number, sharedNs: number, now: () => number) {
+  constructor(
+    files: HostCalls,
+    max: number,
+    idleMax: number,
+    sharedNs: number,
+    now: () => number,
+    openSeen: (node: Node) => number | null,
+  ) {
+    this.#openSeen = openSeen;
     this.#sharedNs = sharedNs;
     this.#now = now;
     this.#files = files;
@@ -81,7 +92,7 @@ export class HandleTable {
    * A handle of a saved session; `flags` is null for a directory. Its file is opened when the guest
    * uses it. False: there is a handle of that number.
    */
-  revive(id: number, node: Node, flags: number | null, names: Uint8Array[]): boolean {
+  revive(id: number, node: Node, flags: number | null, names: DirectoryName[]): boolean {
     if (this.#handles.has(id)) return false;
     const file = flags === null ? null : this.#revived(node, flags);
     if (file !== null) file.handles++;
@@ -227,7 +238,9 @@ export class HandleTable {
   #descriptor(node: Node, flags: number): OpenFile {
     let file = this.#freshOf(this.#open.get(node), flags);
     if (file === undefined) {
-      file = this.#opened(node, this.#files.open(node.inode, flags), flags);
+      const seen = flags === FUSE_O_RDONLY ? this.#openSeen(node) : null;
+      file = this.#opened(node, seen ?? this.#files.open(node.inode, flags), flags);
+      if (seen !== null) node.descriptor = seen;
     }
     file.recent = true;
     this.#idle.delete(file);
@@ -247,6 +260,7 @@ export class HandleTable {
     files.splice(files.indexOf(file), 1);
     if (files.length === 0) this.#open.delete(file.node);
     file.closed = true;
+    if (file.isOpen && file.descriptor === file.node.descriptor) file.node.descriptor = NOT_HELD;
     if (file.busy === 0) this.#shut(file);
     else this.#lingering++;
   }

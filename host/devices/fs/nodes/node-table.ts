@@ -29,6 +29,11 @@ const NO_RUNS: Runs = {
 };
 
 const NO_TARGET = new Uint8Array(0);
+/**
+ * A regular file that was seen no longer ago is opened by its name. The name may lead to another
+ * inode by then, which is noticed when it is open.
+ */
+const SEEN_NS = 10e6;
 /** How often a name may change while it is being looked up. */
 const LOOKUP_TRIES = 3;
 
@@ -40,18 +45,20 @@ export class NodeTable implements Holder {
   readonly #directory: string;
   readonly max: number;
   readonly #runs: Runs;
+  readonly #now: () => number;
   readonly #byId = new Map<number, Node>();
   readonly #byKey = new Map<bigint, Node>();
   readonly #seeking = new Set<Node>(); // nodes that are being taken up
   /** The number of the next node. */
   nextId = FUSE_ROOT_ID + 1;
 
-  /** Throws what the host throws if the directory cannot be used. */
-  constructor(files: Files, directory: string, max: number, runs = NO_RUNS) {
+  /** Throws what the host throws if the directory cannot be used. `now`: in nanoseconds. */
+  constructor(files: Files, directory: string, max: number, now: () => number, runs = NO_RUNS) {
     this.#files = files;
     this.#directory = directory;
     this.max = max;
     this.#runs = runs;
+    this.#now = now;
     const inode = files.root(this.#directory);
     this.root = this.#make(FUSE_ROOT_ID, inode, files.stat(inode), NO_TARGET, null);
   }
@@ -121,23 +128,31 @@ export class NodeTable implements Holder {
     this.#seeking.add(node);
     try {
       if (node === this.root) this.#takeUpRoot();
-      else this.#find(node);
+      else if (!this.#holdOpen(node)) this.#find(node);
     } finally {
       this.#seeking.delete(node);
     }
+  }
+
+  /** Whatever has become of its names, an open file is still there. */
+  #holdOpen(node: Node): boolean {
+    const { descriptor } = node;
+    if (descriptor === NOT_HELD || this.#files.holdOpen === undefined) return false;
+    node.held = this.#files.holdOpen(descriptor);
+    return true;
   }
 
   #find(node: Node): void {
     for (const place of node.place === null ? [] : [node.place, ...node.places]) {
       if (!this.#knows(place.parent)) continue;
       const mark = this.#runs.mark();
-      if (orErrno(() => this.#leadsTo(place, node)) !== true) continue;
-      const { inode, stat } = this.#files.hold(place.parent.inode, place.name);
-      if (!node.is(stat)) {
-        this.drop(inode);
-        break;
+      const found = orErrno(() => this.#files.hold(place.parent.inode, place.name));
+      if (typeof found === "number") continue;
+      if (!node.is(found.stat)) {
+        this.drop(found.inode);
+        continue;
       }
-      node.held = inode;
+      node.held = found.inode;
       this.#runs.keep(mark);
       return;
     }
@@ -255,14 +270,47 @@ export class NodeTable implements Holder {
       const node = this.#known(seen);
       if (node !== undefined) {
         node.stat = seen;
+        node.seenNs = this.#now();
         this.#seen(node, parent, name);
         return this.reference(node);
       }
       if (this.full) return -Errno.ENFILE;
+      if (this.#mayOpenByName && typeOf(seen) === FuseType.REG) {
+        return this.#sight(parent, name, seen);
+      }
       const found = orErrno(() => this.#hold(parent, name));
       if (found !== null) return found;
     }
     return -Errno.ESTALE;
+  }
+
+  /** Are regular files opened without being held first? */
+  get #mayOpenByName(): boolean {
+    return this.#files.openAt !== undefined && !this.replaying;
+  }
+
+  /** A node for a file that is not held until somebody needs it. */
+  #sight(parent: Node, name: Uint8Array, stat: FileStat): Node {
+    const seen = { parent, name: Uint8Array.from(name) };
+    const node = this.#make(this.nextId++, NOT_HELD, stat, NO_TARGET, seen);
+    node.seenNs = this.#now();
+    return node;
+  }
+
+  /**
+   * Opens a regular file for reading by the name where LOOKUP has just seen it: two calls of the
+   * host fewer than holding it first. null: it has to be held.
+   */
+  openSeen(node: Node): number | null {
+    const { place } = node;
+    if (place === null || node.held !== NOT_HELD || node.descriptor !== NOT_HELD) return null;
+    if (!this.#mayOpenByName || this.#now() - node.seenNs > SEEN_NS) return null;
+    if (!this.#knows(place.parent)) return null;
+    const opened = orErrno(() => this.#files.openAt?.(place.parent.inode, place.name));
+    if (opened === undefined || typeof opened === "number") return null;
+    if (node.is(opened.stat)) return opened.descriptor;
+    quietly(() => this.#files.close(opened.descriptor));
+    return null;
   }
 
   /** One more reference; FORGET gives it back. */

@@ -31,6 +31,10 @@ export class Node {
   held: number;
   /** Identity of the inode. The root's changes with what its name leads to. */
   key: bigint;
+  /** Descriptor of an open file, which keeps the inode while it is not held; or NOT_HELD. */
+  descriptor = NOT_HELD;
+  /** When LOOKUP saw it last. */
+  seenNs = Number.NEGATIVE_INFINITY;
   /** Creation time. While the inode is not held its number may be reused. */
   born: bigint | undefined;
   readonly type: number; // FuseType, which never changes

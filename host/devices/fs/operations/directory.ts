@@ -1,6 +1,7 @@
 // READDIR and READDIRPLUS: whole entries, as many as fit. The names of an open directory are read
 // when the guest reads from the start, so cookies (positions in them) outlive an unlink on the
-// host.
+// host. READDIR says the types that came with the names, and asks the host for nothing else: one
+// call for each entry would take longer than the whole list.
 import { Errno } from "../../../../abi/errno.ts";
 import {
   FUSE_ROOT_ID,
@@ -10,16 +11,19 @@ import {
   FuseType,
   fuseDirentBytes,
 } from "../../../../abi/fuse.ts";
-import type { FileStat } from "../../../ports/files.ts";
+import type { DirectoryName, FileStat } from "../../../ports/files.ts";
 import { errnoOf } from "../errno.ts";
 import type { Handle } from "../nodes/handles.ts";
-import { typeOf } from "../nodes/node.ts";
+import { inoOf, typeOf } from "../nodes/node.ts";
 import type { NodeTable } from "../nodes/node-table.ts";
 import type { HostCalls } from "../slow/host-calls.ts";
 import { putEntry } from "./attributes.ts";
 
 const DOT = 46;
-const DOTS = [Uint8Array.of(DOT), Uint8Array.of(DOT, DOT)] as const;
+const DOTS = [
+  { name: Uint8Array.of(DOT), type: FuseType.DIR },
+  { name: Uint8Array.of(DOT, DOT), type: FuseType.DIR },
+] as const;
 
 /** The reply, and its capacity in bytes. */
 export interface DirectoryReply {
@@ -46,20 +50,21 @@ export function putEntries(
   const head = validMs === null ? 0 : FuseDirentplus.dirent;
   let written = 0;
   for (let i = cookie; i < names.length + DOTS.length; i++) {
-    const name = DOTS[i] ?? (names[i - DOTS.length] as Uint8Array);
+    const entry = DOTS[i] ?? (names[i - DOTS.length] as DirectoryName);
+    const { name } = entry;
     const length = head + fuseDirentBytes(name.length);
     if (written + length > capacity) return written > 0 ? written : -Errno.EINVAL;
     if (written > 0 && overdue()) return written;
     bytes.fill(0, written, written + length);
     let ino = BigInt(FUSE_UNKNOWN_INO);
-    let type: number = FuseType.DIR;
-    if (i >= DOTS.length) {
+    let { type } = entry;
+    if (i >= DOTS.length && (type === 0 || head > 0)) {
       const stat = putChild(name, head === 0 ? null : written);
       if (stat === null) continue; // gone since the names were read
-      ino = stat.ino;
+      if (head > 0) ino = stat.ino;
       type = typeOf(stat);
-    } else if (i === 0 || node.id === FUSE_ROOT_ID) {
-      ino = node.key & 0xffffffffffffffffn;
+    } else if (i === 0 || (i < DOTS.length && node.id === FUSE_ROOT_ID)) {
+      ino = inoOf(node);
     }
     const at = written + head;
     view.setBigUint64(at + FuseDirent.ino, ino, true);

@@ -3,6 +3,7 @@
 // in the thread pool stay open, because their numbers would be reused.
 import { equalBytes } from "../../../bytes.ts";
 import type {
+  DirectoryName,
   FileChanges,
   FileStat,
   FileSystemStat,
@@ -30,6 +31,10 @@ export class HostCalls implements Files, FileChanges, Runs {
   constructor(files: Files, slow: () => boolean) {
     this.#host = files as Host;
     this.#slow = slow;
+    if (files.openAt === undefined) return;
+    const host = files as Required<Files>;
+    this.openAt = (directory, name) => host.openAt(directory, name);
+    this.holdOpen = (descriptor) => host.holdOpen(descriptor);
   }
 
   /** Can calls go to the thread pool? */
@@ -142,6 +147,11 @@ export class HostCalls implements Files, FileChanges, Runs {
 
   // ---- Files
 
+  /** Not in an operation that may be repeated. */
+  readonly openAt?: NonNullable<Files["openAt"]>;
+  /** Waits for nothing. */
+  readonly holdOpen?: NonNullable<Files["holdOpen"]>;
+
   descriptorsMax(): number {
     return this.#host.descriptorsMax();
   }
@@ -179,7 +189,7 @@ export class HostCalls implements Files, FileChanges, Runs {
   readlink(directory: number, name: Uint8Array): Uint8Array {
     return this.#call("readlink", [directory, name]);
   }
-  list(directory: number, max: number): Uint8Array[] {
+  list(directory: number, max: number): DirectoryName[] {
     return this.#call("list", [directory, max]);
   }
   open(inode: number, flags: number): number {
