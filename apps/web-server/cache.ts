@@ -11,7 +11,6 @@ import {
   SysCloseFile,
   SysCounter,
   SysMapFile,
-  SysOpenFile,
   SysReadFileAt,
   SysStatOpenFile,
   SysUnmapFile,
@@ -24,6 +23,7 @@ import { isSameFile, isVersion, setVersion } from "torito/guest/http/version";
 import { nameOf } from "./coding";
 import { Entry, ENTRY_BYTES, FileKey, NO_ENTRY } from "./entry";
 import { FILE_HEADERS_BYTES_MAX, putFileHeaders } from "./file-headers";
+import { openPatiently } from "./patience";
 import { Site } from "./rules/site";
 
 /** Larger files are not kept in the heap. */
@@ -207,7 +207,7 @@ export function loadError(): i32 {
  * loadError().
  */
 export function loadFile(path: usize, pathBytes: u32, key: FileKey): Entry | null {
-  const file = SysOpenFile(path, pathBytes, 0);
+  const file = openPatiently(path, pathBytes, 0);
   error = file < 0 ? file : SysStatOpenFile(file, changetype<usize>(opened));
   const entry = error == 0 ? create(file, key) : null;
   if (!entry) {

@@ -4,6 +4,7 @@ import { nowNs, NS_PER_S, print, printNumber } from "torito/kernel/api";
 
 export const enum Event {
   NoMemory, // a request is answered 503
+  NoDescriptor, // ... because the host has no file descriptor left
   CutStalled, // memory was short, and this client had taken nothing for the longest time
   CutHead, // ... and this one had not finished its request
   CutIdle, // ... and this one was idle
@@ -29,6 +30,7 @@ const tallies: usize = memory.data(Event.Kinds * TALLY_BYTES);
 function textOf(event: Event): string {
   switch (event) {
     case Event.NoMemory: return "no memory for a request: 503";
+    case Event.NoDescriptor: return "no file descriptor for a request: 503";
     case Event.CutStalled: return "memory is short: cut a client that takes nothing";
     case Event.CutHead: return "memory is short: cut a client that does not finish its request";
     case Event.CutIdle: return "memory is short: cut an idle connection";

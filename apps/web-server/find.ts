@@ -1,9 +1,10 @@
 // From a decoded path to what the site has there. Yields, except for what is cached.
-import { Errno, FileStat, SysStatFile, text } from "torito/kernel/api";
+import { Errno, FileStat, text } from "torito/kernel/api";
 import { SiteFlag } from "torito/abi/site";
 import { isText, putText } from "torito/guest/http/text";
 import { statusOf } from "./file";
 import { isDirectory, isFile } from "./kinds";
+import { statPatiently } from "./patience";
 import { Site } from "./rules/site";
 
 export const enum Kind {
@@ -33,7 +34,7 @@ const SLASH: u32 = 0x2f;
 
 /** Nothing yields after `found` is filled. */
 function statOf(path: usize, bytes: u32): i32 {
-  const status = SysStatFile(path, bytes, changetype<usize>(foundStat));
+  const status = statPatiently(path, bytes, changetype<usize>(foundStat));
   found.pathBytes = bytes;
   return status;
 }

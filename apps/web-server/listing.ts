@@ -12,7 +12,6 @@ import {
   spanAddress,
   spanBytes,
   SysCloseFile,
-  SysOpenFile,
   SysReadDirectory,
   SysThreadSwitch,
   text,
@@ -29,6 +28,7 @@ import { Entry, NO_ENTRY } from "./entry";
 import { htmlBytes, putHtml, putUrl, urlBytes } from "./escape";
 import { sendPage, statusOf } from "./file";
 import { isListed, isRoot } from "./hidden";
+import { openPatiently } from "./patience";
 import { fail, matchRules } from "./respond";
 import { outputOf, pathOf, Work } from "./work";
 
@@ -115,7 +115,7 @@ function read(names: Names, work: Work): i32 {
   names.order = take(ENTRIES_MAX << 2);
   names.sorted = take(ENTRIES_MAX << 2);
   if (names.order == 0 || names.sorted == 0) return -Errno.ENOMEM;
-  const directory = SysOpenFile(pathOf(work), work.pathBytes, O_DIRECTORY);
+  const directory = openPatiently(pathOf(work), work.pathBytes, O_DIRECTORY);
   if (directory < 0) return directory;
   let got: i32 = 1;
   while (got > 0 && !names.more) got = readBlock(names, directory, work);

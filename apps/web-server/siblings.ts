@@ -1,12 +1,13 @@
 // SI2, SI3: precompressed siblings of a file, FILE.br, FILE.zst and FILE.gz. They are looked up
 // once for each cached file, and again after a while.
-import { FileStat, nowNs, NS_PER_S, spanBytes, SysStatFile } from "torito/kernel/api";
+import { FileStat, nowNs, NS_PER_S, spanBytes } from "torito/kernel/api";
 import { isText, putText } from "torito/guest/http/text";
 import { Coding, suffixOf } from "./coding";
 import { Entry, fileKey } from "./entry";
 import { Event, note } from "./events";
 import { isFile } from "./kinds";
 import { openEntry } from "./open";
+import { statPatiently } from "./patience";
 import { Site } from "./rules/site";
 
 /** Siblings that are added beside a file that stays the same are found within this time. */
@@ -43,7 +44,7 @@ function endsIn(path: usize, bytes: u32, coding: Coding): bool {
 /** Can the sibling be sent in place of the file? Fills `stat`. Yields. */
 function statSibling(entry: Entry, coding: Coding, path: usize, bytes: u32): bool {
   const end = putText(path + bytes, suffixOf(coding));
-  if (SysStatFile(path, <u32>(end - path), changetype<usize>(stat)) != 0) return false;
+  if (statPatiently(path, <u32>(end - path), changetype<usize>(stat)) != 0) return false;
   const file = entry.version.stat;
   const isWhole = isFile(stat) && (stat.size != 0 || file.size == 0);
   if (isWhole && stat.mtimeNs >= file.mtimeNs) return true;

@@ -14,7 +14,6 @@ import {
   spanBytes,
   SysCloseFile,
   SysMount,
-  SysOpenFile,
   SysReadFileAt,
   SysStatOpenFile,
   text,
@@ -22,6 +21,7 @@ import {
   ToroGetMem,
 } from "torito/kernel/api";
 import { SITE_TABLE_BYTES_MAX, SiteFlag, SiteTable, SiteText } from "torito/abi/site";
+import { openPatiently } from "../patience";
 import { isTable } from "./check";
 
 /** The settings at one time. Followed by the table. */
@@ -102,7 +102,7 @@ export function giveSite(site: Site): void {
 
 /** Reads the table and makes it the current one. Yields. Returns 0 or an error. */
 function read(): i32 {
-  const file = SysOpenFile(spanAddress(FILE), spanBytes(FILE), 0);
+  const file = openPatiently(spanAddress(FILE), spanBytes(FILE), 0);
   if (file < 0) return file == -Errno.ENOENT ? replace(presets) : file;
   let status = SysStatOpenFile(file, changetype<usize>(opened));
   if (status == 0) status = readTable(file, opened.size);

@@ -52,6 +52,11 @@ class Refusal extends Error {
   }
 }
 
+/** Does it tell nothing of the file, but that the host is short of something now? */
+export function isShortage(result: number): boolean {
+  return result === -Errno.EMFILE || result === -Errno.ENFILE || result === -Errno.ENOMEM;
+}
+
 /** An error to throw; `result` is -Errno. */
 export function refusal(result: number): Error {
   return new Refusal(result);

@@ -35,7 +35,7 @@ test.each<[number, string[]]>([
   [64, []],
   [100, []],
   [192, ["--replicas", "3"]],
-])("serves 300 files with %d descriptors, one at a time and eight %s", async (limit, more) => {
+])("serves 300 files with %d descriptors, eight at a time and one %s", async (limit, more) => {
   const site = makeFolder();
   mkdirSync(`${site}/a/b/c`, { recursive: true });
   const paths = Array.from({ length: 300 }, (_, i) => (i % 10 ? `/${i}` : `/a/b/c/${i}`));
@@ -45,11 +45,12 @@ test.each<[number, string[]]>([
   await until(() => begun.test(seen.log) || child.exitCode !== null);
   const port = Number(/http:\/\/127\.0\.0\.1:(\d+)/.exec(seen.log)?.[1]);
   const statuses = new Set<number | string>();
-  for (const path of paths) statuses.add(await statusOf(port, path));
+  // Eight first: nothing is in the guest's cache yet.
   for (let i = 0; i < paths.length; i += 8) {
     const some = paths.slice(i, i + 8).map((path) => statusOf(port, path));
     for (const status of await Promise.all(some)) statuses.add(status);
   }
+  for (const path of paths) statuses.add(await statusOf(port, path));
   expect([...statuses], seen.log).toEqual([200]);
   child.kill("SIGTERM");
   expect(await exited).toBe(0);

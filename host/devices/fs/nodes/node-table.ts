@@ -3,7 +3,7 @@
 import { Errno } from "../../../../abi/errno.ts";
 import { FUSE_ROOT_ID, FuseType } from "../../../../abi/fuse.ts";
 import type { FileStat, Files } from "../../../ports/files.ts";
-import { errnoOf, orThrow, refusal } from "../errno.ts";
+import { errnoOf, isShortage, orThrow, refusal } from "../errno.ts";
 import { orErrno, quietly } from "../undo.ts";
 import { type Holder, keyOf, NOT_HELD, Node, type Place, typeOf } from "./node.ts";
 
@@ -147,7 +147,10 @@ export class NodeTable implements Holder {
       if (!this.#knows(place.parent)) continue;
       const mark = this.#runs.mark();
       const found = orErrno(() => this.#files.hold(place.parent.inode, place.name));
-      if (typeof found === "number") continue;
+      if (typeof found === "number") {
+        if (isShortage(found)) throw refusal(found);
+        continue;
+      }
       if (!node.is(found.stat)) {
         this.drop(found.inode);
         continue;
@@ -188,7 +191,7 @@ export class NodeTable implements Holder {
     if (root.held === NOT_HELD) return;
     const inode = orErrno(() => this.#files.root(this.#directory));
     if (inode < 0) {
-      this.letGo(root);
+      if (!isShortage(inode)) this.letGo(root);
       return;
     }
     const stat = orErrno(() => this.#files.stat(inode));
