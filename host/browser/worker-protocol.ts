@@ -27,7 +27,12 @@ export interface WorkerMachineOptions {
 export type Command =
   | { readonly name: "boot"; readonly options: WorkerMachineOptions }
   | { readonly name: "listening"; readonly port: number }
-  | { readonly name: "pause" | "resume" | "heap" | "dispose" }
+  | { readonly name: "dispose" }
+  | InspectionCommand;
+
+/** Those that the inspector carries out. */
+export type InspectionCommand =
+  | { readonly name: "pause" | "resume" | "heap" }
   | { readonly name: "step"; readonly by: "turn" | "thread" }
   | { readonly name: "break"; readonly breakpoints: readonly Breakpoint[] };
 

@@ -10,6 +10,7 @@ import type { TraceEvent, TraceSink } from "../trace/event.ts";
 import { BREAKPOINTS_MAX, type Breakpoint, hits } from "./breakpoints.ts";
 import { type BothWays, copiesOf } from "./copies.ts";
 import type { HeapMap, HeapView } from "./heap.ts";
+import { type Insight, insightOf } from "./insight.ts";
 import { type DeviceView, readDevice } from "./rings.ts";
 import type { SocketsView } from "./sockets.ts";
 import { LISTED_MAX, type ThreadsView } from "./threads.ts";
@@ -50,6 +51,7 @@ export interface InspectorOptions {
 
 export class Inspector {
   readonly #options: InspectorOptions;
+  readonly #insight: Insight;
   readonly #vsock: VsockDevice | null;
   readonly #watchers = new Set<(event: TraceEvent) => void>();
   readonly #events: TraceEvent[] = []; // a ring of EVENTS_MAX
@@ -62,6 +64,7 @@ export class Inspector {
 
   constructor(options: InspectorOptions) {
     this.#options = options;
+    this.#insight = insightOf(options.machine);
     const devices = options.machine.registers.map(({ device }) => device);
     this.#vsock = devices.find((device) => device instanceof VsockDevice) ?? null;
   }
@@ -69,11 +72,12 @@ export class Inspector {
   /** The machine now. */
   view(): MachineView {
     const { machine } = this.#options;
-    const { insight, memory } = machine;
+    const { memory } = machine;
+    const insight = this.#insight;
     const all = this.#vsock?.connections() ?? [];
     return {
       state: this.state,
-      nowNs: Math.floor(insight.tracer.now()),
+      nowNs: insight.now(),
       stoppedAt: this.#stoppedAt,
       breakpoints: this.#breakpoints,
       switches: memory.attached ? readGuestLoad(memory).heartbeat : 0,
@@ -89,8 +93,8 @@ export class Inspector {
 
   /** The blocks of the heap, one after the other; null: the image does not say. */
   heapMap(): HeapMap | null {
-    const { insight, memory } = this.#options.machine;
-    return memory.attached ? insight.heapMap() : null;
+    const { memory } = this.#options.machine;
+    return memory.attached ? this.#insight.heapMap() : null;
   }
 
   get state(): RunState {
@@ -122,7 +126,7 @@ export class Inspector {
 
   /** Gives `sink` all events from now on, until the result is called. */
   trace(sink: TraceSink): () => void {
-    return this.#options.machine.insight.trace(sink);
+    return this.#insight.trace(sink);
   }
 
   /** False: the machine cannot be stopped. */
@@ -175,7 +179,7 @@ export class Inspector {
     const isWanted = this.#watchers.size > 0 || this.#breakpoints.length > 0;
     if (isWanted && this.#endTrace === null) {
       this.#recorded = 0;
-      this.#endTrace = this.#options.machine.insight.trace(this.#record);
+      this.#endTrace = this.#insight.trace(this.#record);
     } else if (!isWanted) {
       this.#endTrace?.();
       this.#endTrace = null;

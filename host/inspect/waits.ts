@@ -5,7 +5,7 @@ import { TraceWait } from "../../abi/trace.ts";
 import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
 import { u32 } from "../memory.ts";
 import { fuseName } from "../operation-names.ts";
-import { type ConnectionKey, connectionKey } from "../trace/flows.ts";
+import { type ConnectionKey, connectionKey } from "../trace/connection-key.ts";
 import type { Wait } from "../trace/tracer.ts";
 import type { GuestReader } from "./guest-reader.ts";
 import { SocketState } from "./guest-states.ts";

@@ -1,10 +1,10 @@
 // The trace of one machine: runs of the guest's threads, entries into the guest, and events of
 // devices. It is on while somebody takes its events, and costs a test an event otherwise.
-import type { DeviceTrace, VirtioDevice } from "../device.ts";
 import type { GuestExports } from "../image.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GuestLoad } from "../stats.ts";
+import type { ConnectionKey } from "./connection-key.ts";
 import {
   MACHINE,
   THREADS,
@@ -14,13 +14,12 @@ import {
   type TraceSink,
   VCPU,
 } from "./event.ts";
-import { type ConnectionKey, type Exchange, type FlowStep, Flows } from "./flows.ts";
+import { type Exchange, type FlowStep, Flows } from "./flows.ts";
 import { type Run, Switches } from "./switches.ts";
+import type { EventTaker, Tracing } from "./tracing.ts";
 
 /** Threads come and go: after this many of them the trace knows none, and names them again. */
 const THREADS_MAX = 4096;
-/** How long a step is drawn at least that takes no time, if there is room for it on its track. */
-const STEP_NS = 1000;
 /** Counters are written at most that often. */
 const COUNTERS_NS = 1_000_000;
 
@@ -37,6 +36,7 @@ export interface TracerOptions {
   readonly load: () => Pick<GuestLoad, "threads" | "heapInUse">;
   readonly clock: Clock;
   readonly memory: GuestMemory;
+  readonly tracing: Tracing;
   /** A trace has begun, or has ended: entries into the guest are to be recorded, or no longer. */
   readonly switched: (isOn: boolean) => void;
   /** Runs host code inside an entry into the guest. */
@@ -72,30 +72,28 @@ interface Taker {
   readonly borrows: boolean;
 }
 
-export class Tracer {
+export class Tracer implements EventTaker {
   readonly #options: TracerOptions;
   readonly #switches: Switches;
   #takers: readonly Taker[] = [];
   #lent: Making | null = null; // the object of all events; null: somebody may keep them
-  readonly #tracks: Title[] = [
-    { kind: "process_name", pid: MACHINE, tid: 0, name: "machine" },
-    { kind: "process_name", pid: THREADS, tid: 0, name: "guest threads" },
-    { kind: "thread_name", pid: MACHINE, tid: VCPU, name: "vCPU" },
-  ];
   readonly #threads = new Map<number, KnownThread>();
   /** Requests that flow through the machine. */
   readonly flows = new Flows((exchange) => this.#exchange(exchange));
-  /** Does anybody take events? */
-  isOn = false;
   #load = ""; // counters as they were written last
   #loadNs = Number.NEGATIVE_INFINITY;
-  #devices = 0;
   #lost = 0;
   #rejected = 0;
 
   constructor(options: TracerOptions) {
     this.#options = options;
     this.#switches = new Switches(options.memory);
+    options.tracing.tracer = this;
+  }
+
+  /** Does anybody take events? */
+  get isOn(): boolean {
+    return this.#options.tracing.isOn;
   }
 
   /** From now on `sink` takes the events, until the result is called. */
@@ -108,7 +106,8 @@ export class Tracer {
     const wasOn = this.isOn;
     if (!wasOn) this.#begin();
     this.#setTakers([...this.#takers, taker]);
-    for (const title of this.#tracks) taker.take(titleEvent(title));
+    for (const title of TITLES) taker.take(titleEvent(title));
+    for (const track of this.#options.tracing.tracks) taker.take(titleEvent(trackTitle(track)));
     for (const [tid, { name }] of this.#threads) taker.take(titleEvent(threadTitle(tid, name)));
     if (!wasOn) this.#options.switched(true);
     return () => {
@@ -120,7 +119,7 @@ export class Tracer {
 
   #setTakers(takers: readonly Taker[]): void {
     this.#takers = takers;
-    this.isOn = takers.length > 0;
+    this.#options.tracing.isOn = takers.length > 0;
     this.#lent = takers.every(({ borrows }) => borrows) ? blank() : null;
     this.flows.withPaths = takers.some(({ withNames }) => withNames);
   }
@@ -134,9 +133,10 @@ export class Tracer {
   }
 
   /** Whole nanoseconds, as the guest sees them. */
-  readonly now = (): number => Math.floor(this.#options.clock.now());
+  now(): number {
+    return Math.floor(this.#options.clock.now());
+  }
 
-  /** The guest comes from a snapshot: what is in its ring by now is not of this trace. */
   restored(): void {
     this.#begin();
   }
@@ -171,51 +171,6 @@ export class Tracer {
     };
   }
 
-  /** A track for the next device: its own events, its kicks and its interrupts. */
-  device({ name, queueNames }: VirtioDevice) {
-    const tid = VCPU + ++this.#devices;
-    this.#tracks.push({ kind: "thread_name", pid: MACHINE, tid, name });
-    const tracer = this;
-    let lastNs = 0; // of what is on the track so far
-    const events: DeviceTrace = {
-      get isOn() {
-        return tracer.isOn;
-      },
-      get withNames() {
-        return tracer.flows.withPaths;
-      },
-      flows: this.flows,
-      now: this.now,
-      present: () => this.#present(),
-      instant: (what, nowNs, args, flow) => {
-        if (flow === undefined) {
-          this.#instant(tid, what, nowNs, args);
-        } else {
-          const sinceNs = Math.max(lastNs, nowNs - STEP_NS);
-          this.#slice(MACHINE, tid, what, sinceNs, nowNs, args, flow);
-        }
-        lastNs = nowNs;
-      },
-      slice: (what, sinceNs, args, flow, file) => {
-        const untilNs = this.now();
-        const named = file === undefined ? args : { ...args, file };
-        this.#slice(MACHINE, tid, what, sinceNs, untilNs, args, flow, named);
-        lastNs = untilNs;
-      },
-    };
-    const kicks = queueNames.map((queueName, queue) => ({ queue, name: queueName }));
-    return {
-      events,
-      kicked: (queue: number) => {
-        if (!tracer.isOn) return;
-        events.instant("kick", this.now(), kicks[queue] ?? { queue, name: "" });
-      },
-      interrupted: (irq: number) => {
-        if (tracer.isOn) events.instant("interrupt", this.now(), { irq });
-      },
-    };
-  }
-
   /** The runs of threads that the guest recorded in an interval. */
   #runs(sinceNs: number, untilNs: number): void {
     const switches = this.#switches;
@@ -224,10 +179,10 @@ export class Tracer {
     const { lost, rejected } = switches;
     this.#lost += lost;
     this.#rejected += rejected;
-    if (lost > 0) this.#instant(VCPU, "switches lost", untilNs, { lost, total: this.#lost });
+    if (lost > 0) this.instant(VCPU, "switches lost", untilNs, { lost, total: this.#lost });
     if (rejected > 0) {
       const args = { rejected, total: this.#rejected };
-      this.#instant(VCPU, "switches that cannot be", untilNs, args);
+      this.instant(VCPU, "switches that cannot be", untilNs, args);
     }
   }
 
@@ -249,8 +204,8 @@ export class Tracer {
     one.serves = one.wait.connection ?? serves;
   };
 
-  /** The request that the thread works on which runs now: of the connection that it serves. */
-  #present(): FlowStep | undefined {
+  /** Of the connection that the thread serves. */
+  present(): FlowStep | undefined {
     const serves = this.#threads.get(this.#switches.running())?.serves ?? null;
     return serves === null ? undefined : this.flows.present(serves);
   }
@@ -297,11 +252,24 @@ export class Tracer {
     return one;
   }
 
-  #instant(tid: number, name: string, nowNs: number, args: TraceArguments): void {
+  instant(tid: number, name: string, nowNs: number, args: TraceArguments): void {
     const event = this.#event("i", name, MACHINE, tid, nowNs);
     event.s = "t";
     event.args = args;
     this.#tell(event);
+  }
+
+  slice(
+    tid: number,
+    name: string,
+    sinceNs: number,
+    untilNs: number,
+    args: TraceArguments,
+    flow: FlowStep | undefined,
+    file?: string,
+  ): void {
+    const named = file === undefined ? args : { ...args, file };
+    this.#slice(MACHINE, tid, name, sinceNs, untilNs, args, flow, named);
   }
 
   /** With a flow it is a step of that request. `named`: `args` for those who want names. */
@@ -367,6 +335,19 @@ function blank(): Making {
     args: undefined,
   };
 }
+
+const TITLES: readonly Title[] = [
+  { kind: "process_name", pid: MACHINE, tid: 0, name: "machine" },
+  { kind: "process_name", pid: THREADS, tid: 0, name: "guest threads" },
+  { kind: "thread_name", pid: MACHINE, tid: VCPU, name: "vCPU" },
+];
+
+const trackTitle = ({ tid, name }: Pick<Title, "tid" | "name">): Title => ({
+  kind: "thread_name",
+  pid: MACHINE,
+  tid,
+  name,
+});
 
 const threadTitle = (id: number, name: string): Title => ({
   kind: "thread_name",

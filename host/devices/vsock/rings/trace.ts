@@ -3,7 +3,8 @@ import { VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import { putBytes } from "../../../bytes.ts";
 import type { DeviceTrace } from "../../../device.ts";
 import { vsockName } from "../../../operation-names.ts";
-import { connectionKey, type FlowStep } from "../../../trace/flows.ts";
+import { connectionKey } from "../../../trace/connection-key.ts";
+import type { FlowStep } from "../../../trace/flows.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import type { PacketTap } from "./tap.ts";
 
