@@ -16,6 +16,7 @@ import {
   type Ended,
   endText,
   type FromWorker,
+  type Shared,
   type ToWorker,
   type WorkerMachineOptions,
 } from "./worker-protocol.ts";
@@ -33,6 +34,7 @@ interface Running {
   readonly machine: Machine;
   readonly vsock: VsockDevice;
   readonly clock: PausableClock;
+  readonly gate: Shared | null;
 }
 
 /** Serves the page that has made the Worker; one machine a Worker. */
@@ -70,7 +72,7 @@ export class MachineHost {
   }
 
   async #run(command: Command): Promise<unknown> {
-    if (command.name === "boot") return this.#boot(command.options);
+    if (command.name === "boot") return this.#boot(command.options, command.gate);
     const { machine, vsock } = this.#expect();
     switch (command.name) {
       case "listening":
@@ -84,9 +86,10 @@ export class MachineHost {
 
   /** Loads the inspector, once. */
   #inspect(): Promise<Inspection> {
-    const { machine, clock } = this.#expect();
+    const { machine, clock, gate } = this.#expect();
     this.#inspection ??= import("./inspection.ts").then(
-      ({ Inspection }) => new Inspection({ machine, clock }),
+      ({ Inspection }) =>
+        new Inspection({ machine, clock }, gate, (isHeld) => this.#boards.hold(isHeld)),
     );
     return this.#inspection;
   }
@@ -96,7 +99,7 @@ export class MachineHost {
     return this.#running;
   }
 
-  async #boot(options: WorkerMachineOptions): Promise<void> {
+  async #boot(options: WorkerMachineOptions, gate: Shared | null): Promise<void> {
     if (this.#isBooting) throw new Error("a Worker has one machine");
     this.#isBooting = true;
     const { ports = [HTTP_PORT], hostPorts = [], tag = "site" } = options;
@@ -119,7 +122,7 @@ export class MachineHost {
         if (level !== "debug") this.#post({ console: `${subject}: ${message}\n` });
       },
     });
-    this.#running = { machine, vsock, clock };
+    this.#running = { machine, vsock, clock, gate };
     machine.exited.then(
       (exit) => this.#ended(exit),
       (error: Error) => this.#ended({ kind: "fault", message: error.message }),

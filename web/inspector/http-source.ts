@@ -1,6 +1,7 @@
 // A machine of the admin listener, which sends events (Server-Sent Events) and takes POST.
 import type { Breakpoint } from "../../host/inspect/breakpoints.ts";
 import type { HeapMap } from "../../host/inspect/heap.ts";
+import type { StepBy } from "../../host/inspect/inspector.ts";
 import type { MachineSource, Watcher } from "./source.ts";
 
 export class HttpSource implements MachineSource {
@@ -50,7 +51,7 @@ export class HttpSource implements MachineSource {
     return this.#post("resume");
   }
 
-  step(by: "turn" | "thread"): Promise<void> {
+  step(by: StepBy): Promise<void> {
     return this.#post("step", { by });
   }
 

@@ -52,6 +52,7 @@ export function showInspector(
     if (event.key === " ") bar.toggle();
     else if (event.key === ".") bar.step("turn");
     else if (event.key === "t") bar.step("thread");
+    else if (event.key === "k") bar.step("kick");
     else if (event.key === ",") timeline.move(-1);
     else if (event.key === ";") timeline.move(1);
     else return;
@@ -61,11 +62,6 @@ export function showInspector(
   main.classList.add("inspector");
   main.replaceChildren(
     bar.element,
-    element(
-      "p",
-      { class: "soft" },
-      "Keys: space stops and goes on, . steps a turn, t a thread, , and ; move in the record.",
-    ),
     element(
       "div",
       { class: "panels" },

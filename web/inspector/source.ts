@@ -2,7 +2,7 @@
 // Worker of the same page.
 import type { Breakpoint } from "../../host/inspect/breakpoints.ts";
 import type { HeapMap } from "../../host/inspect/heap.ts";
-import type { MachineView } from "../../host/inspect/inspector.ts";
+import type { MachineView, StepBy } from "../../host/inspect/inspector.ts";
 import type { TraceEvent } from "../../host/trace/event.ts";
 
 export interface Watcher {
@@ -23,7 +23,7 @@ export interface MachineSource {
   watch(watcher: Watcher): () => void;
   pause(): Promise<void>;
   resume(): Promise<void>;
-  step(by: "turn" | "thread"): Promise<void>;
+  step(by: StepBy): Promise<void>;
   breakAt(breakpoints: readonly Breakpoint[]): Promise<void>;
   heapMap(): Promise<HeapMap | null>;
 }

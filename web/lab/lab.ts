@@ -79,9 +79,11 @@ async function showSite(): Promise<void> {
 /** Says what a page without isolation lacks. */
 function showIsolation(): void {
   find("isolation").textContent = crossOriginIsolated
-    ? "This page is cross-origin isolated: its clock steps by 5 µs."
+    ? "This page is cross-origin isolated: its clock steps by 5 µs, and the machine stops inside " +
+      "a kick where you want it to."
     : "This page is not cross-origin isolated, for its host sends no COOP and COEP headers: its " +
-      "clock steps by 100 µs, so that short runs of threads look as if they took no time. " +
+      "clock steps by 100 µs, so that short runs of threads look as if they took no time, and the " +
+      "machine stops between turns, not inside a kick. " +
       "Everything else works.";
 }
 

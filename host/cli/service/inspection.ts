@@ -128,6 +128,7 @@ function run(machine: Inspector, name: string, body: unknown): string {
       machine.resume();
       return "";
     case "step":
+      if (by === "kick") return "its thread serves this page as well, and may not block in a kick";
       if (by !== "turn" && by !== "thread") return "by: turn or thread";
       if (machine.state !== "paused") return "the machine is not paused";
       return machine.step(by) ? "" : "nothing to do: the machine waits for its clients";
