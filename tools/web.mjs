@@ -6,6 +6,7 @@ import { dirname, resolve } from "node:path";
 import { build } from "esbuild";
 import { root } from "./names.mjs";
 import { readFolder, writeTar } from "./tar.mjs";
+import { labStops } from "./tour.mjs";
 import { bundleWorker } from "./worker-bundle.mjs";
 
 const SITE = `${root}apps/web-server/site`;
@@ -64,6 +65,7 @@ for (const name of ["web-server.wasm", "web-server.wasm.map"]) {
 }
 cpSync(`${root}web/inspector/style.css`, `${LAB}/inspector.css`);
 writeFileSync(`${LAB}/site.tar`, sampleSite());
+writeFileSync(`${LAB}/tour.json`, JSON.stringify(labStops()));
 
 const [option, folder] = process.argv.slice(2);
 if (option === "--site" && folder !== undefined) {

@@ -10,15 +10,24 @@ import type { MachineSource } from "./source.ts";
 import { Connections, Copies, Threads } from "./tables.ts";
 import { Requests, Timeline } from "./timeline.ts";
 
+/** An inspector in a page. */
+export interface ShownInspector {
+  end(): void;
+  /** As Timeline.showStop(). */
+  showStop(stop: number | null): void;
+  /** Brings the panel of that title into view. False: there is none. */
+  showPanel(title: string): boolean;
+}
+
 /**
- * Fills `main`, until the result is called. `sources`: where files of the project can be read, by
- * their paths after it; null: nowhere.
+ * Fills `main`. `sources`: where files of the project can be read, by their paths after it; null:
+ * nowhere.
  */
 export function showInspector(
   main: HTMLElement,
   source: MachineSource,
   sources: string | null = null,
-): () => void {
+): ShownInspector {
   const recording = new Recording();
   const bar = new Bar(source);
   const breakpoints = new Breakpoints(source);
@@ -88,9 +97,18 @@ export function showInspector(
       else bar.lost();
     },
   });
-  return () => {
-    end();
-    document.removeEventListener("keydown", keys);
-    if (asked !== 0) cancelAnimationFrame(asked);
+  return {
+    end() {
+      end();
+      document.removeEventListener("keydown", keys);
+      if (asked !== 0) cancelAnimationFrame(asked);
+    },
+    showStop: (stop) => timeline.showStop(stop),
+    showPanel(title) {
+      const headings = [...main.querySelectorAll("h2")];
+      const heading = headings.find(({ textContent }) => textContent?.startsWith(title));
+      heading?.scrollIntoView({ block: "start" });
+      return heading !== undefined;
+    },
   };
 }
