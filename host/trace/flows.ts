@@ -2,6 +2,7 @@
 // taken to be an exchange: payload to the guest and what comes back, up to the next payload to the
 // guest. With pipelining several requests share one.
 import type { ConnectionKey } from "./connection-key.ts";
+import type { FlowStep } from "./event.ts";
 
 /** Exchanges of one connection that have ids of its own; then it is numbered anew. */
 const EXCHANGES_MAX = 0xffff;
@@ -13,17 +14,9 @@ const SPACE = 0x20;
 /** Hexadecimal digits of each byte. Numbers take engines some time to print in another base. */
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** One of many things that happen to an exchange. */
-export interface FlowStep {
-  /** Hexadecimal digits: the connection's serial number, and the exchange's in it. */
-  readonly id: string;
-  /** Is it the first? */
-  readonly begins: boolean;
-}
-
 /** An exchange that has ended. */
 export interface Exchange {
-  readonly id: string;
+  readonly step: FlowStep;
   /** As in "GET 200"; of what is no HTTP how many bytes went. */
   readonly title: string;
   /** As in "GET /index.html 200"; undefined: it is not known. */
@@ -148,7 +141,7 @@ export class Flows {
     if (step === undefined) return;
     const title = method === "" ? `${bytes} bytes` : titleOf(method, status);
     const named = path === "" ? undefined : `${method} ${path}${status === 0 ? "" : ` ${status}`}`;
-    this.#ended({ id: step.id, title, named, sinceNs, untilNs });
+    this.#ended({ step, title, named, sinceNs, untilNs });
   }
 }
 

@@ -6,6 +6,9 @@ import type { Clock } from "../ports/clock.ts";
 import type { GuestLoad } from "../stats.ts";
 import type { ConnectionKey } from "./connection-key.ts";
 import {
+  EventKind,
+  type EventWriter,
+  type FlowStep,
   MACHINE,
   THREADS,
   type TraceArguments,
@@ -14,19 +17,22 @@ import {
   type TraceSink,
   VCPU,
 } from "./event.ts";
-import { type Exchange, type FlowStep, Flows } from "./flows.ts";
+import { type Exchange, Flows } from "./flows.ts";
 import { type Run, Switches } from "./switches.ts";
+import { blank, type Making, TITLES, threadTitle, titleEvent, trackTitle } from "./titles.ts";
 import type { EventTaker, Tracing } from "./tracing.ts";
 
 /** Threads come and go: after this many of them the trace knows none, and names them again. */
 const THREADS_MAX = 4096;
 /** Counters are written at most that often. */
 const COUNTERS_NS = 1_000_000;
+/** Titles of exchanges whose kinds are kept; then they are made anew. */
+const EDGES_MAX = 1024;
 
 /** The reason for which a thread waits. */
 export interface Wait {
-  /** As in "waits: time". */
-  readonly title: string;
+  /** Named as in "waits: time". */
+  readonly kind: EventKind;
   /** The connection that it serves; null: none. */
   readonly connection: ConnectionKey | null;
 }
@@ -47,27 +53,25 @@ export interface TracerOptions {
   readonly waitOf: (queue: number) => Wait | null;
 }
 
-/** The name of a process or a track. */
-interface Title {
-  readonly kind: "process_name" | "thread_name";
-  readonly pid: number;
-  readonly tid: number;
-  readonly name: string;
+/** Runs of threads of one name: made ready by the host, or by another thread. */
+interface RunKinds {
+  readonly run: EventKind;
+  readonly woken: EventKind;
 }
 
 /** A thread of the guest, as it was after the last of its runs. */
 interface KnownThread {
   readonly name: string;
+  readonly kinds: RunKinds;
   wait: Wait | null; // null: it does not wait, or nobody knows
   sinceNs: number; // of its wait
   serves: ConnectionKey | null; // that it has waited for last
 }
 
-/** An event while it is made. */
-type Making = { -readonly [Key in keyof TraceEvent]: TraceEvent[Key] };
-
 interface Taker {
   readonly take: TraceSink;
+  /** null: it takes objects. */
+  readonly writer: EventWriter | null;
   readonly withNames: boolean;
   readonly borrows: boolean;
 }
@@ -80,7 +84,10 @@ export class Tracer implements EventTaker {
   readonly #threads = new Map<number, KnownThread>();
   /** Requests that flow through the machine. */
   readonly flows = new Flows((exchange) => this.#exchange(exchange));
-  #load = ""; // counters as they were written last
+  readonly #runKinds = new Map<string, RunKinds>(); // by name
+  readonly #edges = new Map<string, { readonly begin: EventKind; readonly end: EventKind }>();
+  #threadCount = -1; // counters as they were written last
+  #heapInUse = -1;
   #loadNs = Number.NEGATIVE_INFINITY;
   #lost = 0;
   #rejected = 0;
@@ -100,6 +107,7 @@ export class Tracer implements EventTaker {
   add(sink: TraceSink, options: TraceOptions = {}): () => void {
     const taker = {
       take: this.#options.aside(sink),
+      writer: sink.writer ?? null,
       withNames: options.names === true,
       borrows: sink.borrows === true,
     };
@@ -128,7 +136,7 @@ export class Tracer implements EventTaker {
     this.#switches.skip();
     this.#threads.clear();
     this.flows.clear();
-    this.#load = "";
+    this.#threadCount = this.#heapInUse = -1;
     this.#loadNs = Number.NEGATIVE_INFINITY;
   }
 
@@ -145,15 +153,17 @@ export class Tracer implements EventTaker {
   entry<Argument, Result>(
     name: string,
     enter: (argument: Argument) => Result,
-    show?: (argument: Argument) => TraceArguments,
+    key?: string,
   ): (argument: Argument) => Result {
+    const kind = new EventKind("X", MACHINE, name, key === undefined ? [] : [key]);
     return (argument) => {
       const sinceNs = this.now();
       try {
         return enter(argument);
       } finally {
         const untilNs = this.now();
-        this.#slice(MACHINE, VCPU, name, sinceNs, untilNs, show?.(argument));
+        const shown = key === undefined ? 0 : Number(argument);
+        this.event(kind, VCPU, sinceNs, untilNs, undefined, shown, 0, 0);
         this.#runs(sinceNs, untilNs);
       }
     };
@@ -165,7 +175,7 @@ export class Tracer implements EventTaker {
       exports: guest.exports,
       initialize: this.entry("initialize", guest.initialize) as () => void,
       boot: this.entry("boot", guest.boot),
-      interrupt: this.entry("interrupt", guest.interrupt, (irq) => ({ irq })),
+      interrupt: this.entry("interrupt", guest.interrupt, "irq"),
       run: this.entry("run", guest.run),
       fault: guest.fault,
     };
@@ -191,13 +201,11 @@ export class Tracer implements EventTaker {
     const { wait, serves } = one;
     let flow: FlowStep | undefined;
     if (wait !== null) {
-      const event = this.#event("X", wait.title, THREADS, thread, one.sinceNs);
-      event.cat = "wait";
-      event.dur = (startNs - one.sinceNs) / 1000;
-      this.#tell(event);
+      this.event(wait.kind, thread, one.sinceNs, startNs, undefined, 0, 0, 0);
       if (serves !== null) flow = this.flows.present(serves);
     }
-    this.#slice(THREADS, thread, one.name, startNs, endNs, waker > 0 ? { waker } : undefined, flow);
+    const kind = waker > 0 ? one.kinds.woken : one.kinds.run;
+    this.event(kind, thread, startNs, endNs, flow, waker, 0, 0);
     one.wait = this.#options.waitOf(waits);
     if (one.wait === null) return;
     one.sinceNs = endNs;
@@ -210,28 +218,46 @@ export class Tracer implements EventTaker {
     return serves === null ? undefined : this.flows.present(serves);
   }
 
-  /** An exchange is over: one line that spans it. */
-  #exchange({ id, title, named = title, sinceNs, untilNs }: Exchange): void {
-    this.#edge("b", id, sinceNs, title, named);
-    this.#edge("e", id, Math.max(sinceNs, untilNs), title, named);
+  /** An exchange is over: one line that spans it. `named`: the line of those who want names. */
+  #exchange({ step, title, named = title, sinceNs, untilNs }: Exchange): void {
+    const endNs = Math.max(sinceNs, untilNs);
+    if (named === title) {
+      const { begin, end } = this.#edges.get(title) ?? this.#edgesOf(title);
+      this.event(begin, VCPU, sinceNs, sinceNs, step, 0, 0, 0);
+      this.event(end, VCPU, endNs, endNs, step, 0, 0, 0);
+    } else {
+      this.#edge("b", step.id, sinceNs, title, named);
+      this.#edge("e", step.id, endNs, title, named);
+    }
   }
 
-  /** Where an exchange begins, or ends. */
+  #edgesOf(title: string) {
+    if (this.#edges.size === EDGES_MAX) this.#edges.clear();
+    const cat = { cat: "request" };
+    const edges = {
+      begin: new EventKind("b", MACHINE, title, [], cat),
+      end: new EventKind("e", MACHINE, title, [], cat),
+    };
+    this.#edges.set(title, edges);
+    return edges;
+  }
+
+  /** Where an exchange with a name begins, or ends. */
   #edge(ph: "b" | "e", id: string, nowNs: number, name: string, named: string): void {
     const event = this.#event(ph, name, MACHINE, VCPU, nowNs);
     event.cat = "request";
     event.id = id;
-    this.#tell(event, named === name ? event : { ...event, name: named });
+    this.#tell(event, { ...event, name: named });
   }
 
   /** Counters of the guest, when they have changed, and no more often than a reader can see. */
   #count(nowNs: number): void {
     if (nowNs - this.#loadNs < COUNTERS_NS || !this.#options.memory.attached) return;
     const { threads, heapInUse } = this.#options.load();
-    const load = `${threads} ${heapInUse}`;
-    if (load === this.#load) return;
-    this.#load = load;
     this.#loadNs = nowNs;
+    if (threads === this.#threadCount && heapInUse === this.#heapInUse) return;
+    this.#threadCount = threads;
+    this.#heapInUse = heapInUse;
     this.#counter("threads", nowNs, { count: threads });
     this.#counter("heap", nowNs, { bytes: heapInUse });
   }
@@ -246,10 +272,66 @@ export class Tracer implements EventTaker {
   #meet(id: number, entry: number): KnownThread {
     if (this.#threads.size === THREADS_MAX) this.#threads.clear();
     const name = this.#options.nameOf(entry) ?? "thread";
-    const one: KnownThread = { name, wait: null, sinceNs: 0, serves: null };
+    const kinds = this.#runKinds.get(name) ?? this.#runKindsOf(name);
+    const one: KnownThread = { name, kinds, wait: null, sinceNs: 0, serves: null };
     this.#threads.set(id, one);
     this.#tell(titleEvent(threadTitle(id, name)));
     return one;
+  }
+
+  event(
+    kind: EventKind,
+    tid: number,
+    sinceNs: number,
+    untilNs: number,
+    flow: FlowStep | undefined,
+    a: number,
+    b: number,
+    c: number,
+  ): void {
+    const takers = this.#takers;
+    let made: TraceEvent | null = null; // when somebody takes objects
+    for (let i = 0; i < takers.length; i++) {
+      const { take, writer } = takers[i] as Taker;
+      if (writer?.put(kind, tid, sinceNs, untilNs - sinceNs, flow, a, b, c) === true) continue;
+      made ??= this.#made(kind, tid, sinceNs, untilNs, flow, a, b, c);
+      take(made);
+    }
+  }
+
+  #made(
+    { ph, name, pid, cat, keys, constants }: EventKind,
+    tid: number,
+    sinceNs: number,
+    untilNs: number,
+    flow: FlowStep | undefined,
+    ...values: number[]
+  ): TraceEvent {
+    const event = this.#event(ph, name, pid, tid, sinceNs);
+    event.cat = cat;
+    if (ph === "i") event.s = "t";
+    if (ph === "X") event.dur = (untilNs - sinceNs) / 1000;
+    if (flow !== undefined && ph === "X") {
+      event.bind_id = flow.id;
+      event.flow_in = !flow.begins;
+      event.flow_out = true;
+    } else if (flow !== undefined) {
+      event.id = flow.id;
+    }
+    const args: Record<string, string | number> = { ...constants };
+    keys.forEach((key, i) => {
+      args[key] = values[i] as number;
+    });
+    if (Object.keys(args).length > 0) event.args = args;
+    return event;
+  }
+
+  #runKindsOf(name: string): RunKinds {
+    if (this.#runKinds.size === THREADS_MAX) this.#runKinds.clear();
+    const run = new EventKind("X", THREADS, name);
+    const kinds = { run, woken: new EventKind("X", THREADS, name, ["waker"]) };
+    this.#runKinds.set(name, kinds);
+    return kinds;
   }
 
   instant(tid: number, name: string, nowNs: number, args: TraceArguments): void {
@@ -315,47 +397,4 @@ export class Tracer implements EventTaker {
       take(withNames ? named : event);
     }
   }
-}
-
-/** All fields, whatever the event has: engines are faster at objects of one shape. */
-function blank(): Making {
-  return {
-    name: "",
-    cat: undefined,
-    ph: "i",
-    ts: 0,
-    dur: undefined,
-    pid: MACHINE,
-    tid: VCPU,
-    s: undefined,
-    id: undefined,
-    bind_id: undefined,
-    flow_in: undefined,
-    flow_out: undefined,
-    args: undefined,
-  };
-}
-
-const TITLES: readonly Title[] = [
-  { kind: "process_name", pid: MACHINE, tid: 0, name: "machine" },
-  { kind: "process_name", pid: THREADS, tid: 0, name: "guest threads" },
-  { kind: "thread_name", pid: MACHINE, tid: VCPU, name: "vCPU" },
-];
-
-const trackTitle = ({ tid, name }: Pick<Title, "tid" | "name">): Title => ({
-  kind: "thread_name",
-  pid: MACHINE,
-  tid,
-  name,
-});
-
-const threadTitle = (id: number, name: string): Title => ({
-  kind: "thread_name",
-  pid: THREADS,
-  tid: id,
-  name: `${id} ${name}`,
-});
-
-function titleEvent({ kind, pid, tid, name }: Title): TraceEvent {
-  return { ...blank(), name: kind, ph: "M", pid, tid, args: { name } };
 }
