@@ -61,6 +61,8 @@ export interface InspectorOptions {
    * it goes on.
    */
   readonly held?: (isHeld: boolean) => void;
+  /** Default: none. */
+  readonly breakpoints?: readonly Breakpoint[];
 }
 
 export class Inspector {
@@ -83,6 +85,11 @@ export class Inspector {
     this.#insight = insightOf(options.machine);
     const devices = options.machine.registers.map(({ device }) => device);
     this.#vsock = devices.find((device) => device instanceof VsockDevice) ?? null;
+    this.breakAt(options.breakpoints ?? []);
+  }
+
+  get breakpoints(): readonly Breakpoint[] {
+    return this.#breakpoints;
   }
 
   /** The machine now. */

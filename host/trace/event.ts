@@ -92,6 +92,8 @@ export interface TraceSink {
   (event: TraceEvent): void;
   /** It keeps no event, which may then be the object of the one before. Default: it may. */
   readonly borrows?: boolean;
+  /** Default of TraceOptions.names. */
+  readonly names?: boolean;
   /** It is asked first. Default: the sink takes all events. */
   readonly writer?: EventWriter;
 }

@@ -1,5 +1,12 @@
 // A trace as a file.
-import type { EventKind, EventWriter, FlowStep, TraceEvent, TraceSink } from "./event.ts";
+import type {
+  EventKind,
+  EventWriter,
+  FlowStep,
+  TraceEvent,
+  TraceOptions,
+  TraceSink,
+} from "./event.ts";
 import { fits, KindTemplate } from "./kind-template.ts";
 
 /** The buffer in which events are gathered. A longer one is written by itself. */
@@ -15,6 +22,7 @@ const encoder = new TextEncoder();
  * its writes can still be loaded.
  */
 export class JsonTrace {
+  readonly sink: TraceSink;
   readonly #write: (bytes: Uint8Array) => void;
   /** Of each kind: without a flow, with one that goes on, and with one that begins. */
   readonly #kinds = new Map<EventKind, (KindTemplate | undefined)[]>();
@@ -28,17 +36,16 @@ export class JsonTrace {
    * `write` gets whole events: those of one event of the host, which follow each other without a
    * break. It must copy them before it returns, and must not throw.
    */
-  constructor(write: (bytes: Uint8Array) => void) {
+  constructor(write: (bytes: Uint8Array) => void, options: TraceOptions = {}) {
     this.#write = write;
-  }
-
-  readonly sink: TraceSink = Object.assign((event: TraceEvent) => this.#take(event), {
-    borrows: true,
-    writer: {
+    const writer: EventWriter = {
       put: (kind, tid, sinceNs, durNs, flow, a, b, c) =>
         this.#ended || this.#putKind(kind, tid, sinceNs, durNs, flow, a, b, c),
-    } satisfies EventWriter,
-  });
+    };
+    const names = options.names === true;
+    const take = (event: TraceEvent) => this.#take(event);
+    this.sink = Object.assign(take, { borrows: true, names, writer });
+  }
 
   #take(event: TraceEvent): void {
     if (this.#ended) return;

@@ -108,7 +108,7 @@ export class Tracer implements EventTaker {
     const taker = {
       take: this.#options.aside(sink),
       writer: sink.writer ?? null,
-      withNames: options.names === true,
+      withNames: options.names ?? sink.names === true,
       borrows: sink.borrows === true,
     };
     const wasOn = this.isOn;

@@ -75,8 +75,8 @@ export class Bar {
     }
   }
 
-  lost(): void {
-    this.#say("gone", "not connected");
+  lost(reason = "not connected"): void {
+    this.#say("gone", reason);
     this.#pause.disabled = this.#turn.disabled = true;
     this.#thread.disabled = this.#kick.disabled = true;
   }

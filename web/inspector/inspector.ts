@@ -92,9 +92,10 @@ export function showInspector(
       recording.add(events, lost);
       later();
     },
-    connected(isConnected) {
-      if (isConnected) recording.rejoin();
-      else bar.lost();
+    connected(isConnected, reason) {
+      if (isConnected) return recording.rejoin();
+      view = null; // which may be about to be drawn
+      bar.lost(reason);
     },
   });
   return {

@@ -12,9 +12,9 @@ export interface Watcher {
   events(events: readonly TraceEvent[], lost: number): void;
   /**
    * true: events of late come again, and among them some that have come before. false: nothing
-   * comes from the machine, for the time being.
+   * comes from the machine, for the time being, and why, if that is known.
    */
-  connected(isConnected: boolean): void;
+  connected(isConnected: boolean, reason?: string): void;
 }
 
 /** A machine that can be watched. Commands reject with an Error that is for people. */
