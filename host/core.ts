@@ -18,6 +18,11 @@ export type { Exit } from "./exit.ts";
 export { MemoryFiles, type MemoryFilesOptions } from "./files/memory-files.ts";
 export type { GuestRequestInit } from "./http/client.ts";
 export { FetchError, type FetchErrorCode } from "./http/fetch-error.ts";
+export type { Breakpoint } from "./inspect/breakpoints.ts";
+export { Feed, type Update, type Viewer } from "./inspect/feed.ts";
+export { type Insight, insightOf } from "./inspect/insight.ts";
+export { Inspector, type InspectorOptions, type MachineView } from "./inspect/inspector.ts";
+export { type GateOrder, KickGate } from "./inspect/kick-gate.ts";
 export { createLog, type Log, type LogFormat, type LoggerOptions, type LogLevel } from "./log.ts";
 export { Machine } from "./machine.ts";
 export { ManualClock } from "./manual-clock.ts";
@@ -25,6 +30,7 @@ export { GuestError, GuestMemory } from "./memory.ts";
 export { RegisterFile } from "./mmio.ts";
 export type { MachineOptions } from "./options.ts";
 export type { Platform } from "./parts.ts";
+export { PausableClock } from "./pausable-clock.ts";
 export type { Clock } from "./ports/clock.ts";
 export type {
   FileChanges,

@@ -1,9 +1,15 @@
 // The interfaces between a machine and a virtio device.
 import type { GuestMemory } from "./memory.ts";
 import type { SocketEvents, StreamSocket } from "./ports/sockets.ts";
-import type { TraceArguments } from "./trace/event.ts";
-import type { FlowStep, Flows } from "./trace/flows.ts";
+import type { EventKind, FlowStep, TraceArguments } from "./trace/event.ts";
+import type { Flows } from "./trace/flows.ts";
 import type { VirtQueue } from "./virtqueue.ts";
+
+/** Events without duration: with a flow they are slices, for a flow binds to nothing else. */
+export interface StepKinds {
+  readonly instant: EventKind;
+  readonly step: EventKind;
+}
 
 /** A device's track in the trace. Times never go back. */
 export interface DeviceTrace {
@@ -17,6 +23,24 @@ export interface DeviceTrace {
   readonly flows: Flows;
   /** The request that the thread works on which runs now. undefined: none, or it is not known. */
   present(): FlowStep | undefined;
+  /** instant(), by kinds that are made once: for events that are many. */
+  happened(
+    kinds: StepKinds,
+    nowNs: number,
+    flow: FlowStep | undefined,
+    a?: number,
+    b?: number,
+    c?: number,
+  ): void;
+  /** slice() by a kind, in the same way. */
+  took(
+    kind: EventKind,
+    sinceNs: number,
+    flow: FlowStep | undefined,
+    a?: number,
+    b?: number,
+    c?: number,
+  ): void;
   /** An event without duration. As a step of a request it is drawn a microsecond long. */
   instant(name: string, nowNs: number, args: TraceArguments, flow?: FlowStep): void;
   /** An event that began at `sinceNs` and ends now. `file`: for those who want names. */

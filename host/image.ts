@@ -50,6 +50,16 @@ export function bytesOfModule(module: WebAssembly.Module): Uint8Array | undefine
   return sources.get(module);
 }
 
+/**
+ * The value of an exported global: a constant, or the address of static memory. Throws an Error if
+ * there is none.
+ */
+export function globalOf({ exports }: GuestExports, name: string): number {
+  const exported = exports[name];
+  if (!(exported instanceof WebAssembly.Global)) throw new Error(`image: no global ${name}`);
+  return Number(exported.value);
+}
+
 const GROWN = "image: its start function grows the memory, which has a fixed size";
 
 /** Compiles and checks an image. Throws an Error that says what is wrong with it. */

@@ -1,7 +1,6 @@
 // Machine: one guest on the host's event-loop thread. The guest is entered from host events and
 // halts by returning; interrupts wait until it has returned (turns.ts). Machines share nothing.
 import { BOOT_INFO_ADDRESS } from "../abi/boot.ts";
-import { withAccessLog } from "./access-log.ts";
 import { Bus } from "./bus.ts";
 import { Console } from "./console.ts";
 import { HostControlBlock } from "./control-block.ts";
@@ -9,10 +8,11 @@ import { Ending } from "./ending.ts";
 import { Entries } from "./entry.ts";
 import { type Exit, exitOf } from "./exit.ts";
 import { ThreadFaults } from "./faults.ts";
-import { type GuestRequestInit, HttpClient } from "./http/client.ts";
-import { type GuestExports, instantiateImage, writeBootInfo } from "./image.ts";
+import type { GuestRequestInit } from "./http/client.ts";
+import { LateHttpClient } from "./http/late-client.ts";
+import { type GuestExports, globalOf, instantiateImage, writeBootInfo } from "./image.ts";
 import { createImports } from "./imports.ts";
-import { Insight } from "./inspect/insight.ts";
+import type { MachineInside } from "./inside.ts";
 import { layOut } from "./layout.ts";
 import { limitLog } from "./log.ts";
 import { MachineClock } from "./machine-clock.ts";
@@ -23,13 +23,12 @@ import { loadParts, type MachineParts, type Platform } from "./parts.ts";
 import { assertDistinct, plugAll } from "./plug.ts";
 import { Presence } from "./presence.ts";
 import { SnapshotError } from "./snapshot/errors.ts";
-import { MachineState } from "./snapshot/machine-state.ts";
-import { isZeroBytes } from "./snapshot/pages.ts";
-import { whileQuiet } from "./snapshot/quiesce.ts";
+import { LateState } from "./snapshot/late-state.ts";
 import { hashBy, optionsFor, type RestoreOptions } from "./snapshot/restore.ts";
-import type { Snapshot } from "./snapshot/snapshot.ts";
+import type { MachineSaved, Snapshot } from "./snapshot/snapshot.ts";
 import { symboliseError } from "./symbols.ts";
 import { HostTimePage } from "./time-page.ts";
+import { Tracing } from "./trace/tracing.ts";
 import { Turns } from "./turns.ts";
 
 export type { MachineOptions } from "./options.ts";
@@ -49,8 +48,8 @@ export class Machine implements AsyncDisposable {
   readonly memory: GuestMemory;
   /** Tells the guest that it is to drain, or that its settings have changed. */
   readonly control: HostControlBlock;
-  /** For tools that show what goes on in it. */
-  readonly insight: Insight;
+  /** For tools that show what goes on in it: insightOf() takes it. */
+  readonly inside: MachineInside;
   /** Register files in the order of the devices. They count what the guest did wrong. */
   readonly registers: readonly RegisterFile[];
   /**
@@ -67,11 +66,12 @@ export class Machine implements AsyncDisposable {
   readonly #guest: GuestExports;
   readonly #options: MachineOptions;
   readonly #entropy: (into: Uint8Array) => void;
-  readonly #saved: MachineState;
+  readonly #saved: LateState;
   readonly #entries: Entries;
   readonly #faults: ThreadFaults;
   readonly #ending = new Ending();
-  #http: HttpClient;
+  readonly #tracing = new Tracing();
+  readonly #http: LateHttpClient;
   #state = State.Created as State;
 
   /**
@@ -98,13 +98,14 @@ export class Machine implements AsyncDisposable {
     return machine;
   }
 
-  protected constructor({ module, library, options, clock, platform }: MachineParts) {
+  protected constructor(parts: MachineParts) {
+    const { module, library, options, clock, platform, withAccessLog, insightOf } = parts;
     const { memoryBytes = MEMORY_BYTES_DEFAULT, devices = [], sharedMemory = false } = options;
     const { budget = BUDGET_DEFAULT, trace, log = () => {} } = options;
     this.#options = options;
     const presence = new Presence(options.presence ?? new Int32Array(1));
     this.#clock = new MachineClock(clock);
-    this.#http = new HttpClient(devices, this.#clock);
+    this.#http = new LateHttpClient(devices, this.#clock);
     const { entropy = (into: Uint8Array) => library.random(into) } = options;
     this.#entropy = entropy;
     assertDistinct(devices);
@@ -133,15 +134,15 @@ export class Machine implements AsyncDisposable {
       full: this.#onConsole,
       failed: (error) => this.#end(null, error),
     });
-    this.insight = new Insight({
-      ...{ module, memory: this.memory, clock: this.#clock },
+    this.inside = {
+      ...{ module, memory: this.memory, clock: this.#clock, tracing: this.#tracing },
       guest: () => this.#guest,
       traced: (guest, isOn) => {
         turns.guest = guest;
         this.#time.traceWanted = isOn;
       },
       aside: (sink) => this.#entries.aside(sink),
-    });
+    };
     const warn = (message: string) => log("warn", "console", message);
     const full = limitLog(warn, () => this.#clock.now(), 1);
     presence.enter();
@@ -159,7 +160,7 @@ export class Machine implements AsyncDisposable {
       });
       const guest = instantiateImage(module, this.memory, imports);
       const timed = options.turnMeter?.guest(guest, this.memory, this.#clock) ?? guest;
-      this.#guest = withAccessLog(timed, this.memory, this.#clock, options.accessLog);
+      this.#guest = withAccessLog?.(timed, this.memory, this.#clock, options.accessLog) ?? timed;
     } finally {
       presence.leave();
     }
@@ -167,7 +168,7 @@ export class Machine implements AsyncDisposable {
       bus: this.#bus,
       layout,
       clock: this.#clock,
-      tracer: this.insight.tracer,
+      tracing: this.#tracing,
       log,
       withheldFeatures: options.withheldFeatures ?? 0n,
       turn: turns.onDevice,
@@ -176,18 +177,14 @@ export class Machine implements AsyncDisposable {
       failed: (error) => this.#end(null, error),
     });
     turns.guest = this.#guest;
-    if (trace !== undefined) this.insight.trace(trace);
+    if (trace !== undefined) insightOf?.(this).trace(trace);
     turns.registers = this.registers;
-    this.#saved = new MachineState({
-      module,
-      exports: this.#guest.exports,
-      memory: this.memory,
-      clock: this.#clock,
-      time: this.#time,
-      control: this.control,
+    this.#saved = new LateState({
+      ...{ module, exports: this.#guest.exports, memory: this.memory },
+      ...{ clock: this.#clock, time: this.#time, control: this.control },
       console: this.#console,
       registers: this.registers,
-      isZero: platform.isZero ?? isZeroBytes,
+      isZero: platform.isZero,
       hash: (bytes) => hashBy(platform, bytes),
     });
   }
@@ -239,11 +236,13 @@ export class Machine implements AsyncDisposable {
   async snapshot({ patienceMs = PATIENCE_MS } = {}): Promise<Snapshot> {
     await null; // out of the entry that may be going on
     this.#assertRunning();
-    this.#saved.assertSaveable();
+    const { state, whileQuiet } = await this.#saved.load();
+    this.#assertRunning();
+    state.assertSaveable();
     const devices = this.registers.map(({ device }) => device);
     return whileQuiet(devices, this.#clock, patienceMs, () => {
       this.#assertRunning();
-      return this.#saved.save();
+      return state.save();
     });
   }
 
@@ -256,38 +255,38 @@ export class Machine implements AsyncDisposable {
   rewind(snapshot: Snapshot, { keepGeneration = false } = {}): void {
     this.#assertRunning();
     if (this.#entries.inside) throw new Error("the machine is not idle");
-    if (this.insight.tracer.isOn) throw busy("a machine that is traced does not go back");
-    this.#saved.assertFits(snapshot);
+    if (this.#tracing.isOn) throw busy("a machine that is traced does not go back");
+    const saved = this.#saved.by(snapshot);
+    saved.assertFits(snapshot);
     this.#turns.cancelAlarm();
-    // Its connections are of the guest that was: none may carry a request of the one that comes.
-    const devices = this.registers.map(({ device }) => device);
-    this.#http = new HttpClient(devices, this.#clock);
-    this.#load(snapshot, keepGeneration);
+    this.#http.forget();
+    this.#load(saved, snapshot, keepGeneration);
   }
 
   /** boot(), but from a snapshot. */
   protected start(snapshot: Snapshot): void {
+    const saved = this.#saved.by(snapshot);
     try {
-      this.#saved.assertFits(snapshot);
+      saved.assertFits(snapshot);
     } catch (error) {
       this.dispose();
       throw error;
     }
-    this.#load(snapshot, false);
+    this.#load(saved, snapshot, false);
   }
 
-  #load(snapshot: Snapshot, keepGeneration: boolean): void {
+  #load(saved: MachineSaved, snapshot: Snapshot, keepGeneration: boolean): void {
     const isNew = this.#state === State.Created;
     this.#state = State.Running;
     this.#turns.start();
     try {
-      this.#saved.load(snapshot, isNew, keepGeneration ? null : this.#entropy);
+      saved.load(snapshot, isNew, keepGeneration ? null : this.#entropy);
     } catch (error) {
       this.dispose();
       throw error;
     }
-    this.insight.tracer.restored();
-    this.#time.traceWanted = this.insight.tracer.isOn;
+    this.#tracing.tracer?.restored();
+    this.#time.traceWanted = this.#tracing.isOn;
     this.turn();
   }
 
@@ -320,9 +319,9 @@ export class Machine implements AsyncDisposable {
     let result: number | bigint | undefined;
     const thrown = this.#entries.visit(() => {
       this.#turns.prepare();
-      const { tracer } = this.insight;
+      const { isOn, tracer } = this.#tracing;
       const enter = () => call(...args);
-      result = (tracer.isOn ? tracer.entry(name, enter) : enter)(undefined);
+      result = (isOn && tracer !== null ? tracer.entry(name, enter) : enter)(undefined);
       this.#entries.returned();
     }, this.#fail);
     this.turn();
@@ -342,7 +341,7 @@ export class Machine implements AsyncDisposable {
 
   /** The value of an exported global: a constant, or the address of static memory. */
   global(name: string): number {
-    return this.insight.global(name);
+    return globalOf(this.#guest, name);
   }
 
   /**

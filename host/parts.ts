@@ -1,5 +1,7 @@
 // The parts of a machine: its options, and the services of the host it runs on.
+import type { withAccessLog } from "./access-log.ts";
 import { compileImage } from "./image.ts";
+import type { insightOf } from "./inspect/insight.ts";
 import type { MachineOptions } from "./options.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { FirmwareLibrary } from "./ports/firmware.ts";
@@ -24,6 +26,9 @@ export interface MachineParts {
   readonly options: MachineOptions;
   readonly clock: Clock;
   readonly platform: Platform;
+  /** Loaded if the options ask for an access log, or for a trace. */
+  readonly withAccessLog: typeof withAccessLog | null;
+  readonly insightOf: typeof insightOf | null;
 }
 
 export async function loadParts(
@@ -32,7 +37,12 @@ export async function loadParts(
 ): Promise<MachineParts> {
   const loading = [loadImage(options.image, platform), platform.loadFirmware()] as const;
   const [module, library] = await Promise.all(loading);
-  return { module, library, options, clock: options.clock ?? platform.clock, platform };
+  const { accessLog, trace, clock = platform.clock } = options;
+  return {
+    ...{ module, library, options, clock, platform },
+    withAccessLog: accessLog === undefined ? null : (await import("./access-log.ts")).withAccessLog,
+    insightOf: trace === undefined ? null : (await import("./inspect/insight.ts")).insightOf,
+  };
 }
 
 async function loadImage(

@@ -5,7 +5,7 @@ import type { Layout } from "./layout.ts";
 import { type Log, limitLog } from "./log.ts";
 import { RegisterFile } from "./mmio.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { Tracer } from "./trace/tracer.ts";
+import type { Tracing } from "./trace/tracing.ts";
 
 const LOG_LINES_PER_SECOND = 5;
 
@@ -13,7 +13,7 @@ export interface Slots {
   readonly bus: Bus;
   readonly layout: Layout;
   readonly clock: Clock;
-  readonly tracer: Tracer;
+  readonly tracing: Tracing;
   readonly log: Log;
   readonly withheldFeatures: bigint;
   /** DeviceHost.turn */
@@ -49,7 +49,7 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
   const { memory } = layout;
   plugged.add(device);
   const regions = layout.regions.get(device) ?? [];
-  const track = slots.tracer.device(device);
+  const track = slots.tracing.device(device);
   const now = () => clock.now();
   const write = (message: string) => log("warn", device.name, message);
   const registers: RegisterFile = new RegisterFile(device, {
@@ -82,7 +82,7 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
     defer: (callback) => clock.defer(callback),
     late: slots.late,
     log: (message) => log("info", device.name, message),
-    trace: track.events,
+    trace: track,
   });
   return registers;
 }

@@ -2,10 +2,12 @@
 // Worker go to dist/browser, and the Lab with all that it loads to the sample site. With --site the
 // whole sample site is written to FOLDER, for any host of static files.
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { build } from "esbuild";
 import { root } from "./names.mjs";
 import { readFolder, writeTar } from "./tar.mjs";
+import { labStops } from "./tour.mjs";
+import { bundleWorker } from "./worker-bundle.mjs";
 
 const SITE = `${root}apps/web-server/site`;
 const LAB = `${SITE}/lab/machine`;
@@ -38,23 +40,32 @@ function sampleSite() {
   return writeTar({ ...files, "lab/index.html": readFileSync(`${root}web/lab/inside.html`) });
 }
 
+async function writeWorker() {
+  for (const { fileName, code } of await bundleWorker()) {
+    const path = `${BROWSER}/${fileName}`;
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, code);
+  }
+}
+
+rmSync(BROWSER, { recursive: true, force: true });
 mkdirSync(BROWSER, { recursive: true });
 rmSync(LAB, { recursive: true, force: true });
 mkdirSync(LAB, { recursive: true });
 await Promise.all([
-  bundle("host/browser/worker.ts", `${BROWSER}/worker.js`),
+  writeWorker(),
   // Browsers know modules as Service Workers only of late.
   bundle("host/browser/service-worker.ts", `${BROWSER}/service-worker.js`, "iife"),
   bundle("web/lab/lab.ts", `${LAB}/lab.js`),
   bundle("web/lab/bridge.ts", `${LAB}/bridge.js`),
 ]);
-for (const name of ["worker.js", "service-worker.js"])
-  cpSync(`${BROWSER}/${name}`, `${LAB}/${name}`);
+cpSync(BROWSER, LAB, { recursive: true });
 for (const name of ["web-server.wasm", "web-server.wasm.map"]) {
   cpSync(`${root}build/${name}`, `${LAB}/${name}`);
 }
 cpSync(`${root}web/inspector/style.css`, `${LAB}/inspector.css`);
 writeFileSync(`${LAB}/site.tar`, sampleSite());
+writeFileSync(`${LAB}/tour.json`, JSON.stringify(labStops()));
 
 const [option, folder] = process.argv.slice(2);
 if (option === "--site" && folder !== undefined) {

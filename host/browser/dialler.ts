@@ -12,6 +12,8 @@ const FRESH_MS = 250;
 const PERIOD_MS = 400;
 /** A machine that does not answer for this long is gone. */
 export const SILENCE_MS = 1200;
+/** A machine that is stopped inside a kick for longer than this is asked all the same. */
+const HELD_MS_MAX = 600_000;
 
 /** A machine is there, is gone, or has ended for a reason. */
 export type Presence = { readonly kind: "there" | "gone" } | { kind: "ended"; reason: string };
@@ -25,6 +27,7 @@ export class Dialler {
   #asking: (() => void)[] = []; // for the machine's next word
   #heardNs: number | null = null;
   #askedNs = 0; // the oldest question without an answer; 0: none
+  #heldNs: number | null = null; // since when it is stopped inside a kick
   #presence: Presence = { kind: "there" };
   #cancelTimer: (() => void) | null = null;
 
@@ -63,7 +66,7 @@ export class Dialler {
 
   /** The same, and never from memory. */
   async ask(): Promise<Presence> {
-    if (this.#presence.kind === "gone") return this.#presence;
+    if (this.#presence.kind === "gone" || this.#isHeld) return this.#presence;
     await new Promise<void>((resolve) => {
       const cancel = this.#clock.after(SILENCE_MS, () => this.#lost());
       this.#asking.push(() => {
@@ -85,12 +88,18 @@ export class Dialler {
     this.#board.postMessage(PING);
   }
 
-  #heard({ ended }: BoardState): void {
+  #heard({ ended, isHeld }: BoardState): void {
     if (this.#presence.kind === "gone") return;
     this.#heardNs = this.#clock.now();
     this.#askedNs = 0;
+    this.#heldNs = isHeld ? this.#heardNs : null;
     if (ended !== null) this.#presence = { kind: "ended", reason: ended };
     this.#answer();
+  }
+
+  /** Is it there, but cannot answer? */
+  get #isHeld(): boolean {
+    return this.#heldNs !== null && (this.#clock.now() - this.#heldNs) / 1e6 < HELD_MS_MAX;
   }
 
   #answer(): void {
@@ -114,6 +123,7 @@ export class Dialler {
     this.#cancelTimer = this.#clock.after(PERIOD_MS, () => {
       this.#cancelTimer = null;
       if (this.#sockets.size === 0) return;
+      if (this.#isHeld) this.#askedNs = 0; // it hears the question when it goes on
       const silentMs = this.#askedNs === 0 ? 0 : (this.#clock.now() - this.#askedNs) / 1e6;
       if (silentMs >= SILENCE_MS) {
         this.#lost();

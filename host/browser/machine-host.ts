@@ -3,20 +3,20 @@
 import { FsDevice } from "../devices/fs.ts";
 import { VsockDevice } from "../devices/vsock.ts";
 import { MemoryFiles } from "../files/memory-files.ts";
-import { Inspector } from "../inspect/inspector.ts";
 import type { Machine } from "../machine.ts";
 import { PausableClock } from "../pausable-clock.ts";
 import { browserClock } from "./clock.ts";
+import type { Inspection } from "./inspection.ts";
 import { createMachine } from "./platform.ts";
 import { PortSockets } from "./port-sockets.ts";
 import { Switchboards } from "./switchboard.ts";
 import { readTar } from "./tar.ts";
-import { Watchers } from "./watchers.ts";
 import {
   type Command,
   type Ended,
   endText,
   type FromWorker,
+  type Shared,
   type ToWorker,
   type WorkerMachineOptions,
 } from "./worker-protocol.ts";
@@ -33,8 +33,8 @@ export interface WorkerScope {
 interface Running {
   readonly machine: Machine;
   readonly vsock: VsockDevice;
-  readonly inspector: Inspector;
-  readonly watchers: Watchers;
+  readonly clock: PausableClock;
+  readonly gate: Shared | null;
 }
 
 /** Serves the page that has made the Worker; one machine a Worker. */
@@ -46,6 +46,7 @@ export class MachineHost {
   });
   readonly #boards = new Switchboards((port, client) => this.#sockets.accept(port, client));
   #running: Running | null = null;
+  #inspection: Promise<Inspection> | null = null; // null: nobody has looked so far
   #isBooting = false;
 
   constructor(scope: WorkerScope) {
@@ -58,7 +59,7 @@ export class MachineHost {
       this.#answer(message.id, message.command);
     } else if (port !== undefined) {
       if (message.attach === "switchboard") this.#boards.add(port);
-      else this.#expect().watchers.add(port);
+      else void this.#inspect().then((inspection) => inspection.watch(port));
     }
   }
 
@@ -71,28 +72,26 @@ export class MachineHost {
   }
 
   async #run(command: Command): Promise<unknown> {
-    if (command.name === "boot") return this.#boot(command.options);
-    const { machine, vsock, inspector } = this.#expect();
+    if (command.name === "boot") return this.#boot(command.options, command.gate);
+    const { machine, vsock } = this.#expect();
     switch (command.name) {
       case "listening":
         return vsock.probe(command.port);
-      case "pause":
-        if (!inspector.pause()) throw new Error("the machine has ended");
-        return null;
-      case "resume":
-        return inspector.resume();
-      case "step":
-        if (inspector.state !== "paused") throw new Error("the machine is not paused");
-        if (inspector.step(command.by)) return null;
-        throw new Error("nothing to do: the machine waits for its clients");
-      case "break":
-        if (inspector.breakAt(command.breakpoints)) return null;
-        throw new Error("too many breakpoints");
-      case "heap":
-        return inspector.heapMap();
-      default:
+      case "dispose":
         return machine.dispose();
+      default:
+        return (await this.#inspect()).run(command);
     }
+  }
+
+  /** Loads the inspector, once. */
+  #inspect(): Promise<Inspection> {
+    const { machine, clock, gate } = this.#expect();
+    this.#inspection ??= import("./inspection.ts").then(
+      ({ Inspection }) =>
+        new Inspection({ machine, clock }, gate, (isHeld) => this.#boards.hold(isHeld)),
+    );
+    return this.#inspection;
   }
 
   #expect(): Running {
@@ -100,7 +99,7 @@ export class MachineHost {
     return this.#running;
   }
 
-  async #boot(options: WorkerMachineOptions): Promise<void> {
+  async #boot(options: WorkerMachineOptions, gate: Shared | null): Promise<void> {
     if (this.#isBooting) throw new Error("a Worker has one machine");
     this.#isBooting = true;
     const { ports = [HTTP_PORT], hostPorts = [], tag = "site" } = options;
@@ -123,8 +122,7 @@ export class MachineHost {
         if (level !== "debug") this.#post({ console: `${subject}: ${message}\n` });
       },
     });
-    const inspector = new Inspector({ machine, clock });
-    this.#running = { machine, vsock, inspector, watchers: new Watchers(inspector) };
+    this.#running = { machine, vsock, clock, gate };
     machine.exited.then(
       (exit) => this.#ended(exit),
       (error: Error) => this.#ended({ kind: "fault", message: error.message }),

@@ -12,15 +12,18 @@ export interface ConnectRequest {
 /** Asks whether the machine is there: it answers with BoardState. */
 export const PING = "ping";
 
-/** `ended`: why, for people; null: the machine runs. */
 export interface BoardState {
+  /** Why, for people; null: the machine has not ended. */
   readonly ended: string | null;
+  /** It is stopped inside a kick, and hears no question until it goes on. */
+  readonly isHeld: boolean;
 }
 
 export class Switchboards {
   readonly #connect: (port: number, client: MessagePort) => void;
   readonly #boards = new Set<MessagePort>();
   #ended: string | null = null;
+  #isHeld = false;
 
   /** `connect`: somebody connects to that port of the guest. */
   constructor(connect: (port: number, client: MessagePort) => void) {
@@ -47,6 +50,12 @@ export class Switchboards {
     for (const board of this.#boards) this.#tell(board);
   }
 
+  /** The machine's thread is about to block, or goes on. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+    for (const board of this.#boards) this.#tell(board);
+  }
+
   #asked(board: MessagePort, { data, ports }: MessageEvent): void {
     const [client] = ports;
     if (data === PING) {
@@ -63,7 +72,7 @@ export class Switchboards {
   }
 
   #tell(board: MessagePort): void {
-    board.postMessage({ ended: this.#ended } satisfies BoardState);
+    board.postMessage({ ended: this.#ended, isHeld: this.#isHeld } satisfies BoardState);
   }
 
   #remove(board: MessagePort): void {

@@ -15,6 +15,11 @@ export class Watchers {
     this.#feed = new Feed(() => inspector);
   }
 
+  /** Sends the machine as it is now, whether or not the last message was drawn. */
+  showNow(): void {
+    this.#feed.showNow();
+  }
+
   /** Sends to `port` until its other end says "end". */
   add(port: MessagePort): void {
     for (const oldest of this.#watchers) {

@@ -3,7 +3,8 @@
 import type { GuestRequestInit } from "../http/client.ts";
 import type { Breakpoint } from "../inspect/breakpoints.ts";
 import type { HeapMap } from "../inspect/heap.ts";
-import type { MachineView } from "../inspect/inspector.ts";
+import type { MachineView, StepBy } from "../inspect/inspector.ts";
+import { type GateOrder, KickGate } from "../inspect/kick-gate.ts";
 import type { TraceEvent } from "../trace/event.ts";
 import { browserClock } from "./clock.ts";
 import { Dialler } from "./dialler.ts";
@@ -47,6 +48,8 @@ export class WorkerMachine {
   readonly #options: PageOptions;
   readonly #pending = new Map<number, Pending>();
   readonly #dialler: Dialler;
+  /** null: the page is not cross-origin isolated. */
+  readonly #gate = globalThis.crossOriginIsolated ? new KickGate() : null;
   #ended: (ended: Ended) => void = () => {};
   #nextId = 1;
   #failure: Error | null = null;
@@ -75,7 +78,7 @@ export class WorkerMachine {
   ): Promise<WorkerMachine> {
     const machine = new WorkerMachine(worker, page);
     try {
-      await machine.#command({ name: "boot", options });
+      await machine.#command({ name: "boot", options, gate: machine.#gate?.shared ?? null });
     } catch (error) {
       machine.terminate();
       throw error;
@@ -138,15 +141,22 @@ export class WorkerMachine {
 
   /** Stops the machine between two turns; no deadline runs out. Rejects if it has ended. */
   async pause(): Promise<void> {
+    if (this.#gives("turn")) return;
     await this.#command({ name: "pause" });
   }
 
   async resume(): Promise<void> {
+    if (this.#gives("run")) return;
     await this.#command({ name: "resume" });
   }
 
-  /** One turn, or one thread of it. Rejects if the machine is not paused or has nothing to do. */
-  async step(by: "turn" | "thread"): Promise<void> {
+  /**
+   * One turn, one thread of it, or up to the next kick; a machine that is stopped inside one ends
+   * its turn first. Rejects if the machine is not paused, has nothing to do, or never stops inside
+   * turns, for which the page must be cross-origin isolated.
+   */
+  async step(by: StepBy): Promise<void> {
+    if (this.#gives(by === "kick" ? "kick" : "turn")) return;
     await this.#command({ name: "step", by });
   }
 
@@ -161,6 +171,11 @@ export class WorkerMachine {
   }
 
   // ---- inside
+
+  /** A machine that is stopped inside a kick hears nothing but this. False: it is not. */
+  #gives(order: GateOrder): boolean {
+    return this.#gate?.give(order) === true;
+  }
 
   #command(command: Command): Promise<unknown> {
     return new Promise((resolve, reject) => {

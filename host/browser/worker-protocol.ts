@@ -1,6 +1,6 @@
 // Messages between a page and the Worker of its machine. Both are ours.
 import type { Breakpoint } from "../inspect/breakpoints.ts";
-import type { MachineView } from "../inspect/inspector.ts";
+import type { MachineView, StepBy } from "../inspect/inspector.ts";
 import type { TraceEvent } from "../trace/event.ts";
 
 /** A machine that a Worker boots: WebServer, or another image that needs no other devices. */
@@ -23,12 +23,20 @@ export interface WorkerMachineOptions {
   readonly hostPorts?: readonly number[];
 }
 
+/** A KickGate's; null: the page is not isolated, so it shares nothing with its Worker. */
+export type Shared = SharedArrayBuffer;
+
 /** Commands of a page, each of which is answered. */
 export type Command =
-  | { readonly name: "boot"; readonly options: WorkerMachineOptions }
+  | { readonly name: "boot"; readonly options: WorkerMachineOptions; readonly gate: Shared | null }
   | { readonly name: "listening"; readonly port: number }
-  | { readonly name: "pause" | "resume" | "heap" | "dispose" }
-  | { readonly name: "step"; readonly by: "turn" | "thread" }
+  | { readonly name: "dispose" }
+  | InspectionCommand;
+
+/** Those that the inspector carries out. */
+export type InspectionCommand =
+  | { readonly name: "pause" | "resume" | "heap" }
+  | { readonly name: "step"; readonly by: StepBy }
   | { readonly name: "break"; readonly breakpoints: readonly Breakpoint[] };
 
 export type ToWorker =

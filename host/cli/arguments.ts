@@ -4,7 +4,7 @@ import { limitsFor } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
 import type { Command, Invocation, MachineCommand, TestCommand } from "./commands.ts";
-import { captureOf } from "./config/capture.ts";
+import { captureOf, traceOf } from "./config/capture.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
 import { accessLogOf, adminOf, isProxied, withInspectAddress } from "./config/listening.ts";
 import {
@@ -52,7 +52,8 @@ const MACHINE: readonly OptionName[] = [
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
-  ...(["connections", "sockets", "vsock-uds", "trace", "stats", "timeout"] as const),
+  ...(["connections", "sockets", "vsock-uds", "stats", "timeout"] as const),
+  ...(["trace", "trace-names"] as const),
   ...(["pcap", "pcap-format", "pcap-snaplen", "pcap-port", "pcap-size", "pcap-files"] as const),
   ...(["lame-duck", "grace", "restore", "restart", "replicas", "ready-fd"] as const),
 ];
@@ -273,7 +274,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     sockets: parseWord(values.label("sockets"), one("sockets") ?? "", SOCKETS),
     vsockPath: one("vsock-uds"),
     capture: captureOf(values),
-    tracePath: one("trace"),
+    trace: traceOf(values),
     stats: values.isOn("stats"),
     restorePath: one("restore"),
     save: verb === "snapshot" ? { path: one("output") ?? "", after: requests(values) } : null,

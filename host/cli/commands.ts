@@ -4,7 +4,7 @@ import type { LogFormat, LogLevel } from "../log.ts";
 import type { NodeSocketsOptions } from "../node/sockets/node-sockets.ts";
 import type { SiteSettings } from "../site/settings.ts";
 import type { Effective } from "./config/effective.ts";
-import type { CaptureSettings } from "./recording.ts";
+import type { CaptureSettings, TraceSettings } from "./recording.ts";
 import type { AccessLogSettings } from "./service/access-log.ts";
 import type { AdminAddress } from "./service/admin-address.ts";
 import type { Publish, Volume } from "./values.ts";
@@ -60,7 +60,7 @@ export interface Command extends MachineCommand {
   /** null: none. */
   readonly capture: CaptureSettings | null;
   /** null: none. */
-  readonly tracePath: string | null;
+  readonly trace: TraceSettings | null;
   readonly stats: boolean;
   /** The machine goes on from this snapshot; null: it boots. */
   readonly restorePath: string | null;

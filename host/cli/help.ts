@@ -100,6 +100,7 @@ const RECORDS = `
       --pcap-files N                 keep the last N of them
       --trace FILE                   threads, entries, interrupts, packets and file requests in
                                      time, for Perfetto or chrome://tracing
+      --trace-names                  with paths of requests and names of files, which are the users'
       --inspect [[HOST:]PORT]        a page that shows the machine as it runs; prints its address
       --stats                        at exit: bytes, and copies of each, by direction
                                      guest console on stdout, everything else on stderr`;

@@ -11,6 +11,12 @@ import { OutputFile } from "./output.ts";
 import { RotatingOutput, type Rotation } from "./rotating-output.ts";
 import { CliError, EXIT_UNAVAILABLE } from "./usage.ts";
 
+export interface TraceSettings {
+  readonly path: string;
+  /** With paths of requests and names of files? */
+  readonly names: boolean;
+}
+
 export interface CaptureSettings extends CaptureOptions {
   /** `-`: the standard output. */
   readonly path: string;
@@ -36,8 +42,8 @@ export class Recording {
     return new Capture(this.#open("pcap", "capture", path, rotation).write, systemClock, options);
   }
 
-  trace(path: string): TraceSink {
-    const trace = new JsonTrace(this.#open("trace", "trace", path).write);
+  trace({ path, names }: TraceSettings): TraceSink {
+    const trace = new JsonTrace(this.#open("trace", "trace", path).write, { names });
     this.#ends.push(trace.end);
     return trace.sink;
   }

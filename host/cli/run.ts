@@ -93,7 +93,7 @@ async function runMachine(
   const command = snapshot === null ? given : withDevicesOf(given, snapshot);
   const recording = new Recording(log);
   const capture = command.capture === null ? null : recording.capture(command.capture);
-  const trace = command.tracePath === null ? undefined : recording.trace(command.tracePath);
+  const trace = command.trace === null ? undefined : recording.trace(command.trace);
   const notify = notifier(process.env, log);
   const service = new Service(command, {
     ...{ image, snapshot, capture, trace, notify, log },

@@ -21,7 +21,7 @@ import type { DeviceHost, DeviceSnapshots, VirtioDevice } from "../device.ts";
 import type { SocketAddress, SocketEvents, StreamSocket, TcpAddress } from "../ports/sockets.ts";
 import { Fields } from "../snapshot/fields.ts";
 import { PairLoop } from "../sockets/pair.ts";
-import { connectStreams, type StreamPair } from "../sockets/streams.ts";
+import type { StreamPair } from "../sockets/streams.ts";
 import type { VirtQueue } from "../virtqueue.ts";
 import { Connections } from "./vsock/connections.ts";
 import { assertCid, type VsockOptions } from "./vsock/options.ts";
@@ -205,6 +205,7 @@ export class VsockDevice implements VirtioDevice {
    */
   async connect(guestPort: number, options: { signal?: AbortSignal } = {}): Promise<StreamPair> {
     const name = `vsock: port ${guestPort}`;
+    const { connectStreams } = await import("../sockets/streams.ts");
     return connectStreams((events) => this.dial(guestPort, events), name, options.signal);
   }
 

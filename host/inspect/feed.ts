@@ -48,6 +48,11 @@ export class Feed {
     this.#tick();
   }
 
+  /** Shows the machine as it is at once, also to those that have not taken the last update. */
+  showNow(): void {
+    this.#show(() => true);
+  }
+
   remove(viewer: Viewer): void {
     this.#viewers.delete(viewer);
     if (this.#viewers.size > 0 || this.#timer === null) return;
@@ -56,18 +61,20 @@ export class Feed {
     this.#watch(null);
   }
 
-  readonly #tick = (): void => {
+  readonly #tick = (): void => this.#show((viewer) => viewer.isReady());
+
+  #show(isTaker: (viewer: Viewer) => boolean): void {
     const machine = this.#machine();
     if (machine !== this.#watched) this.#watch(machine);
     const view = machine?.view() ?? null;
     for (const [viewer, pending] of this.#viewers) {
-      if (!viewer.isReady()) continue;
+      if (!isTaker(viewer)) continue;
       const { events, lost } = pending;
       pending.events = [];
       pending.lost = 0;
       viewer.show({ view, events, lost });
     }
-  };
+  }
 
   #watch(machine: Inspector | null): void {
     this.#endWatch?.();

@@ -1,10 +1,9 @@
 // A machine as tools may see it: the state of its guest's kernel, and its events. The state is
 // read from the guest's memory: no code of the guest runs, and what it says is not trusted. Of an
 // image with another kernel there is nothing to see.
-import { bytesOfModule, type GuestExports } from "../image.ts";
+import { bytesOfModule, globalOf } from "../image.ts";
 import { ImageNames } from "../image-names.ts";
-import type { GuestMemory } from "../memory.ts";
-import type { Clock } from "../ports/clock.ts";
+import type { MachineInside } from "../inside.ts";
 import { readGuestLoad } from "../stats.ts";
 import type { TraceOptions, TraceSink } from "../trace/event.ts";
 import { Tracer } from "../trace/tracer.ts";
@@ -15,38 +14,38 @@ import { readSockets, type SocketsView } from "./sockets.ts";
 import { readThreads, type ThreadsView } from "./threads.ts";
 import { describeWait, Waits } from "./waits.ts";
 
-export interface InsightOptions {
-  readonly module: WebAssembly.Module;
-  readonly memory: GuestMemory;
-  readonly clock: Clock;
-  /** The guest's; not before it was instantiated. */
-  readonly guest: () => GuestExports;
-  /** The guest is to be entered in this way from now on, and records its switches or not. */
-  readonly traced: (guest: GuestExports, isOn: boolean) => void;
-  /** Runs host code inside an entry into the guest. */
-  readonly aside: (sink: TraceSink) => TraceSink;
+const known = new WeakMap<MachineInside, Insight>();
+
+/** That of a machine, one for all tools. */
+export function insightOf({ inside }: { readonly inside: MachineInside }): Insight {
+  let insight = known.get(inside);
+  if (insight === undefined) {
+    insight = new Insight(inside);
+    known.set(inside, insight);
+  }
+  return insight;
 }
 
 export class Insight {
-  /** For the machine; use trace(). */
-  readonly tracer: Tracer;
-  readonly #options: InsightOptions;
+  readonly #tracer: Tracer;
+  readonly #inside: MachineInside;
   readonly #reader: GuestReader;
   readonly #names: ImageNames;
   #layout: Layout | null | undefined; // undefined: not read yet
   #waits: Waits | null = null; // while there is a trace
 
-  constructor(options: InsightOptions) {
-    const { module, memory, clock, guest, traced, aside } = options;
-    this.#options = options;
+  /** Use insightOf(). */
+  constructor(inside: MachineInside) {
+    const { module, memory, clock, tracing, guest, traced, aside } = inside;
+    this.#inside = inside;
     this.#reader = new GuestReader(memory);
     this.#names = new ImageNames(bytesOfModule(module));
-    this.tracer = new Tracer({
-      ...{ clock, memory, aside, nameOf: this.#names.of },
+    this.#tracer = new Tracer({
+      ...{ clock, memory, tracing, aside, nameOf: this.#names.of },
       load: () => readGuestLoad(memory),
       switched: (isOn) => {
         this.#waits = this.#known && new Waits(this.#reader, this.#known);
-        traced(isOn ? this.tracer.guest(guest()) : guest(), isOn);
+        traced(isOn ? this.#tracer.guest(guest()) : guest(), isOn);
       },
       waitOf: (queue) => this.#waits?.of(queue) ?? null,
     });
@@ -57,7 +56,12 @@ export class Insight {
    * machine does not rewind.
    */
   trace(sink: TraceSink, options: TraceOptions = {}): () => void {
-    return this.tracer.add(sink, options);
+    return this.#tracer.add(sink, options);
+  }
+
+  /** Whole nanoseconds of the machine's clock. */
+  now(): number {
+    return this.#tracer.now();
   }
 
   /** null, here and below: the image does not say where. */
@@ -73,13 +77,13 @@ export class Insight {
 
   heap(): HeapView | null {
     if (this.#known === null) return null;
-    return readHeap(this.#options.memory, this.global("layout_heap_peakBytes"));
+    return readHeap(this.#inside.memory, this.#global("layout_heap_peakBytes"));
   }
 
   heapMap(): HeapMap | null {
     const layout = this.#known;
     if (layout === null) return null;
-    const [start, end] = [this.global("layout_heap_start"), this.global("layout_heap_end")];
+    const [start, end] = [this.#global("layout_heap_start"), this.#global("layout_heap_end")];
     return mapHeap(this.#reader, layout, start, end);
   }
 
@@ -89,15 +93,12 @@ export class Insight {
     return layout === null ? "" : describeWait(this.#reader, layout, queue);
   }
 
-  /** The value of an exported global. Throws an Error if there is none. */
-  global(name: string): number {
-    const exported = this.#options.guest().exports[name];
-    if (!(exported instanceof WebAssembly.Global)) throw new Error(`image: no global ${name}`);
-    return Number(exported.value);
+  #global(name: string): number {
+    return globalOf(this.#inside.guest(), name);
   }
 
   get #known(): Layout | null {
-    if (this.#layout === undefined) this.#layout = readLayout((name) => this.global(name));
+    if (this.#layout === undefined) this.#layout = readLayout((name) => this.#global(name));
     return this.#layout;
   }
 }

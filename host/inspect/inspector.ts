@@ -10,6 +10,8 @@ import type { TraceEvent, TraceSink } from "../trace/event.ts";
 import { BREAKPOINTS_MAX, type Breakpoint, hits } from "./breakpoints.ts";
 import { type BothWays, copiesOf } from "./copies.ts";
 import type { HeapMap, HeapView } from "./heap.ts";
+import { type Insight, insightOf } from "./insight.ts";
+import type { KickGate } from "./kick-gate.ts";
 import { type DeviceView, readDevice } from "./rings.ts";
 import type { SocketsView } from "./sockets.ts";
 import { LISTED_MAX, type ThreadsView } from "./threads.ts";
@@ -17,7 +19,11 @@ import { LISTED_MAX, type ThreadsView } from "./threads.ts";
 /** Events that are kept for those who come to watch. */
 const EVENTS_MAX = 4096;
 
-export type RunState = "running" | "paused" | "ended";
+/** stopped: inside a kick, which the device has not seen yet. */
+export type RunState = "running" | "paused" | "stopped" | "ended";
+
+/** A step: all that is ready; one thread of it; or up to the next kick. */
+export type StepBy = "turn" | "thread" | "kick";
 
 /** A machine at one moment. Times are nanoseconds of its clock. */
 export interface MachineView {
@@ -26,6 +32,8 @@ export interface MachineView {
   /** The event that it was stopped at; null: somebody has asked for it. */
   readonly stoppedAt: TraceEvent | null;
   readonly breakpoints: readonly Breakpoint[];
+  /** Can it be stopped inside a turn, before a kick? */
+  readonly stopsInKicks: boolean;
   readonly switches: number;
   readonly devices: readonly DeviceView[];
   /** null, here and below: the image does not say. */
@@ -46,10 +54,20 @@ export interface InspectorOptions {
   readonly clock: PausableClock | null;
   /** The machine was stopped at an event, or goes on, and by whom is not known. */
   readonly changed?: () => void;
+  /** For a machine whose thread may block. Default: it is never stopped inside a turn. */
+  readonly gate?: KickGate;
+  /**
+   * Called in the kick, before the thread blocks, so that those who watch can be shown it, and when
+   * it goes on.
+   */
+  readonly held?: (isHeld: boolean) => void;
+  /** Default: none. */
+  readonly breakpoints?: readonly Breakpoint[];
 }
 
 export class Inspector {
   readonly #options: InspectorOptions;
+  readonly #insight: Insight;
   readonly #vsock: VsockDevice | null;
   readonly #watchers = new Set<(event: TraceEvent) => void>();
   readonly #events: TraceEvent[] = []; // a ring of EVENTS_MAX
@@ -59,23 +77,33 @@ export class Inspector {
   #stoppedAt: TraceEvent | null = null;
   #endTrace: (() => void) | null = null;
   #isReleased = false;
+  #stopsAtKick = false; // the next one
+  #isInKick = false; // its thread waits at the gate
 
   constructor(options: InspectorOptions) {
     this.#options = options;
+    this.#insight = insightOf(options.machine);
     const devices = options.machine.registers.map(({ device }) => device);
     this.#vsock = devices.find((device) => device instanceof VsockDevice) ?? null;
+    this.breakAt(options.breakpoints ?? []);
+  }
+
+  get breakpoints(): readonly Breakpoint[] {
+    return this.#breakpoints;
   }
 
   /** The machine now. */
   view(): MachineView {
     const { machine } = this.#options;
-    const { insight, memory } = machine;
+    const { memory } = machine;
+    const insight = this.#insight;
     const all = this.#vsock?.connections() ?? [];
     return {
       state: this.state,
-      nowNs: Math.floor(insight.tracer.now()),
+      nowNs: insight.now(),
       stoppedAt: this.#stoppedAt,
       breakpoints: this.#breakpoints,
+      stopsInKicks: this.#options.gate !== undefined,
       switches: memory.attached ? readGuestLoad(memory).heartbeat : 0,
       devices: machine.registers.map((registers) => readDevice(memory, registers)),
       threads: insight.threads(),
@@ -89,13 +117,14 @@ export class Inspector {
 
   /** The blocks of the heap, one after the other; null: the image does not say. */
   heapMap(): HeapMap | null {
-    const { insight, memory } = this.#options.machine;
-    return memory.attached ? insight.heapMap() : null;
+    const { memory } = this.#options.machine;
+    return memory.attached ? this.#insight.heapMap() : null;
   }
 
   get state(): RunState {
     const { machine, clock } = this.#options;
     if (machine.ended) return "ended";
+    if (this.#isInKick) return "stopped";
     return clock?.paused === true ? "paused" : "running";
   }
 
@@ -122,7 +151,7 @@ export class Inspector {
 
   /** Gives `sink` all events from now on, until the result is called. */
   trace(sink: TraceSink): () => void {
-    return this.#options.machine.insight.trace(sink);
+    return this.#insight.trace(sink);
   }
 
   /** False: the machine cannot be stopped. */
@@ -149,12 +178,14 @@ export class Inspector {
 
   /**
    * One turn of a machine that is paused; by `thread` it runs one thread at most, after which the
-   * devices get their turn as well. With nothing to do, time goes on to the next timer. False: the
-   * machine is not paused, or there is nothing that it waits for but its clients.
+   * devices get their turn as well. With nothing to do, time goes on to the next timer. By `kick`
+   * the machine goes on until one is due. False: the machine is not paused, there is nothing that
+   * it waits for but its clients, or it never stops at kicks.
    */
-  step(by: "turn" | "thread"): boolean {
+  step(by: StepBy): boolean {
     const { machine, clock } = this.#options;
     if (clock === null || this.state !== "paused") return false;
+    if (by === "kick") return this.#goOnToKick();
     machine.budget = by === "thread" ? 1 : null;
     this.#stoppedAt = null;
     const stepped = clock.step();
@@ -162,7 +193,18 @@ export class Inspector {
     return stepped;
   }
 
-  /** The machine stops after the turn in which one of these has happened. False: too many. */
+  #goOnToKick(): boolean {
+    if (this.#options.gate === undefined) return false;
+    this.#stopsAtKick = true;
+    this.#follow();
+    this.resume();
+    return true;
+  }
+
+  /**
+   * The machine stops after the turn in which one of these has happened, or before a kick if it
+   * can. False: too many.
+   */
   breakAt(breakpoints: readonly Breakpoint[]): boolean {
     if (breakpoints.length > BREAKPOINTS_MAX) return false;
     this.#breakpoints = breakpoints;
@@ -172,10 +214,10 @@ export class Inspector {
 
   /** Records events while somebody watches, or there is something to stop at. */
   #follow(): void {
-    const isWanted = this.#watchers.size > 0 || this.#breakpoints.length > 0;
+    const isWanted = this.#watchers.size > 0 || this.#breakpoints.length > 0 || this.#stopsAtKick;
     if (isWanted && this.#endTrace === null) {
       this.#recorded = 0;
-      this.#endTrace = this.#options.machine.insight.trace(this.#record);
+      this.#endTrace = this.#insight.trace(this.#record);
     } else if (!isWanted) {
       this.#endTrace?.();
       this.#endTrace = null;
@@ -189,9 +231,33 @@ export class Inspector {
     if (event.ph === "M") this.#entitle(event);
     else this.#events[this.#recorded++ % EVENTS_MAX] = event;
     for (const watcher of this.#watchers) watcher(event);
-    if (this.#isReleased || this.state !== "running") return;
-    if (this.#breakpoints.some((one) => hits(one, event))) this.#stop(event);
+    if (this.#isReleased || (this.state !== "running" && !this.#stopsAtKick)) return;
+    const isHit = this.#breakpoints.some((one) => hits(one, event));
+    const { gate } = this.#options;
+    if (gate !== undefined && isKick(event)) {
+      if (isHit || this.#stopsAtKick) this.#stopInKick(event, gate);
+    } else if (isHit) {
+      this.#stop(event);
+    }
   };
+
+  /** The device has not seen the kick, and its driver waits for it. Blocks the thread. */
+  #stopInKick(event: TraceEvent, gate: KickGate): void {
+    const { clock, held } = this.#options;
+    this.#isInKick = true;
+    this.#stop(event);
+    gate.close(); // before anybody learns of it, who may answer at once
+    held?.(true);
+    const order = gate.wait();
+    this.#isInKick = false;
+    held?.(false);
+    this.#stopsAtKick = order === "kick";
+    this.#follow();
+    if (order === "turn") return; // the clock stands still: the turn is the last
+    this.#stoppedAt = null;
+    clock?.resume();
+    this.#options.changed?.();
+  }
 
   /** Threads come and go: the oldest names are forgotten. */
   #entitle(event: TraceEvent): void {
@@ -211,3 +277,5 @@ export class Inspector {
     this.#options.changed?.();
   }
 }
+
+const isKick = ({ name, args = {} }: TraceEvent): boolean => name === "kick" && "queue" in args;

@@ -5,7 +5,8 @@ import { TraceWait } from "../../abi/trace.ts";
 import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
 import { u32 } from "../memory.ts";
 import { fuseName } from "../operation-names.ts";
-import { type ConnectionKey, connectionKey } from "../trace/flows.ts";
+import { type ConnectionKey, connectionKey } from "../trace/connection-key.ts";
+import { EventKind, THREADS } from "../trace/event.ts";
 import type { Wait } from "../trace/tracer.ts";
 import type { GuestReader } from "./guest-reader.ts";
 import { SocketState } from "./guest-states.ts";
@@ -60,6 +61,7 @@ export class Waits {
   readonly #reader: GuestReader;
   readonly #layout: Layout;
   readonly #known = new Map<number, KnownWait>();
+  readonly #kinds = new Map<string, EventKind>(); // by title
 
   constructor(reader: GuestReader, layout: Layout) {
     this.#reader = reader;
@@ -72,15 +74,25 @@ export class Waits {
     const [reader, layout] = [this.#reader, this.#layout];
     const known = this.#known.get(queue);
     if (known !== undefined && isSocket(reader, layout, known.handle, known.at)) return known.wait;
-    const title = `waits: ${describeWait(reader, layout, queue)}`;
+    const kind = this.#kindOf(`waits: ${describeWait(reader, layout, queue)}`);
     const at = socketOf(reader, layout, queue)?.at ?? 0;
     const connection = at === 0 ? null : connectionOf(reader, layout, at);
-    const wait: Wait = { title, connection };
+    const wait: Wait = { kind, connection };
     if (connection === null) return wait;
     if (this.#known.size === WAITS_MAX) this.#known.clear();
     const handle = reader.u32(at + layout.socket.handle);
     this.#known.set(queue, { at, handle, wait });
     return wait;
+  }
+
+  #kindOf(title: string): EventKind {
+    let kind = this.#kinds.get(title);
+    if (kind === undefined) {
+      if (this.#kinds.size === WAITS_MAX) this.#kinds.clear();
+      kind = new EventKind("X", THREADS, title, [], { cat: "wait" });
+      this.#kinds.set(title, kind);
+    }
+    return kind;
   }
 }
 

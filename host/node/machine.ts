@@ -1,4 +1,5 @@
 // Machine, on Node.
+import { type Insight, insightOf } from "../inspect/insight.ts";
 import * as core from "../machine.ts";
 import type { MachineOptions } from "../options.ts";
 import { loadParts } from "../parts.ts";
@@ -11,6 +12,11 @@ export type { MachineOptions } from "../options.ts";
 
 /** One guest and the machine it runs on. Create it, boot it, and await `exited`. */
 export class Machine extends core.Machine {
+  /** For tools that show what goes on in it. */
+  get insight(): Insight {
+    return insightOf(this);
+  }
+
   /**
    * Compiles the image and plugs the devices in. Throws an Error that says what does not fit; the
    * devices are as they were then, or disposed if one of them cannot be attached. The image's start
@@ -37,6 +43,6 @@ export class Machine extends core.Machine {
    * saved, or not now; nothing has changed then.
    */
   override async snapshot(options: { patienceMs?: number } = {}): Promise<Snapshot> {
-    return new Snapshot((await super.snapshot(options)).content);
+    return Snapshot.of(await super.snapshot(options));
   }
 }

@@ -10,13 +10,18 @@ const MODE = 0o600;
 
 /** A halted machine, in memory or in a file. Machine.restore() continues it. */
 export class Snapshot extends core.Snapshot {
+  /** The same, for files. */
+  static of({ content, State }: core.Snapshot): Snapshot {
+    return new Snapshot(content, State);
+  }
+
   /**
    * Reads a file that save() has written. It may be anybody's: damage is found, and restoring it is
    * as safe as running its guest. Rejects with SnapshotError if it is no snapshot, of another
    * version or damaged, and with Node's error if it cannot be read.
    */
   static async load(path: string): Promise<Snapshot> {
-    return new Snapshot(decodeSnapshot(await readFile(path), sha256).content);
+    return Snapshot.of(decodeSnapshot(await readFile(path), sha256));
   }
 
   /**

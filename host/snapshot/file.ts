@@ -7,6 +7,7 @@
 import { equalBytes, joinBytes } from "../bytes.ts";
 import { damaged, SnapshotError } from "./errors.ts";
 import { Fields, toText } from "./fields.ts";
+import { MachineState } from "./machine-state.ts";
 import { PAGE_BYTES, pagesIn, type Run } from "./pages.ts";
 import { readRegisters, writeRegisters } from "./register-state.ts";
 import { type SavedDevice, Snapshot, type SnapshotContent } from "./snapshot.ts";
@@ -80,7 +81,7 @@ export function decodeSnapshot(bytes: Uint8Array, hash: Hash): Snapshot {
   const sum = bytes.slice(end, end + HASH_BYTES);
   if (!equalBytes(sum, fromHex(hash(bytes.subarray(0, end))))) throw damaged("its head is damaged");
   const content = readHead(bytes.subarray(FRONT_BYTES, end), bytes.slice(end + HASH_BYTES), hash);
-  return new Snapshot(content);
+  return new Snapshot(content, MachineState);
 }
 
 function readHead(json: Uint8Array, pages: Uint8Array, hash: Hash): SnapshotContent {

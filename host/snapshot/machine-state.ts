@@ -2,33 +2,16 @@
 // instance, its clock and console, and its devices. Nothing is on a stack between two entries.
 import { GENERATION_BYTES, HEAP_TAIL_BYTES, TIME_PAGE_ADDRESS, TimePage } from "../../abi/boot.ts";
 import { equalBytes } from "../bytes.ts";
-import type { Console } from "../console.ts";
-import type { HostControlBlock } from "../control-block.ts";
 import { bytesOfModule } from "../image.ts";
-import type { MachineClock } from "../machine-clock.ts";
-import { GuestError, type GuestMemory } from "../memory.ts";
+import { GuestError } from "../memory.ts";
 import type { RegisterFile } from "../mmio.ts";
-import type { HostTimePage } from "../time-page.ts";
 import { damaged, SnapshotError } from "./errors.ts";
 import { bitsOf, type ImageState, imageState, valueFrom } from "./image-state.ts";
-import { copyPages, type IsZero, PAGE_BYTES, putPages, type Range, usedPages } from "./pages.ts";
-import { type SavedDevice, Snapshot, type SnapshotContent } from "./snapshot.ts";
+import { copyPages, isZeroBytes, PAGE_BYTES, putPages, type Range, usedPages } from "./pages.ts";
+import { type MachineSaved, type SavedDevice, Snapshot, type SnapshotContent } from "./snapshot.ts";
+import type { MachineStateParts } from "./state-parts.ts";
 
-export interface MachineStateParts {
-  readonly module: WebAssembly.Module;
-  readonly exports: WebAssembly.Exports;
-  readonly memory: GuestMemory;
-  readonly clock: MachineClock;
-  readonly time: HostTimePage;
-  readonly control: HostControlBlock;
-  readonly console: Console;
-  readonly registers: readonly RegisterFile[];
-  readonly isZero: IsZero;
-  /** SHA-256 in hexadecimal digits. */
-  readonly hash: (bytes: Uint8Array) => string;
-}
-
-export class MachineState {
+export class MachineState implements MachineSaved {
   readonly #parts: MachineStateParts;
   #globals: readonly WebAssembly.Global[] | null = null; // of the instance, in the image's order
   #fitting: Snapshot | null = null; // the last one that was found to fit: a pool has only one
@@ -49,7 +32,7 @@ export class MachineState {
 
   /** Between two turns, with all devices quiet. */
   save(): Snapshot {
-    const { module, memory, clock, console, registers, isZero } = this.#parts;
+    const { module, memory, clock, console, registers, isZero = isZeroBytes } = this.#parts;
     const { bytes, state } = this.#image();
     // It is none of the clones', and two snapshots of one state are equal.
     const generation = memory.bytes(TIME_PAGE_ADDRESS + TimePage.generation, GENERATION_BYTES);
@@ -59,7 +42,7 @@ export class MachineState {
     const pages = copyPages(memory.u8, runs);
     generation.set(own);
     const globals = this.#globalsOf(state);
-    return new Snapshot({
+    const content: SnapshotContent = {
       image: { bytes, module, hash: null },
       ramBytes: memory.ramBytes,
       runs,
@@ -71,10 +54,10 @@ export class MachineState {
       nowNs: Math.floor(clock.now()),
       takenNs: clock.realtime(),
       line: console.line,
-    });
+    };
+    return new Snapshot(content, MachineState);
   }
 
-  /** Throws SnapshotError if the snapshot is of another image, or of a machine unlike this one. */
   assertFits(snapshot: Snapshot): void {
     if (snapshot === this.#fitting) return;
     const { content } = snapshot;
@@ -100,12 +83,9 @@ export class MachineState {
     this.#fitting = snapshot;
   }
 
-  /**
-   * The machine is what the snapshot is, which fits it. `isNew`: its guest has never run. Throws
-   * SnapshotError if the snapshot is damaged, and the machine has to be disposed of.
-   */
   load({ content }: Snapshot, isNew: boolean, entropy: ((into: Uint8Array) => void) | null): void {
-    const { memory, clock, time, control, console, registers, isZero } = this.#parts;
+    const { memory, clock, time, control, console, registers } = this.#parts;
+    const { isZero = isZeroBytes } = this.#parts;
     const { state } = this.#image();
     const address = TIME_PAGE_ADDRESS + TimePage.generation;
     const generation = memory.bytes(address, GENERATION_BYTES).slice();

@@ -1,6 +1,7 @@
 // A snapshot: a halted machine as data, to be continued any number of times.
 import type { Run } from "./pages.ts";
 import type { RegisterState } from "./register-state.ts";
+import type { MachineStateParts } from "./state-parts.ts";
 
 /**
  * The image that the machine ran. A file has its hash; the image itself is known once a machine was
@@ -42,6 +43,17 @@ export interface SnapshotContent {
   readonly line: Uint8Array;
 }
 
+/** A machine that can be put into a saved state. */
+export interface MachineSaved {
+  /** Throws SnapshotError if the snapshot is of another image, or of a machine unlike this one. */
+  assertFits(snapshot: Snapshot): void;
+  /**
+   * The machine is what the snapshot is, which fits it. `isNew`: its guest has never run. Throws
+   * SnapshotError if the snapshot is damaged, and the machine has to be disposed of.
+   */
+  load(snapshot: Snapshot, isNew: boolean, entropy: ((into: Uint8Array) => void) | null): void;
+}
+
 /**
  * A halted machine, kept in memory. It does not change, and any number of machines can be restored
  * from it. It holds everything that the guest knew, secrets included.
@@ -50,8 +62,14 @@ export class Snapshot {
   /** For the machine; a format of its own, which changes. */
   readonly content: SnapshotContent;
 
-  constructor(content: SnapshotContent) {
+  /** Restores it. It comes with snapshots, so that machines without any need not load it. */
+  readonly State: new (
+    parts: MachineStateParts,
+  ) => MachineSaved;
+
+  constructor(content: SnapshotContent, State: Snapshot["State"]) {
     this.content = content;
+    this.State = State;
   }
 
   /** RAM of the machine in bytes, as of MachineOptions.memoryBytes. */

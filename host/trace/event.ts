@@ -31,6 +31,59 @@ export interface TraceEvent {
   readonly args?: TraceArguments | undefined;
 }
 
+/** All that events of a kind have in common. They differ in times, a track, a flow and numbers. */
+export class EventKind {
+  readonly ph: TraceEvent["ph"];
+  readonly pid: number;
+  readonly name: string;
+  readonly cat: string | undefined;
+  /** Names of arguments that are numbers: three at most. */
+  readonly keys: readonly string[];
+  /** Arguments that are always the same, before those. */
+  readonly constants: TraceArguments;
+
+  constructor(
+    ph: TraceEvent["ph"],
+    pid: number,
+    name: string,
+    keys: readonly string[] = [],
+    { cat, constants = {} }: { readonly cat?: string; readonly constants?: TraceArguments } = {},
+  ) {
+    this.ph = ph;
+    this.pid = pid;
+    this.name = name;
+    this.cat = cat;
+    this.keys = keys;
+    this.constants = constants;
+  }
+}
+
+/** Writes events without an object for each. It must not throw, nor call the machine. */
+export interface EventWriter {
+  /**
+   * Of an instant `durNs` is 0. `a`, `b` and `c` are the arguments. The flow is that of a slice, or
+   * the id of b and e. False: it cannot write this one now; the sink has to take it.
+   */
+  put(
+    kind: EventKind,
+    tid: number,
+    sinceNs: number,
+    durNs: number,
+    flow: FlowStep | undefined,
+    a: number,
+    b: number,
+    c: number,
+  ): boolean;
+}
+
+/** One of many things that happen to an exchange of a connection. */
+export interface FlowStep {
+  /** Hexadecimal digits: the connection's serial number, and the exchange's in it. */
+  readonly id: string;
+  /** Is it the first? */
+  readonly begins: boolean;
+}
+
 /**
  * Takes the events of one machine, on each track in the order of their times. It must not throw,
  * nor call the machine.
@@ -39,6 +92,10 @@ export interface TraceSink {
   (event: TraceEvent): void;
   /** It keeps no event, which may then be the object of the one before. Default: it may. */
   readonly borrows?: boolean;
+  /** Default of TraceOptions.names. */
+  readonly names?: boolean;
+  /** It is asked first. Default: the sink takes all events. */
+  readonly writer?: EventWriter;
 }
 
 export interface TraceOptions {

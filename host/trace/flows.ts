@@ -1,10 +1,9 @@
 // Requests, as they flow through a machine. On the wire a connection carries bytes, so a request is
 // taken to be an exchange: payload to the guest and what comes back, up to the next payload to the
 // guest. With pipelining several requests share one.
+import type { ConnectionKey } from "./connection-key.ts";
+import type { FlowStep } from "./event.ts";
 
-import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
-
-const TWO_32 = 4294967296;
 /** Exchanges of one connection that have ids of its own; then it is numbered anew. */
 const EXCHANGES_MAX = 0xffff;
 /** Connections that are followed at once: the oldest are forgotten. */
@@ -15,17 +14,9 @@ const SPACE = 0x20;
 /** Hexadecimal digits of each byte. Numbers take engines some time to print in another base. */
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** One of many things that happen to an exchange. */
-export interface FlowStep {
-  /** Hexadecimal digits: the connection's serial number, and the exchange's in it. */
-  readonly id: string;
-  /** Is it the first? */
-  readonly begins: boolean;
-}
-
 /** An exchange that has ended. */
 export interface Exchange {
-  readonly id: string;
+  readonly step: FlowStep;
   /** As in "GET 200"; of what is no HTTP how many bytes went. */
   readonly title: string;
   /** As in "GET /index.html 200"; undefined: it is not known. */
@@ -46,9 +37,6 @@ interface Connection {
   sinceNs: number;
   untilNs: number;
 }
-
-/** Names both ends of a connection, for the time that it lasts. */
-export type ConnectionKey = number | string;
 
 /** The first bytes of a packet's payload: [at, end) of `source`. */
 export interface FirstBytes {
@@ -153,7 +141,7 @@ export class Flows {
     if (step === undefined) return;
     const title = method === "" ? `${bytes} bytes` : titleOf(method, status);
     const named = path === "" ? undefined : `${method} ${path}${status === 0 ? "" : ` ${status}`}`;
-    this.#ended({ id: step.id, title, named, sinceNs, untilNs });
+    this.#ended({ step, title, named, sinceNs, untilNs });
   }
 }
 
@@ -201,13 +189,4 @@ function statusOf({ source, at, end }: FirstBytes): number {
   const digit = (i: number) => (source[at + 9 + i] as number) - 0x30;
   const status = digit(0) * 100 + digit(1) * 10 + digit(2);
   return status >= 100 && status <= 999 ? status : 0;
-}
-
-/**
- * The key of a connection between a port of the guest and one of another side. A number where it
- * can be, as most are: those are faster to look up.
- */
-export function connectionKey(cid: number, remotePort: number, localPort: number): ConnectionKey {
-  if (cid === VMADDR_CID_HOST && localPort < 0x10_0000) return localPort * TWO_32 + remotePort;
-  return `${cid}:${remotePort}>${localPort}`;
 }

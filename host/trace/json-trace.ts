@@ -1,12 +1,18 @@
 // A trace as a file.
-import type { TraceEvent, TraceSink } from "./event.ts";
-import { EventTemplate, hasTemplate } from "./event-template.ts";
+import type {
+  EventKind,
+  EventWriter,
+  FlowStep,
+  TraceEvent,
+  TraceOptions,
+  TraceSink,
+} from "./event.ts";
+import { fits, KindTemplate } from "./kind-template.ts";
 
 /** The buffer in which events are gathered. A longer one is written by itself. */
 const BUFFER_BYTES = 64 * 1024;
-/** Names of events that have templates, and templates of a name. Then the oldest are dropped. */
-const NAMES_MAX = 1024;
-const KINDS_MAX = 8;
+/** Kinds that have templates; then they are all dropped. */
+const WRITTEN_MAX = 4096;
 const BRACKET = 0x5b;
 
 const encoder = new TextEncoder();
@@ -16,8 +22,10 @@ const encoder = new TextEncoder();
  * its writes can still be loaded.
  */
 export class JsonTrace {
+  readonly sink: TraceSink;
   readonly #write: (bytes: Uint8Array) => void;
-  readonly #templates = new Map<string, EventTemplate[]>();
+  /** Of each kind: without a flow, with one that goes on, and with one that begins. */
+  readonly #kinds = new Map<EventKind, (KindTemplate | undefined)[]>();
   readonly #bytes = new Uint8Array(BUFFER_BYTES);
   #at = 0;
   #isEmpty = true; // no event so far
@@ -28,20 +36,65 @@ export class JsonTrace {
    * `write` gets whole events: those of one event of the host, which follow each other without a
    * break. It must copy them before it returns, and must not throw.
    */
-  constructor(write: (bytes: Uint8Array) => void) {
+  constructor(write: (bytes: Uint8Array) => void, options: TraceOptions = {}) {
     this.#write = write;
+    const writer: EventWriter = {
+      put: (kind, tid, sinceNs, durNs, flow, a, b, c) =>
+        this.#ended || this.#putKind(kind, tid, sinceNs, durNs, flow, a, b, c),
+    };
+    const names = options.names === true;
+    const take = (event: TraceEvent) => this.#take(event);
+    this.sink = Object.assign(take, { borrows: true, names, writer });
   }
-
-  readonly sink: TraceSink = Object.assign((event: TraceEvent) => this.#take(event), {
-    borrows: true,
-  });
 
   #take(event: TraceEvent): void {
     if (this.#ended) return;
-    this.#put(event);
+    this.#append(encoder.encode(`,\n${JSON.stringify(event)}`));
+    this.#flushLater();
+  }
+
+  #flushLater(): void {
     if (this.#isAsked) return;
     this.#isAsked = true;
     queueMicrotask(this.#flush);
+  }
+
+  /** False: there is no room for it, or it has no template. */
+  #putKind(
+    kind: EventKind,
+    tid: number,
+    sinceNs: number,
+    durNs: number,
+    flow: FlowStep | undefined,
+    a: number,
+    b: number,
+    c: number,
+  ): boolean {
+    if (!fits(tid, sinceNs, durNs, a, b, c)) return false;
+    const way = flow === undefined ? 0 : flow.begins ? 2 : 1;
+    const templates = this.#kinds.get(kind) ?? this.#addKind(kind);
+    let template = templates[way];
+    for (let tries = 0; tries < 2; tries++) {
+      if (template !== undefined) {
+        if (this.#at + template.bytes.length > BUFFER_BYTES) return false;
+        if (template.put(this.#bytes, this.#at, tid, sinceNs, durNs, flow, a, b, c)) {
+          this.#begin(this.#bytes, this.#at);
+          this.#at += template.bytes.length;
+          this.#flushLater();
+          return true;
+        }
+      }
+      template = new KindTemplate(kind, tid, sinceNs, durNs, flow, [a, b, c], template);
+      templates[way] = template;
+    }
+    return false;
+  }
+
+  #addKind(kind: EventKind): (KindTemplate | undefined)[] {
+    if (this.#kinds.size === WRITTEN_MAX) this.#kinds.clear();
+    const templates = [undefined, undefined, undefined];
+    this.#kinds.set(kind, templates);
+    return templates;
   }
 
   /** Ends the array. Calling it again does nothing. */
@@ -57,39 +110,6 @@ export class JsonTrace {
     if (this.#at > 0) this.#write(this.#bytes.subarray(0, this.#at));
     this.#at = 0;
   };
-
-  #put(event: TraceEvent): void {
-    const known = this.#templates.get(event.name);
-    if (known !== undefined) {
-      for (let i = 0; i < known.length; i++) {
-        if (this.#putLike(known[i] as EventTemplate, event)) return;
-      }
-    }
-    if (hasTemplate(event) && this.#putLike(this.#learn(event), event)) return;
-    this.#append(encoder.encode(`,\n${JSON.stringify(event)}`));
-  }
-
-  #learn(event: TraceEvent): EventTemplate {
-    const template = new EventTemplate({ ...event }); // it may be lent
-    let kinds = this.#templates.get(event.name);
-    if (kinds === undefined) {
-      if (this.#templates.size === NAMES_MAX) this.#templates.clear();
-      kinds = [];
-      this.#templates.set(event.name, kinds);
-    }
-    if (kinds.unshift(template) > KINDS_MAX) kinds.pop();
-    return template;
-  }
-
-  /** False: the event is not like that, or longer than the buffer. */
-  #putLike(template: EventTemplate, event: TraceEvent): boolean {
-    const { length } = template.bytes;
-    if (this.#at + length > BUFFER_BYTES) this.#flush();
-    if (length > BUFFER_BYTES || !template.put(event, this.#bytes, this.#at)) return false;
-    this.#begin(this.#bytes, this.#at);
-    this.#at += length;
-    return true;
-  }
 
   #append(bytes: Uint8Array): void {
     this.#begin(bytes, 0);

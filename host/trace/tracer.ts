@@ -1,11 +1,14 @@
 // The trace of one machine: runs of the guest's threads, entries into the guest, and events of
 // devices. It is on while somebody takes its events, and costs a test an event otherwise.
-import type { DeviceTrace, VirtioDevice } from "../device.ts";
 import type { GuestExports } from "../image.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { GuestLoad } from "../stats.ts";
+import type { ConnectionKey } from "./connection-key.ts";
 import {
+  EventKind,
+  type EventWriter,
+  type FlowStep,
   MACHINE,
   THREADS,
   type TraceArguments,
@@ -14,20 +17,22 @@ import {
   type TraceSink,
   VCPU,
 } from "./event.ts";
-import { type ConnectionKey, type Exchange, type FlowStep, Flows } from "./flows.ts";
+import { type Exchange, Flows } from "./flows.ts";
 import { type Run, Switches } from "./switches.ts";
+import { blank, type Making, TITLES, threadTitle, titleEvent, trackTitle } from "./titles.ts";
+import type { EventTaker, Tracing } from "./tracing.ts";
 
 /** Threads come and go: after this many of them the trace knows none, and names them again. */
 const THREADS_MAX = 4096;
-/** How long a step is drawn at least that takes no time, if there is room for it on its track. */
-const STEP_NS = 1000;
 /** Counters are written at most that often. */
 const COUNTERS_NS = 1_000_000;
+/** Titles of exchanges whose kinds are kept; then they are made anew. */
+const EDGES_MAX = 1024;
 
 /** The reason for which a thread waits. */
 export interface Wait {
-  /** As in "waits: time". */
-  readonly title: string;
+  /** Named as in "waits: time". */
+  readonly kind: EventKind;
   /** The connection that it serves; null: none. */
   readonly connection: ConnectionKey | null;
 }
@@ -37,6 +42,7 @@ export interface TracerOptions {
   readonly load: () => Pick<GuestLoad, "threads" | "heapInUse">;
   readonly clock: Clock;
   readonly memory: GuestMemory;
+  readonly tracing: Tracing;
   /** A trace has begun, or has ended: entries into the guest are to be recorded, or no longer. */
   readonly switched: (isOn: boolean) => void;
   /** Runs host code inside an entry into the guest. */
@@ -47,68 +53,69 @@ export interface TracerOptions {
   readonly waitOf: (queue: number) => Wait | null;
 }
 
-/** The name of a process or a track. */
-interface Title {
-  readonly kind: "process_name" | "thread_name";
-  readonly pid: number;
-  readonly tid: number;
-  readonly name: string;
+/** Runs of threads of one name: made ready by the host, or by another thread. */
+interface RunKinds {
+  readonly run: EventKind;
+  readonly woken: EventKind;
 }
 
 /** A thread of the guest, as it was after the last of its runs. */
 interface KnownThread {
   readonly name: string;
+  readonly kinds: RunKinds;
   wait: Wait | null; // null: it does not wait, or nobody knows
   sinceNs: number; // of its wait
   serves: ConnectionKey | null; // that it has waited for last
 }
 
-/** An event while it is made. */
-type Making = { -readonly [Key in keyof TraceEvent]: TraceEvent[Key] };
-
 interface Taker {
   readonly take: TraceSink;
+  /** null: it takes objects. */
+  readonly writer: EventWriter | null;
   readonly withNames: boolean;
   readonly borrows: boolean;
 }
 
-export class Tracer {
+export class Tracer implements EventTaker {
   readonly #options: TracerOptions;
   readonly #switches: Switches;
   #takers: readonly Taker[] = [];
   #lent: Making | null = null; // the object of all events; null: somebody may keep them
-  readonly #tracks: Title[] = [
-    { kind: "process_name", pid: MACHINE, tid: 0, name: "machine" },
-    { kind: "process_name", pid: THREADS, tid: 0, name: "guest threads" },
-    { kind: "thread_name", pid: MACHINE, tid: VCPU, name: "vCPU" },
-  ];
   readonly #threads = new Map<number, KnownThread>();
   /** Requests that flow through the machine. */
   readonly flows = new Flows((exchange) => this.#exchange(exchange));
-  /** Does anybody take events? */
-  isOn = false;
-  #load = ""; // counters as they were written last
+  readonly #runKinds = new Map<string, RunKinds>(); // by name
+  readonly #edges = new Map<string, { readonly begin: EventKind; readonly end: EventKind }>();
+  #threadCount = -1; // counters as they were written last
+  #heapInUse = -1;
   #loadNs = Number.NEGATIVE_INFINITY;
-  #devices = 0;
   #lost = 0;
   #rejected = 0;
 
   constructor(options: TracerOptions) {
     this.#options = options;
     this.#switches = new Switches(options.memory);
+    options.tracing.tracer = this;
+  }
+
+  /** Does anybody take events? */
+  get isOn(): boolean {
+    return this.#options.tracing.isOn;
   }
 
   /** From now on `sink` takes the events, until the result is called. */
   add(sink: TraceSink, options: TraceOptions = {}): () => void {
     const taker = {
       take: this.#options.aside(sink),
-      withNames: options.names === true,
+      writer: sink.writer ?? null,
+      withNames: options.names ?? sink.names === true,
       borrows: sink.borrows === true,
     };
     const wasOn = this.isOn;
     if (!wasOn) this.#begin();
     this.#setTakers([...this.#takers, taker]);
-    for (const title of this.#tracks) taker.take(titleEvent(title));
+    for (const title of TITLES) taker.take(titleEvent(title));
+    for (const track of this.#options.tracing.tracks) taker.take(titleEvent(trackTitle(track)));
     for (const [tid, { name }] of this.#threads) taker.take(titleEvent(threadTitle(tid, name)));
     if (!wasOn) this.#options.switched(true);
     return () => {
@@ -120,7 +127,7 @@ export class Tracer {
 
   #setTakers(takers: readonly Taker[]): void {
     this.#takers = takers;
-    this.isOn = takers.length > 0;
+    this.#options.tracing.isOn = takers.length > 0;
     this.#lent = takers.every(({ borrows }) => borrows) ? blank() : null;
     this.flows.withPaths = takers.some(({ withNames }) => withNames);
   }
@@ -129,14 +136,15 @@ export class Tracer {
     this.#switches.skip();
     this.#threads.clear();
     this.flows.clear();
-    this.#load = "";
+    this.#threadCount = this.#heapInUse = -1;
     this.#loadNs = Number.NEGATIVE_INFINITY;
   }
 
   /** Whole nanoseconds, as the guest sees them. */
-  readonly now = (): number => Math.floor(this.#options.clock.now());
+  now(): number {
+    return Math.floor(this.#options.clock.now());
+  }
 
-  /** The guest comes from a snapshot: what is in its ring by now is not of this trace. */
   restored(): void {
     this.#begin();
   }
@@ -145,15 +153,17 @@ export class Tracer {
   entry<Argument, Result>(
     name: string,
     enter: (argument: Argument) => Result,
-    show?: (argument: Argument) => TraceArguments,
+    key?: string,
   ): (argument: Argument) => Result {
+    const kind = new EventKind("X", MACHINE, name, key === undefined ? [] : [key]);
     return (argument) => {
       const sinceNs = this.now();
       try {
         return enter(argument);
       } finally {
         const untilNs = this.now();
-        this.#slice(MACHINE, VCPU, name, sinceNs, untilNs, show?.(argument));
+        const shown = key === undefined ? 0 : Number(argument);
+        this.event(kind, VCPU, sinceNs, untilNs, undefined, shown, 0, 0);
         this.#runs(sinceNs, untilNs);
       }
     };
@@ -165,54 +175,9 @@ export class Tracer {
       exports: guest.exports,
       initialize: this.entry("initialize", guest.initialize) as () => void,
       boot: this.entry("boot", guest.boot),
-      interrupt: this.entry("interrupt", guest.interrupt, (irq) => ({ irq })),
+      interrupt: this.entry("interrupt", guest.interrupt, "irq"),
       run: this.entry("run", guest.run),
       fault: guest.fault,
-    };
-  }
-
-  /** A track for the next device: its own events, its kicks and its interrupts. */
-  device({ name, queueNames }: VirtioDevice) {
-    const tid = VCPU + ++this.#devices;
-    this.#tracks.push({ kind: "thread_name", pid: MACHINE, tid, name });
-    const tracer = this;
-    let lastNs = 0; // of what is on the track so far
-    const events: DeviceTrace = {
-      get isOn() {
-        return tracer.isOn;
-      },
-      get withNames() {
-        return tracer.flows.withPaths;
-      },
-      flows: this.flows,
-      now: this.now,
-      present: () => this.#present(),
-      instant: (what, nowNs, args, flow) => {
-        if (flow === undefined) {
-          this.#instant(tid, what, nowNs, args);
-        } else {
-          const sinceNs = Math.max(lastNs, nowNs - STEP_NS);
-          this.#slice(MACHINE, tid, what, sinceNs, nowNs, args, flow);
-        }
-        lastNs = nowNs;
-      },
-      slice: (what, sinceNs, args, flow, file) => {
-        const untilNs = this.now();
-        const named = file === undefined ? args : { ...args, file };
-        this.#slice(MACHINE, tid, what, sinceNs, untilNs, args, flow, named);
-        lastNs = untilNs;
-      },
-    };
-    const kicks = queueNames.map((queueName, queue) => ({ queue, name: queueName }));
-    return {
-      events,
-      kicked: (queue: number) => {
-        if (!tracer.isOn) return;
-        events.instant("kick", this.now(), kicks[queue] ?? { queue, name: "" });
-      },
-      interrupted: (irq: number) => {
-        if (tracer.isOn) events.instant("interrupt", this.now(), { irq });
-      },
     };
   }
 
@@ -224,10 +189,10 @@ export class Tracer {
     const { lost, rejected } = switches;
     this.#lost += lost;
     this.#rejected += rejected;
-    if (lost > 0) this.#instant(VCPU, "switches lost", untilNs, { lost, total: this.#lost });
+    if (lost > 0) this.instant(VCPU, "switches lost", untilNs, { lost, total: this.#lost });
     if (rejected > 0) {
       const args = { rejected, total: this.#rejected };
-      this.#instant(VCPU, "switches that cannot be", untilNs, args);
+      this.instant(VCPU, "switches that cannot be", untilNs, args);
     }
   }
 
@@ -236,47 +201,63 @@ export class Tracer {
     const { wait, serves } = one;
     let flow: FlowStep | undefined;
     if (wait !== null) {
-      const event = this.#event("X", wait.title, THREADS, thread, one.sinceNs);
-      event.cat = "wait";
-      event.dur = (startNs - one.sinceNs) / 1000;
-      this.#tell(event);
+      this.event(wait.kind, thread, one.sinceNs, startNs, undefined, 0, 0, 0);
       if (serves !== null) flow = this.flows.present(serves);
     }
-    this.#slice(THREADS, thread, one.name, startNs, endNs, waker > 0 ? { waker } : undefined, flow);
+    const kind = waker > 0 ? one.kinds.woken : one.kinds.run;
+    this.event(kind, thread, startNs, endNs, flow, waker, 0, 0);
     one.wait = this.#options.waitOf(waits);
     if (one.wait === null) return;
     one.sinceNs = endNs;
     one.serves = one.wait.connection ?? serves;
   };
 
-  /** The request that the thread works on which runs now: of the connection that it serves. */
-  #present(): FlowStep | undefined {
+  /** Of the connection that the thread serves. */
+  present(): FlowStep | undefined {
     const serves = this.#threads.get(this.#switches.running())?.serves ?? null;
     return serves === null ? undefined : this.flows.present(serves);
   }
 
-  /** An exchange is over: one line that spans it. */
-  #exchange({ id, title, named = title, sinceNs, untilNs }: Exchange): void {
-    this.#edge("b", id, sinceNs, title, named);
-    this.#edge("e", id, Math.max(sinceNs, untilNs), title, named);
+  /** An exchange is over: one line that spans it. `named`: the line of those who want names. */
+  #exchange({ step, title, named = title, sinceNs, untilNs }: Exchange): void {
+    const endNs = Math.max(sinceNs, untilNs);
+    if (named === title) {
+      const { begin, end } = this.#edges.get(title) ?? this.#edgesOf(title);
+      this.event(begin, VCPU, sinceNs, sinceNs, step, 0, 0, 0);
+      this.event(end, VCPU, endNs, endNs, step, 0, 0, 0);
+    } else {
+      this.#edge("b", step.id, sinceNs, title, named);
+      this.#edge("e", step.id, endNs, title, named);
+    }
   }
 
-  /** Where an exchange begins, or ends. */
+  #edgesOf(title: string) {
+    if (this.#edges.size === EDGES_MAX) this.#edges.clear();
+    const cat = { cat: "request" };
+    const edges = {
+      begin: new EventKind("b", MACHINE, title, [], cat),
+      end: new EventKind("e", MACHINE, title, [], cat),
+    };
+    this.#edges.set(title, edges);
+    return edges;
+  }
+
+  /** Where an exchange with a name begins, or ends. */
   #edge(ph: "b" | "e", id: string, nowNs: number, name: string, named: string): void {
     const event = this.#event(ph, name, MACHINE, VCPU, nowNs);
     event.cat = "request";
     event.id = id;
-    this.#tell(event, named === name ? event : { ...event, name: named });
+    this.#tell(event, { ...event, name: named });
   }
 
   /** Counters of the guest, when they have changed, and no more often than a reader can see. */
   #count(nowNs: number): void {
     if (nowNs - this.#loadNs < COUNTERS_NS || !this.#options.memory.attached) return;
     const { threads, heapInUse } = this.#options.load();
-    const load = `${threads} ${heapInUse}`;
-    if (load === this.#load) return;
-    this.#load = load;
     this.#loadNs = nowNs;
+    if (threads === this.#threadCount && heapInUse === this.#heapInUse) return;
+    this.#threadCount = threads;
+    this.#heapInUse = heapInUse;
     this.#counter("threads", nowNs, { count: threads });
     this.#counter("heap", nowNs, { bytes: heapInUse });
   }
@@ -291,17 +272,86 @@ export class Tracer {
   #meet(id: number, entry: number): KnownThread {
     if (this.#threads.size === THREADS_MAX) this.#threads.clear();
     const name = this.#options.nameOf(entry) ?? "thread";
-    const one: KnownThread = { name, wait: null, sinceNs: 0, serves: null };
+    const kinds = this.#runKinds.get(name) ?? this.#runKindsOf(name);
+    const one: KnownThread = { name, kinds, wait: null, sinceNs: 0, serves: null };
     this.#threads.set(id, one);
     this.#tell(titleEvent(threadTitle(id, name)));
     return one;
   }
 
-  #instant(tid: number, name: string, nowNs: number, args: TraceArguments): void {
+  event(
+    kind: EventKind,
+    tid: number,
+    sinceNs: number,
+    untilNs: number,
+    flow: FlowStep | undefined,
+    a: number,
+    b: number,
+    c: number,
+  ): void {
+    const takers = this.#takers;
+    let made: TraceEvent | null = null; // when somebody takes objects
+    for (let i = 0; i < takers.length; i++) {
+      const { take, writer } = takers[i] as Taker;
+      if (writer?.put(kind, tid, sinceNs, untilNs - sinceNs, flow, a, b, c) === true) continue;
+      made ??= this.#made(kind, tid, sinceNs, untilNs, flow, a, b, c);
+      take(made);
+    }
+  }
+
+  #made(
+    { ph, name, pid, cat, keys, constants }: EventKind,
+    tid: number,
+    sinceNs: number,
+    untilNs: number,
+    flow: FlowStep | undefined,
+    ...values: number[]
+  ): TraceEvent {
+    const event = this.#event(ph, name, pid, tid, sinceNs);
+    event.cat = cat;
+    if (ph === "i") event.s = "t";
+    if (ph === "X") event.dur = (untilNs - sinceNs) / 1000;
+    if (flow !== undefined && ph === "X") {
+      event.bind_id = flow.id;
+      event.flow_in = !flow.begins;
+      event.flow_out = true;
+    } else if (flow !== undefined) {
+      event.id = flow.id;
+    }
+    const args: Record<string, string | number> = { ...constants };
+    keys.forEach((key, i) => {
+      args[key] = values[i] as number;
+    });
+    if (Object.keys(args).length > 0) event.args = args;
+    return event;
+  }
+
+  #runKindsOf(name: string): RunKinds {
+    if (this.#runKinds.size === THREADS_MAX) this.#runKinds.clear();
+    const run = new EventKind("X", THREADS, name);
+    const kinds = { run, woken: new EventKind("X", THREADS, name, ["waker"]) };
+    this.#runKinds.set(name, kinds);
+    return kinds;
+  }
+
+  instant(tid: number, name: string, nowNs: number, args: TraceArguments): void {
     const event = this.#event("i", name, MACHINE, tid, nowNs);
     event.s = "t";
     event.args = args;
     this.#tell(event);
+  }
+
+  slice(
+    tid: number,
+    name: string,
+    sinceNs: number,
+    untilNs: number,
+    args: TraceArguments,
+    flow: FlowStep | undefined,
+    file?: string,
+  ): void {
+    const named = file === undefined ? args : { ...args, file };
+    this.#slice(MACHINE, tid, name, sinceNs, untilNs, args, flow, named);
   }
 
   /** With a flow it is a step of that request. `named`: `args` for those who want names. */
@@ -347,34 +397,4 @@ export class Tracer {
       take(withNames ? named : event);
     }
   }
-}
-
-/** All fields, whatever the event has: engines are faster at objects of one shape. */
-function blank(): Making {
-  return {
-    name: "",
-    cat: undefined,
-    ph: "i",
-    ts: 0,
-    dur: undefined,
-    pid: MACHINE,
-    tid: VCPU,
-    s: undefined,
-    id: undefined,
-    bind_id: undefined,
-    flow_in: undefined,
-    flow_out: undefined,
-    args: undefined,
-  };
-}
-
-const threadTitle = (id: number, name: string): Title => ({
-  kind: "thread_name",
-  pid: THREADS,
-  tid: id,
-  name: `${id} ${name}`,
-});
-
-function titleEvent({ kind, pid, tid, name }: Title): TraceEvent {
-  return { ...blank(), name: kind, ph: "M", pid, tid, args: { name } };
 }

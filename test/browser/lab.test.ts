@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Frame, Page } from "playwright-core";
 import { expect } from "vitest";
+import { SILENCE_MS } from "../../host/browser/dialler.ts";
 import { readFolder } from "../../tools/tar.mjs";
 import { until } from "../support/appliance.ts";
 import { start } from "../support/command.ts";
@@ -313,3 +314,28 @@ for (const colorScheme of ["light", "dark"] as const) {
     );
   }
 }
+
+inChromium("in an isolated page the machine stops inside a kick, and goes on", async () => {
+  const { page } = await lab({ isIsolated: true });
+  const frame = siteFrame(page);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByText("paused", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Step kick" }).click();
+  const answer = get(frame, IMAGE);
+  const state = page.locator(".state");
+  const stopped = () => state.getByText(/^stopped in a kick of /).waitFor();
+  await stopped();
+  await page.locator("#requests button[type=submit]").click();
+  // Longer than a machine may be silent: whoever dials it knows that it is held.
+  await page.waitForTimeout(2 * SILENCE_MS);
+  await page.keyboard.press("k");
+  await stopped();
+  await page.getByRole("button", { name: "Step turn" }).click();
+  await page.getByText(/^paused at kick$/).waitFor();
+  await page.getByRole("button", { name: "Run" }).click();
+  await page.getByText("running", { exact: true }).waitFor();
+  expect((await answer).hash).toBe(hashOf(files[IMAGE] as Uint8Array));
+  await page.waitForFunction(() =>
+    /^1 × 200/.test(document.querySelector("#answer")?.textContent ?? ""),
+  );
+});

@@ -138,13 +138,13 @@ describe("IN1: while nobody watches", () => {
     const { site, inspector } = await inspected();
     site.get("/");
     expect(inspector.recent()).toEqual([]);
-    expect(site.machine.insight.tracer.isOn).toBe(false);
+    expect(site.machine.inside.tracing.isOn).toBe(false);
     const end = inspector.watch(() => {});
     site.get("/");
     expect(runs(inspector.recent()).length).toBeGreaterThan(0);
     end();
     expect(inspector.recent()).toEqual([]);
-    expect(site.machine.insight.tracer.isOn).toBe(false);
+    expect(site.machine.inside.tracing.isOn).toBe(false);
     site.machine.dispose();
   });
 });

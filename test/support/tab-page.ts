@@ -1,6 +1,7 @@
 // The library for test pages, and a machine in a Worker with a tar of the test's.
 
-import { browserPlatform, PortSocket, WorkerMachine } from "../../host/browser/index.ts";
+import { PortSocket, WorkerMachine } from "../../host/browser/index.ts";
+import { browserPlatform } from "../../host/browser/platform.ts";
 import { Machine } from "../../host/machine.ts";
 import { ManualClock } from "../../host/manual-clock.ts";
 

@@ -107,9 +107,9 @@ export async function bundlePage(entry: string): Promise<string> {
 }
 
 /** A page at the Lab of a server, whose machine listens and whose site is shown. */
-export async function openLab(context: BrowserContext, base: string): Promise<Page> {
+export async function openLab(context: BrowserContext, base: string, hash = ""): Promise<Page> {
   const page = await context.newPage();
-  await page.goto(`${base}lab/`);
+  await page.goto(`${base}lab/${hash}`);
   await labShows(page);
   return page;
 }

@@ -151,9 +151,10 @@ test("the published types hold in every resolution, declarations of libraries in
 test("torito/browser holds types in every resolution, and bundles with the conditions of a browser", async () => {
   const installed = install();
   const source = `
-    import { createMachine, endText, FsDevice, offerMachine } from "torito/browser";
-    import { PortSockets, readTar, VsockDevice } from "torito/browser";
-    import { WorkerMachine, type WorkerMachineOptions } from "torito/browser";
+    import { createMachine, FsDevice, PortSockets } from "torito/browser/machine";
+    import { readTar, VsockDevice } from "torito/browser/machine";
+    import { endText, offerMachine, WorkerMachine } from "torito/browser";
+    import type { WorkerMachineOptions } from "torito/browser";
     export async function boot(worker: Worker, options: WorkerMachineOptions): Promise<string> {
       const machine = await WorkerMachine.boot(worker, options, { console: (text) => text.trim() });
       const container = navigator.serviceWorker;
@@ -178,7 +179,7 @@ test("torito/browser holds types in every resolution, and bundles with the condi
   ] as const) {
     expect(checkTypes(module, resolution, ["tab.ts"]), resolution).toBe("");
   }
-  for (const from of ["torito/browser", "torito"]) {
+  for (const from of ["torito/browser/machine", "torito"]) {
     const contents = `export { createMachine } from "${from}";`;
     const { outputFiles } = await build({
       stdin: { contents, resolveDir: installed },
@@ -186,11 +187,18 @@ test("torito/browser holds types in every resolution, and bundles with the condi
     });
     expect(outputFiles[0]?.text).toContain("createMachine");
   }
-  for (const name of ["worker", "service-worker"]) {
+  const scripts = ["worker", "service-worker"].map((name) => {
     const script = `process.stdout.write(import.meta.resolve("torito/browser/${name}"))`;
     const words = ["--input-type=module", "-e", script];
-    const url = execFileSync(process.execPath, words, { cwd: installed, encoding: "utf8" });
-    expect(readFileSync(new URL(url), "utf8")).not.toMatch(/^(import|export) /m);
+    return new URL(execFileSync(process.execPath, words, { cwd: installed, encoding: "utf8" }));
+  });
+  const [worker, serviceWorker] = scripts as [URL, URL];
+  expect(readFileSync(serviceWorker, "utf8")).not.toMatch(/^(import|export) /m);
+  const parts = readFileSync(worker, "utf8").match(/"\.\/parts\/[\w-]+\.js"/g) ?? [];
+  expect(parts).toEqual(['"./parts/machine.js"']);
+  const machine = readFileSync(new URL("parts/machine.js", worker), "utf8");
+  for (const [, part] of machine.matchAll(/import\([`"](\.\/[\w-]+\.js)[`"]\)/g)) {
+    expect(existsSync(new URL(part as string, new URL("parts/", worker))), part).toBe(true);
   }
 });
 

@@ -3,10 +3,11 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TraceEvent } from "../../host/trace/event.ts";
-import { codeTour, lineOf, places, readStops } from "../../tools/tour.mjs";
+import { codeTour, labStops, lineOf, places, readStops, requestsOf } from "../../tools/tour.mjs";
+import { placeOf } from "../../web/inspector/place.ts";
 import { PLACES } from "../../web/inspector/places.ts";
 import { Recording } from "../../web/inspector/record.ts";
-import { flowsOf, placeOf } from "../../web/inspector/request.ts";
+import { flowsOf } from "../../web/inspector/request.ts";
 import { Appliance, makeFolder, removeFolders } from "../support/appliance.ts";
 import { witness } from "../support/outside-program.ts";
 import { Site } from "../support/snapshot-site.ts";
@@ -49,6 +50,37 @@ describe("TO1: an anchor", () => {
       expect(lines.filter((line) => new RegExp(pattern).test(line))).toHaveLength(1);
       expect(description).toContain("**Ask**");
     }
+  });
+
+  test("TO5: the Lab's stops are the page's", () => {
+    const plain = (text: string) => text.replace(/\s+/g, " ");
+    const whole = plain(page.replace(/\[([^\]\n]+)\]\([^)]*\)/g, "$1"));
+    const made = labStops();
+    expect(made.map(({ title, file, line }) => [title, file, line])).toEqual(
+      stops.map((stop) => [stop.title, stop.file, lineOf(stop)]),
+    );
+    for (const { chapter, text, look, attempt, ask } of made) {
+      expect(page).toContain(`\n## ${chapter}\n`);
+      for (const part of [...text, look, attempt, ask]) expect(whole).toContain(part);
+      expect(Math.min(text.join().length, look.length, attempt.length, ask.length)).toBeGreaterThan(
+        20,
+      );
+    }
+  });
+
+  test("TO5: a command of curl is requests of a page, where a page can send them", () => {
+    const of = (command: string) => requestsOf(`ask: \`curl -s ${command}\``);
+    const plain = { path: "/a", method: "GET", headers: {} };
+    expect(of("http://127.0.0.1:4000/a http://127.0.0.1:4000/a")).toEqual([plain, plain]);
+    expect(of("-Z -o /dev/null http://127.0.0.1:4000/[9-11]")).toEqual(
+      ["/9", "/10", "/11"].map((path) => ({ ...plain, path })),
+    );
+    expect(of("-I http://127.0.0.1:4000/a")).toEqual([{ ...plain, method: "HEAD" }]);
+    expect(of("-H 'Range: bytes=0-9' http://127.0.0.1:4000/a")).toEqual([
+      { ...plain, headers: { Range: "bytes=0-9" } },
+    ]);
+    expect(of("-X 'G(T' http://127.0.0.1:4000/")).toEqual([]);
+    expect(requestsOf("press *Pause*")).toEqual([]);
   });
 
   test("each stop says what to look at, what to try and what to ask", () => {

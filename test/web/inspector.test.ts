@@ -145,6 +145,35 @@ describe("the page", () => {
     },
   );
 
+  witness("chromium", "seven pages of one browser: the last four are followed", async () => {
+    const { page: first } = await inspector();
+    const pages = [first];
+    while (pages.length < 7) {
+      const page = await first.context().newPage();
+      await page.goto(`${root}inspect`);
+      await page.getByText("running", { exact: true }).waitFor();
+      pages.push(page);
+    }
+    const followed = () =>
+      Promise.all(pages.map((page) => page.getByText("running", { exact: true }).count()));
+    await expect.poll(followed).toEqual([0, 0, 0, 1, 1, 1, 1]);
+    await first.getByText("not followed, as 4 newer pages are: click to follow").waitFor();
+    await first.evaluate(() => dispatchEvent(new Event("focus")));
+    await expect.poll(followed).toEqual([1, 0, 0, 0, 1, 1, 1]);
+    for (const page of pages.reverse()) await page.close();
+  });
+
+  witness(
+    "chromium",
+    "a machine that shares its thread says that it stops between turns",
+    async () => {
+      const { page } = await inspector();
+      await page.getByText(/the thread of this machine may not block/).waitFor();
+      expect(await page.getByRole("button", { name: "Step kick" }).count()).toBe(0);
+      await page.close();
+    },
+  );
+
   witness("chromium", "a breakpoint that is refused says why", async () => {
     const { page } = await inspector();
     await page.getByLabel("named, if you like").fill("x".repeat(101));

@@ -1,6 +1,6 @@
 // The bar: what the machine does, and the commands that stop it, step it and let it go on.
 import type { Breakpoint } from "../../host/inspect/breakpoints.ts";
-import type { MachineView } from "../../host/inspect/inspector.ts";
+import type { MachineView, StepBy } from "../../host/inspect/inspector.ts";
 import { bytesText, element, panel } from "./dom.ts";
 import type { MachineSource } from "./source.ts";
 
@@ -10,6 +10,8 @@ export class Bar {
   readonly #pause: HTMLButtonElement;
   readonly #turn: HTMLButtonElement;
   readonly #thread: HTMLButtonElement;
+  readonly #kick: HTMLButtonElement;
+  readonly #note = element("p", { class: "soft" });
   readonly #figures = new Map<string, HTMLElement>();
   readonly #source: MachineSource;
   #isPaused = false;
@@ -19,6 +21,7 @@ export class Bar {
     this.#pause = this.#button("Pause", () => this.toggle());
     this.#turn = this.#button("Step turn", () => this.step("turn"));
     this.#thread = this.#button("Step thread", () => this.step("thread"));
+    this.#kick = this.#button("Step kick", () => this.step("kick"));
     const names = ["switches", "kicks", "interrupts", "to guest", "from guest"];
     const figures = names.map((name) => {
       const value = element("dd");
@@ -33,7 +36,9 @@ export class Bar {
       this.#pause,
       this.#turn,
       this.#thread,
+      this.#kick,
       element("dl", {}, ...figures),
+      this.#note,
     );
   }
 
@@ -41,16 +46,20 @@ export class Bar {
     this.#run(this.#isPaused ? this.#source.resume() : this.#source.pause());
   }
 
-  step(by: "turn" | "thread"): void {
+  step(by: StepBy): void {
     this.#run(this.#source.step(by));
   }
 
-  show({ state, stoppedAt, devices, switches, copies }: MachineView): void {
-    this.#isPaused = state === "paused";
-    this.#say(state, stoppedAt === null ? state : `paused at ${stoppedAt.name}`);
+  show(view: MachineView): void {
+    const { state, stopsInKicks, devices, switches, copies } = view;
+    this.#isPaused = state === "paused" || state === "stopped";
+    this.#say(state, stateText(view));
     this.#pause.textContent = this.#isPaused ? "Run" : "Pause";
     this.#pause.disabled = state === "ended";
-    this.#turn.disabled = this.#thread.disabled = !this.#isPaused;
+    this.#turn.disabled = this.#kick.disabled = !this.#isPaused;
+    this.#thread.disabled = state !== "paused"; // in a kick one is running
+    this.#kick.hidden = !stopsInKicks;
+    this.#note.textContent = stopsInKicks ? KEYS_AND_KICK : KEYS;
     const kicks = devices.flatMap(({ queues }) => queues.map((one) => one.kicks));
     const sum = (counts: readonly number[]) => counts.reduce((a, b) => a + b, 0);
     const values: Record<string, string> = {
@@ -66,9 +75,10 @@ export class Bar {
     }
   }
 
-  lost(): void {
-    this.#say("gone", "not connected");
-    this.#pause.disabled = this.#turn.disabled = this.#thread.disabled = true;
+  lost(reason = "not connected"): void {
+    this.#say("gone", reason);
+    this.#pause.disabled = this.#turn.disabled = true;
+    this.#thread.disabled = this.#kick.disabled = true;
   }
 
   /** Text that changes only when it differs, so that it is read out once. */
@@ -84,6 +94,20 @@ export class Bar {
   #run(command: Promise<void>): void {
     command.catch((error: Error) => this.#say("error", error.message));
   }
+}
+
+const KEYS_AND_KICK =
+  "Keys: space stops and goes on, . steps a turn, t a thread, k to the next kick, , and ; move in " +
+  "the record.";
+const KEYS =
+  "Keys: space stops and goes on, . steps a turn, t a thread, , and ; move in the record, which is " +
+  "the way to look inside a turn: the thread of this machine may not block, so it stops between " +
+  "turns.";
+
+function stateText({ state, stoppedAt }: MachineView): string {
+  if (stoppedAt === null) return state;
+  if (state !== "stopped") return `${state} at ${stoppedAt.name}`;
+  return `stopped in a kick of ${stoppedAt.args?.name ?? "a queue"}`;
 }
 
 /** Events to stop at. */

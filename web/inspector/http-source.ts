@@ -1,7 +1,14 @@
 // A machine of the admin listener, which sends events (Server-Sent Events) and takes POST.
 import type { Breakpoint } from "../../host/inspect/breakpoints.ts";
 import type { HeapMap } from "../../host/inspect/heap.ts";
+import type { StepBy } from "../../host/inspect/inspector.ts";
 import type { MachineSource, Watcher } from "./source.ts";
+
+/**
+ * A browser has six connections to a listener, for all of its pages. Each stream takes one, and
+ * commands and further pages need some.
+ */
+const STREAMS_MAX = 4;
 
 export class HttpSource implements MachineSource {
   readonly #root: URL;
@@ -11,21 +18,39 @@ export class HttpSource implements MachineSource {
     this.#root = root;
   }
 
+  /**
+   * A page that nobody sees has no stream, and of the others of this browser only those that were
+   * opened, or had the focus, last.
+   */
   watch(watcher: Watcher): () => void {
+    const others = new BroadcastChannel(`torito ${this.#root.pathname}`);
     let stream: EventSource | null = null;
-    // A browser has six connections to a listener, for all tabs: one that nobody sees needs none.
+    let newer = 0; // streams of other pages, since this one was opened
+    const close = () => {
+      stream?.close();
+      stream = null;
+    };
     const look = () => {
-      if (!document.hidden) stream ??= this.#open(watcher);
-      else {
-        stream?.close();
-        stream = null;
-      }
+      if (document.hidden) return close();
+      if (stream !== null) return;
+      newer = 0;
+      others.postMessage("open");
+      stream = this.#open(watcher);
+    };
+    others.onmessage = () => {
+      newer++;
+      if (stream === null || newer < STREAMS_MAX) return;
+      close();
+      watcher.connected(false, `not followed, as ${STREAMS_MAX} newer pages are: click to follow`);
     };
     document.addEventListener("visibilitychange", look);
+    addEventListener("focus", look);
     look();
     return () => {
       document.removeEventListener("visibilitychange", look);
-      stream?.close();
+      removeEventListener("focus", look);
+      others.close();
+      close();
     };
   }
 
@@ -50,7 +75,7 @@ export class HttpSource implements MachineSource {
     return this.#post("resume");
   }
 
-  step(by: "turn" | "thread"): Promise<void> {
+  step(by: StepBy): Promise<void> {
     return this.#post("step", { by });
   }
 

@@ -10,15 +10,24 @@ import type { MachineSource } from "./source.ts";
 import { Connections, Copies, Threads } from "./tables.ts";
 import { Requests, Timeline } from "./timeline.ts";
 
+/** An inspector in a page. */
+export interface ShownInspector {
+  end(): void;
+  /** As Timeline.showStop(). */
+  showStop(stop: number | null): void;
+  /** Brings the panel of that title into view. False: there is none. */
+  showPanel(title: string): boolean;
+}
+
 /**
- * Fills `main`, until the result is called. `sources`: where files of the project can be read, by
- * their paths after it; null: nowhere.
+ * Fills `main`. `sources`: where files of the project can be read, by their paths after it; null:
+ * nowhere.
  */
 export function showInspector(
   main: HTMLElement,
   source: MachineSource,
   sources: string | null = null,
-): () => void {
+): ShownInspector {
   const recording = new Recording();
   const bar = new Bar(source);
   const breakpoints = new Breakpoints(source);
@@ -52,6 +61,7 @@ export function showInspector(
     if (event.key === " ") bar.toggle();
     else if (event.key === ".") bar.step("turn");
     else if (event.key === "t") bar.step("thread");
+    else if (event.key === "k") bar.step("kick");
     else if (event.key === ",") timeline.move(-1);
     else if (event.key === ";") timeline.move(1);
     else return;
@@ -61,11 +71,6 @@ export function showInspector(
   main.classList.add("inspector");
   main.replaceChildren(
     bar.element,
-    element(
-      "p",
-      { class: "soft" },
-      "Keys: space stops and goes on, . steps a turn, t a thread, , and ; move in the record.",
-    ),
     element(
       "div",
       { class: "panels" },
@@ -87,14 +92,24 @@ export function showInspector(
       recording.add(events, lost);
       later();
     },
-    connected(isConnected) {
-      if (isConnected) recording.rejoin();
-      else bar.lost();
+    connected(isConnected, reason) {
+      if (isConnected) return recording.rejoin();
+      view = null; // which may be about to be drawn
+      bar.lost(reason);
     },
   });
-  return () => {
-    end();
-    document.removeEventListener("keydown", keys);
-    if (asked !== 0) cancelAnimationFrame(asked);
+  return {
+    end() {
+      end();
+      document.removeEventListener("keydown", keys);
+      if (asked !== 0) cancelAnimationFrame(asked);
+    },
+    showStop: (stop) => timeline.showStop(stop),
+    showPanel(title) {
+      const headings = [...main.querySelectorAll("h2")];
+      const heading = headings.find(({ textContent }) => textContent?.startsWith(title));
+      heading?.scrollIntoView({ block: "start" });
+      return heading !== undefined;
+    },
   };
 }

@@ -2,34 +2,11 @@
 // the sources each of them happens.
 import type { TraceEvent } from "../../host/trace/event.ts";
 import { element, panel, Table } from "./dom.ts";
-import { PLACES } from "./places.ts";
-import { isWait, type Recording, THREADS, VCPU } from "./record.ts";
+import { type Place, placeOf } from "./place.ts";
+import { type Recording, THREADS } from "./record.ts";
 
 /** Flows to choose from, the latest first. */
 const FLOWS_MAX = 50;
-
-export interface Place {
-  readonly stop: number;
-  readonly title: string;
-  readonly file: string;
-  readonly line: number;
-}
-
-/** The stop of the tour at which such an event happens; undefined: none. */
-export function placeOf(event: TraceEvent, track: string): Place | undefined {
-  const kind = kindOf(event, track);
-  return PLACES.find(({ event: wanted }) => {
-    const [of, names = ""] = wanted.split(": ");
-    if (of !== kind) return false;
-    return kind === "wait" ? event.name.endsWith(names) : names.split(", ").includes(event.name);
-  });
-}
-
-/** As in docs/tour.json: a device's track is known by its first word. */
-function kindOf(event: TraceEvent, track: string): string {
-  if (event.pid === THREADS) return isWait(event) ? "wait" : "thread";
-  return event.tid === VCPU ? "vCPU" : (track.split(" ")[0] ?? "");
-}
 
 /** The events of one flow, in the order of their times. */
 export interface Flow {

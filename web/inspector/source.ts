@@ -2,7 +2,7 @@
 // Worker of the same page.
 import type { Breakpoint } from "../../host/inspect/breakpoints.ts";
 import type { HeapMap } from "../../host/inspect/heap.ts";
-import type { MachineView } from "../../host/inspect/inspector.ts";
+import type { MachineView, StepBy } from "../../host/inspect/inspector.ts";
 import type { TraceEvent } from "../../host/trace/event.ts";
 
 export interface Watcher {
@@ -12,9 +12,9 @@ export interface Watcher {
   events(events: readonly TraceEvent[], lost: number): void;
   /**
    * true: events of late come again, and among them some that have come before. false: nothing
-   * comes from the machine, for the time being.
+   * comes from the machine, for the time being, and why, if that is known.
    */
-  connected(isConnected: boolean): void;
+  connected(isConnected: boolean, reason?: string): void;
 }
 
 /** A machine that can be watched. Commands reject with an Error that is for people. */
@@ -23,7 +23,7 @@ export interface MachineSource {
   watch(watcher: Watcher): () => void;
   pause(): Promise<void>;
   resume(): Promise<void>;
-  step(by: "turn" | "thread"): Promise<void>;
+  step(by: StepBy): Promise<void>;
   breakAt(breakpoints: readonly Breakpoint[]): Promise<void>;
   heapMap(): Promise<HeapMap | null>;
 }

@@ -2,6 +2,7 @@
 // nearly all gap, so gaps are cut. A cursor moves over the events, which are of the past.
 import type { TraceEvent } from "../../host/trace/event.ts";
 import { colour, element, panel, Table } from "./dom.ts";
+import { hasEvents, placeOf } from "./place.ts";
 import {
   argumentsText,
   isFileRequest,
@@ -41,12 +42,13 @@ export class Timeline {
     type: "search",
     placeholder: "filter",
     "aria-label": "Show only events with this text",
-    input: () => this.draw(),
+    input: () => this.showStop(null),
   });
   readonly #note = element("p", { class: "soft" });
   readonly #table = new Table("Events", ["at", "after", "track", "event", "took", "details"]);
   readonly #recording: Recording;
   #cursor: number | null = null; // null: the latest
+  #stop: number | null = null; // of the tour, whose events are shown; null: all
 
   constructor(recording: Recording) {
     this.#recording = recording;
@@ -59,6 +61,14 @@ export class Timeline {
       this.#note,
       this.#table.element,
     );
+  }
+
+  /** Only the events of a stop of the tour are shown, and all if it has none; null: all. */
+  showStop(stop: number | null): void {
+    this.#stop = stop;
+    if (stop !== null) this.#filter.value = "";
+    this.#cursor = null;
+    this.draw();
   }
 
   /** One event back, or on. */
@@ -80,6 +90,11 @@ export class Timeline {
   #shown(): readonly TraceEvent[] {
     const text = this.#filter.value.trim().toLowerCase();
     const { events } = this.#recording;
+    if (this.#stop !== null && hasEvents(this.#stop)) {
+      return events.filter(
+        (one) => placeOf(one, this.#recording.trackOf(one))?.stop === this.#stop,
+      );
+    }
     if (text === "") return events;
     return events.filter((one) =>
       `${one.name} ${this.#recording.trackOf(one)} ${argumentsText(one)}`
@@ -100,6 +115,9 @@ export class Timeline {
       events.length === 0
         ? "Nothing has happened yet."
         : `${events.length} events recorded${lost}; ${where}.`;
+    if (this.#stop !== null && hasEvents(this.#stop)) {
+      this.#note.textContent += ` Only those of stop ${this.#stop} of the tour are shown.`;
+    }
     const from = Math.max(0, cursor - SHOWN + 1);
     this.#paint(events.slice(from, cursor + 1));
     this.#list(events, cursor);

@@ -3,11 +3,13 @@
 
 import { WorkerMachine } from "../../host/browser/worker-machine.ts";
 import { endText } from "../../host/browser/worker-protocol.ts";
-import { showInspector } from "../inspector/inspector.ts";
+import type { Asked } from "../../tools/tour.mjs";
+import { type ShownInspector, showInspector } from "../inspector/inspector.ts";
 import { Console } from "./console.ts";
 import { labOrigin } from "./messages.ts";
 import { sendRequests } from "./requests.ts";
 import { SiteFrame } from "./site-frame.ts";
+import { Tour } from "./tour.ts";
 
 /** Of this visit: each tab has its own machine. */
 const NAME = crypto.randomUUID === undefined ? `m${Date.now()}` : crypto.randomUUID();
@@ -20,7 +22,8 @@ const [state, trouble] = [find("state"), find("trouble")];
 const console = new Console(find("console"));
 const frame = new SiteFrame(find<HTMLIFrameElement>("site"), () => machine);
 let machine: WorkerMachine | null = null;
-let endInspector: () => void = () => {};
+let inspector: ShownInspector | null = null;
+let tourStop: number | null = null;
 
 async function load(name: string): Promise<Response> {
   const response = await fetch(new URL(`machine/${name}`, document.baseURI));
@@ -28,8 +31,9 @@ async function load(name: string): Promise<Response> {
   return response;
 }
 
-async function boot(): Promise<void> {
-  endInspector();
+/** `parameters`: further ones of the kernel. */
+async function boot(parameters = ""): Promise<void> {
+  inspector?.end();
   machine?.terminate();
   machine = null;
   trouble.hidden = true;
@@ -43,14 +47,15 @@ async function boot(): Promise<void> {
   const worker = new Worker(new URL("machine/worker.js", document.baseURI), { type: "module" });
   const booted = await WorkerMachine.boot(
     worker,
-    { image, files, sourceMap },
+    { image, files, sourceMap, parameters: `root=site ${parameters}` },
     { console: (text) => console.add(text) },
   );
   machine = booted;
   booted.exited.then((ended) => {
     if (machine === booted) showTrouble(endText(ended));
   });
-  endInspector = showInspector(find("inspector"), booted);
+  inspector = showInspector(find("inspector"), booted);
+  inspector.showStop(tourStop);
   if (!(await booted.listening())) return;
   const ms = Math.round(performance.now() - started);
   state.textContent = `The machine runs in this tab. It booted in ${ms} ms.`;
@@ -79,19 +84,39 @@ async function showSite(): Promise<void> {
 /** Says what a page without isolation lacks. */
 function showIsolation(): void {
   find("isolation").textContent = crossOriginIsolated
-    ? "This page is cross-origin isolated: its clock steps by 5 µs."
+    ? "This page is cross-origin isolated: its clock steps by 5 µs, and the machine stops inside " +
+      "a kick where you want it to."
     : "This page is not cross-origin isolated, for its host sends no COOP and COEP headers: its " +
-      "clock steps by 100 µs, so that short runs of threads look as if they took no time. " +
+      "clock steps by 100 µs, so that short runs of threads look as if they took no time, and the " +
+      "machine stops between turns, not inside a kick. " +
       "Everything else works.";
 }
 
-async function send(count: number): Promise<void> {
+async function send(requests: readonly Asked[]): Promise<string> {
+  return machine === null ? "there is no machine" : sendRequests(machine, requests);
+}
+
+async function sendPath(count: number): Promise<void> {
   const place = find("answer");
-  if (machine === null) return;
   const path = find<HTMLInputElement>("path").value;
   place.textContent = "…";
-  place.textContent = await sendRequests(machine, path, count);
+  const one: Asked = { path, method: "GET", headers: {} };
+  place.textContent = await send(Array.from({ length: count }, () => one));
 }
+
+const tour = new Tour(find("tour-stop"), {
+  stops: async () => (await load("tour.json")).json(),
+  send,
+  async boot(parameters) {
+    await boot(parameters);
+    frame.reload();
+  },
+  showStop(stop) {
+    tourStop = stop;
+    inspector?.showStop(stop);
+  },
+  showPanel: (title) => inspector?.showPanel(title) === true,
+});
 
 async function start(): Promise<void> {
   try {
@@ -102,11 +127,12 @@ async function start(): Promise<void> {
 }
 
 find("boot").addEventListener("click", () => void start().then(() => frame.reload()));
+find("tour-begin").addEventListener("click", () => void tour.begin());
 find("reload").addEventListener("click", () => frame.reload());
-find("send-many").addEventListener("click", () => void send(16));
+find("send-many").addEventListener("click", () => void sendPath(16));
 find<HTMLFormElement>("requests").addEventListener("submit", (event) => {
   event.preventDefault();
-  void send(1);
+  void sendPath(1);
 });
 /**
  * From an address of loopback the Lab moves to a name of it, so that the site can have an origin
@@ -129,4 +155,5 @@ if (!(await moves())) {
   showIsolation();
   await start();
   await showSite();
+  await tour.resume();
 }

@@ -1,18 +1,17 @@
 // Requests that the reader sends by hand, from the page to the machine.
 import type { WorkerMachine } from "../../host/browser/worker-machine.ts";
+import type { Asked } from "../../tools/tour.mjs";
 
-/** Sends `count` at once, and says in words how they were answered. */
+/** Sends them at once, and says in words how they were answered. */
 export async function sendRequests(
   machine: WorkerMachine,
-  path: string,
-  count: number,
+  requests: readonly Asked[],
 ): Promise<string> {
   const started = performance.now();
   try {
-    const url = new URL(path, "http://torito/");
     const answers = await Promise.all(
-      Array.from({ length: count }, async () => {
-        const response = await machine.fetch(url);
+      requests.map(async ({ path, method, headers }) => {
+        const response = await machine.fetch(new URL(path, "http://torito/"), { method, headers });
         return { response, bytes: (await response.arrayBuffer()).byteLength };
       }),
     );
@@ -21,7 +20,7 @@ export async function sendRequests(
     const [first] = answers;
     const status =
       first === undefined ? "" : `${first.response.status} ${first.response.statusText}`;
-    return `${count} × ${status}, ${bytes} bytes, ${ms} ms`;
+    return `${answers.length} × ${status}, ${bytes} bytes, ${ms} ms`;
   } catch (error) {
     return (error as Error).message;
   }

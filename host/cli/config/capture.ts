@@ -1,5 +1,5 @@
-// The options of `--pcap`.
-import type { CaptureSettings } from "../recording.ts";
+// The options of `--pcap` and `--trace`.
+import type { CaptureSettings, TraceSettings } from "../recording.ts";
 import { CliError } from "../usage.ts";
 import { GUEST_PORT_MAX, parseInteger, parseSize, parseWord } from "../values.ts";
 import type { HostOptionName } from "./options.ts";
@@ -15,6 +15,14 @@ const FILES_MAX = 99_999;
 const DETAILS: readonly HostOptionName[] = [
   ...(["pcap-format", "pcap-snaplen", "pcap-port", "pcap-size", "pcap-files"] as const),
 ];
+
+/** null: there is no trace. Throws CliError. */
+export function traceOf(values: Values): TraceSettings | null {
+  const path = values.one("trace");
+  const names = values.isOn("trace-names");
+  if (path === null && names) throw new CliError("--trace-names needs --trace FILE");
+  return path === null ? null : { path, names };
+}
 
 /** null: nothing is captured. Throws CliError. */
 export function captureOf(values: Values): CaptureSettings | null {

@@ -69,9 +69,9 @@ class Check {
     await this.#try(() => assertDescriptors(this.#command));
     await this.#try(() => this.#snapshot());
     await this.#try(() => this.#threads());
-    const { capture, tracePath } = this.#command;
+    const { capture, trace } = this.#command;
     await this.#try(() => this.#record("pcap", capture?.path ?? null));
-    await this.#try(() => this.#record("trace", tracePath));
+    await this.#try(() => this.#record("trace", trace?.path ?? null));
     await this.#try(() => this.#accessLog());
     for (const address of this.#command.publish) {
       await this.#try(() => this.#listen(address));

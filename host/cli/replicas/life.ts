@@ -89,7 +89,7 @@ function listen(service: Service): void {
 async function serve(): Promise<void> {
   const service = new Service(command, {
     ...{ image, presence, areNoted, log },
-    snapshot: snapshot === null ? null : new Snapshot(decodeSnapshot(snapshot, sha256).content),
+    snapshot: snapshot === null ? null : Snapshot.of(decodeSnapshot(snapshot, sha256)),
     capture: undefined,
     trace: undefined,
     console: console.write,

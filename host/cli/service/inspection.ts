@@ -2,8 +2,8 @@
 // they happen, and the commands that stop it. They show lengths and headers, and never payload.
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type Breakpoint, readBreakpoint } from "../../inspect/breakpoints.ts";
-import type { Inspector } from "../../inspect/inspector.ts";
+import { BREAKPOINTS_MAX, type Breakpoint, readBreakpoint } from "../../inspect/breakpoints.ts";
+import type { Inspector, StepBy } from "../../inspect/inspector.ts";
 import { PACKAGE_FOLDER } from "../../node/package.ts";
 import { InspectionStream } from "./inspection-stream.ts";
 import { sendTrace } from "./inspection-trace.ts";
@@ -11,6 +11,7 @@ import { sendTrace } from "./inspection-trace.ts";
 const ROOT = "/inspect";
 const READ = ["state", "heap", "events", "trace"];
 const COMMANDS = ["pause", "resume", "step", "break"];
+const STEPS = ["turn", "thread", "kick"];
 const TRACE_SECONDS = 5;
 const TRACE_SECONDS_MAX = 600;
 /** Events and traces at a time. Each has a connection of the listener to itself. */
@@ -105,6 +106,8 @@ export class InspectionPages {
     if (!isOwnPage(request)) return refused(403, "commands come from the inspector's own page");
     const machine = this.#machine();
     if (machine === null) return absent();
+    const wrong = faultOf(name, body);
+    if (wrong !== "") return refused(400, wrong);
     const error = run(machine, name, body);
     return error === "" ? json(202, { state: machine.state }) : refused(409, error);
   }
@@ -118,9 +121,25 @@ function absent(): InspectionAnswer {
   return refused(503, "there is no machine at the moment");
 }
 
-/** Returns what is wrong, or "". */
+interface CommandBody {
+  readonly by: StepBy;
+  readonly breakpoints: readonly Breakpoint[];
+}
+
+/** Says what is wrong with a command, whatever the machine does; "": nothing. */
+function faultOf(name: string, body: unknown): string {
+  const { by, breakpoints } = (body ?? {}) as Record<string, unknown>;
+  if (name === "step" && !STEPS.includes(by as string)) return "by: turn or thread";
+  if (name !== "break") return "";
+  if (!Array.isArray(breakpoints) || breakpoints.map(readBreakpoint).includes(null)) {
+    return "breakpoints: a list of breakpoints";
+  }
+  return breakpoints.length > BREAKPOINTS_MAX ? `${BREAKPOINTS_MAX} breakpoints at most` : "";
+}
+
+/** Returns why the machine does not do it now, or "". */
 function run(machine: Inspector, name: string, body: unknown): string {
-  const { by, breakpoints } = (body ?? {}) as { by?: unknown; breakpoints?: unknown };
+  const { by, breakpoints } = (body ?? {}) as CommandBody;
   switch (name) {
     case "pause":
       return machine.pause() ? "" : "the machine has ended, or is about to";
@@ -128,14 +147,12 @@ function run(machine: Inspector, name: string, body: unknown): string {
       machine.resume();
       return "";
     case "step":
-      if (by !== "turn" && by !== "thread") return "by: turn or thread";
+      if (by === "kick") return "its thread serves this page as well, and may not block in a kick";
       if (machine.state !== "paused") return "the machine is not paused";
       return machine.step(by) ? "" : "nothing to do: the machine waits for its clients";
-    default: {
-      const list = Array.isArray(breakpoints) ? breakpoints.map(readBreakpoint) : [null];
-      if (list.includes(null)) return "breakpoints: a list of breakpoints";
-      return machine.breakAt(list as Breakpoint[]) ? "" : "too many breakpoints";
-    }
+    default:
+      machine.breakAt(breakpoints);
+      return "";
   }
 }
 

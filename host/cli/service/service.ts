@@ -88,7 +88,7 @@ export class Service implements Served, Inspected {
   #vsock: VsockDevice | null = null;
   #machine: Machine | null = null;
   #site: SiteSource | null = null;
-  #inspector: Inspector | null = null;
+  #inspector: Inspector | null = null; // of the present machine, or of the last one
   readonly #counters = new RequestCounters();
   /** null: nobody wants to know about requests. */
   readonly #accessLog: AccessLog | null;
@@ -122,7 +122,7 @@ export class Service implements Served, Inspected {
   }
 
   get inspector(): Inspector | null {
-    return this.#inspector;
+    return this.#machine && this.#inspector;
   }
 
   get machine(): Machine | null {
@@ -150,7 +150,6 @@ export class Service implements Served, Inspected {
     this.#past = this.#totals();
     this.#vsock = null;
     this.#machine = null;
-    this.#inspector = null;
     this.#restarts++;
   }
 
@@ -291,7 +290,8 @@ export class Service implements Served, Inspected {
     );
     this.#vsock = vsock;
     this.#machine = machine;
-    this.#inspector = clock && new Inspector({ machine, clock });
+    const { breakpoints = [] } = this.#inspector ?? {};
+    this.#inspector = clock && new Inspector({ machine, clock, breakpoints });
     machine.control.draining = this.#isRetired;
     await this.#publish(vsock);
     if (vsockPath !== null) await available(vsock.publishPath(vsockPath));

@@ -10,6 +10,7 @@ import {
 } from "../../../abi/fuse-write.ts";
 import type { DeviceTrace } from "../../device.ts";
 import { fuseName } from "../../operation-names.ts";
+import { EventKind, MACHINE } from "../../trace/event.ts";
 import type { Node } from "./nodes/node.ts";
 import type { FuseRequest } from "./request.ts";
 
@@ -17,6 +18,7 @@ import type { FuseRequest } from "./request.ts";
 const PATH_BYTES_MAX = 200;
 const DEPTH_MAX = 64;
 const SLASH = 0x2f;
+const OPCODES = FuseOpcode.REMOVEMAPPING + 1;
 
 /** Where the arguments of requests about an entry of a directory have its name. */
 const NAME_AT: Readonly<Record<number, number>> = {
@@ -32,6 +34,9 @@ const NAME_AT: Readonly<Record<number, number>> = {
   [FuseOpcode.RENAME2]: FuseRename2In.sizeof,
 };
 
+/** Requests without an error, by their opcodes. Others are rare. */
+const ANSWERED = Array.from({ length: OPCODES }, (_, opcode) => answeredOf(opcode));
+
 const decoder = new TextDecoder();
 
 /**
@@ -46,11 +51,21 @@ export function traceRequest(
   node: Node | undefined,
 ): void {
   const { opcode, nodeid, bytes } = request;
+  const isNamed = trace.withNames && node !== undefined;
+  if (result >= 0 && !isNamed) {
+    const kind = ANSWERED[opcode] ?? answeredOf(opcode);
+    trace.took(kind, sinceNs, trace.present(), nodeid, bytes, result);
+    return;
+  }
   const reply = Math.max(result, 0);
   const args = { nodeid, len: bytes, reply, error: Math.min(result, 0) };
-  const isNamed = trace.withNames && node !== undefined;
   const file = isNamed ? pathOf(node, nameIn(request)) : undefined;
   trace.slice(fuseName(opcode), sinceNs, args, trace.present(), file);
+}
+
+function answeredOf(opcode: number): EventKind {
+  const constants = { error: 0 };
+  return new EventKind("X", MACHINE, fuseName(opcode), ["nodeid", "len", "reply"], { constants });
 }
 
 /** The name of a directory's entry that the request is about; empty: it is about a node. */

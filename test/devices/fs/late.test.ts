@@ -11,6 +11,7 @@ import { NodeTable } from "../../../host/devices/fs/nodes/node-table.ts";
 import { hostFiles } from "../../../host/node/files/host-files.ts";
 import { PathFiles } from "../../../host/node/files/path-files.ts";
 import type { FileChanges, Files } from "../../../host/ports/files.ts";
+import type { EventKind } from "../../../host/trace/event.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { descriptorsIn } from "../../support/descriptors.ts";
 import {
@@ -120,7 +121,7 @@ describe("FSYNC", () => {
       isOn: true,
       present: () => undefined,
       now: () => 0,
-      slice: (name: string) => names.push(name),
+      took: ({ name }: EventKind) => names.push(name),
     } as unknown as DeviceTrace;
     const fs = new FsPuppet(directory, { readOnly: false });
     const { memory } = fs;

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { RotatingOutput } from "../../../host/cli/rotating-output.ts";
+import type { TraceEvent } from "../../../host/trace/event.ts";
 import { Appliance, makeFolder, removeFolders, until } from "../../support/appliance.ts";
 import { witness } from "../../support/outside-program.ts";
 import { FRONT_BYTES } from "../../support/pcap.ts";
@@ -89,11 +90,27 @@ witness("tshark", "--pcap -: a program reads a pipe, and the console is elsewher
   expect(readFileSync(said, "utf8")).toContain("WebServer: listening");
 });
 
+test("a trace has paths of requests and names of files if they are wanted, and not otherwise", async () => {
+  for (const words of [[], ["--trace-names"]]) {
+    const path = `${makeFolder()}/trace.json`;
+    const appliance = await Appliance.serve(SITE, "--trace", path, ...words);
+    expect((await fetch(`${appliance.url}/small.html`)).status).toBe(200);
+    expect(await appliance.stop()).toBe(0);
+    const events = JSON.parse(readFileSync(path, "utf8")) as TraceEvent[];
+    const opened = events.filter(({ name }) => name === "OPEN").map(({ args }) => args?.file);
+    const requests = events.filter(({ ph }) => ph === "b").map(({ name }) => name);
+    const isNamed = words.length > 0;
+    expect(opened).toContain(isNamed ? "/small.html" : undefined);
+    expect(requests).toContain(isNamed ? "GET /small.html 200" : "GET 200");
+  }
+});
+
 describe("options that fit nothing end with 2 and one line", () => {
   test.each([
     [["--pcap-format", "tcp"], "--pcap-format needs --pcap FILE"],
     [["--pcap", "x", "--pcap-format", "udp"], '--pcap-format udp: not one of "vsock", "tcp"'],
     [["--pcap", "x", "--pcap-snaplen", "10"], "--pcap-snaplen 10: not a number from 64"],
+    [["--trace-names"], "--trace-names needs --trace FILE"],
     [["--pcap", "x", "--pcap-files", "3"], "--pcap-files needs --pcap-size"],
     [["--pcap", "-", "--pcap-size", "1M"], "--pcap-size: stdout is no file"],
     [["--pcap", "-", "--access-log", "-"], "--pcap and --access-log cannot share stdout"],

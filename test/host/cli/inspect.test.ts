@@ -171,13 +171,18 @@ describe("commands", () => {
       return [response.status, (await response.json()).error];
     };
     expect(await error("step", { by: "turn" })).toEqual([409, "the machine is not paused"]);
-    expect(await error("step", { by: "year" })).toEqual([409, "by: turn or thread"]);
-    const wrong = [409, "breakpoints: a list of breakpoints"];
+    expect(await error("step", { by: "year" })).toEqual([400, "by: turn or thread"]);
+    expect(await error("step", {})).toEqual([400, "by: turn or thread"]);
+    expect(await error("step", { by: "kick" })).toEqual([
+      409,
+      "its thread serves this page as well, and may not block in a kick",
+    ]);
+    const wrong = [400, "breakpoints: a list of breakpoints"];
     for (const list of [null, 7, [{}], [{ on: "moon" }], [{ on: "kick", queue: 7 }]]) {
       expect(await error("break", { breakpoints: list })).toEqual(wrong);
     }
     const many = Array.from({ length: 33 }, () => ({ on: "error" }));
-    expect(await error("break", { breakpoints: many })).toEqual([409, "too many breakpoints"]);
+    expect(await error("break", { breakpoints: many })).toEqual([400, "32 breakpoints at most"]);
   });
 
   test("a breakpoint stops the machine, which says at what", async () => {

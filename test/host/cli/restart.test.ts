@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { BackOff } from "../../../host/cli/service/restart.ts";
+import type { MachineView } from "../../../host/inspect/inspector.ts";
 import { buildCommand, killCommands, start } from "../../support/command.ts";
 import { compileOnce } from "../../support/compiled.ts";
 
@@ -54,6 +55,31 @@ test("the next client waits for the new machine, and is answered", async () => {
   const after = Number(await metric("torito_connections_accepted_total"));
   expect(after).toBeGreaterThanOrEqual(before + 4);
   expect(await metric("torito_fragile_bytes_total")).toBe("4"); // as of both machines
+  child.kill();
+  expect((await end).code).toBe(0);
+});
+
+test("the inspector's breakpoints outlive the machine", async () => {
+  const { child, say, until, end } = await run("--restart", "--inspect");
+  const [, root] = await until(/inspector on (http:\S+)inspect/);
+  const post = (name: string, body: object) =>
+    fetch(`${root}inspect/${name}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const breakpoints = [{ on: "thread", name: "serveForever" }];
+  await post("break", { breakpoints });
+  expect(await say("!")).toBe("");
+  await until(/a new machine in/);
+  const view = async () => (await (await fetch(`${root}inspect/state`)).json()) as MachineView;
+  await expect.poll(async () => (await view()).breakpoints).toEqual(breakpoints);
+  await post("break", { breakpoints: [{ on: "packet", op: "REQUEST" }] });
+  const answer = say("a");
+  await expect.poll(async () => (await view()).state).toBe("paused");
+  await post("break", { breakpoints: [] });
+  await post("resume", {});
+  expect(await answer).toBe("a");
   child.kill();
   expect((await end).code).toBe(0);
 });

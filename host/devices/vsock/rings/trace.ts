@@ -1,9 +1,10 @@
 // The packets of a vsock device, each as an event on its track of the machine's trace.
 import { VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import { putBytes } from "../../../bytes.ts";
-import type { DeviceTrace } from "../../../device.ts";
+import type { DeviceTrace, StepKinds } from "../../../device.ts";
 import { vsockName } from "../../../operation-names.ts";
-import { connectionKey, type FlowStep } from "../../../trace/flows.ts";
+import { connectionKey } from "../../../trace/connection-key.ts";
+import { EventKind, type FlowStep, MACHINE } from "../../../trace/event.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import type { PacketTap } from "./tap.ts";
 
@@ -12,8 +13,8 @@ const FIRST_BYTES_MAX = 256;
 const PEEKED_BYTES = VsockHdr.sizeof + FIRST_BYTES_MAX;
 
 /** Events by operation. */
-const TO_GUEST = eventNames("to guest");
-const FROM_GUEST = eventNames("from guest");
+const TO_GUEST = eventKinds("to guest");
+const FROM_GUEST = eventKinds("from guest");
 
 export class PacketTrace implements PacketTap {
   readonly #trace: DeviceTrace;
@@ -93,16 +94,24 @@ export class PacketTrace implements PacketTap {
         ? flows.toGuest(key, first, len, nowNs)
         : flows.fromGuest(key, first, len, nowNs);
     }
-    const names = isToGuest ? TO_GUEST : FROM_GUEST;
-    const name = names[op] ?? `${vsockName(op)} ${isToGuest ? "to" : "from"} guest`;
-    this.#trace.instant(name, nowNs, { srcPort, dstPort, len }, flow);
+    const known = isToGuest ? TO_GUEST : FROM_GUEST;
+    const kinds = known[op] ?? kindsOf(op, isToGuest ? "to guest" : "from guest");
+    this.#trace.happened(kinds, nowNs, flow, srcPort, dstPort, len);
     if (op === VsockOp.RST) flows.closed(key);
   }
 }
 
-function eventNames(way: string): readonly string[] {
-  const ops = Array.from({ length: VsockOp.CREDIT_REQUEST + 1 }, (_, op) => op);
-  return ops.map((op) => `${vsockName(op)} ${way}`);
+function eventKinds(way: string): readonly StepKinds[] {
+  return Array.from({ length: VsockOp.CREDIT_REQUEST + 1 }, (_, op) => kindsOf(op, way));
+}
+
+function kindsOf(op: number, way: string): StepKinds {
+  const name = `${vsockName(op)} ${way}`;
+  const keys = ["srcPort", "dstPort", "len"];
+  return {
+    instant: new EventKind("i", MACHINE, name, keys),
+    step: new EventKind("X", MACHINE, name, keys),
+  };
 }
 
 /** As in "RW 80 -> 1073741824, 512 bytes"; "": it is too short for a header. */
