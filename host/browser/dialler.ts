@@ -10,8 +10,13 @@ import { type BoardState, type ConnectRequest, PING } from "./switchboard.ts";
 const FRESH_MS = 250;
 /** While there are connections, the machine is asked this often. */
 const PERIOD_MS = 400;
-/** A machine that does not answer for this long is gone. */
-export const SILENCE_MS = 1200;
+/**
+ * A machine that leaves so many questions without an answer is gone. Time alone does not tell: the
+ * answer may be here, and wait for a loop that was busy, or a computer that slept.
+ */
+const QUESTIONS_MAX = 3;
+/** A machine that does not answer is gone after this long. */
+export const SILENCE_MS = QUESTIONS_MAX * PERIOD_MS;
 /** A machine that is stopped inside a kick for longer than this is asked all the same. */
 const HELD_MS_MAX = 600_000;
 
@@ -26,7 +31,7 @@ export class Dialler {
   readonly #sockets = new Set<PortSocket>();
   #asking: (() => void)[] = []; // for the machine's next word
   #heardNs: number | null = null;
-  #askedNs = 0; // the oldest question without an answer; 0: none
+  #unanswered = 0; // questions since its last word
   #heldNs: number | null = null; // since when it is stopped inside a kick
   #presence: Presence = { kind: "there" };
   #cancelTimer: (() => void) | null = null;
@@ -68,12 +73,9 @@ export class Dialler {
   async ask(): Promise<Presence> {
     if (this.#presence.kind === "gone" || this.#isHeld) return this.#presence;
     await new Promise<void>((resolve) => {
-      const cancel = this.#clock.after(SILENCE_MS, () => this.#lost());
-      this.#asking.push(() => {
-        cancel();
-        resolve();
-      });
-      this.#ping();
+      this.#asking.push(resolve);
+      this.#board.postMessage(PING);
+      this.#watch();
     });
     return this.#presence;
   }
@@ -83,15 +85,10 @@ export class Dialler {
     this.#lost();
   }
 
-  #ping(): void {
-    if (this.#askedNs === 0) this.#askedNs = this.#clock.now();
-    this.#board.postMessage(PING);
-  }
-
   #heard({ ended, isHeld }: BoardState): void {
     if (this.#presence.kind === "gone") return;
     this.#heardNs = this.#clock.now();
-    this.#askedNs = 0;
+    this.#unanswered = 0;
     this.#heldNs = isHeld ? this.#heardNs : null;
     if (ended !== null) this.#presence = { kind: "ended", reason: ended };
     this.#answer();
@@ -117,19 +114,19 @@ export class Dialler {
     this.#answer();
   }
 
-  /** Asks while there are connections: an answer that has begun must not hang either. */
+  /** Asks while somebody waits for its word, or for the rest of an answer that has begun. */
   #watch(): void {
-    if (this.#cancelTimer !== null || this.#presence.kind !== "there") return;
+    if (this.#cancelTimer !== null || this.#presence.kind === "gone") return;
     this.#cancelTimer = this.#clock.after(PERIOD_MS, () => {
       this.#cancelTimer = null;
-      if (this.#sockets.size === 0) return;
-      if (this.#isHeld) this.#askedNs = 0; // it hears the question when it goes on
-      const silentMs = this.#askedNs === 0 ? 0 : (this.#clock.now() - this.#askedNs) / 1e6;
-      if (silentMs >= SILENCE_MS) {
+      if (this.#sockets.size === 0 && this.#asking.length === 0) return;
+      if (this.#isHeld) this.#unanswered = 0; // it hears the questions when it goes on
+      if (this.#unanswered === QUESTIONS_MAX - 1) {
         this.#lost();
         return;
       }
-      this.#ping();
+      this.#unanswered++;
+      this.#board.postMessage(PING);
       this.#watch();
     });
   }

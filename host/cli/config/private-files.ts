@@ -30,10 +30,10 @@ export function assertPrivate(command: Command): void {
 }
 
 function privateFiles(command: Command): readonly (readonly [string, string | null])[] {
-  const { accessLog, admin, capture, restorePath, save, tracePath } = command;
+  const { accessLog, admin, capture, restorePath, save, trace } = command;
   return [
     ["pcap", capture?.path ?? null],
-    ["trace", tracePath],
+    ["trace", trace?.path ?? null],
     ["access-log", accessLog.path],
     ["admin-snapshot", admin?.snapshotPath ?? null],
     ["restore", restorePath],

@@ -1,6 +1,7 @@
 // The Service Worker's gateway without a browser: machines that are there, gone, full or silent.
 import { afterEach, expect, test } from "vitest";
 import { browserClock } from "../../../host/browser/clock.ts";
+import { SILENCE_MS } from "../../../host/browser/dialler.ts";
 import { Gateway } from "../../../host/browser/gateway.ts";
 import { PortSocket } from "../../../host/browser/port-socket.ts";
 import { Switchboards } from "../../../host/browser/switchboard.ts";
@@ -129,6 +130,18 @@ test("BR7 503 if the machine is silent, whose Worker was terminated", async () =
   const { get, made } = gateway(null);
   made.offered({ torito: "offer", machine: "m", isIsolated: false }, port2);
   expect((await get("/")).status).toBe(503);
+});
+
+test("a machine that has answered is there, however long the asker's own loop was busy", async () => {
+  const { get, asks } = gateway(guest(() => ok("hello")));
+  await get("/");
+  await new Promise((resolve) => browserClock.after(300, () => resolve(null))); // until it is asked
+  await new Promise((resolve) => setImmediate(resolve)); // then timers are first, and then messages
+  const answer = get("/");
+  const untilNs = browserClock.now() + 2 * SILENCE_MS * 1e6;
+  while (browserClock.now() < untilNs) {}
+  expect((await answer).status).toBe(200);
+  expect(asks()).toBe(1);
 });
 
 test("BR8 502 with the reason once the machine has ended", async () => {
