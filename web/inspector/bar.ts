@@ -11,7 +11,8 @@ export class Bar {
   readonly #turn: HTMLButtonElement;
   readonly #thread: HTMLButtonElement;
   readonly #kick: HTMLButtonElement;
-  readonly #note = element("p", { class: "soft" });
+  /** The keys, for below the bar, which stays in view. */
+  readonly note = element("p", { class: "soft" });
   readonly #figures = new Map<string, HTMLElement>();
   readonly #source: MachineSource;
   #isPaused = false;
@@ -38,7 +39,6 @@ export class Bar {
       this.#thread,
       this.#kick,
       element("dl", {}, ...figures),
-      this.#note,
     );
   }
 
@@ -59,7 +59,7 @@ export class Bar {
     this.#turn.disabled = this.#kick.disabled = !this.#isPaused;
     this.#thread.disabled = state !== "paused"; // in a kick one is running
     this.#kick.hidden = !stopsInKicks;
-    this.#note.textContent = stopsInKicks ? KEYS_AND_KICK : KEYS;
+    this.note.textContent = stopsInKicks ? KEYS_AND_KICK : KEYS;
     const kicks = devices.flatMap(({ queues }) => queues.map((one) => one.kicks));
     const sum = (counts: readonly number[]) => counts.reduce((a, b) => a + b, 0);
     const values: Record<string, string> = {
@@ -97,12 +97,12 @@ export class Bar {
 }
 
 const KEYS_AND_KICK =
-  "Keys: space stops and goes on, . steps a turn, t a thread, k to the next kick, , and ; move in " +
-  "the record.";
+  "Keys: space stops and goes on, . steps a turn, t a thread, k to the next kick; comma and " +
+  "semicolon move in the record.";
 const KEYS =
-  "Keys: space stops and goes on, . steps a turn, t a thread, , and ; move in the record, which is " +
-  "the way to look inside a turn: the thread of this machine may not block, so it stops between " +
-  "turns.";
+  "Keys: space stops and goes on, . steps a turn, t a thread; comma and semicolon move in the " +
+  "record, which is the way to look inside a turn: the thread of this machine may not block, so " +
+  "it stops between turns.";
 
 function stateText({ state, stoppedAt }: MachineView): string {
   if (stoppedAt === null) return state;

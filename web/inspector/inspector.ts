@@ -71,6 +71,7 @@ export function showInspector(
   main.classList.add("inspector");
   main.replaceChildren(
     bar.element,
+    bar.note,
     element(
       "div",
       { class: "panels" },
