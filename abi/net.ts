@@ -37,7 +37,7 @@ export const VIRTIO_NET_HDR_F_DATA_VALID = 2;
 export const VIRTIO_NET_HDR_GSO_NONE = 0;
 
 /** 5.1.4.1 The range of the MTU. */
-export const NET_MTU_MIN = 68;
-export const NET_MTU_MAX = 65535;
+export const NET_MTU_MIN: u32 = 68;
+export const NET_MTU_MAX: u32 = 65535;
 /** The MTU of a device that does not say. */
-export const NET_MTU_DEFAULT = 1500;
+export const NET_MTU_DEFAULT: u32 = 1500;

@@ -4,6 +4,7 @@
 export * from "./core.ts";
 export { systemClock } from "./node/clock.ts";
 export {
+  FrameCapture,
   FsDevice,
   type FsOptions,
   MemoryFiles,

@@ -3,6 +3,7 @@
 import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import * as fs from "../devices/fs.ts";
+import * as frames from "../devices/net/capture.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";
 import * as tcp from "../devices/vsock/rings/tcp-capture.ts";
 import * as network from "../devices/vsock/routes/switch.ts";
@@ -103,6 +104,18 @@ export class TcpCapture extends tcp.TcpCapture {
     write: (bytes: Uint8Array) => void,
     clock: Clock = systemClock,
     options: CaptureOptions = {},
+  ) {
+    super(write, clock, options);
+  }
+}
+
+/** Writes every frame of a network device in pcap format. */
+export class FrameCapture extends frames.FrameCapture {
+  /** As PacketCapture; frames have no port. */
+  constructor(
+    write: (bytes: Uint8Array) => void,
+    clock: Clock = systemClock,
+    options: Pick<CaptureOptions, "snaplen"> = {},
   ) {
     super(write, clock, options);
   }

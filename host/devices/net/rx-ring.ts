@@ -45,15 +45,14 @@ export class RxRing {
     return null;
   }
 
-  /** Of the shelf of its own size only the last is tried: all of those above hold the frame. */
+  /** Of the shelf of its own size some may be too small; all of those above hold the frame. */
   #fromShelves(bytes: number): Chain | null {
     for (let i = bits(bytes); i < SHELVES; i++) {
       const shelf = this.#shelves[i] as Chain[];
-      const chain = shelf.at(-1);
-      if (chain === undefined || capacityOf(chain) < bytes) continue;
-      shelf.pop();
+      const at = shelf.findLastIndex((chain) => capacityOf(chain) >= bytes);
+      if (at < 0) continue;
       this.#shelved--;
-      return chain;
+      return shelf.splice(at, 1)[0] as Chain;
     }
     return null;
   }
