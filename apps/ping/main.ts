@@ -1,4 +1,4 @@
-// Ping: asks another machine for echoes, a second apart, and powers off with 0 if all were answered.
+// Ping: asks another machine for echoes, a second apart. Powers off with 0 if all were answered.
 // Kernel parameters: net.address=10.0.0.1/24, to=10.0.0.2, count=3.
 import { parameterNumber, print, printNumber, Sleep } from "torito/kernel/api";
 import { parameterAddress, printAddress, SysPing, useInternet } from "torito/kernel/internet";

@@ -96,7 +96,7 @@ export class NetPuppet {
     this.settle();
   }
 
-  /** What the device has used of the receive ring; as many buffers are posted again. */
+  /** Receive buffers that the device has used; as many are posted again. */
   used(repost = true): UsedBuffer[] {
     const used = this.rx.used();
     if (repost && used.length > 0) {

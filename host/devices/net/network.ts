@@ -1,4 +1,4 @@
-// What a card is plugged into, and how the two see each other.
+// A card and the network that it is plugged into: how the two see each other.
 import type { Frame } from "./frame.ts";
 
 /** A card, as its network sees it. */

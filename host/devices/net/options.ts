@@ -4,7 +4,7 @@ import type { Network } from "./network.ts";
 import type { FrameTap } from "./tap.ts";
 
 export interface NetOptions {
-  /** What the card is plugged into. */
+  /** The card is plugged into it. */
   readonly network: Network;
   /** Default: 02:74:6f:00:00:01. A network wants a different one of each card. */
   readonly mac?: string;

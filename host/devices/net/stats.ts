@@ -1,4 +1,4 @@
-// What a network device counts. Ethernet may lose frames: each that it drops is counted by reason.
+// Counters of a network device. Ethernet may lose frames: each that is dropped is counted.
 
 export interface NetStats {
   framesFromGuest: number;

@@ -16,7 +16,7 @@ export interface NetSwitchOptions {
   readonly antiSpoof?: boolean;
 }
 
-/** What a switch counts. */
+/** Counters of a switch. */
 export interface NetSwitchStats {
   /** Frames to one port, and to all others. */
   forwarded: number;

@@ -40,7 +40,7 @@ const RETRY_NS: u64 = NS_PER_S;
 const TRIES_MAX: u32 = 3;
 const ADDRESS_BYTES: u32 = 4;
 
-const timer = changetype<Timer>(memory.data(offsetof<Timer>(), 8));
+const timer = changetype<Timer>(memory.data(offsetof<Timer>()));
 let hasConflict: bool = false; // it has been reported
 
 /** `handler` is the table index of (arg: usize): void: takeUnreachable() has work. */
@@ -153,8 +153,10 @@ export function receiveArp(frame: usize, bytes: u32): void {
   }
   const isRequest = loadBe16(arp, ArpHdr.ar_op) == ARPOP_REQUEST;
   if (isRequest && loadBe32(arp, EtherArp.arp_tpa) != ownAddress()) return;
+  // The answer goes first, so that the peer knows us before it gets a packet that waited for it. A
+  // probe, whose sender is 0, has one as well.
+  if (isRequest) sendArp(ARPOP_REPLY, mac, mac, sender);
   if (isNeighbourly(sender)) learn(sender, mac, isRequest);
-  if (isRequest) sendArp(ARPOP_REPLY, mac, mac, sender); // also of a probe, whose sender is 0
 }
 
 function isWellFormed(arp: usize, bytes: u32): bool {

@@ -1,7 +1,7 @@
 // The Internet checksum (RFC 1071): the one's complement of the one's complement sum of words. The
 // sum does not depend on the order of bytes, so words are added as they lie in memory.
 
-/** The checksum of `bytes` bytes, as it is stored. 0 over bytes that contain theirs: it is right. */
+/** The checksum as it is stored. Over bytes that contain their own, and are intact, it is 0. */
 export function checksum(address: usize, bytes: u32): u16 {
   let sum: u64 = 0;
   let at = address;

@@ -82,7 +82,8 @@ function readGateway(value: usize): bool {
   cursor.begin(value, parameterBytes(value));
   if (!skipAddress(cursor) || !cursor.isAtEnd) return false;
   const address = skippedAddress();
-  if (own == INADDR_ANY || address == own || !isNear(address) || isEdge(address, mask)) return false;
+  if (own == INADDR_ANY || address == own) return false;
+  if (!isNear(address) || isEdge(address, mask)) return false;
   router = address;
   return true;
 }

@@ -35,18 +35,24 @@ export function findNeighbour(address: u32): Neighbour {
   return NO_NEIGHBOUR;
 }
 
-/** A new entry, in the place of the one used longest ago; never in that of `kept` (0: of none). */
+/** A new entry: a free one, or that of the neighbour used longest ago, but never that of `kept`. */
 export function addNeighbour(address: u32, kept: u32, nowNs: u64): Neighbour {
-  let oldest = NO_NEIGHBOUR;
+  let chosen = NO_NEIGHBOUR;
   for (let i: u32 = 0; i < NEIGHBOURS_MAX; i++) {
     const one = neighbourAt(i);
     if (one.address == kept && kept != 0) continue;
-    if (oldest == NO_NEIGHBOUR || one.usedNs < oldest.usedNs) oldest = one;
+    if (chosen == NO_NEIGHBOUR || isSpare(one, chosen)) chosen = one;
   }
-  dropNeighbour(oldest);
-  oldest.address = address;
-  oldest.usedNs = nowNs;
-  return oldest;
+  dropNeighbour(chosen);
+  chosen.address = address;
+  chosen.usedNs = nowNs;
+  return chosen;
+}
+
+/** Is its place the better one to take? */
+function isSpare(one: Neighbour, other: Neighbour): bool {
+  if (other.address == 0) return false;
+  return one.address == 0 || one.usedNs < other.usedNs;
 }
 
 /** Frees the entry, and the packet that waits in it. */

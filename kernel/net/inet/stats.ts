@@ -1,4 +1,4 @@
-// What the network counts, for tests and tools: each packet that is dropped, by reason.
+// Counters of the network, for tests and tools: each packet that is dropped, by reason.
 
 @unmanaged
 export class InetStats {

@@ -1,7 +1,7 @@
-// Network interfaces: where drivers and the network meet, and Toro's packet calls. Each has an owner
-// that takes the packets it receives. Those of vsock are registered and have one owner for all: an
-// application by SysNetworkRead, or the socket layer from its first socket on. Those of network
-// cards are not (card.ts): they belong to TCP/IP.
+// Network interfaces: where drivers and the network meet, and Toro's packet calls. Each has an
+// owner, which takes the packets that it receives. Those of vsock are registered and have one owner
+// for all: an application by SysNetworkRead, or the socket layer from its first socket on. Those of
+// network cards are not (card.ts): they belong to TCP/IP.
 import { Errno } from "../../../abi/errno";
 import { nowNs } from "../../clock";
 import { List } from "../../list";
@@ -96,9 +96,9 @@ export function registerInterface(iface: NetworkInterface): i32 {
 }
 
 /**
- * Makes the caller the owner of all registered interfaces, once: `drain` runs when some have arrived, `reset`
- * when an interface has lost its connections; both are table indices of (iface): void. Returns
- * false if there is an owner.
+ * Makes the caller the owner of all registered interfaces, once: `drain` runs when packets have
+ * arrived, `reset` when an interface has lost its connections; both are table indices of
+ * (iface): void. Returns false if there is an owner.
  */
 export function claimInterfaces(drain: u32, reset: u32): bool {
   if (isClaimed) return false;

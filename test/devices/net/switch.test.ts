@@ -11,6 +11,8 @@ import { RING_KINDS } from "../../support/ring-kinds.ts";
 const TYPE = 0x88b5;
 const from = (n: number, to: string, seed = 0) => frame(to, card(n), TYPE, noise(50, seed));
 
+const octet = (value: number) => value.toString(16).padStart(2, "0");
+
 /** A card that notes what comes. */
 function plain(network: NetSwitch, n: number) {
   const got: number[] = [];
@@ -47,8 +49,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
   test("NB1: knows 64 addresses of a port and 1,024 in all; the oldest leaves", () => {
     const network = new NetSwitch({ antiSpoof: false });
     const all = guests(20, network, { rxBuffers: 0 });
-    const address = (n: number) =>
-      `06:00:00:00:${(n >> 8).toString(16).padStart(2, "0")}:${(n & 255).toString(16).padStart(2, "0")}`;
+    const address = (n: number) => `06:00:00:00:${octet(n >> 8)}:${octet(n & 255)}`;
     const [first, second] = all as [NetPuppet, NetPuppet];
     const say = (guest: NetPuppet, source: string, to = BROADCAST) => {
       guest.tx.used();
@@ -80,7 +81,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
     expect(network.known).toBe(2);
   });
 
-  test("NB1, NB2: refuses zero and group sources, and those of others unless it is told not to", () => {
+  test("NB1, NB2: refuses zero and group sources, and those of others unless antiSpoof is off", () => {
     const strict = guests(2);
     strict[0]?.send(from(9, card(2)), from(1, card(2)));
     expect(arrived(strict)).toEqual([0, 1]);
@@ -193,8 +194,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
 
   test("has 256 ports", () => {
     const network = new NetSwitch();
-    const plug = (n: number) =>
-      new NetDevice({ network, mac: `06:00:00:00:01:${n.toString(16).padStart(2, "0")}` });
+    const plug = (n: number) => new NetDevice({ network, mac: `06:00:00:00:01:${octet(n)}` });
     for (let i = 0; i < 256; i++) plug(i);
     expect(() => new NetDevice({ network, mac: card(1) })).toThrow("256 ports");
     expect(network.macs).toHaveLength(256);
