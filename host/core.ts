@@ -9,6 +9,11 @@ export { FrameCapture } from "./devices/net/capture.ts";
 export type { Frame } from "./devices/net/frame.ts";
 export type { Card, Network, Port } from "./devices/net/network.ts";
 export type { NetStats } from "./devices/net/stats.ts";
+export {
+  StreamNetwork,
+  type StreamNetworkOptions,
+  type StreamNetworkStats,
+} from "./devices/net/stream.ts";
 export { NetSwitch, type NetSwitchOptions, type NetSwitchStats } from "./devices/net/switch.ts";
 export type { FrameTap } from "./devices/net/tap.ts";
 export { NetDevice, type NetOptions } from "./devices/net.ts";

@@ -9,6 +9,8 @@ export {
   type FsOptions,
   MemoryFiles,
   PacketCapture,
+  StreamNetwork,
+  type StreamNetworkOptions,
   TcpCapture,
   VsockDevice,
   type VsockOptions,

@@ -52,7 +52,7 @@ export class NetDevice implements VirtioDevice {
   readonly mtu: number;
   readonly stats: NetStats = createStats();
   readonly snapshots: DeviceSnapshots = {
-    save: () => ({ mac: this.mac, mtu: this.mtu, hasLink: this.#hasLink }),
+    save: () => ({ mac: this.mac, mtu: this.mtu, hasLink: this.hasLink }),
     restore: (state) => this.#restore(state),
   };
   readonly #port: Port;
@@ -61,7 +61,7 @@ export class NetDevice implements VirtioDevice {
   readonly #toGuest: ToGuest;
   readonly #view = new DataView(this.config.buffer);
   #host: DeviceHost | null = null;
-  #hasLink = true;
+  #isPlugged = true;
   #marked = false;
   #isDisposed = false;
 
@@ -77,30 +77,30 @@ export class NetDevice implements VirtioDevice {
     this.#toGuest = new ToGuest(this.stats, bytesMax, capture);
     writeMac(this.#view, NetConfig.mac, address);
     this.#view.setUint16(NetConfig.mtu, this.mtu, true);
-    this.#writeStatus();
     const card: Card = {
       mac: address,
       deliver: (frame) => this.#deliver(frame),
       settle: () => this.#settle(),
+      linkChanged: () => this.#linkChanged(),
     };
     this.#port = network.join(card);
+    this.#writeStatus();
   }
 
   // ---- for the owner of the machine
 
-  /** Is the cable in? Without it frames of both directions are dropped. */
+  /**
+   * Is the cable in, and does the network lead anywhere? Otherwise frames of both directions are
+   * dropped.
+   */
   get hasLink(): boolean {
-    return this.#hasLink;
+    return this.#isPlugged && this.#port.hasLink;
   }
 
-  /** The guest learns of a change by an interrupt. */
-  set hasLink(hasLink: boolean) {
-    if (this.#hasLink === hasLink) return;
-    this.#hasLink = hasLink;
-    this.#writeStatus();
-    this.#toGuest.clear();
-    this.#host?.configChanged?.();
-    this.#host?.turn();
+  /** Pulls the cable, or plugs it in. The guest learns of a change by an interrupt. */
+  set hasLink(isPlugged: boolean) {
+    this.#isPlugged = isPlugged;
+    this.#linkChanged();
   }
 
   /** Frames that wait for the guest to post buffers. */
@@ -170,7 +170,7 @@ export class NetDevice implements VirtioDevice {
   };
 
   #send(frame: Frame): void {
-    if (!this.#hasLink) {
+    if (!this.hasLink) {
       this.stats.dropped.noLink++;
       return;
     }
@@ -180,7 +180,7 @@ export class NetDevice implements VirtioDevice {
 
   /** Card.deliver() */
   #deliver(frame: Frame): void {
-    if (this.#hasLink) this.#toGuest.deliver(frame);
+    if (this.hasLink) this.#toGuest.deliver(frame);
     else this.stats.dropped.noLink++;
   }
 
@@ -191,8 +191,20 @@ export class NetDevice implements VirtioDevice {
     this.#host?.turn();
   }
 
-  #writeStatus(): void {
-    this.#view.setUint16(NetConfig.status, this.#hasLink ? VIRTIO_NET_S_LINK_UP : 0, true);
+  /** Card.linkChanged() */
+  #linkChanged(): void {
+    if (!this.#writeStatus()) return;
+    this.#toGuest.clear();
+    this.#host?.configChanged?.();
+    this.#host?.turn();
+  }
+
+  /** False: it was the same already. */
+  #writeStatus(): boolean {
+    const status = this.hasLink ? VIRTIO_NET_S_LINK_UP : 0;
+    if (this.#view.getUint16(NetConfig.status, true) === status) return false;
+    this.#view.setUint16(NetConfig.status, status, true);
+    return true;
   }
 
   /** The guest goes on with the address and the MTU that it has read, and hears of the link. */
@@ -203,6 +215,6 @@ export class NetDevice implements VirtioDevice {
       const fact = `it has MAC ${mac} and MTU ${mtu}, the device ${this.mac} and ${this.mtu}`;
       throw new SnapshotError("ERR_SNAPSHOT_MACHINE", fact);
     }
-    if (fields.flag("hasLink") !== this.#hasLink) this.#host?.configChanged?.();
+    if (fields.flag("hasLink") !== this.hasLink) this.#host?.configChanged?.();
   }
 }

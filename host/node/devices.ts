@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import * as fs from "../devices/fs.ts";
 import * as frames from "../devices/net/capture.ts";
+import * as streams from "../devices/net/stream.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";
 import * as tcp from "../devices/vsock/rings/tcp-capture.ts";
 import * as network from "../devices/vsock/routes/switch.ts";
@@ -118,5 +119,22 @@ export class FrameCapture extends frames.FrameCapture {
     options: Pick<CaptureOptions, "snaplen"> = {},
   ) {
     super(write, clock, options);
+  }
+}
+
+/** Options of a network behind a byte stream. `address` is required. */
+export interface StreamNetworkOptions extends Omit<streams.StreamNetworkOptions, "sockets"> {
+  /** Default: NodeSockets. */
+  readonly sockets?: Sockets;
+}
+
+/** A network behind a byte stream, over AF_UNIX or TCP. */
+export class StreamNetwork extends streams.StreamNetwork {
+  /**
+   * Resolves when the other end is reached, or can reach this one. Rejects with the address and the
+   * reason.
+   */
+  static override open(options: StreamNetworkOptions): Promise<StreamNetwork> {
+    return streams.StreamNetwork.open({ sockets: new NodeSockets(), ...options });
   }
 }

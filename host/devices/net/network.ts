@@ -11,10 +11,14 @@ export interface Card {
   deliver(frame: Frame): void;
   /** Frames have been delivered: interrupts the guest and asks for its turn, which comes later. */
   settle(): void;
+  /** Port.hasLink has changed: the guest learns of it. */
+  linkChanged(): void;
 }
 
 /** A place in a network, as its card sees it. */
 export interface Port {
+  /** Does the port lead anywhere? Otherwise the card's link is down. */
+  readonly hasLink: boolean;
   /** A frame of the guest, of 14 bytes at least. It is copied or dropped before this returns. */
   send(frame: Frame): void;
   /** The frames of a turn have been sent. */
@@ -25,7 +29,7 @@ export interface Port {
   leave(): void;
 }
 
-/** A network, such as NetSwitch. */
+/** A network: NetSwitch, or StreamNetwork. */
 export interface Network {
   /** Called by a device when it is made. Throws if the MAC is taken, or there is no port left. */
   join(card: Card): Port;

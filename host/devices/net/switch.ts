@@ -27,6 +27,7 @@ export interface NetSwitchStats {
 }
 
 class SwitchPort implements Port {
+  readonly hasLink = true;
   readonly card: Card;
   /** Has it frames that its card does not know of yet? */
   isStirred = false;

@@ -7,7 +7,9 @@ import { localCard, NO_CARD } from "./local";
 import { addPing, awaitPing, dropPing, NO_PING } from "./pings";
 
 const ID_MASK: u32 = 0xffff;
-let sent: u32 = 0;
+// From 1: the checksum of zeros alone is 0xffff or 0, which are both zero in one's complement, and
+// Linux answers such a request with the wrong one.
+let next: u32 = 1;
 
 /**
  * Sends an echo request with `bytes` of data to an IPv4 address, whose first octet is the highest,
@@ -21,7 +23,7 @@ export function SysPing(address: u32, bytes: u32, timeoutMs: u32): i64 {
   if (bytes > card.mtu - IpHdr.sizeof - IcmpHdr.sizeof) return -Errno.EMSGSIZE;
   const ping = addPing(address, bytes, deadlineAfterNs(<u64>timeoutMs * NS_PER_MS));
   if (ping == NO_PING) return -Errno.ENOBUFS;
-  const number = sent++;
+  const number = next++;
   ping.id = (number >> 16) & ID_MASK;
   ping.sequence = number & ID_MASK;
   const error = sendEcho(ping.id, ping.sequence, address, bytes);

@@ -17,8 +17,8 @@ const octet = (value: number) => value.toString(16).padStart(2, "0");
 function plain(network: NetSwitch, n: number) {
   const got: number[] = [];
   const address = Number.parseInt(card(n).replaceAll(":", ""), 16);
-  const settle = () => {};
-  const port = network.join({ mac: address, deliver: ({ bytes }) => void got.push(bytes), settle });
+  const deliver = ({ bytes }: { bytes: number }) => void got.push(bytes);
+  const port = network.join({ mac: address, deliver, settle() {}, linkChanged() {} });
   return { port, got };
 }
 

@@ -122,6 +122,16 @@ describe("SysPing", () => {
     expect(g.call("isTimerRunning")).toBe(0);
   });
 
+  // Linux answers an echo of zeros alone with a checksum of 0, which is wrong.
+  test("numbers its requests from 1, so that none is all zeros", async () => {
+    const g = await boot();
+    for (const number of [1, 2, 3]) {
+      g.ping("10.0.0.2", 0, 1);
+      const { payload } = g.sentIp()[0] as { payload: Buffer };
+      expect([payload.length, payload.readUInt32BE(4)]).toEqual([8, number]);
+    }
+  });
+
   test("takes no answer of another request, machine or length", async () => {
     const g = await boot();
     const ping = g.ping("10.0.0.2", 8, 100);
