@@ -32,6 +32,7 @@ import { checkMtu, MAC_DEFAULT, type NetOptions } from "./net/options.ts";
 import { createStats, type NetStats } from "./net/stats.ts";
 import type { FrameTap } from "./net/tap.ts";
 import { ToGuest } from "./net/to-guest.ts";
+import { FrameTrace } from "./net/trace.ts";
 
 export type { NetOptions } from "./net/options.ts";
 
@@ -56,7 +57,7 @@ export class NetDevice implements VirtioDevice {
     restore: (state) => this.#restore(state),
   };
   readonly #port: Port;
-  readonly #tap: FrameTap | null;
+  #tap: FrameTap | null;
   readonly #fromGuest: FromGuest;
   readonly #toGuest: ToGuest;
   readonly #view = new DataView(this.config.buffer);
@@ -117,6 +118,8 @@ export class NetDevice implements VirtioDevice {
   attach(host: DeviceHost): void {
     if (this.#host !== null) throw new Error("net: the device is in a machine already");
     this.#host = host;
+    if (host.trace === undefined) return;
+    this.#tap = this.#toGuest.tap = new FrameTrace(host.trace, this.#tap);
   }
 
   activate(queues: readonly (VirtQueue | null)[]): void {

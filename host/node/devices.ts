@@ -122,13 +122,13 @@ export class FrameCapture extends frames.FrameCapture {
   }
 }
 
-/** Options of a network behind a byte stream. `address` is required. */
+/** Options of a network at the other end of a byte stream. `address` is required. */
 export interface StreamNetworkOptions extends Omit<streams.StreamNetworkOptions, "sockets"> {
   /** Default: NodeSockets. */
   readonly sockets?: Sockets;
 }
 
-/** A network behind a byte stream, over AF_UNIX or TCP. */
+/** A network at the other end of a byte stream, over AF_UNIX or TCP. */
 export class StreamNetwork extends streams.StreamNetwork {
   /**
    * Resolves when the other end is reached, or can reach this one. Rejects with the address and the

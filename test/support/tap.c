@@ -1,5 +1,5 @@
 // tap PATH NAME: joins a tap of this network namespace with a stream of frames. It connects to PATH
-// (AF_UNIX); each frame stands behind its length, 4 bytes big-endian. Ends with the stream.
+// (AF_UNIX); each frame follows its length, 4 bytes big-endian. Ends with the stream.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Exit } from "../../host/exit.ts";
 import { FrameCapture, Machine, ManualClock, NetDevice, NetSwitch } from "../../host/index.ts";
 import { SnapshotError } from "../../host/snapshot/errors.ts";
+import type { TraceEvent, TraceSink } from "../../host/trace/event.ts";
 import { card, ipNumber, parse, whoHas } from "../support/frames.ts";
 import { compileGuest } from "../support/guest.ts";
 import { RINGS } from "../support/ring-kinds.ts";
@@ -26,7 +27,7 @@ class Lan {
   readonly clock = new ManualClock();
   readonly network = new NetSwitch();
 
-  async boot(n: number, options: { mtu?: number; withheld?: bigint; parameters?: string } = {}) {
+  async boot(n: number, options: { mtu?: number; withheld?: bigint; trace?: TraceSink } = {}) {
     const frames: Uint8Array[] = [];
     const capture = new FrameCapture((bytes) => void frames.push(bytes.slice(16)), this.clock);
     const { mtu = 1500 } = options;
@@ -39,7 +40,8 @@ class Lan {
       devices: [net],
       withheldFeatures: options.withheld ?? 0n,
       entropy: (into) => into.fill(n),
-      parameters: options.parameters ?? `net.address=10.0.0.${n}/24`,
+      parameters: `net.address=10.0.0.${n}/24`,
+      ...(options.trace === undefined ? {} : { trace: options.trace }),
     });
     machines.push(machine);
     machine.boot();
@@ -169,6 +171,22 @@ describe("machines on a switch", () => {
       return all.map(({ frames }) => frames.map((one) => Buffer.from(one).toString("hex")));
     };
     expect(await run()).toEqual(await run());
+  });
+
+  test("a trace shows the frames of a device, by name and in their order", async () => {
+    const lan = new Lan();
+    const events: TraceEvent[] = [];
+    const a = await lan.boot(1, { trace: (event) => void events.push({ ...event }) });
+    await lan.boot(2);
+    events.length = 0;
+    expect(lan.ping(a, 2, 56)()).toBe(0);
+    const frames = events.filter(({ name }) => name.endsWith("guest") && name !== "to guest");
+    expect(frames.map(({ name, args }) => [name, args?.bytes])).toEqual([
+      ["ARP request from guest", 42],
+      ["ARP reply to guest", 42],
+      ["IPv4 ICMP from guest", 98],
+      ["IPv4 ICMP to guest", 98],
+    ]);
   });
 
   test("a ring shows its frames by name", async () => {

@@ -1,5 +1,5 @@
-// Cuts frames out of a byte stream, in which each stands behind its length, 4 bytes big-endian: the
-// format of qemu's -netdev stream, which passt, gvproxy and socket_vmnet speak as well.
+// Cuts frames out of a byte stream, in which each follows its length, 4 bytes big-endian: the format
+// of qemu's -netdev stream, which passt, gvproxy and socket_vmnet speak as well.
 import { EthernetHdr } from "../../../abi/ethernet.ts";
 import { WholeFrame } from "./frame.ts";
 
@@ -18,7 +18,7 @@ export class FrameParser {
     this.#deliver = deliver;
   }
 
-  /** Takes the next bytes of the stream. False: they are not in the format; nothing more may come. */
+  /** Takes the next bytes of the stream. False: they are not in the format, and it is over. */
   feed(bytes: Uint8Array): boolean {
     let rest = bytes;
     if (this.#partBytes > 0) {

@@ -1,4 +1,4 @@
-// Puts frames into a byte stream, each behind its length. The frames of a turn leave in one system
+// Puts frames into a byte stream, each after its length. The frames of a turn leave in one system
 // call; while the kernel has not taken them, further ones gather in a second buffer.
 import { putBytes } from "../../bytes.ts";
 import type { StreamSocket } from "../../ports/sockets.ts";

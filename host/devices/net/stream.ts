@@ -1,8 +1,8 @@
-// A network behind a byte stream: frames, each behind its length, over AF_UNIX or TCP. The other end
-// is qemu (-netdev stream), passt, gvproxy, socket_vmnet, or another torito. It has one card.
+// A network at the other end of a byte stream: frames, each after its length, over AF_UNIX or TCP.
+// There is qemu (-netdev stream), passt, gvproxy, socket_vmnet, or another torito. It has one card.
 //
-// The format knows no offloads: frames are complete. Frames may be lost, and are dropped rather than
-// kept without a bound; a stream in which a length is impossible is beyond repair, and ends.
+// The format knows no offloads: frames are complete. Frames may be lost, and are dropped rather
+// than kept without a bound; a stream with an impossible length is beyond repair, and ends.
 import {
   addressText,
   type Listener,

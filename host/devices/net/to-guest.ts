@@ -16,9 +16,10 @@ const HEADER = new Uint8Array(NetHdr.sizeof);
 HEADER[NetHdr.num_buffers] = 1;
 
 export class ToGuest {
+  /** Sees every frame; set before the driver is ready. */
+  tap: FrameTap | null;
   readonly #stats: NetStats;
   readonly #bytesMax: number;
-  readonly #tap: FrameTap | null;
   #ring: RxRing | null = null;
   #waiting: Frame[] = [];
   #waitingBytes = 0;
@@ -27,7 +28,7 @@ export class ToGuest {
   constructor(stats: NetStats, bytesMax: number, tap: FrameTap | null) {
     this.#stats = stats;
     this.#bytesMax = bytesMax;
-    this.#tap = tap;
+    this.tap = tap;
   }
 
   /** null: the guest has no driver. */
@@ -87,7 +88,7 @@ export class ToGuest {
     this.#stats.framesToGuest++;
     this.#stats.bytesToGuest += frame.bytes;
     this.#stats.copiedToGuest += frame.bytes;
-    this.#tap?.toGuest(frame);
+    this.tap?.toGuest(frame);
     chain.release(at);
   }
 

@@ -1,4 +1,4 @@
-// Frames in a byte stream: the format, its bounds, and a card behind it.
+// Frames in a byte stream: the format, its bounds, and a card at its end.
 import { afterEach, describe, expect, test } from "vitest";
 import { StreamNetwork, type StreamNetworkOptions } from "../../../host/devices/net/stream.ts";
 import { BROADCAST, card, digests, frame, noise } from "../../support/frames.ts";
@@ -52,7 +52,7 @@ describe.each([
   ["that reads into a buffer", true],
   ["that delivers chunks", false],
 ])("a stream of a host %s", (_, canLand) => {
-  test("carries frames of both directions, each behind its length", async () => {
+  test("carries frames of both directions, each after its length", async () => {
     const { socket, guest } = await plugged({}, canLand);
     const sent = [outgoing(46), outgoing(1500, 1)];
     guest.send(...sent);
