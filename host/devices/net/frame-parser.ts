@@ -1,5 +1,5 @@
-// Cuts frames out of a byte stream, in which each follows its length, 4 bytes big-endian: the format
-// of qemu's -netdev stream, which passt, gvproxy and socket_vmnet speak as well.
+// Cuts frames out of a byte stream, in which each follows its length, 4 bytes big-endian: the
+// format of qemu's -netdev stream, which passt, gvproxy and socket_vmnet speak as well.
 import { EthernetHdr } from "../../../abi/ethernet.ts";
 import { WholeFrame } from "./frame.ts";
 
