@@ -1,6 +1,6 @@
 // A growing file, such as that of `--pcap`. Records are gathered in a buffer of fixed size and
-// written synchronously: recording may cost time, but neither memory nor the machine. Only the owner
-// may read the file, for it holds what clients sent.
+// written synchronously: recording may cost time, but neither memory nor the machine. Only the
+// owner may read the file, for it holds what clients sent.
 import { closeSync, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
 
 const BUFFER_BYTES = 64 * 1024;

@@ -152,7 +152,7 @@ inChromium(
     // The new machine of the first tab has another site, which is served.
     expect((await get(siteFrame(page), IMAGE)).status).toBe(200);
     await other.goto(siteFrame(page).url());
-    // The browser ends the machine's Worker a moment behind its page: an answer until then is whole.
+    // The browser ends the machine's Worker a moment after its page: an answer until then is whole.
     await page.close();
     await expect
       .poll(async () => (await get(other.mainFrame(), IMAGE)).status, { timeout: 30_000 })

@@ -35,8 +35,8 @@ export class Members<C extends Member> {
   }
 
   /**
-   * From the last to the first, so that any may be deleted meanwhile. Nobody is left out, but if one
-   * that was not visited yet is deleted, another may be visited twice.
+   * From the last to the first, so that any may be deleted meanwhile. Nobody is left out, but if
+   * one that was not visited yet is deleted, another may be visited twice.
    */
   *[Symbol.iterator](): Iterator<C> {
     for (let i = this.#list.length - 1; i >= 0; i--) {
