@@ -5,18 +5,6 @@ export type { DeviceHost, DeviceSnapshots, DeviceTrace, VirtioDevice } from "./d
 export type { FsLimits } from "./devices/fs/share.ts";
 export type { FsStats } from "./devices/fs/stats.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
-export { FrameCapture } from "./devices/net/capture.ts";
-export type { Frame } from "./devices/net/frame.ts";
-export type { Card, Network, Port } from "./devices/net/network.ts";
-export type { NetStats } from "./devices/net/stats.ts";
-export {
-  StreamNetwork,
-  type StreamNetworkOptions,
-  type StreamNetworkStats,
-} from "./devices/net/stream.ts";
-export { NetSwitch, type NetSwitchOptions, type NetSwitchStats } from "./devices/net/switch.ts";
-export type { FrameTap } from "./devices/net/tap.ts";
-export { NetDevice, type NetOptions } from "./devices/net.ts";
 export type { ReceiveMode, VsockLimits } from "./devices/vsock/limits.ts";
 export { PacketCapture } from "./devices/vsock/rings/capture.ts";
 export type { PacketTap } from "./devices/vsock/rings/tap.ts";

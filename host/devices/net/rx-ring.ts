@@ -22,9 +22,12 @@ export class RxRing {
     this.#stats = stats;
   }
 
-  /** Chains that the guest has posted and that are still empty. */
-  get posted(): number {
-    return this.#shelved + this.queue.available;
+  /**
+   * take() has found nothing: may there be room later? There is none posted, or the allowance of
+   * this turn was used up before all of it was looked at.
+   */
+  get mayHold(): boolean {
+    return this.#shelved === 0 || this.queue.available > 0;
   }
 
   /** A chain for a frame of `bytes`; null: none that is posted holds it. */

@@ -71,11 +71,11 @@ export class ToGuest {
     if (placed > 0) this.#waiting.splice(0, placed);
   }
 
-  /** False: there are no buffers at all. A frame that none of them holds is dropped (NW26). */
+  /** False: it has to wait. A frame that none of the posted buffers holds is dropped (NW26). */
   #place(ring: RxRing, frame: Frame): boolean {
     const chain = ring.take(frame.bytes);
     if (chain !== null) this.#fill(chain, frame);
-    else if (ring.posted === 0) return false;
+    else if (ring.mayHold) return false;
     else this.#stats.dropped.noFit++;
     return true;
   }

@@ -138,6 +138,20 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
     expect(right.device.stats.framesToGuest).toBe(10);
   });
 
+  test("NG8: a frame waits for the next turn when the receiver's allowance is used up", () => {
+    const guests = both();
+    const { queue } = guests.right.rx;
+    const pop = queue.pop.bind(queue);
+    queue.pop = () => null;
+    guests.left.send(good, good);
+    expect(guests.right.device.waiting).toBe(2);
+    queue.pop = pop;
+    guests.right.device.notify(); // as the registers do when the next turn begins
+    guests.right.halt();
+    expect(digests(guests.right.take())).toEqual(digests([good, good]));
+    expect(guests.right.device.stats.dropped).toMatchObject({ noFit: 0, queueFull: 0 });
+  });
+
   test("NG8: a storm that the driver ends by a reset goes no further", () => {
     const { left, right, clock } = both({}, { rxBuffers: 200 });
     for (let i = 0; i < 100; i++) left.tx.add([netHeader(), good]);
