@@ -14,7 +14,6 @@ export const enum IpHdr {
   sizeof = 20,
 }
 export const IP_VERSION = 4;
-export const IP_HEADER_BYTES_MAX = 60;
 /** Bits of frag_off. */
 export const IP_DF = 0x4000;
 export const IP_MF = 0x2000;

@@ -33,11 +33,9 @@ export const enum NetHdr {
   sizeof = 12,
 }
 export const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
-export const VIRTIO_NET_HDR_F_DATA_VALID = 2;
 export const VIRTIO_NET_HDR_GSO_NONE = 0;
 
-/** 5.1.4.1 The range of the MTU. */
+/** 5.1.4.1 The least MTU. */
 export const NET_MTU_MIN: u32 = 68;
-export const NET_MTU_MAX: u32 = 65535;
 /** The MTU of a device that does not say. */
 export const NET_MTU_DEFAULT: u32 = 1500;

@@ -79,7 +79,7 @@ const faults = (...stations: Station[]) =>
   }, 0);
 
 describe.each(RINGS)("two machines with %s", (_, withheld) => {
-  test.each([1280, 1500, 9000, 65520])("reach each other with MTU %i", async (mtu) => {
+  test.each([1500, 65520])("reach each other with MTU %i", async (mtu) => {
     const lan = new Lan();
     const [a, b] = [await lan.boot(1, { mtu, withheld }), await lan.boot(2, { mtu, withheld })];
     for (const bytes of [0, 1, 56, 1252, mtu - 28]) {

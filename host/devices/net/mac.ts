@@ -1,7 +1,6 @@
 // MAC addresses as numbers: 48 bits, the first octet highest.
 import { MAC_BYTES } from "../../../abi/ethernet.ts";
 
-export const MAC_BROADCAST = 0xffffffffffff;
 const FIRST_OCTET = 2 ** 40;
 const UPPER_HALF = 2 ** 32;
 

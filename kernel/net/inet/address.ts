@@ -4,15 +4,10 @@ import { print, printNumber } from "../../console";
 
 const DOT: u32 = 0x2e;
 
-export function isMulticast(address: u32): bool {
-  return address >> 28 == 14;
-}
-
-export function isLoopback(address: u32): bool {
-  return address >> 24 == 127;
-}
-
-/** RFC 1122, 3.2.1.3: may a host have it, wherever it is? */
+/**
+ * RFC 1122, 3.2.1.3: may a host have it, wherever it is? Not in 0/8, which is this network, in
+ * 127/8, which is the host itself, and from 224/4 on, which are groups and reserved.
+ */
 export function isHostAddress(address: u32): bool {
   const first = address >> 24;
   return first != 0 && first != 127 && first < 224;
