@@ -61,6 +61,7 @@ export const VIRTIO_F_EVENT_IDX = 29;
 export const VIRTIO_F_VERSION_1 = 32;
 
 /** 5 Device Types. */
+export const VIRTIO_ID_NET = 1;
 export const VIRTIO_ID_VSOCK = 19;
 export const VIRTIO_ID_FS = 26;
 

@@ -36,6 +36,11 @@ export class VirtioDevice {
     return mmioRead(this.base + Mmio.Config + offset, 1);
   }
 
+  /** A field of 16 bits is not torn; only wider ones need the generation (2.5.1). */
+  readConfig16(offset: u32): u32 {
+    return mmioRead(this.base + Mmio.Config + offset, 2);
+  }
+
   readConfig32(offset: u32): u32 {
     return mmioRead(this.base + Mmio.Config + offset, 4);
   }

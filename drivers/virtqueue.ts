@@ -50,7 +50,7 @@ export class VirtQueue {
   inFlight: u32;
   /** Bytes that the device wrote to the chain that take() returned last. */
   usedBytes: u32;
-  private device: VirtioDevice;
+  device: VirtioDevice;
   private index: u32;
   private eventIdx: bool;
   private segmentsMax: u32; // of an indirect table; 0: not negotiated

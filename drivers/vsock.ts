@@ -13,13 +13,13 @@ import {
   VSOCK_QUEUE_RX,
   VSOCK_QUEUE_TX,
   VsockConfig,
+  VsockHdr,
 } from "../abi/vsock";
 import { Errno } from "../abi/errno";
 import { registerInterrupt } from "../kernel/interrupt";
 import { ToroAllocMem, ToroFreeMem } from "../kernel/memory";
 import {
   connectionsLost,
-  freeSent,
   initInterface,
   INTERFACE_BYTES,
   registerInterface,
@@ -28,11 +28,12 @@ import { Packet } from "../kernel/net/link/packet";
 import { FreePacket } from "../kernel/net/link/pool";
 import { indirect, rxRing, txRing } from "../kernel/net/link/settings";
 import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../kernel/timer";
+import { collectSent, freeUnsent, SendRing, TX_SEGMENTS_MAX } from "./send-ring";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
 import { VsockDriver } from "./vsock/driver";
 import { largeWanted, receive, recycle, replenish, rxSegments } from "./vsock/receive";
-import { collect, transmit, TX_SEGMENTS_MAX } from "./vsock/transmit";
+import { transmit } from "./vsock/transmit";
 
 const EVENT_SIZE: u32 = 8;
 const FEATURES: u64 =
@@ -43,7 +44,7 @@ const FEATURES: u64 =
 // One block holds the driver's parts, by offset: asc has no embedded structs.
 const RX: usize = (offsetof<VsockDriver>() + 7) & ~7;
 const TX: usize = RX + offsetof<VirtQueue>();
-const EVENT: usize = TX + offsetof<VirtQueue>();
+const EVENT: usize = TX + offsetof<SendRing>();
 const EVENTS: usize = EVENT + offsetof<VirtQueue>();
 const IFACE: usize = (EVENTS + EVENT_SIZE * VSOCK_EVENT_BYTES + 7) & ~7;
 const END: usize = (IFACE + INTERFACE_BYTES + 7) & ~7;
@@ -102,7 +103,8 @@ function createDriver(device: VirtioDevice): VsockDriver {
   if (address == 0) return driver;
   driver.device = device;
   driver.rx = changetype<VirtQueue>(address + RX);
-  driver.tx = changetype<VirtQueue>(address + TX);
+  driver.tx = changetype<SendRing>(address + TX);
+  driver.tx.headerBytes = VsockHdr.sizeof;
   driver.event = changetype<VirtQueue>(address + EVENT);
   driver.events = address + EVENTS;
   driver.end = changetype<Timer>(address + END);
@@ -114,6 +116,7 @@ function createDriver(device: VirtioDevice): VsockDriver {
     (transmit as (driver: VsockDriver, packet: Packet) => bool).index,
     (recycle as (driver: VsockDriver, packet: Packet) => void).index,
   );
+  driver.tx.iface = driver.iface;
   return driver;
 }
 
@@ -156,9 +159,8 @@ function giveUp(arg: usize): void {
   assert(driver.device.failed, "device is live");
   stopTimer(driver.end);
   const rx = driver.rx;
-  const tx = driver.tx;
   for (let p = rx.reclaim(); p != 0; p = rx.reclaim()) FreePacket(changetype<Packet>(p));
-  for (let p = tx.reclaim(); p != 0; p = tx.reclaim()) freeSent(changetype<Packet>(p));
+  freeUnsent(driver.tx);
   connectionsLost(driver.iface, false);
 }
 
@@ -200,7 +202,7 @@ function onInterrupt(arg: usize): void {
   if ((cause & INTERRUPT_CONFIG_CHANGE) != 0 && device.needsReset()) device.fail();
   if (!device.failed) {
     drainEvents(driver); // first, so that no packet is sent with an old CID
-    collect(driver);
+    collectSent(driver.tx);
     receive(driver);
   }
   if (device.failed) giveUp(arg);

@@ -7,7 +7,6 @@ export type { FsStats } from "./devices/fs/stats.ts";
 export { FsDevice, type FsOptions } from "./devices/fs.ts";
 export type { ReceiveMode, VsockLimits } from "./devices/vsock/limits.ts";
 export { PacketCapture } from "./devices/vsock/rings/capture.ts";
-export type { CaptureOptions } from "./devices/vsock/rings/pcap.ts";
 export type { PacketTap } from "./devices/vsock/rings/tap.ts";
 export { TcpCapture } from "./devices/vsock/rings/tcp-capture.ts";
 export type { PublishedPort } from "./devices/vsock/routes/listeners.ts";
@@ -31,6 +30,7 @@ export { RegisterFile } from "./mmio.ts";
 export type { MachineOptions } from "./options.ts";
 export type { Platform } from "./parts.ts";
 export { PausableClock } from "./pausable-clock.ts";
+export type { CaptureOptions } from "./pcap.ts";
 export type { Clock } from "./ports/clock.ts";
 export type {
   FileChanges,

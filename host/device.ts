@@ -58,6 +58,11 @@ export interface DeviceHost {
    * it does nothing, because a turn is going on. If `atOnce`, the turn has run before this returns.
    */
   turn(atOnce?: boolean): void;
+  /**
+   * The device has changed its configuration space: the driver gets a configuration change
+   * interrupt (virtio 2.5), and its turn by turn(). Missing: it never does.
+   */
+  configChanged?(): void;
   /** Monotonic nanoseconds, as the guest will see them. */
   now(): number;
   /** One-shot timer of the machine's clock; returns what cancels it. */

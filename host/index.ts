@@ -2,12 +2,23 @@
 // every compiler looks for by itself.
 /// <reference types="node" preserve="true" />
 export * from "./core.ts";
+// Ethernet is not in the core: a tab has nothing to plug a card into, and its bundle stays small.
+export type { Frame } from "./devices/net/frame.ts";
+export type { Card, Network, Port } from "./devices/net/network.ts";
+export type { NetStats } from "./devices/net/stats.ts";
+export type { StreamNetworkStats } from "./devices/net/stream.ts";
+export { NetSwitch, type NetSwitchOptions, type NetSwitchStats } from "./devices/net/switch.ts";
+export type { FrameTap } from "./devices/net/tap.ts";
+export { NetDevice, type NetOptions } from "./devices/net.ts";
 export { systemClock } from "./node/clock.ts";
 export {
+  FrameCapture,
   FsDevice,
   type FsOptions,
   MemoryFiles,
   PacketCapture,
+  StreamNetwork,
+  type StreamNetworkOptions,
   TcpCapture,
   VsockDevice,
   type VsockOptions,

@@ -9,6 +9,7 @@ import {
   Status,
 } from "../abi/virtio.ts";
 import { Allowance } from "./allowance.ts";
+import { ConfigSpace } from "./config-space.ts";
 import type { VirtioDevice } from "./device.ts";
 import { Features } from "./features.ts";
 import type { Region } from "./layout.ts";
@@ -55,7 +56,7 @@ export class RegisterFile {
   readonly #options: RegisterOptions;
   readonly #allowance: Allowance | null;
   readonly #features: Features;
-  readonly #config: DataView;
+  readonly #config: ConfigSpace;
   #queues: QueueRegisters[] = [];
   #live: VirtQueue[] = []; // by number
   #status = 0;
@@ -68,14 +69,15 @@ export class RegisterFile {
     this.#options = options;
     this.#allowance = options.exhausted === undefined ? null : new Allowance(options.exhausted);
     this.#features = new Features(device.features, options.withheld ?? 0n);
-    const { buffer, byteOffset, byteLength } = device.config;
-    this.#config = new DataView(buffer, byteOffset, byteLength);
+    this.#config = new ConfigSpace(device.config);
     this.#queues = device.queueSizesMax.map(() => new QueueRegisters());
   }
 
   /** Reads a register. `offset` is inside the window. */
   read(offset: number, bytes: number): number {
-    if (offset >= Mmio.Config) return this.#readConfig(offset - Mmio.Config, bytes);
+    if (offset >= Mmio.Config) {
+      return this.#config.read(offset - Mmio.Config, bytes) ?? this.#illegal();
+    }
     if (bytes !== 4 || (offset & 3) !== 0) return this.#illegal();
     switch (offset) {
       case Mmio.InterruptStatus:
@@ -104,7 +106,7 @@ export class RegisterFile {
       case Mmio.SHMBaseHigh: // 4.2.2: all ones where there is no such region
         return this.#options.regions?.[this.#shmSel] === undefined ? ALL_ONES : 0;
       case Mmio.ConfigGeneration:
-        return 0; // the configuration of a device never changes while it is plugged in
+        return this.#config.generation;
       default:
         return this.#illegal();
     }
@@ -169,6 +171,12 @@ export class RegisterFile {
       this.#fault(error);
     }
     this.#signal();
+  }
+
+  /** DeviceHost.configChanged() (M4). Before DRIVER_OK nobody hears of it (C3). */
+  configChanged(): void {
+    this.#config.changed();
+    if ((this.#status & Status.DRIVER_OK) !== 0) this.#interrupt(INTERRUPT_CONFIG_CHANGE);
   }
 
   #notify(index: number): void {
@@ -305,14 +313,6 @@ export class RegisterFile {
         this.#needReset(error.message);
       },
     };
-  }
-
-  #readConfig(offset: number, bytes: number): number {
-    const inside = offset + bytes <= this.#config.byteLength && offset % bytes === 0;
-    if (inside && bytes === 4) return this.#config.getUint32(offset, true);
-    if (inside && bytes === 2) return this.#config.getUint16(offset, true);
-    if (inside && bytes === 1) return this.#config.getUint8(offset);
-    return this.#illegal();
   }
 
   #interrupt(bit: number): void {

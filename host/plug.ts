@@ -70,6 +70,7 @@ function plug(device: VirtioDevice, slots: Slots): RegisterFile {
     memory,
     sharedMemory: regions.map(({ base }) => base),
     turn: slots.turn,
+    configChanged: () => registers.configChanged(),
     now,
     after: (ms, callback) =>
       clock.after(ms, () => {

@@ -1,6 +1,7 @@
 // The state of the virtio-vsock driver.
 import { NetworkInterface } from "../../kernel/net/link/interface";
 import { Timer } from "../../kernel/timer";
+import { SendRing } from "../send-ring";
 import { VirtioDevice } from "../virtio";
 import { VirtQueue } from "../virtqueue";
 
@@ -8,7 +9,7 @@ import { VirtQueue } from "../virtqueue";
 export class VsockDriver {
   device: VirtioDevice;
   rx: VirtQueue;
-  tx: VirtQueue;
+  tx: SendRing;
   event: VirtQueue;
   iface: NetworkInterface;
   events: usize; // the event queue's buffers
@@ -16,6 +17,4 @@ export class VsockDriver {
   // receive.ts
   largeWanted: u32; // large buffers that the receive ring should hold
   large: u32; // that it holds
-  // transmit.ts
-  awaited: u32; // packets in the send ring that somebody waits for
 }

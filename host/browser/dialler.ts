@@ -11,8 +11,8 @@ const FRESH_MS = 250;
 /** While there are connections, the machine is asked this often. */
 const PERIOD_MS = 400;
 /**
- * A machine that leaves so many questions without an answer is gone. Time alone does not tell: the
- * answer may be here, and wait for a loop that was busy, or a computer that slept.
+ * A machine that answers none of this many questions is gone. Time alone does not tell: the answer
+ * may have arrived, and wait for a loop that was busy, or a computer that slept.
  */
 const QUESTIONS_MAX = 3;
 /** A machine that does not answer is gone after this long. */

@@ -1,10 +1,10 @@
 // The files of `--pcap` and `--trace`.
 
-import type { CaptureOptions } from "../devices/vsock/rings/pcap.ts";
 import type { PacketTap } from "../devices/vsock/rings/tap.ts";
 import type { Log } from "../log.ts";
 import { systemClock } from "../node/clock.ts";
 import { PacketCapture, TcpCapture } from "../node/devices.ts";
+import type { CaptureOptions } from "../pcap.ts";
 import type { TraceSink } from "../trace/event.ts";
 import { JsonTrace } from "../trace/json-trace.ts";
 import { OutputFile } from "./output.ts";

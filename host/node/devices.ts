@@ -3,12 +3,14 @@
 import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import * as fs from "../devices/fs.ts";
+import * as frames from "../devices/net/capture.ts";
+import * as streams from "../devices/net/stream.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";
-import type { CaptureOptions } from "../devices/vsock/rings/pcap.ts";
 import * as tcp from "../devices/vsock/rings/tcp-capture.ts";
 import * as network from "../devices/vsock/routes/switch.ts";
 import * as vsock from "../devices/vsock.ts";
 import * as memory from "../files/memory-files.ts";
+import type { CaptureOptions } from "../pcap.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { FileChanges, Files } from "../ports/files.ts";
 import type { Sockets } from "../ports/sockets.ts";
@@ -105,5 +107,34 @@ export class TcpCapture extends tcp.TcpCapture {
     options: CaptureOptions = {},
   ) {
     super(write, clock, options);
+  }
+}
+
+/** Writes every frame of a network device in pcap format. */
+export class FrameCapture extends frames.FrameCapture {
+  /** As PacketCapture; frames have no port. */
+  constructor(
+    write: (bytes: Uint8Array) => void,
+    clock: Clock = systemClock,
+    options: Pick<CaptureOptions, "snaplen"> = {},
+  ) {
+    super(write, clock, options);
+  }
+}
+
+/** Options of a network at the other end of a byte stream. `address` is required. */
+export interface StreamNetworkOptions extends Omit<streams.StreamNetworkOptions, "sockets"> {
+  /** Default: NodeSockets. */
+  readonly sockets?: Sockets;
+}
+
+/** A network at the other end of a byte stream, over AF_UNIX or TCP. */
+export class StreamNetwork extends streams.StreamNetwork {
+  /**
+   * Resolves when the other end is reached, or can reach this one. Rejects with the address and the
+   * reason.
+   */
+  static override open(options: StreamNetworkOptions): Promise<StreamNetwork> {
+    return streams.StreamNetwork.open({ sockets: new NodeSockets(), ...options });
   }
 }

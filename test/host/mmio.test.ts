@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { INTERRUPT_USED_BUFFER, MMIO_MAGIC, Mmio, Status } from "../../abi/virtio.ts";
+import {
+  INTERRUPT_CONFIG_CHANGE,
+  INTERRUPT_USED_BUFFER,
+  MMIO_MAGIC,
+  Mmio,
+  Status,
+} from "../../abi/virtio.ts";
 import { negotiated, registerFile, setUpQueue } from "../support/register-file.ts";
 import { fakeDevice, RING_EVENT_IDX, RingPuppet } from "../support/ring-puppet.ts";
 
@@ -162,6 +168,21 @@ describe("status", () => {
 });
 
 describe("accesses", () => {
+  test("M4: ConfigGeneration changes with the configuration; the driver hears of it once it is live", () => {
+    const { device, registers, read, write, line } = negotiated();
+    expect([read(Mmio.ConfigGeneration), read(Mmio.Config)]).toEqual([0, 0x04030201]);
+    device.config[0] = 9;
+    registers.configChanged();
+    expect([read(Mmio.ConfigGeneration), read(Mmio.Config)]).toEqual([1, 0x04030209]);
+    expect([line.raised, read(Mmio.InterruptStatus)]).toEqual([0, 0]);
+    write(Mmio.Status, read(Mmio.Status) | DRIVER_OK);
+    registers.configChanged();
+    expect([line.raised, read(Mmio.InterruptStatus)]).toEqual([1, INTERRUPT_CONFIG_CHANGE]);
+    expect(read(Mmio.ConfigGeneration)).toBe(2);
+    write(Mmio.InterruptACK, INTERRUPT_CONFIG_CHANGE);
+    expect(line.up).toBe(false);
+  });
+
   test("C13, M8: reads configuration at its natural width, also before FEATURES_OK", () => {
     const { registers } = registerFile();
     expect(registers.read(Mmio.Config, 4)).toBe(0x04030201);

@@ -1,11 +1,27 @@
 // Programs that are not part of the project: CI installs them, elsewhere their absence is named.
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { test } from "vitest";
 import { has, makeFolder } from "./appliance.ts";
 
 export function witness(program: string, title: string, body: () => Promise<void>): void {
   if (has(program)) test(`${title} (${program})`, body);
   else missing(`${title}: ${program} is not installed`);
+}
+
+/** With Linux in a network namespace of its own, joined by a tap; any user may make one. */
+export function linuxWitness(title: string, body: () => Promise<void>): void {
+  const reason = withoutLinux();
+  if (reason === null) test(`${title} (Linux)`, body);
+  else missing(`${title}: ${reason}`);
+}
+
+function withoutLinux(): string | null {
+  const absent = ["cc", "unshare", "ip", "ping"].find((program) => !has(program));
+  if (absent !== undefined) return `${absent} is not installed`;
+  if (!existsSync("/dev/net/tun")) return "there is no /dev/net/tun";
+  const made = spawnSync("unshare", ["--map-root-user", "--net", "true"]).status === 0;
+  return made ? null : "no right to make a network namespace";
 }
 
 function missing(title: string): void {

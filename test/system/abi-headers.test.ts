@@ -16,6 +16,13 @@ const STRUCTURES = new Map([
   ["FuseRemovemappingOne", "fuse_removemapping_one"],
   ["FuseStatfsOut", "fuse_kstatfs"],
   ["FsConfig", "virtio_fs_config"],
+  ["NetConfig", "virtio_net_config"],
+  ["NetHdr", "virtio_net_hdr_v1"],
+  ["EthernetHdr", "ethhdr"],
+  ["ArpHdr", "arphdr"],
+  ["EtherArp", "ether_arp"],
+  ["IpHdr", "iphdr"],
+  ["IcmpHdr", "icmphdr"],
   ["VsockConfig", "virtio_vsock_config"],
   ["VsockHdr", "virtio_vsock_hdr"],
   ["VirtqDesc", "vring_desc"],
@@ -80,9 +87,13 @@ witness("cc", "every offset, size and number of the wire is that of Linux's head
 #include <stddef.h>
 #include <stdio.h>
 #include <linux/fuse.h>
+#include <linux/icmp.h>
 #include <linux/virtio_fs.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <linux/virtio_vsock.h>
+#include <netinet/if_ether.h>
+#include <netinet/ip.h>
 int main(void) {
 ${known.map(({ expression }) => `  printf("%lld\\n", (long long)(${expression}));`).join("\n")}
   return 0;

@@ -133,7 +133,7 @@ describe("the architecture", () => {
   });
 
   test("a device has its wire, its driver, its model and its tests under one name", () => {
-    for (const name of ["vsock", "fs"]) {
+    for (const name of ["vsock", "net", "fs"]) {
       const wire = name === "fs" ? "fuse" : name;
       expect(files).toContain(`abi/${wire}.ts`);
       expect(files).toContain(`drivers/${name}.ts`);

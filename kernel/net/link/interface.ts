@@ -1,6 +1,7 @@
-// Network interfaces: where drivers and the network meet, and Toro's packet calls. A driver
-// registers an interface; one owner takes the packets that all of them receive: an application by
-// SysNetworkRead, or the socket layer from its first socket on.
+// Network interfaces: where drivers and the network meet, and Toro's packet calls. Each has an
+// owner, which takes the packets that it receives. Those of vsock are registered and have one owner
+// for all: an application by SysNetworkRead, or the socket layer from its first socket on. Those of
+// network cards are not (card.ts): they belong to TCP/IP.
 import { Errno } from "../../../abi/errno";
 import { nowNs } from "../../clock";
 import { List } from "../../list";
@@ -34,6 +35,8 @@ export class NetworkInterface {
   incoming: PacketQueue; // received, not yet taken by the owner
   space: WaitQueue; // threads that wait for room
   // The owner.
+  drain: u32; // table index of (iface): void, called when packets have arrived; 0: nobody
+  reset: u32; // of (iface): void; all connections are gone
   owing: List; // sockets that owe their peer a packet (socket/owed.ts)
 }
 
@@ -48,8 +51,7 @@ export const INTERFACE_BYTES: usize = OWING + offsetof<List>();
 export const NO_INTERFACE: NetworkInterface = changetype<NetworkInterface>(0);
 export const INTERFACE_LIST: usize = memory.data(4 * 4);
 let interfaceCount: u32 = 0;
-let drainIncoming: u32 = 0; // table index of (iface): void; 0: SysNetworkRead drains
-let resetConnections: u32 = 0; // of (iface): void; all connections of the interface are gone
+let isClaimed: bool = false; // false: SysNetworkRead drains
 
 /** The interface of a device, in the order of the devices; NO_INTERFACE: there is none. */
 export function interfaceAt(index: u32): NetworkInterface {
@@ -85,7 +87,7 @@ export function initInterface(
   return iface;
 }
 
-/** Registers an interface. Returns 0, or -EBUSY: there are too many. */
+/** Registers an interface of vsock. Returns 0, or -EBUSY: there are too many. */
 export function registerInterface(iface: NetworkInterface): i32 {
   assert(iface.transmit != 0 && iface.recycle != 0, "no driver");
   if (interfaceCount == INTERFACES_MAX) return -Errno.EBUSY;
@@ -94,16 +96,24 @@ export function registerInterface(iface: NetworkInterface): i32 {
 }
 
 /**
- * Makes the caller the owner of all packets, once: `drain` runs when some have arrived, `reset`
- * when an interface has lost its connections; both are table indices of (iface): void. Returns
- * false if there is an owner.
+ * Makes the caller the owner of all registered interfaces, once: `drain` runs when packets have
+ * arrived, `reset` when an interface has lost its connections; both are table indices of
+ * (iface): void. Returns false if there is an owner.
  */
 export function claimInterfaces(drain: u32, reset: u32): bool {
-  if (drainIncoming != 0) return false;
-  drainIncoming = drain;
-  resetConnections = reset;
-  for (let i: u32 = 0; i < interfaceCount; i++) arrivalsComplete(interfaceAt(i));
+  if (isClaimed) return false;
+  isClaimed = true;
+  for (let i: u32 = 0; i < interfaceCount; i++) {
+    setOwner(interfaceAt(i), drain, reset);
+    arrivalsComplete(interfaceAt(i));
+  }
   return true;
+}
+
+/** Gives an interface its owner; both are table indices of (iface): void, as in its fields. */
+export function setOwner(iface: NetworkInterface, drain: u32, reset: u32): void {
+  iface.drain = drain;
+  iface.reset = reset;
 }
 
 /** Does the interface carry packets of sockets of this type? */
@@ -229,7 +239,7 @@ export function hasReceiveRoom(iface: NetworkInterface): bool {
 
 /** Driver: all received packets are queued; the owner may take them. */
 export function arrivalsComplete(iface: NetworkInterface): void {
-  notifyOwner(drainIncoming, iface);
+  notifyOwner(iface.drain, iface);
 }
 
 /** Driver: the ring has room again. */
@@ -260,6 +270,6 @@ export function connectionsLost(iface: NetworkInterface, up: bool): void {
   for (let p = iface.outgoing.pop(); p; p = iface.outgoing.pop()) freeSent(p);
   for (let p = iface.incoming.pop(); p; p = iface.incoming.pop()) releasePacket(p);
   assert(iface.outgoing.count == 0 && iface.incoming.count == 0, "wrong count");
-  notifyOwner(resetConnections, iface);
+  notifyOwner(iface.reset, iface);
   wakeAll(iface.space);
 }

@@ -4,9 +4,9 @@
 //   pcap record │ af_vsockmon_hdr: addresses, operation │ struct virtio_vsock_hdr │ payload
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import { putBytes } from "../../../bytes.ts";
+import { type CaptureOptions, PcapRecord, PcapWriter } from "../../../pcap.ts";
 import type { Clock } from "../../../ports/clock.ts";
 import type { Chain } from "../../../virtqueue.ts";
-import { type CaptureOptions, PcapRecord, PcapWriter } from "./pcap.ts";
 import type { PacketTap } from "./tap.ts";
 
 const LINKTYPE_VSOCK = 271;

@@ -21,10 +21,10 @@ import {
 } from "../../../../abi/vsock.ts";
 import { putBytes } from "../../../bytes.ts";
 import { u32 } from "../../../memory.ts";
+import { type CaptureOptions, PcapRecord, PcapWriter } from "../../../pcap.ts";
 import type { Clock } from "../../../ports/clock.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import { isOf } from "./capture.ts";
-import { type CaptureOptions, PcapRecord, PcapWriter } from "./pcap.ts";
 import type { PacketTap } from "./tap.ts";
 
 const LINKTYPE_RAW = 101;

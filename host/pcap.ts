@@ -1,8 +1,12 @@
 // A pcap stream: a header, and a record for each packet, by times of the wall clock.
-import type { Clock } from "../../../ports/clock.ts";
-import { WallClock } from "../../../wall-clock.ts";
+import type { Clock } from "./ports/clock.ts";
+import { WallClock } from "./wall-clock.ts";
 
-const PCAP_MAGIC_MICROSECONDS = 0xa1b2c3d4;
+/** The magic says in what the fraction of a second is counted: nanoseconds for each of it. */
+const PCAP_MAGIC = { 1000: 0xa1b2c3d4, 1: 0xa1b23c4d } as const;
+/** Of one unit of the records' time stamps. */
+export type PcapUnitNs = keyof typeof PCAP_MAGIC;
+const NS_PER_S = 1_000_000_000n;
 const PCAP_VERSION_MAJOR = 2;
 const PCAP_VERSION_MINOR = 4;
 
@@ -19,7 +23,7 @@ const enum PcapFile {
 /** The header of each record. Byte offsets. */
 export const enum PcapRecord {
   ts_sec = 0,
-  ts_usec = 4,
+  ts_frac = 4, // in the unit that the magic tells
   incl_len = 8,
   orig_len = 12,
   sizeof = 16,
@@ -39,27 +43,42 @@ export class PcapWriter {
   readonly #clock: Clock;
   readonly #wall: WallClock;
   readonly #snaplen: number;
-  #originUs = 0; // of the clock, since 1970
+  readonly #unitNs: PcapUnitNs;
+  // Of the clock, since 1970. The sum of both in nanoseconds would not be exact.
+  #originSeconds = 0;
+  #originNs = 0;
 
   /** `snaplen` covers what follows the record's header. */
-  constructor(write: (bytes: Uint8Array) => void, clock: Clock, linktype: number, snaplen: number) {
+  constructor(
+    write: (bytes: Uint8Array) => void,
+    clock: Clock,
+    linktype: number,
+    snaplen: number,
+    unitNs: PcapUnitNs = 1000,
+  ) {
     this.#write = write;
     this.#clock = clock;
     this.#wall = new WallClock(clock);
     this.#snaplen = snaplen;
-    write(pcapHeader(linktype, snaplen));
+    this.#unitNs = unitNs;
+    write(pcapHeader(linktype, snaplen, unitNs));
   }
 
   /**
    * Writes a packet of `bytes` bytes, of which `kept` are in the record, after room for its header.
    */
   record(record: Uint8Array, view: DataView, kept: number, bytes: number): void {
-    const ns = this.#clock.now();
-    if (this.#wall.look(ns)) this.#originUs = Number(this.#wall.offsetNs) / 1000;
-    const us = Math.floor(this.#originUs + ns / 1000);
+    const now = this.#clock.now();
+    if (this.#wall.look(now)) {
+      this.#originSeconds = Number(this.#wall.offsetNs / NS_PER_S);
+      this.#originNs = Number(this.#wall.offsetNs % NS_PER_S);
+    }
+    const ns = this.#originNs + Math.floor(now);
+    const seconds = Math.floor(ns / 1e9);
     const included = Math.min(kept, this.#snaplen);
-    view.setUint32(PcapRecord.ts_sec, Math.floor(us / 1e6), true);
-    view.setUint32(PcapRecord.ts_usec, us % 1e6, true);
+    view.setUint32(PcapRecord.ts_sec, this.#originSeconds + seconds, true);
+    const fraction = Math.floor((ns - seconds * 1e9) / this.#unitNs);
+    view.setUint32(PcapRecord.ts_frac, fraction, true);
     view.setUint32(PcapRecord.incl_len, included, true);
     view.setUint32(PcapRecord.orig_len, bytes, true);
     this.#write(record.subarray(0, PcapRecord.sizeof + included));
@@ -67,10 +86,10 @@ export class PcapWriter {
 }
 
 /** The header of a file, which may be repeated at the beginning of another. */
-export function pcapHeader(linktype: number, snaplen: number): Uint8Array {
+function pcapHeader(linktype: number, snaplen: number, unitNs: PcapUnitNs): Uint8Array {
   const bytes = new Uint8Array(PcapFile.sizeof);
   const view = new DataView(bytes.buffer);
-  view.setUint32(PcapFile.magic, PCAP_MAGIC_MICROSECONDS, true);
+  view.setUint32(PcapFile.magic, PCAP_MAGIC[unitNs], true);
   view.setUint16(PcapFile.version_major, PCAP_VERSION_MAJOR, true);
   view.setUint16(PcapFile.version_minor, PCAP_VERSION_MINOR, true);
   view.setUint32(PcapFile.snaplen, snaplen, true);

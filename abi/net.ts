@@ -1,0 +1,41 @@
+// Virtio network device (virtio 5.1): the wire.
+
+/** 5.1.2 Virtqueues of a device without multiple pairs and control queue. */
+export const NET_QUEUE_RX = 0;
+export const NET_QUEUE_TX = 1;
+
+/** 5.1.3 Feature bits. Bit numbers. */
+export const VIRTIO_NET_F_MTU = 3;
+export const VIRTIO_NET_F_MAC = 5;
+export const VIRTIO_NET_F_STATUS = 16;
+
+/** 5.1.4 struct virtio_net_config, as far as those features make it valid. Byte offsets. */
+export const enum NetConfig {
+  mac = 0, // 6 octets; MAC
+  status = 6, // le16; STATUS
+  max_virtqueue_pairs = 8, // le16; MQ
+  mtu = 10, // le16; MTU
+}
+export const NET_CONFIG_BYTES = 12;
+
+/** 5.1.4 Bits of the status. */
+export const VIRTIO_NET_S_LINK_UP = 1;
+
+/** 5.1.6 struct virtio_net_hdr, in front of each frame. Byte offsets. */
+export const enum NetHdr {
+  flags = 0, // u8
+  gso_type = 1, // u8
+  hdr_len = 2, // le16, a hint
+  gso_size = 4, // le16
+  csum_start = 6, // le16
+  csum_offset = 8, // le16
+  num_buffers = 10, // le16; receive: buffers of this packet, transmit: 0
+  sizeof = 12,
+}
+export const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
+export const VIRTIO_NET_HDR_GSO_NONE = 0;
+
+/** 5.1.4.1 The least MTU. */
+export const NET_MTU_MIN: u32 = 68;
+/** The MTU of a device that does not say. */
+export const NET_MTU_DEFAULT: u32 = 1500;

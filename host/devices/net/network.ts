@@ -1,0 +1,36 @@
+// A card and the network that it is plugged into: how the two see each other.
+import type { Frame } from "./frame.ts";
+
+/** A card, as its network sees it. */
+export interface Card {
+  readonly mac: number;
+  /**
+   * A frame for the guest. It is in the guest's ring when this returns, or waits in a bounded
+   * queue, or is dropped and counted. Never runs the guest.
+   */
+  deliver(frame: Frame): void;
+  /** Frames have been delivered: interrupts the guest and asks for its turn, which comes later. */
+  settle(): void;
+  /** Port.hasLink has changed: the guest learns of it. */
+  linkChanged(): void;
+}
+
+/** A place in a network, as its card sees it. */
+export interface Port {
+  /** Does the port lead anywhere? Otherwise the card's link is down. */
+  readonly hasLink: boolean;
+  /** A frame of the guest, of 14 bytes at least. It is copied or dropped before this returns. */
+  send(frame: Frame): void;
+  /** The frames of a turn have been sent. */
+  flush(): void;
+  /** The guest has no driver any more: nothing leads to it until it sends again. */
+  forget(): void;
+  /** The card is disposed. */
+  leave(): void;
+}
+
+/** A network: NetSwitch, or StreamNetwork. */
+export interface Network {
+  /** Called by a device when it is made. Throws if the MAC is taken, or there is no port left. */
+  join(card: Card): Port;
+}

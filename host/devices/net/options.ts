@@ -1,0 +1,27 @@
+// Options of a network device, checked.
+import { NET_MTU_DEFAULT } from "../../../abi/net.ts";
+import type { Network } from "./network.ts";
+import type { FrameTap } from "./tap.ts";
+
+export interface NetOptions {
+  /** The card is plugged into it. */
+  readonly network: Network;
+  /** Default: 02:74:6f:00:00:01. A network wants a different one of each card. */
+  readonly mac?: string;
+  /** Bytes of an IP packet, 1280 to 65520. Default: 1500. */
+  readonly mtu?: number;
+  /** Sees every frame. */
+  readonly capture?: FrameTap | null;
+}
+
+export const MAC_DEFAULT = "02:74:6f:00:00:01";
+/** 5.1.4.1: a device should not offer less. */
+const MTU_LEAST = 1280;
+/** The guest's driver holds this with its header in a buffer of 64 KiB. */
+const MTU_MOST = 65520;
+
+/** Throws RangeError if there is no such MTU (NW2). */
+export function checkMtu(mtu = NET_MTU_DEFAULT): number {
+  if (Number.isInteger(mtu) && mtu >= MTU_LEAST && mtu <= MTU_MOST) return mtu;
+  throw new RangeError(`net: MTU ${mtu}, it is ${MTU_LEAST} to ${MTU_MOST}`);
+}

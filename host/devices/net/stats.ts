@@ -1,0 +1,40 @@
+// Counters of a network device. Ethernet may lose frames: each that is dropped is counted.
+
+export interface NetStats {
+  framesFromGuest: number;
+  framesToGuest: number;
+  /** Without the virtio header. */
+  bytesFromGuest: number;
+  bytesToGuest: number;
+  /** Bytes copied: into the guest's buffers, and into the queue for when it has posted none. */
+  copiedToGuest: number;
+  copiedToQueue: number;
+  /** Chains of the guest that hold no frame, or cannot hold any. */
+  rejected: number;
+  /** Frames dropped. */
+  readonly dropped: {
+    /** Longer than the MTU allows, in either direction. */
+    tooLong: number;
+    /** From the guest, with offloads that it has not negotiated. */
+    offload: number;
+    /** To the guest: no driver, or the link is down; from it: the link is down. */
+    noLink: number;
+    /** To the guest, whose posted buffers are all too small. */
+    noFit: number;
+    /** To the guest, whose queue is full. */
+    queueFull: number;
+  };
+}
+
+export function createStats(): NetStats {
+  return {
+    framesFromGuest: 0,
+    framesToGuest: 0,
+    bytesFromGuest: 0,
+    bytesToGuest: 0,
+    copiedToGuest: 0,
+    copiedToQueue: 0,
+    rejected: 0,
+    dropped: { tooLong: 0, offload: 0, noLink: 0, noFit: 0, queueFull: 0 },
+  };
+}

@@ -1,0 +1,26 @@
+// Counters of the network, for tests and tools: each packet that is dropped, by reason.
+
+@unmanaged
+export class InetStats {
+  frames: u32; // received
+  notForUs: u32; // another's MAC, or multicast
+  otherType: u32; // neither IPv4 nor ARP
+  badArp: u32;
+  badHeader: u32; // IPv4: version, lengths, checksum
+  badSource: u32; // no host's address, or our own
+  notOurs: u32; // a destination that is not ours, or broadcast of what must not be
+  fragments: u32;
+  sourceRoutes: u32;
+  otherProtocol: u32;
+  badIcmp: u32;
+  echoes: u32; // answered
+  echoesLimited: u32; // not answered: too many in this second
+  arpRequests: u32; // sent
+  conflicts: u32; // somebody claims our address
+}
+
+const stats = changetype<InetStats>(memory.data(offsetof<InetStats>()));
+
+export function inetStats(): InetStats {
+  return stats;
+}

@@ -1,0 +1,22 @@
+// Is every numbered statement about the network device named by a test that runs on all kinds of
+// ring? NW: the specification; NG: guests that break the rules; NB: the switch.
+import { expect, test } from "vitest";
+import { testSources } from "../../support/test-files.ts";
+
+/** Those of offloads, mergeable buffers, pairs of queues and the control queue bind no device. */
+const STATEMENTS = [
+  ...[1, 2, 3, 4, 5, 8, 9, 14, 16, 19, 21, 22, 26, 34].map((n) => `NW${n}`),
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 11].map((n) => `NG${n}`),
+  ...[1, 2, 3, 4, 5, 7, 8, 10].map((n) => `NB${n}`),
+];
+const TITLE = /["`]((?:[A-Z]+\d+, )*[A-Z]+\d+): /g;
+
+test("every statement has a test whose title begins with its number, on every kind of ring", () => {
+  const sources = [...testSources("test/devices/net").values()];
+  const blocks = sources.flatMap((source) => source.split(/^(?=\S)(?!\}|\))/m));
+  const onAllRings = blocks.filter((block) => block.startsWith("describe.each(RING_KINDS)("));
+  const found = onAllRings.flatMap((block) =>
+    [...block.matchAll(TITLE)].flatMap(([, list]) => (list as string).split(", ")),
+  );
+  expect(STATEMENTS.filter((number) => !found.includes(number))).toEqual([]);
+});

@@ -1,0 +1,267 @@
+// The guest's driver and TCP/IP under test: a machine with test/guest/internet.ts, and a network
+// device of the test's own, which shows every frame and sends any.
+import { afterEach } from "vitest";
+import { NetConfig, NetHdr } from "../../abi/net.ts";
+import type { DeviceHost, VirtioDevice } from "../../host/device.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
+import { Machine } from "../../host/node/machine.ts";
+import type { Chain, VirtQueue } from "../../host/virtqueue.ts";
+import { card, ipNumber, mac, parse } from "./frames.ts";
+import { collectHits, compileGuest, type GuestImage } from "./guest.ts";
+
+const DEFAULT_FEATURES = (1n << 3n) | (1n << 5n) | (1n << 16n); // MTU, MAC, STATUS
+
+/** The kernel parameter that gives the guest its address in these tests. */
+export const ADDRESS = "net.address=10.0.0.1/24";
+
+/** A buffer that the guest has sent. */
+export interface SentFrame {
+  readonly header: Buffer;
+  readonly frame: Buffer;
+  /** Bytes of the chain that the device may write. */
+  readonly writableBytes: number;
+}
+
+export interface NetConfiguration {
+  mac?: string;
+  mtu?: number;
+  status?: number;
+}
+
+/** The host's side of virtio-net, by hand. */
+export class ScriptedNet implements VirtioDevice {
+  readonly id = 1;
+  readonly name = "net";
+  features = DEFAULT_FEATURES;
+  readonly queueSizesMax: readonly number[];
+  readonly queueNames = ["rx", "tx"];
+  readonly config = new Uint8Array(12);
+  host!: DeviceHost;
+  queues: readonly (VirtQueue | null)[] = [];
+  accepted = 0n;
+  readonly sent: SentFrame[] = [];
+  /** False: tx chains stay in the ring. */
+  consuming = true;
+
+  constructor(
+    queueSize = 256,
+    { mac: own = card(1), mtu = 1500, status = 1 }: NetConfiguration = {},
+  ) {
+    this.queueSizesMax = [queueSize, queueSize];
+    this.config.set(mac(own), NetConfig.mac);
+    const view = new DataView(this.config.buffer);
+    view.setUint16(NetConfig.status, status, true);
+    view.setUint16(NetConfig.mtu, mtu, true);
+  }
+
+  attach(host: DeviceHost): void {
+    this.host = host;
+  }
+  activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
+    this.queues = queues;
+    this.accepted = features;
+  }
+  notify(): void {}
+  halted(): void {
+    if (this.consuming) this.consume();
+  }
+  reset(): void {
+    this.queues = [];
+  }
+  dispose(): void {}
+
+  queue(i: number): VirtQueue {
+    return this.queues[i] as VirtQueue;
+  }
+
+  consume(): void {
+    for (const chain of this.queues[1] ?? []) {
+      const bytes = Buffer.alloc(chain.readableBytes);
+      chain.copyFrom(0, bytes);
+      const { writableBytes } = chain;
+      const [header, frame] = [bytes.subarray(0, NetHdr.sizeof), bytes.subarray(NetHdr.sizeof)];
+      this.sent.push({ header, frame, writableBytes });
+      chain.release(0);
+    }
+  }
+
+  /** A receive buffer of the guest. Throws if it has posted none. */
+  buffer(): Chain {
+    const chain = this.queue(0).pop();
+    if (chain === null) throw new Error("the guest has no receive buffer");
+    return chain;
+  }
+
+  /** Puts a header and a frame into a receive buffer, and claims `used` bytes of it. */
+  raw(header: Uint8Array, frame: Uint8Array, used = header.length + frame.length): void {
+    const chain = this.buffer();
+    chain.copyTo(0, header);
+    chain.copyTo(header.length, frame);
+    chain.release(used);
+  }
+
+  setStatus(status: number): void {
+    new DataView(this.config.buffer).setUint16(NetConfig.status, status, true);
+    this.host.configChanged?.();
+    this.host.turn();
+  }
+
+  signal(): void {
+    for (const queue of this.queues) queue?.signal();
+    this.host.turn();
+  }
+}
+
+/** The header of a frame to the guest, its octets by offset if they are not as they should be. */
+export function rxHeader(fields: Readonly<Record<number, number>> = {}): Buffer {
+  const header = Buffer.alloc(NetHdr.sizeof);
+  header[NetHdr.num_buffers] = 1;
+  for (const [at, octet] of Object.entries(fields)) header[Number(at)] = octet;
+  return header;
+}
+
+/** As in kernel/net/inet/stats.ts, in its order. */
+const STATS = [
+  "frames",
+  "notForUs",
+  "otherType",
+  "badArp",
+  "badHeader",
+  "badSource",
+  "notOurs",
+  "fragments",
+  "sourceRoutes",
+  "otherProtocol",
+  "badIcmp",
+  "echoes",
+  "echoesLimited",
+  "arpRequests",
+  "conflicts",
+] as const;
+
+export interface NetGuestOptions {
+  queueSize?: number;
+  memoryBytes?: number;
+  /** Of the kernel. Default: 10.0.0.1/24 as its address. */
+  parameters?: string;
+  config?: NetConfiguration;
+  features?: bigint;
+  withheld?: bigint;
+  /** A second card beside the first. */
+  second?: boolean;
+}
+
+export class NetGuest {
+  readonly clock = new ManualClock();
+  readonly lines: string[] = [];
+  readonly device: ScriptedNet;
+  readonly other: ScriptedNet;
+  machine!: Machine;
+  readonly #image: GuestImage;
+
+  constructor(image: GuestImage, options: NetGuestOptions) {
+    this.#image = image;
+    this.device = new ScriptedNet(options.queueSize, options.config);
+    this.device.features = options.features ?? DEFAULT_FEATURES;
+    this.other = new ScriptedNet(256, { mac: card(8) });
+  }
+
+  async boot(options: NetGuestOptions): Promise<void> {
+    this.machine = await Machine.create({
+      image: this.#image.module,
+      sourceMap: this.#image.map,
+      memoryBytes: options.memoryBytes ?? 16 * 1024 * 1024,
+      parameters: options.parameters ?? ADDRESS,
+      clock: this.clock,
+      devices: options.second === true ? [this.device, this.other] : [this.device],
+      entropy: (into) => into.fill(7),
+      withheldFeatures: options.withheld ?? 0n,
+      console: (line) => this.lines.push(line),
+    });
+    this.machine.boot();
+    this.settle();
+  }
+
+  call(name: string, ...args: number[]): number {
+    const result = Number(this.machine.call(name, ...args) ?? 0);
+    this.settle();
+    return result;
+  }
+
+  /** Begins a SysPing; asks for its result, undefined while there is none. */
+  ping(
+    to: string,
+    bytes = 8,
+    timeoutMs = 10_000,
+  ): { result(): number | undefined; thread: number } {
+    const at = this.call("startPing", ipNumber(to) | 0, bytes, timeoutMs) >>> 0;
+    const { view } = this.machine.memory;
+    const result = () =>
+      view.getUint32(at, true) === 0 ? undefined : Number(view.getBigInt64(at + 8, true));
+    return { result, thread: view.getInt32(at + 4, true) };
+  }
+
+  settle(): void {
+    while (this.clock.settle() > 0);
+  }
+
+  advance(ms: number): void {
+    this.clock.advance(ms);
+    this.settle();
+  }
+
+  /** Frames arrive in one turn. */
+  inject(...frames: Uint8Array[]): void {
+    for (const one of frames) this.device.raw(rxHeader(), one);
+    this.device.signal();
+    this.settle();
+  }
+
+  /** The frames that the guest has sent since the last call. */
+  sent(): ReturnType<typeof parse>[] {
+    return this.device.sent.splice(0).map(({ frame }) => parse(frame));
+  }
+
+  /** Those of IPv4, or of ARP. */
+  sentIp() {
+    return this.sent().flatMap((one) => (one.kind === "ip" ? [one] : []));
+  }
+  sentArp() {
+    return this.sent().flatMap((one) => (one.kind === "arp" ? [one] : []));
+  }
+
+  stats(): Record<(typeof STATS)[number], number> {
+    const at = this.call("statsAddress") >>> 0;
+    const { view } = this.machine.memory;
+    const entries = STATS.map((name, i) => [name, view.getUint32(at + i * 4, true)]);
+    return Object.fromEntries(entries);
+  }
+
+  /** Did the guest break a rule of the registers or rings? */
+  faults(): number {
+    return this.machine.registers.reduce(
+      (sum, one) => sum + one.illegalAccesses + one.rejectedChains + one.brokenQueues,
+      0,
+    );
+  }
+
+  dispose(): void {
+    collectHits(this.#image, this.machine);
+    this.machine.dispose();
+  }
+}
+
+/** Boots guests for the tests of one file; they are disposed of after each test. */
+export async function netGuests() {
+  const image = await compileGuest("test/guest/internet.ts");
+  const guests: NetGuest[] = [];
+  afterEach(() => {
+    for (const guest of guests.splice(0)) guest.dispose();
+  });
+  return async (options: NetGuestOptions = {}) => {
+    const guest = new NetGuest(image, options);
+    await guest.boot(options);
+    guests.push(guest);
+    return guest;
+  };
+}
