@@ -9,29 +9,24 @@ const TRIES_MAX: u32 = 500;
 
 /** SysOpenFile() that waits for a descriptor. Yields. */
 export function openPatiently(path: usize, bytes: u32, flags: u32): i32 {
-  let file = SysOpenFile(path, bytes, flags);
-  for (let tries: u32 = 0; isWorthAnotherTry(file, tries); tries++) {
-    file = SysOpenFile(path, bytes, flags);
-  }
-  return file;
+  return ask(path, bytes, flags, 0);
 }
 
 /** SysStatFile() that waits for a descriptor. Yields. */
 export function statPatiently(path: usize, bytes: u32, stat: usize): i32 {
-  let status = SysStatFile(path, bytes, stat);
-  for (let tries: u32 = 0; isWorthAnotherTry(status, tries); tries++) {
-    status = SysStatFile(path, bytes, stat);
-  }
-  return status;
+  return ask(path, bytes, 0, stat);
 }
 
-/** Only what failed for want of descriptors is, a moment later. Yields if it is. */
-function isWorthAnotherTry(status: i32, tries: u32): bool {
-  if (status != -Errno.EMFILE && status != -Errno.ENFILE) return false;
-  if (tries == TRIES_MAX) {
-    note(Event.NoDescriptor);
-    return false;
+/** Stats the file if there is a `stat`, otherwise opens it. */
+function ask(path: usize, bytes: u32, flags: u32, stat: usize): i32 {
+  let tries: u32 = 0;
+  while (true) {
+    const result = stat == 0 ? SysOpenFile(path, bytes, flags) : SysStatFile(path, bytes, stat);
+    if (result != -Errno.EMFILE && result != -Errno.ENFILE) return result;
+    if (tries++ == TRIES_MAX) {
+      note(Event.NoDescriptor);
+      return result;
+    }
+    Sleep(PAUSE_MS);
   }
-  Sleep(PAUSE_MS);
-  return true;
 }
