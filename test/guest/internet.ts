@@ -2,7 +2,7 @@
 import { useInternet, SysPing } from "torito/kernel/internet";
 import { sendBytes } from "./frames";
 import { ToroGetMem } from "torito/kernel/memory";
-import { SysKillThread } from "torito/kernel/thread-calls";
+import { Sleep, SysKillThread } from "torito/kernel/thread-calls";
 import { checksum } from "torito/kernel/net/inet/checksum";
 import { inetStats } from "torito/kernel/net/inet/stats";
 import { nextDeadline } from "torito/kernel/timer";
@@ -26,22 +26,25 @@ class Call {
   address: u32;
   bytes: u32;
   timeoutMs: u32;
+  delayMs: u32; // before the request
 }
 
-/** Begins a SysPing; the Call is the caller's. */
-export function startPing(address: u32, bytes: u32, timeoutMs: u32): usize {
+/** Begins a SysPing, `delayMs` from now; the Call is the caller's. */
+export function startPing(address: u32, bytes: u32, timeoutMs: u32, delayMs: u32): usize {
   const call = changetype<Call>(ToroGetMem(offsetof<Call>()));
   assert(changetype<usize>(call) != 0, "no memory");
   call.isDone = 0;
   call.address = address;
   call.bytes = bytes;
   call.timeoutMs = timeoutMs;
+  call.delayMs = delayMs;
   call.thread = thread(ping, changetype<usize>(call));
   return changetype<usize>(call);
 }
 
 function ping(arg: usize): void {
   const call = changetype<Call>(arg);
+  if (call.delayMs != 0) Sleep(call.delayMs);
   call.result = SysPing(call.address, call.bytes, call.timeoutMs);
   call.isDone = 1;
 }

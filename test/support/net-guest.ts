@@ -188,13 +188,14 @@ export class NetGuest {
     return result;
   }
 
-  /** Begins a SysPing; asks for its result, undefined while there is none. */
+  /** Begins a SysPing, `delayMs` from now; asks for its result, undefined while there is none. */
   ping(
     to: string,
     bytes = 8,
     timeoutMs = 10_000,
+    delayMs = 0,
   ): { result(): number | undefined; thread: number } {
-    const at = this.call("startPing", ipNumber(to) | 0, bytes, timeoutMs) >>> 0;
+    const at = this.call("startPing", ipNumber(to) | 0, bytes, timeoutMs, delayMs) >>> 0;
     const { view } = this.machine.memory;
     const result = () =>
       view.getUint32(at, true) === 0 ? undefined : Number(view.getBigInt64(at + 8, true));

@@ -47,8 +47,12 @@ export function addPing(address: u32, bytes: u32, deadlineNs: u64): Ping {
 
 /** Waits for the answer, and frees the place. Yields. Returns nanoseconds or a negative error. */
 export function awaitPing(ping: Ping): i64 {
+  const id = ping.id;
+  const sequence = ping.sequence;
   while (ping.result == -Errno.EINPROGRESS) {
     const error = wait(answers, ping.deadlineNs);
+    // Past the deadline another thread may have run first, and taken the place.
+    if (ping.id != id || ping.sequence != sequence) return -Errno.ETIMEDOUT;
     if (error < 0 && ping.result == -Errno.EINPROGRESS) ping.result = error;
   }
   dropPing(ping);

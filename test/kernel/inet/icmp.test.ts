@@ -174,6 +174,19 @@ describe("SysPing", () => {
     expect(g.ping("10.0.0.2", 8, 1).result()).toBeUndefined();
   });
 
+  test("one that has expired leaves the next one in its place alone", async () => {
+    const g = await boot();
+    const first = g.ping("10.0.0.2", 8, 20);
+    g.sent();
+    const second = g.ping("10.0.0.2", 8, 10_000, 10);
+    const passed = g.clock.now() + 100e6;
+    g.clock.now = () => passed; // the host has slept: both threads wake up, the second one first
+    g.advance(10);
+    expect([first.result(), second.result()]).toEqual([-Errno.ETIMEDOUT, undefined]);
+    g.inject(answer(g));
+    expect(second.result()).toBe(0);
+  });
+
   test("an answer that comes too late is nobody's", async () => {
     const g = await boot();
     const ping = g.ping("10.0.0.2", 8, 10);
