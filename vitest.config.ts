@@ -15,7 +15,7 @@ const LONG = [
   "test/tools/{new,build,compile,dev,test}.test.ts",
   "test/kernel/files/differential.test.ts",
   "test/host/{browser-bundle,turn-work}.test.ts",
-  "test/browser/*.test.ts",
+  "test/{browser,web}/*.test.ts",
   "test/snapshot/rewind.test.ts",
   "test/library/{readme,request-fuzz}.test.ts",
   "test/host/cli/replicas.test.ts",

@@ -118,7 +118,7 @@ function unreadable(): Files {
   const refuse = () => {
     throw Object.assign(new Error("permission denied"), { code: "EACCES" });
   };
-  return Object.assign(files, { open: refuse, access: refuse });
+  return Object.assign(files, { open: refuse, openAt: refuse, access: refuse });
 }
 
 describe("a file that may not be read tells nothing of itself", () => {
