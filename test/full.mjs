@@ -1,6 +1,6 @@
 // npm run test:full: all tests with the coverage of host code, a short run of every benchmark, a
-// minute of the soak, the API reference, and the quick tests on later versions of Node, which come
-// from npm's package `node`.
+// soak of three minutes, the API reference, and the quick tests on later versions of Node, which
+// come from npm's package `node`.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
