@@ -8,6 +8,7 @@ const PERIOD_MS = 100;
 /** Events for one viewer between two updates; more are counted. */
 const EVENTS_MAX = 4096;
 
+/** What a viewer is shown at a time. */
 export interface Update {
   /** null: there is no machine, for the moment. */
   readonly view: MachineView | null;
@@ -17,6 +18,7 @@ export interface Update {
   readonly lost: number;
 }
 
+/** Somebody who looks at a machine. Its methods must not throw. */
 export interface Viewer {
   /** Has it taken the last update? Asked before each further one. */
   isReady(): boolean;
@@ -29,6 +31,7 @@ interface Pending {
   lost: number;
 }
 
+/** The viewers of a machine, or of those that take its place one after the other. */
 export class Feed {
   readonly #machine: () => Inspector | null;
   readonly #viewers = new Map<Viewer, Pending>();
@@ -53,6 +56,7 @@ export class Feed {
     this.#show(() => true);
   }
 
+  /** The viewer gets nothing more. After the last one the machine records no events. */
   remove(viewer: Viewer): void {
     this.#viewers.delete(viewer);
     if (this.#viewers.size > 0 || this.#timer === null) return;

@@ -26,6 +26,7 @@ export function insightOf({ inside }: { readonly inside: MachineInside }): Insig
   return insight;
 }
 
+/** What can be seen of one machine, without a change to it. */
 export class Insight {
   readonly #tracer: Tracer;
   readonly #inside: MachineInside;
@@ -70,16 +71,19 @@ export class Insight {
     return layout && readThreads(this.#reader, layout, this.#names.of);
   }
 
+  /** The guest's sockets. */
   sockets(): SocketsView | null {
     const layout = this.#known;
     return layout && readSockets(this.#reader, layout);
   }
 
+  /** Bytes of the guest's heap in use and in all. */
   heap(): HeapView | null {
     if (this.#known === null) return null;
     return readHeap(this.#inside.memory, this.#global("layout_heap_peakBytes"));
   }
 
+  /** The blocks of the heap, one after the other. Takes time with their number. */
   heapMap(): HeapMap | null {
     const layout = this.#known;
     if (layout === null) return null;

@@ -48,6 +48,7 @@ export interface MachineView {
   readonly copies: BothWays | null;
 }
 
+/** The machine, and what may be done to it. */
 export interface InspectorOptions {
   readonly machine: Machine;
   /** The machine's. null: it does not stop. */
@@ -65,6 +66,7 @@ export interface InspectorOptions {
   readonly breakpoints?: readonly Breakpoint[];
 }
 
+/** Looks at a machine, and stops it. Reading it never enters the guest. */
 export class Inspector {
   readonly #options: InspectorOptions;
   readonly #insight: Insight;
@@ -88,6 +90,7 @@ export class Inspector {
     this.breakAt(options.breakpoints ?? []);
   }
 
+  /** Those that the machine stops at. */
   get breakpoints(): readonly Breakpoint[] {
     return this.#breakpoints;
   }
@@ -121,6 +124,7 @@ export class Inspector {
     return memory.attached ? this.#insight.heapMap() : null;
   }
 
+  /** What the machine does now. */
   get state(): RunState {
     const { machine, clock } = this.#options;
     if (machine.ended) return "ended";
@@ -162,6 +166,7 @@ export class Inspector {
     return true;
   }
 
+  /** The machine goes on, its clock from the time at which it was stopped. */
   resume(): void {
     const { machine, clock } = this.#options;
     machine.budget = null;

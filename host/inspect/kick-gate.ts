@@ -11,6 +11,7 @@ const CLOSED = 1;
 const ORDER_FIRST = 2;
 const ORDERS: readonly GateOrder[] = ["run", "kick", "turn"];
 
+/** The word that both threads share: one of them waits, the other one lets it go on. */
 export class KickGate {
   /** For the other thread's KickGate. */
   readonly shared: SharedArrayBuffer;

@@ -3,6 +3,7 @@ import { NET_MTU_DEFAULT } from "../../../abi/net.ts";
 import type { Network } from "./network.ts";
 import type { FrameTap } from "./tap.ts";
 
+/** A card: its network, its address and its limits. */
 export interface NetOptions {
   /** The card is plugged into it. */
   readonly network: Network;

@@ -11,6 +11,7 @@ const ADDRESSES_PER_PORT_MAX = 64;
 /** A broadcast is copied to all of them. */
 const PORTS_MAX = 256;
 
+/** How a switch treats its cards. */
 export interface NetSwitchOptions {
   /** May a card only send from its own MAC? Default: true. */
   readonly antiSpoof?: boolean;
