@@ -8,7 +8,7 @@ const PERIOD_MS = 100;
 /** Events for one viewer between two updates; more are counted. */
 const EVENTS_MAX = 4096;
 
-/** What a viewer is shown at a time. */
+/** One update for a viewer. */
 export interface Update {
   /** null: there is no machine, for the moment. */
   readonly view: MachineView | null;

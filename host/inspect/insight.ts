@@ -26,7 +26,7 @@ export function insightOf({ inside }: { readonly inside: MachineInside }): Insig
   return insight;
 }
 
-/** What can be seen of one machine, without a change to it. */
+/** Reads one machine, and changes nothing of it. */
 export class Insight {
   readonly #tracer: Tracer;
   readonly #inside: MachineInside;

@@ -124,7 +124,7 @@ export class Inspector {
     return memory.attached ? this.#insight.heapMap() : null;
   }
 
-  /** What the machine does now. */
+  /** The state of the machine now. */
   get state(): RunState {
     const { machine, clock } = this.#options;
     if (machine.ended) return "ended";

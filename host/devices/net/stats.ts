@@ -1,6 +1,6 @@
 // Counters of a network device. Ethernet may lose frames: each that is dropped is counted.
 
-/** What a card has carried and dropped since it was made. */
+/** Counters of a card, from the time it was made. */
 export interface NetStats {
   framesFromGuest: number;
   framesToGuest: number;
