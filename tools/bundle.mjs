@@ -15,12 +15,29 @@ const workers = readdirSync(new URL("host/", root), { recursive: true, encoding:
   .filter((name) => name.endsWith("-worker.ts") && !name.startsWith("browser"))
   .map((name) => `host/${name}`);
 
+/**
+ * Some commands alone use these modules of Node, which take milliseconds and megabytes: they are
+ * loaded with the module that imports them, not with the file.
+ * @type {import("esbuild").Plugin}
+ */
+const lateBuiltins = {
+  name: "late built-ins",
+  setup({ onResolve, onLoad }) {
+    const filter = /^node:(child_process|http|zlib)$/;
+    onResolve({ filter }, ({ path }) => ({ path, namespace: "late" }));
+    onLoad({ filter, namespace: "late" }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
+  },
+};
+
 await build({
   absWorkingDir: fileURLToPath(root),
   entryPoints: ["host/cli.ts", ...workers],
   outbase: "host",
   outdir: "dist/host",
   bundle: true,
+  plugins: [lateBuiltins],
   format: "esm",
   platform: "node",
   target: "node20.19",

@@ -5,7 +5,7 @@ import { CliError, EXIT_UNAVAILABLE } from "../usage.ts";
 
 /** Node itself has most of these. */
 const PROCESS = 16;
-/** A machine has seven, and its thread opens twenty modules at once when it begins. */
+/** A machine has seven; the others are for its clients and their files. */
 const MACHINE = 32;
 
 /** Throws CliError if the process may open too few for its machines. */
