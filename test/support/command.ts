@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const CLI = join(ROOT, "dist/host/cli.js");
+export const CLI = join(ROOT, "dist/host/cli.js");
 const running = new Set<ChildProcess>();
 
 export interface Result {
