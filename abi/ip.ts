@@ -26,6 +26,7 @@ export const IPOPT_LSRR = 131;
 export const IPOPT_SSRR = 137;
 
 export const IPPROTO_ICMP = 1;
+export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
 
 export const INADDR_ANY: u32 = 0;
