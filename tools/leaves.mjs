@@ -34,6 +34,10 @@ export const upcalls = [
   "~lib/torito/kernel/net/link/interface/transmit",
   "~lib/torito/kernel/net/link/interface/recycle",
   "~lib/torito/kernel/net/link/interface/notifyOwner",
+  "~lib/torito/kernel/net/socket/transport/ask",
+  "~lib/torito/kernel/net/socket/transport/askRoute",
+  "~lib/torito/kernel/net/socket/transport/askPort",
+  "~lib/torito/kernel/net/socket/transport/sendTransport",
   "~lib/torito/drivers/fs/completion/notify",
   "~lib/torito/drivers/fs/completion/endAll",
 ];

@@ -8,7 +8,7 @@ import { deadlineAfterNs } from "../../clock";
 import { wait, wakeAll } from "../../scheduler";
 import { Packet, payloadOf } from "../link/packet";
 import { AllocatePacket } from "../link/pool";
-import { advertisedCreditOf, consume, receiveCreditOf, spendReceiveCredit } from "./credit";
+import { advertisedCreditOf, consume, receiveCreditOf, spend, spendReceiveCredit } from "./credit";
 import { atEnd, endIfDrained, reset } from "./end";
 import { MSG_DONTWAIT, MSG_TRUNC } from "./flags";
 import { enqueuePart, isEndless, readMessage } from "./message";
@@ -24,6 +24,7 @@ import {
 import { rxCopybreak } from "./settings";
 import {
   isSeqpacket,
+  isVsock,
   NO_SOCKET,
   packetsOf,
   readersOf,
@@ -34,6 +35,7 @@ import {
 import { connectionError, receiveIsShut } from "./state";
 import { copyPayload, tally } from "./stats";
 import { socketOf } from "./table";
+import { consumedTransport } from "./transport";
 
 /** A packet of up to this many bytes is appended to the one before it, if that has room. */
 const COALESCE_BYTES_MAX: u32 = 2048;
@@ -128,6 +130,11 @@ export function SysSocketPeek(socket: i32, buffer: usize, length: u32, flags: u3
 
 /** The application has consumed `bytes`: gives the peer credit, or ends the connection. */
 export function giveCredit(s: Socket, bytes: u32): void {
+  if (!isVsock(s)) {
+    spend(s, bytes);
+    consumedTransport(s);
+    return;
+  }
   if (consume(s, bytes) && s.state == SocketState.Connected) sendSoon(s, VsockOp.CREDIT_UPDATE);
   endIfDrained(s);
 }
@@ -148,6 +155,7 @@ export function isReadable(s: Socket, length: u32): bool {
 /** A reader is about to wait: advertises credit that the peer may need and does not know (V39). */
 export function advertiseCredit(s: Socket, length: u32): void {
   if (s.state != SocketState.Connected || s.fwdCnt == s.lastFwdCnt) return;
+  if (!isVsock(s)) return consumedTransport(s);
   const advertised = advertisedCreditOf(s);
   const isNeeded = isSeqpacket(s)
     ? s.partial && !hasData(s) && advertised == 0
