@@ -51,3 +51,5 @@ export const VIRTIO_NET_HDR_GSO_TCPV4 = 1;
 export const NET_MTU_MIN: u32 = 68;
 /** The MTU of a device that does not say. */
 export const NET_MTU_DEFAULT: u32 = 1500;
+/** 5.1.6.3.1: of the longest frame, one of many segments. */
+export const NET_FRAME_BYTES_MAX: u32 = 65550;
