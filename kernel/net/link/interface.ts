@@ -198,8 +198,9 @@ export function SysNetworkSend(packet: Packet): i32 {
   return 0;
 }
 
+/** No interrupt will tell that a lazy packet is free: its sender bounds how many it has. */
 function unfreedBytesOf(packet: Packet): u32 {
-  return packet.capacity > LINGER_BYTES_MAX ? packet.capacity : 0;
+  return packet.capacity > LINGER_BYTES_MAX && !packet.isLazy ? packet.capacity : 0;
 }
 
 /** Driver: the device has consumed a sent packet, or never will. */
