@@ -15,6 +15,7 @@ import {
   IPPROTO_UDP,
 } from "../../../abi/ip";
 import { Errno } from "../../../abi/errno";
+import { segmentBytesOf } from "../link/offload";
 import { Packet } from "../link/packet";
 import { FreePacket } from "../link/pool";
 import { isHostAddress } from "./address";
@@ -63,7 +64,8 @@ function errorOf(packet: Packet, destination: u32): i32 {
   const card = localCard();
   if (card == NO_CARD) return -Errno.ENETDOWN;
   if (ownAddress() == INADDR_ANY) return -Errno.EADDRNOTAVAIL;
-  if (packet.length - EthernetHdr.sizeof > card.mtu) return -Errno.EMSGSIZE;
+  const most = segmentBytesOf(packet) == 0 ? card.mtu : card.segmentsBytesMax;
+  if (packet.length - EthernetHdr.sizeof > most) return -Errno.EMSGSIZE;
   if (isBroadcast(destination)) return -Errno.EACCES;
   if (!isHostAddress(destination)) return -Errno.ENETUNREACH;
   return isNear(destination) || gateway() != INADDR_ANY ? 0 : -Errno.ENETUNREACH; // TC8

@@ -32,7 +32,7 @@ import {
 import { connectionError, enterState } from "./state";
 import { copyStats } from "./stats";
 import { addHandle, ephemeralPort, findSocket, hash, removeHandle, socketOf } from "./table";
-import { hasTransport, listenTransport, transportRoute } from "./transport";
+import { hasTransport, transportRoute } from "./transport";
 
 /** The address of a socket, as SysSocketLocalAddress and SysSocketPeerAddress write it. */
 @unmanaged
@@ -114,7 +114,6 @@ export function SysSocketListen(socket: i32, backlog: i32): i32 {
   if (s.state != SocketState.Bound && s.state != SocketState.Listening) return -Errno.EINVAL;
   s.backlog = min<u32>(max<i32>(backlog, 1), BACKLOG_MAX);
   enterState(s, SocketState.Listening);
-  if (!isVsock(s)) listenTransport(s);
   return 0;
 }
 

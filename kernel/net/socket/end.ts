@@ -12,7 +12,7 @@ import { dropReceived, hasData } from "./receive-queue";
 import { isVsock, NO_SOCKET, Socket, SocketState, timerOf, wakeSleepers } from "./socket";
 import { enterState, receiveIsShut } from "./state";
 import { BUCKETS, firstInBucket, unhash } from "./table";
-import { abortTransport, closeTransport, shutdownTransport } from "./transport";
+import { abortTransport, closeTransport, releaseTransport, shutdownTransport } from "./transport";
 
 /** Linux: a peer that does not answer SHUTDOWN with RST within this time is reset. */
 const CLOSE_TIMEOUT_NS: u64 = 8 * NS_PER_S;
@@ -72,6 +72,7 @@ function disconnect(s: Socket, error: i32): void {
   s.error = error;
   unhash(s);
   stopTimer(timerOf(s));
+  if (!isVsock(s)) releaseTransport(s);
   assert(s.listener == null, "in a list");
   wakeSleepers(s);
 }
@@ -136,7 +137,10 @@ export function close(s: Socket): void {
 /** Its protocol ends the connection, in order if it can, and destroys the socket then. */
 function closeInternet(s: Socket): void {
   if (s.state != SocketState.Connected || !closeTransport(s)) return destroySocket(s);
-  awaitReset(s);
+  enterState(s, SocketState.Closing);
+  s.localShutdown = VIRTIO_VSOCK_SHUTDOWN_BOTH;
+  dropReceived(s);
+  wakeSleepers(s);
 }
 
 function closeTimedOut(arg: usize): void {

@@ -39,6 +39,8 @@ import { consumedTransport } from "./transport";
 
 /** A packet of up to this many bytes is appended to the one before it, if that has room. */
 const COALESCE_BYTES_MAX: u32 = 2048;
+/** A copy of fewer bytes has room for the next ones. */
+const COPY_BYTES_MIN: u32 = 512;
 
 /** RW: takes the payload of a packet into the socket. Returns true when it keeps the packet. */
 export function receiveData(s: Socket, packet: Packet): bool {
@@ -61,21 +63,27 @@ export function receiveData(s: Socket, packet: Packet): bool {
   return kept;
 }
 
-function enqueue(s: Socket, packet: Packet): bool {
+/**
+ * Queues the bytes of a packet from its offset on, for which there is room. Returns true when it
+ * keeps the packet itself.
+ */
+export function enqueue(s: Socket, packet: Packet): bool {
   const packets = packetsOf(s);
-  const bytes = packet.length;
+  const bytes = packet.length - packet.offset;
+  const from = payloadOf(packet) + packet.offset;
   const last = packets.last;
   const few = !s.keepsApart && bytes <= COALESCE_BYTES_MAX;
   if (last && few && last.length + bytes <= last.capacity) {
     const end = payloadOf(last) + last.length;
-    copyPayload(statsOf(s), NetStats.ringToSocket, end, payloadOf(packet), bytes);
+    copyPayload(statsOf(s), NetStats.ringToSocket, end, from, bytes);
     last.length += bytes;
     return false;
   }
-  const small = s.keepsApart && bytes <= rxCopybreak;
-  const copy = small || !mayPin(s, packet) ? AllocatePacket(bytes) : null;
+  const small = (s.keepsApart || !isVsock(s)) && bytes <= rxCopybreak;
+  const room = s.keepsApart || bytes > COALESCE_BYTES_MAX ? bytes : max(bytes, COPY_BYTES_MIN);
+  const copy = small || !mayPin(s, packet) ? AllocatePacket(room) : null;
   if (copy) {
-    copyPayload(statsOf(s), NetStats.ringToSocket, payloadOf(copy), payloadOf(packet), bytes);
+    copyPayload(statsOf(s), NetStats.ringToSocket, payloadOf(copy), from, bytes);
     copy.length = bytes;
     packets.push(copy);
     return false;

@@ -10,8 +10,8 @@ export class Transport {
   bytes: u32; // that a socket has beside SOCKET_BYTES, zeroed
   // (s: Socket): u32
   open: u32; // a new socket: 0 or -ENOMEM
-  destroy: u32; // the socket goes away, with all that the protocol holds for it
-  listen: u32; // the socket accepts connections
+  release: u32; // the connection is over: gives back all that the protocol holds for it
+  destroy: u32; // the socket goes away
   connect: u32; // sends the first packet of a connection: 0 or an error
   abort: u32; // ends a connection at once; the peer learns it if it can
   shutdown: u32; // s.localShutdown has grown
@@ -72,8 +72,8 @@ export function connectTransport(s: Socket): i32 {
   return ask(transportOf(s.protocol).connect, s);
 }
 
-export function listenTransport(s: Socket): void {
-  ask(transportOf(s.protocol).listen, s);
+export function releaseTransport(s: Socket): void {
+  ask(transportOf(s.protocol).release, s);
 }
 
 export function destroyTransport(s: Socket): void {

@@ -1,5 +1,6 @@
 // Segments on their way to IP: the header is made anew for each transmission, the payload stays in
 // the chunks of the send queue.
+import { Errno } from "../../../../abi/errno";
 import { EthernetHdr } from "../../../../abi/ethernet";
 import { IpHdr, IPPROTO_TCP } from "../../../../abi/ip";
 import {
@@ -10,15 +11,15 @@ import {
   TCPOLEN_WINDOW,
   TCPOPT_MAXSEG,
   TCPOPT_NOP,
+  TCPOPT_SACK,
   TCPOPT_SACK_PERMITTED,
   TCPOPT_TIMESTAMP,
   TCPOPT_WINDOW,
-  TH_SYN,
 } from "../../../../abi/tcp";
 import { VECTOR_MAX } from "../../../iovec";
-import { askChecksum, askSegmentation } from "../../link/offload";
+import { askChecksum, askSegmentation, clearOffload } from "../../link/offload";
 import { Packet, segmentOf } from "../../link/packet";
-import { allocateGatherPacket, extraOf, FreePacket } from "../../link/pool";
+import { allocateGatherPacket, extraOf } from "../../link/pool";
 import { addOdd, fold, sumBytes } from "../checksum";
 import { storeBe16, storeBe32 } from "../bytes";
 import { allocateIp, ipPayload, sendIp } from "../ip";
@@ -187,6 +188,7 @@ export function sendPayload(h: Header, bytes: u32): i32 {
   packet.completion = (segmentSent as (packet: Packet, bytes: u32) => void).index;
   packet.completionArg = changetype<usize>(packet);
   packet.isLazy = true;
+  clearOffload(packet);
   const at = ipPayload(packet);
   write(h, at, headerBytes);
   const own = segmentOf(packet, 0);
