@@ -34,6 +34,9 @@ export const upcalls = [
   "~lib/torito/kernel/net/link/interface/transmit",
   "~lib/torito/kernel/net/link/interface/recycle",
   "~lib/torito/kernel/net/link/interface/notifyOwner",
+  "~lib/torito/kernel/net/inet/icmp-errors/handOut",
+  "~lib/torito/kernel/net/inet/udp/udp/deliver",
+  "~lib/torito/kernel/net/inet/udp/udp/refuse",
   "~lib/torito/drivers/fs/completion/notify",
   "~lib/torito/drivers/fs/completion/endAll",
 ];
