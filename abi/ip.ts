@@ -31,6 +31,7 @@ export const IPPROTO_UDP = 17;
 
 export const INADDR_ANY: u32 = 0;
 export const INADDR_BROADCAST: u32 = 0xffffffff;
+export const INADDR_LOOPBACK: u32 = 0x7f000001;
 
 export const enum IcmpHdr {
   type = 0, // u8
@@ -44,5 +45,25 @@ export const enum IcmpEcho {
   id = 4, // be16
   sequence = 6, // be16
 }
+/** Destination unreachable: what `un` holds with the code FRAG_NEEDED (RFC 1191). */
+export const enum IcmpUnreach {
+  mtu = 6, // be16: of the next hop
+}
+/** Errors: the header of the packet that they are about follows theirs, with 8 octets or more. */
+export const ICMP_QUOTED_BYTES = 8;
+
+/** Values of `type`. */
 export const ICMP_ECHOREPLY = 0;
+export const ICMP_DEST_UNREACH = 3;
 export const ICMP_ECHO = 8;
+export const ICMP_TIME_EXCEEDED = 11;
+
+/** Values of `code` of ICMP_DEST_UNREACH. */
+export const ICMP_NET_UNREACH = 0;
+export const ICMP_HOST_UNREACH = 1;
+export const ICMP_PROT_UNREACH = 2;
+export const ICMP_PORT_UNREACH = 3;
+export const ICMP_FRAG_NEEDED = 4;
+export const ICMP_NET_UNKNOWN = 6;
+export const ICMP_NET_ANO = 9;
+export const ICMP_NET_UNR_TOS = 11;

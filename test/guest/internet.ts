@@ -14,6 +14,7 @@ export { threadCount } from "torito/kernel/thread";
 export { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
 export { buffersInFlight } from "torito/kernel/net/link/pool";
 export { SysKillThread };
+export * from "./udp";
 
 useInternet();
 

@@ -137,6 +137,13 @@ const STATS = [
   "echoesLimited",
   "arpRequests",
   "conflicts",
+  "badIcmpErrors",
+  "errorsSent",
+  "errorsLimited",
+  "loopbackFull",
+  "badUdp",
+  "noUdpPort",
+  "udpFull",
 ] as const;
 
 export interface NetGuestOptions {

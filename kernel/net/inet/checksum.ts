@@ -6,6 +6,22 @@ export function checksum(address: usize, bytes: u32): u16 {
   return ~fold(sumBytes(address, bytes));
 }
 
+/**
+ * The same over a segment or datagram with its pseudo header (RFC 768, RFC 9293, 3.1). Addresses
+ * are numbers, their first octet the highest.
+ */
+export function transportChecksum(
+  source: u32,
+  destination: u32,
+  protocol: u32,
+  address: usize,
+  bytes: u32,
+): u16 {
+  const sum: u64 = <u64>bswap<u32>(source) + bswap<u32>(destination);
+  const rest = bswap<u16>(<u16>protocol) + <u32>bswap<u16>(<u16>bytes);
+  return ~fold(sum + rest + sumBytes(address, bytes));
+}
+
 /** A sum of words, of any width: fold() makes one of 16 bits of it. */
 export function sumBytes(address: usize, bytes: u32): u64 {
   let sum: u64 = 0;

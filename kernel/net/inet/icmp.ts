@@ -1,4 +1,4 @@
-// ICMP (RFC 792): answers echoes, and asks for some.
+// ICMP (RFC 792): answers echoes, and asks for some. Errors have a file of their own.
 import {
   ICMP_ECHO,
   ICMP_ECHOREPLY,
@@ -8,17 +8,17 @@ import {
   IPPROTO_ICMP,
 } from "../../../abi/ip";
 import { Errno } from "../../../abi/errno";
-import { nowNs, NS_PER_S } from "../../clock";
 import { loadBe16, loadBe32, storeBe16 } from "./bytes";
 import { checksum } from "./checksum";
+import { isIcmpError, receiveIcmpError } from "./icmp-errors";
 import { allocateIp, headerBytesOf, ipPayload, sendIp, totalBytesOf } from "./ip";
 import { echoAnswered } from "./pings";
+import { allows, Rate } from "./rate";
 import { inetStats } from "./stats";
 
 /** TC9: echoes that are answered in a second. */
 const ECHOES_MAX: u32 = 100;
-let second: u64 = 0;
-let answered: u32 = 0; // in that second
+const rate = changetype<Rate>(memory.data(offsetof<Rate>()));
 
 /** A packet of the protocol has arrived; `header` is that of IP, and valid. */
 export function receiveIcmp(header: usize): void {
@@ -33,11 +33,13 @@ export function receiveIcmp(header: usize): void {
   if (type == ICMP_ECHO) answer(icmp, bytes, source);
   else if (type == ICMP_ECHOREPLY) {
     echoAnswered(loadBe16(icmp, IcmpEcho.id), loadBe16(icmp, IcmpEcho.sequence), source, bytes);
+  } else if (isIcmpError(type)) {
+    receiveIcmpError(icmp, bytes, loadBe32(header, IpHdr.daddr));
   }
 }
 
 function answer(icmp: usize, bytes: u32, source: u32): void {
-  if (!mayAnswer()) {
+  if (!allows(rate, ECHOES_MAX)) {
     inetStats().echoesLimited++;
     return;
   }
@@ -49,15 +51,6 @@ function answer(icmp: usize, bytes: u32, source: u32): void {
   store<u16>(reply, 0, IcmpHdr.checksum);
   store<u16>(reply, checksum(reply, bytes), IcmpHdr.checksum);
   if (sendIp(packet, IPPROTO_ICMP, source) == 0) inetStats().echoes++;
-}
-
-function mayAnswer(): bool {
-  const now = nowNs() / NS_PER_S;
-  if (now != second) {
-    second = now;
-    answered = 0;
-  }
-  return answered++ < ECHOES_MAX;
 }
 
 /** Sends an echo request with `bytes` of data. Returns 0, -ENOMEM or an error of sendIp(). */

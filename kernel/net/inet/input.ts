@@ -1,6 +1,6 @@
 // Frames that arrive, and what becomes of them. Runs in interrupts, so nothing here yields.
 import { ETH_P_ARP, ETH_P_IP, EthernetHdr } from "../../../abi/ethernet";
-import { IpHdr, IPPROTO_ICMP } from "../../../abi/ip";
+import { IpHdr, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP } from "../../../abi/ip";
 import { Errno } from "../../../abi/errno";
 import { EthernetCard, MAC_BROADCAST } from "../link/card";
 import { NetworkInterface, releasePacket, setOwner } from "../link/interface";
@@ -8,23 +8,33 @@ import { Packet, payloadOf } from "../link/packet";
 import { FreePacket } from "../link/pool";
 import { announce, arpEnd, arpInit, receiveArp, takeUnreachable } from "./arp";
 import { loadBe16 } from "./bytes";
-import { destinationOf } from "./frame";
+import { destinationOf, framePayload } from "./frame";
 import { receiveIcmp } from "./icmp";
 import { ipDestination, isForUs } from "./ip";
 import { localCard, localInit, NO_CARD, setLocalCard } from "./local";
+import { loopbackEnd, loopbackInit, takeLoopback } from "./loopback";
 import { dropNeighbours } from "./neighbours";
 import { echoUnreachable } from "./pings";
 import { inetStats } from "./stats";
+import { finishBatch, receiveTcp } from "./tcp/input";
+import { payOwed, tcpEnd, tcpInit, tcpLost, tcpUnreachable } from "./tcp/transport";
+import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
+
+/** Of ARP, of the loopback, and two of TCP. */
+const TIMERS: u32 = 4;
 
 let hadLink: bool = false;
 
 /** Takes the machine's one card (CardOwner). Returns 0, -EBUSY (there is one) or -ENOMEM. */
 export function openCard(card: EthernetCard): i32 {
   if (localCard() != NO_CARD) return -Errno.EBUSY;
-  if (reserveTimer() < 0) return -Errno.ENOMEM;
+  if (!reserveTimers()) return -Errno.ENOMEM;
   localInit();
   arpInit((retry as (arg: usize) => void).index);
+  loopbackInit((loopBack as (arg: usize) => void).index);
+  udpInit();
+  tcpInit();
   setOwner(
     card.iface,
     (drain as (iface: NetworkInterface) => void).index,
@@ -34,13 +44,29 @@ export function openCard(card: EthernetCard): i32 {
   return 0;
 }
 
+function reserveTimers(): bool {
+  for (let i: u32 = 0; i < TIMERS; i++) {
+    if (reserveTimer() == 0) continue;
+    unreserveTimers(i);
+    return false;
+  }
+  return true;
+}
+
+function unreserveTimers(count: u32): void {
+  for (let i: u32 = 0; i < count; i++) unreserveTimer();
+}
+
 /** The card is gone for good. */
 function closeCard(_: NetworkInterface): void {
+  tcpLost(localCard().iface, Errno.ENETDOWN);
+  tcpEnd();
   setLocalCard(NO_CARD);
   hadLink = false;
   dropNeighbours();
   arpEnd();
-  unreserveTimer();
+  loopbackEnd();
+  unreserveTimers(TIMERS);
 }
 
 /** Frames have arrived, or the link has changed. */
@@ -49,13 +75,14 @@ function drain(iface: NetworkInterface): void {
   if (hasLink && !hadLink) announce();
   hadLink = hasLink;
   for (let packet = iface.incoming.pop(); packet; packet = iface.incoming.pop()) {
-    receive(packet);
-    releasePacket(packet);
+    if (!receive(packet)) releasePacket(packet);
   }
+  finishBatch();
+  payOwed(iface);
 }
 
-/** TC1. */
-function receive(packet: Packet): void {
+/** TC1. Returns true when the packet is kept. */
+function receive(packet: Packet): bool {
   const stats = inetStats();
   const frame = payloadOf(packet);
   const bytes = packet.length;
@@ -63,24 +90,44 @@ function receive(packet: Packet): void {
   const destination = destinationOf(frame);
   if (destination != localCard().mac && destination != MAC_BROADCAST) {
     stats.notForUs++;
-    return;
+    return false;
   }
   const type = loadBe16(frame, EthernetHdr.h_proto);
-  if (type == ETH_P_IP) receiveIp(frame + EthernetHdr.sizeof, bytes - EthernetHdr.sizeof);
-  else if (type == ETH_P_ARP) receiveArp(frame, bytes);
+  const header = frame + EthernetHdr.sizeof;
+  if (type == ETH_P_IP) return isForUs(header, bytes - EthernetHdr.sizeof) && dispatch(packet, header);
+  if (type == ETH_P_ARP) receiveArp(frame, bytes);
   else stats.otherType++;
+  return false;
 }
 
-function receiveIp(header: usize, room: u32): void {
-  if (!isForUs(header, room)) return;
-  if (load<u8>(header, IpHdr.protocol) == IPPROTO_ICMP) receiveIcmp(header);
+/**
+ * A packet is valid, and for us; the header of its frame is before that of IP. Returns true when it
+ * is kept.
+ */
+function dispatch(packet: Packet, header: usize): bool {
+  const protocol: u32 = load<u8>(header, IpHdr.protocol);
+  if (protocol == IPPROTO_TCP) return receiveTcp(packet, header);
+  if (protocol == IPPROTO_ICMP) receiveIcmp(header);
+  else if (protocol == IPPROTO_UDP) receiveUdp(header);
   else inetStats().otherProtocol++;
+  return false;
+}
+
+/** The timer of the loopback. What we send needs no checks: it is ours. */
+function loopBack(_: usize): void {
+  let taken: u32 = 0;
+  for (let packet = takeLoopback(taken); packet; packet = takeLoopback(taken)) {
+    taken++;
+    if (!dispatch(packet, framePayload(packet))) FreePacket(packet);
+  }
+  finishBatch();
 }
 
 /** The timer of ARP. */
 function retry(_: usize): void {
   for (let packet = takeUnreachable(); packet; packet = takeUnreachable()) {
     echoUnreachable(ipDestination(packet));
+    tcpUnreachable(packet);
     FreePacket(packet);
   }
 }

@@ -1,8 +1,9 @@
 // IPv4 (RFC 791, RFC 1122): checks packets that arrive, and sends packets by their next hop. No
 // fragments, in either direction (TC7).
-import { EthernetHdr } from "../../../abi/ethernet";
+import { ETH_P_IP, EthernetHdr } from "../../../abi/ethernet";
 import {
   INADDR_ANY,
+  INADDR_LOOPBACK,
   IP_DF,
   IP_MF,
   IP_OFFMASK,
@@ -15,15 +16,26 @@ import {
   IPPROTO_UDP,
 } from "../../../abi/ip";
 import { Errno } from "../../../abi/errno";
+import { MAC_BROADCAST, storeMac } from "../link/card";
 import { segmentBytesOf } from "../link/offload";
-import { Packet } from "../link/packet";
+import { Packet, payloadOf } from "../link/packet";
 import { FreePacket } from "../link/pool";
 import { isHostAddress } from "./address";
 import { sendToNeighbour } from "./arp";
 import { loadBe16, loadBe32, storeBe16, storeBe32 } from "./bytes";
 import { checksum } from "./checksum";
-import { allocateFrame, framePayload } from "./frame";
-import { gateway, isBroadcast, isNear, localCard, NO_CARD, ownAddress } from "./local";
+import { allocateFrame, framePayload, sendFrame } from "./frame";
+import {
+  gateway,
+  isBroadcast,
+  isNear,
+  isOwn,
+  localCard,
+  NO_CARD,
+  ownAddress,
+  sourceFor,
+} from "./local";
+import { sendToSelf } from "./loopback";
 import { inetStats } from "./stats";
 
 const TTL: u32 = 64;
@@ -37,6 +49,11 @@ export function allocateIp(bytes: u32): Packet | null {
 /** Where the protocol's bytes begin in a packet of allocateIp(). */
 export function ipPayload(packet: Packet): usize {
   return framePayload(packet) + IpHdr.sizeof;
+}
+
+/** Bytes of the protocol in a packet of allocateIp(). */
+export function ipBytesOf(packet: Packet): u32 {
+  return packet.length - EthernetHdr.sizeof - IpHdr.sizeof;
 }
 
 /** The destination of a packet that sendIp() took. */
@@ -55,32 +72,61 @@ export function sendIp(packet: Packet, protocol: u32, destination: u32): i32 {
     FreePacket(packet);
     return error;
   }
-  fillHeader(framePayload(packet), packet.length - EthernetHdr.sizeof, protocol, destination);
-  sendToNeighbour(isNear(destination) ? destination : gateway(), packet);
+  fillHeader(packet, protocol, destination);
+  if (isOwn(destination)) loopBack(packet);
+  else sendToNeighbour(isNear(destination) ? destination : gateway(), packet);
   return 0;
 }
 
+/**
+ * Sends a packet of allocateIp() to all on the network, and owns it, whatever it returns: 0,
+ * -ENETDOWN or -EMSGSIZE. We may have no address yet: then its source is 0. Does not yield.
+ */
+export function broadcastIp(packet: Packet, protocol: u32, destination: u32): i32 {
+  assert(isBroadcast(destination), "ip: not a broadcast");
+  const error = errorOfSize(packet);
+  if (error < 0) {
+    FreePacket(packet);
+    return error;
+  }
+  fillHeader(packet, protocol, destination);
+  sendFrame(packet, MAC_BROADCAST, ETH_P_IP);
+  return 0;
+}
+
+/** A frame to ourselves has our address, for those who ask whether it was a broadcast. */
+function loopBack(packet: Packet): void {
+  storeMac(payloadOf(packet) + EthernetHdr.h_dest, localCard().mac);
+  sendToSelf(packet);
+}
+
 function errorOf(packet: Packet, destination: u32): i32 {
-  const card = localCard();
-  if (card == NO_CARD) return -Errno.ENETDOWN;
+  const error = errorOfSize(packet);
+  if (error < 0 || destination == INADDR_LOOPBACK) return error;
   if (ownAddress() == INADDR_ANY) return -Errno.EADDRNOTAVAIL;
-  const most = segmentBytesOf(packet) == 0 ? card.mtu : card.segmentsBytesMax;
-  if (packet.length - EthernetHdr.sizeof > most) return -Errno.EMSGSIZE;
   if (isBroadcast(destination)) return -Errno.EACCES;
   if (!isHostAddress(destination)) return -Errno.ENETUNREACH;
   return isNear(destination) || gateway() != INADDR_ANY ? 0 : -Errno.ENETUNREACH; // TC8
 }
 
-function fillHeader(header: usize, bytes: u32, protocol: u32, destination: u32): void {
+function errorOfSize(packet: Packet): i32 {
+  const card = localCard();
+  if (card == NO_CARD) return -Errno.ENETDOWN;
+  const most = segmentBytesOf(packet) == 0 ? card.mtu : card.segmentsBytesMax;
+  return packet.length - EthernetHdr.sizeof > most ? -Errno.EMSGSIZE : 0;
+}
+
+function fillHeader(packet: Packet, protocol: u32, destination: u32): void {
+  const header = framePayload(packet);
   store<u8>(header, <u8>((IP_VERSION << 4) | HEADER_WORDS));
   store<u8>(header, 0, IpHdr.tos);
-  storeBe16(header, bytes, IpHdr.tot_len);
+  storeBe16(header, packet.length - EthernetHdr.sizeof, IpHdr.tot_len);
   storeBe16(header, 0, IpHdr.id); // RFC 6864: it means nothing in what is never fragmented
   storeBe16(header, IP_DF, IpHdr.frag_off);
   store<u8>(header, <u8>TTL, IpHdr.ttl);
   store<u8>(header, <u8>protocol, IpHdr.protocol);
   store<u16>(header, 0, IpHdr.check);
-  storeBe32(header, ownAddress(), IpHdr.saddr);
+  storeBe32(header, sourceFor(destination), IpHdr.saddr);
   storeBe32(header, destination, IpHdr.daddr);
   store<u16>(header, checksum(header, IpHdr.sizeof), IpHdr.check);
 }

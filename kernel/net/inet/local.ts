@@ -1,5 +1,5 @@
 // This machine's place on the network: its card, its address, its subnet, its gateway.
-import { INADDR_ANY, INADDR_BROADCAST } from "../../../abi/ip";
+import { INADDR_ANY, INADDR_BROADCAST, INADDR_LOOPBACK } from "../../../abi/ip";
 import { kernelParameter, parameterBytes } from "../../commandline";
 import { print } from "../../console";
 import { Cursor } from "../../cursor";
@@ -36,6 +36,16 @@ export function ownAddress(): u32 {
 /** INADDR_ANY: there is none. */
 export function gateway(): u32 {
   return router;
+}
+
+/** Is it the machine itself: its address, or that of the loopback? */
+export function isOwn(address: u32): bool {
+  return address == INADDR_LOOPBACK || (address == own && own != INADDR_ANY);
+}
+
+/** The address that packets to `destination` come from; INADDR_ANY: there is none yet. */
+export function sourceFor(destination: u32): u32 {
+  return destination == INADDR_LOOPBACK ? INADDR_LOOPBACK : own;
 }
 
 /** Is it on our subnet? */

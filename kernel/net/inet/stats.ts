@@ -17,6 +17,14 @@ export class InetStats {
   echoesLimited: u32; // not answered: too many in this second
   arpRequests: u32; // sent
   conflicts: u32; // somebody claims our address
+  badIcmpErrors: u32; // they quote no packet of ours
+  errorsSent: u32; // port unreachable
+  errorsLimited: u32; // not sent: too many in this second
+  loopbackFull: u32; // packets to ourselves
+  badUdp: u32; // lengths, checksum
+  noUdpPort: u32; // nobody has the port, or takes datagrams of that sender
+  udpFull: u32; // the receiver's queue, or no memory
+  badTcp: u32; // lengths, checksum
 }
 
 const stats = changetype<InetStats>(memory.data(offsetof<InetStats>()));

@@ -77,8 +77,10 @@ describe("TC9: an echo request", () => {
 
 test("TC9: source quench, redirects and other types are ignored", async () => {
   const g = await boot();
+  const errors = [3, 11]; // which have tests of their own
   for (let type = 0; type < 256; type++) {
-    if (type !== ICMP_ECHO) g.inject(request(echo({ type, data: request(echo({})).subarray(14) })));
+    if (type === ICMP_ECHO || errors.includes(type)) continue;
+    g.inject(request(echo({ type, data: request(echo({})).subarray(14) })));
   }
   expect([g.sent(), g.stats().badIcmp]).toEqual([[], 0]);
   g.ping("10.0.0.2", 8, 10);
@@ -93,7 +95,7 @@ test("TC10: nothing is answered by an error: no protocol, no broadcast, no fragm
   }
   g.inject(request(echo({ type: 3 }), { fragment: 1 }));
   expect(g.sent()).toEqual([]);
-  expect(g.stats().otherProtocol).toBe(8);
+  expect(g.stats()).toMatchObject({ otherProtocol: 5, badUdp: 3 });
 });
 
 describe("SysPing", () => {

@@ -23,7 +23,7 @@ import { allocateGatherPacket, extraOf } from "../../link/pool";
 import { addOdd, fold, sumBytes } from "../checksum";
 import { storeBe16, storeBe32 } from "../bytes";
 import { allocateIp, ipPayload, sendIp } from "../ip";
-import { localCard, ownAddress } from "../local";
+import { localCard, sourceFor } from "../local";
 import { Chunk, countParts, foundChunk, foundOffset, holdChunk, releaseChunk } from "./send-queue";
 
 /** The header that is about to be sent, in the order of the machine. */
@@ -123,7 +123,7 @@ function writeOptions(h: Header, at: usize): void {
 }
 
 function padding(to: usize, bytes: u32): usize {
-  memory.fill(to, TCPOPT_NOP, bytes);
+  memory.fill(to, <u8>TCPOPT_NOP, bytes);
   return to + bytes;
 }
 
@@ -136,7 +136,7 @@ function option(to: usize, kind: u32, bytes: u32): usize {
 
 /** The sum of the pseudo header (RFC 9293, 3.1), words as they lie in memory. */
 function pseudoSum(h: Header, bytes: u32): u64 {
-  const addresses = <u64>bswap<u32>(ownAddress()) + bswap<u32>(h.remoteAddress);
+  const addresses = <u64>bswap<u32>(sourceFor(h.remoteAddress)) + bswap<u32>(h.remoteAddress);
   return addresses + <u64>bswap<u16>(<u16>IPPROTO_TCP) + bswap<u16>(<u16>bytes);
 }
 

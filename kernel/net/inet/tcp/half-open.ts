@@ -4,7 +4,7 @@ import { TH_ACK, TH_RST, TH_SYN } from "../../../../abi/tcp";
 import { NEVER, nowNs, NS_PER_MS } from "../../../clock";
 import { ToroAllocMem, ToroFreeMem } from "../../../memory";
 import { wakeAll } from "../../../scheduler";
-import { reserveTimer, startTimer, stopTimer, Timer, unreserveTimer } from "../../../timer";
+import { startTimer, stopTimer, Timer } from "../../../timer";
 import { addPending } from "../../socket/backlog";
 import { inheritOptions } from "../../socket/input";
 import { openWindow } from "../../socket/credit";
@@ -59,16 +59,15 @@ const WINDOW_MAX: u32 = 0xffff;
 let first: HalfOpen | null = null;
 const timer = changetype<Timer>(memory.data(offsetof<Timer>()));
 
-export function halfOpenInit(): i32 {
+/** The caller has reserved a timer. */
+export function halfOpenInit(): void {
   timer.handler = (retry as (arg: usize) => void).index;
-  return reserveTimer();
 }
 
 /** The card is gone. */
 export function halfOpenEnd(): void {
   for (let h = first; h; h = first) drop(h);
   stopTimer(timer);
-  unreserveTimer();
 }
 
 /** The listener goes away. */
@@ -95,8 +94,10 @@ function drop(gone: HalfOpen): void {
 
 function find(g: Segment): HalfOpen | null {
   const ports = (g.destPort << 16) | g.sourcePort;
-  for (let h = first; h; h = h.next) {
+  let h = first;
+  while (h) {
     if (h.ports == ports && h.remoteAddress == g.source) return h;
+    h = h.next;
   }
   return null;
 }
@@ -151,7 +152,11 @@ function answer(h: HalfOpen): void {
 
 function schedule(): void {
   let wait: i32 = i32.MAX_VALUE;
-  for (let h = first; h; h = h.next) wait = min(wait, <i32>(h.dueMs - nowMs()));
+  let h = first;
+  while (h) {
+    wait = min(wait, <i32>(h.dueMs - nowMs()));
+    h = h.next;
+  }
   startTimer(timer, first ? nowNs() + <u64>max(wait, 1) * NS_PER_MS : NEVER);
 }
 

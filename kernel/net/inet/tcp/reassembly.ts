@@ -75,7 +75,7 @@ function hold(
   isWhole: bool,
 ): Packet | null {
   const stats = statsOf(s);
-  const touches = before && endOf(before) == seq;
+  const touches = before ? endOf(before) == seq : false;
   if (before && touches && !before.received && before.length + bytes <= before.capacity) {
     copyPayload(stats, NetStats.ringToSocket, payloadOf(before) + before.length, at, bytes);
     before.length += bytes;
@@ -97,7 +97,7 @@ function hold(
 /** NZ9: a page waits as it is while it is well filled, or little memory is bound by that. */
 function mayKeep(s: Socket, packet: Packet, bytes: u32): bool {
   const t = tcbOf(s);
-  if (bytes > packet.capacity >> 1) return <u64>t.gapBytes + packet.capacity <= <u64>s.bufAlloc;
+  if (packet.received && bytes > packet.capacity >> 1) return <u64>t.gapBytes + packet.capacity <= <u64>s.bufAlloc;
   return false;
 }
 
@@ -114,9 +114,11 @@ function insert(gaps: PacketQueue, before: Packet | null, packet: Packet, seq: u
 function countRuns(s: Socket): u32 {
   let runs: u32 = 0;
   let end: u32 = 0;
-  for (let p = gapsOf(s).first; p; p = p.next) {
+  let p = gapsOf(s).first;
+  while (p) {
     if (runs == 0 || seqOf(p) != end) runs++;
     end = endOf(p);
+    p = p.next;
   }
   return runs;
 }

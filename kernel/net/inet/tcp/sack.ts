@@ -28,7 +28,8 @@ export function addBlocks(s: Socket, h: Header): void {
 /** Adds the run that changed last, or the others. */
 function addRuns(s: Socket, h: Header, changed: bool): void {
   const newest = tcbOf(s).sackFirst;
-  for (let p = gapsOf(s).first; p; ) {
+  let p = gapsOf(s).first;
+  while (p) {
     const from = seqOf(p);
     let to = endOf(p);
     p = p.next;

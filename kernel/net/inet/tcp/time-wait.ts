@@ -3,7 +3,7 @@
 import { TH_ACK, TH_FIN, TH_RST, TH_SYN } from "../../../../abi/tcp";
 import { nowNs, NS_PER_MS } from "../../../clock";
 import { parameterInRange } from "../../../parameters";
-import { reserveTimer, startTimer, stopTimer, Timer, unreserveTimer } from "../../../timer";
+import { startTimer, stopTimer, Timer } from "../../../timer";
 import { Socket } from "../../socket/socket";
 import { nowMs } from "./clocks";
 import { newHeader, sendEmpty } from "./emit";
@@ -36,17 +36,16 @@ const timer = changetype<Timer>(memory.data(offsetof<Timer>()));
 if (offsetof<TimeWait>() > 32) ERROR("time-wait: a record is larger than 32 bytes");
 const LASTS_MS_MAX: u32 = 240_000;
 
-export function timeWaitInit(): i32 {
+/** The caller has reserved a timer. */
+export function timeWaitInit(): void {
   lastsMs = parameterInRange("net.time_wait_ms", lastsMs, 0, LASTS_MS_MAX);
   timer.handler = (expire as (arg: usize) => void).index;
-  return reserveTimer();
 }
 
 /** The card is gone. */
 export function timeWaitEnd(): void {
   count = 0;
   stopTimer(timer);
-  unreserveTimer();
 }
 
 export function timeWaitCount(): u32 {

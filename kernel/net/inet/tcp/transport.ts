@@ -1,23 +1,32 @@
 // TCP as a transport of sockets: the functions that the socket layer calls, and the ones that IP
 // calls. An image has TCP if it calls useTcp().
-import { IPPROTO_TCP } from "../../../../abi/ip";
+import { Errno } from "../../../../abi/errno";
+import { IpHdr, IPPROTO_TCP } from "../../../../abi/ip";
+import { TcpHdr } from "../../../../abi/tcp";
 import { VIRTIO_VSOCK_SHUTDOWN_SEND } from "../../../../abi/vsock";
 import { NEVER } from "../../../clock";
 import { NetworkInterface, NO_INTERFACE } from "../../link/interface";
+import { Packet } from "../../link/packet";
 import { loseConnections } from "../../socket/end";
 import { firstOwing, settle } from "../../socket/owed";
 import { hasData } from "../../socket/receive-queue";
 import { windowMax } from "../../socket/settings";
-import { Socket, SocketState } from "../../socket/socket";
+import { NO_SOCKET, Socket, SocketState } from "../../socket/socket";
+import { findSocket } from "../../socket/table";
 import { registerTransport, Transport } from "../../socket/transport";
+import { loadBe16, loadBe32 } from "../bytes";
+import { framePayload } from "../frame";
+import { IcmpError, IcmpErrorKind, onIcmpError } from "../icmp-errors";
+import { ipPayload } from "../ip";
 import { localCard, NO_CARD } from "../local";
 import { dropHalfOpen, halfOpenEnd, halfOpenInit } from "./half-open";
-import { startHandshake } from "./handshake";
+import { lowerMss, startHandshake } from "./handshake";
 import { portOffset } from "./isn";
-import { queueFin, releaseConnection } from "./life";
+import { endConnection, queueFin, releaseConnection } from "./life";
 import { acknowledge, output, OWES_OUTPUT, sendReset } from "./output";
 import { queueBytes } from "./send";
-import { TCP_BYTES, tcbOf, TcpState } from "./tcb";
+import { isBefore } from "./sequence";
+import { TCP_BYTES, Tcb, tcbOf, TcpState } from "./tcb";
 import { presetTcpOptions } from "./tcp-options";
 import { closeTimers, openTimers, rest } from "./timers";
 import { timeWaitEnd, timeWaitInit } from "./time-wait";
@@ -54,10 +63,11 @@ type SendFunction = (
   buffers: usize,
 ) => i32;
 
-/** There is a card. Returns 0 or -ENOMEM. */
-export function tcpInit(): i32 {
-  const halfOpen = halfOpenInit();
-  return halfOpen < 0 ? halfOpen : timeWaitInit();
+/** There is a card. The caller has reserved two timers. */
+export function tcpInit(): void {
+  halfOpenInit();
+  timeWaitInit();
+  onIcmpError(IPPROTO_TCP, (icmpError as (error: IcmpError) => void).index);
 }
 
 /** The card is gone, or the address: connections end with `error`. */
@@ -82,6 +92,53 @@ export function payOwed(iface: NetworkInterface): void {
 }
 /** Connections that are served at once: each of them may owe again. */
 const OWING_MAX: i32 = 64;
+
+/** TC3: nobody has the address that a packet was for. */
+export function tcpUnreachable(packet: Packet): void {
+  const header = framePayload(packet);
+  if (load<u8>(header, IpHdr.protocol) != IPPROTO_TCP) return;
+  const tcp = ipPayload(packet);
+  const s = findSocket(
+    IPPROTO_TCP,
+    localCard().iface,
+    loadBe16(tcp, TcpHdr.source),
+    loadBe32(header, IpHdr.daddr),
+    loadBe16(tcp, TcpHdr.dest),
+  );
+  if (s != NO_SOCKET && tcbOf(s).state == TcpState.SynSent) endConnection(s, Errno.EHOSTUNREACH);
+}
+
+/** TC9: an error by ICMP about a segment that is in flight (RFC 5927); others are made up. */
+function icmpError(error: IcmpError): void {
+  const s = findSocket(
+    IPPROTO_TCP,
+    localCard().iface,
+    error.localPort,
+    error.remoteAddress,
+    error.remotePort,
+  );
+  if (s == NO_SOCKET) return;
+  const t = tcbOf(s);
+  if (t.state == TcpState.Closed || !isInFlight(t, error.sequence)) return;
+  if (error.kind == IcmpErrorKind.TooLong) lowerMss(s, error.mtu);
+  else if (t.state == TcpState.SynSent) endConnection(s, errnoOf(error.kind));
+}
+
+function isInFlight(t: Tcb, seq: u32): bool {
+  return !isBefore(seq, t.una) && isBefore(seq, t.top);
+}
+
+function errnoOf(kind: IcmpErrorKind): i32 {
+  switch (kind) {
+    case IcmpErrorKind.PortUnreachable:
+    case IcmpErrorKind.ProtocolUnreachable:
+      return Errno.ECONNREFUSED;
+    case IcmpErrorKind.NetUnreachable:
+      return Errno.ENETUNREACH;
+    default:
+      return Errno.EHOSTUNREACH;
+  }
+}
 
 function route(): NetworkInterface {
   return localCard() == NO_CARD ? NO_INTERFACE : localCard().iface;
