@@ -50,7 +50,7 @@ export function startHandshake(s: Socket): i32 {
   t.nxt = t.top = t.end = t.iss + 1;
   t.rcvNxt = t.edge = 0;
   t.wnd = t.wndMax = t.retries = t.probes = 0;
-  t.hasFin = t.isFinQueued = t.isMore = false;
+  t.hasFin = t.isFinQueued = t.isMore = t.isAwaited = false;
   t.mss = ownMss();
   t.receiveShift = shiftFor(s.windowMax);
   t.connectUntilNs = deadlineAfterNs(s.connectTimeoutNs);

@@ -4,13 +4,14 @@ import { Errno } from "../../../../abi/errno";
 import { IpHdr, IPPROTO_TCP } from "../../../../abi/ip";
 import { TcpHdr } from "../../../../abi/tcp";
 import { VIRTIO_VSOCK_SHUTDOWN_SEND } from "../../../../abi/vsock";
+import { parameterChoice } from "../../../parameters";
 import { NEVER } from "../../../clock";
 import { NetworkInterface, NO_INTERFACE } from "../../link/interface";
 import { Packet } from "../../link/packet";
 import { loseConnections } from "../../socket/end";
 import { firstOwing, settle } from "../../socket/owed";
 import { hasData } from "../../socket/receive-queue";
-import { windowMax } from "../../socket/settings";
+import { SendMode, windowMax } from "../../socket/settings";
 import { NO_SOCKET, Socket, SocketState } from "../../socket/socket";
 import { findSocket } from "../../socket/table";
 import { registerTransport, Transport } from "../../socket/transport";
@@ -35,6 +36,12 @@ import { hasOpened } from "./window";
 const transport = changetype<Transport>(memory.data(offsetof<Transport>()));
 /** The first window holds this much, or two segments of a network that carries long ones. */
 const WINDOW_FIRST: u32 = 16384;
+
+/**
+ * A buffer that is sent in place is its sender's again only when the peer has acknowledged it, so
+ * sockets do that when they are asked to.
+ */
+let tcpSendMode: SendMode = SendMode.OneCopy;
 
 /** Makes SOCK_STREAM of AF_INET known. */
 export function useTcp(): void {
@@ -65,6 +72,9 @@ type SendFunction = (
 
 /** There is a card. The caller has reserved two timers. */
 export function tcpInit(): void {
+  tcpSendMode = <SendMode>parameterChoice(
+    "net.send", tcpSendMode, "two-copy", "one-copy", "zero-copy",
+  );
   halfOpenInit();
   timeWaitInit();
   onIcmpError(IPPROTO_TCP, (icmpError as (error: IcmpError) => void).index);
@@ -149,6 +159,7 @@ function open(s: Socket): u32 {
   if (opened < 0) return opened;
   presetTcpOptions(tcbOf(s));
   s.connectTimeoutNs = NEVER;
+  s.sendMode = tcpSendMode;
   const card = localCard();
   if (card != NO_CARD) s.windowFirst = min(windowMax, max(WINDOW_FIRST, 2 * card.mtu));
   return 0;
