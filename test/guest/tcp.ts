@@ -39,6 +39,10 @@ export function slowStartThreshold(socket: i32): u32 {
   return tcbOf(socketOf(socket)).ssthresh;
 }
 
+export function peerWindow(socket: i32): u32 {
+  return tcbOf(socketOf(socket)).wnd;
+}
+
 export function retransmits(socket: i32): u32 {
   return tcbOf(socketOf(socket)).retransmits;
 }

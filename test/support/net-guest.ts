@@ -144,6 +144,7 @@ const STATS = [
   "badUdp",
   "noUdpPort",
   "udpFull",
+  "badTcp",
 ] as const;
 
 export interface NetGuestOptions {

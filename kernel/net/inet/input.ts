@@ -17,7 +17,7 @@ import { dropNeighbours } from "./neighbours";
 import { echoUnreachable } from "./pings";
 import { inetStats } from "./stats";
 import { finishBatch, receiveTcp } from "./tcp/input";
-import { payOwed, tcpEnd, tcpInit, tcpLost, tcpUnreachable } from "./tcp/transport";
+import { payOwed, resume, tcpEnd, tcpInit, tcpLost, tcpUnreachable } from "./tcp/transport";
 import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
 
@@ -72,7 +72,10 @@ function closeCard(_: NetworkInterface): void {
 /** Frames have arrived, or the link has changed. */
 function drain(iface: NetworkInterface): void {
   const hasLink = localCard().hasLink;
-  if (hasLink && !hadLink) announce();
+  if (hasLink && !hadLink) {
+    announce();
+    resume(iface);
+  }
   hadLink = hasLink;
   for (let packet = iface.incoming.pop(); packet; packet = iface.incoming.pop()) {
     if (!receive(packet)) releasePacket(packet);

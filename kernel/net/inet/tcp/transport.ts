@@ -13,7 +13,7 @@ import { firstOwing, settle } from "../../socket/owed";
 import { hasData } from "../../socket/receive-queue";
 import { SendMode, windowMax } from "../../socket/settings";
 import { NO_SOCKET, Socket, SocketState } from "../../socket/socket";
-import { findSocket } from "../../socket/table";
+import { BUCKETS, findSocket, firstInBucket } from "../../socket/table";
 import { registerTransport, Transport } from "../../socket/transport";
 import { loadBe16, loadBe32 } from "../bytes";
 import { framePayload } from "../frame";
@@ -29,7 +29,7 @@ import { queueBytes } from "./send";
 import { isBefore } from "./sequence";
 import { TCP_BYTES, Tcb, tcbOf, TcpState } from "./tcb";
 import { presetTcpOptions } from "./tcp-options";
-import { closeTimers, openTimers, rest } from "./timers";
+import { closeTimers, openTimers, resend, rest } from "./timers";
 import { timeWaitEnd, timeWaitInit } from "./time-wait";
 import { hasOpened } from "./window";
 
@@ -102,6 +102,16 @@ export function payOwed(iface: NetworkInterface): void {
 }
 /** Connections that are served at once: each of them may owe again. */
 const OWING_MAX: i32 = 64;
+
+/** TC55: there is a link again: what is in flight was lost. */
+export function resume(iface: NetworkInterface): void {
+  for (let i: u32 = 0; i < BUCKETS; i++) {
+    for (let s = firstInBucket(i); s != NO_SOCKET; ) {
+      if (s.protocol == IPPROTO_TCP && s.iface == iface) resend(s);
+      s = changetype<Socket>(changetype<usize>(s.nextInBucket));
+    }
+  }
+}
 
 /** TC3: nobody has the address that a packet was for. */
 export function tcpUnreachable(packet: Packet): void {
