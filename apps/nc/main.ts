@@ -11,6 +11,7 @@ import {
   print,
   printBytes,
   printNumber,
+  SO_LINGER,
   SO_RCVBUF,
   SOCK_STREAM,
   SysSocket,
@@ -38,6 +39,8 @@ const WINDOW: u32 = 1 << 20;
 const PAGE_BYTES: u32 = 4096;
 const BACKLOG: i32 = 16;
 const SHUTDOWN_SEND: i32 = 1;
+/** The peer has this long to take all that was sent, once it has ended its own side. */
+const LINGER_MS: u32 = 60_000;
 
 let buffer: usize = 0;
 let size: u32 = 0;
@@ -57,8 +60,10 @@ export function main(): i32 {
     const socket = listener == 0 ? connect() : SysSocketAccept(listener);
     if (socket < 0) return failed(NAME, "connect", socket);
     const moved = transfer(socket);
-    SysSocketClose(socket);
+    SysSocketSetOption(socket, SO_LINGER, LINGER_MS);
+    const closed = SysSocketClose(socket);
     if (moved < 0) return failed(NAME, "transfer", <i32>moved);
+    if (closed < 0) return failed(NAME, "close", closed);
   }
   return 0;
 }

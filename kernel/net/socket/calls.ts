@@ -32,7 +32,7 @@ import {
 import { connectionError, enterState } from "./state";
 import { copyStats } from "./stats";
 import { addHandle, ephemeralPort, findSocket, hash, removeHandle, socketOf } from "./table";
-import { hasTransport, transportRoute } from "./transport";
+import { hasTransport, isTransportDrained, transportRoute } from "./transport";
 
 /** The address of a socket, as SysSocketLocalAddress and SysSocketPeerAddress write it. */
 @unmanaged
@@ -223,7 +223,7 @@ export function SysSocketClose(socket: i32): i32 {
   if (s.lingerNs != 0 && s.state == SocketState.Connected && !s.nonBlocking) {
     shutdown(s, VIRTIO_VSOCK_SHUTDOWN_BOTH);
     const until = deadlineAfterNs(s.lingerNs);
-    while (s.state == SocketState.Connected && result == 0) {
+    while (s.state == SocketState.Connected && !isDrained(s) && result == 0) {
       if (wait(writersOf(s), until) < 0) result = -Errno.EAGAIN;
       s = socketOf(socket);
       if (s == NO_SOCKET) return -Errno.EBADF;
@@ -232,4 +232,9 @@ export function SysSocketClose(socket: i32): i32 {
   removeHandle(s);
   close(s);
   return result;
+}
+
+/** Does a protocol say that its peer has all that was sent? On vsock the peer ends the connection. */
+function isDrained(s: Socket): bool {
+  return !isVsock(s) && isTransportDrained(s);
 }

@@ -16,6 +16,7 @@ export class Transport {
   abort: u32; // ends a connection at once; the peer learns it if it can
   shutdown: u32; // s.localShutdown has grown
   close: u32; // the application has closed a connection: 1, or 0: destroy it now
+  isDrained: u32; // 1: the peer has acknowledged all, and the end of it
   consumed: u32; // the application has read bytes, or waits for more
   // Others
   route: u32; // (): NetworkInterface: by which packets leave, or NO_INTERFACE
@@ -90,6 +91,11 @@ export function shutdownTransport(s: Socket): void {
 
 export function consumedTransport(s: Socket): void {
   ask(transportOf(s.protocol).consumed, s);
+}
+
+/** Has the peer all that was sent, and knows that no more comes? */
+export function isTransportDrained(s: Socket): bool {
+  return ask(transportOf(s.protocol).isDrained, s) != 0;
 }
 
 /** Returns true when the socket lives on until the peer knows that it is closed. */

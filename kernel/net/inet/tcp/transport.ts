@@ -53,6 +53,7 @@ export function useTcp(): void {
   transport.abort = (abort as (s: Socket) => u32).index;
   transport.shutdown = (shutdown as (s: Socket) => u32).index;
   transport.close = (close as (s: Socket) => u32).index;
+  transport.isDrained = (isDrained as (s: Socket) => u32).index;
   transport.consumed = (consumed as (s: Socket) => u32).index;
   transport.route = (route as () => NetworkInterface).index;
   transport.portOffset = (portOffset as (address: u32, port: u32) => u32).index;
@@ -214,6 +215,11 @@ function close(s: Socket): u32 {
   output(s);
   if (t.state == TcpState.FinWait2) rest(s);
   return 1;
+}
+
+function isDrained(s: Socket): u32 {
+  const t = tcbOf(s);
+  return t.isFinQueued && t.una == t.end + 1 ? 1 : 0;
 }
 
 function consumed(s: Socket): u32 {
