@@ -10,6 +10,7 @@ import { skipAddress, skippedAddress } from "./net/inet/address";
 import { openCard } from "./net/inet/input";
 
 export { SysPing } from "./net/inet/ping";
+export { SysWaitForAddress } from "./net/inet/await-address";
 export { printAddress } from "./net/inet/address";
 
 const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
@@ -17,7 +18,7 @@ const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
 /**
  * Gives the machine's network card to TCP/IP. Call it from an initialiser, before the kernel boots.
  * Returns false if there are too many drivers. The address of the machine is the kernel parameter
- * `net.address`.
+ * `net.address`, or comes by DHCP.
  */
 export function useInternet(): bool {
   return registerDriver(VIRTIO_ID_NET, "virtio-net", startCard);

@@ -144,6 +144,8 @@ const STATS = [
   "badUdp",
   "noUdpPort",
   "udpFull",
+  "badDhcp",
+  "dhcpDeclines",
 ] as const;
 
 export interface NetGuestOptions {
@@ -156,6 +158,7 @@ export interface NetGuestOptions {
   withheld?: bigint;
   /** A second card beside the first. */
   second?: boolean;
+  entropy?: (into: Uint8Array) => void;
 }
 
 export class NetGuest {
@@ -181,7 +184,7 @@ export class NetGuest {
       parameters: options.parameters ?? ADDRESS,
       clock: this.clock,
       devices: options.second === true ? [this.device, this.other] : [this.device],
-      entropy: (into) => into.fill(7),
+      entropy: options.entropy ?? ((into) => into.fill(7)),
       withheldFeatures: options.withheld ?? 0n,
       console: (line) => this.lines.push(line),
     });
@@ -257,6 +260,17 @@ export class NetGuest {
     collectHits(this.#image, this.machine);
     this.machine.dispose();
   }
+}
+
+/** Puts an element into a used ring that the device never meant. */
+export function lie(g: NetGuest, queue: number, id: number): void {
+  const { view } = g.machine.memory;
+  const { rings, size } = g.device.queue(queue);
+  const idx = view.getUint16(rings.used + 2, true);
+  const slot = rings.used + 4 + (idx & (size - 1)) * 8;
+  view.setUint32(slot, id, true);
+  view.setUint32(slot + 4, 0, true);
+  view.setUint16(rings.used + 2, idx + 1, true);
 }
 
 /** Boots guests for the tests of one file; they are disposed of after each test. */

@@ -8,10 +8,11 @@ import { Packet, payloadOf } from "../link/packet";
 import { FreePacket } from "../link/pool";
 import { announce, arpEnd, arpInit, receiveArp, takeUnreachable } from "./arp";
 import { loadBe16 } from "./bytes";
+import { dhcpEnd, dhcpInit, dhcpLink } from "./dhcp/client";
 import { destinationOf, framePayload } from "./frame";
 import { receiveIcmp } from "./icmp";
 import { ipDestination, isForUs } from "./ip";
-import { localCard, localInit, NO_CARD, setLocalCard } from "./local";
+import { isByDhcp, localCard, localInit, loseAddress, NO_CARD, setLocalCard } from "./local";
 import { loopbackEnd, loopbackInit, takeLoopback } from "./loopback";
 import { dropNeighbours } from "./neighbours";
 import { echoUnreachable } from "./pings";
@@ -19,8 +20,8 @@ import { inetStats } from "./stats";
 import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
 
-/** Of ARP and of the loopback. */
-const TIMERS: u32 = 2;
+/** Of ARP, of the loopback and of DHCP. */
+const TIMERS: u32 = 3;
 
 let hadLink: bool = false;
 
@@ -32,6 +33,7 @@ export function openCard(card: EthernetCard): i32 {
   arpInit((retry as (arg: usize) => void).index);
   loopbackInit((loopBack as (arg: usize) => void).index);
   udpInit();
+  if (isByDhcp()) dhcpInit();
   setOwner(
     card.iface,
     (drain as (iface: NetworkInterface) => void).index,
@@ -56,7 +58,9 @@ function unreserveTimers(count: u32): void {
 
 /** The card is gone for good. */
 function closeCard(_: NetworkInterface): void {
+  dhcpEnd();
   setLocalCard(NO_CARD);
+  loseAddress();
   hadLink = false;
   dropNeighbours();
   arpEnd();
@@ -67,12 +71,17 @@ function closeCard(_: NetworkInterface): void {
 /** Frames have arrived, or the link has changed. */
 function drain(iface: NetworkInterface): void {
   const hasLink = localCard().hasLink;
-  if (hasLink && !hadLink) announce();
-  hadLink = hasLink;
+  if (hasLink != hadLink) linkChanged(hasLink);
   for (let packet = iface.incoming.pop(); packet; packet = iface.incoming.pop()) {
     receive(packet);
     releasePacket(packet);
   }
+}
+
+function linkChanged(hasLink: bool): void {
+  hadLink = hasLink;
+  if (hasLink) announce();
+  dhcpLink(hasLink);
 }
 
 /** TC1. */

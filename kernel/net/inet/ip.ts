@@ -27,9 +27,11 @@ import { allocateFrame, framePayload, sendFrame } from "./frame";
 import {
   gateway,
   isBroadcast,
+  isExpected,
   isNear,
   isOwn,
   localCard,
+  localMtu,
   NO_CARD,
   ownAddress,
   sourceFor,
@@ -109,9 +111,8 @@ function errorOf(packet: Packet, destination: u32): i32 {
 }
 
 function errorOfSize(packet: Packet): i32 {
-  const card = localCard();
-  if (card == NO_CARD) return -Errno.ENETDOWN;
-  return packet.length - EthernetHdr.sizeof > card.mtu ? -Errno.EMSGSIZE : 0;
+  if (localCard() == NO_CARD) return -Errno.ENETDOWN;
+  return packet.length - EthernetHdr.sizeof > localMtu() ? -Errno.EMSGSIZE : 0;
 }
 
 function fillHeader(packet: Packet, protocol: u32, destination: u32): void {
@@ -196,7 +197,8 @@ function isGoodSource(source: u32): bool {
 
 /** TC6. */
 function isOurs(destination: u32, protocol: u32): bool {
-  if (ownAddress() == INADDR_ANY) return false;
+  // Without an address: what a DHCP server sends, to the address that it offers or to all.
+  if (ownAddress() == INADDR_ANY) return isExpected() && protocol == IPPROTO_UDP;
   if (destination == ownAddress()) return true;
   return protocol == IPPROTO_UDP && isBroadcast(destination);
 }

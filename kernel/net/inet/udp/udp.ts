@@ -16,7 +16,7 @@ import {
   sendIp,
   totalBytesOf,
 } from "../ip";
-import { isBroadcast, localCard, NO_CARD, ownAddress, sourceFor } from "../local";
+import { isBroadcast, localMtu, ownAddress, sourceFor } from "../local";
 import { inetStats } from "../stats";
 import { Datagram, NO_RECEIVER, receiverAt, UdpReceiver } from "./ports";
 
@@ -89,8 +89,7 @@ function refuse(receiver: UdpReceiver): void {
 
 /** Bytes that one datagram can carry; 0 without a card. */
 export function udpBytesMax(): u32 {
-  const card = localCard();
-  return card == NO_CARD ? 0 : card.mtu - IpHdr.sizeof - UdpHdr.sizeof;
+  return localMtu() == 0 ? 0 : localMtu() - IpHdr.sizeof - UdpHdr.sizeof;
 }
 
 /** A datagram with room for `bytes` bytes, their contents undefined; null: no memory. */
