@@ -5,9 +5,18 @@ export const NET_QUEUE_RX = 0;
 export const NET_QUEUE_TX = 1;
 
 /** 5.1.3 Feature bits. Bit numbers. */
+export const VIRTIO_NET_F_CSUM = 0;
+export const VIRTIO_NET_F_GUEST_CSUM = 1;
 export const VIRTIO_NET_F_MTU = 3;
 export const VIRTIO_NET_F_MAC = 5;
+export const VIRTIO_NET_F_GUEST_TSO4 = 7;
+export const VIRTIO_NET_F_HOST_TSO4 = 11;
+export const VIRTIO_NET_F_MRG_RXBUF = 15;
 export const VIRTIO_NET_F_STATUS = 16;
+export const VIRTIO_NET_F_CTRL_VQ = 17;
+export const VIRTIO_NET_F_CTRL_RX = 18;
+export const VIRTIO_NET_F_GUEST_ANNOUNCE = 21;
+export const VIRTIO_NET_F_MQ = 22;
 
 /** 5.1.4 struct virtio_net_config, as far as those features make it valid. Byte offsets. */
 export const enum NetConfig {
@@ -20,6 +29,7 @@ export const NET_CONFIG_BYTES = 12;
 
 /** 5.1.4 Bits of the status. */
 export const VIRTIO_NET_S_LINK_UP = 1;
+export const VIRTIO_NET_S_ANNOUNCE = 2;
 
 /** 5.1.6 struct virtio_net_hdr, in front of each frame. Byte offsets. */
 export const enum NetHdr {
@@ -33,9 +43,13 @@ export const enum NetHdr {
   sizeof = 12,
 }
 export const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
+export const VIRTIO_NET_HDR_F_DATA_VALID = 2;
 export const VIRTIO_NET_HDR_GSO_NONE = 0;
+export const VIRTIO_NET_HDR_GSO_TCPV4 = 1;
 
 /** 5.1.4.1 The least MTU. */
 export const NET_MTU_MIN: u32 = 68;
 /** The MTU of a device that does not say. */
 export const NET_MTU_DEFAULT: u32 = 1500;
+/** 5.1.6.3.1: of the longest frame, one of many segments. */
+export const NET_FRAME_BYTES_MAX: u32 = 65550;

@@ -22,6 +22,8 @@ export const TH_RST = 4;
 export const TH_PUSH = 8;
 export const TH_ACK = 16;
 export const TH_URG = 32;
+/** RFC 3168. */
+export const TH_CWR = 128;
 
 /** Options: kind and length. The first two have no length octet. */
 export const TCPOPT_EOL = 0;

@@ -1,7 +1,6 @@
 // A ring that sends packets: of vsock (virtio 5.10.6.4) and of network cards (5.1.6.2). Consumed
 // packets are freed when the next one is sent or at any interrupt; the device is asked to interrupt
 // for that only while somebody waits for a packet, or a packet takes much memory.
-import { VsockHdr } from "../abi/vsock";
 import { VECTOR_MAX } from "../kernel/iovec";
 import {
   freeSent,
@@ -9,7 +8,7 @@ import {
   NetworkInterface,
   ringHasRoom,
 } from "../kernel/net/link/interface";
-import { headerOf, isInline, Packet, payloadOf, segmentOf } from "../kernel/net/link/packet";
+import { isInline, Packet, payloadOf, segmentOf, wireHeaderOf } from "../kernel/net/link/packet";
 import { VirtQueue } from "./virtqueue";
 
 /** The header, and the buffers of a gather send. */
@@ -23,13 +22,8 @@ export class SendRing extends VirtQueue {
   awaited: u32; // packets in the ring that somebody waits for
 }
 
-/** The place of a device's header of `bytes` bytes in a packet. */
-export function wireHeaderOf(packet: Packet, bytes: u32): usize {
-  return headerOf(packet) + VsockHdr.sizeof - bytes;
-}
-
 function isAwaited(packet: Packet): bool {
-  return packet.completion != 0 || packet.capacity > LINGER_BYTES_MAX;
+  return !packet.isLazy && (packet.completion != 0 || packet.capacity > LINGER_BYTES_MAX);
 }
 
 /**

@@ -68,7 +68,7 @@ export function vsockInit(device: VirtioDevice): i32 {
     return made;
   }
   const iface = driver.iface;
-  iface.cid = <u32>device.readConfig64(VsockConfig.guest_cid);
+  iface.address = <u32>device.readConfig64(VsockConfig.guest_cid);
   iface.types = socketTypes(device);
   iface.up = true;
   iface.segmentsMax = driver.tx.segments;
@@ -187,7 +187,7 @@ function drainEvents(driver: VsockDriver): void {
     postEvent(driver, buffer);
     if (known) {
       // 5.10.6.7: the CID may have changed; connections are gone, listeners stay.
-      driver.iface.cid = <u32>driver.device.readConfig64(VsockConfig.guest_cid);
+      driver.iface.address = <u32>driver.device.readConfig64(VsockConfig.guest_cid);
       connectionsLost(driver.iface, true);
     }
   }

@@ -108,6 +108,8 @@ export interface VirtioDevice {
   readonly identity?: string;
   /** Device-specific feature bits; the register file adds those of the rings. */
   readonly features: bigint;
+  /** Can the driver have these of them without others? Missing: it may have any. */
+  accepts?(features: bigint): boolean;
   /** Largest size of each queue; the index is the queue's number. */
   readonly queueSizesMax: readonly number[];
   readonly queueNames: readonly string[];

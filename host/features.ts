@@ -1,6 +1,7 @@
 // Feature negotiation of one device (virtio 2.2, 4.2.2): what it offers, and what its driver
 // accepts, 32 bits at a time.
 import { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_VERSION_1 } from "../abi/virtio.ts";
+import type { VirtioDevice } from "./device.ts";
 import { u32 } from "./memory.ts";
 
 const VERSION_1 = 1n << BigInt(VIRTIO_F_VERSION_1);
@@ -12,10 +13,12 @@ export class Features {
   deviceSel = 0;
   driverSel = 0;
   readonly #offered: bigint;
+  readonly #device: Pick<VirtioDevice, "features" | "accepts">;
 
-  /** `own`: of the device; the features of the rings are added. */
-  constructor(own: bigint, withheld: bigint) {
-    this.#offered = (own | VERSION_1 | INDIRECT_DESC | EVENT_IDX) & ~withheld;
+  /** The features of the rings are added to those of the device, and `withheld` ones left out. */
+  constructor(device: Pick<VirtioDevice, "features" | "accepts">, withheld: bigint) {
+    this.#device = device;
+    this.#offered = (device.features | VERSION_1 | INDIRECT_DESC | EVENT_IDX) & ~withheld;
   }
 
   /** The half that is selected of what is offered. */
@@ -37,7 +40,9 @@ export class Features {
 
   /** May the device work with what was accepted? (C8) */
   get agreed(): boolean {
-    return (this.accepted & ~this.#offered) === 0n && (this.accepted & VERSION_1) !== 0n;
+    const isOffered = (this.accepted & ~this.#offered) === 0n;
+    if (!isOffered || (this.accepted & VERSION_1) === 0n) return false;
+    return this.#device.accepts?.(this.accepted) !== false;
   }
 
   get indirect(): boolean {

@@ -68,7 +68,7 @@ export class RegisterFile {
     this.device = device;
     this.#options = options;
     this.#allowance = options.exhausted === undefined ? null : new Allowance(options.exhausted);
-    this.#features = new Features(device.features, options.withheld ?? 0n);
+    this.#features = new Features(device, options.withheld ?? 0n);
     this.#config = new ConfigSpace(device.config);
     this.#queues = device.queueSizesMax.map(() => new QueueRegisters());
   }

@@ -155,17 +155,35 @@ export class VirtQueue {
 
   /** Use Chain.release(). */
   push(chain: Chain, written: number): void {
-    if (!this.holds(chain)) return;
-    const { used } = this.#options;
-    const slot = used + VirtqUsed.ring + (this.#usedIdx & (this.size - 1)) * VirtqUsedElem.sizeof;
-    this.#view.setUint32(slot + VirtqUsedElem.id, chain.head, true);
-    this.#view.setUint32(slot + VirtqUsedElem.len, written, true);
-    // The element before the index: the driver may look at any time (2.7.8).
+    if (this.#use(chain, written)) this.#publish();
+  }
+
+  /**
+   * Returns chains of this queue in that order, each with the bytes written to it. The driver sees
+   * all of them or none.
+   */
+  pushTogether(chains: readonly Chain[], written: readonly number[]): void {
+    const used = chains.filter((chain, i) => this.#use(chain, written[i] as number));
+    if (used.length > 0) this.#publish();
+  }
+
+  /** False: the queue was stopped, or the chain has been returned. */
+  #use(chain: Chain, written: number): boolean {
+    if (!this.holds(chain)) return false;
+    const slot = this.#usedIdx & (this.size - 1);
+    const at = this.#options.used + VirtqUsed.ring + slot * VirtqUsedElem.sizeof;
+    this.#view.setUint32(at + VirtqUsedElem.id, chain.head, true);
+    this.#view.setUint32(at + VirtqUsedElem.len, written, true);
     this.#usedIdx = (this.#usedIdx + 1) & 0xffff;
-    this.#view.setUint16(used + VirtqUsed.idx, this.#usedIdx, true);
     this.#held[chain.head] = 0;
     this.inFlight--;
     this.#spare.push(chain);
+    return true;
+  }
+
+  /** The index follows the elements: the driver may look at any time (2.7.8). */
+  #publish(): void {
+    this.#view.setUint16(this.#options.used + VirtqUsed.idx, this.#usedIdx, true);
   }
 
   /**

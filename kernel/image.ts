@@ -1,4 +1,11 @@
 // An image of the kernel without an application. It exports the calls, for tools and tests.
+import { SysSocket as socket } from "./api";
+
+/** SysSocket(): an export has no default arguments. */
+export function SysSocket(type: i32, family: i32): i32 {
+  return socket(type, family);
+}
+
 export {
   AllocatePacket,
   BeginThread,
@@ -36,7 +43,6 @@ export {
   SysSetMode,
   SysSetOwner,
   SysSetTimes,
-  SysSocket,
   SysSocketAccept,
   SysSocketBind,
   SysSocketClose,

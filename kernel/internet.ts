@@ -8,7 +8,18 @@ import { Cursor } from "./cursor";
 import { registerDriver } from "./devices";
 import { skipAddress, skippedAddress } from "./net/inet/address";
 import { openCard } from "./net/inet/input";
+import { useTcp } from "./net/inet/tcp/transport";
 
+export {
+  SO_KEEPALIVE,
+  SysTcpGetOption,
+  SysTcpSetOption,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+  TCP_NODELAY,
+  TCP_USER_TIMEOUT,
+} from "./net/inet/tcp/tcp-options";
 export { SysPing } from "./net/inet/ping";
 export { SysWaitForAddress } from "./net/inet/await-address";
 export { printAddress } from "./net/inet/address";
@@ -21,6 +32,7 @@ const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
  * `net.address`, or comes by DHCP.
  */
 export function useInternet(): bool {
+  useTcp();
   return registerDriver(VIRTIO_ID_NET, "virtio-net", startCard);
 }
 

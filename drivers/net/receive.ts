@@ -8,9 +8,8 @@ import {
 import { heapBytes } from "../../kernel/memory";
 import { frameBytesMax } from "../../kernel/net/link/card";
 import { arrivalsComplete, hasReceiveRoom } from "../../kernel/net/link/interface";
-import { isInline, Packet, payloadOf } from "../../kernel/net/link/packet";
+import { isInline, Packet, payloadOf, wireHeaderOf } from "../../kernel/net/link/packet";
 import { capacityOf, FreePacket, LARGE, PAGE, takeBuffer } from "../../kernel/net/link/pool";
-import { wireHeaderOf } from "../send-ring";
 import { NetDriver } from "./driver";
 
 /** Descriptors of a buffer: the header, and the frame on pages of its own. */

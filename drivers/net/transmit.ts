@@ -1,10 +1,11 @@
 // The send side of the virtio-net driver (virtio 5.1.6.2).
-import { NetHdr } from "../../abi/net";
+import { EthernetHdr } from "../../abi/ethernet";
 import { nowNs } from "../../kernel/clock";
 import { frameBytesMax } from "../../kernel/net/link/card";
+import { assertOffload, segmentBytesOf } from "../../kernel/net/link/offload";
 import { Packet } from "../../kernel/net/link/packet";
 import { startTimer } from "../../kernel/timer";
-import { sendPacket, wireHeaderOf } from "../send-ring";
+import { sendPacket } from "../send-ring";
 import { NetDriver } from "./driver";
 
 /**
@@ -12,9 +13,11 @@ import { NetDriver } from "./driver";
  * failed: then a timer gives the device up, so that nothing ends under its sender.
  */
 export function transmit(driver: NetDriver, packet: Packet): bool {
-  assert(packet.length <= frameBytesMax(driver.card), "too large"); // NW6
-  // No offload is negotiated: the whole header is 0 (NW10, NW11).
-  memory.fill(wireHeaderOf(packet, NetHdr.sizeof), 0, NetHdr.sizeof);
+  const card = driver.card;
+  const isCut = segmentBytesOf(packet) != 0;
+  const bytesMax = isCut ? card.segmentsBytesMax + EthernetHdr.sizeof : frameBytesMax(card);
+  assert(packet.length <= bytesMax, "too large"); // NW6
+  assertOffload(packet, card);
   if (sendPacket(driver.tx, packet)) return true;
   if (driver.device.failed) startTimer(driver.end, nowNs());
   return false;

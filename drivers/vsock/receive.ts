@@ -94,7 +94,7 @@ function isValid(driver: VsockDriver, packet: Packet, usedBytes: u32): bool {
   const length = load<u32>(header, VsockHdr.len);
   return (
     length <= usedBytes - VsockHdr.sizeof &&
-    load<u64>(header, VsockHdr.dst_cid) == driver.iface.cid &&
+    load<u64>(header, VsockHdr.dst_cid) == driver.iface.address &&
     load<u32>(header, VsockHdr.src_cid) != 0 &&
     load<u32>(header, VsockHdr.src_cid + 4) == 0
   );

@@ -13,9 +13,11 @@ import {
   NET_QUEUE_RX,
   NET_QUEUE_TX,
   NetConfig,
-  VIRTIO_NET_F_MAC,
-  VIRTIO_NET_F_MTU,
-  VIRTIO_NET_F_STATUS,
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_GUEST_CSUM,
+  VIRTIO_NET_F_GUEST_TSO4,
+  VIRTIO_NET_F_HOST_TSO4,
+  VIRTIO_NET_F_MRG_RXBUF,
   VIRTIO_NET_S_LINK_UP,
 } from "../../abi/net.ts";
 import { VIRTIO_ID_NET } from "../../abi/virtio.ts";
@@ -24,11 +26,15 @@ import { SnapshotError } from "../snapshot/errors.ts";
 import { Fields } from "../snapshot/fields.ts";
 import type { VirtQueue } from "../virtqueue.ts";
 import { describeFrame } from "./net/describe.ts";
+import { areComplete, featuresOf, hasFeature } from "./net/features.ts";
 import type { Frame } from "./net/frame.ts";
 import { FromGuest } from "./net/from-guest.ts";
 import { formatMac, parseMac, writeMac } from "./net/mac.ts";
+import { MergeRing } from "./net/merge-ring.ts";
 import type { Card, Port } from "./net/network.ts";
+import { NO_RIGHTS } from "./net/offload/offload.ts";
 import { checkMtu, MAC_DEFAULT, type NetOptions } from "./net/options.ts";
+import { type ReceiveBuffers, RxRing } from "./net/rx-ring.ts";
 import { createStats, type NetStats } from "./net/stats.ts";
 import type { FrameTap } from "./net/tap.ts";
 import { ToGuest } from "./net/to-guest.ts";
@@ -42,10 +48,8 @@ export class NetDevice implements VirtioDevice {
   readonly id = VIRTIO_ID_NET;
   readonly name = "net";
   readonly identity: string;
-  readonly features =
-    (1n << BigInt(VIRTIO_NET_F_MTU)) |
-    (1n << BigInt(VIRTIO_NET_F_MAC)) |
-    (1n << BigInt(VIRTIO_NET_F_STATUS));
+  readonly features: bigint;
+  readonly accepts = areComplete;
   readonly queueSizesMax = [QUEUE_SIZE_MAX, QUEUE_SIZE_MAX];
   readonly queueNames = ["rx", "tx"];
   readonly config = new Uint8Array(NET_CONFIG_BYTES);
@@ -57,6 +61,7 @@ export class NetDevice implements VirtioDevice {
     restore: (state) => this.#restore(state),
   };
   readonly #port: Port;
+  readonly #picksBest: boolean;
   #tap: FrameTap | null;
   readonly #fromGuest: FromGuest;
   readonly #toGuest: ToGuest;
@@ -67,8 +72,15 @@ export class NetDevice implements VirtioDevice {
   #isDisposed = false;
 
   /** Throws on a MAC or an MTU that cannot be, and if the network refuses the card. */
-  constructor({ network, mac = MAC_DEFAULT, mtu, capture = null }: NetOptions) {
+  constructor(options: NetOptions) {
+    const { network, mac = MAC_DEFAULT, mtu, capture = null } = options;
+    const { offloads = true, mergeable = true, pick = "first" } = options;
     const address = parseMac(mac);
+    this.features = featuresOf({
+      offloads: offloads && network.carriesOffloads === true,
+      mergeable,
+    });
+    this.#picksBest = pick === "fit";
     this.mac = formatMac(address);
     this.mtu = checkMtu(mtu);
     this.identity = `MAC ${this.mac}`;
@@ -122,10 +134,26 @@ export class NetDevice implements VirtioDevice {
     this.#tap = this.#toGuest.tap = new FrameTrace(host.trace, this.#tap);
   }
 
-  activate(queues: readonly (VirtQueue | null)[]): void {
-    this.#toGuest.begin(queues[NET_QUEUE_RX] ?? null);
+  activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
+    const has = (bit: number) => hasFeature(features, bit);
+    const queue = queues[NET_QUEUE_RX] ?? null;
+    const isMerging = has(VIRTIO_NET_F_MRG_RXBUF);
+    this.#toGuest.begin(queue === null ? null : this.#buffersOf(queue, isMerging), {
+      checksums: has(VIRTIO_NET_F_GUEST_CSUM),
+      segments: has(VIRTIO_NET_F_GUEST_TSO4),
+    });
     this.#fromGuest.queue = queues[NET_QUEUE_TX] ?? null;
+    this.#fromGuest.rights = {
+      checksums: has(VIRTIO_NET_F_CSUM),
+      segments: has(VIRTIO_NET_F_HOST_TSO4),
+    };
     this.#marked = true;
+  }
+
+  #buffersOf(queue: VirtQueue, isMerging: boolean): ReceiveBuffers {
+    return isMerging
+      ? new MergeRing(queue, this.stats)
+      : new RxRing(queue, this.stats, this.#picksBest);
   }
 
   notify(): void {
@@ -141,12 +169,12 @@ export class NetDevice implements VirtioDevice {
 
   /** The driver stopped a queue (VirtioDevice). */
   readonly stopped = (queue: number): void => {
-    if (queue === NET_QUEUE_RX) this.#toGuest.begin(null);
+    if (queue === NET_QUEUE_RX) this.#toGuest.begin(null, NO_RIGHTS);
     else this.#fromGuest.queue = null;
   };
 
   reset(): void {
-    this.#toGuest.begin(null);
+    this.#toGuest.begin(null, NO_RIGHTS);
     this.#fromGuest.queue = null;
     this.#port.forget();
   }

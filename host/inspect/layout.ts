@@ -17,7 +17,7 @@ const FIELDS = {
   request: ["transfer", "transferAt", "waiter", "opcode"],
   socket: [
     ...["nextInBucket", "readers", "writers", "type", "handle", "state"],
-    ...["localPort", "remotePort", "remoteCid"],
+    ...["localPort", "remotePort", "remoteAddress"],
     ...["bufAlloc", "rxCnt", "fwdCnt", "txCnt", "peerBufAlloc", "peerFwdCnt"],
     ...["unread", "pinned", "loans", "backlog", "pending"],
   ],

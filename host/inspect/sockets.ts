@@ -28,7 +28,7 @@ export interface SocketView {
   readonly state: string;
   readonly localPort: number;
   /** Both 0: it has no peer. */
-  readonly remoteCid: number;
+  readonly remoteAddress: number;
   readonly remotePort: number;
   readonly received: CreditView;
   readonly sent: CreditView;
@@ -77,7 +77,7 @@ function readSocket(reader: GuestReader, layout: Layout, at: number): SocketView
     handle: field(socket.handle),
     state: stateName(SOCKET_STATES, field(socket.state)),
     localPort: field(socket.localPort),
-    remoteCid: field(socket.remoteCid),
+    remoteAddress: field(socket.remoteAddress),
     remotePort: field(socket.remotePort),
     received: {
       bytes: received,

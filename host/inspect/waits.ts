@@ -106,7 +106,7 @@ function isSocket(reader: GuestReader, layout: Layout, handle: number, at: numbe
 function connectionOf(reader: GuestReader, { socket }: Layout, at: number): ConnectionKey | null {
   const remote = reader.u32(at + socket.remotePort);
   if (remote === 0) return null;
-  const cid = reader.u32(at + socket.remoteCid);
+  const cid = reader.u32(at + socket.remoteAddress);
   return connectionKey(cid, remote, reader.u32(at + socket.localPort));
 }
 
@@ -138,7 +138,7 @@ function isBlock(reader: GuestReader, { block }: Layout, at: number, bytes: numb
 export function socketName(reader: GuestReader, { socket }: Layout, at: number): string {
   const local = reader.u32(at + socket.localPort);
   const remote = reader.u32(at + socket.remotePort);
-  const cid = reader.u32(at + socket.remoteCid);
+  const cid = reader.u32(at + socket.remoteAddress);
   if (remote === 0) return `${local}`;
   return cid === VMADDR_CID_HOST ? `${local} <- ${remote}` : `${local} <- ${cid}:${remote}`;
 }

@@ -12,7 +12,7 @@ import {
   spendReceiveCredit,
 } from "torito/kernel/net/socket/credit";
 import { createSocket, destroySocket, socketCount } from "torito/kernel/net/socket/life";
-import { completionsOf, NO_SOCKET, SocketState } from "torito/kernel/net/socket/socket";
+import { completionsOf, NO_SOCKET, SocketState, VSOCK } from "torito/kernel/net/socket/socket";
 import { enterState } from "torito/kernel/net/socket/state";
 import { ephemeralPort, findSocket, hash } from "torito/kernel/net/socket/table";
 import {
@@ -86,7 +86,7 @@ export function panics_a_yield_in_an_atomic_call(): void {
 }
 
 export function test_a_socket_goes_from_state_to_state(): void {
-  const s = createSocket(VIRTIO_VSOCK_TYPE_STREAM);
+  const s = createSocket(VSOCK, VIRTIO_VSOCK_TYPE_STREAM);
   enterState(s, SocketState.Bound);
   assert(openWindow(s));
   enterState(s, SocketState.Connecting);
@@ -98,15 +98,15 @@ export function test_a_socket_goes_from_state_to_state(): void {
 }
 
 export function panics_a_step_that_no_socket_takes(): void {
-  enterState(createSocket(VIRTIO_VSOCK_TYPE_STREAM), SocketState.Listening);
+  enterState(createSocket(VSOCK, VIRTIO_VSOCK_TYPE_STREAM), SocketState.Listening);
 }
 
 export function panics_a_connection_without_a_window(): void {
-  enterState(createSocket(VIRTIO_VSOCK_TYPE_STREAM), SocketState.Connecting);
+  enterState(createSocket(VSOCK, VIRTIO_VSOCK_TYPE_STREAM), SocketState.Connecting);
 }
 
 export function test_credit_counts_on_where_its_counters_wrap(): void {
-  const s = createSocket(VIRTIO_VSOCK_TYPE_STREAM);
+  const s = createSocket(VSOCK, VIRTIO_VSOCK_TYPE_STREAM);
   s.rxCnt = s.fwdCnt = s.lastFwdCnt = 0xffff_fff0;
   assert(openWindow(s));
   const window = s.bufAlloc;
@@ -119,25 +119,27 @@ export function test_credit_counts_on_where_its_counters_wrap(): void {
 }
 
 export function panics_more_consumed_than_received(): void {
-  const s = createSocket(VIRTIO_VSOCK_TYPE_STREAM);
+  const s = createSocket(VSOCK, VIRTIO_VSOCK_TYPE_STREAM);
   openWindow(s);
   spendReceiveCredit(s, 10);
   consume(s, 11);
 }
 
 export function test_a_port_in_use_is_not_given_out(): void {
-  const s = createSocket(VIRTIO_VSOCK_TYPE_STREAM);
-  s.localPort = ephemeralPort(NO_INTERFACE, 0, 0);
+  const s = createSocket(VSOCK, VIRTIO_VSOCK_TYPE_STREAM);
+  s.localPort = ephemeralPort(VSOCK, NO_INTERFACE, 0, 0, 0);
   hash(s);
-  assert(findSocket(NO_INTERFACE, s.localPort, 0, 0) == s);
-  for (let i = 0; i < 0x4000; i++) assert(ephemeralPort(NO_INTERFACE, 0, 0) != s.localPort);
+  assert(findSocket(VSOCK, NO_INTERFACE, s.localPort, 0, 0) == s);
+  for (let i = 0; i < 0x4000; i++) {
+    assert(ephemeralPort(VSOCK, NO_INTERFACE, 0, 0, 0) != s.localPort);
+  }
   const port = s.localPort;
   destroySocket(s);
-  assert(findSocket(NO_INTERFACE, port, 0, 0) == NO_SOCKET);
+  assert(findSocket(VSOCK, NO_INTERFACE, port, 0, 0) == NO_SOCKET);
 }
 
 export function test_finished_sends_are_one_range_whatever_their_order(): void {
-  const s = createSocket(VIRTIO_VSOCK_TYPE_STREAM);
+  const s = createSocket(VSOCK, VIRTIO_VSOCK_TYPE_STREAM);
   const calls = memory.data(5 * 4);
   s.nextCompletion = 0xffff_fffe; // the numbers wrap
   for (let i = 0; i < 5; i++) {

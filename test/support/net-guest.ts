@@ -146,6 +146,7 @@ const STATS = [
   "udpFull",
   "badDhcp",
   "dhcpDeclines",
+  "badTcp",
 ] as const;
 
 export interface NetGuestOptions {

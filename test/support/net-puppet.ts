@@ -17,6 +17,8 @@ export interface NetPuppetOptions extends Partial<NetOptions> {
   readonly rxBuffers?: number;
   readonly rxBuffer?: readonly Piece[];
   readonly clock?: ManualClock;
+  /** Those of the device that the driver has accepted; none by default. */
+  readonly features?: readonly number[];
 }
 
 /** The header of a frame to send; `fields` are octets by offset. */
@@ -57,10 +59,14 @@ export class NetPuppet {
 
   /** Brings the rings up and posts rx buffers. */
   boot(): void {
-    const { rings = PLAIN_RINGS, ringSize = 1024 } = this.#options;
+    const { rings = PLAIN_RINGS, ringSize = 1024, features = [] } = this.#options;
     this.rx = new DriverRing(this.memory, "net rx", 0x10000, ringSize, rings);
     this.tx = new DriverRing(this.memory, "net tx", 0x600000, ringSize, rings);
-    this.device.activate([this.rx.queue, this.tx.queue]);
+    const bits = features.reduce((sum, bit) => sum | (1n << BigInt(bit)), 0n);
+    if ((bits & ~this.device.features) !== 0n || !this.device.accepts(bits)) {
+      throw new Error("the device does not offer that");
+    }
+    this.device.activate([this.rx.queue, this.tx.queue], bits);
     this.post(this.#options.rxBuffers ?? 32);
     this.halt();
   }

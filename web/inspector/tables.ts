@@ -47,11 +47,11 @@ export class Connections {
       connections.listed.map((one) => [`${one.guestPort} ${one.peerCid} ${one.hostPort}`, one]),
     );
     const rows = sockets?.listed.map((one) => {
-      const host = hosts.get(`${one.localPort} ${one.remoteCid} ${one.remotePort}`);
+      const host = hosts.get(`${one.localPort} ${one.remoteAddress} ${one.remotePort}`);
       const how = host === undefined ? "" : host.inPlace ? "in place" : "by copies";
       return [
         `${one.localPort}`,
-        one.remotePort === 0 ? "" : `${one.remoteCid}:${one.remotePort}`,
+        one.remotePort === 0 ? "" : `${one.remoteAddress}:${one.remotePort}`,
         one.state === "listening" ? `listening, ${one.pending} of ${one.backlog} wait` : one.state,
         bytesText(one.received.bytes),
         credit("the client's", one.received),

@@ -1,5 +1,6 @@
 // A capture of a network device that Wireshark reads: a pcap stream of Ethernet frames, with time
 // stamps in nanoseconds.
+import { NET_FRAME_BYTES_MAX } from "../../../abi/net.ts";
 import { putBytes } from "../../bytes.ts";
 import { type CaptureOptions, PcapRecord, PcapWriter } from "../../pcap.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -7,13 +8,10 @@ import type { Frame } from "./frame.ts";
 import type { FrameTap } from "./tap.ts";
 
 const LINKTYPE_ETHERNET = 1;
-/** All of every frame: the largest MTU, and the header. */
-const FRAME_BYTES_MAX = 65549;
-
 /** Writes one record per frame. Its copies are not counted: they are not part of the data path. */
 export class FrameCapture implements FrameTap {
   readonly #pcap: PcapWriter;
-  readonly #record = new Uint8Array(PcapRecord.sizeof + FRAME_BYTES_MAX);
+  readonly #record = new Uint8Array(PcapRecord.sizeof + NET_FRAME_BYTES_MAX);
   readonly #view = new DataView(this.#record.buffer);
 
   /**
@@ -23,7 +21,7 @@ export class FrameCapture implements FrameTap {
   constructor(
     write: (bytes: Uint8Array) => void,
     clock: Clock,
-    { snaplen = FRAME_BYTES_MAX }: Pick<CaptureOptions, "snaplen"> = {},
+    { snaplen = NET_FRAME_BYTES_MAX }: Pick<CaptureOptions, "snaplen"> = {},
   ) {
     this.#pcap = new PcapWriter(write, clock, LINKTYPE_ETHERNET, snaplen, 1);
   }

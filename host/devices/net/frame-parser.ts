@@ -1,16 +1,15 @@
 // Cuts frames out of a byte stream, in which each follows its length, 4 bytes big-endian: the
 // format of qemu's -netdev stream, which passt, gvproxy and socket_vmnet speak as well.
 import { EthernetHdr } from "../../../abi/ethernet.ts";
+import { NET_FRAME_BYTES_MAX } from "../../../abi/net.ts";
 import { WholeFrame } from "./frame.ts";
 
 export const LENGTH_BYTES = 4;
-/** The largest packet of virtio 5.1.6.3.1. A length beyond it is none: the stream is broken. */
-export const FRAME_BYTES_MAX = 65550;
 
 export class FrameParser {
   readonly #deliver: (frame: WholeFrame) => void;
   /** A frame that has come in part, with its length. */
-  readonly #part = new Uint8Array(LENGTH_BYTES + FRAME_BYTES_MAX);
+  readonly #part = new Uint8Array(LENGTH_BYTES + NET_FRAME_BYTES_MAX);
   #partBytes = 0;
 
   /** `deliver` is given each frame, which is valid until it returns. */
@@ -18,7 +17,10 @@ export class FrameParser {
     this.#deliver = deliver;
   }
 
-  /** Takes the next bytes of the stream. False: they are not in the format, and it is over. */
+  /**
+   * Takes the next bytes of the stream. False: they are not in the format, and it is over. A length
+   * beyond that of every frame is none.
+   */
   feed(bytes: Uint8Array): boolean {
     let rest = bytes;
     if (this.#partBytes > 0) {
@@ -67,7 +69,7 @@ export class FrameParser {
   #isSound(bytes: Uint8Array, count: number): boolean {
     if (count < LENGTH_BYTES) return true;
     const length = lengthAt(bytes);
-    return length >= EthernetHdr.sizeof && length <= FRAME_BYTES_MAX;
+    return length >= EthernetHdr.sizeof && length <= NET_FRAME_BYTES_MAX;
   }
 }
 

@@ -1,58 +1,71 @@
 // Frames from the guest: the transmit queue (virtio 5.1.6.2).
 import { EthernetHdr } from "../../../abi/ethernet.ts";
-import { NetHdr, VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_NONE } from "../../../abi/net.ts";
+import { NET_FRAME_BYTES_MAX, NetHdr } from "../../../abi/net.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
-import type { Frame } from "./frame.ts";
+import { type Frame, wireBytesOf } from "./frame.ts";
 import { readMac } from "./mac.ts";
+import {
+  HEADERS_BYTES_MAX,
+  NO_RIGHTS,
+  type Offload,
+  type OffloadRights,
+  readOffload,
+} from "./offload/offload.ts";
 import type { NetStats } from "./stats.ts";
 
 /** The guest's frames that are moved before other events of the host have their turn (NG8). */
 const FRAMES_PER_TURN = 64;
 const BYTES_PER_TURN = 256 * 1024;
 
-/** Bytes in front of a frame's payload: they are copied, so that they are read once (NG11). */
-const FRONT_BYTES = NetHdr.sizeof + EthernetHdr.sizeof;
+/** Bytes of header and frame that are copied, so that they are read once (NG11). */
+const FRONT_BYTES_MAX = NetHdr.sizeof + HEADERS_BYTES_MAX;
+const FRONT_BYTES_MIN = NetHdr.sizeof + EthernetHdr.sizeof;
 
 /** The frame of a chain. One object serves all: its fields are valid until the next read(). */
 class GuestFrame implements Frame {
   bytes = 0;
   destination = 0;
   source = 0;
+  offload: Offload | null = null;
   readonly parts: Uint8Array[] = [];
-  readonly #front = new Uint8Array(FRONT_BYTES);
+  readonly #front = new Uint8Array(FRONT_BYTES_MAX);
   readonly #view = new DataView(this.#front.buffer);
-  readonly #header = this.#front.subarray(NetHdr.sizeof);
+  readonly #frame = new DataView(this.#front.buffer, NetHdr.sizeof);
 
   /** False: the chain holds no frame (NG1, NG3). */
   read(chain: Chain): boolean {
-    if (chain.readableBytes < FRONT_BYTES || chain.writableBytes > 0) return false;
-    chain.copyFrom(0, this.#front);
+    if (chain.readableBytes < FRONT_BYTES_MIN || chain.writableBytes > 0) return false;
+    const frontBytes = Math.min(chain.readableBytes, FRONT_BYTES_MAX);
+    const front = this.#front.subarray(0, frontBytes);
+    chain.copyFrom(0, front);
     this.bytes = chain.readableBytes - NetHdr.sizeof;
-    this.destination = readMac(this.#view, NetHdr.sizeof + EthernetHdr.h_dest);
-    this.source = readMac(this.#view, NetHdr.sizeof + EthernetHdr.h_source);
+    this.destination = readMac(this.#frame, EthernetHdr.h_dest);
+    this.source = readMac(this.#frame, EthernetHdr.h_source);
     this.parts.length = 0;
-    this.parts.push(this.#header);
-    chain.readable(FRONT_BYTES, this.bytes - EthernetHdr.sizeof, this.parts);
+    this.parts.push(front.subarray(NetHdr.sizeof));
+    chain.readable(frontBytes, chain.readableBytes - frontBytes, this.parts);
     return true;
   }
 
-  /** Does it ask for work that no feature promises? Other bits and fields say nothing (NW14). */
-  get wantsOffload(): boolean {
-    const flags = this.#view.getUint8(NetHdr.flags);
-    const gso = this.#view.getUint8(NetHdr.gso_type);
-    return (flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) !== 0 || gso !== VIRTIO_NET_HDR_GSO_NONE;
+  /** False: it asks for work that was not negotiated, or cannot be done. */
+  readOffload(rights: OffloadRights): boolean {
+    const offload = readOffload(this.#view, this.#frame, this.bytes, rights);
+    this.offload = offload === "wrong" ? null : offload;
+    return offload !== "wrong";
   }
 }
 
 export class FromGuest {
   /** null while the guest has no driver. */
   queue: VirtQueue | null = null;
+  /** The guest may ask for this. */
+  rights = NO_RIGHTS;
   readonly #stats: NetStats;
   readonly #bytesMax: number;
   readonly #handle: (frame: Frame) => void;
   readonly #frame = new GuestFrame();
 
-  /** `bytesMax`: of a frame. `handle` is given each that is valid. */
+  /** `bytesMax`: of a frame that is one. `handle` is given each that is valid. */
   constructor(stats: NetStats, bytesMax: number, handle: (frame: Frame) => void) {
     this.#stats = stats;
     this.#bytesMax = bytesMax;
@@ -78,9 +91,11 @@ export class FromGuest {
     const frame = this.#frame;
     if (!frame.read(chain)) {
       stats.rejected++;
-    } else if (frame.wantsOffload) {
+    } else if (frame.bytes > NET_FRAME_BYTES_MAX) {
+      stats.dropped.tooLong++;
+    } else if (!frame.readOffload(this.rights)) {
       stats.dropped.offload++;
-    } else if (frame.bytes > this.#bytesMax) {
+    } else if (wireBytesOf(frame) > this.#bytesMax) {
       stats.dropped.tooLong++;
     } else {
       stats.framesFromGuest++;

@@ -31,6 +31,11 @@ export interface Port {
 
 /** A network: NetSwitch, or StreamNetwork. */
 export interface Network {
+  /**
+   * Does it take frames with an offload, and do the work or pass it on? Only then do its cards
+   * offer that to their guests. Cards take such frames in any case. Default: no.
+   */
+  readonly carriesOffloads?: boolean;
   /** Called by a device when it is made. Throws if the MAC is taken, or there is no port left. */
   join(card: Card): Port;
 }

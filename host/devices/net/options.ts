@@ -11,6 +11,18 @@ export interface NetOptions {
   readonly mac?: string;
   /** Bytes of an IP packet, 1280 to 65520. Default: 1500. */
   readonly mtu?: number;
+  /**
+   * Does the guest leave checksums and the cutting of long segments to the network, if that carries
+   * them, and the network to the guest? Default: true.
+   */
+  readonly offloads?: boolean;
+  /** May a frame fill several of the guest's buffers? Default: true. */
+  readonly mergeable?: boolean;
+  /**
+   * Which of the guest's buffers a frame gets, if they differ: the first that was found to hold it,
+   * or one of the smallest of all that are posted. Default: "first".
+   */
+  readonly pick?: "first" | "fit";
   /** Sees every frame. */
   readonly capture?: FrameTap | null;
 }

@@ -1,6 +1,7 @@
-// The guest's receive buffers. A frame takes the first that holds it; smaller ones that came first
-// wait on shelves, one for each power of two, and are used for frames that they hold (NW34). With
-// buffers of one size nothing waits, and the ring is first in, first out.
+// The guest's receive buffers, where a frame takes one. It is the first that holds the frame;
+// smaller ones that came first wait on shelves, one for each power of two, and are used for frames
+// that they hold (NW34). With buffers of one size nothing waits, and the ring is first in, first
+// out.
 import { EthernetHdr } from "../../../abi/ethernet.ts";
 import { NetHdr } from "../../../abi/net.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
@@ -11,29 +12,46 @@ const SHELVES = 33;
 /** A buffer that holds no frame at all is useless (NG7). */
 const LEAST_BYTES = NetHdr.sizeof + EthernetHdr.sizeof;
 
-export class RxRing {
+/** The buffers that the guest has posted. */
+export interface ReceiveBuffers {
+  readonly queue: VirtQueue;
+  /** take() has found nothing: may there be room later? Else a frame waits in vain. */
+  readonly mayHold: boolean;
+  /** Chains for a frame of `bytes`, valid until the next call; null: there are none. */
+  take(bytes: number): readonly Chain[] | null;
+}
+
+export class RxRing implements ReceiveBuffers {
   readonly queue: VirtQueue;
   readonly #stats: NetStats;
+  readonly #looksAtAll: boolean;
   readonly #shelves: Chain[][] = Array.from({ length: SHELVES }, () => []);
+  readonly #taken: Chain[] = [];
   #shelved = 0;
 
-  constructor(queue: VirtQueue, stats: NetStats) {
+  /** `looksAtAll`: finds one of the smallest, not the first. */
+  constructor(queue: VirtQueue, stats: NetStats, looksAtAll = false) {
     this.queue = queue;
     this.#stats = stats;
+    this.#looksAtAll = looksAtAll;
   }
 
-  /**
-   * take() has found nothing: may there be room later? There is none posted, or the allowance of
-   * this turn was used up before all of it was looked at.
-   */
+  /** None is posted, or the allowance of this turn was used up before all of it was looked at. */
   get mayHold(): boolean {
     return this.#shelved === 0 || this.queue.available > 0;
   }
 
-  /** A chain for a frame of `bytes`; null: none that is posted holds it. */
-  take(bytes: number): Chain | null {
+  take(bytes: number): readonly Chain[] | null {
+    if (this.#looksAtAll) this.#find(Number.POSITIVE_INFINITY);
     const shelved = this.#shelved === 0 ? null : this.#fromShelves(bytes);
-    if (shelved !== null) return shelved;
+    const chain = shelved ?? this.#find(bytes);
+    if (chain === null) return null;
+    this.#taken[0] = chain;
+    return this.#taken;
+  }
+
+  /** The first in the ring that holds a frame of `bytes`; smaller ones before it are shelved. */
+  #find(bytes: number): Chain | null {
     for (let chain = this.queue.pop(); chain !== null; chain = this.queue.pop()) {
       if (chain.readableCount > 0 || chain.writableBytes < LEAST_BYTES) {
         this.#stats.rejected++;

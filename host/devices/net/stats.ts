@@ -10,13 +10,19 @@ export interface NetStats {
   /** Bytes copied: into the guest's buffers, and into the queue for when it has posted none. */
   copiedToGuest: number;
   copiedToQueue: number;
+  /** Buffers of the guest that frames to it took, their descriptors, and the bytes they hold. */
+  buffersToGuest: number;
+  descriptorsToGuest: number;
+  roomToGuest: number;
+  /** Frames that were completed or cut by software, as their receiver does not do it. */
+  completed: number;
   /** Chains of the guest that hold no frame, or cannot hold any. */
   rejected: number;
   /** Frames dropped. */
   readonly dropped: {
     /** Longer than the MTU allows, in either direction. */
     tooLong: number;
-    /** From the guest, with offloads that it has not negotiated. */
+    /** With work that the sender has not negotiated, or that cannot be done. */
     offload: number;
     /** To the guest: no driver, or the link is down; from it: the link is down. */
     noLink: number;
@@ -35,6 +41,10 @@ export function createStats(): NetStats {
     bytesToGuest: 0,
     copiedToGuest: 0,
     copiedToQueue: 0,
+    buffersToGuest: 0,
+    descriptorsToGuest: 0,
+    roomToGuest: 0,
+    completed: 0,
     rejected: 0,
     dropped: { tooLong: 0, offload: 0, noLink: 0, noFit: 0, queueFull: 0 },
   };

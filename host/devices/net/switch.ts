@@ -60,6 +60,7 @@ class SwitchPort implements Port {
 
 /** Joins the network devices of machines in one process. Pass it to each as `network`. */
 export class NetSwitch implements Network {
+  readonly carriesOffloads = true;
   readonly stats: NetSwitchStats = { forwarded: 0, flooded: 0, badSource: 0, spoofed: 0 };
   readonly #antiSpoof: boolean;
   /** In the order in which they joined, which is that of every flood (NB10). */

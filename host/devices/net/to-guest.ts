@@ -1,9 +1,12 @@
-// Frames to the guest: the receive queue (virtio 5.1.6.3), and frames that wait for buffers in it.
+// Frames to the guest: the receive queue (virtio 5.1.6.4), and frames that wait for buffers in it.
 import { NetHdr } from "../../../abi/net.ts";
 import { joinBytes } from "../../bytes.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
-import { type Frame, WholeFrame } from "./frame.ts";
-import { RxRing } from "./rx-ring.ts";
+import { fillChains } from "./fill.ts";
+import { type Frame, WholeFrame, wireBytesOf } from "./frame.ts";
+import { complete } from "./offload/complete.ts";
+import { isWithin, NO_RIGHTS, type OffloadRights, writeOffload } from "./offload/offload.ts";
+import type { ReceiveBuffers } from "./rx-ring.ts";
 import type { NetStats } from "./stats.ts";
 import type { FrameTap } from "./tap.ts";
 
@@ -11,20 +14,19 @@ import type { FrameTap } from "./tap.ts";
 const WAITING_FRAMES_MAX = 256;
 const WAITING_BYTES_MAX = 1024 * 1024;
 
-/** The header of a frame without offloads, in one buffer (NW19, NW21, NW22). */
-const HEADER = new Uint8Array(NetHdr.sizeof);
-HEADER[NetHdr.num_buffers] = 1;
-
 export class ToGuest {
   /** Sees every frame; set before the driver is ready. */
   tap: FrameTap | null;
   readonly #stats: NetStats;
   readonly #bytesMax: number;
-  #ring: RxRing | null = null;
+  readonly #header = new Uint8Array(NetHdr.sizeof);
+  readonly #view = new DataView(this.#header.buffer);
+  #buffers: ReceiveBuffers | null = null;
+  #rights = NO_RIGHTS;
   #waiting: Frame[] = [];
   #waitingBytes = 0;
 
-  /** `bytesMax`: of a frame. */
+  /** `bytesMax`: of a frame that is one. */
   constructor(stats: NetStats, bytesMax: number, tap: FrameTap | null) {
     this.#stats = stats;
     this.#bytesMax = bytesMax;
@@ -33,7 +35,7 @@ export class ToGuest {
 
   /** null: the guest has no driver. */
   get queue(): VirtQueue | null {
-    return this.#ring?.queue ?? null;
+    return this.#buffers?.queue ?? null;
   }
 
   /** Frames that wait for buffers. */
@@ -41,9 +43,11 @@ export class ToGuest {
     return this.#waiting.length;
   }
 
-  begin(queue: VirtQueue | null): void {
+  /** `rights`: what the guest does itself. null: it has no driver any more. */
+  begin(buffers: ReceiveBuffers | null, rights: OffloadRights): void {
     this.clear();
-    this.#ring = queue === null ? null : new RxRing(queue, this.#stats);
+    this.#buffers = buffers;
+    this.#rights = rights;
   }
 
   /** Drops the frames that wait. */
@@ -55,41 +59,60 @@ export class ToGuest {
   /** Card.deliver() */
   deliver(frame: Frame): void {
     const { dropped } = this.#stats;
-    if (this.#ring === null) dropped.noLink++;
-    else if (frame.bytes > this.#bytesMax) dropped.tooLong++;
-    else if (this.#waiting.length > 0 || !this.#place(this.#ring, frame)) this.#wait(frame);
+    const { offload = null } = frame;
+    if (this.#buffers === null) dropped.noLink++;
+    else if (wireBytesOf(frame) > this.#bytesMax) dropped.tooLong++;
+    else if (offload === null || isWithin(offload, this.#rights)) this.#put(this.#buffers, frame);
+    else this.#putComplete(this.#buffers, frame);
   }
 
   /** The guest has posted buffers: frames that wait go first. */
   pump(): void {
     let placed = 0;
     for (const frame of this.#waiting) {
-      if (this.#ring === null || !this.#place(this.#ring, frame)) break;
+      if (this.#buffers === null || !this.#place(this.#buffers, frame)) break;
       this.#waitingBytes -= frame.bytes;
       placed++;
     }
     if (placed > 0) this.#waiting.splice(0, placed);
   }
 
+  /** NW15, NB6. */
+  #putComplete(buffers: ReceiveBuffers, frame: Frame): void {
+    const frames = complete(frame, frame.offload as NonNullable<Frame["offload"]>);
+    if (frames.length === 0) this.#stats.dropped.offload++;
+    else this.#stats.completed++;
+    for (const one of frames) this.#put(buffers, one);
+  }
+
+  #put(buffers: ReceiveBuffers, frame: Frame): void {
+    if (this.#waiting.length > 0 || !this.#place(buffers, frame)) this.#wait(frame);
+  }
+
   /** False: it has to wait. A frame that none of the posted buffers holds is dropped (NW26). */
-  #place(ring: RxRing, frame: Frame): boolean {
-    const chain = ring.take(frame.bytes);
-    if (chain !== null) this.#fill(chain, frame);
-    else if (ring.mayHold) return false;
+  #place(buffers: ReceiveBuffers, frame: Frame): boolean {
+    const chains = buffers.take(frame.bytes);
+    if (chains !== null) this.#fill(buffers.queue, chains, frame);
+    else if (buffers.mayHold) return false;
     else this.#stats.dropped.noFit++;
     return true;
   }
 
   /** The one copy of a frame (NB5). */
-  #fill(chain: Chain, frame: Frame): void {
-    chain.copyTo(0, HEADER);
-    let at: number = NetHdr.sizeof;
-    for (const part of frame.parts) at += chain.copyTo(at, part);
-    this.#stats.framesToGuest++;
-    this.#stats.bytesToGuest += frame.bytes;
-    this.#stats.copiedToGuest += frame.bytes;
+  #fill(queue: VirtQueue, chains: readonly Chain[], frame: Frame): void {
+    const stats = this.#stats;
+    writeOffload(this.#view, frame.offload ?? null);
+    this.#view.setUint16(NetHdr.num_buffers, chains.length, true);
+    for (const { count, writableBytes } of chains) {
+      stats.descriptorsToGuest += count;
+      stats.roomToGuest += writableBytes;
+    }
+    stats.buffersToGuest += chains.length;
+    stats.framesToGuest++;
+    stats.bytesToGuest += frame.bytes;
+    stats.copiedToGuest += frame.bytes;
     this.tap?.toGuest(frame);
-    chain.release(at);
+    fillChains(queue, chains, this.#header, frame.parts);
   }
 
   #wait(frame: Frame): void {
@@ -100,6 +123,6 @@ export class ToGuest {
     }
     this.#stats.copiedToQueue += frame.bytes;
     this.#waitingBytes = bytes;
-    this.#waiting.push(new WholeFrame(joinBytes(frame.parts)));
+    this.#waiting.push(new WholeFrame(joinBytes(frame.parts), null, frame.offload));
   }
 }

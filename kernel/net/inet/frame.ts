@@ -2,6 +2,7 @@
 import { EthernetHdr } from "../../../abi/ethernet";
 import { loadMac, storeMac } from "../link/card";
 import { SysNetworkSend } from "../link/interface";
+import { clearOffload } from "../link/offload";
 import { Packet, payloadOf } from "../link/packet";
 import { AllocatePacket, FreePacket } from "../link/pool";
 import { storeBe16 } from "./bytes";
@@ -10,7 +11,9 @@ import { localCard, NO_CARD } from "./local";
 /** A frame for `bytes` bytes of payload, its contents undefined; null: no memory. */
 export function allocateFrame(bytes: u32): Packet | null {
   const packet = AllocatePacket(EthernetHdr.sizeof + bytes);
-  if (packet) packet.length = EthernetHdr.sizeof + bytes;
+  if (!packet) return null;
+  packet.length = EthernetHdr.sizeof + bytes;
+  clearOffload(packet);
   return packet;
 }
 

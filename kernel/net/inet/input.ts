@@ -1,6 +1,6 @@
 // Frames that arrive, and what becomes of them. Runs in interrupts, so nothing here yields.
 import { ETH_P_ARP, ETH_P_IP, EthernetHdr } from "../../../abi/ethernet";
-import { IpHdr, IPPROTO_ICMP, IPPROTO_UDP } from "../../../abi/ip";
+import { IpHdr, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP } from "../../../abi/ip";
 import { Errno } from "../../../abi/errno";
 import { EthernetCard, MAC_BROADCAST } from "../link/card";
 import { NetworkInterface, releasePacket, setOwner } from "../link/interface";
@@ -12,16 +12,26 @@ import { dhcpEnd, dhcpInit, dhcpLink } from "./dhcp/client";
 import { destinationOf, framePayload } from "./frame";
 import { receiveIcmp } from "./icmp";
 import { ipDestination, isForUs } from "./ip";
-import { isByDhcp, localCard, localInit, loseAddress, NO_CARD, setLocalCard } from "./local";
+import {
+  isByDhcp,
+  localCard,
+  localInit,
+  loseAddress,
+  NO_CARD,
+  onAddressLost,
+  setLocalCard,
+} from "./local";
 import { loopbackEnd, loopbackInit, takeLoopback } from "./loopback";
 import { dropNeighbours } from "./neighbours";
 import { echoUnreachable } from "./pings";
 import { inetStats } from "./stats";
+import { finishBatch, receiveTcp } from "./tcp/input";
+import { payOwed, tcpEnd, tcpInit, tcpLost, tcpUnreachable } from "./tcp/transport";
 import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
 
-/** Of ARP, of the loopback and of DHCP. */
-const TIMERS: u32 = 3;
+/** Of ARP, of the loopback, of DHCP, and two of TCP. */
+const TIMERS: u32 = 5;
 
 let hadLink: bool = false;
 
@@ -33,6 +43,8 @@ export function openCard(card: EthernetCard): i32 {
   arpInit((retry as (arg: usize) => void).index);
   loopbackInit((loopBack as (arg: usize) => void).index);
   udpInit();
+  tcpInit();
+  onAddressLost((addressLost as (_: usize) => void).index);
   if (isByDhcp()) dhcpInit();
   setOwner(
     card.iface,
@@ -59,8 +71,10 @@ function unreserveTimers(count: u32): void {
 /** The card is gone for good. */
 function closeCard(_: NetworkInterface): void {
   dhcpEnd();
-  setLocalCard(NO_CARD);
+  tcpLost(localCard().iface, Errno.ENETDOWN);
+  tcpEnd();
   loseAddress();
+  setLocalCard(NO_CARD);
   hadLink = false;
   dropNeighbours();
   arpEnd();
@@ -73,9 +87,10 @@ function drain(iface: NetworkInterface): void {
   const hasLink = localCard().hasLink;
   if (hasLink != hadLink) linkChanged(hasLink);
   for (let packet = iface.incoming.pop(); packet; packet = iface.incoming.pop()) {
-    receive(packet);
-    releasePacket(packet);
+    if (!receive(packet)) releasePacket(packet);
   }
+  finishBatch();
+  payOwed(iface);
 }
 
 function linkChanged(hasLink: bool): void {
@@ -84,8 +99,13 @@ function linkChanged(hasLink: bool): void {
   dhcpLink(hasLink);
 }
 
-/** TC1. */
-function receive(packet: Packet): void {
+/** The lease has ended: so have connections. */
+function addressLost(_: usize): void {
+  tcpLost(localCard().iface, Errno.ENETDOWN);
+}
+
+/** TC1. Returns true when the packet is kept. */
+function receive(packet: Packet): bool {
   const stats = inetStats();
   const frame = payloadOf(packet);
   const bytes = packet.length;
@@ -93,24 +113,27 @@ function receive(packet: Packet): void {
   const destination = destinationOf(frame);
   if (destination != localCard().mac && destination != MAC_BROADCAST) {
     stats.notForUs++;
-    return;
+    return false;
   }
   const type = loadBe16(frame, EthernetHdr.h_proto);
-  if (type == ETH_P_IP) receiveIp(frame + EthernetHdr.sizeof, bytes - EthernetHdr.sizeof);
-  else if (type == ETH_P_ARP) receiveArp(frame, bytes);
+  const header = frame + EthernetHdr.sizeof;
+  if (type == ETH_P_IP) return isForUs(header, bytes - EthernetHdr.sizeof) && dispatch(packet, header);
+  if (type == ETH_P_ARP) receiveArp(frame, bytes);
   else stats.otherType++;
+  return false;
 }
 
-function receiveIp(header: usize, room: u32): void {
-  if (isForUs(header, room)) dispatch(header);
-}
-
-/** A packet is valid, and for us; the header of its frame is before it. */
-function dispatch(header: usize): void {
+/**
+ * A packet is valid, and for us; the header of its frame is before that of IP. Returns true when it
+ * is kept.
+ */
+function dispatch(packet: Packet, header: usize): bool {
   const protocol: u32 = load<u8>(header, IpHdr.protocol);
+  if (protocol == IPPROTO_TCP) return receiveTcp(packet, header);
   if (protocol == IPPROTO_ICMP) receiveIcmp(header);
-  else if (protocol == IPPROTO_UDP) receiveUdp(header);
+  else if (protocol == IPPROTO_UDP) receiveUdp(packet, header);
   else inetStats().otherProtocol++;
+  return false;
 }
 
 /** The timer of the loopback. What we send needs no checks: it is ours. */
@@ -118,15 +141,16 @@ function loopBack(_: usize): void {
   let taken: u32 = 0;
   for (let packet = takeLoopback(taken); packet; packet = takeLoopback(taken)) {
     taken++;
-    dispatch(framePayload(packet));
-    FreePacket(packet);
+    if (!dispatch(packet, framePayload(packet))) FreePacket(packet);
   }
+  finishBatch();
 }
 
 /** The timer of ARP. */
 function retry(_: usize): void {
   for (let packet = takeUnreachable(); packet; packet = takeUnreachable()) {
     echoUnreachable(ipDestination(packet));
+    tcpUnreachable(packet);
     FreePacket(packet);
   }
 }

@@ -17,6 +17,7 @@ import {
 } from "../../../abi/ip";
 import { Errno } from "../../../abi/errno";
 import { MAC_BROADCAST, storeMac } from "../link/card";
+import { segmentBytesOf } from "../link/offload";
 import { Packet, payloadOf } from "../link/packet";
 import { FreePacket } from "../link/pool";
 import { isHostAddress } from "./address";
@@ -111,8 +112,10 @@ function errorOf(packet: Packet, destination: u32): i32 {
 }
 
 function errorOfSize(packet: Packet): i32 {
-  if (localCard() == NO_CARD) return -Errno.ENETDOWN;
-  return packet.length - EthernetHdr.sizeof > localMtu() ? -Errno.EMSGSIZE : 0;
+  const card = localCard();
+  if (card == NO_CARD) return -Errno.ENETDOWN;
+  const most = segmentBytesOf(packet) == 0 ? localMtu() : card.segmentsBytesMax;
+  return packet.length - EthernetHdr.sizeof > most ? -Errno.EMSGSIZE : 0;
 }
 
 function fillHeader(packet: Packet, protocol: u32, destination: u32): void {

@@ -38,6 +38,12 @@ export function localCard(): EthernetCard {
 
 export function setLocalCard(value: EthernetCard): void {
   card = value;
+  tellInterface();
+}
+
+/** Sockets read their own address from their interface. */
+function tellInterface(): void {
+  if (card != NO_CARD) card.iface.address = own;
 }
 
 /** Bytes of the longest IP packet that we send; 0 without a card. */
@@ -107,6 +113,7 @@ export function setAddress(address: u32, net: u32, gate: u32, mtu: u32): void {
   mask = net;
   router = gate;
   mtuLimit = mtu;
+  tellInterface();
   wakeAll(waiters);
 }
 

@@ -1,10 +1,11 @@
 // Packets that we send to ourselves: they wait here until the sender has returned, and then go
 // through the same input as those of the card (TC63). They need a card, but neither its device nor
 // its link.
+import { NetHdr } from "../../../abi/net";
 import { nowNs } from "../../clock";
 import { startTimer, stopTimer, Timer } from "../../timer";
-import { Packet, PacketQueue } from "../link/packet";
-import { FreePacket } from "../link/pool";
+import { Packet, PacketQueue, payloadOf, segmentOf, wireHeaderOf } from "../link/packet";
+import { AllocatePacket, FreePacket } from "../link/pool";
 import { inetStats } from "./stats";
 
 /** A further one is dropped, as a network would. */
@@ -31,8 +32,25 @@ export function sendToSelf(packet: Packet): void {
     inetStats().loopbackFull++;
     return FreePacket(packet);
   }
-  waiting.push(packet);
+  const flat = packet.segments == 0 ? packet : flatten(packet);
+  if (!flat) return;
+  waiting.push(flat);
   if (!isDraining && timer.place == 0) startTimer(timer, nowNs());
+}
+
+/** A copy of a packet that lists its parts, which is freed; null: no memory. */
+function flatten(packet: Packet): Packet | null {
+  const flat = AllocatePacket(packet.length);
+  if (flat) {
+    memory.copy(wireHeaderOf(flat, NetHdr.sizeof), wireHeaderOf(packet, NetHdr.sizeof), NetHdr.sizeof);
+    for (let i: u32 = 0; i < packet.segments; i++) {
+      const part = segmentOf(packet, i);
+      memory.copy(payloadOf(flat) + flat.length, part.base, part.length);
+      flat.length += part.length;
+    }
+  }
+  FreePacket(packet);
+  return flat;
 }
 
 /**

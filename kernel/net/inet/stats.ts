@@ -26,6 +26,7 @@ export class InetStats {
   udpFull: u32; // the receiver's queue, or no memory
   badDhcp: u32; // messages that are malformed, of another transaction, or offer nothing usable
   dhcpDeclines: u32; // addresses that somebody else had
+  badTcp: u32; // lengths, checksum
 }
 
 const stats = changetype<InetStats>(memory.data(offsetof<InetStats>()));

@@ -9,6 +9,8 @@ export class EthernetCard {
   iface: NetworkInterface;
   mac: u64; // as loadMac()
   mtu: u32; // bytes of an IP packet
+  sendsChecksums: bool; // completes checksums of sent frames: askChecksum() is allowed
+  segmentsBytesMax: u32; // of an IP packet that it cuts (askSegmentation()); 0: it cuts none
   hasLink: bool; // a change is followed by arrivalsComplete()
 }
 

@@ -21,8 +21,8 @@ export const LINGER_BYTES_MAX: u32 = 4096;
 
 @unmanaged
 export class NetworkInterface {
-  // The driver, once; `cid` and `up` also later.
-  cid: u32;
+  // The driver, once; `address` and `up` also later.
+  address: u32; // its CID, or its IPv4 address
   up: bool;
   types: u32; // bit for each type of socket whose packets it carries
   segmentsMax: u32; // buffers in one packet, the header's included
@@ -198,8 +198,9 @@ export function SysNetworkSend(packet: Packet): i32 {
   return 0;
 }
 
+/** No interrupt will tell that a lazy packet is free: its sender bounds how many it has. */
 function unfreedBytesOf(packet: Packet): u32 {
-  return packet.capacity > LINGER_BYTES_MAX ? packet.capacity : 0;
+  return packet.capacity > LINGER_BYTES_MAX && !packet.isLazy ? packet.capacity : 0;
 }
 
 /** Driver: the device has consumed a sent packet, or never will. */

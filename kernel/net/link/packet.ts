@@ -19,6 +19,7 @@ export class Packet {
   completion: u32; // table index of a function (arg: usize, bytes: u32): void that FreePacket
   // calls with the packet's length; 0: nobody waits
   completionArg: usize;
+  isLazy: bool; // nobody waits for the completion: it is called when the driver next looks
   // The socket that received the packet.
   offset: u32; // payload bytes that the reader has consumed
   marks: u32; // EOM and EOR of a part of a message
@@ -38,6 +39,11 @@ if (PAYLOAD % 4 != 0) ERROR("packet: the payload is not aligned");
 /** The wire header; the sender fills it. */
 export function headerOf(packet: Packet): usize {
   return changetype<usize>(packet) + HEADER;
+}
+
+/** The place of a device's header of `bytes` bytes: it ends where an inline payload begins. */
+export function wireHeaderOf(packet: Packet, bytes: u32): usize {
+  return headerOf(packet) + VsockHdr.sizeof - bytes;
 }
 
 export function payloadOf(packet: Packet): usize {
@@ -63,6 +69,7 @@ export function resetPacket(packet: Packet): void {
   packet.offset = 0;
   packet.segments = 0;
   packet.completion = 0;
+  packet.isLazy = false;
   packet.received = false;
   packet.isRecords = false;
   packet.marks = 0;

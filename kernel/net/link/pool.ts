@@ -69,12 +69,20 @@ export function AllocatePacket(capacity: u32): Packet | null {
   return packet || !trimPool() ? packet : createPacket(capacity);
 }
 
-/** A packet with a table for up to `segments` buffers of the sender; null: no memory. */
-export function allocateGatherPacket(segments: u32): Packet | null {
+/**
+ * A packet with a table for up to `segments` buffers of the sender, and `extra` bytes after it; null:
+ * no memory.
+ */
+export function allocateGatherPacket(segments: u32, extra: u32 = 0): Packet | null {
   assert(segments != 0, "no bytes");
-  const packet = createPacket(segments * <u32>offsetof<IoVec>());
+  const packet = createPacket(segments * <u32>offsetof<IoVec>() + extra);
   if (packet) packet.capacity = 0;
   return packet;
+}
+
+/** Where the `extra` bytes of a packet with a table for `segments` buffers begin. */
+export function extraOf(packet: Packet, segments: u32): usize {
+  return changetype<usize>(packet) + PACKET_OVERHEAD + segments * offsetof<IoVec>();
 }
 
 /** A packet in one block of the heap; null: no memory. */
@@ -90,7 +98,8 @@ function createPacket(capacity: u32): Packet | null {
 }
 
 /**
- * Frees a packet that no device has and no queue holds, and calls its completion. Does not yield.
+ * Calls the completion of a packet that no device has and no queue holds, and frees it. Does not
+ * yield.
  */
 export function FreePacket(packet: Packet): void {
   assert(!packet.next, "in a list");
@@ -98,9 +107,9 @@ export function FreePacket(packet: Packet): void {
   const completion = packet.completion;
   const arg = packet.completionArg;
   const bytes = packet.length;
+  if (completion != 0) complete(completion, arg, bytes);
   if (packet.pooled) giveBuffer(packet);
   else ToroFreeMem(changetype<usize>(packet));
-  if (completion != 0) complete(completion, arg, bytes);
 }
 
 function complete(completion: u32, arg: usize, bytes: u32): void {

@@ -1,6 +1,7 @@
 // Toro's socket calls. Each takes a handle and looks it up again after every wait: another thread
 // may have closed the socket meanwhile. Time-outs and MSG_DONTWAIT end in -EAGAIN, as on Linux.
 import { Errno } from "../../../abi/errno";
+import { IPPROTO_TCP, IPPROTO_UDP } from "../../../abi/ip";
 import {
   VIRTIO_VSOCK_SHUTDOWN_BOTH,
   VIRTIO_VSOCK_SHUTDOWN_RCV,
@@ -15,51 +16,87 @@ import { wait } from "../../scheduler";
 import { firstInterface, isCarried, NO_INTERFACE } from "../link/interface";
 import { firstPending, takePending } from "./backlog";
 import { close, reset, shutdown } from "./end";
-import { SOCK_SEQPACKET, SOCK_STREAM } from "./flags";
+import { AF_INET, AF_UNSPEC, AF_VSOCK, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "./flags";
 import { claimPackets } from "./input";
 import { createSocket, destroySocket } from "./life";
-import { NO_SOCKET, readersOf, Socket, SocketState, statsOf, writersOf } from "./socket";
+import {
+  isVsock,
+  NO_SOCKET,
+  readersOf,
+  Socket,
+  SocketState,
+  statsOf,
+  VSOCK,
+  writersOf,
+} from "./socket";
 import { connectionError, enterState } from "./state";
 import { copyStats } from "./stats";
 import { addHandle, ephemeralPort, findSocket, hash, removeHandle, socketOf } from "./table";
+import { hasTransport, transportRoute } from "./transport";
 
 /** The address of a socket, as SysSocketLocalAddress and SysSocketPeerAddress write it. */
 @unmanaged
 export class SocketAddress {
-  cid: u32;
+  address: u32; // CID, or IPv4 address with its first octet highest
   port: u32;
 }
 
 if (offsetof<SocketAddress>() != 8) ERROR("calls: wrong layout of an address");
 
 const BACKLOG_MAX: u32 = 4096;
+/** On AF_INET. */
+const PORT_MAX: u32 = 0xffff;
 
 /**
- * Makes a socket, SOCK_STREAM or SOCK_SEQPACKET. Returns its handle, -EPROTONOSUPPORT (also when no
- * device carries such packets), -ENETDOWN, -ENOMEM or -ENFILE.
+ * Makes a socket: SOCK_STREAM or SOCK_SEQPACKET of AF_VSOCK, SOCK_STREAM (TCP) or SOCK_DGRAM (UDP)
+ * of AF_INET, if the image has TCP/IP. Returns its handle, -EPROTONOSUPPORT (also when no device
+ * carries such packets), -EAFNOSUPPORT, -ENETDOWN, -ENOMEM or -ENFILE.
  */
-export function SysSocket(type: i32): i32 {
+export function SysSocket(type: i32, family: i32 = AF_VSOCK): i32 {
+  if (family == AF_INET) return internetSocket(type);
+  if (family != AF_VSOCK && family != AF_UNSPEC) return -Errno.EAFNOSUPPORT;
   if (type != SOCK_STREAM && type != SOCK_SEQPACKET) return -Errno.EPROTONOSUPPORT;
   if (firstInterface() == NO_INTERFACE) return -Errno.ENETDOWN;
   const wire = type == SOCK_STREAM ? VIRTIO_VSOCK_TYPE_STREAM : VIRTIO_VSOCK_TYPE_SEQPACKET;
   if (!isCarried(wire)) return -Errno.EPROTONOSUPPORT;
-  const s = createSocket(wire);
-  if (s == NO_SOCKET) return -Errno.ENOMEM;
-  const handle = addHandle(s);
-  if (handle < 0) destroySocket(s);
-  else claimPackets();
+  const handle = newHandle(createSocket(VSOCK, wire));
+  if (handle > 0) claimPackets();
   return handle;
 }
 
-/** Gives the socket its local port; VMADDR_PORT_ANY picks one. Returns 0 or an error. */
+function internetSocket(type: i32): i32 {
+  if (type != SOCK_STREAM && type != SOCK_DGRAM) return -Errno.EPROTONOSUPPORT;
+  const protocol: u32 = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+  if (!hasTransport(protocol)) return -Errno.EAFNOSUPPORT;
+  const iface = transportRoute(protocol);
+  if (iface == NO_INTERFACE) return -Errno.ENETDOWN;
+  const s = createSocket(protocol, 0);
+  if (s != NO_SOCKET) s.iface = iface;
+  return newHandle(s);
+}
+
+/** The handle of a new socket, or an error; NO_SOCKET: there was no memory. */
+function newHandle(s: Socket): i32 {
+  if (s == NO_SOCKET) return -Errno.ENOMEM;
+  const handle = addHandle(s);
+  if (handle < 0) destroySocket(s);
+  return handle;
+}
+
+/**
+ * Gives the socket its local port; VMADDR_PORT_ANY picks one, 0 as well on AF_INET. Returns 0 or an
+ * error.
+ */
 export function SysSocketBind(socket: i32, port: u32): i32 {
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (s.state != SocketState.Created) return -Errno.EINVAL;
-  if (port == VMADDR_PORT_ANY) {
-    port = ephemeralPort(s.iface, 0, 0);
+  if (port == VMADDR_PORT_ANY || (port == 0 && !isVsock(s))) {
+    port = ephemeralPort(s.protocol, s.iface, 0, 0, 0);
     if (port == 0) return -Errno.EADDRNOTAVAIL;
-  } else if (findSocket(s.iface, port, 0, 0) != NO_SOCKET) {
+  } else if (port > PORT_MAX && !isVsock(s)) {
+    return -Errno.EINVAL;
+  } else if (findSocket(s.protocol, s.iface, port, 0, 0) != NO_SOCKET) {
     return -Errno.EADDRINUSE;
   }
   s.localPort = port;
@@ -157,7 +194,7 @@ export function SysSocketLocalAddress(socket: i32, address: usize): i32 {
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   const own = changetype<SocketAddress>(address);
-  own.cid = s.iface == NO_INTERFACE ? VMADDR_CID_ANY : s.iface.cid;
+  own.address = s.iface == NO_INTERFACE ? VMADDR_CID_ANY : s.iface.address;
   own.port = s.state == SocketState.Created ? VMADDR_PORT_ANY : s.localPort;
   return 0;
 }
@@ -168,7 +205,7 @@ export function SysSocketPeerAddress(socket: i32, address: usize): i32 {
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (s.state < SocketState.Connected) return -Errno.ENOTCONN;
   const peer = changetype<SocketAddress>(address);
-  peer.cid = s.remoteCid;
+  peer.address = s.remoteAddress;
   peer.port = s.remotePort;
   return 0;
 }

@@ -4,39 +4,35 @@ import { VsockOp } from "../../../abi/vsock";
 import { deadlineAfterNs, NEVER } from "../../clock";
 import { wait } from "../../scheduler";
 import { startTimer } from "../../timer";
-import {
-  carries,
-  firstInterface,
-  NetworkInterface,
-  NO_INTERFACE,
-  waitForSendRoom,
-} from "../link/interface";
+import { carries, NetworkInterface, waitForSendRoom } from "../link/interface";
 import { openWindow, restartCredit } from "./credit";
 import { reset } from "./end";
 import { sendControl } from "./output";
 import { settleAll } from "./owed";
 import { dropReceived } from "./receive-queue";
-import { NO_SOCKET, readersOf, Socket, SocketState, timerOf } from "./socket";
+import { isVsock, NO_SOCKET, readersOf, Socket, SocketState, timerOf } from "./socket";
 import { enterState } from "./state";
 import { ephemeralPort, findSocket, hash, socketOf, unhash } from "./table";
+import { connectTransport, routeOf, transportPortOffset } from "./transport";
 
 /**
- * Connects to `port` of `cid`. Yields. Returns 0, -ETIMEDOUT, -ECONNRESET (refused), -EPROTO,
+ * Connects to `port` of `address`, a CID or an IPv4 address. Yields. Returns 0, -ETIMEDOUT,
+ * -ECONNRESET (refused; by TCP -ECONNREFUSED, -EHOSTUNREACH or -ENETUNREACH), -EPROTO,
  * -EISCONN, -EALREADY, -EINPROGRESS (non-blocking: select for POLLOUT), -EADDRINUSE,
  * -EADDRNOTAVAIL, -EINVAL (a listener), -EAGAIN (non-blocking, and the device has no room),
  * -EPROTONOSUPPORT, -ENETDOWN, -ENOMEM or -EBADF; after an error the socket may try again. If the
  * caller is killed the attempt goes on to its time-out.
  */
-export function SysSocketConnect(socket: i32, cid: u32, port: u32): i32 {
+export function SysSocketConnect(socket: i32, address: u32, port: u32): i32 {
   let s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
-  const iface = s.iface == NO_INTERFACE ? firstInterface() : s.iface;
+  const iface = routeOf(s);
   const room = waitForSendRoom(iface, s.nonBlocking ? 0 : deadlineAfterNs(s.connectTimeoutNs));
   s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (room < 0) return room == -Errno.EAGAIN && !s.nonBlocking ? -Errno.ETIMEDOUT : room;
-  if (!carries(iface, s.type)) return -Errno.EPROTONOSUPPORT;
-  const requested = request(s, iface, cid, port);
+  if (isVsock(s) && !carries(iface, s.type)) return -Errno.EPROTONOSUPPORT;
+  const requested = request(s, iface, address, port);
   if (requested < 0) return requested;
   if (s.nonBlocking) return -Errno.EINPROGRESS;
   while (s.state == SocketState.Connecting) {
@@ -48,32 +44,39 @@ export function SysSocketConnect(socket: i32, cid: u32, port: u32): i32 {
 }
 
 /** Sends REQUEST, for which there is room. */
-function request(s: Socket, iface: NetworkInterface, cid: u32, port: u32): i32 {
+function request(s: Socket, iface: NetworkInterface, address: u32, port: u32): i32 {
   if (s.state == SocketState.Connected) return -Errno.EISCONN;
   if (s.state == SocketState.Connecting) return -Errno.EALREADY;
   if (s.state == SocketState.Listening) return -Errno.EINVAL;
   if (s.state == SocketState.Disconnected) makeNew(s);
-  const local = s.state == SocketState.Bound ? s.localPort : ephemeralPort(iface, cid, port);
+  const local = s.state == SocketState.Bound ? s.localPort : freePort(s, iface, address, port);
   if (local == 0) return -Errno.EADDRNOTAVAIL;
-  if (findSocket(iface, local, cid, port) != NO_SOCKET) return -Errno.EADDRINUSE;
+  if (findSocket(s.protocol, iface, local, address, port) != NO_SOCKET) return -Errno.EADDRINUSE;
   if (s.bufAlloc == 0 && !openWindow(s)) return -Errno.ENOMEM;
   unhash(s);
   s.iface = iface;
   s.localPort = local;
-  s.remoteCid = cid;
+  s.remoteAddress = address;
   s.remotePort = port;
   enterState(s, SocketState.Connecting);
   hash(s);
-  const sent = sendControl(s, VsockOp.REQUEST);
+  const sent = isVsock(s) ? sendControl(s, VsockOp.REQUEST) : connectTransport(s);
   if (sent < 0) {
     unhash(s);
     makeNew(s);
     return sent;
   }
+  if (!isVsock(s)) return 0; // its protocol keeps the time
   const timer = timerOf(s);
   timer.handler = (connectTimedOut as (arg: usize) => void).index;
   startTimer(timer, deadlineAfterNs(s.connectTimeoutNs));
   return 0;
+}
+
+/** A local port for a connection, or 0. */
+function freePort(s: Socket, iface: NetworkInterface, address: u32, port: u32): u32 {
+  const offset = isVsock(s) ? 0 : transportPortOffset(s.protocol, address, port);
+  return ephemeralPort(s.protocol, iface, address, port, offset);
 }
 
 function connectTimedOut(arg: usize): void {
@@ -86,11 +89,11 @@ function makeNew(s: Socket): void {
   settleAll(s);
   dropReceived(s);
   restartCredit(s);
-  s.remoteCid = s.remotePort = 0;
+  s.remoteAddress = s.remotePort = 0;
   s.error = 0;
   s.localShutdown = s.peerShutdown = 0;
   s.sendLeast = 1;
-  if (findSocket(s.iface, s.localPort, 0, 0) == NO_SOCKET) {
+  if (findSocket(s.protocol, s.iface, s.localPort, 0, 0) == NO_SOCKET) {
     enterState(s, SocketState.Bound);
     hash(s);
   } else {

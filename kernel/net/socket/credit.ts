@@ -68,17 +68,26 @@ export function spendReceiveCredit(s: Socket, bytes: u32): bool {
   return true;
 }
 
+/** The application has consumed `bytes`. */
+export function spend(s: Socket, bytes: u32): void {
+  assert(s.rxCnt - s.fwdCnt >= bytes, "more than there is");
+  s.fwdCnt += bytes;
+}
+
+/** Doubles the window, if it may and the budget allows. */
+export function growWindow(s: Socket): void {
+  if (s.bufAlloc >= s.windowMax) return;
+  resizeWindow(s, min(s.bufAlloc << 1, s.windowMax), heapBytes() >> 3);
+}
+
 /**
  * The application has consumed `bytes`. Returns true when the peer should learn of it now: it knows
  * of no more than half of its window. A stream that keeps it that low gets a larger window.
  */
 export function consume(s: Socket, bytes: u32): bool {
-  assert(s.rxCnt - s.fwdCnt >= bytes, "more than there is");
-  s.fwdCnt += bytes;
+  spend(s, bytes);
   if (advertisedCreditOf(s) > s.bufAlloc >> 1) return false;
-  if (s.bufAlloc < s.windowMax) {
-    resizeWindow(s, min(s.bufAlloc << 1, s.windowMax), heapBytes() >> 3);
-  }
+  growWindow(s);
   return s.fwdCnt != s.lastFwdCnt;
 }
 

@@ -3,14 +3,16 @@
 import { VIRTIO_VSOCK_SHUTDOWN_BOTH, VIRTIO_VSOCK_SHUTDOWN_RCV, VsockOp } from "../../../abi/vsock";
 import { nowNs, NS_PER_S } from "../../clock";
 import { startTimer, stopTimer } from "../../timer";
+import { NetworkInterface } from "../link/interface";
 import { removePending, takePending } from "./backlog";
 import { destroySocket } from "./life";
 import { sendSoon } from "./output";
-import { settleAll } from "./owed";
+import { firstOwing, settleAll } from "./owed";
 import { dropReceived, hasData } from "./receive-queue";
-import { NO_SOCKET, Socket, SocketState, timerOf, wakeSleepers } from "./socket";
+import { isVsock, NO_SOCKET, Socket, SocketState, timerOf, wakeSleepers } from "./socket";
 import { enterState, receiveIsShut } from "./state";
-import { unhash } from "./table";
+import { BUCKETS, firstInBucket, unhash } from "./table";
+import { abortTransport, closeTransport, releaseTransport, shutdownTransport } from "./transport";
 
 /** Linux: a peer that does not answer SHUTDOWN with RST within this time is reset. */
 const CLOSE_TIMEOUT_NS: u64 = 8 * NS_PER_S;
@@ -19,12 +21,19 @@ const CLOSE_TIMEOUT_NS: u64 = 8 * NS_PER_S;
 export function reset(s: Socket, error: i32): void {
   assert(s.state >= SocketState.Connecting, "no peer");
   settleAll(s); // RST is the last packet
-  const sent = sendSoon(s, VsockOp.RST);
+  const sent = sendReset(s);
   const listener = s.listener;
   if (listener) removePending(listener, s);
   if (s.handle != 0) disconnect(s, error);
   else if (sent) destroySocket(s);
   else awaitReset(s);
+}
+
+/** Returns false when the packet is owed. */
+function sendReset(s: Socket): bool {
+  if (isVsock(s)) return sendSoon(s, VsockOp.RST);
+  abortTransport(s);
+  return true;
 }
 
 /** The connection is gone: RST has come, or the device has lost it. */
@@ -43,12 +52,27 @@ export function connectionGone(s: Socket, error: i32): void {
   }
 }
 
+/** All connections of an interface end with `error`; listeners stay. */
+export function loseConnections(iface: NetworkInterface, error: i32): void {
+  for (let i: u32 = 0; i < BUCKETS; i++) {
+    for (let s = firstInBucket(i), next = NO_SOCKET; s != NO_SOCKET; s = next) {
+      next = changetype<Socket>(changetype<usize>(s.nextInBucket));
+      if (s.iface == iface && s.state >= SocketState.Connecting) connectionGone(s, error);
+    }
+  }
+  for (let s = firstOwing(iface); s; s = firstOwing(iface)) {
+    settleAll(s);
+    if (s.handle == 0) destroySocket(s);
+  }
+}
+
 /** Disconnects. Waiters wake, and find `error` (0: end of stream) after the received data. */
 function disconnect(s: Socket, error: i32): void {
   enterState(s, SocketState.Disconnected);
   s.error = error;
   unhash(s);
   stopTimer(timerOf(s));
+  if (!isVsock(s)) releaseTransport(s);
   assert(s.listener == null, "in a list");
   wakeSleepers(s);
 }
@@ -68,7 +92,8 @@ export function shutdown(s: Socket, flags: u32): void {
   if ((flags & ~s.localShutdown) == 0) return;
   assert((flags & ~VIRTIO_VSOCK_SHUTDOWN_BOTH) == 0, "no such direction");
   s.localShutdown |= flags;
-  sendSoon(s, VsockOp.SHUTDOWN);
+  if (isVsock(s)) sendSoon(s, VsockOp.SHUTDOWN);
+  else shutdownTransport(s);
   if ((flags & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0) dropReceived(s);
   wakeSleepers(s);
   endIfDrained(s);
@@ -91,6 +116,8 @@ export function close(s: Socket): void {
   }
   if (s.state == SocketState.Connecting) {
     reset(s, 0);
+  } else if (!isVsock(s)) {
+    closeInternet(s);
   } else if (connected && s.peerShutdown == VIRTIO_VSOCK_SHUTDOWN_BOTH) {
     reset(s, 0);
   } else if (connected) {
@@ -105,6 +132,15 @@ export function close(s: Socket): void {
   } else {
     destroySocket(s);
   }
+}
+
+/** Its protocol ends the connection, in order if it can, and destroys the socket then. */
+function closeInternet(s: Socket): void {
+  if (s.state != SocketState.Connected || !closeTransport(s)) return destroySocket(s);
+  enterState(s, SocketState.Closing);
+  s.localShutdown = VIRTIO_VSOCK_SHUTDOWN_BOTH;
+  dropReceived(s);
+  wakeSleepers(s);
 }
 
 function closeTimedOut(arg: usize): void {

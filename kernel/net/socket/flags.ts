@@ -1,6 +1,13 @@
 // Constants of the socket calls. Numbers and meanings are Linux's.
 
+/** Families of addresses; AF_UNSPEC means AF_VSOCK. */
+export const AF_UNSPEC: i32 = 0;
+export const AF_INET: i32 = 2;
+export const AF_VSOCK: i32 = 40;
+
 export const SOCK_STREAM: i32 = 1;
+/** Datagrams, on AF_INET. */
+export const SOCK_DGRAM: i32 = 2;
 /** Messages, which arrive whole. */
 export const SOCK_SEQPACKET: i32 = 5;
 

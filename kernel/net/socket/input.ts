@@ -19,15 +19,23 @@ import {
 import { headerOf, Packet } from "../link/packet";
 import { addPending } from "./backlog";
 import { noteProgress, openWindow, startCredit, updateCredit } from "./credit";
-import { connectionGone, peerShutdown, reset } from "./end";
+import { connectionGone, loseConnections, peerShutdown, reset } from "./end";
 import { createSocket, destroySocket } from "./life";
 import { refuse, sendControl, sendSoon } from "./output";
-import { firstOwing, settleAll } from "./owed";
+import { firstOwing } from "./owed";
 import { receiveData } from "./receive";
 import { leastToSend } from "./send-buffer";
-import { NO_SOCKET, readersOf, Socket, SocketState, timerOf, writersOf } from "./socket";
+import {
+  NO_SOCKET,
+  readersOf,
+  Socket,
+  SocketState,
+  timerOf,
+  VSOCK,
+  writersOf,
+} from "./socket";
 import { enterState, receiveIsShut, sendIsShut } from "./state";
-import { BUCKETS, findSocket, firstInBucket, hash } from "./table";
+import { findSocket, hash } from "./table";
 
 /** Makes the socket layer the owner of all packets, also of those that have already arrived. */
 export function claimPackets(): void {
@@ -69,6 +77,7 @@ function isForSocket(packet: Packet): bool {
 function addressee(packet: Packet): Socket {
   const header = headerOf(packet);
   const s = findSocket(
+    VSOCK,
     interfaceOf(packet),
     load<u32>(header, VsockHdr.dst_port),
     load<u32>(header, VsockHdr.src_cid),
@@ -129,16 +138,16 @@ function takeCredit(s: Socket, header: usize): bool {
 function acceptRequest(packet: Packet): bool {
   const header = headerOf(packet);
   const iface = interfaceOf(packet);
-  const listener = findSocket(iface, load<u32>(header, VsockHdr.dst_port), 0, 0);
+  const listener = findSocket(VSOCK, iface, load<u32>(header, VsockHdr.dst_port), 0, 0);
   if (listener == NO_SOCKET || listener.state != SocketState.Listening) return false;
   if (listener.type != load<u16>(header, VsockHdr.type)) return false; // V33
   if (listener.pending >= listener.backlog) return false;
-  const s = createSocket(listener.type);
+  const s = createSocket(VSOCK, listener.type);
   if (s == NO_SOCKET) return false;
   assert(iface != NO_INTERFACE, "no interface");
   s.iface = iface;
   s.localPort = listener.localPort;
-  s.remoteCid = load<u32>(header, VsockHdr.src_cid);
+  s.remoteAddress = load<u32>(header, VsockHdr.src_cid);
   s.remotePort = load<u32>(header, VsockHdr.src_port);
   inheritOptions(s, listener);
   startCredit(s, header);
@@ -153,7 +162,7 @@ function acceptRequest(packet: Packet): bool {
   return true;
 }
 
-function inheritOptions(s: Socket, listener: Socket): void {
+export function inheritOptions(s: Socket, listener: Socket): void {
   s.receiveTimeoutNs = listener.receiveTimeoutNs;
   s.sendTimeoutNs = listener.sendTimeoutNs;
   s.sendMode = listener.sendMode;
@@ -189,16 +198,5 @@ function receiveConnecting(s: Socket, op: u32, header: usize): void {
  * The transport was reset, or the device is gone (V21, V22): listeners stay, connections do not.
  */
 function resetConnections(iface: NetworkInterface): void {
-  for (let i: u32 = 0; i < BUCKETS; i++) {
-    for (let s = firstInBucket(i), next = NO_SOCKET; s != NO_SOCKET; s = next) {
-      next = changetype<Socket>(changetype<usize>(s.nextInBucket));
-      if (s.iface == iface && s.state >= SocketState.Connecting) {
-        connectionGone(s, Errno.ECONNRESET);
-      }
-    }
-  }
-  for (let s = firstOwing(iface); s; s = firstOwing(iface)) {
-    settleAll(s);
-    if (s.handle == 0) destroySocket(s);
-  }
+  loseConnections(iface, Errno.ECONNRESET);
 }

@@ -9,6 +9,7 @@ import { UNBOUNDED } from "./send-buffer";
 import { sendMode, windowMax } from "./settings";
 import {
   isSeqpacket,
+  isVsock,
   NO_SOCKET,
   owingOf,
   pendingOf,
@@ -19,6 +20,7 @@ import {
   wakeSleepers,
 } from "./socket";
 import { removeHandle, unhash } from "./table";
+import { destroyTransport, openTransport, transportBytes } from "./transport";
 import { abandonUserBuffers } from "./zerocopy";
 
 /** Linux: VSOCK_DEFAULT_CONNECT_TIMEOUT. */
@@ -31,9 +33,9 @@ export function socketCount(): u32 {
   return socketsAlive;
 }
 
-/** A new socket without a handle; NO_SOCKET: no memory. */
-export function createSocket(type: u32): Socket {
-  const address = ToroAllocMem(SOCKET_BYTES);
+/** A new socket without a handle; NO_SOCKET: no memory. `type` as in Socket. */
+export function createSocket(protocol: u32, type: u32): Socket {
+  const address = ToroAllocMem(SOCKET_BYTES + transportBytes(protocol));
   if (address == 0) return NO_SOCKET;
   if (reserveTimer() < 0) {
     ToroFreeMem(address);
@@ -42,6 +44,7 @@ export function createSocket(type: u32): Socket {
   socketsAlive++;
   const s = changetype<Socket>(address);
   assert(s.state == SocketState.Created, "not zeroed");
+  s.protocol = protocol;
   s.type = type;
   s.receiveTimeoutNs = NEVER;
   s.sendTimeoutNs = NEVER;
@@ -56,7 +59,9 @@ export function createSocket(type: u32): Socket {
   timerOf(s).arg = address;
   owingOf(s).object = address;
   pendingOf(s).object = address;
-  return s;
+  if (isVsock(s) || openTransport(s) == 0) return s;
+  destroySocket(s);
+  return NO_SOCKET;
 }
 
 /** Frees the socket and all that it holds. Threads that wait for it find the handle gone. */
@@ -67,6 +72,7 @@ export function destroySocket(s: Socket): void {
   stopTimer(timerOf(s));
   unreserveTimer();
   settleAll(s);
+  if (!isVsock(s)) destroyTransport(s);
   abandonUserBuffers(s);
   dropReceived(s);
   closeWindow(s);

@@ -12,7 +12,7 @@ import { headerOf, Packet } from "../link/packet";
 import { AllocatePacket, FreePacket } from "../link/pool";
 import { advertised, startCreditRequest } from "./credit";
 import { owe, settle } from "./owed";
-import { Socket } from "./socket";
+import { isVsock, Socket } from "./socket";
 
 if (VsockHdr.sizeof != 44) ERROR("vsock: the header is not 44 bytes");
 
@@ -21,7 +21,7 @@ export function fillHeader(s: Socket, packet: Packet, op: u32): void {
   assert(s.iface != NO_INTERFACE, "no interface");
   const header = headerOf(packet);
   packet.iface = changetype<usize>(s.iface);
-  address(packet, s.remoteCid, s.localPort, s.remotePort);
+  address(packet, s.remoteAddress, s.localPort, s.remotePort);
   store<u32>(header, packet.length, VsockHdr.len);
   store<u16>(header, <u16>s.type, VsockHdr.type);
   store<u16>(header, <u16>op, VsockHdr.op);
@@ -32,7 +32,7 @@ export function fillHeader(s: Socket, packet: Packet, op: u32): void {
 
 function address(packet: Packet, cid: u32, localPort: u32, remotePort: u32): void {
   const header = headerOf(packet);
-  store<u64>(header, interfaceOf(packet).cid, VsockHdr.src_cid);
+  store<u64>(header, interfaceOf(packet).address, VsockHdr.src_cid);
   store<u64>(header, cid, VsockHdr.dst_cid);
   store<u32>(header, localPort, VsockHdr.src_port);
   store<u32>(header, remotePort, VsockHdr.dst_port);
@@ -68,7 +68,7 @@ export function sendSoon(s: Socket, op: u32): bool {
 
 /** A sender without credit asks for it, once: the peer need not offer any (5.10.6.3). */
 export function askForCredit(s: Socket): void {
-  if (startCreditRequest(s)) sendSoon(s, VsockOp.CREDIT_REQUEST);
+  if (isVsock(s) && startCreditRequest(s)) sendSoon(s, VsockOp.CREDIT_REQUEST);
 }
 
 /** Answers `packet`, which belongs to none of our connections, by RST; an RST is never answered. */

@@ -8,7 +8,7 @@ import { deadlineAfterNs } from "../../clock";
 import { wait, wakeAll } from "../../scheduler";
 import { Packet, payloadOf } from "../link/packet";
 import { AllocatePacket } from "../link/pool";
-import { advertisedCreditOf, consume, receiveCreditOf, spendReceiveCredit } from "./credit";
+import { advertisedCreditOf, consume, receiveCreditOf, spend, spendReceiveCredit } from "./credit";
 import { atEnd, endIfDrained, reset } from "./end";
 import { MSG_DONTWAIT, MSG_TRUNC } from "./flags";
 import { enqueuePart, isEndless, readMessage } from "./message";
@@ -24,6 +24,7 @@ import {
 import { rxCopybreak } from "./settings";
 import {
   isSeqpacket,
+  isVsock,
   NO_SOCKET,
   packetsOf,
   readersOf,
@@ -34,9 +35,12 @@ import {
 import { connectionError, receiveIsShut } from "./state";
 import { copyPayload, tally } from "./stats";
 import { socketOf } from "./table";
+import { consumedTransport } from "./transport";
 
 /** A packet of up to this many bytes is appended to the one before it, if that has room. */
 const COALESCE_BYTES_MAX: u32 = 2048;
+/** A copy of fewer bytes has room for the next ones. */
+const COPY_BYTES_MIN: u32 = 512;
 
 /** RW: takes the payload of a packet into the socket. Returns true when it keeps the packet. */
 export function receiveData(s: Socket, packet: Packet): bool {
@@ -59,21 +63,27 @@ export function receiveData(s: Socket, packet: Packet): bool {
   return kept;
 }
 
-function enqueue(s: Socket, packet: Packet): bool {
+/**
+ * Queues the bytes of a packet from its offset on, for which there is room. Returns true when it
+ * keeps the packet itself.
+ */
+export function enqueue(s: Socket, packet: Packet): bool {
   const packets = packetsOf(s);
-  const bytes = packet.length;
+  const bytes = packet.length - packet.offset;
+  const from = payloadOf(packet) + packet.offset;
   const last = packets.last;
   const few = !s.keepsApart && bytes <= COALESCE_BYTES_MAX;
   if (last && few && last.length + bytes <= last.capacity) {
     const end = payloadOf(last) + last.length;
-    copyPayload(statsOf(s), NetStats.ringToSocket, end, payloadOf(packet), bytes);
+    copyPayload(statsOf(s), NetStats.ringToSocket, end, from, bytes);
     last.length += bytes;
     return false;
   }
-  const small = s.keepsApart && bytes <= rxCopybreak;
-  const copy = small || !mayPin(s, packet) ? AllocatePacket(bytes) : null;
+  const small = ((s.keepsApart || !isVsock(s)) && bytes <= rxCopybreak) || !packet.received;
+  const room = s.keepsApart || bytes > COALESCE_BYTES_MAX ? bytes : max(bytes, COPY_BYTES_MIN);
+  const copy = small || !mayPin(s, packet) ? AllocatePacket(room) : null;
   if (copy) {
-    copyPayload(statsOf(s), NetStats.ringToSocket, payloadOf(copy), payloadOf(packet), bytes);
+    copyPayload(statsOf(s), NetStats.ringToSocket, payloadOf(copy), from, bytes);
     copy.length = bytes;
     packets.push(copy);
     return false;
@@ -128,6 +138,11 @@ export function SysSocketPeek(socket: i32, buffer: usize, length: u32, flags: u3
 
 /** The application has consumed `bytes`: gives the peer credit, or ends the connection. */
 export function giveCredit(s: Socket, bytes: u32): void {
+  if (!isVsock(s)) {
+    spend(s, bytes);
+    consumedTransport(s);
+    return;
+  }
   if (consume(s, bytes) && s.state == SocketState.Connected) sendSoon(s, VsockOp.CREDIT_UPDATE);
   endIfDrained(s);
 }
@@ -148,6 +163,7 @@ export function isReadable(s: Socket, length: u32): bool {
 /** A reader is about to wait: advertises credit that the peer may need and does not know (V39). */
 export function advertiseCredit(s: Socket, length: u32): void {
   if (s.state != SocketState.Connected || s.fwdCnt == s.lastFwdCnt) return;
+  if (!isVsock(s)) return consumedTransport(s);
   const advertised = advertisedCreditOf(s);
   const isNeeded = isSeqpacket(s)
     ? s.partial && !hasData(s) && advertised == 0

@@ -3,13 +3,7 @@ import { Errno } from "../../../abi/errno";
 import { deadlineAfterMs } from "../../clock";
 import { block, self } from "../../scheduler";
 import { allocateNodes, joinQueue, releaseNodes } from "../../thread";
-import {
-  firstInterface,
-  hasPayloadRoom,
-  NetworkInterface,
-  NO_INTERFACE,
-  sendersOf,
-} from "../link/interface";
+import { hasPayloadRoom, NO_INTERFACE, sendersOf } from "../link/interface";
 import { creditOf } from "./credit";
 import { atEnd } from "./end";
 import { askForCredit } from "./output";
@@ -18,6 +12,7 @@ import { leastToSend, sendRoomOf, sendSpaceOf } from "./send-buffer";
 import { completionsOf, NO_SOCKET, readersOf, Socket, SocketState, writersOf } from "./socket";
 import { receiveIsShut, sendIsShut } from "./state";
 import { socketOf } from "./table";
+import { routeOf } from "./transport";
 
 /** Events of SysSocketSelect, Linux poll numbers. */
 export const POLLIN: u32 = 1;
@@ -60,12 +55,7 @@ function isWritable(s: Socket): bool {
   if (s.state == SocketState.Connected) return sendIsShut(s) || sendSpaceOf(s) >= leastToSend(s);
   if (s.state > SocketState.Bound) return false;
   const iface = routeOf(s);
-  return !iface.up || hasPayloadRoom(iface);
-}
-
-/** The interface by which a socket connects. */
-function routeOf(s: Socket): NetworkInterface {
-  return s.iface == NO_INTERFACE ? firstInterface() : s.iface;
+  return iface == NO_INTERFACE || !iface.up || hasPayloadRoom(iface);
 }
 
 /**
@@ -110,7 +100,8 @@ function waitForAny(entries: usize, count: u32, until: u64): i32 {
     if ((entry.events & POLLIN) != 0) advertiseCredit(s, i32.MAX_VALUE);
     if ((entry.events & POLLOUT) == 0) continue;
     if (s.state == SocketState.Connected && creditOf(s) < leastToSend(s)) askForCredit(s);
-    if (waitsForDevice(s)) joinQueue(thread, i * 3 + 2, sendersOf(routeOf(s)));
+    const iface = routeOf(s);
+    if (iface != NO_INTERFACE && waitsForDevice(s)) joinQueue(thread, i * 3 + 2, sendersOf(iface));
   }
   const waited = block(until);
   releaseNodes(thread);

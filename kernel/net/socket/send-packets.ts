@@ -11,10 +11,11 @@ import { creditOf, spendCredit } from "./credit";
 import { askForCredit, fillHeader, sendFilled } from "./output";
 import { chargePacket, sendRoomOf } from "./send-buffer";
 import { SendMode } from "./settings";
-import { NO_SOCKET, Socket, statsOf, writersOf } from "./socket";
+import { isVsock, NO_SOCKET, Socket, statsOf, writersOf } from "./socket";
 import { connectionError, sendIsShut } from "./state";
 import { copyPayload, tally } from "./stats";
 import { socketOf } from "./table";
+import { sendTransport } from "./transport";
 import { addPacket, numberCall, UserBuffers } from "./zerocopy";
 
 if (offsetof<IoVec>("length") != 4 || offsetof<IoVec>() != 8) ERROR("iovec: wrong layout");
@@ -45,6 +46,15 @@ export function sendPackets(
     const s = socketOf(socket);
     const most = min(min(creditOf(s), length - sent), VSOCK_PACKET_BYTES_MAX);
     assert(most != 0, "no bytes");
+    if (!isVsock(s)) {
+      const inPlace = buffers && !buffers.copied ? changetype<usize>(buffers) : 0;
+      const room = min(most, sendRoomOf(s));
+      error = sendTransport(s, source, entries, sent, room, sent + room < length, inPlace);
+      if (error < 0) break;
+      if (buffers && buffers.detached && sent == 0) numberCall(s, buffers);
+      sent += error;
+      continue;
+    }
     const packet =
       buffers && !buffers.copied
         ? gather(s, source, entries, sent, most)

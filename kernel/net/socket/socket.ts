@@ -23,11 +23,12 @@ export const enum SocketState {
 @unmanaged
 export class Socket {
   // Addresses: calls.ts, connect.ts and input.ts, while the socket is not in the table.
-  type: u32; // of its packets
+  type: u32; // of its packets, on vsock
+  protocol: u32; // that has its own transport (transport.ts); VSOCK: none
   iface: NetworkInterface; // NO_INTERFACE: none yet, or any of them for a listener
   localPort: u32;
   remotePort: u32;
-  remoteCid: u32;
+  remoteAddress: u32; // CID, or IPv4 address
   // table.ts
   handle: i32; // 0: the application has none, or none any more
   nextInBucket: Socket | null;
@@ -102,6 +103,9 @@ export const SOCKET_BYTES: usize = STATS + NetStats.sizeof;
 
 if ((STATS & 7) != 0) ERROR("socket: the counters are not aligned");
 
+/** The protocol of a socket without a transport of its own. */
+export const VSOCK: u32 = 0;
+
 export const NO_SOCKET: Socket = changetype<Socket>(0);
 
 /** Received data that the application has not read. */
@@ -151,6 +155,10 @@ export function timerOf(s: Socket): Timer {
 /** Its NetStats. */
 export function statsOf(s: Socket): usize {
   return changetype<usize>(s) + STATS;
+}
+
+export function isVsock(s: Socket): bool {
+  return s.protocol == VSOCK;
 }
 
 export function isSeqpacket(s: Socket): bool {

@@ -1,6 +1,6 @@
 // The two ways to find a socket: by the application's handle, and by addresses. A connection is
-// known by interface, local port, remote CID and remote port; a listener or a bound socket by its
-// local port, with remote CID and port 0, and perhaps its interface.
+// known by protocol, interface, local port, remote address and remote port; a listener or a bound
+// socket by protocol and local port, with remote address and port 0, and perhaps its interface.
 import { HandleTable } from "../../handle";
 import { NetworkInterface, NO_INTERFACE } from "../link/interface";
 import { NO_SOCKET, Socket } from "./socket";
@@ -14,8 +14,8 @@ export const SOCKET_BUCKETS: usize = memory.data(4096 * 4);
 if ((BUCKETS & (BUCKETS - 1)) != 0) ERROR("table: the number of buckets is no power of two");
 
 const EPHEMERAL_FIRST: u32 = 0xc000;
-const EPHEMERAL_LAST: u32 = 0xffff;
-let nextEphemeral: u32 = EPHEMERAL_FIRST;
+const EPHEMERAL_PORTS: u32 = 0x4000;
+let nextEphemeral: u32 = 0;
 
 export function socketOf(handle: i32): Socket {
   return changetype<Socket>(sockets.get(handle));
@@ -36,25 +36,27 @@ export function removeHandle(s: Socket): void {
   s.handle = 0;
 }
 
-function bucketOf(localPort: u32, remoteCid: u32, remotePort: u32): usize {
-  let h = localPort * 0x9e37_79b1 + remoteCid * 0x85eb_ca6b + remotePort * 0xc2b2_ae35;
+function bucketOf(localPort: u32, remoteAddress: u32, remotePort: u32): usize {
+  let h = localPort * 0x9e37_79b1 + remoteAddress * 0x85eb_ca6b + remotePort * 0xc2b2_ae35;
   h ^= h >> 15;
   return SOCKET_BUCKETS + ((h & (BUCKETS - 1)) << 2);
 }
 
-/** NO_INTERFACE finds a socket of any interface. */
+/** NO_INTERFACE finds a socket of any interface. `protocol` as in Socket. */
 export function findSocket(
+  protocol: u32,
   iface: NetworkInterface,
   localPort: u32,
-  remoteCid: u32,
+  remoteAddress: u32,
   remotePort: u32,
 ): Socket {
-  let s = changetype<Socket>(<usize>load<u32>(bucketOf(localPort, remoteCid, remotePort)));
+  let s = changetype<Socket>(<usize>load<u32>(bucketOf(localPort, remoteAddress, remotePort)));
   while (s != NO_SOCKET) {
     const found =
       s.localPort == localPort &&
       s.remotePort == remotePort &&
-      s.remoteCid == remoteCid &&
+      s.remoteAddress == remoteAddress &&
+      s.protocol == protocol &&
       (s.iface == iface || s.iface == NO_INTERFACE || iface == NO_INTERFACE);
     if (found) return s;
     s = changetype<Socket>(changetype<usize>(s.nextInBucket));
@@ -70,7 +72,7 @@ export function firstInBucket(i: u32): Socket {
 
 /** Enters the socket under its present addresses, which stay as they are until unhash(). */
 export function hash(s: Socket): void {
-  const bucket = bucketOf(s.localPort, s.remoteCid, s.remotePort);
+  const bucket = bucketOf(s.localPort, s.remoteAddress, s.remotePort);
   const first: usize = load<u32>(bucket);
   assert(first != changetype<usize>(s), "in a list");
   s.nextInBucket = changetype<Socket | null>(first);
@@ -79,7 +81,7 @@ export function hash(s: Socket): void {
 
 /** Takes the socket out of the table, if it is there. */
 export function unhash(s: Socket): void {
-  let at = bucketOf(s.localPort, s.remoteCid, s.remotePort);
+  let at = bucketOf(s.localPort, s.remoteAddress, s.remotePort);
   while (true) {
     const one: usize = load<u32>(at);
     if (one == 0) return;
@@ -91,14 +93,19 @@ export function unhash(s: Socket): void {
 
 /**
  * A port that no bound socket has and no connection to that peer, or 0. The port of a connection is
- * free for connections to other peers.
+ * free for connections to other peers. They are taken in order, from `offset` on.
  */
-export function ephemeralPort(iface: NetworkInterface, remoteCid: u32, remotePort: u32): u32 {
-  for (let port = EPHEMERAL_FIRST; port <= EPHEMERAL_LAST; port++) {
-    const local = nextEphemeral;
-    nextEphemeral = local == EPHEMERAL_LAST ? EPHEMERAL_FIRST : local + 1;
-    if (findSocket(iface, local, 0, 0) != NO_SOCKET) continue;
-    if (findSocket(iface, local, remoteCid, remotePort) == NO_SOCKET) return local;
+export function ephemeralPort(
+  protocol: u32,
+  iface: NetworkInterface,
+  remoteAddress: u32,
+  remotePort: u32,
+  offset: u32,
+): u32 {
+  for (let i: u32 = 0; i < EPHEMERAL_PORTS; i++) {
+    const local = EPHEMERAL_FIRST + ((nextEphemeral++ + offset) & (EPHEMERAL_PORTS - 1));
+    if (findSocket(protocol, iface, local, 0, 0) != NO_SOCKET) continue;
+    if (findSocket(protocol, iface, local, remoteAddress, remotePort) == NO_SOCKET) return local;
   }
   return 0;
 }

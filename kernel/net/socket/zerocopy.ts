@@ -15,7 +15,7 @@ const COMPLETIONS_MAX: u32 = 64;
 @unmanaged
 export class UserBuffers extends ListNode {
   socket: Socket | null; // of a numbered call, unless the socket is gone
-  pending: u32; // packets that the device has
+  pending: u32; // packets that the device has, or chunks that a peer has not acknowledged
   open: bool; // more packets may come
   numbered: bool; // a call with MSG_ZEROCOPY that has sent something
   detached: bool; // nobody waits: the record frees itself
@@ -54,11 +54,21 @@ export function addPacket(buffers: UserBuffers, packet: Packet): void {
   assert(buffers.open && packet.segments != 0, "no such packet");
   packet.completion = (packetDone as (buffers: UserBuffers, bytes: u32) => void).index;
   packet.completionArg = changetype<usize>(buffers);
-  buffers.pending++;
+  holdUserBuffers(buffers);
 }
 
 /** The device has given a packet back, or never had it. */
-function packetDone(buffers: UserBuffers, bytes: u32): void {
+function packetDone(buffers: UserBuffers, _: u32): void {
+  releaseUserBuffers(buffers);
+}
+
+/** Somebody reads the buffers, until releaseUserBuffers(). */
+export function holdUserBuffers(buffers: UserBuffers): void {
+  assert(buffers.open, "no more may come");
+  buffers.pending++;
+}
+
+export function releaseUserBuffers(buffers: UserBuffers): void {
   assert(buffers.pending != 0, "given back twice");
   if (--buffers.pending == 0 && !buffers.open) finish(buffers);
 }

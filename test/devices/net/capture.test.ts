@@ -34,7 +34,7 @@ describe("NB9: a capture", () => {
     expect(file).toHaveLength(FILE_BYTES);
     expect(file.readUInt32LE(0)).toBe(0xa1b23c4d);
     expect(file.readUInt32LE(20)).toBe(1);
-    expect(file.readUInt32LE(16)).toBe(65549);
+    expect(file.readUInt32LE(16)).toBe(65550);
   });
 
   test("has a record for each frame of either direction, to the nanosecond", () => {

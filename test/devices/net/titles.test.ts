@@ -5,9 +5,9 @@ import { testSources } from "../../support/test-files.ts";
 
 /** Those of offloads, mergeable buffers, pairs of queues and the control queue bind no device. */
 const STATEMENTS = [
-  ...[1, 2, 3, 4, 5, 8, 9, 14, 16, 19, 21, 22, 26, 34].map((n) => `NW${n}`),
+  ...[1, 2, 3, 4, 5, 8, 9, 14, 15, 16, 19, 21, 22, 23, 26, 34].map((n) => `NW${n}`),
   ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 11].map((n) => `NG${n}`),
-  ...[1, 2, 3, 4, 5, 7, 8, 10].map((n) => `NB${n}`),
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((n) => `NB${n}`),
 ];
 const TITLE = /["`]((?:[A-Z]+\d+, )*[A-Z]+\d+): /g;
 

@@ -3,6 +3,7 @@
 import { INADDR_ANY, IpHdr, IPPROTO_UDP } from "../../../../abi/ip";
 import { UdpHdr } from "../../../../abi/udp";
 import { beginAtomic, endAtomic } from "../../../scheduler";
+import { isChecksumGood } from "../../link/offload";
 import { Packet } from "../../link/packet";
 import { loadBe16, loadBe32, storeBe16 } from "../bytes";
 import { transportChecksum } from "../checksum";
@@ -28,10 +29,10 @@ export function udpInit(): void {
 }
 
 /** A packet of the protocol has arrived; `header` is that of IP, and valid. */
-export function receiveUdp(header: usize): void {
+export function receiveUdp(packet: Packet, header: usize): void {
   const udp = header + headerBytesOf(header);
   const room = totalBytesOf(header) - headerBytesOf(header);
-  if (!isWellFormed(header, udp, room)) {
+  if (!isWellFormed(udp, room) || !(isChecksumGood(packet) || isIntact(header, udp))) {
     inetStats().badUdp++;
     return;
   }
@@ -49,12 +50,17 @@ export function receiveUdp(header: usize): void {
   deliver(receiver, arrived);
 }
 
-/** TC11: its length may be below IP's; the checksum 0 says that there is none. */
-function isWellFormed(header: usize, udp: usize, room: u32): bool {
+/** TC11: its length may be below IP's. */
+function isWellFormed(udp: usize, room: u32): bool {
   if (room < <u32>UdpHdr.sizeof) return false;
   const bytes = loadBe16(udp, UdpHdr.len);
-  if (bytes < <u32>UdpHdr.sizeof || bytes > room) return false;
+  return bytes >= <u32>UdpHdr.sizeof && bytes <= room;
+}
+
+/** TC11: the checksum 0 says that there is none. */
+function isIntact(header: usize, udp: usize): bool {
   if (load<u16>(udp, UdpHdr.check) == 0) return true;
+  const bytes = loadBe16(udp, UdpHdr.len);
   const source = loadBe32(header, IpHdr.saddr);
   const destination = loadBe32(header, IpHdr.daddr);
   return transportChecksum(source, destination, IPPROTO_UDP, udp, bytes) == 0;

@@ -1,0 +1,90 @@
+// How much may be in flight (RFC 5681, counted in bytes by RFC 3465), and what a loss does to it
+// (NewReno, RFC 6582).
+import { nowMs } from "./clocks";
+import { isBefore } from "./sequence";
+import { Tcb } from "./tcb";
+
+/** RFC 6928. */
+const INITIAL_SEGMENTS: u32 = 10;
+const INITIAL_BYTES: u32 = 14600;
+/** RFC 5681, 3.2. */
+export const DUP_ACKS: u32 = 3;
+const US_PER_MS: u32 = 1000;
+
+/** Bytes that the first flight may have. */
+function initialWindow(t: Tcb): u32 {
+  return min(INITIAL_SEGMENTS * t.mss, max(2 * t.mss, INITIAL_BYTES));
+}
+
+/** `wasLost`: the SYN or its answer had to be sent again, RFC 5681, 3.1. */
+export function startCongestion(t: Tcb, wasLost: bool): void {
+  t.cwnd = wasLost ? t.mss : initialWindow(t);
+  t.ssthresh = u32.MAX_VALUE;
+  t.credited = t.dupAcks = 0;
+  t.isRecovering = false;
+  t.recover = t.iss;
+}
+
+function flightOf(t: Tcb): u32 {
+  return t.top - t.una;
+}
+
+/** `bytes` have been acknowledged, outside of a recovery. */
+export function growCongestion(t: Tcb, bytes: u32): void {
+  if (t.cwnd < t.ssthresh) {
+    // RFC 3465: two segments for an acknowledgement, one after a time-out.
+    t.cwnd += min(bytes, isBefore(t.una, t.recover) ? t.mss : 2 * t.mss);
+    return;
+  }
+  t.credited += bytes;
+  if (t.credited < t.cwnd) return;
+  t.credited -= t.cwnd;
+  t.cwnd += t.mss;
+}
+
+function halve(t: Tcb): void {
+  t.ssthresh = max(flightOf(t) >> 1, 2 * t.mss);
+}
+
+/** The third duplicate acknowledgement: a segment is lost. Returns false if it is an old story. */
+export function enterRecovery(t: Tcb): bool {
+  // RFC 6582, 4.1: duplicates of what was sent twice do not tell.
+  if (isBefore(t.una, t.recover)) return false;
+  halve(t);
+  t.recover = t.top;
+  t.isRecovering = true;
+  t.cwnd = t.ssthresh + DUP_ACKS * t.mss;
+  return true;
+}
+
+/** Another duplicate: one more segment has left the network. */
+export function inflate(t: Tcb): void {
+  t.cwnd += t.mss;
+}
+
+/** `bytes` were acknowledged in a recovery. Returns true when there is one more loss. */
+export function advanceRecovery(t: Tcb, bytes: u32): bool {
+  if (!isBefore(t.una, t.recover)) {
+    t.isRecovering = false;
+    t.cwnd = min(t.ssthresh, max(flightOf(t), t.mss) + t.mss);
+    return false;
+  }
+  t.cwnd -= min(bytes, t.cwnd - t.mss);
+  if (bytes >= t.mss) t.cwnd += t.mss;
+  return true;
+}
+
+/** TC41: nothing was acknowledged in time. `isFirst`: for what is lost now. */
+export function collapse(t: Tcb, isFirst: bool): void {
+  if (isFirst) halve(t);
+  t.cwnd = t.mss;
+  t.credited = t.dupAcks = 0;
+  t.isRecovering = false;
+  t.recover = t.top;
+}
+
+/** RFC 5681, 4.1: after a pause the network may have changed. */
+export function restartAfterIdle(t: Tcb): void {
+  if (nowMs() - t.sentMs < t.rto / US_PER_MS) return;
+  t.cwnd = min(t.cwnd, initialWindow(t));
+}

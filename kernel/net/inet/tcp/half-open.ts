@@ -1,0 +1,276 @@
+// Connections that peers have asked for, until the handshake is done: SYN-RECEIVED, as small records
+// (TC32). A flood of SYNs fills its listener's share of them, and costs nothing else.
+import { TH_ACK, TH_RST, TH_SYN } from "../../../../abi/tcp";
+import { NEVER, nowNs, NS_PER_MS } from "../../../clock";
+import { ToroAllocMem, ToroFreeMem } from "../../../memory";
+import { wakeAll } from "../../../scheduler";
+import { startTimer, stopTimer, Timer } from "../../../timer";
+import { addPending } from "../../socket/backlog";
+import { inheritOptions } from "../../socket/input";
+import { openWindow } from "../../socket/credit";
+import { createSocket, destroySocket } from "../../socket/life";
+import { NO_SOCKET, readersOf, Socket, SocketState } from "../../socket/socket";
+import { enterState } from "../../socket/state";
+import { hash } from "../../socket/table";
+import { IPPROTO_TCP } from "../../../../abi/ip";
+import { nowMs } from "./clocks";
+import { startCongestion } from "./congestion";
+import { newHeader, sendEmpty } from "./emit";
+import { mssFor, ownMss, startStream } from "./handshake";
+import { initialSequence, timestampOffset } from "./isn";
+import { enterTcpState } from "./life";
+import { inheritTcpOptions } from "./tcp-options";
+import { sendRefusal } from "./refuse";
+import { addRoundTrip, startRoundTrips } from "./round-trip";
+import { Segment } from "./segment";
+import { tcbOf, TcpState } from "./tcb";
+import { shiftFor } from "./window";
+
+@unmanaged
+export class HalfOpen {
+  next: HalfOpen | null;
+  listener: Socket;
+  remoteAddress: u32;
+  ports: u32; // local, remote
+  iss: u32;
+  irs: u32;
+  tsRecent: u32;
+  tsOffset: u32;
+  dueMs: u32; // when SYN and ACK are sent again
+  mss: u16; // as the peer says it
+  shift: u8;
+  receiveShift: u8;
+  tries: u8;
+  hasShift: bool;
+  hasTimestamps: bool;
+  hasSack: bool;
+}
+
+if (offsetof<HalfOpen>() > 64) ERROR("half-open: a record is larger than 64 bytes");
+
+/** Of one listener. */
+const HALF_OPEN_MAX: u32 = 128;
+/** TC32: after 1, 2 and 4 seconds; then the record is gone. */
+const RETRY_MS: u32 = 1000;
+const TRIES_MAX: u32 = 3;
+const US_PER_MS: u32 = 1000;
+const WINDOW_MAX: u32 = 0xffff;
+
+let first: HalfOpen | null = null;
+const timer = changetype<Timer>(memory.data(offsetof<Timer>()));
+
+/** The caller has reserved a timer. */
+export function halfOpenInit(): void {
+  timer.handler = (retry as (arg: usize) => void).index;
+}
+
+/** The card is gone. */
+export function halfOpenEnd(): void {
+  for (let h = first; h; h = first) drop(h);
+  stopTimer(timer);
+}
+
+/** The listener goes away. */
+export function dropHalfOpen(listener: Socket): void {
+  let h = first;
+  while (h) {
+    const next = h.next;
+    if (h.listener == listener) drop(h);
+    h = next;
+  }
+}
+
+function drop(gone: HalfOpen): void {
+  tcbOf(gone.listener).halfOpen--;
+  if (first == gone) {
+    first = gone.next;
+  } else {
+    let before = first as HalfOpen;
+    while (before.next != gone) before = before.next as HalfOpen;
+    before.next = gone.next;
+  }
+  ToroFreeMem(changetype<usize>(gone));
+}
+
+function find(g: Segment): HalfOpen | null {
+  const ports = (g.destPort << 16) | g.sourcePort;
+  let h = first;
+  while (h) {
+    if (h.ports == ports && h.remoteAddress == g.source) return h;
+    h = h.next;
+  }
+  return null;
+}
+
+/** A segment for a listener (RFC 9293, 3.10.7.2). */
+export function receiveListen(listener: Socket, g: Segment): void {
+  if ((g.flags & TH_RST) != 0) return;
+  if ((g.flags & TH_ACK) != 0) return sendRefusal(g);
+  if ((g.flags & TH_SYN) == 0) return;
+  const t = tcbOf(listener);
+  // A full backlog drops the SYN: the peer tries again, and may be lucky then.
+  if (listener.pending >= listener.backlog || t.halfOpen >= HALF_OPEN_MAX) return;
+  const address = ToroAllocMem(offsetof<HalfOpen>());
+  if (address == 0) return;
+  const h = changetype<HalfOpen>(address);
+  h.listener = listener;
+  h.remoteAddress = g.source;
+  h.ports = (g.destPort << 16) | g.sourcePort;
+  h.iss = initialSequence(g.destPort, g.source, g.sourcePort);
+  h.tsOffset = timestampOffset(g.destPort, g.source, g.sourcePort);
+  h.irs = g.seq;
+  h.mss = <u16>g.mss;
+  h.hasShift = g.hasShift;
+  h.shift = <u8>(g.hasShift ? g.shift : 0);
+  h.receiveShift = <u8>(g.hasShift ? shiftFor(listener.windowMax) : 0);
+  h.hasTimestamps = g.hasTimestamps;
+  h.tsRecent = g.tsVal;
+  h.hasSack = g.hasSack;
+  h.next = first;
+  first = h;
+  t.halfOpen++;
+  answer(h);
+}
+
+/** Sends SYN and ACK, and again in a while. */
+function answer(h: HalfOpen): void {
+  const header = newHeader(h.ports >> 16, h.remoteAddress, h.ports & 0xffff);
+  header.seq = h.iss;
+  header.ack = h.irs + 1;
+  header.flags = TH_SYN | TH_ACK;
+  header.window = min(h.listener.windowFirst, WINDOW_MAX);
+  header.mss = ownMss();
+  header.shift = h.hasShift ? <i32>h.receiveShift : -1;
+  header.hasSack = h.hasSack;
+  header.hasTimestamps = h.hasTimestamps;
+  header.tsVal = nowMs() + h.tsOffset;
+  header.tsEcr = h.tsRecent;
+  sendEmpty(header);
+  h.dueMs = nowMs() + (RETRY_MS << h.tries);
+  schedule();
+}
+
+function schedule(): void {
+  let wait: i32 = i32.MAX_VALUE;
+  let h = first;
+  while (h) {
+    wait = min(wait, <i32>(h.dueMs - nowMs()));
+    h = h.next;
+  }
+  startTimer(timer, first ? nowNs() + <u64>max(wait, 1) * NS_PER_MS : NEVER);
+}
+
+function retry(_: usize): void {
+  let h = first;
+  while (h) {
+    const next = h.next;
+    if (<i32>(h.dueMs - nowMs()) <= 0) {
+      if (h.tries == TRIES_MAX) {
+        drop(h);
+      } else {
+        h.tries++;
+        answer(h);
+      }
+    }
+    h = next;
+  }
+  schedule();
+}
+
+/**
+ * A segment for no socket: does it belong to a half-open connection? `accepted` is the socket that
+ * this has become, which the segment is then for, or NO_SOCKET.
+ */
+export function receiveHalfOpen(g: Segment): bool {
+  accepted = NO_SOCKET;
+  const h = first ? find(g) : null;
+  if (!h) return false;
+  if ((g.flags & TH_RST) != 0) {
+    if (g.seq == h.irs + 1) drop(h); // TC33
+    return true;
+  }
+  if ((g.flags & TH_SYN) != 0) {
+    if (g.seq == h.irs) answer(h); // our answer was lost
+    else if ((g.flags & TH_ACK) == 0) challenge(h);
+    return true;
+  }
+  if ((g.flags & TH_ACK) == 0) return true;
+  if (g.ack != h.iss + 1) {
+    sendRefusal(g);
+    return true;
+  }
+  if (isAcceptable(h, g)) accepted = accept(h, g);
+  return true;
+}
+
+export let accepted: Socket = NO_SOCKET;
+
+/** Is it within the window that SYN and ACK have advertised, and not old (RFC 7323, 5)? */
+function isAcceptable(h: HalfOpen, g: Segment): bool {
+  if (h.hasTimestamps && !g.hasTimestamps) return false;
+  if (h.hasTimestamps && <i32>(g.tsVal - h.tsRecent) < 0) return false;
+  const distance = g.seq - (h.irs + 1);
+  return distance <= min(h.listener.windowFirst, WINDOW_MAX);
+}
+
+/** An ACK with the numbers that we expect, as answer to a SYN with others (RFC 5961, 4). */
+function challenge(h: HalfOpen): void {
+  const header = newHeader(h.ports >> 16, h.remoteAddress, h.ports & 0xffff);
+  header.seq = h.iss + 1;
+  header.ack = h.irs + 1;
+  header.flags = TH_ACK;
+  header.hasTimestamps = h.hasTimestamps;
+  header.tsVal = nowMs() + h.tsOffset;
+  header.tsEcr = h.tsRecent;
+  sendEmpty(header);
+}
+
+/** The handshake is done: makes the socket. NO_SOCKET: no room, the peer will come back. */
+function accept(h: HalfOpen, g: Segment): Socket {
+  const listener = h.listener;
+  if (listener.pending >= listener.backlog) return NO_SOCKET;
+  const s = createSocket(IPPROTO_TCP, 0);
+  if (s == NO_SOCKET) return s;
+  inheritOptions(s, listener);
+  inheritTcpOptions(s, listener);
+  if (!openWindow(s)) {
+    destroySocket(s);
+    return NO_SOCKET;
+  }
+  s.iface = listener.iface;
+  s.localPort = h.ports >> 16;
+  s.remoteAddress = h.remoteAddress;
+  s.remotePort = h.ports & 0xffff;
+  take(s, h, g);
+  drop(h);
+  enterState(s, SocketState.Connected);
+  hash(s);
+  addPending(listener, s);
+  wakeAll(readersOf(listener));
+  return s;
+}
+
+function take(s: Socket, h: HalfOpen, g: Segment): void {
+  const t = tcbOf(s);
+  t.iss = h.iss;
+  t.irs = h.irs;
+  t.una = t.nxt = t.top = t.end = h.iss + 1;
+  t.rcvNxt = h.irs + 1;
+  t.mss = mssFor(h.mss);
+  t.sendShift = h.shift;
+  t.receiveShift = h.receiveShift;
+  t.hasTimestamps = h.hasTimestamps;
+  t.hasSack = h.hasSack;
+  t.tsOffset = h.tsOffset;
+  t.tsRecent = h.tsRecent;
+  t.tsRecentMs = nowMs();
+  startRoundTrips(t);
+  if (h.hasTimestamps && g.tsEcr != 0) {
+    addRoundTrip(t, (nowMs() + t.tsOffset - g.tsEcr) * US_PER_MS);
+  } else if (h.tries != 0) {
+    t.rto *= 3; // RFC 6298, 5.7
+  }
+  startCongestion(t, h.tries != 0);
+  startStream(s, g);
+  enterTcpState(t, TcpState.Established);
+}

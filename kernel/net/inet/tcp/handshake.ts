@@ -1,0 +1,175 @@
+// The start of a connection that we ask for (RFC 9293, 3.10.7.3), and what both sides agree on.
+import { IpHdr } from "../../../../abi/ip";
+import { TCP_MSS_DEFAULT, TcpHdr, TH_ACK, TH_RST, TH_SYN } from "../../../../abi/tcp";
+import { Errno } from "../../../../abi/errno";
+import { deadlineAfterNs } from "../../../clock";
+import { wakeAll } from "../../../scheduler";
+import { readersOf, Socket, SocketState } from "../../socket/socket";
+import { enterState } from "../../socket/state";
+import { localMtu } from "../local";
+import { nowMs } from "./clocks";
+import { startCongestion } from "./congestion";
+import { newHeader, sendEmpty } from "./emit";
+import { initialSequence, timestampOffset } from "./isn";
+import { endConnection, enterTcpState } from "./life";
+import { QUICK_ACKS } from "./receive";
+import { sendRefusal } from "./refuse";
+import { addRoundTrip, startRoundTrips } from "./round-trip";
+import { limitSend } from "./send";
+import { Segment } from "./segment";
+import { Tcb, tcbOf, TcpState } from "./tcb";
+import { rest, startRetransmit } from "./timers";
+import { shiftFor } from "./window";
+import { isInTimeWait } from "./time-wait";
+import { output } from "./output";
+import { askForAck } from "./receive";
+
+const HEADERS: u32 = IpHdr.sizeof + TcpHdr.sizeof;
+/** TC23: nobody makes us send a byte in a segment. */
+const MSS_MIN: u32 = 88;
+const WINDOW_MAX: u32 = 0xffff;
+const US_PER_MS: u32 = 1000;
+
+/** The payload of a segment that fits a frame to us. */
+export function ownMss(): u32 {
+  return localMtu() - HEADERS;
+}
+
+/** TC23: of segments to a peer that says `mss`, or nothing: 0. */
+export function mssFor(mss: u32): u32 {
+  return min(ownMss(), max(mss == 0 ? TCP_MSS_DEFAULT : mss, MSS_MIN));
+}
+
+/** Begins to connect; the socket has its addresses. Returns 0, or -EADDRINUSE. */
+export function startHandshake(s: Socket): i32 {
+  if (isInTimeWait(s.remoteAddress, s.localPort, s.remotePort)) return -Errno.EADDRINUSE;
+  const t = tcbOf(s);
+  t.iss = initialSequence(s.localPort, s.remoteAddress, s.remotePort);
+  t.tsOffset = timestampOffset(s.localPort, s.remoteAddress, s.remotePort);
+  t.una = t.iss;
+  t.nxt = t.top = t.end = t.iss + 1;
+  t.rcvNxt = t.edge = 0;
+  t.wnd = t.wndMax = t.retries = t.probes = 0;
+  t.hasFin = t.isFinQueued = t.isMore = false;
+  t.mss = ownMss();
+  t.receiveShift = shiftFor(s.windowMax);
+  t.connectUntilNs = deadlineAfterNs(s.connectTimeoutNs);
+  startRoundTrips(t);
+  enterTcpState(t, TcpState.SynSent);
+  sendSyn(s);
+  startRetransmit(s);
+  return 0;
+}
+
+/** Sends our SYN, or with the peer's known our SYN and ACK. */
+export function sendSyn(s: Socket): void {
+  const t = tcbOf(s);
+  const isAnswer = t.state == TcpState.SynReceived;
+  const h = newHeader(s.localPort, s.remoteAddress, s.remotePort);
+  h.seq = t.iss;
+  h.ack = isAnswer ? t.rcvNxt : 0;
+  h.flags = isAnswer ? TH_SYN | TH_ACK : TH_SYN;
+  h.window = min(s.bufAlloc, WINDOW_MAX);
+  h.mss = ownMss();
+  h.shift = !isAnswer || t.sendShift != NO_SHIFT ? <i32>t.receiveShift : -1;
+  h.hasSack = !isAnswer || t.hasSack;
+  h.hasTimestamps = !isAnswer || t.hasTimestamps;
+  h.tsVal = nowMs() + t.tsOffset;
+  h.tsEcr = isAnswer ? t.tsRecent : 0;
+  if (t.retries != 0) t.retransmits++;
+  if (sendEmpty(h) == 0) t.segmentsOut++;
+}
+
+/** Of t.sendShift while our SYN is not acknowledged: the peer scales no windows. */
+const NO_SHIFT: u32 = 255;
+
+/** A segment for a socket in SYN-SENT. */
+export function receiveSynSent(s: Socket, g: Segment): void {
+  const t = tcbOf(s);
+  const hasAck = (g.flags & TH_ACK) != 0;
+  if (hasAck && g.ack != t.iss + 1) return sendRefusal(g);
+  if ((g.flags & TH_RST) != 0) {
+    if (hasAck) endConnection(s, Errno.ECONNREFUSED);
+    return;
+  }
+  if ((g.flags & TH_SYN) == 0) return;
+  takeSyn(t, g);
+  if (!hasAck) {
+    enterTcpState(t, TcpState.SynReceived); // both ask each other
+    sendSyn(s);
+    startRetransmit(s);
+    return;
+  }
+  establish(s, g);
+  askForAck(s, t);
+}
+
+/** Takes over what the peer's SYN says. */
+function takeSyn(t: Tcb, g: Segment): void {
+  t.irs = g.seq;
+  t.rcvNxt = g.seq + 1;
+  t.mss = mssFor(g.mss);
+  t.hasTimestamps = g.hasTimestamps;
+  t.hasSack = g.hasSack;
+  t.sendShift = g.hasShift ? g.shift : NO_SHIFT;
+  if (!g.hasShift) t.receiveShift = 0;
+  t.tsRecent = g.tsVal;
+  t.tsRecentMs = nowMs();
+}
+
+/** Our SYN is acknowledged: the connection stands. */
+export function establish(s: Socket, g: Segment): void {
+  const t = tcbOf(s);
+  const wasLost = t.retries != 0;
+  if (t.sendShift == NO_SHIFT) t.sendShift = 0;
+  t.una = g.ack;
+  t.nxt = t.top = t.end = t.iss + 1;
+  measureSyn(t, g, wasLost);
+  startCongestion(t, wasLost);
+  startStream(s, g);
+  enterTcpState(t, TcpState.Established);
+  if (s.state == SocketState.Connecting) enterState(s, SocketState.Connected);
+  rest(s);
+  wakeAll(readersOf(s));
+}
+
+function measureSyn(t: Tcb, g: Segment, wasLost: bool): void {
+  startRoundTrips(t);
+  if (t.hasTimestamps && g.hasTimestamps && g.tsEcr != 0) {
+    addRoundTrip(t, (nowMs() + t.tsOffset - g.tsEcr) * US_PER_MS);
+  } else if (wasLost) {
+    t.rto *= 3; // RFC 6298, 5.7: the SYN was lost, and nothing is measured
+  }
+}
+
+/** What a connection begins with, whoever asked for it. */
+export function startStream(s: Socket, g: Segment): void {
+  const t = tcbOf(s);
+  // The window of a SYN is not scaled (RFC 7323, 2.2).
+  t.wnd = (g.flags & TH_SYN) != 0 ? g.window : g.window << t.sendShift;
+  t.wndMax = t.wnd;
+  t.wl1 = g.seq;
+  t.wl2 = g.ack;
+  t.edge = t.rcvNxt + min(s.bufAlloc, WINDOW_MAX);
+  t.lastAck = t.rcvNxt;
+  t.quickAcks = QUICK_ACKS;
+  t.heardMs = t.sentMs = nowMs();
+  t.unacked = 0;
+  t.probes = t.keepAliveSent = 0;
+  t.isAckDue = false;
+  t.dupFrom = t.dupTo = 0;
+  limitSend(s);
+}
+
+/** TC9: the path takes packets of `mtu` bytes only. */
+export function lowerMss(s: Socket, mtu: u32): void {
+  const t = tcbOf(s);
+  const mss = max(mtu, PATH_MTU_MIN) - HEADERS;
+  if (mss >= t.mss) return;
+  t.mss = mss;
+  t.nxt = t.una;
+  t.isTimed = false;
+  output(s);
+}
+
+const PATH_MTU_MIN: u32 = 576;

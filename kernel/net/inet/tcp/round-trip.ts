@@ -1,0 +1,41 @@
+// The time that a retransmission waits (RFC 6298), from the round trips that were measured.
+import { Tcb } from "./tcb";
+
+const US_PER_MS: u32 = 1000;
+const RTO_FIRST_US: u32 = 1_000_000;
+/** TC40: less than RFC 6298 says, as everybody does who knows his peers' delayed acknowledgements. */
+const RTO_MIN_US: u32 = 200_000;
+const RTO_MAX_US: u32 = 60_000_000;
+/** The granularity of the peers' timestamps. */
+const GRANULARITY_US: u32 = US_PER_MS;
+
+export function startRoundTrips(t: Tcb): void {
+  t.srtt = t.rttvar = 0;
+  t.rto = RTO_FIRST_US;
+  t.isTimed = false;
+}
+
+/** A segment and its acknowledgement took `us`. */
+export function addRoundTrip(t: Tcb, us: u32): void {
+  const sample = max<u32>(us, 1);
+  if (t.srtt == 0) {
+    t.srtt = sample;
+    t.rttvar = sample >> 1;
+  } else {
+    const distance = sample > t.srtt ? sample - t.srtt : t.srtt - sample;
+    t.rttvar = t.rttvar - (t.rttvar >> 2) + (distance >> 2);
+    t.srtt = max<u32>(t.srtt - (t.srtt >> 3) + (sample >> 3), 1);
+  }
+  restoreTimeout(t);
+}
+
+/** The time-out without the doubling of earlier ones. */
+export function restoreTimeout(t: Tcb): void {
+  if (t.srtt == 0) return;
+  const us = <u64>t.srtt + max<u64>(GRANULARITY_US, <u64>t.rttvar << 2);
+  t.rto = <u32>min<u64>(max<u64>(us, RTO_MIN_US), RTO_MAX_US);
+}
+
+export function doubleTimeout(t: Tcb): void {
+  t.rto = min(t.rto << 1, RTO_MAX_US);
+}

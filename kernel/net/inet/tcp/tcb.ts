@@ -1,0 +1,140 @@
+// A TCP connection (RFC 9293, 3.3.1): its state lies after its socket. Fields are grouped by the
+// file that writes them.
+import { Timer } from "../../../timer";
+import { PacketQueue } from "../../link/packet";
+import { Socket, SOCKET_BYTES } from "../../socket/socket";
+
+/**
+ * RFC 9293, 3.3.2. LISTEN is a state of the socket; a connection that a peer asks for is a record
+ * until its handshake is done (half-open.ts), and one in TIME-WAIT as well (time-wait.ts).
+ */
+export const enum TcpState {
+  Closed,
+  SynSent,
+  SynReceived, // of both, when they ask each other
+  Established,
+  FinWait1,
+  FinWait2,
+  CloseWait,
+  Closing,
+  LastAck,
+}
+
+/** Why the connection's timer runs: one thing at a time. */
+export const enum TimerKind {
+  None,
+  Retransmit,
+  Persist, // the window is too small for what waits, or a part of a segment is held back
+  KeepAlive,
+  FinWait2,
+}
+
+@unmanaged
+export class Tcb {
+  state: TcpState; // life.ts
+  // handshake.ts
+  iss: u32;
+  irs: u32;
+  mss: u32; // payload bytes of a segment to the peer, its options included
+  sendShift: u32; // RFC 7323: of the windows that the peer advertises
+  receiveShift: u32; // of ours
+  hasTimestamps: bool;
+  hasSack: bool; // the peer takes SACK
+  tsOffset: u32; // added to our clock
+  connectUntilNs: u64;
+  // output.ts, acknowledge.ts: what we send. [una, nxt) is in flight, [una, end) is queued.
+  una: u32;
+  nxt: u32;
+  top: u32; // after the last number that was ever sent
+  end: u32; // after the last byte that the application has given; the number of our FIN
+  isFinQueued: bool;
+  isMore: bool; // MSG_MORE: the application is about to give more
+  wnd: u32; // that the peer has advertised
+  wl1: u32; // the segment that did, and its acknowledgement
+  wl2: u32;
+  wndMax: u32; // the largest that it ever advertised
+  sentMs: u32; // when data were sent last
+  // receive.ts, output.ts: what we receive
+  rcvNxt: u32;
+  edge: u32; // the right edge of the window that we have advertised; it never goes back
+  lastAck: u32; // that we sent
+  hasFin: bool; // the peer's FIN has the number `fin`
+  fin: u32;
+  isAckDue: bool; // at the end of the batch
+  isDue: bool; // in the list of connections with something to do (batch.ts)
+  unacked: u32; // full segments that have arrived since we acknowledged
+  quickAcks: u32; // segments that are still acknowledged at once (TC47)
+  tsRecent: u32; // RFC 7323: the peer's clock, and when that was
+  tsRecentMs: u32;
+  // round-trip.ts, microseconds
+  srtt: u32; // 0: nothing measured
+  rttvar: u32;
+  rto: u32;
+  isTimed: bool; // without timestamps: the number that is timed, and since when
+  timed: u32;
+  timedUs: u32;
+  // congestion.ts
+  cwnd: u32;
+  ssthresh: u32;
+  credited: u32; // bytes acknowledged since cwnd grew by one segment
+  dupAcks: u32;
+  isRecovering: bool;
+  recover: u32; // RFC 6582
+  // timers.ts
+  timerKind: TimerKind;
+  retries: u32; // of what is sent now
+  probes: u32; // that were not answered
+  keepAliveSent: u32;
+  heardMs: u32; // when the peer was heard last
+  // options: tcp/options-calls.ts
+  noDelay: bool;
+  keepsAlive: bool;
+  keepIdleMs: u32;
+  keepIntervalMs: u32;
+  keepCount: u32;
+  userTimeoutMs: u32;
+  // half-open.ts, of a listener
+  halfOpen: u32;
+  // reassembly.ts
+  gapBytes: u32;
+  sackFirst: u32; // the block that changed last, and a duplicate to be reported (RFC 2883)
+  dupFrom: u32;
+  dupTo: u32;
+  // counters (TC51)
+  retransmits: u32;
+  outOfOrder: u32;
+  dupsReceived: u32;
+  segmentsIn: u32;
+  segmentsOut: u32;
+  probesSent: u32;
+  challenges: u32; // in this second
+  challengeS: u32;
+  nextDue: Socket | null; // batch.ts
+  // send-queue.ts
+  cursorAt: u32; // the number of the cursor's first byte
+  head: usize; // Chunk
+  tail: usize;
+  cursor: usize;
+}
+
+// Embedded parts.
+const GAPS: usize = (offsetof<Tcb>() + 7) & ~7;
+const DELAYED: usize = (GAPS + offsetof<PacketQueue>() + 7) & ~7;
+export const TCB_BYTES: u32 = <u32>(DELAYED + offsetof<Timer>());
+const TCB: usize = (SOCKET_BYTES + 7) & ~7;
+/** Bytes after SOCKET_BYTES. */
+export const TCP_BYTES: u32 = <u32>(TCB - SOCKET_BYTES) + TCB_BYTES;
+
+export function tcbOf(s: Socket): Tcb {
+  return changetype<Tcb>(changetype<usize>(s) + TCB);
+}
+
+/** Segments that arrived out of order, by their numbers. */
+export function gapsOf(s: Socket): PacketQueue {
+  return changetype<PacketQueue>(changetype<usize>(tcbOf(s)) + GAPS);
+}
+
+/** The timer of an acknowledgement that waits for company. */
+export function delayedTimerOf(s: Socket): Timer {
+  return changetype<Timer>(changetype<usize>(tcbOf(s)) + DELAYED);
+}

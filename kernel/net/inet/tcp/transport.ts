@@ -1,0 +1,202 @@
+// TCP as a transport of sockets: the functions that the socket layer calls, and the ones that IP
+// calls. An image has TCP if it calls useTcp().
+import { Errno } from "../../../../abi/errno";
+import { IpHdr, IPPROTO_TCP } from "../../../../abi/ip";
+import { TcpHdr } from "../../../../abi/tcp";
+import { VIRTIO_VSOCK_SHUTDOWN_SEND } from "../../../../abi/vsock";
+import { NEVER } from "../../../clock";
+import { NetworkInterface, NO_INTERFACE } from "../../link/interface";
+import { Packet } from "../../link/packet";
+import { loseConnections } from "../../socket/end";
+import { firstOwing, settle } from "../../socket/owed";
+import { hasData } from "../../socket/receive-queue";
+import { windowMax } from "../../socket/settings";
+import { NO_SOCKET, Socket, SocketState } from "../../socket/socket";
+import { findSocket } from "../../socket/table";
+import { registerTransport, Transport } from "../../socket/transport";
+import { loadBe16, loadBe32 } from "../bytes";
+import { framePayload } from "../frame";
+import { IcmpError, IcmpErrorKind, onIcmpError } from "../icmp-errors";
+import { ipPayload } from "../ip";
+import { localCard, localMtu, NO_CARD } from "../local";
+import { dropHalfOpen, halfOpenEnd, halfOpenInit } from "./half-open";
+import { lowerMss, startHandshake } from "./handshake";
+import { portOffset } from "./isn";
+import { endConnection, queueFin, releaseConnection } from "./life";
+import { acknowledge, output, OWES_OUTPUT, sendReset } from "./output";
+import { queueBytes } from "./send";
+import { isBefore } from "./sequence";
+import { TCP_BYTES, Tcb, tcbOf, TcpState } from "./tcb";
+import { presetTcpOptions } from "./tcp-options";
+import { closeTimers, openTimers, rest } from "./timers";
+import { timeWaitEnd, timeWaitInit } from "./time-wait";
+import { hasOpened } from "./window";
+
+const transport = changetype<Transport>(memory.data(offsetof<Transport>()));
+/** The first window holds this much, or two segments of a network that carries long ones. */
+const WINDOW_FIRST: u32 = 16384;
+
+/** Makes SOCK_STREAM of AF_INET known. */
+export function useTcp(): void {
+  transport.bytes = TCP_BYTES;
+  transport.open = (open as (s: Socket) => u32).index;
+  transport.destroy = (destroy as (s: Socket) => u32).index;
+  transport.release = (release as (s: Socket) => u32).index;
+  transport.connect = (connect as (s: Socket) => u32).index;
+  transport.abort = (abort as (s: Socket) => u32).index;
+  transport.shutdown = (shutdown as (s: Socket) => u32).index;
+  transport.close = (close as (s: Socket) => u32).index;
+  transport.consumed = (consumed as (s: Socket) => u32).index;
+  transport.route = (route as () => NetworkInterface).index;
+  transport.portOffset = (portOffset as (address: u32, port: u32) => u32).index;
+  transport.send = (queueBytes as SendFunction).index;
+  registerTransport(IPPROTO_TCP, transport);
+}
+
+type SendFunction = (
+  s: Socket,
+  source: usize,
+  entries: u32,
+  offset: u32,
+  bytes: u32,
+  more: bool,
+  buffers: usize,
+) => i32;
+
+/** There is a card. The caller has reserved two timers. */
+export function tcpInit(): void {
+  halfOpenInit();
+  timeWaitInit();
+  onIcmpError(IPPROTO_TCP, (icmpError as (error: IcmpError) => void).index);
+}
+
+/** The card is gone, or the address: connections end with `error`. */
+export function tcpLost(iface: NetworkInterface, error: i32): void {
+  loseConnections(iface, error);
+}
+
+/** The card is gone for good. */
+export function tcpEnd(): void {
+  halfOpenEnd();
+  timeWaitEnd();
+}
+
+/** There is room in the ring again: sends what connections owe. */
+export function payOwed(iface: NetworkInterface): void {
+  let s = firstOwing(iface);
+  for (let i = 0; s && i < OWING_MAX; i++) {
+    settle(s, OWES_OUTPUT);
+    output(s);
+    s = firstOwing(iface);
+  }
+}
+/** Connections that are served at once: each of them may owe again. */
+const OWING_MAX: i32 = 64;
+
+/** TC3: nobody has the address that a packet was for. */
+export function tcpUnreachable(packet: Packet): void {
+  const header = framePayload(packet);
+  if (load<u8>(header, IpHdr.protocol) != IPPROTO_TCP) return;
+  const tcp = ipPayload(packet);
+  const s = findSocket(
+    IPPROTO_TCP,
+    localCard().iface,
+    loadBe16(tcp, TcpHdr.source),
+    loadBe32(header, IpHdr.daddr),
+    loadBe16(tcp, TcpHdr.dest),
+  );
+  if (s != NO_SOCKET && tcbOf(s).state == TcpState.SynSent) endConnection(s, Errno.EHOSTUNREACH);
+}
+
+/** TC9: an error by ICMP about a segment that is in flight (RFC 5927); others are made up. */
+function icmpError(error: IcmpError): void {
+  const s = findSocket(
+    IPPROTO_TCP,
+    localCard().iface,
+    error.localPort,
+    error.remoteAddress,
+    error.remotePort,
+  );
+  if (s == NO_SOCKET) return;
+  const t = tcbOf(s);
+  if (t.state == TcpState.Closed || !isInFlight(t, error.sequence)) return;
+  if (error.kind == IcmpErrorKind.TooLong) lowerMss(s, error.mtu);
+  else if (t.state == TcpState.SynSent) endConnection(s, errnoOf(error.kind));
+}
+
+function isInFlight(t: Tcb, seq: u32): bool {
+  return !isBefore(seq, t.una) && isBefore(seq, t.top);
+}
+
+function errnoOf(kind: IcmpErrorKind): i32 {
+  switch (kind) {
+    case IcmpErrorKind.PortUnreachable:
+    case IcmpErrorKind.ProtocolUnreachable:
+      return Errno.ECONNREFUSED;
+    case IcmpErrorKind.NetUnreachable:
+      return Errno.ENETUNREACH;
+    default:
+      return Errno.EHOSTUNREACH;
+  }
+}
+
+function route(): NetworkInterface {
+  return localCard() == NO_CARD ? NO_INTERFACE : localCard().iface;
+}
+
+function open(s: Socket): u32 {
+  const opened = openTimers(s);
+  if (opened < 0) return opened;
+  presetTcpOptions(tcbOf(s));
+  s.connectTimeoutNs = NEVER;
+  s.windowFirst = min(windowMax, max(WINDOW_FIRST, 2 * localMtu()));
+  return 0;
+}
+
+function release(s: Socket): u32 {
+  releaseConnection(s);
+  return 0;
+}
+
+function destroy(s: Socket): u32 {
+  if (s.state == SocketState.Listening) dropHalfOpen(s);
+  releaseConnection(s);
+  closeTimers(s);
+  return 0;
+}
+
+function connect(s: Socket): u32 {
+  return startHandshake(s);
+}
+
+function abort(s: Socket): u32 {
+  if (tcbOf(s).state > TcpState.SynSent) sendReset(s);
+  return 0;
+}
+
+function shutdown(s: Socket): u32 {
+  if ((s.localShutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) == 0) return 0;
+  queueFin(tcbOf(s));
+  output(s);
+  return 0;
+}
+
+/** TC29: a FIN after all data, or RST if the peer has sent what nobody has read (RFC 2525, 2.17). */
+function close(s: Socket): u32 {
+  const t = tcbOf(s);
+  if (hasData(s)) {
+    sendReset(s);
+    return 0;
+  }
+  queueFin(t);
+  output(s);
+  if (t.state == TcpState.FinWait2) rest(s);
+  return 1;
+}
+
+function consumed(s: Socket): u32 {
+  if (s.state == SocketState.Connected && tcbOf(s).state >= TcpState.Established && hasOpened(s)) {
+    acknowledge(s);
+  }
+  return 0;
+}
