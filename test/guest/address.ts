@@ -3,6 +3,7 @@ import { SysWaitForAddress } from "torito/kernel/internet";
 import { ToroGetMem } from "torito/kernel/memory";
 import {
   gateway,
+  localCard,
   localMtu,
   nameServer,
   onAddressLost,
@@ -35,6 +36,10 @@ function waiting(arg: usize): void {
   const call = changetype<Wait>(arg);
   call.result = SysWaitForAddress(call.timeoutMs);
   call.isDone = 1;
+}
+
+export function hasLink(): bool {
+  return localCard().hasLink;
 }
 
 let losses: u32 = 0;
