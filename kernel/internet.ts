@@ -9,6 +9,7 @@ import { registerDriver } from "./devices";
 import { skipAddress, skippedAddress } from "./net/inet/address";
 import { openCard } from "./net/inet/input";
 import { useTcp } from "./net/inet/tcp/transport";
+import { useUdp } from "./net/inet/udp/sockets";
 
 export {
   SO_KEEPALIVE,
@@ -20,6 +21,7 @@ export {
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from "./net/inet/tcp/tcp-options";
+export { SysSocketRecvFrom, SysSocketSendTo } from "./net/inet/udp/calls";
 export { SysPing } from "./net/inet/ping";
 export { SysWaitForAddress } from "./net/inet/await-address";
 export { printAddress } from "./net/inet/address";
@@ -33,6 +35,7 @@ const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
  */
 export function useInternet(): bool {
   useTcp();
+  useUdp();
   return registerDriver(VIRTIO_ID_NET, "virtio-net", startCard);
 }
 

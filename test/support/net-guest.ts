@@ -275,8 +275,8 @@ export function lie(g: NetGuest, queue: number, id: number): void {
 }
 
 /** Boots guests for the tests of one file; they are disposed of after each test. */
-export async function netGuests() {
-  const image = await compileGuest("test/guest/internet.ts");
+export async function netGuests(entry = "test/guest/internet.ts") {
+  const image = await compileGuest(entry);
   const guests: NetGuest[] = [];
   afterEach(() => {
     for (const guest of guests.splice(0)) guest.dispose();

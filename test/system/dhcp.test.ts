@@ -147,7 +147,7 @@ linuxWitness(
   "busybox",
 );
 
-/** A network that leads nowhere, which passt takes for the host's, and passt at `$1`. */
+/** A network without an end, which passt takes for the host's, and passt at `$1`. */
 const PASST = `
 ip link set lo up
 ip link add up0 type veth peer name up1 && ip link set up1 up

@@ -117,7 +117,9 @@ function receive(packet: Packet): bool {
   }
   const type = loadBe16(frame, EthernetHdr.h_proto);
   const header = frame + EthernetHdr.sizeof;
-  if (type == ETH_P_IP) return isForUs(header, bytes - EthernetHdr.sizeof) && dispatch(packet, header);
+  if (type == ETH_P_IP) {
+    return isForUs(header, bytes - EthernetHdr.sizeof) && dispatch(packet, header);
+  }
   if (type == ETH_P_ARP) receiveArp(frame, bytes);
   else stats.otherType++;
   return false;

@@ -1,6 +1,6 @@
 // UDP (RFC 768): checks datagrams that arrive and gives them to the receiver of their port, and
 // sends some (TC11).
-import { INADDR_ANY, IpHdr, IPPROTO_UDP } from "../../../../abi/ip";
+import { INADDR_ANY, INADDR_LOOPBACK, IpHdr, IPPROTO_UDP } from "../../../../abi/ip";
 import { UdpHdr } from "../../../../abi/udp";
 import { beginAtomic, endAtomic } from "../../../scheduler";
 import { isChecksumGood } from "../../link/offload";
@@ -19,7 +19,7 @@ import {
 } from "../ip";
 import { isBroadcast, localMtu, ownAddress, sourceFor } from "../local";
 import { inetStats } from "../stats";
-import { Datagram, NO_RECEIVER, receiverAt, UdpReceiver } from "./ports";
+import { Datagram, giveToSocket, NO_RECEIVER, receiverAt, UdpReceiver } from "./ports";
 
 const arrived = changetype<Datagram>(memory.data(offsetof<Datagram>()));
 
@@ -41,13 +41,20 @@ export function receiveUdp(packet: Packet, header: usize): void {
   arrived.destination = loadBe32(header, IpHdr.daddr);
   arrived.payload = udp + UdpHdr.sizeof;
   arrived.bytes = loadBe16(udp, UdpHdr.len) - UdpHdr.sizeof;
-  const receiver = receiverAt(loadBe16(udp, UdpHdr.dest));
-  if (receiver == NO_RECEIVER || !takes(receiver, arrived)) {
-    inetStats().noUdpPort++;
-    sendPortUnreachable(header);
-    return;
-  }
+  if (handOver(loadBe16(udp, UdpHdr.dest))) return;
+  inetStats().noUdpPort++;
+  sendPortUnreachable(header);
+}
+
+/** Returns false if nobody has the port, or takes datagrams of that sender there. */
+function handOver(port: u32): bool {
+  // Without an address, only DHCP hears what comes from outside.
+  const isEarly = ownAddress() == INADDR_ANY && arrived.destination != INADDR_LOOPBACK;
+  const receiver = receiverAt(port);
+  if (receiver == NO_RECEIVER) return !isEarly && giveToSocket(port, arrived);
+  if ((isEarly && !receiver.isEarly) || !takes(receiver, arrived)) return false;
   deliver(receiver, arrived);
+  return true;
 }
 
 /** TC11: its length may be below IP's. */
@@ -67,7 +74,6 @@ function isIntact(header: usize, udp: usize): bool {
 }
 
 function takes(receiver: UdpReceiver, datagram: Datagram): bool {
-  if (ownAddress() == INADDR_ANY && !receiver.isEarly) return false;
   if (receiver.remote == INADDR_ANY) return true;
   return receiver.remote == datagram.source && receiver.remotePort == datagram.sourcePort;
 }
