@@ -11,6 +11,7 @@ import {
   SysSocketListen,
   SysThreadSwitch,
 } from "../kernel/api";
+import { networkFamily, reportListening } from "./network";
 
 /** Pause when memory or handles are out; connections that end free some. */
 const PAUSE_MS: u32 = 10;
@@ -21,7 +22,7 @@ export function noRoom(): bool {
 }
 
 /**
- * Listens on a vsock port, reports that on the console, and starts `thread` with each accepted
+ * Listens on a port of vsock, or of TCP (network.ts), reports that on the console, and starts `thread` with each accepted
  * socket, which the thread closes. When there is no memory for a thread, `makeRoom` may free some,
  * perhaps by ending another thread, and returns whether it has. `stackBytes` as for BeginThread.
  * Yields. Returns only if it cannot
@@ -36,15 +37,12 @@ export function serveForever(
   makeRoom: () => bool = noRoom,
   stackBytes: u32 = 0,
 ): i32 {
-  const listener = SysSocket(type);
+  const listener = SysSocket(type, networkFamily());
   if (listener < 0) return listener;
   let status = SysSocketBind(listener, port);
   if (status == 0) status = SysSocketListen(listener, backlog);
   if (status < 0) return status;
-  print(name);
-  print(": listening on vsock port ");
-  printNumber(port);
-  print("\n");
+  reportListening(name, port);
   while (true) {
     const socket = SysSocketAccept(listener);
     if (socket < 0 || !start(thread, socket, makeRoom, stackBytes)) {

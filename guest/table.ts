@@ -3,11 +3,11 @@ import {
   allocatedBytes,
   Errno,
   randomBytes,
+  sipHash13,
   ToroAllocMem,
   ToroFreeMem,
   ToroGetMem,
 } from "../kernel/api";
-import { sipHash } from "./siphash";
 
 const SLOTS_FIRST: u32 = 16;
 const ENTRIES_MAX: u32 = 1 << 24;
@@ -146,7 +146,7 @@ export class Table {
   }
 
   private hash(key: string): u32 {
-    return <u32>sipHash(this.k0, this.k1, changetype<usize>(key), <u32>key.length << 1);
+    return <u32>sipHash13(this.k0, this.k1, changetype<usize>(key), <u32>key.length << 1);
   }
 
   private find(key: string): usize {

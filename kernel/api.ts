@@ -54,6 +54,7 @@ export {
 } from "./memory";
 export { IoVec, VECTOR_MAX } from "./iovec";
 export { FNV_BASIS, fnv1a, fnv1aByte } from "./hash";
+export { sipHash13 } from "./siphash";
 
 // text, console and parameters
 export { Span, span, spanAddress, spanBytes, text } from "./span";
@@ -76,8 +77,11 @@ export { Errno } from "../abi/errno";
 // sockets
 export { VMADDR_CID_HOST } from "../abi/vsock";
 export {
+  AF_INET,
+  AF_VSOCK,
   MSG_DONTWAIT,
   MSG_EOR,
+  MSG_MORE,
   MSG_TRUNC,
   MSG_ZEROCOPY,
   SOCK_SEQPACKET,

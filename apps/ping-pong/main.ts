@@ -1,6 +1,7 @@
 // Ping-pong: connects to an echo, and the guest times round trips. Kernel parameters:
-// cid=2 (the host) and port=7 of the echo, type=seqpacket for messages, size= in bytes, count=.
+// cid=2 (the host), or to= with net=inet, and port=7 of the echo, type=seqpacket for messages, size= in bytes, count=.
 import {
+  AF_VSOCK,
   clock,
   parameterIs,
   parameterNumber,
@@ -16,6 +17,8 @@ import {
   ToroGetAlignedMem,
   VMADDR_CID_HOST,
 } from "torito/kernel/api";
+import { parameterAddress } from "torito/kernel/internet";
+import { networkFamily } from "torito/guest/network";
 import { failed } from "torito/guest/server";
 
 const NAME = "ping-pong";
@@ -26,9 +29,9 @@ export function main(): i32 {
   const count = parameterNumber("count", 1000);
   const out = ToroGetAlignedMem(size, 4096);
   const back = ToroGetAlignedMem(size, 4096);
-  const socket = SysSocket(parameterIs("type", "seqpacket") ? SOCK_SEQPACKET : SOCK_STREAM);
-  const cid = parameterNumber("cid", VMADDR_CID_HOST);
-  const connected = SysSocketConnect(socket, cid, parameterNumber("port", 7));
+  const isSeqpacket = parameterIs("type", "seqpacket");
+  const socket = SysSocket(isSeqpacket ? SOCK_SEQPACKET : SOCK_STREAM, networkFamily());
+  const connected = SysSocketConnect(socket, peer(), parameterNumber("port", 7));
   if (out == 0 || back == 0) return failed(NAME, "memory", -12);
   if (connected < 0) return failed(NAME, "connect", connected);
   fill(out, size);
@@ -42,6 +45,12 @@ export function main(): i32 {
   if (memory.compare(out, back, size) != 0) return failed(NAME, "contents", -74);
   report(count, size, ns);
   return 0;
+}
+
+/** The CID or the IPv4 address of the echo. */
+function peer(): u32 {
+  if (networkFamily() == AF_VSOCK) return parameterNumber("cid", VMADDR_CID_HOST);
+  return parameterAddress("to");
 }
 
 function fill(at: usize, bytes: u32): void {

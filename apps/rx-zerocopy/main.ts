@@ -33,6 +33,7 @@ import {
   SysSocketShutdown,
   ToroGetAlignedMem,
 } from "torito/kernel/api";
+import { networkFamily, reportListening } from "torito/guest/network";
 import { failed } from "torito/guest/server";
 
 const NAME = "rx-zerocopy";
@@ -89,16 +90,14 @@ function lends(): bool {
 
 /** Returns a listener, or an error. */
 function listen(port: u32, step: u32): i32 {
-  const listener = SysSocket(SOCK_STREAM);
+  const listener = SysSocket(SOCK_STREAM, networkFamily());
   if (listener < 0) return listener;
   SysSocketSetOption(listener, SO_RCVBUF, max(step, WINDOW_LEAST));
   SysSocketSetOption(listener, SO_RCVLOAN, lends() ? 1 : 0);
   let status = SysSocketBind(listener, port);
   if (status == 0) status = SysSocketListen(listener, 1);
   if (status < 0) return status;
-  print("rx-zerocopy: listening on vsock port ");
-  printNumber(port);
-  print("\n");
+  reportListening(NAME, port);
   return listener;
 }
 

@@ -2,7 +2,6 @@
 import { useInternet } from "torito/kernel/internet";
 import { socketOf } from "torito/kernel/net/socket/table";
 import { inetStats } from "torito/kernel/net/inet/stats";
-import { siphashOf } from "torito/kernel/net/inet/tcp/isn";
 import { sendQueuesBytes } from "torito/kernel/net/inet/tcp/send-queue";
 import { TCP_BYTES, tcbOf } from "torito/kernel/net/inet/tcp/tcb";
 import { timeWaitCount } from "torito/kernel/net/inet/tcp/time-wait";
@@ -11,7 +10,7 @@ import { nextDeadline } from "torito/kernel/timer";
 
 export * from "./sockets";
 export { SysTcpGetOption, SysTcpSetOption } from "torito/kernel/net/inet/tcp/tcp-options";
-export { sendQueuesBytes, siphashOf, timeWaitCount };
+export { sendQueuesBytes, timeWaitCount };
 
 useInternet();
 
@@ -38,6 +37,10 @@ export function congestionWindow(socket: i32): u32 {
 
 export function slowStartThreshold(socket: i32): u32 {
   return tcbOf(socketOf(socket)).ssthresh;
+}
+
+export function peerWindow(socket: i32): u32 {
+  return tcbOf(socketOf(socket)).wnd;
 }
 
 export function retransmits(socket: i32): u32 {

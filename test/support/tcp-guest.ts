@@ -142,6 +142,15 @@ export function writeSegment(w: Written): Buffer {
   });
 }
 
+/** Fragmentation needed: the peer says that a frame of the guest does not fit `mtu`. */
+export function tooLong(frame: Uint8Array, mtu: number): Buffer {
+  const quoted = frame.subarray(14, 14 + 28);
+  const message = Buffer.concat([Buffer.from([3, 4, 0, 0, 0, 0, mtu >> 8, mtu & 255]), quoted]);
+  message.writeUInt16BE(internetChecksum(message), 2);
+  const ends = { to: card(1), from: card(2), source: PEER, destination: OWN };
+  return ipFrame({ ...ends, protocol: 1, payload: message });
+}
+
 /** Calls of the kernel, as test/guest/sockets.ts numbers them. */
 const OPS = { accept: 0, connect: 1, recv: 2, peek: 3, send: 4, select: 5, shutdown: 6, close: 7 };
 
@@ -161,9 +170,9 @@ export class TcpGuest extends NetGuest {
   #out: Segment[] = [];
   #tsBase: number | undefined;
 
-  async meet(): Promise<void> {
+  /** The peer asks for the guest's MAC, and the guest learns the peer's. */
+  meet(): void {
     this.inject(whoHas(OWN, PEER, card(2)));
-    this.sent();
   }
 
   start(op: keyof typeof OPS, ...args: number[]): Running {
@@ -198,7 +207,7 @@ export class TcpGuest extends NetGuest {
     this.script(`
       in  S  seq=0 win=${win} ${options}
       out SA seq=0 ack=1
-      in  A  seq=1 ack=1 win=${win} ${/ts=/.test(options) ? "ts=1:0" : ""}
+      in  A  seq=1 ack=1 win=${win} ${(/ts=\d+/.exec(options)?.[0] ?? "").replace(/$/, (_, at) => (at > 0 ? ":0" : ""))}
     `);
     const socket = this.accept(listener);
     this.script("none");
@@ -275,7 +284,7 @@ export class TcpGuest extends NetGuest {
     for (const name of ["mss", "scale"] as const) if (of[name]) w[name] = Number(of[name]);
     if (of.ts) {
       const [value = 0, echo = 0] = of.ts.split(":").map(Number);
-      w.ts = [value, echo === 0 ? 0 : (this.#tsBase ?? 0) + echo];
+      w.ts = [value, this.#tsBase === undefined ? 0 : this.#tsBase + echo];
     }
     if (of.blocks) {
       const blocks = of.blocks.split(",").map((one) => one.split("-").map(Number));
@@ -353,7 +362,7 @@ export async function tcpGuests() {
     const guest = new TcpGuest(image, options);
     await guest.boot(options);
     guests.push(guest);
-    await guest.meet();
+    guest.meet();
     return guest;
   };
 }

@@ -26,7 +26,7 @@ import { dropNeighbours } from "./neighbours";
 import { echoUnreachable } from "./pings";
 import { inetStats } from "./stats";
 import { finishBatch, receiveTcp } from "./tcp/input";
-import { payOwed, tcpEnd, tcpInit, tcpLost, tcpUnreachable } from "./tcp/transport";
+import { payOwed, resume, tcpEnd, tcpInit, tcpLost, tcpUnreachable } from "./tcp/transport";
 import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
 
@@ -95,7 +95,10 @@ function drain(iface: NetworkInterface): void {
 
 function linkChanged(hasLink: bool): void {
   hadLink = hasLink;
-  if (hasLink) announce();
+  if (hasLink) {
+    announce();
+    resume(localCard().iface);
+  }
   dhcpLink(hasLink);
 }
 

@@ -27,7 +27,7 @@ export function vectorAt(vector: usize, i: u32): IoVec {
 /**
  * Sends `length` bytes packet by packet, waiting for credit and room until `untilNs` (0: not at
  * all). `entries` buffers are listed in the vector at `source`; 0 entries: one buffer, at `source`.
- * `buffers` is the record of a call that sends in place, or has a completion, or both. Yields.
+ * `more` as MSG_MORE. `buffers` is the record of a call that sends in place, or has a completion, or both. Yields.
  * Returns the bytes sent, or the error if there are none.
  */
 export function sendPackets(
@@ -36,6 +36,7 @@ export function sendPackets(
   entries: u32,
   length: u32,
   untilNs: u64,
+  more: bool,
   buffers: UserBuffers | null,
 ): i32 {
   let sent: u32 = 0;
@@ -49,7 +50,7 @@ export function sendPackets(
     if (!isVsock(s)) {
       const inPlace = buffers && !buffers.copied ? changetype<usize>(buffers) : 0;
       const room = min(most, sendRoomOf(s));
-      error = sendTransport(s, source, entries, sent, room, sent + room < length, inPlace);
+      error = sendTransport(s, source, entries, sent, room, more || sent + room < length, inPlace);
       if (error < 0) break;
       if (buffers && buffers.detached && sent == 0) numberCall(s, buffers);
       sent += error;

@@ -8,7 +8,7 @@ import { VECTOR_MAX } from "../../iovec";
 import { isKilled, setInterruptible, shield, unshield, wait, wakeAll } from "../../scheduler";
 import { creditOf } from "./credit";
 import { reset } from "./end";
-import { MSG_DONTWAIT, MSG_EOR, MSG_ZEROCOPY } from "./flags";
+import { MSG_DONTWAIT, MSG_EOR, MSG_MORE, MSG_ZEROCOPY } from "./flags";
 import { askForCredit } from "./output";
 import { sendSpaceOf } from "./send-buffer";
 import { sendPackets, vectorAt } from "./send-packets";
@@ -86,12 +86,14 @@ function sendBytes(socket: i32, source: usize, entries: u32, length: u32, flags:
   const s = socketOf(socket);
   const waits = mayWait(s, flags);
   const untilNs = waits || s.sendMarks != 0 ? deadlineAfterNs(s.sendTimeoutNs) : 0;
+  const more = (flags & MSG_MORE) != 0;
   const completes = s.zeroCopy && (flags & MSG_ZEROCOPY) != 0;
   const inPlace = maySendInPlace(s, length) && (completes || (waits && isZeroCopy(s)));
   if (completes && !hasCompletionRoom(s)) return -Errno.ENOBUFS;
   const buffers = inPlace || completes ? createUserBuffers(completes, !inPlace) : null;
-  if (buffers) return sendBuffers(socket, source, entries, length, untilNs, buffers);
-  return completes ? -Errno.ENOMEM : sendPackets(socket, source, entries, length, untilNs, null);
+  if (buffers) return sendBuffers(socket, source, entries, length, untilNs, more, buffers);
+  if (completes) return -Errno.ENOMEM;
+  return sendPackets(socket, source, entries, length, untilNs, more, null);
 }
 
 function isZeroCopy(s: Socket): bool {
@@ -112,12 +114,13 @@ function sendBuffers(
   entries: u32,
   length: u32,
   untilNs: u64,
+  more: bool,
   buffers: UserBuffers,
 ): i32 {
   assert(buffers.open && buffers.pending == 0, "in use");
   shield(); // the device may read the buffers
   setInterruptible(true);
-  const sent = sendPackets(socket, source, entries, length, untilNs, buffers);
+  const sent = sendPackets(socket, source, entries, length, untilNs, more, buffers);
   if (!buffers.detached) awaitBuffers(socket, buffers);
   if (buffers.numbered) closeUserBuffers(buffers);
   else freeUserBuffers(buffers);

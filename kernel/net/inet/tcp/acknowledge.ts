@@ -29,8 +29,13 @@ export function receiveAck(s: Socket, g: Segment): bool {
   t.probes = 0; // TC43: the peer answers, so it lives
   if (isAfter(g.ack, t.una)) return acknowledgeNew(s, t, g);
   if (t.wnd != wasWindow) windowChanged(s, t);
-  else if (g.ack == t.una && t.una != t.top && lengthOf(g) == 0) duplicate(s, t);
+  else if (isDuplicate(t, g)) duplicate(s, t);
   return true;
+}
+
+/** RFC 5681, 2. Answers to probes of a closed window say nothing of losses. */
+function isDuplicate(t: Tcb, g: Segment): bool {
+  return g.ack == t.una && lengthOf(g) == 0 && t.timerKind == TimerKind.Retransmit;
 }
 
 /** Takes the window over, unless a newer segment has brought one. */

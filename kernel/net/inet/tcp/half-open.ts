@@ -90,6 +90,7 @@ function drop(gone: HalfOpen): void {
     before.next = gone.next;
   }
   ToroFreeMem(changetype<usize>(gone));
+  if (!first) stopTimer(timer);
 }
 
 function find(g: Segment): HalfOpen | null {

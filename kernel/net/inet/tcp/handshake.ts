@@ -50,7 +50,7 @@ export function startHandshake(s: Socket): i32 {
   t.nxt = t.top = t.end = t.iss + 1;
   t.rcvNxt = t.edge = 0;
   t.wnd = t.wndMax = t.retries = t.probes = 0;
-  t.hasFin = t.isFinQueued = t.isMore = false;
+  t.hasFin = t.isFinQueued = t.isMore = t.isAwaited = false;
   t.mss = ownMss();
   t.receiveShift = shiftFor(s.windowMax);
   t.connectUntilNs = deadlineAfterNs(s.connectTimeoutNs);
@@ -93,7 +93,7 @@ export function receiveSynSent(s: Socket, g: Segment): void {
     return;
   }
   if ((g.flags & TH_SYN) == 0) return;
-  takeSyn(t, g);
+  takeSyn(s, g);
   if (!hasAck) {
     enterTcpState(t, TcpState.SynReceived); // both ask each other
     sendSyn(s);
@@ -105,7 +105,8 @@ export function receiveSynSent(s: Socket, g: Segment): void {
 }
 
 /** Takes over what the peer's SYN says. */
-function takeSyn(t: Tcb, g: Segment): void {
+function takeSyn(s: Socket, g: Segment): void {
+  const t = tcbOf(s);
   t.irs = g.seq;
   t.rcvNxt = g.seq + 1;
   t.mss = mssFor(g.mss);
@@ -115,6 +116,17 @@ function takeSyn(t: Tcb, g: Segment): void {
   if (!g.hasShift) t.receiveShift = 0;
   t.tsRecent = g.tsVal;
   t.tsRecentMs = nowMs();
+  t.edge = t.rcvNxt + min(s.bufAlloc, WINDOW_MAX);
+}
+
+/**
+ * Both sides have asked each other, and the peer's answer to our SYN crosses ours: it repeats its
+ * SYN, and only the acknowledgement is news (RFC 9293, figure 8).
+ */
+export function takeAnswer(t: Tcb, g: Segment): void {
+  if (t.state != TcpState.SynReceived || g.seq != t.irs || (g.flags & TH_SYN) == 0) return;
+  g.flags &= ~TH_SYN;
+  g.seq++;
 }
 
 /** Our SYN is acknowledged: the connection stands. */

@@ -16,7 +16,7 @@ import { receiveAck } from "./acknowledge";
 import { addDue, takeDue } from "./batch";
 import { nowMs } from "./clocks";
 import { accepted, receiveHalfOpen, receiveListen } from "./half-open";
-import { establish, receiveSynSent } from "./handshake";
+import { establish, receiveSynSent, takeAnswer } from "./handshake";
 import { endConnection } from "./life";
 import { output } from "./output";
 import { askForAck, receivePayload } from "./receive";
@@ -82,6 +82,7 @@ function receiveSegment(s: Socket, packet: Packet, g: Segment): bool {
     receiveSynSent(s, g);
     return false;
   }
+  takeAnswer(t, g);
   if (isOld(t, g) || !isAcceptable(t, g)) {
     if ((g.flags & TH_RST) != 0) return false;
     if (isBefore(g.seq, t.rcvNxt)) noteOld(t, g);

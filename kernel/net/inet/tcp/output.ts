@@ -20,12 +20,18 @@ import { windowToAdvertise } from "./window";
 export const OWES_OUTPUT: u32 = 0;
 /** Bytes of the timestamps option in each segment. */
 const TIMESTAMP_BYTES: u32 = 12;
+/** The window of a peer that has next to none does not shrink our segments further. */
+const SEGMENT_MIN: u32 = 88;
 /** TCP and IP headers without options, in the size of what a card cuts. */
 const HEADERS: u32 = 40;
 
-/** Payload bytes of a full segment. */
+/**
+ * Payload bytes of a full segment: at most half of the largest window, so that two of them can be
+ * in flight, and the peer acknowledges the first when it has the second.
+ */
 export function fullSegment(t: Tcb): u32 {
-  return t.hasTimestamps ? t.mss - TIMESTAMP_BYTES : t.mss;
+  const full = t.hasTimestamps ? t.mss - TIMESTAMP_BYTES : t.mss;
+  return min(full, max(t.wndMax >> 1, SEGMENT_MIN));
 }
 
 /** Sends all that the connection may send now, or owes it to the ring. */
@@ -72,7 +78,7 @@ function sendable(t: Tcb, left: u32): u32 {
 
 /** TC46: may a segment that is not full be sent? */
 function mayBeShort(t: Tcb, flight: u32): bool {
-  return t.isFinQueued || (!t.isMore && (t.noDelay || flight == 0));
+  return t.isFinQueued || (!t.isMore && (t.noDelay || t.isAwaited || flight == 0));
 }
 
 /** RFC 3042: the first two duplicates let one new segment go each. */

@@ -7,7 +7,7 @@ import { releasePacket } from "../../link/interface";
 import { Socket, statsOf } from "../../socket/socket";
 import { copyPayload } from "../../socket/stats";
 import { isAfter, isBefore } from "./sequence";
-import { Tcb, tcbOf, gapsOf } from "./tcb";
+import { gapsOf, tcbOf } from "./tcb";
 
 /** TC30: runs of bytes with holes between them, and packets that hold them. */
 const GAPS_MAX: u32 = 32;
@@ -26,11 +26,11 @@ export function endOf(packet: Packet): u32 {
 }
 
 /**
- * Keeps bytes [seq, seq + bytes) of `packet`, from `at` on, that lie within the window and beyond
- * what was expected. Returns true when it keeps the packet itself. Bytes for which there is no room
- * are dropped: the peer sends them again.
+ * Keeps bytes [seq, seq + bytes), from `at` on, that lie within the window and beyond what was
+ * expected. Returns true when it keeps `packet` itself, whose bytes they are; null: they are copied.
+ * Bytes for which there is no room are dropped: the peer sends them again.
  */
-export function addGap(s: Socket, packet: Packet, at: usize, seq: u32, bytes: u32): bool {
+export function addGap(s: Socket, packet: Packet | null, at: usize, seq: u32, bytes: u32): bool {
   const t = tcbOf(s);
   const gaps = gapsOf(s);
   let from = seq;
@@ -67,7 +67,7 @@ export function addGap(s: Socket, packet: Packet, at: usize, seq: u32, bytes: u3
  */
 function hold(
   s: Socket,
-  packet: Packet,
+  packet: Packet | null,
   at: usize,
   bytes: u32,
   before: Packet | null,
@@ -82,7 +82,7 @@ function hold(
     return before;
   }
   if (gapsOf(s).count >= PACKETS_MAX || (!touches && countRuns(s) >= GAPS_MAX)) return null;
-  if (isWhole && mayKeep(s, packet, bytes)) {
+  if (packet && isWhole && mayKeep(s, packet, bytes)) {
     packet.offset = <u32>(at - payloadOf(packet));
     packet.length = packet.offset + bytes;
     return packet;
@@ -143,23 +143,4 @@ export function dropGaps(s: Socket): void {
     releasePacket(p);
   }
   tcbOf(s).gapBytes = 0;
-}
-
-/** Drops what waits before `seq`, which has come otherwise. */
-export function dropBefore(s: Socket, seq: u32): void {
-  const gaps = gapsOf(s);
-  const t: Tcb = tcbOf(s);
-  for (let p = gaps.first; p && isBefore(seqOf(p), seq); p = gaps.first) {
-    if (isAfter(endOf(p), seq)) {
-      const part = seq - seqOf(p);
-      p.offset += part;
-      p.marks += part;
-      t.gapBytes -= part;
-      return;
-    }
-    gaps.pop();
-    t.gapBytes -= p.length - p.offset;
-    p.marks = 0;
-    releasePacket(p);
-  }
 }

@@ -14,7 +14,7 @@ import { tally } from "../../socket/stats";
 import { addDue } from "./batch";
 import { enterTcpState, enterTimeWait } from "./life";
 import { acknowledge } from "./output";
-import { addGap, dropBefore, takeGap } from "./reassembly";
+import { addGap, seqOf, takeGap } from "./reassembly";
 import { Segment } from "./segment";
 import { gapsOf, Tcb, tcbOf, TcpState } from "./tcb";
 import { delayAck } from "./timers";
@@ -45,13 +45,12 @@ export function receivePayload(s: Socket, g: Segment, packet: Packet): bool {
 
 function takeInOrder(s: Socket, t: Tcb, g: Segment, packet: Packet): bool {
   const hadGap = gapsOf(s).count != 0;
+  const bytes = hadGap ? bytesToGap(s, t, g.bytes) : g.bytes;
+  if (bytes < g.bytes) addGap(s, null, g.payload + bytes, t.rcvNxt + bytes, g.bytes - bytes);
   packet.offset = <u32>(g.payload - payloadOf(packet));
-  packet.length = packet.offset + g.bytes;
+  packet.length = packet.offset + bytes;
   const kept = deliver(s, t, packet);
-  if (hadGap) {
-    dropBefore(s, t.rcvNxt);
-    for (let p = takeGap(s); p; p = takeGap(s)) if (!deliver(s, t, p)) releasePacket(p);
-  }
+  for (let p = takeGap(s); p; p = takeGap(s)) if (!deliver(s, t, p)) releasePacket(p);
   wakeAll(readersOf(s));
   t.unacked += g.parts;
   if (hadGap || t.unacked >= SEGMENTS_PER_ACK || t.quickAcks != 0) {
@@ -61,6 +60,12 @@ function takeInOrder(s: Socket, t: Tcb, g: Segment, packet: Packet): bool {
     delayAck(s);
   }
   return kept;
+}
+
+/** Of bytes that are next: how many come before those that have come already? */
+function bytesToGap(s: Socket, t: Tcb, bytes: u32): u32 {
+  const first = gapsOf(s).first;
+  return first ? min(bytes, seqOf(first) - t.rcvNxt) : bytes;
 }
 
 /** Hands the bytes of a packet to the socket. Returns true when that keeps it. */

@@ -44,6 +44,7 @@ export function queueBytes(
   tally(statsOf(s), NetStats.sent, taken);
   limitSend(s);
   tcbOf(s).isMore = more;
+  tcbOf(s).isAwaited = buffers != 0 && !more;
   output(s);
   return taken;
 }

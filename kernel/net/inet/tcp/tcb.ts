@@ -48,7 +48,8 @@ export class Tcb {
   top: u32; // after the last number that was ever sent
   end: u32; // after the last byte that the application has given; the number of our FIN
   isFinQueued: bool;
-  isMore: bool; // MSG_MORE: the application is about to give more
+  isMore: bool; // the application is about to give more
+  isAwaited: bool; // a sender waits for its buffers: the end of them does not wait
   wnd: u32; // that the peer has advertised
   wl1: u32; // the segment that did, and its acknowledgement
   wl2: u32;

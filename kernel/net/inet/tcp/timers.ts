@@ -10,7 +10,7 @@ import { collapse } from "./congestion";
 import { sendSyn } from "./handshake";
 import { endConnection } from "./life";
 import { output, probe, sendHeldBack, sendKeepAlive, sendReset } from "./output";
-import { doubleTimeout } from "./round-trip";
+import { doubleTimeout, restoreTimeout } from "./round-trip";
 import { delayedTimerOf, Tcb, tcbOf, TcpState, TimerKind } from "./tcb";
 
 /** TC40: retransmissions of data, and of a SYN. */
@@ -113,6 +113,18 @@ function retransmit(s: Socket, t: Tcb): void {
   collapse(t, t.retries == 1);
   t.isTimed = false;
   t.nxt = t.una;
+  startRetransmit(s);
+  output(s);
+}
+
+/** What is in flight is sent again now; that the network lost it says nothing of its load. */
+export function resend(s: Socket): void {
+  const t = tcbOf(s);
+  if (t.una == t.top) return;
+  t.isTimed = false;
+  if (t.state <= TcpState.SynReceived) sendSyn(s);
+  else t.nxt = t.una;
+  restoreTimeout(t);
   startRetransmit(s);
   output(s);
 }

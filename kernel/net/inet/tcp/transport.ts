@@ -4,15 +4,16 @@ import { Errno } from "../../../../abi/errno";
 import { IpHdr, IPPROTO_TCP } from "../../../../abi/ip";
 import { TcpHdr } from "../../../../abi/tcp";
 import { VIRTIO_VSOCK_SHUTDOWN_SEND } from "../../../../abi/vsock";
+import { parameterChoice } from "../../../parameters";
 import { NEVER } from "../../../clock";
 import { NetworkInterface, NO_INTERFACE } from "../../link/interface";
 import { Packet } from "../../link/packet";
 import { loseConnections } from "../../socket/end";
 import { firstOwing, settle } from "../../socket/owed";
 import { hasData } from "../../socket/receive-queue";
-import { windowMax } from "../../socket/settings";
+import { SendMode, windowMax } from "../../socket/settings";
 import { NO_SOCKET, Socket, SocketState } from "../../socket/socket";
-import { findSocket } from "../../socket/table";
+import { BUCKETS, findSocket, firstInBucket } from "../../socket/table";
 import { registerTransport, Transport } from "../../socket/transport";
 import { loadBe16, loadBe32 } from "../bytes";
 import { framePayload } from "../frame";
@@ -28,13 +29,19 @@ import { queueBytes } from "./send";
 import { isBefore } from "./sequence";
 import { TCP_BYTES, Tcb, tcbOf, TcpState } from "./tcb";
 import { presetTcpOptions } from "./tcp-options";
-import { closeTimers, openTimers, rest } from "./timers";
+import { closeTimers, openTimers, resend, rest } from "./timers";
 import { timeWaitEnd, timeWaitInit } from "./time-wait";
 import { hasOpened } from "./window";
 
 const transport = changetype<Transport>(memory.data(offsetof<Transport>()));
 /** The first window holds this much, or two segments of a network that carries long ones. */
 const WINDOW_FIRST: u32 = 16384;
+
+/**
+ * A buffer that is sent in place is its sender's again only when the peer has acknowledged it, so
+ * sockets do that when they are asked to.
+ */
+let tcpSendMode: SendMode = SendMode.OneCopy;
 
 /** Makes SOCK_STREAM of AF_INET known. */
 export function useTcp(): void {
@@ -65,6 +72,9 @@ type SendFunction = (
 
 /** There is a card. The caller has reserved two timers. */
 export function tcpInit(): void {
+  tcpSendMode = <SendMode>parameterChoice(
+    "net.send", tcpSendMode, "two-copy", "one-copy", "zero-copy",
+  );
   halfOpenInit();
   timeWaitInit();
   onIcmpError(IPPROTO_TCP, (icmpError as (error: IcmpError) => void).index);
@@ -92,6 +102,16 @@ export function payOwed(iface: NetworkInterface): void {
 }
 /** Connections that are served at once: each of them may owe again. */
 const OWING_MAX: i32 = 64;
+
+/** TC55: there is a link again: what is in flight was lost. */
+export function resume(iface: NetworkInterface): void {
+  for (let i: u32 = 0; i < BUCKETS; i++) {
+    for (let s = firstInBucket(i); s != NO_SOCKET; ) {
+      if (s.protocol == IPPROTO_TCP && s.iface == iface) resend(s);
+      s = changetype<Socket>(changetype<usize>(s.nextInBucket));
+    }
+  }
+}
 
 /** TC3: nobody has the address that a packet was for. */
 export function tcpUnreachable(packet: Packet): void {
@@ -149,6 +169,7 @@ function open(s: Socket): u32 {
   if (opened < 0) return opened;
   presetTcpOptions(tcbOf(s));
   s.connectTimeoutNs = NEVER;
+  s.sendMode = tcpSendMode;
   s.windowFirst = min(windowMax, max(WINDOW_FIRST, 2 * localMtu()));
   return 0;
 }
