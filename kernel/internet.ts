@@ -21,6 +21,8 @@ export {
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from "./net/inet/tcp/tcp-options";
+export { nameServer } from "./net/inet/local";
+export { SOCK_DGRAM } from "./net/socket/flags";
 export { SysSocketRecvFrom, SysSocketSendTo } from "./net/inet/udp/calls";
 export { SysPing } from "./net/inet/ping";
 export { SysWaitForAddress } from "./net/inet/await-address";

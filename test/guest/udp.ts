@@ -106,13 +106,14 @@ export function udpBurst(localPort: u32, address: u32, port: u32, count: u32): v
 
 let echoes: u32 = 0;
 
-/** From here on a port answers every datagram, wherever it comes from. */
+/** From here on a port sends every datagram back, wherever it comes from. */
 export function udpEcho(port: u32): void {
   const endpoint = udpOpen(port, 0, 0);
   assert(endpoint > 0, "no port");
   const answer = (receiver: UdpReceiver, datagram: Datagram): void => {
     echoes++;
-    udpSend(receiver.port, datagram.source, datagram.sourcePort, 0, 0);
+    const to = datagram.source;
+    udpSend(receiver.port, to, datagram.sourcePort, datagram.payload, datagram.bytes);
   };
   changetype<UdpReceiver>(<usize>endpoint).arrived = answer.index;
 }
