@@ -238,6 +238,17 @@ export class TcpGuest extends NetGuest {
     return bytes;
   }
 
+  /** The device breaks its ring, and the driver gives the card up when it sends next. */
+  breakCard(): void {
+    const { view } = this.machine.memory;
+    const { rings, size } = this.device.queue(1);
+    const idx = view.getUint16(rings.used + 2, true);
+    view.setUint32(rings.used + 4 + (idx & (size - 1)) * 8, 5000, true);
+    view.setUint16(rings.used + 2, idx + 1, true);
+    this.meet();
+    this.advance(1);
+  }
+
   /** The segments that the guest has sent since the last call. */
   segments(): Segment[] {
     for (const one of this.device.sent.splice(0)) {

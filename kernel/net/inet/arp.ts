@@ -77,9 +77,9 @@ export function sendToNeighbour(address: u32, packet: Packet): void {
   startRetries();
 }
 
-/** TC3: at most one request in a second. */
+/** TC3: at most one request in a second, and three in all: then the timer gives up. */
 function ask(one: Neighbour, now: u64, mac: u64): void {
-  if (now < one.nextTryNs) return;
+  if (now < one.nextTryNs || one.tries == TRIES_MAX) return;
   one.nextTryNs = now + RETRY_NS;
   one.tries++;
   inetStats().arpRequests++;

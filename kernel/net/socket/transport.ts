@@ -108,7 +108,7 @@ export function closeTransport(s: Socket): bool {
  * Takes `bytes` bytes over, for which there is room, as sendPackets() lists them: `entries` buffers
  * of the vector at `source`, from `offset` on. `more`: further ones follow at once. With `buffers`,
  * a UserBuffers, they stay where they are until it learns that they are free; otherwise they are copied. Returns the
- * bytes taken, or -ENOMEM.
+ * bytes taken, 0 if there is no room after all, or -ENOMEM.
  */
 export function sendTransport(
   s: Socket,

@@ -123,7 +123,7 @@ export function receiveListen(listener: Socket, g: Segment): void {
   h.mss = <u16>g.mss;
   h.hasShift = g.hasShift;
   h.shift = <u8>(g.hasShift ? g.shift : 0);
-  h.receiveShift = <u8>(g.hasShift ? shiftFor(listener.windowMax) : 0);
+  h.receiveShift = g.hasShift ? shiftFor(listener.windowMax) : 0;
   h.hasTimestamps = g.hasTimestamps;
   h.tsRecent = g.tsVal;
   h.hasSack = g.hasSack;

@@ -40,7 +40,10 @@ export function mssFor(mss: u32): u32 {
   return min(ownMss(), max(mss == 0 ? TCP_MSS_DEFAULT : mss, MSS_MIN));
 }
 
-/** Begins to connect; the socket has its addresses. Returns 0, or -EADDRINUSE. */
+/**
+ * Begins to connect; the socket has its addresses. Returns 0, -EADDRINUSE, or an error of sendIp().
+ * Without an address of our own, or memory, the timer tries again.
+ */
 export function startHandshake(s: Socket): i32 {
   if (isInTimeWait(s.remoteAddress, s.localPort, s.remotePort)) return -Errno.EADDRINUSE;
   const t = tcbOf(s);
@@ -56,13 +59,17 @@ export function startHandshake(s: Socket): i32 {
   t.connectUntilNs = deadlineAfterNs(s.connectTimeoutNs);
   startRoundTrips(t);
   enterTcpState(t, TcpState.SynSent);
-  sendSyn(s);
-  startRetransmit(s);
-  return 0;
+  const sent = sendSyn(s);
+  if (sent == 0 || sent == -Errno.EADDRNOTAVAIL || sent == -Errno.ENOMEM) {
+    startRetransmit(s);
+    return 0;
+  }
+  enterTcpState(t, TcpState.Closed);
+  return sent;
 }
 
-/** Sends our SYN, or with the peer's known our SYN and ACK. */
-export function sendSyn(s: Socket): void {
+/** Sends our SYN, or with the peer's known our SYN and ACK. Returns 0 or an error. */
+export function sendSyn(s: Socket): i32 {
   const t = tcbOf(s);
   const isAnswer = t.state == TcpState.SynReceived;
   const h = newHeader(s.localPort, s.remoteAddress, s.remotePort);
@@ -77,11 +84,13 @@ export function sendSyn(s: Socket): void {
   h.tsVal = nowMs() + t.tsOffset;
   h.tsEcr = isAnswer ? t.tsRecent : 0;
   if (t.retries != 0) t.retransmits++;
-  if (sendEmpty(h) == 0) t.segmentsOut++;
+  const sent = sendEmpty(h);
+  if (sent == 0) t.segmentsOut++;
+  return sent;
 }
 
 /** Of t.sendShift while our SYN is not acknowledged: the peer scales no windows. */
-const NO_SHIFT: u32 = 255;
+const NO_SHIFT: u8 = 255;
 
 /** A segment for a socket in SYN-SENT. */
 export function receiveSynSent(s: Socket, g: Segment): void {
@@ -112,7 +121,7 @@ function takeSyn(s: Socket, g: Segment): void {
   t.mss = mssFor(g.mss);
   t.hasTimestamps = g.hasTimestamps;
   t.hasSack = g.hasSack;
-  t.sendShift = g.hasShift ? g.shift : NO_SHIFT;
+  t.sendShift = g.hasShift ? <u8>g.shift : NO_SHIFT;
   if (!g.hasShift) t.receiveShift = 0;
   t.tsRecent = g.tsVal;
   t.tsRecentMs = nowMs();

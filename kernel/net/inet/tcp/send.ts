@@ -1,7 +1,7 @@
 // From the application's bytes to the send queue.
 import { Errno } from "../../../../abi/errno";
 import { NetStats } from "../../../../abi/stats";
-import { spendCredit } from "../../socket/credit";
+import { creditOf, spendCredit } from "../../socket/credit";
 import { UNBOUNDED } from "../../socket/send-buffer";
 import { vectorAt } from "../../socket/send-packets";
 import { Socket, statsOf } from "../../socket/socket";
@@ -35,14 +35,16 @@ export function queueBytes(
   more: bool,
   buffers: usize,
 ): i32 {
+  limitSend(s);
+  const room = min(bytes, creditOf(s)); // others may have taken the memory meanwhile
+  if (room == 0) return 0;
   const taken =
     entries == 0
-      ? queueOne(s, source + offset, bytes, buffers)
-      : queueVector(s, source, offset, bytes, buffers);
+      ? queueOne(s, source + offset, room, buffers)
+      : queueVector(s, source, offset, room, buffers);
   if (taken == 0) return -Errno.ENOMEM;
   spendCredit(s, taken);
   tally(statsOf(s), NetStats.sent, taken);
-  limitSend(s);
   tcbOf(s).isMore = more;
   tcbOf(s).isAwaited = buffers != 0 && !more;
   output(s);

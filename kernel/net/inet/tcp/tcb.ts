@@ -36,8 +36,8 @@ export class Tcb {
   iss: u32;
   irs: u32;
   mss: u32; // payload bytes of a segment to the peer, its options included
-  sendShift: u32; // RFC 7323: of the windows that the peer advertises
-  receiveShift: u32; // of ours
+  sendShift: u8; // RFC 7323: of the windows that the peer advertises
+  receiveShift: u8; // of ours
   hasTimestamps: bool;
   hasSack: bool; // the peer takes SACK
   tsOffset: u32; // added to our clock
@@ -50,6 +50,7 @@ export class Tcb {
   isFinQueued: bool;
   isMore: bool; // the application is about to give more
   isAwaited: bool; // a sender waits for its buffers: the end of them does not wait
+  isDue: bool; // in the list of connections with something to do (batch.ts)
   wnd: u32; // that the peer has advertised
   wl1: u32; // the segment that did, and its acknowledgement
   wl2: u32;
@@ -59,10 +60,11 @@ export class Tcb {
   rcvNxt: u32;
   edge: u32; // the right edge of the window that we have advertised; it never goes back
   lastAck: u32; // that we sent
-  hasFin: bool; // the peer's FIN has the number `fin`
-  fin: u32;
+  fin: u32; // the number of the peer's FIN, if hasFin
+  hasFin: bool;
+  isTimed: bool; // round-trip.ts
+  isRecovering: bool; // congestion.ts
   isAckDue: bool; // at the end of the batch
-  isDue: bool; // in the list of connections with something to do (batch.ts)
   unacked: u32; // full segments that have arrived since we acknowledged
   quickAcks: u32; // segments that are still acknowledged at once (TC47)
   tsRecent: u32; // RFC 7323: the peer's clock, and when that was
@@ -71,16 +73,14 @@ export class Tcb {
   srtt: u32; // 0: nothing measured
   rttvar: u32;
   rto: u32;
-  isTimed: bool; // without timestamps: the number that is timed, and since when
-  timed: u32;
+  timed: u32; // without timestamps, if isTimed: a number, and since when
   timedUs: u32;
   // congestion.ts
   cwnd: u32;
   ssthresh: u32;
   credited: u32; // bytes acknowledged since cwnd grew by one segment
   dupAcks: u32;
-  isRecovering: bool;
-  recover: u32; // RFC 6582
+  recover: u32; // RFC 6582, if isRecovering
   // timers.ts
   timerKind: TimerKind;
   retries: u32; // of what is sent now

@@ -7,8 +7,8 @@ import { Tcb, tcbOf } from "./tcb";
 const WINDOW_MAX: u32 = 0xffff;
 
 /** The shift with which windows of up to `bytes` bytes can be advertised. */
-export function shiftFor(bytes: u32): u32 {
-  let shift: u32 = 0;
+export function shiftFor(bytes: u32): u8 {
+  let shift: u8 = 0;
   while (bytes >> shift > WINDOW_MAX) shift++;
   return shift;
 }
