@@ -9,6 +9,7 @@ import { registerDriver } from "./devices";
 import { skipAddress, skippedAddress } from "./net/inet/address";
 import { openCard } from "./net/inet/input";
 import { useTcp } from "./net/inet/tcp/transport";
+import { useUdp } from "./net/inet/udp/sockets";
 
 export {
   SO_KEEPALIVE,
@@ -20,7 +21,11 @@ export {
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from "./net/inet/tcp/tcp-options";
+export { nameServer } from "./net/inet/local";
+export { SOCK_DGRAM } from "./net/socket/flags";
+export { SysSocketRecvFrom, SysSocketSendTo } from "./net/inet/udp/calls";
 export { SysPing } from "./net/inet/ping";
+export { SysWaitForAddress } from "./net/inet/await-address";
 export { printAddress } from "./net/inet/address";
 
 const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
@@ -28,10 +33,11 @@ const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
 /**
  * Gives the machine's network card to TCP/IP. Call it from an initialiser, before the kernel boots.
  * Returns false if there are too many drivers. The address of the machine is the kernel parameter
- * `net.address`.
+ * `net.address`, or comes by DHCP.
  */
 export function useInternet(): bool {
   useTcp();
+  useUdp();
   return registerDriver(VIRTIO_ID_NET, "virtio-net", startCard);
 }
 

@@ -39,6 +39,8 @@ export const upcalls = [
   "~lib/torito/kernel/net/socket/transport/askPort",
   "~lib/torito/kernel/net/socket/transport/sendTransport",
   "~lib/torito/kernel/net/inet/icmp-errors/handOut",
+  "~lib/torito/kernel/net/inet/udp/ports/giveToSocket",
+  "~lib/torito/kernel/net/inet/udp/ports/hasSocket",
   "~lib/torito/kernel/net/inet/udp/udp/deliver",
   "~lib/torito/kernel/net/inet/udp/udp/refuse",
   "~lib/torito/drivers/fs/completion/notify",

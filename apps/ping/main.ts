@@ -1,10 +1,17 @@
 // Ping: asks another machine for echoes, a second apart. Powers off with 0 if all were answered.
-// Kernel parameters: net.address=10.0.0.1/24, to=10.0.0.2, count=3.
+// Kernel parameters: net.address=10.0.0.1/24, or none to have it by DHCP; to=10.0.0.2, count=3.
 import { parameterNumber, print, printNumber, Sleep } from "torito/kernel/api";
-import { parameterAddress, printAddress, SysPing, useInternet } from "torito/kernel/internet";
+import {
+  parameterAddress,
+  printAddress,
+  SysPing,
+  SysWaitForAddress,
+  useInternet,
+} from "torito/kernel/internet";
 
 const DATA_BYTES: u32 = 56;
 const TIMEOUT_MS: u32 = 1000;
+const ADDRESS_MS: i32 = 30_000;
 const INTERVAL_MS: u32 = 1000;
 const NS_PER_US: i64 = 1000;
 
@@ -14,6 +21,7 @@ export function main(): i32 {
   const to = parameterAddress("to");
   const count = parameterNumber("count", 3);
   let answered: u32 = 0;
+  SysWaitForAddress(ADDRESS_MS); // if there is none, the pings say so
   for (let i: u32 = 0; i < count; i++) {
     if (i != 0) Sleep(INTERVAL_MS);
     const ns = SysPing(to, DATA_BYTES, TIMEOUT_MS);

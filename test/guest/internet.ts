@@ -5,6 +5,7 @@ import { ToroGetMem } from "torito/kernel/memory";
 import { Sleep, SysKillThread } from "torito/kernel/thread-calls";
 import { checksum } from "torito/kernel/net/inet/checksum";
 import { inetStats } from "torito/kernel/net/inet/stats";
+import { nowNs } from "torito/kernel/clock";
 import { nextDeadline } from "torito/kernel/timer";
 import { thread } from "./harness";
 
@@ -14,6 +15,7 @@ export { threadCount } from "torito/kernel/thread";
 export { ToroFreeMem, ToroGetMem } from "torito/kernel/memory";
 export { buffersInFlight } from "torito/kernel/net/link/pool";
 export { SysKillThread };
+export * from "./address";
 export * from "./udp";
 
 useInternet();
@@ -61,6 +63,12 @@ export function checksumOf(address: usize, bytes: u32): u32 {
 /** Sends any frame. Returns the result of SysNetworkSend(). */
 export function sendRaw(address: usize, bytes: u32): i32 {
   return sendBytes(address, bytes);
+}
+
+/** Milliseconds from now until the first timer is due; -1: none runs. */
+export function timerInMs(): f64 {
+  if (nextDeadline() == u64.MAX_VALUE) return -1;
+  return <f64>(nextDeadline() - nowNs()) / 1e6;
 }
 
 /** Does any timer run? */

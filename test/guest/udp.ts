@@ -3,16 +3,9 @@ import { Errno } from "torito/abi/errno";
 import { INADDR_LOOPBACK, IPPROTO_TCP } from "torito/abi/ip";
 import { IcmpError, onIcmpError } from "torito/kernel/net/inet/icmp-errors";
 import { Datagram, bindUdp, unbindUdp, UdpReceiver } from "torito/kernel/net/inet/udp/ports";
-import {
-  DatagramQueue,
-  dropDatagrams,
-  keepDatagram,
-  originAddress,
-  originPort,
-  takeDatagram,
-} from "torito/kernel/net/inet/udp/queue";
+import { keepDatagram, originAddress, originPort } from "torito/kernel/net/inet/udp/queue";
 import { allocateUdp, sendUdp, udpPayload } from "torito/kernel/net/inet/udp/udp";
-import { payloadOf } from "torito/kernel/net/link/packet";
+import { PacketQueue, payloadOf } from "torito/kernel/net/link/packet";
 import { FreePacket } from "torito/kernel/net/link/pool";
 import { ToroAllocMem, ToroFreeMem } from "torito/kernel/memory";
 
@@ -22,13 +15,13 @@ class Endpoint extends UdpReceiver {
   refusals: u32;
 }
 
-function queueOf(endpoint: usize): DatagramQueue {
-  return changetype<DatagramQueue>(endpoint + offsetof<Endpoint>());
+function queueOf(endpoint: usize): PacketQueue {
+  return changetype<PacketQueue>(endpoint + offsetof<Endpoint>());
 }
 
 /** Returns an endpoint, or a negative error. */
 export function udpOpen(port: u32, remote: u32, remotePort: u32): i32 {
-  const address = ToroAllocMem(offsetof<Endpoint>() + offsetof<DatagramQueue>());
+  const address = ToroAllocMem(offsetof<Endpoint>() + offsetof<PacketQueue>());
   assert(address != 0, "no memory");
   const endpoint = changetype<Endpoint>(address);
   endpoint.port = port;
@@ -60,7 +53,8 @@ export function udpRefusals(endpoint: usize): u32 {
 
 export function udpClose(endpoint: usize): void {
   unbindUdp(changetype<UdpReceiver>(endpoint));
-  dropDatagrams(queueOf(endpoint));
+  const queue = queueOf(endpoint);
+  for (let packet = queue.pop(); packet; packet = queue.pop()) FreePacket(packet);
   ToroFreeMem(endpoint);
 }
 
@@ -74,7 +68,7 @@ export function udpSend(localPort: u32, address: u32, port: u32, data: usize, by
 
 /** Copies the oldest datagram to `into`: address, port, length, bytes. False: there is none. */
 export function udpTake(endpoint: usize, into: usize): bool {
-  const packet = takeDatagram(queueOf(endpoint));
+  const packet = queueOf(endpoint).pop();
   if (!packet) return false;
   store<u32>(into, originAddress(packet));
   store<u32>(into, originPort(packet), 4);
@@ -112,13 +106,14 @@ export function udpBurst(localPort: u32, address: u32, port: u32, count: u32): v
 
 let echoes: u32 = 0;
 
-/** From here on a port answers every datagram, wherever it comes from. */
+/** From here on a port sends every datagram back, wherever it comes from. */
 export function udpEcho(port: u32): void {
   const endpoint = udpOpen(port, 0, 0);
   assert(endpoint > 0, "no port");
   const answer = (receiver: UdpReceiver, datagram: Datagram): void => {
     echoes++;
-    udpSend(receiver.port, datagram.source, datagram.sourcePort, 0, 0);
+    const to = datagram.source;
+    udpSend(receiver.port, to, datagram.sourcePort, datagram.payload, datagram.bytes);
   };
   changetype<UdpReceiver>(<usize>endpoint).arrived = answer.index;
 }

@@ -144,6 +144,8 @@ const STATS = [
   "badUdp",
   "noUdpPort",
   "udpFull",
+  "badDhcp",
+  "dhcpDeclines",
   "badTcp",
 ] as const;
 
@@ -157,6 +159,7 @@ export interface NetGuestOptions {
   withheld?: bigint;
   /** A second card beside the first. */
   second?: boolean;
+  entropy?: (into: Uint8Array) => void;
 }
 
 export class NetGuest {
@@ -182,7 +185,7 @@ export class NetGuest {
       parameters: options.parameters ?? ADDRESS,
       clock: this.clock,
       devices: options.second === true ? [this.device, this.other] : [this.device],
-      entropy: (into) => into.fill(7),
+      entropy: options.entropy ?? ((into) => into.fill(7)),
       withheldFeatures: options.withheld ?? 0n,
       console: (line) => this.lines.push(line),
     });
@@ -260,9 +263,20 @@ export class NetGuest {
   }
 }
 
+/** Puts an element into a used ring that the device never meant. */
+export function lie(g: NetGuest, queue: number, id: number): void {
+  const { view } = g.machine.memory;
+  const { rings, size } = g.device.queue(queue);
+  const idx = view.getUint16(rings.used + 2, true);
+  const slot = rings.used + 4 + (idx & (size - 1)) * 8;
+  view.setUint32(slot, id, true);
+  view.setUint32(slot + 4, 0, true);
+  view.setUint16(rings.used + 2, idx + 1, true);
+}
+
 /** Boots guests for the tests of one file; they are disposed of after each test. */
-export async function netGuests() {
-  const image = await compileGuest("test/guest/internet.ts");
+export async function netGuests(entry = "test/guest/internet.ts") {
+  const image = await compileGuest(entry);
   const guests: NetGuest[] = [];
   afterEach(() => {
     for (const guest of guests.splice(0)) guest.dispose();

@@ -9,15 +9,23 @@ export function witness(program: string, title: string, body: () => Promise<void
   else missing(`${title}: ${program} is not installed`);
 }
 
-/** With Linux in a network namespace of its own, joined by a tap; any user may make one. */
-export function linuxWitness(title: string, body: () => Promise<void>): void {
-  const reason = withoutLinux();
-  if (reason === null) test(`${title} (Linux)`, body);
+/**
+ * With Linux in a network namespace of its own, joined by a tap, and further programs; any user may
+ * make one.
+ */
+export function linuxWitness(
+  title: string,
+  body: () => Promise<void>,
+  ...programs: readonly string[]
+): void {
+  const reason = withoutLinux(programs);
+  if (reason === null) test(`${title} (${["Linux", ...programs].join(", ")})`, body);
   else missing(`${title}: ${reason}`);
 }
 
-function withoutLinux(): string | null {
-  const absent = ["cc", "unshare", "ip", "ping"].find((program) => !has(program));
+function withoutLinux(programs: readonly string[]): string | null {
+  const wanted = ["cc", "unshare", "ip", "ping", ...programs];
+  const absent = wanted.find((program) => !has(program));
   if (absent !== undefined) return `${absent} is not installed`;
   if (!existsSync("/dev/net/tun")) return "there is no /dev/net/tun";
   const made = spawnSync("unshare", ["--map-root-user", "--net", "true"]).status === 0;

@@ -23,6 +23,7 @@ const STRUCTURES = new Map([
   ["EtherArp", "ether_arp"],
   ["IpHdr", "iphdr"],
   ["IcmpHdr", "icmphdr"],
+  ["UdpHdr", "udphdr"],
   ["VsockConfig", "virtio_vsock_config"],
   ["VsockHdr", "virtio_vsock_hdr"],
   ["VirtqDesc", "vring_desc"],
@@ -88,6 +89,7 @@ witness("cc", "every offset, size and number of the wire is that of Linux's head
 #include <stdio.h>
 #include <linux/fuse.h>
 #include <linux/icmp.h>
+#include <linux/udp.h>
 #include <linux/virtio_fs.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>

@@ -111,9 +111,14 @@ describe("each folder imports only what is below it", () => {
       /^abi\/|^kernel\/(\w+\.ts$|net\/link\/)/,
     ],
     [
-      "TCP/IP: packets, no driver, no socket of vsock",
-      /^kernel\/net\/inet\//,
+      "TCP/IP below sockets: packets, no driver, no socket",
+      /^kernel\/net\/inet\/(?!tcp\/|input\.ts$|udp\/(sockets|calls)\.ts$)/,
       /^abi\/|^kernel\/(\w+\.ts$|net\/(link|inet)\/)/,
+    ],
+    [
+      "transports of sockets: packets, TCP/IP and sockets, no driver",
+      /^kernel\/net\/inet\//,
+      /^abi\/|^kernel\/(\w+\.ts$|net\/)/,
     ],
     [
       "sockets: no driver",

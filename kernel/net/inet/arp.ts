@@ -41,7 +41,9 @@ const TRIES_MAX: u32 = 3;
 const ADDRESS_BYTES: u32 = 4;
 
 const timer = changetype<Timer>(memory.data(offsetof<Timer>()));
-let hasConflict: bool = false; // it has been reported
+let conflicting: u32 = INADDR_ANY; // our address, once its conflict has been reported
+let probed: u32 = INADDR_ANY; // the address that is to be ours, while nobody must have it
+let claimed: bool = false; // somebody has
 
 /** `handler` is the table index of (arg: usize): void: takeUnreachable() has work. */
 export function arpInit(handler: u32): void {
@@ -121,6 +123,28 @@ export function announce(): void {
   if (ownAddress() != INADDR_ANY) sendArp(ARPOP_REQUEST, MAC_BROADCAST, 0, ownAddress());
 }
 
+/**
+ * Asks who has an address that is to be ours; we have none yet, so that nobody learns it (RFC 5227,
+ * 2.1.1). Whoever claims it is noted until endProbe().
+ */
+export function probe(address: u32): void {
+  probed = address;
+  claimed = false;
+  sendArp(ARPOP_REQUEST, MAC_BROADCAST, 0, address);
+}
+
+/** Returns whether anybody has claimed the address since probe(). */
+export function endProbe(): bool {
+  probed = INADDR_ANY;
+  return claimed;
+}
+
+/** Does a packet claim the probed address, as its sender's or by a probe of another machine? */
+function isClaim(sender: u32, target: u32, mac: u64): bool {
+  if (probed == INADDR_ANY || mac == localCard().mac) return false;
+  return sender == probed || (sender == INADDR_ANY && target == probed);
+}
+
 function sendArp(op: u32, to: u64, target: u64, address: u32): void {
   const packet = allocateFrame(EtherArp.sizeof);
   if (!packet) return;
@@ -144,9 +168,10 @@ export function receiveArp(frame: usize, bytes: u32): void {
     inetStats().badArp++;
     return;
   }
-  if (ownAddress() == INADDR_ANY) return;
   const mac = loadMac(arp + EtherArp.arp_sha);
   const sender = loadBe32(arp, EtherArp.arp_spa);
+  if (isClaim(sender, loadBe32(arp, EtherArp.arp_tpa), mac)) claimed = true;
+  if (ownAddress() == INADDR_ANY) return;
   if (sender == ownAddress()) {
     if (mac != localCard().mac) reportConflict();
     return;
@@ -191,8 +216,8 @@ function learn(address: u32, mac: u64, isRequest: bool): void {
 
 function reportConflict(): void {
   inetStats().conflicts++;
-  if (hasConflict) return;
-  hasConflict = true;
+  if (conflicting == ownAddress()) return;
+  conflicting = ownAddress();
   print("net: another machine has our address, ");
   printAddress(ownAddress());
   print("\n");

@@ -8,10 +8,19 @@ import { Packet, payloadOf } from "../link/packet";
 import { FreePacket } from "../link/pool";
 import { announce, arpEnd, arpInit, receiveArp, takeUnreachable } from "./arp";
 import { loadBe16 } from "./bytes";
+import { dhcpEnd, dhcpInit, dhcpLink } from "./dhcp/client";
 import { destinationOf, framePayload } from "./frame";
 import { receiveIcmp } from "./icmp";
 import { ipDestination, isForUs } from "./ip";
-import { localCard, localInit, NO_CARD, setLocalCard } from "./local";
+import {
+  isByDhcp,
+  localCard,
+  localInit,
+  loseAddress,
+  NO_CARD,
+  onAddressLost,
+  setLocalCard,
+} from "./local";
 import { loopbackEnd, loopbackInit, takeLoopback } from "./loopback";
 import { dropNeighbours } from "./neighbours";
 import { echoUnreachable } from "./pings";
@@ -21,8 +30,8 @@ import { payOwed, resume, tcpEnd, tcpInit, tcpLost, tcpUnreachable } from "./tcp
 import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
 
-/** Of ARP, of the loopback, and two of TCP. */
-const TIMERS: u32 = 4;
+/** Of ARP, of the loopback, of DHCP, and two of TCP. */
+const TIMERS: u32 = 5;
 
 let hadLink: bool = false;
 
@@ -35,6 +44,8 @@ export function openCard(card: EthernetCard): i32 {
   loopbackInit((loopBack as (arg: usize) => void).index);
   udpInit();
   tcpInit();
+  onAddressLost((addressLost as (_: usize) => void).index);
+  if (isByDhcp()) dhcpInit();
   setOwner(
     card.iface,
     (drain as (iface: NetworkInterface) => void).index,
@@ -59,8 +70,10 @@ function unreserveTimers(count: u32): void {
 
 /** The card is gone for good. */
 function closeCard(_: NetworkInterface): void {
+  dhcpEnd();
   tcpLost(localCard().iface, Errno.ENETDOWN);
   tcpEnd();
+  loseAddress();
   setLocalCard(NO_CARD);
   hadLink = false;
   dropNeighbours();
@@ -72,16 +85,26 @@ function closeCard(_: NetworkInterface): void {
 /** Frames have arrived, or the link has changed. */
 function drain(iface: NetworkInterface): void {
   const hasLink = localCard().hasLink;
-  if (hasLink && !hadLink) {
-    announce();
-    resume(iface);
-  }
-  hadLink = hasLink;
+  if (hasLink != hadLink) linkChanged(hasLink);
   for (let packet = iface.incoming.pop(); packet; packet = iface.incoming.pop()) {
     if (!receive(packet)) releasePacket(packet);
   }
   finishBatch();
   payOwed(iface);
+}
+
+function linkChanged(hasLink: bool): void {
+  hadLink = hasLink;
+  if (hasLink) {
+    announce();
+    resume(localCard().iface);
+  }
+  dhcpLink(hasLink);
+}
+
+/** The lease has ended: so have connections. */
+function addressLost(_: usize): void {
+  tcpLost(localCard().iface, Errno.ENETDOWN);
 }
 
 /** TC1. Returns true when the packet is kept. */
@@ -97,7 +120,9 @@ function receive(packet: Packet): bool {
   }
   const type = loadBe16(frame, EthernetHdr.h_proto);
   const header = frame + EthernetHdr.sizeof;
-  if (type == ETH_P_IP) return isForUs(header, bytes - EthernetHdr.sizeof) && dispatch(packet, header);
+  if (type == ETH_P_IP) {
+    return isForUs(header, bytes - EthernetHdr.sizeof) && dispatch(packet, header);
+  }
   if (type == ETH_P_ARP) receiveArp(frame, bytes);
   else stats.otherType++;
   return false;
@@ -111,7 +136,7 @@ function dispatch(packet: Packet, header: usize): bool {
   const protocol: u32 = load<u8>(header, IpHdr.protocol);
   if (protocol == IPPROTO_TCP) return receiveTcp(packet, header);
   if (protocol == IPPROTO_ICMP) receiveIcmp(header);
-  else if (protocol == IPPROTO_UDP) receiveUdp(header);
+  else if (protocol == IPPROTO_UDP) receiveUdp(packet, header);
   else inetStats().otherProtocol++;
   return false;
 }

@@ -28,9 +28,11 @@ import { allocateFrame, framePayload, sendFrame } from "./frame";
 import {
   gateway,
   isBroadcast,
+  isExpected,
   isNear,
   isOwn,
   localCard,
+  localMtu,
   NO_CARD,
   ownAddress,
   sourceFor,
@@ -112,7 +114,7 @@ function errorOf(packet: Packet, destination: u32): i32 {
 function errorOfSize(packet: Packet): i32 {
   const card = localCard();
   if (card == NO_CARD) return -Errno.ENETDOWN;
-  const most = segmentBytesOf(packet) == 0 ? card.mtu : card.segmentsBytesMax;
+  const most = segmentBytesOf(packet) == 0 ? localMtu() : card.segmentsBytesMax;
   return packet.length - EthernetHdr.sizeof > most ? -Errno.EMSGSIZE : 0;
 }
 
@@ -198,7 +200,8 @@ function isGoodSource(source: u32): bool {
 
 /** TC6. */
 function isOurs(destination: u32, protocol: u32): bool {
-  if (ownAddress() == INADDR_ANY) return false;
+  // Without an address: what a DHCP server sends, to the address that it offers or to all.
+  if (ownAddress() == INADDR_ANY) return isExpected() && protocol == IPPROTO_UDP;
   if (destination == ownAddress()) return true;
   return protocol == IPPROTO_UDP && isBroadcast(destination);
 }

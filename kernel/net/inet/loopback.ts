@@ -42,7 +42,8 @@ export function sendToSelf(packet: Packet): void {
 function flatten(packet: Packet): Packet | null {
   const flat = AllocatePacket(packet.length);
   if (flat) {
-    memory.copy(wireHeaderOf(flat, NetHdr.sizeof), wireHeaderOf(packet, NetHdr.sizeof), NetHdr.sizeof);
+    const from = wireHeaderOf(packet, NetHdr.sizeof);
+    memory.copy(wireHeaderOf(flat, NetHdr.sizeof), from, NetHdr.sizeof);
     for (let i: u32 = 0; i < packet.segments; i++) {
       const part = segmentOf(packet, i);
       memory.copy(payloadOf(flat) + flat.length, part.base, part.length);

@@ -3,7 +3,7 @@ import { Errno } from "../../../abi/errno";
 import { IcmpHdr, IpHdr } from "../../../abi/ip";
 import { deadlineAfterNs, NS_PER_MS } from "../../clock";
 import { sendEcho } from "./icmp";
-import { localCard, NO_CARD } from "./local";
+import { localCard, localMtu, NO_CARD } from "./local";
 import { addPing, awaitPing, dropPing, NO_PING } from "./pings";
 
 const ID_MASK: u32 = 0xffff;
@@ -18,9 +18,8 @@ let next: u32 = 1;
  * (we have no address), -ENETDOWN (no card), -EMSGSIZE, -EACCES (a broadcast), -ENOBUFS or -ENOMEM.
  */
 export function SysPing(address: u32, bytes: u32, timeoutMs: u32): i64 {
-  const card = localCard();
-  if (card == NO_CARD) return -Errno.ENETDOWN;
-  if (bytes > card.mtu - IpHdr.sizeof - IcmpHdr.sizeof) return -Errno.EMSGSIZE;
+  if (localCard() == NO_CARD) return -Errno.ENETDOWN;
+  if (bytes > localMtu() - IpHdr.sizeof - IcmpHdr.sizeof) return -Errno.EMSGSIZE;
   const ping = addPing(address, bytes, deadlineAfterNs(<u64>timeoutMs * NS_PER_MS));
   if (ping == NO_PING) return -Errno.ENOBUFS;
   const number = next++;

@@ -24,6 +24,8 @@ export class InetStats {
   badUdp: u32; // lengths, checksum
   noUdpPort: u32; // nobody has the port, or takes datagrams of that sender
   udpFull: u32; // the receiver's queue, or no memory
+  badDhcp: u32; // messages that are malformed, of another transaction, or offer nothing usable
+  dhcpDeclines: u32; // addresses that somebody else had
   badTcp: u32; // lengths, checksum
 }
 

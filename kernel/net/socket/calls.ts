@@ -32,7 +32,13 @@ import {
 import { connectionError, enterState } from "./state";
 import { copyStats } from "./stats";
 import { addHandle, ephemeralPort, findSocket, hash, removeHandle, socketOf } from "./table";
-import { hasTransport, isTransportDrained, transportRoute } from "./transport";
+import {
+  hasTransport,
+  isTransportDrained,
+  transportHasPort,
+  transportPortOffset,
+  transportRoute,
+} from "./transport";
 
 /** The address of a socket, as SysSocketLocalAddress and SysSocketPeerAddress write it. */
 @unmanaged
@@ -92,11 +98,12 @@ export function SysSocketBind(socket: i32, port: u32): i32 {
   if (s == NO_SOCKET) return -Errno.EBADF;
   if (s.state != SocketState.Created) return -Errno.EINVAL;
   if (port == VMADDR_PORT_ANY || (port == 0 && !isVsock(s))) {
-    port = ephemeralPort(s.protocol, s.iface, 0, 0, 0);
+    const offset = isVsock(s) ? 0 : transportPortOffset(s.protocol, 0, 0);
+    port = ephemeralPort(s.protocol, s.iface, 0, 0, offset);
     if (port == 0) return -Errno.EADDRNOTAVAIL;
   } else if (port > PORT_MAX && !isVsock(s)) {
     return -Errno.EINVAL;
-  } else if (findSocket(s.protocol, s.iface, port, 0, 0) != NO_SOCKET) {
+  } else if (isPortInUse(s, port)) {
     return -Errno.EADDRINUSE;
   }
   s.localPort = port;
@@ -105,12 +112,19 @@ export function SysSocketBind(socket: i32, port: u32): i32 {
   return 0;
 }
 
+function isPortInUse(s: Socket, port: u32): bool {
+  if (findSocket(s.protocol, s.iface, port, 0, 0) != NO_SOCKET) return true;
+  return !isVsock(s) && transportHasPort(s.protocol, port);
+}
+
 /**
- * Accepts connections, of which `backlog` may wait (1 to 4096). Returns 0 or an error.
+ * Accepts connections, of which `backlog` may wait (1 to 4096). Returns 0 or an error,
+ * -EOPNOTSUPP for datagrams.
  */
 export function SysSocketListen(socket: i32, backlog: i32): i32 {
   const s = socketOf(socket);
   if (s == NO_SOCKET) return -Errno.EBADF;
+  if (s.protocol == IPPROTO_UDP) return -Errno.EOPNOTSUPP;
   if (s.state != SocketState.Bound && s.state != SocketState.Listening) return -Errno.EINVAL;
   s.backlog = min<u32>(max<i32>(backlog, 1), BACKLOG_MAX);
   enterState(s, SocketState.Listening);

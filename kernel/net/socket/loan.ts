@@ -2,6 +2,7 @@
 // them when it likes. Until then its bytes count against the socket's window, so that credit bounds
 // the lent memory.
 import { Errno } from "../../../abi/errno";
+import { IPPROTO_UDP } from "../../../abi/ip";
 import { NetStats } from "../../../abi/stats";
 import { HandleTable } from "../../handle";
 import { releasePacket } from "../link/interface";
@@ -48,10 +49,12 @@ export function loanCount(): u32 {
  * Lends queued packets, as up to `max` Loans at `list`; waits until there is one. The bytes stay
  * as they are until they are released, whatever becomes of the socket. Yields.
  * Returns the number of loans; 0 at the end of the stream; -ENOBUFS when the socket has lent 256
- * packets already; -EINVAL for max 0; -ENOMEM; otherwise as SysSocketRecv.
+ * packets already; -EINVAL for max 0; -EOPNOTSUPP (datagrams are copied when they arrive, and may
+ * be empty); -ENOMEM; otherwise as SysSocketRecv.
  */
 export function SysSocketRecvLoan(socket: i32, list: usize, max: u32, flags: u32): i32 {
   if (max == 0) return -Errno.EINVAL;
+  if (isDatagram(socket)) return -Errno.EOPNOTSUPP;
   const ready = waitForData(socket, 1, flags);
   if (ready <= 0) return ready;
   const s = socketOf(socket);
@@ -71,6 +74,11 @@ export function SysSocketRecvLoan(socket: i32, list: usize, max: u32, flags: u32
     lent++;
   }
   return lent == 0 ? error : <i32>lent;
+}
+
+function isDatagram(socket: i32): bool {
+  const s = socketOf(socket);
+  return s != NO_SOCKET && s.protocol == IPPROTO_UDP;
 }
 
 function lend(s: Socket, packet: Packet, loan: Loan): i32 {

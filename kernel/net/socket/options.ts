@@ -1,9 +1,10 @@
 // Socket options. Numbers and meanings are Linux's where it has the option.
 import { Errno } from "../../../abi/errno";
+import { IPPROTO_UDP } from "../../../abi/ip";
 import { NEVER, NS_PER_MS } from "../../clock";
 import { interfaceAt, NO_INTERFACE } from "../link/interface";
 import { setWindow } from "./credit";
-import { SOCK_SEQPACKET, SOCK_STREAM } from "./flags";
+import { SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from "./flags";
 import { sendSpaceOf, UNBOUNDED } from "./send-buffer";
 import { SendMode } from "./settings";
 import { isSeqpacket, NO_SOCKET, Socket, SocketState } from "./socket";
@@ -164,6 +165,7 @@ export function SysSocketGetOption(socket: i32, option: i32): i32 {
     case SO_SNDLOWAT:
       return s.sendLeast;
     case SO_TYPE:
+      if (s.protocol == IPPROTO_UDP) return SOCK_DGRAM;
       return isSeqpacket(s) ? SOCK_SEQPACKET : SOCK_STREAM;
     case SO_ERROR:
       return s.state == SocketState.Disconnected ? s.error : 0;

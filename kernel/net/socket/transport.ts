@@ -21,6 +21,7 @@ export class Transport {
   // Others
   route: u32; // (): NetworkInterface: by which packets leave, or NO_INTERFACE
   portOffset: u32; // (address: u32, port: u32): u32: as transportPortOffset()
+  hasPort: u32; // (port: u32): u32: does the protocol itself use the port? 0: it uses none
   send: u32; // (s, source, entries, offset, bytes, more, buffers): i32: as sendTransport()
 }
 
@@ -63,6 +64,12 @@ export function routeOf(s: Socket): NetworkInterface {
 /** Makes the order of local ports hard to guess, for connections to that peer. */
 export function transportPortOffset(protocol: u32, address: u32, port: u32): u32 {
   return askPort(transportOf(protocol).portOffset, address, port);
+}
+
+/** Does the protocol itself use a local port, beside its sockets? */
+export function transportHasPort(protocol: u32, port: u32): bool {
+  const callback = transportOf(protocol).hasPort;
+  return callback != 0 && askPort(callback, port, 0) != 0;
 }
 
 export function openTransport(s: Socket): i32 {

@@ -5,6 +5,7 @@ import { NetHdr } from "../../../abi/net.ts";
 import { Status } from "../../../abi/virtio.ts";
 import { card, noise, whoHas } from "../../support/frames.ts";
 import {
+  lie,
   type NetGuest,
   type NetGuestOptions,
   netGuests,
@@ -203,14 +204,3 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     expect(g.call("buffersInFlight", 1) + g.call("buffersInFlight", 2)).toBe(0);
   }
 });
-
-/** Puts an element into a used ring that the device never meant. */
-function lie(g: NetGuest, queue: number, id: number): void {
-  const { view } = g.machine.memory;
-  const { rings, size } = g.device.queue(queue);
-  const idx = view.getUint16(rings.used + 2, true);
-  const slot = rings.used + 4 + (idx & (size - 1)) * 8;
-  view.setUint32(slot, id, true);
-  view.setUint32(slot + 4, 0, true);
-  view.setUint16(rings.used + 2, idx + 1, true);
-}

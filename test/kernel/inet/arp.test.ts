@@ -137,7 +137,7 @@ describe("TC2: ARP", () => {
   });
 
   test("without an address it neither asks nor answers", async () => {
-    const g = await boot({ parameters: "" });
+    const g = await boot({ parameters: "net.address=none" });
     g.inject(whoHas("10.0.0.1", "10.0.0.2", card(2)), whoHas("0.0.0.0", "10.0.0.2", card(2)));
     expect(g.ping("10.0.0.2").result()).toBe(-Errno.EADDRNOTAVAIL);
     expect(g.sent()).toEqual([]);

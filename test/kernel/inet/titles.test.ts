@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { testSources } from "../../support/test-files.ts";
 
 const STATEMENTS = [
-  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 63].map((n) => `TC${n}`),
-  ...["NP8", "NP10", "NP12"],
+  ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 63].map((n) => `TC${n}`),
+  ...["NP8", "NP9", "NP10", "NP12"],
 ];
 const TITLE = /["`]((?:[A-Z]+\d+, )*[A-Z]+\d+): /g;
 

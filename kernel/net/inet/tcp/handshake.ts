@@ -6,7 +6,7 @@ import { deadlineAfterNs } from "../../../clock";
 import { wakeAll } from "../../../scheduler";
 import { readersOf, Socket, SocketState } from "../../socket/socket";
 import { enterState } from "../../socket/state";
-import { localCard } from "../local";
+import { localMtu } from "../local";
 import { nowMs } from "./clocks";
 import { startCongestion } from "./congestion";
 import { newHeader, sendEmpty } from "./emit";
@@ -32,7 +32,7 @@ const US_PER_MS: u32 = 1000;
 
 /** The payload of a segment that fits a frame to us. */
 export function ownMss(): u32 {
-  return localCard().mtu - HEADERS;
+  return localMtu() - HEADERS;
 }
 
 /** TC23: of segments to a peer that says `mss`, or nothing: 0. */

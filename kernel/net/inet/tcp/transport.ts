@@ -19,7 +19,7 @@ import { loadBe16, loadBe32 } from "../bytes";
 import { framePayload } from "../frame";
 import { IcmpError, IcmpErrorKind, onIcmpError } from "../icmp-errors";
 import { ipPayload } from "../ip";
-import { localCard, NO_CARD } from "../local";
+import { localCard, localMtu, NO_CARD } from "../local";
 import { dropHalfOpen, halfOpenEnd, halfOpenInit } from "./half-open";
 import { lowerMss, startHandshake } from "./handshake";
 import { portOffset } from "./isn";
@@ -171,8 +171,7 @@ function open(s: Socket): u32 {
   presetTcpOptions(tcbOf(s));
   s.connectTimeoutNs = NEVER;
   s.sendMode = tcpSendMode;
-  const card = localCard();
-  if (card != NO_CARD) s.windowFirst = min(windowMax, max(WINDOW_FIRST, 2 * card.mtu));
+  s.windowFirst = min(windowMax, max(WINDOW_FIRST, 2 * localMtu()));
   return 0;
 }
 

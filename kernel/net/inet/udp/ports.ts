@@ -1,5 +1,7 @@
-// The ports of UDP: who takes the datagrams for each of them.
+// The ports of UDP: who takes the datagrams for each of them. Receivers are of the kernel; sockets
+// have the other ports, if the image has them.
 import { Errno } from "../../../../abi/errno";
+import { beginAtomic, endAtomic } from "../../../scheduler";
 import { randomBytes } from "../../../std";
 
 /** RFC 6335: ports that nobody can ask for by name. */
@@ -34,9 +36,43 @@ export const NO_RECEIVER: UdpReceiver = changetype<UdpReceiver>(0);
 const BUCKETS: u32 = 256;
 const buckets: usize = memory.data(256 * 4);
 const random: usize = memory.data(4);
+let socketHasPort: u32 = 0; // table indices, as in shareWithSockets()
+let socketTakes: u32 = 0;
 
 function bucketOf(port: u32): usize {
   return buckets + ((port & (BUCKETS - 1)) << 2);
+}
+
+/**
+ * Sockets take the datagrams of ports that have no receiver. `hasPort` is the table index of
+ * (port: u32): bool; `takes` of (port: u32, datagram: Datagram): bool: false if no socket has the
+ * port. Neither yields.
+ */
+export function shareWithSockets(hasPort: u32, takes: u32): void {
+  socketHasPort = hasPort;
+  socketTakes = takes;
+}
+
+/** Gives a datagram to the socket of a port. Returns false if there is none. */
+export function giveToSocket(port: u32, datagram: Datagram): bool {
+  if (socketTakes == 0) return false;
+  beginAtomic();
+  const taken = call_indirect<bool>(socketTakes, port, datagram);
+  endAtomic();
+  return taken;
+}
+
+function hasSocket(port: u32): bool {
+  if (socketHasPort == 0) return false;
+  beginAtomic();
+  const found = call_indirect<bool>(socketHasPort, port);
+  endAtomic();
+  return found;
+}
+
+/** Has a receiver or a socket the port? */
+export function isUdpPortInUse(port: u32): bool {
+  return receiverAt(port) != NO_RECEIVER || hasSocket(port);
 }
 
 /** The receiver of a port; NO_RECEIVER: nobody has it. */
@@ -56,9 +92,9 @@ export function bindUdp(receiver: UdpReceiver): i32 {
   assert(receiver.arrived != 0, "udp: a receiver that takes nothing");
   if (receiver.port > PORT_MAX) return -Errno.EINVAL;
   if (receiver.port == 0) {
-    receiver.port = freePort();
+    receiver.port = freeUdpPort();
     if (receiver.port == 0) return -Errno.EADDRNOTAVAIL;
-  } else if (receiverAt(receiver.port) != NO_RECEIVER) {
+  } else if (isUdpPortInUse(receiver.port)) {
     return -Errno.EADDRINUSE;
   }
   const bucket = bucketOf(receiver.port);
@@ -68,12 +104,12 @@ export function bindUdp(receiver: UdpReceiver): i32 {
 }
 
 /** A random port that is free, so that nobody can guess it (RFC 6056, 3.3.1); 0: none is. */
-function freePort(): u32 {
+export function freeUdpPort(): u32 {
   randomBytes(random, 4);
   const first = load<u32>(random);
   for (let i: u32 = 0; i < EPHEMERALS; i++) {
     const port = EPHEMERAL_FIRST + ((first + i) & (EPHEMERALS - 1));
-    if (receiverAt(port) == NO_RECEIVER) return port;
+    if (!isUdpPortInUse(port)) return port;
   }
   return 0;
 }

@@ -1,8 +1,9 @@
 // UDP (RFC 768): checks datagrams that arrive and gives them to the receiver of their port, and
 // sends some (TC11).
-import { INADDR_ANY, IpHdr, IPPROTO_UDP } from "../../../../abi/ip";
+import { INADDR_ANY, INADDR_LOOPBACK, IpHdr, IPPROTO_UDP } from "../../../../abi/ip";
 import { UdpHdr } from "../../../../abi/udp";
 import { beginAtomic, endAtomic } from "../../../scheduler";
+import { isChecksumGood } from "../../link/offload";
 import { Packet } from "../../link/packet";
 import { loadBe16, loadBe32, storeBe16 } from "../bytes";
 import { transportChecksum } from "../checksum";
@@ -16,9 +17,9 @@ import {
   sendIp,
   totalBytesOf,
 } from "../ip";
-import { isBroadcast, localCard, NO_CARD, ownAddress, sourceFor } from "../local";
+import { isBroadcast, localMtu, ownAddress, sourceFor } from "../local";
 import { inetStats } from "../stats";
-import { Datagram, NO_RECEIVER, receiverAt, UdpReceiver } from "./ports";
+import { Datagram, giveToSocket, NO_RECEIVER, receiverAt, UdpReceiver } from "./ports";
 
 const arrived = changetype<Datagram>(memory.data(offsetof<Datagram>()));
 
@@ -28,10 +29,10 @@ export function udpInit(): void {
 }
 
 /** A packet of the protocol has arrived; `header` is that of IP, and valid. */
-export function receiveUdp(header: usize): void {
+export function receiveUdp(packet: Packet, header: usize): void {
   const udp = header + headerBytesOf(header);
   const room = totalBytesOf(header) - headerBytesOf(header);
-  if (!isWellFormed(header, udp, room)) {
+  if (!isWellFormed(udp, room) || !(isChecksumGood(packet) || isIntact(header, udp))) {
     inetStats().badUdp++;
     return;
   }
@@ -40,28 +41,39 @@ export function receiveUdp(header: usize): void {
   arrived.destination = loadBe32(header, IpHdr.daddr);
   arrived.payload = udp + UdpHdr.sizeof;
   arrived.bytes = loadBe16(udp, UdpHdr.len) - UdpHdr.sizeof;
-  const receiver = receiverAt(loadBe16(udp, UdpHdr.dest));
-  if (receiver == NO_RECEIVER || !takes(receiver, arrived)) {
-    inetStats().noUdpPort++;
-    sendPortUnreachable(header);
-    return;
-  }
-  deliver(receiver, arrived);
+  if (handOver(loadBe16(udp, UdpHdr.dest))) return;
+  inetStats().noUdpPort++;
+  sendPortUnreachable(header);
 }
 
-/** TC11: its length may be below IP's; the checksum 0 says that there is none. */
-function isWellFormed(header: usize, udp: usize, room: u32): bool {
+/** Returns false if nobody has the port, or takes datagrams of that sender there. */
+function handOver(port: u32): bool {
+  // Without an address, only DHCP hears what comes from outside.
+  const isEarly = ownAddress() == INADDR_ANY && arrived.destination != INADDR_LOOPBACK;
+  const receiver = receiverAt(port);
+  if (receiver == NO_RECEIVER) return !isEarly && giveToSocket(port, arrived);
+  if ((isEarly && !receiver.isEarly) || !takes(receiver, arrived)) return false;
+  deliver(receiver, arrived);
+  return true;
+}
+
+/** TC11: its length may be below IP's. */
+function isWellFormed(udp: usize, room: u32): bool {
   if (room < <u32>UdpHdr.sizeof) return false;
   const bytes = loadBe16(udp, UdpHdr.len);
-  if (bytes < <u32>UdpHdr.sizeof || bytes > room) return false;
+  return bytes >= <u32>UdpHdr.sizeof && bytes <= room;
+}
+
+/** TC11: the checksum 0 says that there is none. */
+function isIntact(header: usize, udp: usize): bool {
   if (load<u16>(udp, UdpHdr.check) == 0) return true;
+  const bytes = loadBe16(udp, UdpHdr.len);
   const source = loadBe32(header, IpHdr.saddr);
   const destination = loadBe32(header, IpHdr.daddr);
   return transportChecksum(source, destination, IPPROTO_UDP, udp, bytes) == 0;
 }
 
 function takes(receiver: UdpReceiver, datagram: Datagram): bool {
-  if (ownAddress() == INADDR_ANY && !receiver.isEarly) return false;
   if (receiver.remote == INADDR_ANY) return true;
   return receiver.remote == datagram.source && receiver.remotePort == datagram.sourcePort;
 }
@@ -89,8 +101,7 @@ function refuse(receiver: UdpReceiver): void {
 
 /** Bytes that one datagram can carry; 0 without a card. */
 export function udpBytesMax(): u32 {
-  const card = localCard();
-  return card == NO_CARD ? 0 : card.mtu - IpHdr.sizeof - UdpHdr.sizeof;
+  return localMtu() == 0 ? 0 : localMtu() - IpHdr.sizeof - UdpHdr.sizeof;
 }
 
 /** A datagram with room for `bytes` bytes, their contents undefined; null: no memory. */
