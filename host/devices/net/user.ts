@@ -100,6 +100,23 @@ export class UserNetwork implements Network {
     return station.probe(guestPort);
   }
 
+  /**
+   * Asks once; `answered` is called later. False: there is no card, or no room for a connection.
+   */
+  probeOnce(guestPort: number, answered: (accepted: boolean) => void): boolean {
+    return this.#stations[0]?.tcp.probe(guestPort, answered) ?? false;
+  }
+
+  /** Resolves when no client is left; those that are silent for `quietMs` get an end. */
+  async drain(quietMs: number): Promise<void> {
+    await Promise.all(this.#stations.map((station) => station.tcp.drain(quietMs)));
+  }
+
+  /** Resets all clients. Returns how many there were. */
+  resetClients(): number {
+    return this.#stations.reduce((sum, { tcp }) => sum + tcp.resetClients(), 0);
+  }
+
   /** Listens no more; it does so itself when the last card has left. */
   close(): void {
     for (const listener of this.#listeners) listener.close();

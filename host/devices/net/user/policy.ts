@@ -81,8 +81,8 @@ export class Policy {
   }
 }
 
-/** ADDRESS:PORT of PORT, or of itself. */
-function parseAllowed(word: string | number): string {
+/** ADDRESS:PORT of PORT, or of itself. Throws RangeError if it is neither. */
+export function parseAllowed(word: string | number): string {
   const [, address, digits = ""] = /^(?:(.*):)?(\d+)$/.exec(`${word}`) ?? [];
   const ip = address === undefined ? GATEWAY : parseIp(address);
   const port = Number(digits);

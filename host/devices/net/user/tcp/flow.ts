@@ -32,6 +32,8 @@ export class Flow implements HostOwner {
   readonly envelope: Envelope;
   /** The next one with the same ports, in the table. */
   next: Flow | null = null;
+  /** Did a client of a published port begin it? */
+  readonly isInbound: boolean;
   /** When one of the sides was heard of. */
   lastMs: number;
   readonly #owner: FlowOwner;
@@ -46,6 +48,7 @@ export class Flow implements HostOwner {
     this.#owner = owner;
     this.envelope = envelope;
     this.state = state;
+    this.isInbound = state === FlowState.Waiting;
     this.lastMs = owner.local.nowMs;
     this.#guest = new GuestEnd(owner.local, envelope, iss);
     this.#deadline = new Deadline(owner.local, () => this.#timedOut());
@@ -189,6 +192,13 @@ export class Flow implements HostOwner {
   }
 
   // ---- endings
+
+  /** The client is about to say no more: the guest gets an end, and may still answer. */
+  hangUp(): void {
+    if (this.state !== FlowState.Open || this.sending.isClosed) return;
+    this.sending.isClosed = true;
+    this.#owner.stirred(this);
+  }
 
   /** Ends it, to make room for another one. */
   evict(): void {

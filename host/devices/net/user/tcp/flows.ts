@@ -18,6 +18,8 @@ const HANDSHAKES_MAX = 128;
 const IDLE_MS = 10_000;
 /** A guest that does not listen yet is asked again. */
 const PROBE_MS = 50;
+/** How often draining looks whether clients are left. */
+const DRAIN_MS = 50;
 /** Ports of clients, as the guest sees them (RFC 6335, 6). */
 const PORT_FIRST = 49152;
 const PORTS = 16384;
@@ -160,6 +162,34 @@ export class TcpFlows implements FlowOwner {
     this.#dirty.add(flow);
     this.#send();
     return true;
+  }
+
+  /** Resolves when there are no clients; the guest gets the end of those that are silent. */
+  drain(quietMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        const clients = this.#clients;
+        if (clients.length === 0) {
+          resolve();
+          return;
+        }
+        const sinceMs = this.local.nowMs - quietMs;
+        for (const flow of clients) if (flow.lastMs <= sinceMs) flow.hangUp();
+        this.local.card.after(DRAIN_MS, look);
+      };
+      look();
+    });
+  }
+
+  /** Resets them. Returns how many there were. */
+  resetClients(): number {
+    const clients = this.#clients;
+    for (const flow of clients) flow.evict();
+    return clients.length;
+  }
+
+  get #clients(): Flow[] {
+    return [...this.#all].filter((flow) => flow.isInbound && !this.#probes.has(flow));
   }
 
   /** Slabs are short, or are not short any more. */
