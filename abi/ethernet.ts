@@ -12,6 +12,7 @@ export const MAC_BYTES = 6;
 /** EtherTypes. */
 export const ETH_P_IP = 0x0800;
 export const ETH_P_ARP = 0x0806;
+export const ETH_P_IPV6 = 0x86dd;
 
 /** The fixed part of an ARP packet. Byte offsets. */
 export const enum ArpHdr {

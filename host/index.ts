@@ -9,6 +9,8 @@ export type { NetStats } from "./devices/net/stats.ts";
 export type { StreamNetworkStats } from "./devices/net/stream.ts";
 export { NetSwitch, type NetSwitchOptions, type NetSwitchStats } from "./devices/net/switch.ts";
 export type { FrameTap } from "./devices/net/tap.ts";
+export type { UserNetworkStats } from "./devices/net/user/stats.ts";
+export type { UserPublish } from "./devices/net/user.ts";
 export { NetDevice, type NetOptions } from "./devices/net.ts";
 export { systemClock } from "./node/clock.ts";
 export {
@@ -20,6 +22,8 @@ export {
   StreamNetwork,
   type StreamNetworkOptions,
   TcpCapture,
+  UserNetwork,
+  type UserNetworkOptions,
   VsockDevice,
   type VsockOptions,
   VsockSwitch,

@@ -26,6 +26,7 @@ import {
   fromPlatform,
 } from "./config/sources.ts";
 import { type Layer, layer, Values } from "./config/values.ts";
+import { netOf, withNetPreset } from "./net/settings.ts";
 import type { Settings } from "./project/project.ts";
 import { CliError, didYouMean } from "./usage.ts";
 import {
@@ -52,8 +53,8 @@ const MACHINE: readonly OptionName[] = [
 const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
 const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
 const SERVICE: readonly OptionName[] = [
-  ...(["connections", "sockets", "vsock-uds", "stats", "timeout"] as const),
-  ...(["trace", "trace-names"] as const),
+  ...(["net", "net-mac", "net-mtu", "connections", "sockets", "vsock-uds"] as const),
+  ...(["stats", "timeout", "trace", "trace-names"] as const),
   ...(["pcap", "pcap-format", "pcap-snaplen", "pcap-port", "pcap-size", "pcap-files"] as const),
   ...(["lame-duck", "grace", "restore", "restart", "replicas", "ready-fd"] as const),
 ];
@@ -64,7 +65,7 @@ const ACCESS: readonly OptionName[] = [
 ];
 /** They belong to one machine, which a machine for each connection is not. */
 const NOT_FRESH: readonly OptionName[] = [
-  ...(["pcap", "trace", "stats", "vsock-uds", "restart", "replicas"] as const),
+  ...(["pcap", "trace", "stats", "vsock-uds", "restart", "replicas", "net"] as const),
   ...(["admin", "inspect", "access-log"] as const),
 ];
 const SOCKETS = ["auto", "handles", "net"] as const;
@@ -273,11 +274,15 @@ function runCommand(verb: string, target: string, values: Values): Command {
     connections: parseInteger(values.label("connections"), connections, 1, CONNECTIONS_MAX),
     sockets: parseWord(values.label("sockets"), one("sockets") ?? "", SOCKETS),
     vsockPath: one("vsock-uds"),
+    net: netOf(values, publish),
     capture: captureOf(values),
     trace: traceOf(values),
     stats: values.isOn("stats"),
     restorePath: one("restore"),
-    save: verb === "snapshot" ? { path: one("output") ?? "", after: requests(values) } : null,
+    save:
+      verb === "snapshot"
+        ? { path: one("output") ?? "", after: values.all("after").map(parseRequest) }
+        : null,
     machines: isFresh ? parseInteger(values.label("machines"), machines, 1, MACHINES_MAX) : null,
     timeoutMs: duration(values, "timeout"),
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
@@ -304,10 +309,6 @@ function duration(values: Values, name: OptionName, preset = "0s"): number | nul
   const word = values.one(name) ?? preset;
   const isSeconds = label.startsWith("--") && /^\d+(?:\.\d{1,3})?$/.test(word);
   return parseDuration(label, isSeconds ? `${Math.round(Number(word) * 1000)}ms` : word);
-}
-
-function requests(values: Values) {
-  return values.all("after").map(parseRequest);
 }
 
 function testCommand(names: readonly string[], values: Values): TestCommand {
@@ -372,7 +373,7 @@ const SHAPES = Object.fromEntries(
 /** Options with what comes after `--`, and arguments. */
 function split(words: readonly string[]): { given: Layer; positionals: string[] } {
   const end = words.indexOf("--");
-  const own = withInspectAddress(end < 0 ? words : words.slice(0, end));
+  const own = withNetPreset(withInspectAddress(end < 0 ? words : words.slice(0, end)));
   const parameters = end < 0 ? [] : words.slice(end + 1);
   const { tokens } = parseArgs({ args: [...own], options: SHAPES, strict: false, tokens: true });
   const values = new Map<OptionName, string[]>();

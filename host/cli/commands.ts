@@ -4,6 +4,7 @@ import type { LogFormat, LogLevel } from "../log.ts";
 import type { NodeSocketsOptions } from "../node/sockets/node-sockets.ts";
 import type { SiteSettings } from "../site/settings.ts";
 import type { Effective } from "./config/effective.ts";
+import type { NetSettings } from "./net/settings.ts";
 import type { CaptureSettings, TraceSettings } from "./recording.ts";
 import type { AccessLogSettings } from "./service/access-log.ts";
 import type { AdminAddress } from "./service/admin-address.ts";
@@ -56,7 +57,8 @@ export interface Command extends MachineCommand {
   readonly sockets: NonNullable<NodeSocketsOptions["kind"]>;
   /** null: none. */
   readonly vsockPath: string | null;
-  /** null: none. */
+  /** null: no card. */
+  readonly net: NetSettings | null;
   /** null: none. */
   readonly capture: CaptureSettings | null;
   /** null: none. */

@@ -1,8 +1,8 @@
 // Lets clients in, port by port, as the guest begins to listen.
 import { setTimeout } from "node:timers";
-import type { VsockDevice } from "../devices/vsock.ts";
 import type { SocketAddress } from "../ports/sockets.ts";
 import type { StandingPorts } from "../service/standing-ports.ts";
+import type { GuestPort, GuestPorts } from "./guest-ports.ts";
 
 /** A guest that does not listen by then never may; its clients are refused by the guest. */
 const LISTEN_MS = 2000;
@@ -14,19 +14,19 @@ const LISTEN_MS = 2000;
  */
 export async function openDoors(
   ports: StandingPorts,
-  vsock: VsockDevice,
-  bound: readonly { readonly address: SocketAddress; readonly guestPort: number }[],
+  guest: GuestPorts,
+  bound: readonly (GuestPort & { readonly address: SocketAddress })[],
   isCurrent: () => boolean,
   late: (guestPort: number) => void,
 ): Promise<void> {
   await Promise.all(
-    bound.map(async ({ address, guestPort }) => {
+    bound.map(async (port) => {
       const open = () => {
-        if (isCurrent()) ports.set("open", address);
+        if (isCurrent()) ports.set("open", port.address);
       };
-      await listening(vsock, guestPort, () => {
+      await listening(guest, port, () => {
         if (!isCurrent()) return;
-        late(guestPort);
+        late(port.guestPort);
         open();
       });
       open();
@@ -39,29 +39,29 @@ export async function openDoors(
  * `late` is called. Rejects when the machine ends or drains.
  */
 export async function untilListening(
-  vsock: VsockDevice,
-  guestPorts: readonly number[],
+  guest: GuestPorts,
+  guestPorts: readonly GuestPort[],
   late: (guestPort: number) => void,
 ): Promise<void> {
   await Promise.all(
     guestPorts.map(
-      (guestPort) =>
+      (port) =>
         new Promise<void>((resolve, reject) => {
           const isLate = () => {
-            late(guestPort);
+            late(port.guestPort);
             resolve();
           };
-          listening(vsock, guestPort, isLate).then(resolve, reject);
+          listening(guest, port, isLate).then(resolve, reject);
         }),
     ),
   );
 }
 
 /** Resolves when the guest listens. `late` is called if that takes longer than LISTEN_MS. */
-async function listening(vsock: VsockDevice, guestPort: number, late: () => void): Promise<void> {
+async function listening(guest: GuestPorts, port: GuestPort, late: () => void): Promise<void> {
   const timer = setTimeout(late, LISTEN_MS);
   try {
-    await vsock.probe(guestPort);
+    await guest.probe(port);
   } finally {
     clearTimeout(timer);
   }

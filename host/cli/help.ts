@@ -47,12 +47,23 @@ ${linesOf(["root", "port", "host", ...(Object.keys(SITE_OPTIONS) as OptionName[]
 
 const NETWORK = `Network
   -p, --publish [HOST:]PORT:GUEST    TCP port of the host -> port of the guest; repeatable;
-                                     HOST is 127.0.0.1 unless given; PORT 0 picks a free one
+                                     HOST is 127.0.0.1 unless given; PORT 0 picks a free one;
+                                     GUEST/net is a TCP port of the guest's card
       --connect PORT:[HOST:]TCP      the guest's connections to host port PORT reach that TCP port
       --seqpacket PORT               connections to that port, of the guest or the host, carry
                                      messages; on the host each follows its length: 4 bytes,
                                      little-endian, the highest bit ends a record; repeatable
       --cid N                        the guest's address, 3 or more (3)`;
+
+const CARD = `
+      --net [user][,WORD...]         an Ethernet card, whose TCP/IP ends on sockets of this process;
+                                     WORD: allow=PORT, the gateway's port leads to 127.0.0.1;
+                                     allow=ADDRESS:PORT; outbound=any, all but closed addresses;
+                                     dns=on|off; nothing else leaves
+      --net stream:PATH[,listen]     its frames over a socket, as qemu's -netdev stream
+      --net passt[,mtu=N]            its frames to a passt of its own
+      --net-mac MAC                  its address (02:74:6f:00:00:01)
+      --net-mtu N                    bytes of a packet (user, passt: 65520; stream: 1500)`;
 
 const HYBRID = `
       --vsock-uds PATH               hybrid vsock: clients of that socket say CONNECT PORT;
@@ -119,7 +130,7 @@ const RUN = `torito run APP|IMAGE [options]: boot an application by its folder, 
 
 A folder with src/main.ts is built first if its image is older than its sources.
 
-${NETWORK}${HYBRID}
+${NETWORK}${CARD}${HYBRID}
 
 ${MACHINE}${WINDOW}${ONE_RUN}${RESTORE}
 

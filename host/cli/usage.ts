@@ -35,8 +35,10 @@ export class CliError extends Error {
   }
 }
 
-/** The known word nearest to a mistyped one, if it is near enough. */
+/** The known word that a mistyped one begins, or the nearest one, if it is near enough. */
 export function nearest(word: string, known: readonly string[]): string | null {
+  const [longer, ...others] = known.filter((one) => one.startsWith(word));
+  if (longer !== undefined && others.length === 0) return longer;
   let best: string | null = null;
   let least = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {

@@ -6,6 +6,8 @@ export interface Publish {
   readonly host: string;
   readonly port: number;
   readonly guestPort: number;
+  /** Of the guest's TCP? Missing: of vsock. */
+  readonly isNet?: true;
 }
 
 export interface Volume {
@@ -21,15 +23,17 @@ const DURATION_MS_MAX = 0x7fffffff;
 export const PORT_MAX = 65535;
 const TAG_BYTES_MAX = 36;
 
-/** [HOST:]PORT:GUESTPORT, where HOST may be an IPv6 address in brackets. */
+/** [HOST:]PORT:GUESTPORT[/net], where HOST may be an IPv6 address in brackets. */
 export function parsePublish(text: string, name = "--publish"): Publish {
-  const found = /^(?:(.+):)?(\d+):(\d+)$/.exec(text);
-  if (found === null) throw new CliError(`${name} ${text}: not [HOST:]PORT:GUESTPORT`);
-  const [, host = LOCALHOST, port, guestPort] = found;
+  const found = /^(?:(.+):)?(\d+):(\d+)(\/net)?$/.exec(text);
+  if (found === null) throw new CliError(`${name} ${text}: not [HOST:]PORT:GUESTPORT[/net]`);
+  const [, host = LOCALHOST, port, guestPort, net] = found;
+  const most = net === undefined ? GUEST_PORT_MAX : PORT_MAX;
   return {
     host: unbracket(host),
     port: parseInteger(`${name} port`, port as string, 0, PORT_MAX),
-    guestPort: parseInteger(`${name} guest port`, guestPort as string, 1, GUEST_PORT_MAX),
+    guestPort: parseInteger(`${name} guest port`, guestPort as string, 1, most),
+    ...(net === undefined ? {} : { isNet: true }),
   };
 }
 

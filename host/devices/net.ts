@@ -82,7 +82,7 @@ export class NetDevice implements VirtioDevice {
     });
     this.#picksBest = pick === "fit";
     this.mac = formatMac(address);
-    this.mtu = checkMtu(mtu);
+    this.mtu = checkMtu(mtu ?? network.mtu);
     this.identity = `MAC ${this.mac}`;
     this.#tap = capture;
     const bytesMax = this.mtu + EthernetHdr.sizeof;
@@ -92,9 +92,13 @@ export class NetDevice implements VirtioDevice {
     this.#view.setUint16(NetConfig.mtu, this.mtu, true);
     const card: Card = {
       mac: address,
+      mtu: this.mtu,
       deliver: (frame) => this.#deliver(frame),
+      offer: (frame) => this.hasLink && this.#toGuest.offer(frame),
       settle: () => this.#settle(),
       linkChanged: () => this.#linkChanged(),
+      now: () => this.#host?.now() ?? 0,
+      after: (ms, callback) => this.#host?.after(ms, callback) ?? (() => {}),
     };
     this.#port = network.join(card);
     this.#writeStatus();
@@ -164,6 +168,7 @@ export class NetDevice implements VirtioDevice {
     if (!this.#marked) return;
     this.#marked = false;
     this.#toGuest.pump();
+    this.#port.posted?.();
     this.#move();
   }
 

@@ -1,10 +1,14 @@
 // The devices, on Node: where their options leave it open, they use Node's sockets and files and
 // the system's clock.
+import { randomFillSync } from "node:crypto";
+import { getServers } from "node:dns";
+import { networkInterfaces } from "node:os";
 import { resolve } from "node:path";
 import type { Duplex } from "node:stream";
 import * as fs from "../devices/fs.ts";
 import * as frames from "../devices/net/capture.ts";
 import * as streams from "../devices/net/stream.ts";
+import * as user from "../devices/net/user.ts";
 import * as capture from "../devices/vsock/rings/capture.ts";
 import * as tcp from "../devices/vsock/rings/tcp-capture.ts";
 import * as network from "../devices/vsock/routes/switch.ts";
@@ -17,6 +21,7 @@ import type { Sockets } from "../ports/sockets.ts";
 import { systemClock } from "./clock.ts";
 import { hostFiles } from "./files/host-files.ts";
 import { SocketDuplex } from "./sockets/duplex.ts";
+import { NodeDatagrams } from "./sockets/node-datagrams.ts";
 import { NodeSockets } from "./sockets/node-sockets.ts";
 
 /** Options of a vsock device; all are optional. */
@@ -137,4 +142,28 @@ export class StreamNetwork extends streams.StreamNetwork {
   static override open(options: StreamNetworkOptions): Promise<StreamNetwork> {
     return streams.StreamNetwork.open({ sockets: new NodeSockets(), ...options });
   }
+}
+
+/** Options of a network that ends the guest's TCP/IP on Node's sockets; all are optional. */
+export interface UserNetworkOptions extends Partial<user.UserNetworkOptions> {}
+
+/** ARP, DHCP, DNS, ICMP, UDP and TCP of guests, on sockets of this process. */
+export class UserNetwork extends user.UserNetwork {
+  /** Throws RangeError on an option that cannot be. */
+  constructor(options: UserNetworkOptions = {}) {
+    super({
+      sockets: new NodeSockets(),
+      datagrams: new NodeDatagrams(),
+      ownAddresses,
+      resolvers: getServers,
+      entropy: (into) => void randomFillSync(into),
+      ...options,
+    });
+  }
+}
+
+/** IPv4 addresses of this host. */
+function ownAddresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return all.filter(({ family }) => family === "IPv4").map(({ address }) => address);
 }

@@ -123,7 +123,7 @@ test("a manifest that is no JSON: 2 and one line", async () => {
 });
 
 test.each([
-  ['{ "torito": { "publish": "80" } }', "--publish 80: not [HOST:]PORT:GUESTPORT"],
+  ['{ "torito": { "publish": "80" } }', "--publish 80: not [HOST:]PORT:GUESTPORT[/net]"],
   ['{ "torito": { "memory": "lots" } }', "memory lots: not a size"],
   ['{ "torito": { "volumes": [1] } }', "torito.volumes is neither a string nor a list of strings"],
   ['{ "torito": { "entri": "x" } }', "no setting torito.entri; did you mean entry?"],

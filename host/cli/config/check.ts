@@ -10,6 +10,7 @@ import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { SocketAddress } from "../../ports/sockets.ts";
 import type { Command } from "../commands.ts";
 import { imagePath, readImage } from "../image.ts";
+import { openCard, withAddress } from "../net/card.ts";
 import { boot, exitCode, makeDevice, openVolume, usable } from "../parts.ts";
 import { assertShares } from "../replicas/ports.ts";
 import { listenAt } from "../service/admin-address.ts";
@@ -73,8 +74,8 @@ class Check {
     await this.#try(() => this.#record("pcap", capture?.path ?? null));
     await this.#try(() => this.#record("trace", trace?.path ?? null));
     await this.#try(() => this.#accessLog());
-    for (const address of this.#command.publish) {
-      await this.#try(() => this.#listen(address));
+    for (const { host, port } of this.#command.publish) {
+      await this.#try(() => this.#listen({ host, port }));
     }
     const { volumes, devices, replicas } = this.#command;
     // Replicas get them from the process, which reads them once.
@@ -87,7 +88,10 @@ class Check {
       await this.#try(async () => void this.#devices.push(await makeDevice(path)));
     }
     if (replicas === 1) await this.#try(() => this.#settings());
-    const wanted = volumes.length + devices.length + (this.#command.site === null ? 0 : 1);
+    await this.#try(() => this.#card());
+    const { site, net } = this.#command;
+    const wanted =
+      volumes.length + devices.length + (site === null ? 0 : 1) + (net === null ? 0 : 1);
     if (this.#devices.length === wanted) await this.#try(() => this.#machine());
     else for (const device of this.#devices) device.dispose();
     const { vsockPath } = this.#command;
@@ -150,6 +154,14 @@ class Check {
     }
   }
 
+  /** The card goes with the machine, and its network with it. */
+  async #card(): Promise<void> {
+    const { net } = this.#command;
+    if (net === null) return;
+    const { device } = await openCard(net, new NodeSockets(), this.#log);
+    this.#devices.push(device);
+  }
+
   async #admin(): Promise<void> {
     const { admin } = this.#command;
     if (admin === null) return;
@@ -169,7 +181,8 @@ class Check {
    * has no clients; what other applications do when they boot is not known.
    */
   async #machine(): Promise<void> {
-    const { app, memoryBytes, parameters, cid, connect, seqpacket, site } = this.#command;
+    const { app, memoryBytes, cid, connect, seqpacket, site, net } = this.#command;
+    const parameters = withAddress(this.#command.parameters, net);
     const vsock = new VsockDevice({ cid, connect, seqpacket, sockets: new NodeSockets() });
     const devices = [vsock, ...this.#devices];
     const image = readImage(app, this.#path);

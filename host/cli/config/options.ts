@@ -35,7 +35,7 @@ const HOST_OPTIONS = {
   publish: setting({
     kind: "list",
     short: "p",
-    text: "[HOST:]PORT:GUESTPORT, a TCP port that leads to one of the guest",
+    text: "[HOST:]PORT:GUESTPORT[/net], a TCP port that leads to one of the guest",
   }),
   port: setting({ kind: "number", text: "the TCP port of the site" }),
   host: setting({ kind: "text", text: "the address of the site" }),
@@ -64,6 +64,12 @@ const HOST_OPTIONS = {
     preset: "auto",
     text: "streams of the host: libuv's handles, or sockets of node:net",
   }),
+  net: setting({
+    kind: "text",
+    text: "an Ethernet card: user[,outbound=none|host|any][,allow=PORT]..., stream:PATH, passt",
+  }),
+  "net-mac": setting({ kind: "text", text: "the address of the card" }),
+  "net-mtu": setting({ kind: "number", text: "bytes of a packet, 1280 to 65520" }),
   "vsock-uds": setting({ kind: "text", isPath: true, text: "hybrid vsock at a path" }),
   seqpacket: setting({ kind: "list", text: "a port whose connections carry messages" }),
   pcap: { kind: "text", text: "every packet of the vsock device, for Wireshark; -: to stdout" },

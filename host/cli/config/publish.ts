@@ -57,6 +57,7 @@ export function assertServed({ site, restorePath, parameters, publish }: Command
 }
 
 /** As --publish takes it. */
-export function publishText({ host, port, guestPort }: Publish): string {
-  return `${host.includes(":") ? `[${host}]` : host}:${port}:${guestPort}`;
+export function publishText({ host, port, guestPort, isNet }: Publish): string {
+  const way = isNet === true ? "/net" : "";
+  return `${host.includes(":") ? `[${host}]` : host}:${port}:${guestPort}${way}`;
 }

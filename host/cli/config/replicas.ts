@@ -6,7 +6,7 @@ import type { Values } from "./values.ts";
 /** Each has a thread, and memory of its own. */
 const REPLICAS_MAX = 64;
 /** They name a file or a path that machines cannot share, or are about one machine. */
-const OF_ONE = ["pcap", "trace", "stats", "inspect", "vsock-uds"] as const;
+const OF_ONE = ["pcap", "trace", "stats", "inspect", "vsock-uds", "net"] as const;
 
 /** Throws CliError if there are too many, or if another option does not go with more than one. */
 export function replicasOf(values: Values, ports: number): number {

@@ -10,6 +10,7 @@ import type { TcpAddress } from "../../ports/sockets.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import type { DevCommand, Publish } from "../arguments.ts";
 import { openDoors } from "../doors.ts";
+import { GuestPorts } from "../guest-ports.ts";
 import {
   available,
   boot,
@@ -196,7 +197,7 @@ class Session {
     const late = (port: number) =>
       this.#log("warn", "torito", `nothing listens on port ${port} of the guest`);
     const doors = bound.map((one) => ({ address: one, guestPort: one.guestPort }));
-    openDoors(this.#ports, vsock, doors, isCurrent, late).then(
+    openDoors(this.#ports, new GuestPorts(vsock, null), doors, isCurrent, late).then(
       () => {
         const urls = bound.map((one) => `  ${urlOf(one)}`).join("");
         this.#log("info", "torito", `ready${urls}  built in ${ms} ms`);

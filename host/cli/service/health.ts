@@ -2,11 +2,11 @@
 // that is not ready should get no clients for now.
 import { stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import type { VsockDevice } from "../../devices/vsock.ts";
 import type { Inspector } from "../../inspect/inspector.ts";
 import type { Machine } from "../../machine.ts";
 import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
+import type { GuestPorts } from "../guest-ports.ts";
 
 /** A guest or a disk that takes longer is not well. */
 export const PATIENCE_MS = 1000;
@@ -25,7 +25,7 @@ export interface Check {
 export interface Patient {
   readonly command: Command;
   readonly machine: Pick<Machine, "memory" | "ended"> | null;
-  readonly vsock: VsockDevice | null;
+  readonly guest: GuestPorts | null;
   /** Have clients been let in? */
   readonly isOpen: boolean;
   /** null: nobody can pause the machine. */
@@ -43,14 +43,14 @@ export class Health {
 
   /** Does the guest run when it is given something to do? Looks at neither disk nor load. */
   async isLive(): Promise<boolean> {
-    const { machine, vsock, command } = this.#service;
-    if (machine === null || vsock === null || machine.ended) return false;
+    const { machine, guest, command } = this.#service;
+    if (machine === null || guest === null || machine.ended) return false;
     if (this.#isPaused) return true; // a restart would take the machine from whoever looks at it
     const [port] = command.publish;
     if (port === undefined) return true;
     const before = readGuestLoad(machine.memory).heartbeat;
     // The guest has to look at it, whether or not it accepts.
-    vsock.probeOnce(port.guestPort, () => {});
+    guest.probeOnce(port, () => {});
     for (let ms = 0; ms < PATIENCE_MS; ms += LOOK_MS) {
       if (readGuestLoad(machine.memory).heartbeat !== before) return true;
       await setTimeout(LOOK_MS);
@@ -74,12 +74,12 @@ export class Health {
 
   /** Has the guest accepted a probe on each served port? */
   async #accepts(): Promise<boolean> {
-    const { vsock, machine, command } = this.#service;
-    if (vsock === null || machine === null || machine.ended) return false;
+    const { guest, machine, command } = this.#service;
+    if (guest === null || machine === null || machine.ended) return false;
     const accepted = command.publish.map(
-      ({ guestPort }) =>
+      (port) =>
         new Promise<boolean>((resolve) => {
-          if (!vsock.probeOnce(guestPort, resolve)) resolve(false);
+          if (!guest.probeOnce(port, resolve)) resolve(false);
         }),
     );
     const all = Promise.all(accepted).then((each) => each.every((one) => one));

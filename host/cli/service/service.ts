@@ -19,7 +19,9 @@ import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
 import type { OptionName } from "../config/options.ts";
 import { openDoors, untilListening } from "../doors.ts";
+import { type GuestPort, GuestPorts } from "../guest-ports.ts";
 import type { readImage } from "../image.ts";
+import { openCard, withAddress } from "../net/card.ts";
 import { available, boot, openDevices, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
 import { CliError } from "../usage.ts";
@@ -33,7 +35,7 @@ import type { Notify } from "./notify.ts";
 import { mayReloadWith, reloaded } from "./reload.ts";
 import { type Counts, LAG_QUANTILES, type ServiceReport } from "./report.ts";
 import type { Inspected, Listed, Served } from "./served.ts";
-import { addCounts, shownBy, type Totals, totalsOf } from "./totals.ts";
+import { addCounts, listedOf, shownBy, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
 const BACKLOG_MS = 100;
@@ -73,9 +75,8 @@ export interface Shared {
 }
 
 /** A port of the guest, and where its clients come from. */
-export interface Bound {
+export interface Bound extends GuestPort {
   readonly address: SocketAddress;
-  readonly guestPort: number;
 }
 
 export class Service implements Served, Inspected {
@@ -86,6 +87,7 @@ export class Service implements Served, Inspected {
   readonly #health = new Health(this);
   readonly #bound: Bound[] = [];
   #vsock: VsockDevice | null = null;
+  #guest: GuestPorts | null = null; // with it
   #machine: Machine | null = null;
   #site: SiteSource | null = null;
   #inspector: Inspector | null = null; // of the present machine, or of the last one
@@ -121,6 +123,10 @@ export class Service implements Served, Inspected {
     return this.#vsock;
   }
 
+  get guest(): GuestPorts | null {
+    return this.#guest;
+  }
+
   get inspector(): Inspector | null {
     return this.#machine && this.#inspector;
   }
@@ -148,8 +154,7 @@ export class Service implements Served, Inspected {
     this.#ports.set("waiting");
     this.#isOpen = false;
     this.#past = this.#totals();
-    this.#vsock = null;
-    this.#machine = null;
+    this.#vsock = this.#guest = this.#machine = null;
     this.#restarts++;
   }
 
@@ -219,16 +224,7 @@ export class Service implements Served, Inspected {
   }
 
   connections(most: number): Listed {
-    const vsock = this.#vsock;
-    const all = vsock?.connections() ?? [];
-    const connections = all.slice(0, most).map((one) => ({
-      address: vsock?.peerAddress(one.hostPort, one.guestPort) ?? "",
-      conn: one.hostPort,
-      guestPort: one.guestPort,
-      bytesIn: one.bytesToGuest,
-      bytesOut: one.bytesFromGuest,
-    }));
-    return { total: all.length, connections };
+    return listedOf(this.#vsock, most);
   }
 
   async save(path: string): Promise<void> {
@@ -242,19 +238,18 @@ export class Service implements Served, Inspected {
     const wanted = this.#command.publish;
     for (const [i, { fd, claim }] of inherited.entries()) {
       if (claim?.() === false) throw new Error("the port was taken back");
-      const guestPort = (wanted[i] ?? wanted[0])?.guestPort;
-      if (guestPort === undefined) throw new CliError("publish: no port for inherited sockets");
-      await this.#bindTo({ fd }, guestPort);
+      const port = wanted[i] ?? wanted[0];
+      if (port === undefined) throw new CliError("publish: no port for inherited sockets");
+      await this.#bindTo({ fd }, port);
     }
-    if (inherited.length === 0) {
-      for (const { guestPort, ...address } of wanted) await this.#bindTo(address, guestPort);
-    }
+    if (inherited.length > 0) return;
+    for (const one of wanted) await this.#bindTo({ host: one.host, port: one.port }, one);
   }
 
-  async #bindTo(address: ListenAddress, guestPort: number): Promise<void> {
+  async #bindTo(address: ListenAddress, { guestPort, isNet }: GuestPort): Promise<void> {
     const bound = await available(this.#ports.bind(address));
     this.#parts.log("debug", "torito", `listening on ${addressText(bound)}`);
-    this.#bound.push({ address: bound, guestPort });
+    this.#bound.push({ address: bound, guestPort, ...(isNet === true ? { isNet } : {}) });
   }
 
   /**
@@ -262,7 +257,7 @@ export class Service implements Served, Inspected {
    * may end before. Rejects with CliError.
    */
   async start(): Promise<Machine> {
-    const { cid, connect, seqpacket, memoryBytes, parameters, vsockPath } = this.#command;
+    const { cid, connect, seqpacket, memoryBytes, vsockPath, net } = this.#command;
     const { image, snapshot, capture, trace, shared, console, presence, log } = this.#parts;
     const limits = { connections: this.#command.connections };
     const sockets = this.#ports;
@@ -274,7 +269,9 @@ export class Service implements Served, Inspected {
       shared?.compiled ?? undefined,
     );
     this.#site = site;
-    const devices = [vsock, ...others, ...(site === null ? [] : [site.device])];
+    const card = net === null ? null : await openCard(net, sockets, log);
+    const devices = [vsock, ...others, ...[site, card].flatMap((one) => one?.device ?? [])];
+    const parameters = withAddress(this.#command.parameters, net);
     const options = {
       ...{ ...image, devices, console, log, trace },
       ...(presence === undefined ? {} : { presence }),
@@ -289,15 +286,17 @@ export class Service implements Served, Inspected {
         : Machine.restore(snapshot, own),
     );
     this.#vsock = vsock;
+    const guest = new GuestPorts(vsock, card?.user ?? null);
+    this.#guest = guest;
     this.#machine = machine;
     const { breakpoints = [] } = this.#inspector ?? {};
     this.#inspector = clock && new Inspector({ machine, clock, breakpoints });
     machine.control.draining = this.#isRetired;
-    await this.#publish(vsock);
+    await this.#publish(guest);
     if (vsockPath !== null) await available(vsock.publishPath(vsockPath));
     if (snapshot === null) boot(machine);
     if (machine.ended) log("debug", "torito", "the guest has ended while it booted");
-    else void this.#open(machine, vsock);
+    else void this.#open(machine, guest);
     return machine;
   }
 
@@ -320,13 +319,13 @@ export class Service implements Served, Inspected {
   async drain(): Promise<void> {
     await this.#ports.finish(BACKLOG_MS);
     await this.#ports.emptied();
-    await this.#vsock?.drain({ quietMs: QUIET_MS });
+    await this.#guest?.drain(QUIET_MS);
   }
 
   reset(): number {
     const waiting = this.#ports.waiting;
     this.#ports.keep([]);
-    return waiting + (this.#vsock?.resetClients() ?? 0);
+    return waiting + (this.#guest?.resetClients() ?? 0);
   }
 
   /** Settings that hold now; others take effect with the next start. */
@@ -366,29 +365,28 @@ export class Service implements Served, Inspected {
     await this.#accessLog?.flushed();
   }
 
-  /** Bound ports lead to the device. */
-  async #publish(vsock: VsockDevice): Promise<void> {
-    for (const { address, guestPort } of this.#bound) await vsock.publishAt(address, guestPort);
+  /** Bound ports lead to the guest. */
+  async #publish(guest: GuestPorts): Promise<void> {
+    for (const port of this.#bound) await guest.publishAt(port.address, port);
   }
 
   /** Takes clients of ports that others have too, from now on. */
-  async #join(vsock: VsockDevice, shared: Shared, late: (port: number) => void): Promise<void> {
-    const guestPorts = this.#command.publish.map(({ guestPort }) => guestPort);
-    await untilListening(vsock, guestPorts, late);
+  async #join(guest: GuestPorts, shared: Shared, late: (port: number) => void): Promise<void> {
+    await untilListening(guest, this.#command.publish, late);
     await this.bind(await shared.descriptors());
-    await this.#publish(vsock);
+    await this.#publish(guest);
     this.#ports.set("open");
   }
 
   /** Lets clients in, and says so. */
-  async #open(machine: Machine, vsock: VsockDevice): Promise<void> {
+  async #open(machine: Machine, guest: GuestPorts): Promise<void> {
     const { shared, log } = this.#parts;
     const isCurrent = () => machine === this.#machine;
     const late = (port: number) =>
       log("warn", "torito", `nothing listens on port ${port} of the guest: it refuses clients`);
     try {
-      if (shared !== null) await this.#join(vsock, shared, late);
-      else await openDoors(this.#ports, vsock, this.#bound, isCurrent, late);
+      if (shared !== null) await this.#join(guest, shared, late);
+      else await openDoors(this.#ports, guest, this.#bound, isCurrent, late);
     } catch (error) {
       // The machine has ended, which is reported elsewhere, or it drains.
       log("debug", "torito", `not ready: ${(error as Error).message}`);

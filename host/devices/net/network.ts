@@ -4,15 +4,26 @@ import type { Frame } from "./frame.ts";
 /** A card, as its network sees it. */
 export interface Card {
   readonly mac: number;
+  /** Bytes of an IP packet. */
+  readonly mtu: number;
   /**
    * A frame for the guest. It is in the guest's ring when this returns, or waits in a bounded
    * queue, or is dropped and counted. Never runs the guest.
    */
   deliver(frame: Frame): void;
+  /**
+   * The same for a network that can wait: false, if the guest has posted no buffer, and nothing has
+   * happened. Port.posted() follows when it has.
+   */
+  offer(frame: Frame): boolean;
   /** Frames have been delivered: interrupts the guest and asks for its turn, which comes later. */
   settle(): void;
   /** Port.hasLink has changed: the guest learns of it. */
   linkChanged(): void;
+  /** Monotonic nanoseconds of the machine's clock; 0 before the card is in a machine. */
+  now(): number;
+  /** One-shot timer of that clock; returns what cancels it. Without a machine it never fires. */
+  after(ms: number, callback: () => void): () => void;
 }
 
 /** A place in a network, as its card sees it. */
@@ -23,19 +34,23 @@ export interface Port {
   send(frame: Frame): void;
   /** The frames of a turn have been sent. */
   flush(): void;
+  /** The guest may have posted buffers. Frames that wait in the card have been placed. */
+  posted?(): void;
   /** The guest has no driver any more: nothing leads to it until it sends again. */
   forget(): void;
   /** The card is disposed. */
   leave(): void;
 }
 
-/** A network: NetSwitch, or StreamNetwork. */
+/** A network: NetSwitch, StreamNetwork, or UserNetwork. */
 export interface Network {
   /**
    * Does it take frames with an offload, and do the work or pass it on? Only then do its cards
    * offer that to their guests. Cards take such frames in any case. Default: no.
    */
   readonly carriesOffloads?: boolean;
+  /** The MTU of a card that is not told another one. Missing: 1500. */
+  readonly mtu?: number;
   /** Called by a device when it is made. Throws if the MAC is taken, or there is no port left. */
   join(card: Card): Port;
 }

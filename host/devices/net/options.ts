@@ -9,7 +9,7 @@ export interface NetOptions {
   readonly network: Network;
   /** Default: 02:74:6f:00:00:01. A network wants a different one of each card. */
   readonly mac?: string;
-  /** Bytes of an IP packet, 1280 to 65520. Default: 1500. */
+  /** Bytes of an IP packet, 1280 to 65520. Default: the network's, or 1500. */
   readonly mtu?: number;
   /**
    * Does the guest leave checksums and the cutting of long segments to the network, if that carries

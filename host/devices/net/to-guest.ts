@@ -66,6 +66,15 @@ export class ToGuest {
     else this.#putComplete(this.#buffers, frame);
   }
 
+  /** Card.offer() */
+  offer(frame: Frame): boolean {
+    const ring = this.#ring;
+    if (ring === null || this.#waiting.length > 0) return false;
+    if (frame.bytes > this.#bytesMax) this.#stats.dropped.tooLong++;
+    else return this.#place(ring, frame);
+    return true;
+  }
+
   /** The guest has posted buffers: frames that wait go first. */
   pump(): void {
     let placed = 0;

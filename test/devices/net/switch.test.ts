@@ -18,7 +18,10 @@ function plain(network: NetSwitch, n: number) {
   const got: number[] = [];
   const address = Number.parseInt(card(n).replaceAll(":", ""), 16);
   const deliver = ({ bytes }: { bytes: number }) => void got.push(bytes);
-  const port = network.join({ mac: address, deliver, settle() {}, linkChanged() {} });
+  const port = network.join({
+    ...{ mac: address, mtu: 1500, deliver, settle() {}, linkChanged() {} },
+    ...{ offer: () => false, now: () => 0, after: () => () => {} },
+  });
   return { port, got };
 }
 

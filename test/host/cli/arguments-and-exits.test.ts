@@ -61,7 +61,7 @@ describe("arguments", () => {
     ["serve . --admin=9090 --inspect=9091", "--inspect 9091: the inspector is on --admin"],
     ["serve . --publish", "--publish needs a value"],
     ["serve . -p", "-p needs a value"],
-    ["serve . -p 80", "--publish 80: not [HOST:]PORT:GUESTPORT"],
+    ["serve . -p 80", "--publish 80: not [HOST:]PORT:GUESTPORT[/net]"],
     ["serve . -p 65536:80", "not a number from 0 to 65535"],
     ["serve . -p 80:0", "not a number from 1 to"],
     ["serve . -v x", "--volume x: not HOSTDIR:TAG"],
@@ -146,6 +146,7 @@ describe("arguments", () => {
         [11, { host: "db", port: 12 }],
       ]),
       vsockPath: "/run/x",
+      net: null,
       seqpacket: [80, 9],
       capture: {
         ...{ path: "x.pcap", format: "vsock", snaplen: 262_144, port: null },
@@ -196,7 +197,7 @@ describe("exit codes", () => {
   test("a mistake on the command line: 2 and one line", async () => {
     const { code, out, err } = await start("serve", ".", "--mem", "1").end;
     expect({ code, out }).toEqual({ code: 2, out: "" });
-    expect(err).toBe("torito: unknown option --mem\n");
+    expect(err).toBe("torito: unknown option --mem; did you mean --memory?\n");
   });
 
   test("a missing or invalid image: 2 and one line", async () => {

@@ -1,0 +1,41 @@
+// The card of a machine, plugged into the network that `--net` names.
+
+import { NetDevice } from "../../devices/net.ts";
+import type { Log } from "../../log.ts";
+import { StreamNetwork, UserNetwork } from "../../node/devices.ts";
+import type { Sockets } from "../../ports/sockets.ts";
+import { available } from "../parts.ts";
+import { openPasst } from "./passt.ts";
+import type { NetSettings } from "./settings.ts";
+
+/** A card, and its network if that is of this process. */
+export interface Card {
+  readonly device: NetDevice;
+  readonly user: UserNetwork | null;
+}
+
+/**
+ * The network ends with the card. Published ports are those of `sockets`. Rejects with CliError if
+ * there can be no such network.
+ */
+export async function openCard(settings: NetSettings, sockets: Sockets, log: Log): Promise<Card> {
+  const { link, mac, mtu } = settings;
+  if (link.kind === "user") {
+    const user = new UserNetwork({ ...link, sockets });
+    return { user, device: new NetDevice({ network: user, mac, mtu }) };
+  }
+  const ended = (reason: string) => log("warn", "net", `the stream has ended: ${reason}`);
+  const network =
+    link.kind === "passt"
+      ? await openPasst(ended)
+      : await available(
+          StreamNetwork.open({ address: { path: link.path }, listen: link.listen, ended }),
+        );
+  return { user: null, device: new NetDevice({ network, mac, mtu }) };
+}
+
+/** Until a guest asks for its address, it is given the one that it would get. */
+export function withAddress(parameters: string, settings: NetSettings | null): string {
+  if (settings?.link.kind !== "user" || /(?:^| )net\.address=/.test(parameters)) return parameters;
+  return `net.address=10.0.2.15/24 net.gateway=10.0.2.2 ${parameters}`.trimEnd();
+}

@@ -1,0 +1,150 @@
+// The `user` network: ARP, DHCP, DNS, ICMP, UDP and TCP of guests, ended on sockets of the host. It
+// needs no privileges and no other program. Nothing leaves but what its options name.
+import type { Datagrams } from "../../ports/datagrams.ts";
+import type { Listener, SocketAddress, Sockets } from "../../ports/sockets.ts";
+import { formatMac } from "./mac.ts";
+import type { Card, Network, Port } from "./network.ts";
+import { FIRST_GUEST, formatIp, LAST_GUEST } from "./user/address.ts";
+import { Policy, type PolicyOptions } from "./user/policy.ts";
+import { type Shared, Station } from "./user/station.ts";
+import { createUserStats, type UserNetworkStats } from "./user/stats.ts";
+import { Workshop } from "./user/workshop.ts";
+
+const BACKLOG = 511;
+const LOCALHOST = "127.0.0.1";
+/** 64 KiB frames: big segments travel without offload. */
+const MTU = 65520;
+
+export interface UserNetworkOptions extends PolicyOptions {
+  readonly sockets: Sockets;
+  readonly datagrams: Datagrams;
+  /** Fills `into` with bytes that nobody can guess. */
+  readonly entropy: (into: Uint8Array) => void;
+  /** Its memory. Default: 64 MiB, of which the system lends what is used. */
+  readonly workshop?: Workshop;
+}
+
+/** A port of the host that leads to one of a guest. */
+export interface UserPublish {
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
+  /** 0: any. */
+  readonly port: number;
+  readonly guestPort: number;
+  /** The card. Default: the first one. */
+  readonly mac?: string;
+}
+
+export class UserNetwork implements Network {
+  readonly mtu = MTU;
+  readonly stats: UserNetworkStats = createUserStats();
+  readonly #shared: Shared;
+  #stations: Station[] = [];
+  /** Addresses by MAC; a card that comes back has the same. */
+  readonly #leases = new Map<number, number>();
+  readonly #listeners = new Set<Listener>();
+
+  /** Throws RangeError on an option that cannot be. */
+  constructor(options: UserNetworkOptions) {
+    const { sockets, datagrams, entropy, workshop = new Workshop() } = options;
+    const policy = new Policy(options);
+    workshop.toGuest.onChange = () => {
+      for (const station of this.#stations) station.tcp.regulate();
+    };
+    this.#shared = { sockets, datagrams, entropy, policy, workshop, stats: this.stats };
+  }
+
+  /** The IPv4 address of a card. null: it is not in this network. */
+  addressOf(mac: string): string | null {
+    const station = this.#find(mac);
+    return station === undefined ? null : formatIp(station.address);
+  }
+
+  join(card: Card): Port {
+    const taken = this.#stations.some((station) => station.card.mac === card.mac);
+    if (taken) throw new Error(`net: MAC ${formatMac(card.mac)} is taken in this network`);
+    const station = new Station(card, this.#lease(card.mac), this.#shared, (one) => {
+      this.#stations = this.#stations.filter((other) => other !== one);
+      if (this.#stations.length === 0) this.close();
+    });
+    this.#stations.push(station);
+    return station;
+  }
+
+  /**
+   * Clients of a TCP port of the host reach one of the guest. Resolves with the bound address.
+   * Rejects with the address and the reason.
+   */
+  async publish({ host = LOCALHOST, port, guestPort, mac }: UserPublish): Promise<SocketAddress> {
+    return this.publishAt({ host, port }, guestPort, mac);
+  }
+
+  /** The same for an address of any kind. */
+  async publishAt(address: SocketAddress, guestPort: number, mac?: string): Promise<SocketAddress> {
+    const listener = await this.#shared.sockets.listen(address, BACKLOG, {
+      accepted: (socket) => {
+        const station = this.#find(mac);
+        if (station === undefined) socket.reset();
+        else station.tcp.accept(socket, guestPort);
+      },
+      refused: () => void this.stats.refused.host++,
+    });
+    this.#listeners.add(listener);
+    return listener.address;
+  }
+
+  /** Resolves when the first guest listens on a port. Rejects when its card has left. */
+  probe(guestPort: number): Promise<void> {
+    const [station] = this.#stations;
+    if (station === undefined) return Promise.reject(new Error("net: there is no card"));
+    return station.probe(guestPort);
+  }
+
+  /**
+   * Asks once; `answered` is called later. False: there is no card, or no room for a connection.
+   */
+  probeOnce(guestPort: number, answered: (accepted: boolean) => void): boolean {
+    return this.#stations[0]?.tcp.probe(guestPort, answered) ?? false;
+  }
+
+  /** Resolves when no client is left; those that are silent for `quietMs` get an end. */
+  async drain(quietMs: number): Promise<void> {
+    await Promise.all(this.#stations.map((station) => station.tcp.drain(quietMs)));
+  }
+
+  /** Resets all clients. Returns how many there were. */
+  resetClients(): number {
+    return this.#stations.reduce((sum, { tcp }) => sum + tcp.resetClients(), 0);
+  }
+
+  /** Listens no more; it does so itself when the last card has left. */
+  close(): void {
+    for (const listener of this.#listeners) listener.close();
+    this.#listeners.clear();
+  }
+
+  /** No MAC: the first card's. */
+  #find(mac?: string): Station | undefined {
+    if (mac === undefined) return this.#stations[0];
+    const wanted = mac.toLowerCase();
+    return this.#stations.find(({ card }) => formatMac(card.mac) === wanted);
+  }
+
+  /** The address that the card had, or one that nobody had, or that of a card that has left. */
+  #lease(mac: number): number {
+    const known = this.#leases.get(mac);
+    if (known !== undefined) return known;
+    for (let address = FIRST_GUEST; address <= LAST_GUEST; address++) {
+      if ([...this.#leases.values()].includes(address)) continue;
+      this.#leases.set(mac, address);
+      return address;
+    }
+    for (const [old, address] of this.#leases) {
+      if (this.#stations.some(({ card }) => card.mac === old)) continue;
+      this.#leases.delete(old);
+      this.#leases.set(mac, address);
+      return address;
+    }
+    throw new Error(`net: a user network has ${LAST_GUEST - FIRST_GUEST + 1} guests`);
+  }
+}

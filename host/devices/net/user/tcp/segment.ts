@@ -1,0 +1,88 @@
+// TCP segments: the header of one that has arrived, and one that is written.
+import { IPPROTO_TCP, IpHdr } from "../../../../../abi/ip.ts";
+import { TcpHdr, TH_ACK, TH_FIN, TH_RST, TH_SYN } from "../../../../../abi/tcp.ts";
+import type { Frame } from "../../frame.ts";
+import type { Arrival } from "../arrival.ts";
+import type { Envelope } from "../datagram.ts";
+import type { Local } from "../local.ts";
+import { type SynOptions, writeSynOptions } from "./options.ts";
+import { plus } from "./sequence.ts";
+
+/** The header of a segment of the guest. One object serves all. */
+export class Segment {
+  sourcePort = 0;
+  port = 0;
+  seq = 0;
+  ack = 0;
+  flags = 0;
+  window = 0;
+  headerBytes = 0;
+  payloadBytes = 0;
+
+  /** False: there can be no such header. Its checksum has not been looked at. */
+  read({ view, dataAt: at, bytes }: Arrival): boolean {
+    if (bytes < TcpHdr.sizeof) return false;
+    this.headerBytes = (view.getUint8(at + TcpHdr.doff) >>> 4) * 4;
+    if (this.headerBytes < TcpHdr.sizeof || this.headerBytes > bytes) return false;
+    this.payloadBytes = bytes - this.headerBytes;
+    this.sourcePort = view.getUint16(at + TcpHdr.source);
+    this.port = view.getUint16(at + TcpHdr.dest);
+    this.seq = view.getUint32(at + TcpHdr.seq);
+    this.ack = view.getUint32(at + TcpHdr.ack_seq);
+    this.flags = view.getUint8(at + TcpHdr.flags);
+    this.window = view.getUint16(at + TcpHdr.window);
+    return true;
+  }
+
+  has(flag: number): boolean {
+    return (this.flags & flag) !== 0;
+  }
+
+  /** Of sequence numbers that it takes. */
+  get length(): number {
+    return this.payloadBytes + (this.has(TH_SYN) ? 1 : 0) + (this.has(TH_FIN) ? 1 : 0);
+  }
+}
+
+/** The fields of a segment to the guest. */
+export interface Fields {
+  readonly seq: number;
+  readonly ack: number;
+  readonly flags: number;
+  /** As it stands in the header, scaled already. */
+  readonly window: number;
+  readonly options?: SynOptions | null;
+}
+
+/** A segment to the guest; its payload lies elsewhere in the memory. */
+export function writeSegment(
+  { departure, card }: Local,
+  { source, sourcePort, destination, port }: Envelope,
+  { seq, ack, flags, window, options = null }: Fields,
+  payloadAt = 0,
+  payloadBytes = 0,
+): Frame {
+  const { view, dataAt: at, memory } = departure;
+  const extra = options === null ? 0 : writeSynOptions(view, at + TcpHdr.sizeof, options);
+  const headerBytes = TcpHdr.sizeof + extra;
+  departure.ip(card.mac, source, destination, IPPROTO_TCP, headerBytes + payloadBytes);
+  view.setUint16(at + TcpHdr.source, sourcePort);
+  view.setUint16(at + TcpHdr.dest, port);
+  view.setUint32(at + TcpHdr.seq, seq);
+  view.setUint32(at + TcpHdr.ack_seq, ack);
+  view.setUint8(at + TcpHdr.doff, (headerBytes / 4) << 4);
+  view.setUint8(at + TcpHdr.flags, flags);
+  view.setUint16(at + TcpHdr.window, window);
+  view.setUint32(at + TcpHdr.check, 0); // and the urgent pointer
+  const rest = payloadBytes === 0 ? 0 : memory.sum(payloadAt, payloadBytes);
+  view.setUint16(at + TcpHdr.check, departure.checksum(headerBytes, rest));
+  return departure.finish(IpHdr.sizeof + headerBytes, payloadAt, payloadBytes);
+}
+
+/** RFC 9293, 3.10.7.1: the answer to a segment of no connection. null: RST is not answered. */
+export function refusal(segment: Segment): Fields | null {
+  if (segment.has(TH_RST)) return null;
+  if (segment.has(TH_ACK)) return { seq: segment.ack, ack: 0, flags: TH_RST, window: 0 };
+  const ack = plus(segment.seq, segment.length);
+  return { seq: 0, ack, flags: TH_RST | TH_ACK, window: 0 };
+}
