@@ -81,7 +81,7 @@ export function assertOffload(packet: Packet, card: EthernetCard): void {
 
 /** Has the device checked the sum of TCP or UDP, or is it of this host, and needs none (NW25)? */
 export function isChecksumGood(packet: Packet): bool {
-  const good: u8 = VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID;
+  const good: u32 = VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID;
   return (load<u8>(offloadOf(packet), NetHdr.flags) & good) != 0;
 }
 
