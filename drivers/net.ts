@@ -8,6 +8,8 @@ import {
   NET_QUEUE_TX,
   NetConfig,
   NetHdr,
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_HOST_TSO4,
   VIRTIO_NET_F_MAC,
   VIRTIO_NET_F_MTU,
   VIRTIO_NET_F_STATUS,
@@ -30,23 +32,32 @@ import {
   initInterface,
   INTERFACE_BYTES,
 } from "../kernel/net/link/interface";
+import {
+  CardCompletion,
+  cardCompletion,
+  cardIndirect,
+  cardRxRing,
+  cardSettingsInit,
+  cardTxRing,
+} from "../kernel/net/link/card-settings";
 import { Packet } from "../kernel/net/link/packet";
 import { capacityOf, FreePacket, LARGE } from "../kernel/net/link/pool";
 import { randomBytes } from "../kernel/std";
 import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../kernel/timer";
 import { NetDriver } from "./net/driver";
-import { planBuffers, receive, recycle, replenish, RX_SEGMENTS } from "./net/receive";
+import { recycle, replenish } from "./net/buffers";
+import { wantedFeatures } from "./net/features";
+import { countBuffers, planBuffers } from "./net/plan";
+import { receive } from "./net/receive";
 import { transmit } from "./net/transmit";
 import { collectSent, freeUnsent, SendRing, TX_SEGMENTS_MAX } from "./send-ring";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
 
-const RX_SIZE: u32 = 128;
-const TX_SIZE: u32 = 256;
 /** A frame is a header and a payload, and no chain is longer than the ring (2.7.5.2). */
 const RING_MIN: u32 = 2;
-const FEATURES: u64 =
-  (1 << VIRTIO_NET_F_MTU) | (1 << VIRTIO_NET_F_MAC) | (1 << VIRTIO_NET_F_STATUS);
+/** The longest IP packet. */
+const IP_BYTES_MAX: u32 = 65535;
 
 // One block holds the driver's parts, by offset: asc has no embedded structs.
 const RX: usize = (offsetof<NetDriver>() + 7) & ~7;
@@ -73,7 +84,6 @@ export function netInit(device: VirtioDevice, owner: CardOwner): i32 {
   const iface = driver.iface;
   iface.up = true;
   iface.segmentsMax = driver.tx.segments;
-  planBuffers(driver);
   driver.rx.enableInterrupts();
   driver.tx.disableInterrupts();
   device.driverOk();
@@ -109,16 +119,31 @@ function createDriver(device: VirtioDevice): NetDriver {
 /** Negotiates, reads the configuration, makes the rings and finds an owner: what may fail. */
 function setUp(driver: NetDriver, owner: CardOwner): i32 {
   const device = driver.device;
-  let status = device.begin(FEATURES);
+  cardSettingsInit();
+  let status = device.start();
+  if (status == 0) status = device.negotiate(wantedFeatures(device.offered()));
   if (status == 0) status = readCard(device, driver.card);
-  if (status == 0) status = driver.rx.attach(device, NET_QUEUE_RX, RX_SIZE, RX_SEGMENTS);
-  if (status == 0) status = driver.tx.attach(device, NET_QUEUE_TX, TX_SIZE, TX_SEGMENTS_MAX);
+  if (status == 0) status = makeRings(driver);
   if (status < 0) return status;
-  if (min(driver.rx.size, driver.tx.size) < RING_MIN) return -Errno.ENODEV;
   if (reserveTimer() < 0) return -Errno.ENOMEM;
   const owned = connect(driver, owner);
   if (owned < 0) unreserveTimer();
   return owned;
+}
+
+function makeRings(driver: NetDriver): i32 {
+  const device = driver.device;
+  planBuffers(driver);
+  const rxTable = cardIndirect ? driver.segments : 0;
+  const txTable = cardIndirect ? TX_SEGMENTS_MAX : 0;
+  let status = driver.rx.attach(device, NET_QUEUE_RX, cardRxRing, rxTable);
+  if (status == 0) status = driver.tx.attach(device, NET_QUEUE_TX, cardTxRing, txTable);
+  if (status < 0) return status;
+  if (min(driver.rx.size, driver.tx.size) < RING_MIN) return -Errno.ENODEV;
+  countBuffers(driver);
+  driver.tx.isSingle = cardCompletion == CardCompletion.Sync;
+  driver.tx.awaitsAll = cardCompletion == CardCompletion.Interrupt;
+  return 0;
 }
 
 /** Finds an owner, and routes the device's interrupts to the driver. */
@@ -136,6 +161,8 @@ function readCard(device: VirtioDevice, card: EthernetCard): i32 {
   card.mtu = NET_MTU_DEFAULT;
   if (device.has(VIRTIO_NET_F_MTU)) card.mtu = device.readConfig16(NetConfig.mtu);
   if (card.mtu < NET_MTU_MIN || frameBytesMax(card) > capacityOf(LARGE)) return -Errno.EINVAL;
+  card.sendsChecksums = device.has(VIRTIO_NET_F_CSUM);
+  card.segmentsBytesMax = device.has(VIRTIO_NET_F_HOST_TSO4) ? IP_BYTES_MAX : 0;
   if (device.has(VIRTIO_NET_F_MAC)) card.mac = readMac(device);
   if (isCardMac(card.mac)) return 0;
   randomBytes(octets, 8);

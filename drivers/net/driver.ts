@@ -14,9 +14,14 @@ export class NetDriver {
   iface: NetworkInterface;
   card: EthernetCard;
   end: Timer; // runs giveUp() after a send has found that the device failed
-  // receive.ts
-  size: u32; // of the buffers
+  // plan.ts
+  size: u32; // pool class of the buffers
+  large: u32; // of the large ones in a mixed ring
+  largeWanted: u32; // large ones that the device should have
+  parts: u32; // pages of a buffer after its first
+  segments: u32; // descriptors of a buffer at most
+  wanted: u32; // buffers that the device should have
+  // buffers.ts
   posted: u32; // buffers that the device has
-  wanted: u32; // that it should have
-  dropped: u32; // frames that break a rule of the wire
+  larges: u32; // of those
 }

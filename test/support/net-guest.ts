@@ -11,6 +11,13 @@ import { collectHits, compileGuest, type GuestImage } from "./guest.ts";
 
 const DEFAULT_FEATURES = (1n << 3n) | (1n << 5n) | (1n << 16n); // MTU, MAC, STATUS
 
+/** Those with CSUM, GUEST_CSUM, GUEST_TSO4, HOST_TSO4 and MRG_RXBUF. */
+export const ALL_FEATURES = DEFAULT_FEATURES | [0, 1, 7, 11, 15].reduce(bits, 0n);
+
+function bits(sum: bigint, bit: number): bigint {
+  return sum | (1n << BigInt(bit));
+}
+
 /** The kernel parameter that gives the guest its address in these tests. */
 export const ADDRESS = "net.address=10.0.0.1/24";
 
@@ -90,6 +97,34 @@ export class ScriptedNet implements VirtioDevice {
     const chain = this.queue(0).pop();
     if (chain === null) throw new Error("the guest has no receive buffer");
     return chain;
+  }
+
+  /**
+   * Spreads a header and a frame over as many receive buffers as they fill, and uses those together
+   * (MRG_RXBUF). `count` is what the header says of them; `used` changes what their lengths are
+   * said to be. Returns how many there are.
+   */
+  merged(
+    header: Uint8Array,
+    frame: Uint8Array,
+    { count, used }: { count?: number; used?: (lengths: number[]) => number[] } = {},
+  ): number {
+    const chains: Chain[] = [];
+    let rest = Buffer.concat([header, frame]);
+    const lengths: number[] = [];
+    while (rest.length > 0) {
+      const chain = this.buffer();
+      const bytes = chain.copyTo(0, rest.subarray(0, chain.writableBytes));
+      chains.push(chain);
+      lengths.push(bytes);
+      rest = rest.subarray(bytes);
+    }
+    const said = Buffer.alloc(2);
+    said.writeUInt16LE(count ?? chains.length);
+    chains[0]?.copyTo(NetHdr.num_buffers, said);
+    const told = used?.(lengths) ?? lengths;
+    this.queue(0).pushTogether(chains.slice(0, told.length), told);
+    return chains.length;
   }
 
   /** Puts a header and a frame into a receive buffer, and claims `used` bytes of it. */
@@ -250,6 +285,73 @@ export class NetGuest {
     collectHits(this.#image, this.machine);
     this.machine.dispose();
   }
+}
+
+/** A guest with test/guest/card.ts: frames as its driver hands them up, and frames with work. */
+export class CardGuest extends NetGuest {
+  #seen = 0;
+
+  /** Takes the frames from TCP/IP. Up to `hold` are kept until release(). */
+  watch(hold = 0): void {
+    this.#seen = this.call("watch", hold) >>> 0;
+  }
+
+  /** The last frame that arrived. */
+  seen() {
+    const { view, u8 } = this.machine.memory;
+    const word = (i: number) => view.getUint32(this.#seen + i * 4, true);
+    const frame = Buffer.from(u8.slice(word(5), word(5) + word(1)));
+    const [count, isGood, segmentBytes, payload] = [word(0), word(2) === 1, word(3), word(4)];
+    return { count, isGood, segmentBytes, payload, frame };
+  }
+
+  /** Places bytes in the guest's memory; the block stays. */
+  place(bytes: Uint8Array): number {
+    const at = this.call("ToroGetMem", bytes.length) >>> 0;
+    this.machine.memory.u8.set(bytes, at);
+    return at;
+  }
+
+  /** As sendWork() of the image. */
+  sendWork(bytes: Uint8Array, work: Partial<SendWork> = {}): number {
+    const { start = 0, offset = 0, headerBytes = 0, segmentBytes = 0, parts = 0 } = work;
+    const at = this.place(bytes);
+    const lazy = work.isLazy === true ? 1 : 0;
+    const numbers = [start, offset, headerBytes, segmentBytes, parts, lazy];
+    return this.call("sendWork", at, bytes.length, ...numbers);
+  }
+
+  /** Counters of the driver. */
+  counters() {
+    const [dropped, starved, joined] = [0, 1, 2].map((i) => this.call("cardCounter", i));
+    return { dropped, starved, joined };
+  }
+}
+
+export interface SendWork {
+  start: number;
+  offset: number;
+  headerBytes: number;
+  segmentBytes: number;
+  parts: number;
+  isLazy: boolean;
+}
+
+/** As netGuests(), of CardGuests, whose device offers everything. */
+export async function cardGuests() {
+  const image = await compileGuest("test/guest/card.ts");
+  const guests: CardGuest[] = [];
+  afterEach(() => {
+    for (const guest of guests.splice(0)) guest.dispose();
+  });
+  return async (options: NetGuestOptions & { mode?: string } = {}) => {
+    const { mode, ...rest } = options;
+    const parameters = mode === undefined ? ADDRESS : `${ADDRESS} ${mode}`;
+    const guest = new CardGuest(image, { features: ALL_FEATURES, ...rest });
+    await guest.boot({ parameters, ...rest });
+    guests.push(guest);
+    return guest;
+  };
 }
 
 /** Boots guests for the tests of one file; they are disposed of after each test. */
