@@ -3,24 +3,25 @@ import { NetHdr } from "../../abi/net";
 import { hasReceiveRoom } from "../../kernel/net/link/interface";
 import { isInline, Packet, payloadOf, wireHeaderOf } from "../../kernel/net/link/packet";
 import { FITTED_BYTES, FreePacket, isFitted, takeBuffer } from "../../kernel/net/link/pool";
-import { NetDriver } from "./driver";
+import { NetDriver, NetPair, pairAt } from "./driver";
 
 /** Posts buffers until the ring has enough, memory is out or too many frames wait (NW17). */
-export function replenish(driver: NetDriver): void {
-  while (mayPost(driver) && hasReceiveRoom(driver.iface)) {
-    const packet = makeBuffer(driver);
+export function replenish(pair: NetPair): void {
+  while (mayPost(pair) && hasReceiveRoom(pair.driver.iface)) {
+    const packet = makeBuffer(pair);
     if (!packet) break;
-    post(driver, packet);
+    post(pair, packet);
   }
-  driver.rx.kick();
+  pair.rx.kick();
 }
 
-function mayPost(driver: NetDriver): bool {
-  return driver.posted < driver.wanted && driver.rx.hasRoom(driver.segments);
+function mayPost(pair: NetPair): bool {
+  return pair.posted < pair.driver.wanted && pair.rx.hasRoom(pair.driver.segments);
 }
 
-function makeBuffer(driver: NetDriver): Packet | null {
-  const large = driver.larges < driver.largeWanted ? takeBuffer(driver.large) : null;
+function makeBuffer(pair: NetPair): Packet | null {
+  const driver = pair.driver;
+  const large = pair.larges < driver.largeWanted ? takeBuffer(driver.large) : null;
   const packet = large || takeBuffer(driver.size);
   if (!packet || driver.parts == 0) return packet;
   for (let i: u32 = 0; i < driver.parts; i++) {
@@ -41,11 +42,13 @@ function isLarge(driver: NetDriver, packet: Packet): bool {
 }
 
 /** Gives a buffer to the device. kick() has to follow. */
-export function post(driver: NetDriver, packet: Packet): void {
-  const rx = driver.rx;
+export function post(pair: NetPair, packet: Packet): void {
+  const driver = pair.driver;
+  const rx = pair.rx;
   const header = wireHeaderOf(packet, NetHdr.sizeof);
   packet.iface = changetype<usize>(driver.iface);
   packet.received = true;
+  packet.queue = <u8>pair.index;
   packet.length = 0;
   rx.begin(isSplit(packet) ? 2 + driver.parts : 1 + driver.parts);
   if (isFitted(packet)) {
@@ -63,8 +66,8 @@ export function post(driver: NetDriver, packet: Packet): void {
     part = part.next;
   }
   rx.add(changetype<usize>(packet));
-  driver.posted++;
-  if (isLarge(driver, packet)) driver.larges++;
+  pair.posted++;
+  if (isLarge(driver, packet)) pair.larges++;
 }
 
 function isSplit(packet: Packet): bool {
@@ -72,13 +75,13 @@ function isSplit(packet: Packet): bool {
 }
 
 /** The next buffer that the device has used, or null: none, or the device has failed. */
-export function takeUsed(driver: NetDriver): Packet | null {
-  const token = driver.rx.take();
+export function takeUsed(pair: NetPair): Packet | null {
+  const token = pair.rx.take();
   if (token == 0) return null;
   const packet = changetype<Packet>(token);
-  assert(packet.received && driver.posted != 0, "no receive buffer");
-  driver.posted--;
-  if (isLarge(driver, packet)) driver.larges--;
+  assert(packet.received && pair.posted != 0, "no receive buffer");
+  pair.posted--;
+  if (isLarge(pair.driver, packet)) pair.larges--;
   return packet;
 }
 
@@ -87,12 +90,13 @@ export function takeUsed(driver: NetDriver): Packet | null {
  * ring's, or the ring has enough.
  */
 export function recycle(driver: NetDriver, packet: Packet): void {
-  if (driver.device.failed || !mayPost(driver)) return FreePacket(packet);
+  const pair = pairAt(driver, packet.queue);
+  if (driver.device.failed || !mayPost(pair)) return FreePacket(packet);
   if (packet.pooled && packet.size == driver.size && packet.parts == null && driver.parts == 0) {
-    post(driver, packet);
-    driver.rx.kick();
+    post(pair, packet);
+    pair.rx.kick();
     return;
   }
   FreePacket(packet);
-  replenish(driver);
+  replenish(pair);
 }

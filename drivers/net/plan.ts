@@ -50,17 +50,16 @@ function sizeOf(driver: NetDriver, page: u32): u32 {
   return cardBuffers == CardBuffers.Small && bytes <= capacityOf(FRAME) ? FRAME : page;
 }
 
-/** The ring is made: decides how many buffers it should have. */
-export function countBuffers(driver: NetDriver): void {
-  const size = driver.rx.size;
+/** The rings are made, of that size: decides how many buffers each should have. */
+export function countBuffers(driver: NetDriver, size: u32): void {
   if (size < driver.segments) { // no chain is longer than the ring (2.7.5.2)
     driver.segments -= driver.parts;
     driver.parts = 0;
     driver.size = driver.large;
   }
-  const bytes = (driver.parts + 1) * capacityOf(driver.size);
+  const bytes = (driver.parts + 1) * capacityOf(driver.size) * driver.pairCount;
   driver.wanted = min(size, max(BUFFERS_MIN, shareOfHeap(HEAP_SHIFT) / bytes));
-  const larges = shareOfHeap(MIXED_LARGE_SHIFT) / capacityOf(driver.large);
+  const larges = shareOfHeap(MIXED_LARGE_SHIFT) / capacityOf(driver.large) / driver.pairCount;
   const isMixed = cardBuffers == CardBuffers.Mixed && driver.size != driver.large;
   driver.largeWanted = isMixed ? min(min(MIXED_LARGE_MAX, size >> 2), max(1, larges)) : 0;
 }

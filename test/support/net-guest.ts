@@ -41,7 +41,7 @@ export class ScriptedNet implements VirtioDevice {
   readonly name = "net";
   features = DEFAULT_FEATURES;
   readonly queueSizesMax: readonly number[];
-  readonly queueNames = ["rx", "tx"];
+  readonly queueNames = ["rx", "tx", "control"];
   readonly config = new Uint8Array(12);
   host!: DeviceHost;
   queues: readonly (VirtQueue | null)[] = [];
@@ -54,7 +54,7 @@ export class ScriptedNet implements VirtioDevice {
     queueSize = 256,
     { mac: own = card(1), mtu = 1500, status = 1 }: NetConfiguration = {},
   ) {
-    this.queueSizesMax = [queueSize, queueSize];
+    this.queueSizesMax = [queueSize, queueSize, 64];
     this.config.set(mac(own), NetConfig.mac);
     const view = new DataView(this.config.buffer);
     view.setUint16(NetConfig.status, status, true);

@@ -1,16 +1,27 @@
 // The feature bits of a network device (virtio 5.1.3), and which of them need others.
 import {
   VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_CTRL_RX,
+  VIRTIO_NET_F_CTRL_VQ,
+  VIRTIO_NET_F_GUEST_ANNOUNCE,
   VIRTIO_NET_F_GUEST_CSUM,
   VIRTIO_NET_F_GUEST_TSO4,
   VIRTIO_NET_F_HOST_TSO4,
   VIRTIO_NET_F_MAC,
+  VIRTIO_NET_F_MQ,
   VIRTIO_NET_F_MRG_RXBUF,
   VIRTIO_NET_F_MTU,
   VIRTIO_NET_F_STATUS,
 } from "../../../abi/net.ts";
 
-const ALWAYS = [VIRTIO_NET_F_MTU, VIRTIO_NET_F_MAC, VIRTIO_NET_F_STATUS];
+const ALWAYS = [
+  VIRTIO_NET_F_MTU,
+  VIRTIO_NET_F_MAC,
+  VIRTIO_NET_F_STATUS,
+  VIRTIO_NET_F_CTRL_VQ,
+  VIRTIO_NET_F_CTRL_RX,
+  VIRTIO_NET_F_GUEST_ANNOUNCE,
+];
 const OFFLOADS = [
   VIRTIO_NET_F_CSUM,
   VIRTIO_NET_F_GUEST_CSUM,
@@ -21,17 +32,22 @@ const OFFLOADS = [
 const NEEDS: readonly (readonly [number, number])[] = [
   [VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_CSUM],
   [VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_CSUM],
+  [VIRTIO_NET_F_CTRL_RX, VIRTIO_NET_F_CTRL_VQ],
+  [VIRTIO_NET_F_GUEST_ANNOUNCE, VIRTIO_NET_F_CTRL_VQ],
+  [VIRTIO_NET_F_MQ, VIRTIO_NET_F_CTRL_VQ],
 ];
 
 export interface Offered {
   readonly offloads: boolean;
   readonly mergeable: boolean;
+  readonly pairs: number;
 }
 
-export function featuresOf({ offloads, mergeable }: Offered): bigint {
+export function featuresOf({ offloads, mergeable, pairs }: Offered): bigint {
   const bits = [...ALWAYS];
   if (offloads) bits.push(...OFFLOADS);
   if (mergeable) bits.push(VIRTIO_NET_F_MRG_RXBUF);
+  if (pairs > 1) bits.push(VIRTIO_NET_F_MQ);
   return bits.reduce((sum, bit) => sum | (1n << BigInt(bit)), 0n);
 }
 

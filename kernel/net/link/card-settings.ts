@@ -33,9 +33,12 @@ export let cardCompletion: CardCompletion = CardCompletion.Lazy;
 export let cardRxRing: u32 = 128;
 export let cardTxRing: u32 = 256;
 export let cardIndirect: bool = true;
+/** Pairs of queues that are used if the device has as many. */
+export let cardPairs: u32 = 1;
 
 const RING_MIN: u32 = 32;
 const RING_MAX: u32 = 32768;
+const PAIRS_MAX: u32 = 8;
 
 /**
  * Reads the parameters. Called by the driver of a card, before it makes its rings. The pool is
@@ -52,6 +55,7 @@ export function cardSettingsInit(): void {
   cardRxRing = parameterInRange("net.rx_ring", cardRxRing, RING_MIN, RING_MAX);
   cardTxRing = parameterInRange("net.tx_ring", cardTxRing, RING_MIN, RING_MAX);
   cardIndirect = parameterChoice("net.indirect", cardIndirect, "off", "on") != 0;
+  cardPairs = parameterInRange("net.pairs", cardPairs, 1, PAIRS_MAX);
   setPooling(parameterChoice("net.page_pool", pooling, "off", "on") != 0);
   if (cardHeader == CardHeader.Inline) setSplitHeader(false);
 }

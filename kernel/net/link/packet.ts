@@ -15,6 +15,7 @@ export class Packet {
   pooled: bool; // goes back to the pool, not to the heap
   size: u8; // of a pooled one: its class (pool.ts)
   received: bool; // comes from a receive ring
+  queue: u8; // of a card with several: which one
   parts: Packet | null; // further buffers of one frame, linked by `next`; driver only
   // The sender, before it hands the packet over.
   segments: u32; // IoVecs after the header that list the sender's buffers; 0: own payload
@@ -74,6 +75,7 @@ export function resetPacket(packet: Packet): void {
   packet.isLazy = false;
   packet.parts = null;
   packet.received = false;
+  packet.queue = 0;
   packet.isRecords = false;
   packet.marks = 0;
 }
