@@ -6,6 +6,7 @@ import {
   VIRTIO_NET_CTRL_ANNOUNCE_ACK,
   VIRTIO_NET_CTRL_MQ,
   VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET,
+  VIRTIO_NET_F_CTRL_VQ,
   VIRTIO_NET_OK,
 } from "../../abi/net";
 import { nowNs } from "../../kernel/clock";
@@ -65,9 +66,10 @@ function issue(driver: NetDriver, command: u32, kind: u32, number: u32, dataByte
   control.kick();
 }
 
-/** Takes the device's answer, if there is one. */
+/** Takes the device's answer, if there is one. One that nobody waits for fails the device. */
 export function takeAnswer(driver: NetDriver): void {
-  if (driver.pending == Command.None || driver.control.take() == 0) return;
+  if (!driver.device.has(VIRTIO_NET_F_CTRL_VQ) || driver.control.take() == 0) return;
+  assert(driver.pending != Command.None, "no command");
   stopTimer(driver.patience);
   const isDone =
     driver.control.usedBytes == 1 && load<u8>(driver.command + ANSWER) == VIRTIO_NET_OK;

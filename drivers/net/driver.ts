@@ -46,7 +46,7 @@ export class NetPair {
 const RX: usize = (offsetof<NetPair>() + 7) & ~7;
 const TX: usize = RX + offsetof<VirtQueue>();
 /** Bytes of a pair, which embeds its rings. */
-export const PAIR_BYTES: usize = (TX + offsetof<SendRing>() + 7) & ~7;
+export const PAIR_BYTES: u32 = <u32>((TX + offsetof<SendRing>() + 7) & ~7);
 
 export function pairAt(driver: NetDriver, i: u32): NetPair {
   return changetype<NetPair>(driver.pairs + i * PAIR_BYTES);

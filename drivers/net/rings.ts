@@ -66,9 +66,9 @@ function attachPair(driver: NetDriver, pair: NetPair): i32 {
 /** The device has failed and is reset: frees the packets that it had. */
 export function reclaimPackets(driver: NetDriver): void {
   for (let i: u32 = 0; i < driver.pairCount; i++) {
-    const pair = pairAt(driver, i);
-    for (let p = pair.rx.reclaim(); p != 0; p = pair.rx.reclaim()) FreePacket(changetype<Packet>(p));
-    freeUnsent(pair.tx);
+    const rx = pairAt(driver, i).rx;
+    for (let p = rx.reclaim(); p != 0; p = rx.reclaim()) FreePacket(changetype<Packet>(p));
+    freeUnsent(pairAt(driver, i).tx);
   }
 }
 

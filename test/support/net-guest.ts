@@ -27,12 +27,15 @@ export interface SentFrame {
   readonly frame: Buffer;
   /** Bytes of the chain that the device may write. */
   readonly writableBytes: number;
+  readonly queue: number;
 }
 
 export interface NetConfiguration {
   mac?: string;
   mtu?: number;
   status?: number;
+  /** Largest number of pairs of queues; the device has up to four. */
+  pairs?: number;
 }
 
 /** The host's side of virtio-net, by hand. */
@@ -41,7 +44,7 @@ export class ScriptedNet implements VirtioDevice {
   readonly name = "net";
   features = DEFAULT_FEATURES;
   readonly queueSizesMax: readonly number[];
-  readonly queueNames = ["rx", "tx", "control"];
+  readonly queueNames = Array.from({ length: 9 }, (_, i) => `queue ${i}`);
   readonly config = new Uint8Array(12);
   host!: DeviceHost;
   queues: readonly (VirtQueue | null)[] = [];
@@ -52,12 +55,14 @@ export class ScriptedNet implements VirtioDevice {
 
   constructor(
     queueSize = 256,
-    { mac: own = card(1), mtu = 1500, status = 1 }: NetConfiguration = {},
+    { mac: own = card(1), mtu = 1500, status = 1, pairs = 1 }: NetConfiguration = {},
   ) {
-    this.queueSizesMax = [queueSize, queueSize, 64];
+    const count = Math.min(4, Math.max(1, pairs));
+    this.queueSizesMax = [...Array<number>(2 * count).fill(queueSize), 64];
     this.config.set(mac(own), NetConfig.mac);
     const view = new DataView(this.config.buffer);
     view.setUint16(NetConfig.status, status, true);
+    view.setUint16(NetConfig.max_virtqueue_pairs, pairs, true);
     view.setUint16(NetConfig.mtu, mtu, true);
   }
 
@@ -82,19 +87,23 @@ export class ScriptedNet implements VirtioDevice {
   }
 
   consume(): void {
-    for (const chain of this.queues[1] ?? []) {
+    for (let queue = 1; queue < this.queueSizesMax.length; queue += 2) this.#consume(queue);
+  }
+
+  #consume(queue: number): void {
+    for (const chain of this.queues[queue] ?? []) {
       const bytes = Buffer.alloc(chain.readableBytes);
       chain.copyFrom(0, bytes);
       const { writableBytes } = chain;
       const [header, frame] = [bytes.subarray(0, NetHdr.sizeof), bytes.subarray(NetHdr.sizeof)];
-      this.sent.push({ header, frame, writableBytes });
+      this.sent.push({ header, frame, writableBytes, queue });
       chain.release(0);
     }
   }
 
   /** A receive buffer of the guest. Throws if it has posted none. */
-  buffer(): Chain {
-    const chain = this.queue(0).pop();
+  buffer(queue = 0): Chain {
+    const chain = this.queue(queue).pop();
     if (chain === null) throw new Error("the guest has no receive buffer");
     return chain;
   }
@@ -128,8 +137,8 @@ export class ScriptedNet implements VirtioDevice {
   }
 
   /** Puts a header and a frame into a receive buffer, and claims `used` bytes of it. */
-  raw(header: Uint8Array, frame: Uint8Array, used = header.length + frame.length): void {
-    const chain = this.buffer();
+  raw(header: Uint8Array, frame: Uint8Array, used = header.length + frame.length, queue = 0): void {
+    const chain = this.buffer(queue);
     chain.copyTo(0, header);
     chain.copyTo(header.length, frame);
     chain.release(used);
