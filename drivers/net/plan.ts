@@ -14,6 +14,7 @@ import {
   FITTED_PAGE,
   FRAME,
   LARGE,
+  MERGED,
   PAGE,
   SEGMENTS,
 } from "../../kernel/net/link/pool";
@@ -45,7 +46,10 @@ export function planBuffers(driver: NetDriver): void {
 
 function sizeOf(driver: NetDriver, page: u32): u32 {
   const bytes = frameBytesMax(driver.card);
-  if (cardBuffers == CardBuffers.Paged || driver.device.has(VIRTIO_NET_F_MRG_RXBUF)) return page;
+  if (cardBuffers == CardBuffers.Paged) return page;
+  if (driver.device.has(VIRTIO_NET_F_MRG_RXBUF)) {
+    return cardHeader == CardHeader.Inline ? MERGED : page;
+  }
   if (cardBuffers == CardBuffers.Large || bytes > capacityOf(page)) return driver.large;
   return cardBuffers == CardBuffers.Small && bytes <= capacityOf(FRAME) ? FRAME : page;
 }

@@ -296,6 +296,9 @@ export class NetGuest {
   }
 }
 
+/** As in kernel/net/link/pool.ts. */
+const POOL_SIZES = 8;
+
 /** A guest with test/guest/card.ts: frames as its driver hands them up, and frames with work. */
 export class CardGuest extends NetGuest {
   #seen = 0;
@@ -328,6 +331,13 @@ export class CardGuest extends NetGuest {
     const lazy = work.isLazy === true ? 1 : 0;
     const numbers = [start, offset, headerBytes, segmentBytes, parts, lazy];
     return this.call("sendWork", at, bytes.length, ...numbers);
+  }
+
+  /** Buffers of the pool, of all sizes: those that somebody has, and those that it keeps. */
+  pooled(): { inFlight: number; kept: number } {
+    const sum = (name: string) =>
+      Array.from({ length: POOL_SIZES }, (_, i) => this.call(name, i)).reduce((a, b) => a + b);
+    return { inFlight: sum("buffersInFlight"), kept: sum("buffersKept") };
   }
 
   /** Counters of the driver. */

@@ -48,6 +48,7 @@ export function cardSettingsInit(): void {
   cardBuffers = <CardBuffers>parameterChoice(
     "net.rx_buffers", cardBuffers, "small", "page", "large", "paged", "mixed", "mergeable",
   );
+  if (cardBuffers == CardBuffers.Mergeable) cardHeader = CardHeader.Inline;
   cardHeader = <CardHeader>parameterChoice("net.rx_header", cardHeader, "inline", "split", "78");
   cardCompletion = <CardCompletion>parameterChoice(
     "net.tx_complete", cardCompletion, "sync", "lazy", "interrupt",
@@ -57,5 +58,8 @@ export function cardSettingsInit(): void {
   cardIndirect = parameterChoice("net.indirect", cardIndirect, "off", "on") != 0;
   cardPairs = parameterInRange("net.pairs", cardPairs, 1, PAIRS_MAX);
   setPooling(parameterChoice("net.page_pool", pooling, "off", "on") != 0);
-  if (cardHeader == CardHeader.Inline) setSplitHeader(false);
+  // Merged buffers are in one block anyway.
+  if (cardHeader == CardHeader.Inline && cardBuffers != CardBuffers.Mergeable) {
+    setSplitHeader(false);
+  }
 }

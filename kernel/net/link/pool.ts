@@ -2,7 +2,7 @@
 // receive rings. Returned buffers are kept for the next use, up to a share of the heap.
 import { EthernetHdr } from "../../../abi/ethernet";
 import { IpHdr } from "../../../abi/ip";
-import { NET_FRAME_BYTES_MAX, NET_MTU_DEFAULT } from "../../../abi/net";
+import { NET_FRAME_BYTES_MAX, NET_MTU_DEFAULT, NetHdr } from "../../../abi/net";
 import { TcpHdr } from "../../../abi/tcp";
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr } from "../../../abi/vsock";
 import { IoVec } from "../../iovec";
@@ -18,11 +18,12 @@ export const LARGE: u32 = 2; // 64 KiB
 /** Those of network cards: a frame of the usual MTU, and one of many segments. */
 export const FRAME: u32 = 3;
 export const SEGMENTS: u32 = 4;
+export const MERGED: u32 = 7; // a page with the header, in one block
 /** The same as PAGE and LARGE, with room for the headers of TCP in front of the first page. */
 export const FITTED_PAGE: u32 = 5;
 export const FITTED_LARGE: u32 = 6;
-const SIZES: u32 = 7;
-const NO_SIZE: u32 = 7;
+const SIZES: u32 = 8;
+const NO_SIZE: u32 = 8;
 
 const SMALL_BYTES: u32 = 1526 - VsockHdr.sizeof;
 const PAGE_BYTES: u32 = 4096;
@@ -41,6 +42,7 @@ const capacities: usize = memory.data<u32>([
   SEGMENTS_BYTES,
   FITTED_BYTES + PAGE_BYTES,
   FITTED_BYTES + LARGE_BYTES,
+  PAGE_BYTES - NetHdr.sizeof,
 ]);
 
 if (LARGE_BYTES < <u32>VSOCK_PACKET_BYTES_MAX) ERROR("pool: a packet exceeds every buffer");
@@ -51,8 +53,8 @@ if (offsetof<PacketQueue>() != 12) ERROR("pool: a queue is not 12 bytes");
 /** At most this share of the heap is kept. */
 const KEPT_SHIFT: u32 = 4;
 
-const kept: usize = memory.data(7 * 12); // a PacketQueue for each size
-const inFlight: usize = memory.data(7 * 4); // u32 for each size
+const kept: usize = memory.data(8 * 12); // a PacketQueue for each size
+const inFlight: usize = memory.data(8 * 4); // u32 for each size
 let keptBytes: u64 = 0;
 
 function keptOf(size: u32): PacketQueue {
@@ -170,7 +172,8 @@ export function takeBuffer(size: u32): Packet | null {
 
 function createBuffer(size: u32): Packet | null {
   if (size == FITTED_PAGE || size == FITTED_LARGE) return createFitted(size);
-  return splitHeader ? createSplit(size) : createPacket(capacityOf(size));
+  const isSplit = splitHeader && size != MERGED;
+  return isSplit ? createSplit(size) : createPacket(capacityOf(size));
 }
 
 /** Does the payload begin FITTED_BYTES in front of a page? */
