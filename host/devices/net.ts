@@ -8,36 +8,28 @@
 // networks.
 
 import { EthernetHdr } from "../../abi/ethernet.ts";
-import {
-  NET_CONFIG_BYTES,
-  NET_QUEUE_CONTROL,
-  NetConfig,
-  VIRTIO_NET_F_CSUM,
-  VIRTIO_NET_F_CTRL_RX,
-  VIRTIO_NET_F_CTRL_VQ,
-  VIRTIO_NET_F_GUEST_ANNOUNCE,
-  VIRTIO_NET_F_GUEST_CSUM,
-  VIRTIO_NET_F_GUEST_TSO4,
-  VIRTIO_NET_F_HOST_TSO4,
-  VIRTIO_NET_F_MQ,
-  VIRTIO_NET_F_MRG_RXBUF,
-  VIRTIO_NET_S_ANNOUNCE,
-  VIRTIO_NET_S_LINK_UP,
-} from "../../abi/net.ts";
+import { VIRTIO_NET_F_CTRL_RX, VIRTIO_NET_F_GUEST_ANNOUNCE } from "../../abi/net.ts";
 import { VIRTIO_ID_NET } from "../../abi/virtio.ts";
 import type { DeviceHost, DeviceSnapshots, VirtioDevice } from "../device.ts";
 import { SnapshotError } from "../snapshot/errors.ts";
 import { Fields } from "../snapshot/fields.ts";
 import type { VirtQueue } from "../virtqueue.ts";
+import { Configuration } from "./net/configuration.ts";
 import { ControlQueue } from "./net/control.ts";
 import { describeFrame } from "./net/describe.ts";
-import { areComplete, featuresOf, hasFeature } from "./net/features.ts";
+import {
+  areComplete,
+  controlQueueOf,
+  featuresOf,
+  hasFeature,
+  pairedQueues,
+  rulesOf,
+} from "./net/features.ts";
 import { RxFilter } from "./net/filter.ts";
 import type { Frame } from "./net/frame.ts";
-import { formatMac, parseMac, writeMac } from "./net/mac.ts";
+import { formatMac, parseMac } from "./net/mac.ts";
 import type { Card, Port } from "./net/network.ts";
 import { checkMtu, checkPairs, MAC_DEFAULT, type NetOptions } from "./net/options.ts";
-import type { PairRules } from "./net/pair.ts";
 import { Pairs } from "./net/pairs.ts";
 import { createStats, type NetStats } from "./net/stats.ts";
 import type { FrameTap } from "./net/tap.ts";
@@ -56,7 +48,7 @@ export class NetDevice implements VirtioDevice {
   readonly accepts = areComplete;
   readonly queueSizesMax: readonly number[];
   readonly queueNames: readonly string[];
-  readonly config = new Uint8Array(NET_CONFIG_BYTES);
+  readonly config: Uint8Array;
   readonly mac: string;
   readonly mtu: number;
   readonly stats: NetStats = createStats();
@@ -70,10 +62,11 @@ export class NetDevice implements VirtioDevice {
   readonly #pairsMax: number;
   readonly #filter: RxFilter;
   readonly #control: ControlQueue;
-  readonly #view = new DataView(this.config.buffer);
+  readonly #configuration: Configuration;
   #tap: FrameTap | null;
   #host: DeviceHost | null = null;
   #features = 0n;
+  #controlNumber = -1;
   #controlQueue: VirtQueue | null = null;
   #isPlugged = true;
   #mustAnnounce = false;
@@ -113,9 +106,8 @@ export class NetDevice implements VirtioDevice {
       },
       announced: () => this.#announced(),
     });
-    writeMac(this.#view, NetConfig.mac, address);
-    this.#view.setUint16(NetConfig.max_virtqueue_pairs, this.#pairsMax, true);
-    this.#view.setUint16(NetConfig.mtu, this.mtu, true);
+    this.#configuration = new Configuration(address, this.mtu, this.#pairsMax);
+    this.config = this.#configuration.bytes;
     this.#port = network.join(this.#card(address));
     this.#writeStatus();
   }
@@ -170,14 +162,15 @@ export class NetDevice implements VirtioDevice {
 
   activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
     this.#features = features;
-    this.#controlQueue = queues[this.#controlIndex] ?? null;
-    const paired = this.#has(VIRTIO_NET_F_MQ) ? 2 * this.#pairsMax : NET_QUEUE_CONTROL;
-    this.#pairs.begin(queues.slice(0, paired), this.#rules());
+    this.#controlNumber = controlQueueOf(features, this.#pairsMax);
+    this.#controlQueue = queues[this.#controlNumber] ?? null;
+    const paired = queues.slice(0, pairedQueues(features, this.#pairsMax));
+    this.#pairs.begin(paired, rulesOf(features, this.#picksBest));
     this.#marked = true;
   }
 
   notify(queue: number): void {
-    if (this.#controlQueue !== null && queue === this.#controlIndex) {
+    if (this.#controlQueue !== null && queue === this.#controlNumber) {
       this.#control.serve(this.#controlQueue, this.#features);
     }
     this.#marked = true;
@@ -192,7 +185,7 @@ export class NetDevice implements VirtioDevice {
 
   /** The driver stopped a queue (VirtioDevice). */
   readonly stopped = (queue: number): void => {
-    if (queue === this.#controlIndex) this.#controlQueue = null;
+    if (queue === this.#controlNumber) this.#controlQueue = null;
     else this.#pairs.stop(queue);
   };
 
@@ -217,27 +210,6 @@ export class NetDevice implements VirtioDevice {
 
   #has(bit: number): boolean {
     return hasFeature(this.#features, bit);
-  }
-
-  /** 5.1.2: after the pairs, of which a driver without MQ knows one. -1: it uses none. */
-  get #controlIndex(): number {
-    if (!this.#has(VIRTIO_NET_F_CTRL_VQ)) return NO_QUEUE;
-    return this.#has(VIRTIO_NET_F_MQ) ? 2 * this.#pairsMax : NET_QUEUE_CONTROL;
-  }
-
-  #rules(): PairRules {
-    return {
-      toGuest: {
-        checksums: this.#has(VIRTIO_NET_F_GUEST_CSUM),
-        segments: this.#has(VIRTIO_NET_F_GUEST_TSO4),
-      },
-      fromGuest: {
-        checksums: this.#has(VIRTIO_NET_F_CSUM),
-        segments: this.#has(VIRTIO_NET_F_HOST_TSO4),
-      },
-      isMerging: this.#has(VIRTIO_NET_F_MRG_RXBUF),
-      picksBest: this.#picksBest,
-    };
   }
 
   /** Moves frames of the guest; what is left goes on after other events of the host (NG8). */
@@ -286,11 +258,7 @@ export class NetDevice implements VirtioDevice {
 
   /** False: it was the same already. */
   #writeStatus(): boolean {
-    const link = this.hasLink ? VIRTIO_NET_S_LINK_UP : 0;
-    const status = link | (this.#mustAnnounce ? VIRTIO_NET_S_ANNOUNCE : 0);
-    if (this.#view.getUint16(NetConfig.status, true) === status) return false;
-    this.#view.setUint16(NetConfig.status, status, true);
-    return true;
+    return this.#configuration.setStatus(this.hasLink, this.#mustAnnounce);
   }
 
   /** NW32: the driver has done so, or will. */
@@ -327,8 +295,6 @@ export class NetDevice implements VirtioDevice {
     if (isChanged) this.#host?.configChanged?.();
   }
 }
-
-const NO_QUEUE = -1;
 
 function namesOf(pairs: number): string[] {
   const names = ["rx", "tx"];
