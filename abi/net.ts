@@ -53,3 +53,27 @@ export const NET_MTU_MIN: u32 = 68;
 export const NET_MTU_DEFAULT: u32 = 1500;
 /** 5.1.6.3.1: of the longest frame, one of many segments. */
 export const NET_FRAME_BYTES_MAX: u32 = 65550;
+
+/** 5.1.2: two queues of each pair, and then the control queue. */
+export const NET_QUEUE_CONTROL = 2; // without MQ
+
+/** 5.1.6.5 struct virtio_net_ctrl: class, command, data; then the device's answer. */
+export const enum NetControl {
+  class_ = 0, // u8
+  command = 1, // u8
+  data = 2,
+}
+export const VIRTIO_NET_OK = 0;
+export const VIRTIO_NET_ERR = 1;
+/** Classes and their commands. */
+export const VIRTIO_NET_CTRL_RX = 0;
+export const VIRTIO_NET_CTRL_RX_PROMISC = 0; // u8: on or off
+export const VIRTIO_NET_CTRL_RX_ALLMULTI = 1; // u8
+export const VIRTIO_NET_CTRL_MAC = 1;
+export const VIRTIO_NET_CTRL_MAC_TABLE_SET = 0; // twice: le32 entries, and their MACs
+export const VIRTIO_NET_CTRL_ANNOUNCE = 3;
+export const VIRTIO_NET_CTRL_ANNOUNCE_ACK = 0;
+export const VIRTIO_NET_CTRL_MQ = 4;
+export const VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET = 0; // le16
+/** 5.1.5: pairs of queues, as a device may have. */
+export const NET_PAIRS_MAX: u32 = 0x8000;

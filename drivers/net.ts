@@ -4,13 +4,14 @@ import { Errno } from "../abi/errno";
 import {
   NET_MTU_DEFAULT,
   NET_MTU_MIN,
-  NET_QUEUE_RX,
-  NET_QUEUE_TX,
   NetConfig,
-  NetHdr,
+  VIRTIO_NET_F_CSUM,
+  VIRTIO_NET_F_GUEST_ANNOUNCE,
+  VIRTIO_NET_F_HOST_TSO4,
   VIRTIO_NET_F_MAC,
   VIRTIO_NET_F_MTU,
   VIRTIO_NET_F_STATUS,
+  VIRTIO_NET_S_ANNOUNCE,
   VIRTIO_NET_S_LINK_UP,
 } from "../abi/net";
 import { INTERRUPT_CONFIG_CHANGE } from "../abi/virtio";
@@ -24,6 +25,7 @@ import {
   loadMac,
   localMac,
 } from "../kernel/net/link/card";
+import { cardSettingsInit } from "../kernel/net/link/card-settings";
 import {
   arrivalsComplete,
   connectionsLost,
@@ -31,30 +33,31 @@ import {
   INTERFACE_BYTES,
 } from "../kernel/net/link/interface";
 import { Packet } from "../kernel/net/link/packet";
-import { capacityOf, FreePacket, LARGE } from "../kernel/net/link/pool";
+import { capacityOf, LARGE } from "../kernel/net/link/pool";
 import { randomBytes } from "../kernel/std";
 import { reserveTimer, stopTimer, Timer, unreserveTimer } from "../kernel/timer";
-import { NetDriver } from "./net/driver";
-import { planBuffers, receive, recycle, replenish, RX_SEGMENTS } from "./net/receive";
+import { recycle, replenish } from "./net/buffers";
+import { acknowledgeAnnouncement, askForPairs, COMMAND_BYTES, takeAnswer } from "./net/control";
+import { NetDriver, pairAt } from "./net/driver";
+import { wantedFeatures } from "./net/features";
+import { receive } from "./net/receive";
+import { destroyRings, makeRings, reclaimPackets } from "./net/rings";
 import { transmit } from "./net/transmit";
-import { collectSent, freeUnsent, SendRing, TX_SEGMENTS_MAX } from "./send-ring";
+import { collectSent } from "./send-ring";
 import { VirtioDevice } from "./virtio";
 import { VirtQueue } from "./virtqueue";
 
-const RX_SIZE: u32 = 128;
-const TX_SIZE: u32 = 256;
-/** A frame is a header and a payload, and no chain is longer than the ring (2.7.5.2). */
-const RING_MIN: u32 = 2;
-const FEATURES: u64 =
-  (1 << VIRTIO_NET_F_MTU) | (1 << VIRTIO_NET_F_MAC) | (1 << VIRTIO_NET_F_STATUS);
+/** The longest IP packet. */
+const IP_BYTES_MAX: u32 = 65535;
 
 // One block holds the driver's parts, by offset: asc has no embedded structs.
-const RX: usize = (offsetof<NetDriver>() + 7) & ~7;
-const TX: usize = RX + offsetof<VirtQueue>();
-const CARD: usize = (TX + offsetof<SendRing>() + 7) & ~7;
+const CONTROL: usize = (offsetof<NetDriver>() + 7) & ~7;
+const COMMAND: usize = CONTROL + offsetof<VirtQueue>();
+const CARD: usize = (COMMAND + COMMAND_BYTES + 7) & ~7;
 const IFACE: usize = (CARD + offsetof<EthernetCard>() + 7) & ~7;
 const END: usize = (IFACE + INTERFACE_BYTES + 7) & ~7;
-const DRIVER_BYTES: usize = END + offsetof<Timer>();
+const PATIENCE: usize = (END + offsetof<Timer>() + 7) & ~7;
+const DRIVER_BYTES: usize = PATIENCE + offsetof<Timer>();
 
 const octets: usize = memory.data(8);
 
@@ -72,13 +75,15 @@ export function netInit(device: VirtioDevice, owner: CardOwner): i32 {
   }
   const iface = driver.iface;
   iface.up = true;
-  iface.segmentsMax = driver.tx.segments;
-  planBuffers(driver);
-  driver.rx.enableInterrupts();
-  driver.tx.disableInterrupts();
+  iface.segmentsMax = pairAt(driver, 0).tx.segments;
+  for (let i: u32 = 0; i < driver.pairCount; i++) {
+    pairAt(driver, i).rx.enableInterrupts();
+    pairAt(driver, i).tx.disableInterrupts();
+  }
   device.driverOk();
-  replenish(driver);
-  driver.card.hasLink = readLink(device);
+  for (let i: u32 = 0; i < driver.pairCount; i++) replenish(pairAt(driver, i));
+  if (driver.pairCount > 1) askForPairs(driver);
+  driver.card.hasLink = (readStatus(device) & VIRTIO_NET_S_LINK_UP) != 0;
   arrivalsComplete(iface);
   return 0;
 }
@@ -88,12 +93,11 @@ function createDriver(device: VirtioDevice): NetDriver {
   const driver = changetype<NetDriver>(address);
   if (address == 0) return driver;
   driver.device = device;
-  driver.rx = changetype<VirtQueue>(address + RX);
-  driver.tx = changetype<SendRing>(address + TX);
+  driver.control = changetype<VirtQueue>(address + CONTROL);
+  driver.command = address + COMMAND;
   driver.card = changetype<EthernetCard>(address + CARD);
-  driver.end = changetype<Timer>(address + END);
-  driver.end.handler = (giveUp as (arg: usize) => void).index;
-  driver.end.arg = address;
+  driver.end = timerAt(address + END, address, (giveUp as (arg: usize) => void).index);
+  driver.patience = timerAt(address + PATIENCE, address, (noAnswer as (arg: usize) => void).index);
   driver.iface = initInterface(
     address + IFACE,
     address,
@@ -101,24 +105,42 @@ function createDriver(device: VirtioDevice): NetDriver {
     (recycle as (driver: NetDriver, packet: Packet) => void).index,
   );
   driver.card.iface = driver.iface;
-  driver.tx.iface = driver.iface;
-  driver.tx.headerBytes = NetHdr.sizeof;
   return driver;
+}
+
+function timerAt(address: usize, arg: usize, handler: u32): Timer {
+  const timer = changetype<Timer>(address);
+  timer.handler = handler;
+  timer.arg = arg;
+  return timer;
 }
 
 /** Negotiates, reads the configuration, makes the rings and finds an owner: what may fail. */
 function setUp(driver: NetDriver, owner: CardOwner): i32 {
   const device = driver.device;
-  let status = device.begin(FEATURES);
+  cardSettingsInit();
+  let status = device.start();
+  if (status == 0) status = device.negotiate(wantedFeatures(device.offered()));
   if (status == 0) status = readCard(device, driver.card);
-  if (status == 0) status = driver.rx.attach(device, NET_QUEUE_RX, RX_SIZE, RX_SEGMENTS);
-  if (status == 0) status = driver.tx.attach(device, NET_QUEUE_TX, TX_SIZE, TX_SEGMENTS_MAX);
+  if (status == 0) status = makeRings(driver);
   if (status < 0) return status;
-  if (min(driver.rx.size, driver.tx.size) < RING_MIN) return -Errno.ENODEV;
-  if (reserveTimer() < 0) return -Errno.ENOMEM;
+  status = reserveTimers();
+  if (status < 0) return status;
   const owned = connect(driver, owner);
-  if (owned < 0) unreserveTimer();
+  if (owned < 0) unreserveTimers();
   return owned;
+}
+
+function reserveTimers(): i32 {
+  if (reserveTimer() < 0) return -Errno.ENOMEM;
+  if (reserveTimer() == 0) return 0;
+  unreserveTimer();
+  return -Errno.ENOMEM;
+}
+
+function unreserveTimers(): void {
+  unreserveTimer();
+  unreserveTimer();
 }
 
 /** Finds an owner, and routes the device's interrupts to the driver. */
@@ -136,6 +158,8 @@ function readCard(device: VirtioDevice, card: EthernetCard): i32 {
   card.mtu = NET_MTU_DEFAULT;
   if (device.has(VIRTIO_NET_F_MTU)) card.mtu = device.readConfig16(NetConfig.mtu);
   if (card.mtu < NET_MTU_MIN || frameBytesMax(card) > capacityOf(LARGE)) return -Errno.EINVAL;
+  card.sendsChecksums = device.has(VIRTIO_NET_F_CSUM);
+  card.segmentsBytesMax = device.has(VIRTIO_NET_F_HOST_TSO4) ? IP_BYTES_MAX : 0;
   if (device.has(VIRTIO_NET_F_MAC)) card.mac = readMac(device);
   if (isCardMac(card.mac)) return 0;
   randomBytes(octets, 8);
@@ -151,15 +175,14 @@ function readMac(device: VirtioDevice): u64 {
 }
 
 /** NW5. */
-function readLink(device: VirtioDevice): bool {
-  if (!device.has(VIRTIO_NET_F_STATUS)) return true;
-  return (device.readConfig16(NetConfig.status) & VIRTIO_NET_S_LINK_UP) != 0;
+function readStatus(device: VirtioDevice): u32 {
+  if (!device.has(VIRTIO_NET_F_STATUS)) return VIRTIO_NET_S_LINK_UP;
+  return device.readConfig16(NetConfig.status);
 }
 
 /** The device has been reset, and nothing refers to the driver. */
 function destroyDriver(driver: NetDriver): void {
-  driver.rx.destroy();
-  driver.tx.destroy();
+  destroyRings(driver);
   ToroFreeMem(changetype<usize>(driver));
 }
 
@@ -168,10 +191,15 @@ function giveUp(arg: usize): void {
   const driver = changetype<NetDriver>(arg);
   assert(driver.device.failed, "device is live");
   stopTimer(driver.end);
-  const rx = driver.rx;
-  for (let p = rx.reclaim(); p != 0; p = rx.reclaim()) FreePacket(changetype<Packet>(p));
-  freeUnsent(driver.tx);
+  stopTimer(driver.patience);
+  reclaimPackets(driver);
   connectionsLost(driver.iface, false);
+}
+
+/** The device has not answered a command (ND8). */
+function noAnswer(arg: usize): void {
+  changetype<NetDriver>(arg).device.fail();
+  giveUp(arg);
 }
 
 function onInterrupt(arg: usize): void {
@@ -180,9 +208,11 @@ function onInterrupt(arg: usize): void {
   if (device.failed) return;
   const cause = device.acknowledge();
   if ((cause & INTERRUPT_CONFIG_CHANGE) != 0) configChanged(driver);
-  if (!device.failed) {
-    collectSent(driver.tx);
-    receive(driver);
+  if (!device.failed) takeAnswer(driver);
+  for (let i: u32 = 0; i < driver.pairCount && !device.failed; i++) {
+    const pair = pairAt(driver, i);
+    collectSent(pair.tx);
+    receive(pair);
   }
   if (device.failed) giveUp(arg);
 }
@@ -193,6 +223,15 @@ function configChanged(driver: NetDriver): void {
     device.fail();
     return;
   }
-  driver.card.hasLink = readLink(device);
+  const status = readStatus(device);
+  const mustAnnounce =
+    device.has(VIRTIO_NET_F_GUEST_ANNOUNCE) && (status & VIRTIO_NET_S_ANNOUNCE) != 0;
+  if (mustAnnounce) setLink(driver, false); // it was elsewhere: to its owner the link is new
+  setLink(driver, (status & VIRTIO_NET_S_LINK_UP) != 0);
+  if (mustAnnounce) acknowledgeAnnouncement(driver);
+}
+
+function setLink(driver: NetDriver, hasLink: bool): void {
+  driver.card.hasLink = hasLink;
   arrivalsComplete(driver.iface);
 }

@@ -20,9 +20,12 @@ export class SendRing extends VirtQueue {
   iface: NetworkInterface;
   headerBytes: u32; // of the device's header; it ends where the payload of an inline packet begins
   awaited: u32; // packets in the ring that somebody waits for
+  isSingle: bool; // has one packet in the ring at most
+  awaitsAll: bool; // asks for an interrupt for each packet
 }
 
-function isAwaited(packet: Packet): bool {
+function isAwaited(tx: SendRing, packet: Packet): bool {
+  if (tx.awaitsAll) return true;
   return !packet.isLazy && (packet.completion != 0 || packet.capacity > LINGER_BYTES_MAX);
 }
 
@@ -33,7 +36,7 @@ function isAwaited(packet: Packet): bool {
 export function sendPacket(tx: SendRing, packet: Packet): bool {
   freeUsed(tx);
   const segments = segmentsOf(packet);
-  while (!tx.device.failed && !tx.hasRoom(segments)) {
+  while (!tx.device.failed && !mayAdd(tx, segments)) {
     if (!tx.enableInterrupts()) return false;
     freeUsed(tx);
   }
@@ -55,12 +58,16 @@ export function sendPacket(tx: SendRing, packet: Packet): bool {
     tx.readable(payloadOf(packet), packet.length);
   }
   tx.add(changetype<usize>(packet));
-  if (isAwaited(packet)) {
+  if (isAwaited(tx, packet)) {
     tx.awaited++;
     tx.enableInterrupts();
   }
   tx.kick();
   return true;
+}
+
+function mayAdd(tx: SendRing, segments: u32): bool {
+  return tx.hasRoom(segments) && (!tx.isSingle || tx.inFlight == 0);
 }
 
 function segmentsOf(packet: Packet): u32 {
@@ -72,7 +79,7 @@ function freeUsed(tx: SendRing): bool {
   let freed = false;
   for (let token = tx.take(); token != 0; token = tx.take()) {
     const packet = changetype<Packet>(token);
-    if (isAwaited(packet)) {
+    if (isAwaited(tx, packet)) {
       assert(tx.awaited != 0, "wrong count");
       tx.awaited--;
     }

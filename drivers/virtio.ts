@@ -91,6 +91,12 @@ export class VirtioDevice {
 
   /** 3.1.1, steps 1 to 6: reset to FEATURES_OK. Returns 0, or -ENODEV and the device has FAILED. */
   begin(wanted: u64): i32 {
+    const started = this.start();
+    return started < 0 ? started : this.negotiate(wanted);
+  }
+
+  /** 3.1.1, steps 1 to 3: resets the device. Returns 0, or -ENODEV and the device has FAILED. */
+  start(): i32 {
     assert(this.id != 0 && !this.failed, "no device");
     this.write(Mmio.Status, 0);
     for (let tries: u32 = 0; this.read(Mmio.Status) != 0; tries++) {
@@ -98,6 +104,14 @@ export class VirtioDevice {
     }
     this.addStatus(Status.ACKNOWLEDGE);
     this.addStatus(Status.DRIVER);
+    return 0;
+  }
+
+  /**
+   * 3.1.1, steps 4 to 6, after start(): accepts those of the wanted features that are offered, and
+   * those of rings. Returns 0, or -ENODEV and the device has FAILED.
+   */
+  negotiate(wanted: u64): i32 {
     const rings =
       (<u64>1 << VIRTIO_F_VERSION_1) |
       (<u64>1 << VIRTIO_F_INDIRECT_DESC) |
@@ -113,7 +127,8 @@ export class VirtioDevice {
     return 0;
   }
 
-  private offered(): u64 {
+  /** The device's feature bits, after start(). */
+  offered(): u64 {
     this.write(Mmio.DeviceFeaturesSel, 0);
     const low = this.read(Mmio.DeviceFeatures);
     this.write(Mmio.DeviceFeaturesSel, 1);

@@ -5,6 +5,7 @@ export * from "./core.ts";
 // Ethernet is not in the core: a tab has nothing to plug a card into, and its bundle stays small.
 export type { Frame } from "./devices/net/frame.ts";
 export type { Card, Network, Port } from "./devices/net/network.ts";
+export type { Offload } from "./devices/net/offload/offload.ts";
 export type { NetStats } from "./devices/net/stats.ts";
 export type { StreamNetworkStats } from "./devices/net/stream.ts";
 export { NetSwitch, type NetSwitchOptions, type NetSwitchStats } from "./devices/net/switch.ts";

@@ -163,8 +163,11 @@ export class VirtQueue {
    * all of them or none.
    */
   pushTogether(chains: readonly Chain[], written: readonly number[]): void {
-    const used = chains.filter((chain, i) => this.#use(chain, written[i] as number));
-    if (used.length > 0) this.#publish();
+    let isUsed = false;
+    for (let i = 0; i < chains.length; i++) {
+      if (this.#use(chains[i] as Chain, written[i] as number)) isUsed = true;
+    }
+    if (isUsed) this.#publish();
   }
 
   /** False: the queue was stopped, or the chain has been returned. */

@@ -11,12 +11,16 @@ export function parameterChoice(
   b: string,
   c: string = "",
   d: string = "",
+  e: string = "",
+  f: string = "",
 ): u32 {
   if (kernelParameter(name) == 0) return preset;
   if (parameterIs(name, a)) return 0;
   if (parameterIs(name, b)) return 1;
   if (c.length != 0 && parameterIs(name, c)) return 2;
   if (d.length != 0 && parameterIs(name, d)) return 3;
+  if (e.length != 0 && parameterIs(name, e)) return 4;
+  if (f.length != 0 && parameterIs(name, f)) return 5;
   reportIgnored(name);
   return preset;
 }

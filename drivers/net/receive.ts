@@ -1,108 +1,98 @@
-// The receive side of the virtio-net driver (virtio 5.1.6.3): posts buffers and takes frames.
-import { EthernetHdr } from "../../abi/ethernet";
-import {
-  NetHdr,
-  VIRTIO_NET_HDR_F_NEEDS_CSUM,
-  VIRTIO_NET_HDR_GSO_NONE,
-} from "../../abi/net";
-import { heapBytes } from "../../kernel/memory";
-import { frameBytesMax } from "../../kernel/net/link/card";
-import { arrivalsComplete, hasReceiveRoom } from "../../kernel/net/link/interface";
-import { isInline, Packet, payloadOf, wireHeaderOf } from "../../kernel/net/link/packet";
-import { capacityOf, FreePacket, LARGE, PAGE, takeBuffer } from "../../kernel/net/link/pool";
-import { NetDriver } from "./driver";
+// The receive side of the virtio-net driver (virtio 5.1.6.4): takes frames from used buffers.
+import { NetHdr, VIRTIO_NET_F_MRG_RXBUF } from "../../abi/net";
+import { arrivalsComplete } from "../../kernel/net/link/interface";
+import { Packet, PacketQueue, wireHeaderOf } from "../../kernel/net/link/packet";
+import { FreePacket, freeParts } from "../../kernel/net/link/pool";
+import { post, replenish, takeUsed } from "./buffers";
+import { NetPair } from "./driver";
+import { isGoodHeader } from "./header";
+import { joinMerged, joinParts } from "./join";
 
-/** Descriptors of a buffer: the header, and the frame on pages of its own. */
-export const RX_SEGMENTS: u32 = 2;
-/** The ring takes up to this share of the heap. */
-const HEAP_SHIFT: u32 = 4;
-/** Buffers that it has at least. */
-const BUFFERS_MIN: u32 = 2;
+/** 64 KiB in pages of 4 KiB, and one (ND2). */
+const MERGED_MAX: u32 = 17;
 
-/** Chooses buffers that hold every frame (NW6), and how many of them the ring should have. */
-export function planBuffers(driver: NetDriver): void {
-  driver.size = frameBytesMax(driver.card) <= capacityOf(PAGE) ? PAGE : LARGE;
-  const share = <u32>min<u64>(heapBytes() >> HEAP_SHIFT, u32.MAX_VALUE);
-  driver.wanted = min(driver.rx.size, max(BUFFERS_MIN, share / capacityOf(driver.size)));
-}
-
-/** Posts buffers until the ring has enough, memory is out or too many frames wait (NW17). */
-export function replenish(driver: NetDriver): void {
-  while (mayPost(driver) && hasReceiveRoom(driver.iface)) {
-    const packet = takeBuffer(driver.size);
-    if (!packet) break;
-    post(driver, packet);
-  }
-  driver.rx.kick();
-}
-
-function mayPost(driver: NetDriver): bool {
-  return driver.posted < driver.wanted && driver.rx.hasRoom(RX_SEGMENTS);
-}
-
-function post(driver: NetDriver, packet: Packet): void {
-  const rx = driver.rx;
-  packet.iface = changetype<usize>(driver.iface);
-  packet.received = true;
-  packet.length = 0;
-  if (isInline(packet)) {
-    rx.begin(1);
-    rx.writable(wireHeaderOf(packet, NetHdr.sizeof), NetHdr.sizeof + packet.capacity);
-  } else {
-    rx.begin(RX_SEGMENTS);
-    rx.writable(wireHeaderOf(packet, NetHdr.sizeof), NetHdr.sizeof);
-    rx.writable(payloadOf(packet), packet.capacity);
-  }
-  rx.add(changetype<usize>(packet));
-  driver.posted++;
-}
-
-/** A frame has been consumed: posts its buffer again, or frees it if the ring has enough. */
-export function recycle(driver: NetDriver, packet: Packet): void {
-  if (driver.device.failed || !mayPost(driver)) return FreePacket(packet);
-  post(driver, packet);
-  driver.rx.kick();
-}
-
-/**
- * Did the device write one frame into this buffer alone, with nothing left to do for us? Other
- * bits and fields of the header are hints, or mean nothing without their feature (NW24).
- */
-function isValid(driver: NetDriver, packet: Packet, usedBytes: u32): bool {
-  if (usedBytes < <u32>(NetHdr.sizeof + EthernetHdr.sizeof)) return false; // ND1
-  if (usedBytes - NetHdr.sizeof > frameBytesMax(driver.card)) return false; // NW3
-  const header = wireHeaderOf(packet, NetHdr.sizeof);
-  return (
-    load<u16>(header, NetHdr.num_buffers) == 1 && // ND2
-    load<u8>(header, NetHdr.gso_type) == VIRTIO_NET_HDR_GSO_NONE && // ND4
-    (load<u8>(header, NetHdr.flags) & VIRTIO_NET_HDR_F_NEEDS_CSUM) == 0
-  );
-}
+/** Buffers of one frame after its first, while it is put together. */
+const merged = changetype<PacketQueue>(memory.data(offsetof<PacketQueue>()));
 
 /** Queues the frames that the device has written for their owner, and posts new buffers. */
-export function receive(driver: NetDriver): void {
-  const rx = driver.rx;
-  const iface = driver.iface;
+export function receive(pair: NetPair): void {
+  const driver = pair.driver;
+  const rx = pair.rx;
   let arrived = false;
   while (true) {
-    const token = rx.take();
-    if (token == 0) {
+    const packet = takeUsed(pair);
+    if (!packet) {
       if (driver.device.failed || !rx.enableInterrupts()) break;
       continue;
     }
-    const packet = changetype<Packet>(token);
-    assert(packet.received && driver.posted != 0, "no receive buffer");
-    driver.posted--;
-    if (isValid(driver, packet, rx.usedBytes)) {
-      packet.length = rx.usedBytes - NetHdr.sizeof;
-      assert(packet.length <= packet.capacity, "too large"); // the ring has checked usedBytes
-      iface.incoming.push(packet);
-      arrived = true;
-    } else {
-      driver.dropped++;
-      post(driver, packet);
+    const frame = frameOf(pair, packet, rx.usedBytes);
+    if (!frame) {
+      driver.card.dropped++;
+      continue;
     }
+    driver.iface.incoming.push(frame);
+    arrived = true;
   }
-  if (arrived) arrivalsComplete(iface);
-  if (!driver.device.failed) replenish(driver);
+  if (arrived) arrivalsComplete(driver.iface);
+  if (!driver.device.failed) replenish(pair);
+}
+
+/** The frame that begins in a buffer; null: it is none, and its buffers have gone back. */
+function frameOf(pair: NetPair, packet: Packet, usedBytes: u32): Packet | null {
+  if (usedBytes < <u32>NetHdr.sizeof) return giveBack(pair, packet); // ND1
+  packet.length = usedBytes - NetHdr.sizeof;
+  const buffers = <u32>load<u16>(wireHeaderOf(packet, NetHdr.sizeof), NetHdr.num_buffers);
+  if (buffers != 1) return mergedFrame(pair, packet, buffers);
+  if (!isGoodHeader(pair.driver, packet, packet.length)) return giveBack(pair, packet);
+  if (packet.length > packet.capacity) return joinedFrame(pair, packet);
+  if (packet.parts) freeParts(packet);
+  return packet;
+}
+
+function giveBack(pair: NetPair, packet: Packet): Packet | null {
+  if (pair.driver.device.failed) FreePacket(packet);
+  else post(pair, packet);
+  return null;
+}
+
+/** A frame in a buffer of several pages. */
+function joinedFrame(pair: NetPair, packet: Packet): Packet | null {
+  const whole = joinParts(pair.driver, packet, packet.length);
+  giveBack(pair, packet);
+  return whole;
+}
+
+/** A frame that goes on in the buffers that were used next (NW35); null: it breaks a rule. */
+function mergedFrame(pair: NetPair, first: Packet, buffers: u32): Packet | null {
+  const isAllowed = pair.driver.device.has(VIRTIO_NET_F_MRG_RXBUF);
+  if (!isAllowed || buffers == 0 || buffers > MERGED_MAX) return giveBack(pair, first); // ND2
+  const length = takeOthers(pair, first, buffers);
+  const whole = wholeOf(pair, first, length);
+  giveBack(pair, first);
+  for (let other = merged.pop(); other; other = merged.pop()) giveBack(pair, other);
+  return whole;
+}
+
+/**
+ * Takes the buffers after the first. Returns the length of the frame; 0: they are not all there,
+ * and nobody waits for them (ND2), or one before the last is not full (ND3).
+ */
+function takeOthers(pair: NetPair, first: Packet, buffers: u32): u32 {
+  let isFull = first.length == first.capacity;
+  let length = first.length;
+  for (let i: u32 = 1; i < buffers; i++) {
+    const other = takeUsed(pair);
+    if (!other) return 0;
+    other.length = pair.rx.usedBytes;
+    length += other.length;
+    const least: u32 = i + 1 == buffers ? 1 : NetHdr.sizeof + other.capacity;
+    if (other.length < least) isFull = false;
+    merged.push(other);
+  }
+  return isFull ? length : 0;
+}
+
+function wholeOf(pair: NetPair, first: Packet, length: u32): Packet | null {
+  if (length == 0 || !isGoodHeader(pair.driver, first, length)) return null;
+  return joinMerged(pair.driver, first, merged, length);
 }

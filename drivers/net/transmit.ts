@@ -6,7 +6,8 @@ import { assertOffload, segmentBytesOf } from "../../kernel/net/link/offload";
 import { Packet } from "../../kernel/net/link/packet";
 import { startTimer } from "../../kernel/timer";
 import { sendPacket } from "../send-ring";
-import { NetDriver } from "./driver";
+import { NetDriver, pairAt } from "./driver";
+import { flowOf } from "./flow";
 
 /**
  * Gives a frame to the device. Returns false when the ring has no room for it, or the device has
@@ -18,7 +19,8 @@ export function transmit(driver: NetDriver, packet: Packet): bool {
   const bytesMax = isCut ? card.segmentsBytesMax + EthernetHdr.sizeof : frameBytesMax(card);
   assert(packet.length <= bytesMax, "too large"); // NW6
   assertOffload(packet, card);
-  if (sendPacket(driver.tx, packet)) return true;
+  const pair = driver.activePairs == 1 ? 0 : flowOf(packet) % driver.activePairs;
+  if (sendPacket(pairAt(driver, pair).tx, packet)) return true;
   if (driver.device.failed) startTimer(driver.end, nowNs());
   return false;
 }

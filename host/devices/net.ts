@@ -8,41 +8,37 @@
 // networks.
 
 import { EthernetHdr } from "../../abi/ethernet.ts";
-import {
-  NET_CONFIG_BYTES,
-  NET_QUEUE_RX,
-  NET_QUEUE_TX,
-  NetConfig,
-  VIRTIO_NET_F_CSUM,
-  VIRTIO_NET_F_GUEST_CSUM,
-  VIRTIO_NET_F_GUEST_TSO4,
-  VIRTIO_NET_F_HOST_TSO4,
-  VIRTIO_NET_F_MRG_RXBUF,
-  VIRTIO_NET_S_LINK_UP,
-} from "../../abi/net.ts";
+import { VIRTIO_NET_F_CTRL_RX, VIRTIO_NET_F_GUEST_ANNOUNCE } from "../../abi/net.ts";
 import { VIRTIO_ID_NET } from "../../abi/virtio.ts";
 import type { DeviceHost, DeviceSnapshots, VirtioDevice } from "../device.ts";
 import { SnapshotError } from "../snapshot/errors.ts";
 import { Fields } from "../snapshot/fields.ts";
 import type { VirtQueue } from "../virtqueue.ts";
+import { Configuration } from "./net/configuration.ts";
+import { ControlQueue } from "./net/control.ts";
 import { describeFrame } from "./net/describe.ts";
-import { areComplete, featuresOf, hasFeature } from "./net/features.ts";
+import {
+  areComplete,
+  controlQueueOf,
+  featuresOf,
+  hasFeature,
+  pairedQueues,
+  rulesOf,
+} from "./net/features.ts";
+import { RxFilter } from "./net/filter.ts";
 import type { Frame } from "./net/frame.ts";
-import { FromGuest } from "./net/from-guest.ts";
-import { formatMac, parseMac, writeMac } from "./net/mac.ts";
-import { MergeRing } from "./net/merge-ring.ts";
+import { formatMac, parseMac } from "./net/mac.ts";
 import type { Card, Port } from "./net/network.ts";
-import { NO_RIGHTS } from "./net/offload/offload.ts";
-import { checkMtu, MAC_DEFAULT, type NetOptions } from "./net/options.ts";
-import { type ReceiveBuffers, RxRing } from "./net/rx-ring.ts";
+import { checkMtu, checkPairs, MAC_DEFAULT, type NetOptions } from "./net/options.ts";
+import { Pairs } from "./net/pairs.ts";
 import { createStats, type NetStats } from "./net/stats.ts";
 import type { FrameTap } from "./net/tap.ts";
-import { ToGuest } from "./net/to-guest.ts";
 import { FrameTrace } from "./net/trace.ts";
 
 export type { NetOptions } from "./net/options.ts";
 
 const QUEUE_SIZE_MAX = 32768;
+const CONTROL_SIZE_MAX = 64;
 
 export class NetDevice implements VirtioDevice {
   readonly id = VIRTIO_ID_NET;
@@ -50,58 +46,83 @@ export class NetDevice implements VirtioDevice {
   readonly identity: string;
   readonly features: bigint;
   readonly accepts = areComplete;
-  readonly queueSizesMax = [QUEUE_SIZE_MAX, QUEUE_SIZE_MAX];
-  readonly queueNames = ["rx", "tx"];
-  readonly config = new Uint8Array(NET_CONFIG_BYTES);
+  readonly queueSizesMax: readonly number[];
+  readonly queueNames: readonly string[];
+  readonly config: Uint8Array;
   readonly mac: string;
   readonly mtu: number;
   readonly stats: NetStats = createStats();
   readonly snapshots: DeviceSnapshots = {
-    save: () => ({ mac: this.mac, mtu: this.mtu, hasLink: this.hasLink }),
+    save: () => this.#save(),
     restore: (state) => this.#restore(state),
   };
   readonly #port: Port;
   readonly #picksBest: boolean;
+  readonly #pairs: Pairs;
+  readonly #pairsMax: number;
+  readonly #filter: RxFilter;
+  readonly #control: ControlQueue;
+  readonly #configuration: Configuration;
   #tap: FrameTap | null;
-  readonly #fromGuest: FromGuest;
-  readonly #toGuest: ToGuest;
-  readonly #view = new DataView(this.config.buffer);
   #host: DeviceHost | null = null;
+  #features = 0n;
+  #controlNumber = -1;
+  #controlQueue: VirtQueue | null = null;
   #isPlugged = true;
+  #mustAnnounce = false;
   #marked = false;
   #isDisposed = false;
 
-  /** Throws on a MAC or an MTU that cannot be, and if the network refuses the card. */
+  /** Throws on options that cannot be, and if the network refuses the card. */
   constructor(options: NetOptions) {
     const { network, mac = MAC_DEFAULT, mtu, capture = null } = options;
-    const { offloads = true, mergeable = true, pick = "first" } = options;
     const address = parseMac(mac);
-    this.features = featuresOf({
-      offloads: offloads && network.carriesOffloads === true,
-      mergeable,
-    });
-    this.#picksBest = pick === "fit";
     this.mac = formatMac(address);
     this.mtu = checkMtu(mtu ?? network.mtu);
     this.identity = `MAC ${this.mac}`;
+    this.#pairsMax = checkPairs(options.pairs);
+    this.features = featuresOf({
+      offloads: options.offloads !== false && network.carriesOffloads === true,
+      mergeable: options.mergeable !== false,
+      pairs: this.#pairsMax,
+    });
+    this.queueSizesMax = [...Array(2 * this.#pairsMax).fill(QUEUE_SIZE_MAX), CONTROL_SIZE_MAX];
+    this.queueNames = namesOf(this.#pairsMax);
+    this.#picksBest = options.pick === "fit";
     this.#tap = capture;
-    const bytesMax = this.mtu + EthernetHdr.sizeof;
-    this.#fromGuest = new FromGuest(this.stats, bytesMax, (frame) => this.#send(frame));
-    this.#toGuest = new ToGuest(this.stats, bytesMax, capture);
-    writeMac(this.#view, NetConfig.mac, address);
-    this.#view.setUint16(NetConfig.mtu, this.mtu, true);
-    const card: Card = {
-      mac: address,
+    this.#pairs = new Pairs({
+      count: this.#pairsMax,
+      stats: this.stats,
+      bytesMax: this.mtu + EthernetHdr.sizeof,
+      bySize: options.steer === "size",
+      handle: (frame) => this.#send(frame),
+    });
+    this.#pairs.tap = capture;
+    this.#filter = new RxFilter(address);
+    this.#control = new ControlQueue(this.stats, this.#filter, {
+      pairsMax: this.#pairsMax,
+      setPairs: (count) => {
+        this.#pairs.active = count;
+      },
+      announced: () => this.#announced(),
+    });
+    this.#configuration = new Configuration(address, this.mtu, this.#pairsMax);
+    this.config = this.#configuration.bytes;
+    this.#port = network.join(this.#card(address));
+    this.#writeStatus();
+  }
+
+  #card(mac: number): Card {
+    return {
+      mac,
       mtu: this.mtu,
       deliver: (frame) => this.#deliver(frame),
-      offer: (frame) => this.hasLink && this.#toGuest.offer(frame),
+      offer: (frame) => this.hasLink && this.#pairs.offer(frame),
       settle: () => this.#settle(),
       linkChanged: () => this.#linkChanged(),
       now: () => this.#host?.now() ?? 0,
       after: (ms, callback) => this.#host?.after(ms, callback) ?? (() => {}),
     };
-    this.#port = network.join(card);
-    this.#writeStatus();
   }
 
   // ---- for the owner of the machine
@@ -122,65 +143,64 @@ export class NetDevice implements VirtioDevice {
 
   /** Frames that wait for the guest to post buffers. */
   get waiting(): number {
-    return this.#toGuest.waiting;
+    return this.#pairs.waiting;
+  }
+
+  /** Pairs of queues that the guest uses. */
+  get pairs(): number {
+    return this.#pairs.active;
   }
 
   // ---- virtio device
 
   describe(queue: number, head: DataView): string {
-    return queue === NET_QUEUE_TX ? describeFrame(head) : "";
+    return queue % 2 === 1 ? describeFrame(head) : "";
   }
 
   attach(host: DeviceHost): void {
     if (this.#host !== null) throw new Error("net: the device is in a machine already");
     this.#host = host;
     if (host.trace === undefined) return;
-    this.#tap = this.#toGuest.tap = new FrameTrace(host.trace, this.#tap);
+    this.#pairs.tap = this.#tap = new FrameTrace(host.trace, this.#tap);
   }
 
   activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
-    const has = (bit: number) => hasFeature(features, bit);
-    const queue = queues[NET_QUEUE_RX] ?? null;
-    const isMerging = has(VIRTIO_NET_F_MRG_RXBUF);
-    this.#toGuest.begin(queue === null ? null : this.#buffersOf(queue, isMerging), {
-      checksums: has(VIRTIO_NET_F_GUEST_CSUM),
-      segments: has(VIRTIO_NET_F_GUEST_TSO4),
-    });
-    this.#fromGuest.queue = queues[NET_QUEUE_TX] ?? null;
-    this.#fromGuest.rights = {
-      checksums: has(VIRTIO_NET_F_CSUM),
-      segments: has(VIRTIO_NET_F_HOST_TSO4),
-    };
+    this.#features = features;
+    this.#controlNumber = controlQueueOf(features, this.#pairsMax);
+    this.#controlQueue = queues[this.#controlNumber] ?? null;
+    const paired = queues.slice(0, pairedQueues(features, this.#pairsMax));
+    this.#pairs.begin(paired, rulesOf(features, this.#picksBest));
     this.#marked = true;
   }
 
-  #buffersOf(queue: VirtQueue, isMerging: boolean): ReceiveBuffers {
-    return isMerging
-      ? new MergeRing(queue, this.stats)
-      : new RxRing(queue, this.stats, this.#picksBest);
-  }
-
-  notify(): void {
+  notify(queue: number): void {
+    if (this.#controlQueue !== null && queue === this.#controlNumber) {
+      this.#control.serve(this.#controlQueue, this.#features);
+    }
     this.#marked = true;
   }
 
   halted(): void {
     if (!this.#marked) return;
     this.#marked = false;
-    this.#toGuest.pump();
+    this.#pairs.pump();
     this.#port.posted?.();
     this.#move();
   }
 
   /** The driver stopped a queue (VirtioDevice). */
   readonly stopped = (queue: number): void => {
-    if (queue === NET_QUEUE_RX) this.#toGuest.begin(null, NO_RIGHTS);
-    else this.#fromGuest.queue = null;
+    if (queue === this.#controlNumber) this.#controlQueue = null;
+    else this.#pairs.stop(queue);
   };
 
   reset(): void {
-    this.#toGuest.begin(null, NO_RIGHTS);
-    this.#fromGuest.queue = null;
+    this.#pairs.end();
+    this.#controlQueue = null;
+    this.#features = 0n;
+    this.#filter.clear();
+    this.#mustAnnounce = false;
+    this.#writeStatus();
     this.#port.forget();
   }
 
@@ -193,14 +213,18 @@ export class NetDevice implements VirtioDevice {
 
   // ---- inside
 
+  #has(bit: number): boolean {
+    return hasFeature(this.#features, bit);
+  }
+
   /** Moves frames of the guest; what is left goes on after other events of the host (NG8). */
   #move(): void {
-    if (this.#fromGuest.take()) this.#host?.defer(this.#goOn);
+    if (this.#pairs.take()) this.#host?.defer(this.#goOn);
     this.#port.flush();
   }
 
   readonly #goOn = (): void => {
-    if (this.#fromGuest.queue === null) return; // it was reset meanwhile, or disposed
+    if (!this.#pairs.isSending) return; // it was reset meanwhile, or disposed
     this.#move();
     this.#settle();
   };
@@ -216,34 +240,52 @@ export class NetDevice implements VirtioDevice {
 
   /** Card.deliver() */
   #deliver(frame: Frame): void {
-    if (this.hasLink) this.#toGuest.deliver(frame);
-    else this.stats.dropped.noLink++;
+    const { dropped } = this.stats;
+    const isWanted = !this.#has(VIRTIO_NET_F_CTRL_RX) || this.#filter.takes(frame.destination);
+    if (!this.hasLink) dropped.noLink++;
+    else if (!isWanted) dropped.filtered++;
+    else this.#pairs.deliver(frame);
   }
 
   /** Card.settle() */
   #settle(): void {
-    this.#toGuest.queue?.signal();
-    this.#fromGuest.queue?.signal();
+    this.#pairs.signal();
     this.#host?.turn();
   }
 
   /** Card.linkChanged() */
   #linkChanged(): void {
     if (!this.#writeStatus()) return;
-    this.#toGuest.clear();
+    this.#pairs.clear();
     this.#host?.configChanged?.();
     this.#host?.turn();
   }
 
   /** False: it was the same already. */
   #writeStatus(): boolean {
-    const status = this.hasLink ? VIRTIO_NET_S_LINK_UP : 0;
-    if (this.#view.getUint16(NetConfig.status, true) === status) return false;
-    this.#view.setUint16(NetConfig.status, status, true);
-    return true;
+    return this.#configuration.setStatus(this.hasLink, this.#mustAnnounce);
   }
 
-  /** The guest goes on with the address and the MTU that it has read, and hears of the link. */
+  /** NW32: the driver has done so, or will. */
+  #announced(): void {
+    this.#mustAnnounce = false;
+    this.#writeStatus();
+  }
+
+  #save(): unknown {
+    return {
+      mac: this.mac,
+      mtu: this.mtu,
+      hasLink: this.hasLink,
+      pairs: this.#pairs.active,
+      filter: this.#filter.save(),
+    };
+  }
+
+  /**
+   * The guest goes on with the address and the MTU that it has read, and hears of the link. It
+   * announces itself, since its address may be at another port of the network now.
+   */
   #restore(state: unknown): void {
     const fields = new Fields(state, "net");
     const [mac, mtu] = [fields.text("mac"), fields.u16("mtu")];
@@ -251,6 +293,16 @@ export class NetDevice implements VirtioDevice {
       const fact = `it has MAC ${mac} and MTU ${mtu}, the device ${this.mac} and ${this.mtu}`;
       throw new SnapshotError("ERR_SNAPSHOT_MACHINE", fact);
     }
-    if (fields.flag("hasLink") !== this.hasLink) this.#host?.configChanged?.();
+    this.#filter.restore(fields.object("filter"));
+    this.#pairs.active = Math.max(1, fields.count("pairs", this.#pairsMax));
+    this.#mustAnnounce = this.#has(VIRTIO_NET_F_GUEST_ANNOUNCE);
+    const isChanged = this.#writeStatus() || fields.flag("hasLink") !== this.hasLink;
+    if (isChanged) this.#host?.configChanged?.();
   }
+}
+
+function namesOf(pairs: number): string[] {
+  const names = ["rx", "tx"];
+  for (let i = 2; i <= pairs; i++) names.push(`rx ${i}`, `tx ${i}`);
+  return [...names, "control"];
 }

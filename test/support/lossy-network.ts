@@ -24,12 +24,10 @@ export class LossyNetwork implements Network {
 
   join(card: Card): Port {
     const port = this.#inner.join({
-      mac: card.mac,
+      ...card,
       deliver: (frame: Frame) => {
         if (this.#passes()) card.deliver(frame);
       },
-      settle: () => card.settle(),
-      linkChanged: () => card.linkChanged(),
     });
     return {
       get hasLink() {

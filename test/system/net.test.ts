@@ -202,11 +202,17 @@ describe("machines on a switch", () => {
 });
 
 /** A machine with the application Ping. */
-async function pinging(network: NetSwitch, n: number, parameters: string, clock?: ManualClock) {
+async function pinging(
+  network: NetSwitch,
+  n: number,
+  parameters: string,
+  clock?: ManualClock,
+  own: { pairs?: number } = {},
+) {
   const lines: string[] = [];
   const options = {
     image: readFileSync("build/ping.wasm"),
-    devices: [new NetDevice({ network, mac: card(n) })],
+    devices: [new NetDevice({ network, mac: card(n), ...own })],
     console: (line: string) => void lines.push(line),
     ...(clock === undefined ? {} : { clock }),
   };
@@ -232,6 +238,43 @@ describe("a snapshot of a machine with a card", () => {
     machines.push(await Machine.restore(snapshot, { ...before.options, devices, console }));
     lan.advance(3500);
     expect(lines.join("").match(/10\.0\.0\.2 answers after 0 us\n/g)).toHaveLength(3);
+  });
+
+  test("NW32: announces itself, to whoever is on its network now", async () => {
+    const lan = new Lan();
+    const other = await lan.boot(2);
+    const before = await pinging(lan.network, 1, "to=10.0.0.9 count=9", lan.clock);
+    lan.settle();
+    const snapshot = await before.machine.snapshot();
+    before.machine.dispose();
+    other.frames.length = 0;
+    const net = new NetDevice({ network: lan.network, mac: card(1) });
+    machines.push(await Machine.restore(snapshot, { ...before.options, devices: [net] }));
+    lan.settle();
+    const arps = other.frames.map((bytes) => parse(bytes));
+    const announcement = { from: card(1), sender: "10.0.0.1", target: "10.0.0.1" };
+    expect(arps.filter((one) => one.kind === "arp" && one.sender === one.target)).toMatchObject([
+      announcement,
+    ]);
+    const status = new DataView(net.config.buffer).getUint16(6, true);
+    expect([status, net.stats.commandsRefused]).toEqual([1, 0]); // acknowledged
+  });
+
+  test("is refused by a device that offers less, or has fewer queues", async () => {
+    const lan = new Lan();
+    const parameters = "to=10.0.0.2 net.pairs=2";
+    const { machine, options } = await pinging(lan.network, 1, parameters, lan.clock, { pairs: 4 });
+    lan.settle();
+    const snapshot = await machine.snapshot();
+    for (const other of [{}, { pairs: 2 }, { pairs: 4, offloads: false }, { pairs: 5 }]) {
+      const devices = [new NetDevice({ network: new NetSwitch(), mac: card(1), ...other })];
+      const restored = Machine.restore(snapshot, { ...options, devices });
+      await expect(restored, JSON.stringify(other)).rejects.toThrow(SnapshotError);
+    }
+    const network = new NetSwitch();
+    const net = new NetDevice({ network, mac: card(1), pairs: 4 });
+    machines.push(await Machine.restore(snapshot, { ...options, devices: [net] }));
+    expect(net.pairs).toBe(2);
   });
 
   test("is refused by a device with another MAC or MTU", async () => {

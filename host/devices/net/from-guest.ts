@@ -17,6 +17,16 @@ import type { NetStats } from "./stats.ts";
 const FRAMES_PER_TURN = 64;
 const BYTES_PER_TURN = 256 * 1024;
 
+/** The rest of a turn's work, over all queues. */
+export interface Budget {
+  frames: number;
+  bytes: number;
+}
+
+export function turnBudget(): Budget {
+  return { frames: FRAMES_PER_TURN, bytes: BYTES_PER_TURN };
+}
+
 /** Bytes of header and frame that are copied, so that they are read once (NG11). */
 const FRONT_BYTES_MAX = NetHdr.sizeof + HEADERS_BYTES_MAX;
 const FRONT_BYTES_MIN = NetHdr.sizeof + EthernetHdr.sizeof;
@@ -72,14 +82,13 @@ export class FromGuest {
     this.#handle = handle;
   }
 
-  /** Moves frames until there are none (false) or a turn's worth of them has been moved (true). */
-  take(): boolean {
+  /** Moves frames until there are none (false) or the budget is spent (true). */
+  take(budget: Budget): boolean {
     const { queue } = this;
-    let bytes = 0;
-    for (let frames = 0; frames < FRAMES_PER_TURN && bytes < BYTES_PER_TURN; frames++) {
+    for (; budget.frames > 0 && budget.bytes > 0; budget.frames--) {
       const chain = queue?.pop() ?? null;
       if (chain === null) return false;
-      bytes += chain.readableBytes;
+      budget.bytes -= chain.readableBytes;
       this.#receive(chain);
       chain.release(0); // NW16
     }

@@ -1,6 +1,7 @@
 // MAC addresses as numbers: 48 bits, the first octet highest.
 import { MAC_BYTES } from "../../../abi/ethernet.ts";
 
+export const BROADCAST = 2 ** 48 - 1;
 const FIRST_OCTET = 2 ** 40;
 const UPPER_HALF = 2 ** 32;
 

@@ -23,6 +23,13 @@ export interface NetOptions {
    * or one of the smallest of all that are posted. Default: "first".
    */
   readonly pick?: "first" | "fit";
+  /** Pairs of queues that the guest may use, 1 to 8. Default: 1. */
+  readonly pairs?: number;
+  /**
+   * How a frame finds its pair: by the flow that it belongs to, or, against the specification and
+   * for measurements, those longer than 1514 bytes take the second. Default: "flow".
+   */
+  readonly steer?: "flow" | "size";
   /** Sees every frame. */
   readonly capture?: FrameTap | null;
 }
@@ -32,6 +39,14 @@ export const MAC_DEFAULT = "02:74:6f:00:00:01";
 const MTU_LEAST = 1280;
 /** The guest's driver holds this with its header in a buffer of 64 KiB. */
 const MTU_MOST = 65520;
+
+const PAIRS_MOST = 8;
+
+/** Throws RangeError. */
+export function checkPairs(pairs = 1): number {
+  if (Number.isInteger(pairs) && pairs >= 1 && pairs <= PAIRS_MOST) return pairs;
+  throw new RangeError(`net: ${pairs} pairs of queues, it is 1 to ${PAIRS_MOST}`);
+}
 
 /** Throws RangeError if there is no such MTU (NW2). */
 export function checkMtu(mtu = NET_MTU_DEFAULT): number {

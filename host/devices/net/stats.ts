@@ -16,6 +16,8 @@ export interface NetStats {
   roomToGuest: number;
   /** Frames that were completed or cut by software, as their receiver does not do it. */
   completed: number;
+  /** Commands of the guest that were wrong, or without their feature. */
+  commandsRefused: number;
   /** Chains of the guest that hold no frame, or cannot hold any. */
   rejected: number;
   /** Frames dropped. */
@@ -26,6 +28,8 @@ export interface NetStats {
     offload: number;
     /** To the guest: no driver, or the link is down; from it: the link is down. */
     noLink: number;
+    /** To the guest, which has said that it does not want them. */
+    filtered: number;
     /** To the guest, whose posted buffers are all too small. */
     noFit: number;
     /** To the guest, whose queue is full. */
@@ -45,7 +49,8 @@ export function createStats(): NetStats {
     descriptorsToGuest: 0,
     roomToGuest: 0,
     completed: 0,
+    commandsRefused: 0,
     rejected: 0,
-    dropped: { tooLong: 0, offload: 0, noLink: 0, noFit: 0, queueFull: 0 },
+    dropped: { tooLong: 0, offload: 0, noLink: 0, filtered: 0, noFit: 0, queueFull: 0 },
   };
 }

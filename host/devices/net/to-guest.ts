@@ -16,7 +16,7 @@ const WAITING_BYTES_MAX = 1024 * 1024;
 
 export class ToGuest {
   /** Sees every frame; set before the driver is ready. */
-  tap: FrameTap | null;
+  tap: FrameTap | null = null;
   readonly #stats: NetStats;
   readonly #bytesMax: number;
   readonly #header = new Uint8Array(NetHdr.sizeof);
@@ -27,10 +27,9 @@ export class ToGuest {
   #waitingBytes = 0;
 
   /** `bytesMax`: of a frame that is one. */
-  constructor(stats: NetStats, bytesMax: number, tap: FrameTap | null) {
+  constructor(stats: NetStats, bytesMax: number) {
     this.#stats = stats;
     this.#bytesMax = bytesMax;
-    this.tap = tap;
   }
 
   /** null: the guest has no driver. */
@@ -52,6 +51,7 @@ export class ToGuest {
 
   /** Drops the frames that wait. */
   clear(): void {
+    this.#stats.dropped.noLink += this.#waiting.length;
     this.#waiting = [];
     this.#waitingBytes = 0;
   }
@@ -66,12 +66,14 @@ export class ToGuest {
     else this.#putComplete(this.#buffers, frame);
   }
 
-  /** Card.offer() */
+  /** Card.offer(). Frames whose work has to be done here are dropped if they do not fit. */
   offer(frame: Frame): boolean {
-    const ring = this.#ring;
-    if (ring === null || this.#waiting.length > 0) return false;
-    if (frame.bytes > this.#bytesMax) this.#stats.dropped.tooLong++;
-    else return this.#place(ring, frame);
+    const { offload = null } = frame;
+    const buffers = this.#buffers;
+    if (buffers === null || this.#waiting.length > 0) return false;
+    if (wireBytesOf(frame) > this.#bytesMax) this.#stats.dropped.tooLong++;
+    else if (offload === null || isWithin(offload, this.#rights)) return this.#place(buffers, frame);
+    else this.#putComplete(buffers, frame);
     return true;
   }
 

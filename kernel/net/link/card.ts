@@ -12,6 +12,11 @@ export class EthernetCard {
   sendsChecksums: bool; // completes checksums of sent frames: askChecksum() is allowed
   segmentsBytesMax: u32; // of an IP packet that it cuts (askSegmentation()); 0: it cuts none
   hasLink: bool; // a change is followed by arrivalsComplete()
+  // Counters of the driver.
+  dropped: u32; // frames that break a rule of the wire, or find no memory
+  starved: u32; // those that find no memory
+  joined: u32; // frames in several buffers, copied together
+  joinedBytes: u64;
 }
 
 /** Gives a card that is about to go live to its network. Returns 0 or a negative error. */

@@ -13,7 +13,10 @@ export class Packet {
   capacity: u32; // payload bytes that fit
   length: u32; // payload bytes
   pooled: bool; // goes back to the pool, not to the heap
+  size: u8; // of a pooled one: its class (pool.ts)
   received: bool; // comes from a receive ring
+  queue: u8; // of a card with several: which one
+  parts: Packet | null; // further buffers of one frame, linked by `next`; driver only
   // The sender, before it hands the packet over.
   segments: u32; // IoVecs after the header that list the sender's buffers; 0: own payload
   completion: u32; // table index of a function (arg: usize, bytes: u32): void that FreePacket
@@ -70,7 +73,9 @@ export function resetPacket(packet: Packet): void {
   packet.segments = 0;
   packet.completion = 0;
   packet.isLazy = false;
+  packet.parts = null;
   packet.received = false;
+  packet.queue = 0;
   packet.isRecords = false;
   packet.marks = 0;
 }

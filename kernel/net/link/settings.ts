@@ -32,3 +32,13 @@ export function linkSettingsInit(): void {
   indirect = parameterChoice("vsock.indirect", indirect, "off", "on") != 0;
   pooling = parameterChoice("vsock.page_pool", pooling, "off", "on") != 0;
 }
+
+/** Keeps returned buffers from now on, or keeps none. */
+export function setPooling(isOn: bool): void {
+  pooling = isOn;
+}
+
+/** Buffers that are made from now on have a descriptor for the header, or not. */
+export function setSplitHeader(isSplit: bool): void {
+  splitHeader = isSplit;
+}

@@ -3,6 +3,9 @@ import { describe, expect, test } from "vitest";
 import {
   NetConfig,
   NetHdr,
+  VIRTIO_NET_F_CTRL_RX,
+  VIRTIO_NET_F_CTRL_VQ,
+  VIRTIO_NET_F_GUEST_ANNOUNCE,
   VIRTIO_NET_F_MAC,
   VIRTIO_NET_F_MTU,
   VIRTIO_NET_F_STATUS,
@@ -19,9 +22,16 @@ const toRight = (payload: Uint8Array) => frame(card(2), card(1), TYPE, payload);
 describe.each(RING_KINDS)("with rings of $name", (rings) => {
   const both = (a = {}, b = {}) => pair({ rings, ...a }, { rings, ...b });
 
-  test("NW1: offers MAC, MTU and STATUS, none of which needs another, if all else is off", () => {
+  test("NW1: offers MAC, MTU and STATUS, and a control queue with what needs it", () => {
     const { device } = new NetPuppet({ rings, offloads: false, mergeable: false });
-    const bits = [VIRTIO_NET_F_MAC, VIRTIO_NET_F_MTU, VIRTIO_NET_F_STATUS];
+    const bits = [
+      VIRTIO_NET_F_MAC,
+      VIRTIO_NET_F_MTU,
+      VIRTIO_NET_F_STATUS,
+      VIRTIO_NET_F_CTRL_VQ,
+      VIRTIO_NET_F_CTRL_RX,
+      VIRTIO_NET_F_GUEST_ANNOUNCE,
+    ];
     expect(device.features).toBe(bits.reduce((sum, bit) => sum | (1n << BigInt(bit)), 0n));
   });
 

@@ -115,7 +115,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
   test("NG8: a storm of frames goes on after the host's other events, 64 at a time", () => {
     const { left, right, clock } = both({}, { rxBuffers: 250 });
     for (let i = 0; i < 200; i++) left.tx.add([netHeader(), good]);
-    left.device.notify();
+    left.device.notify(1);
     left.halt();
     const arrived: number[] = [];
     while (clock.deferred > 0) {
@@ -131,7 +131,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
     const { left, right, clock } = both(room, room);
     const long = frame(card(2), card(1), TYPE, noise(65000));
     for (let i = 0; i < 10; i++) left.tx.add([netHeader(), long]);
-    left.device.notify();
+    left.device.notify(1);
     left.halt();
     expect(right.device.stats.framesToGuest).toBe(5);
     clock.settle();
@@ -146,7 +146,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
     guests.left.send(good, good);
     expect(guests.right.device.waiting).toBe(2);
     queue.pop = pop;
-    guests.right.device.notify(); // as the registers do when the next turn begins
+    guests.right.device.notify(1); // as the registers do when the next turn begins
     guests.right.halt();
     expect(digests(guests.right.take())).toEqual(digests([good, good]));
     expect(guests.right.device.stats.dropped).toMatchObject({ noFit: 0, queueFull: 0 });
@@ -155,7 +155,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
   test("NG8: a storm that the driver ends by a reset goes no further", () => {
     const { left, right, clock } = both({}, { rxBuffers: 200 });
     for (let i = 0; i < 100; i++) left.tx.add([netHeader(), good]);
-    left.device.notify();
+    left.device.notify(1);
     left.halt();
     left.tx.detach();
     left.rx.detach();
@@ -190,7 +190,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
       if (start === at && ++reads > 1) mac(card(3)).copy(u8, at + EthernetHdr.h_dest);
       return view;
     };
-    guests.left.device.notify();
+    guests.left.device.notify(1);
     guests.left.halt();
     expect(digests(guests.right.take())).toEqual(digests([good]));
     expect(third.take()).toEqual([]);
@@ -218,7 +218,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
     expect(guests.right.rx.used()).toEqual([]);
     guests.left.device.stopped(1);
     guests.left.tx.add([netHeader(), good]);
-    guests.left.device.notify();
+    guests.left.device.notify(1);
     guests.left.halt();
     expect(guests.left.device.stats.framesFromGuest).toBe(1);
   });

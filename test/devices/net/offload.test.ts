@@ -313,7 +313,7 @@ describe.each(RING_KINDS)("with rings of $name", (rings) => {
       if (start === at && ++reads > 1) u8.fill(0xff, at, at + 54);
       return view;
     };
-    left.device.notify();
+    left.device.notify(1);
     left.halt();
     expect(right.take().map((one) => parseTcp(one).isGood)).toEqual([true, true, true]);
   });

@@ -5,7 +5,12 @@ import { ETH_P_ARP, EthernetHdr } from "../../../abi/ethernet.ts";
 import { NetHdr } from "../../../abi/net.ts";
 import { Mmio } from "../../../abi/virtio.ts";
 import { arp, card, echo, ipFrame, whoHas } from "../../support/frames.ts";
-import { type NetGuestOptions, netGuests, rxHeader } from "../../support/net-guest.ts";
+import {
+  ALL_FEATURES,
+  type NetGuestOptions,
+  netGuests,
+  rxHeader,
+} from "../../support/net-guest.ts";
 import { RINGS } from "../../support/ring-kinds.ts";
 
 const make = await netGuests();
@@ -17,7 +22,8 @@ describe.each(RINGS)("with %s", (_, withheld) => {
 
   test("NW1: accepts the features that it knows, and no others", async () => {
     const g = await boot({ features: 0xff_ffffn });
-    expect(g.device.accepted & 0xff_ffffn).toBe(MTU | MAC | STATUS);
+    const control = (1n << 17n) | (1n << 21n); // GUEST_ANNOUNCE needs the queue
+    expect(g.device.accepted & 0xff_ffffn).toBe(ALL_FEATURES | control);
     const bare = await boot({ features: 0n });
     expect(bare.device.accepted & 0xff_ffffn).toBe(0n);
     bare.inject(question);
