@@ -81,14 +81,13 @@ export class FaultyNetwork implements Network {
   #send(card: Card, port: Port, frame: Frame): void {
     if (!this.#hasLink) return;
     const { pathMtu } = this.faults;
-    const bytes = joinBytes(frame.parts);
-    const type = (bytes[12] as number) * 256 + (bytes[13] as number);
-    if (pathMtu === 0 || type !== IP || wireBytesOf(frame) <= pathMtu + ETHERNET_BYTES) {
+    if (pathMtu === 0 || wireBytesOf(frame) <= pathMtu + ETHERNET_BYTES) {
       port.send(frame);
       return;
     }
     this.counts.tooLong++;
-    this.#deliverLater(card, new WholeFrame(fragmentationNeeded(bytes, pathMtu)), 1);
+    const answer = fragmentationNeeded(joinBytes(frame.parts), pathMtu);
+    this.#deliverLater(card, new WholeFrame(answer), 1);
   }
 
   #carry(card: Card, frame: Frame): void {

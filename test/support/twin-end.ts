@@ -13,6 +13,9 @@ const SO_RCVLOAN = 0x802;
 const SO_ZEROCOPY = 60;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const TCP_KEEPIDLE = 0x604;
+const SO_KEEPALIVE = 0x609;
+const KEEP_IDLE_MS = 60_000;
 const SHUTDOWN_SEND = 1;
 const EAGAIN = -11;
 const ENOBUFS = -105;
@@ -146,6 +149,9 @@ export class TwinEnd {
     const set = (option: number, value: number) =>
       guest.call("SysSocketSetOption", socket, option, value);
     const modes = ["two-copy", "one-copy", "zero-copy"];
+    // An RST can be lost, and then only a question tells that the other side is gone.
+    guest.call("SysTcpSetOption", socket, TCP_KEEPIDLE, KEEP_IDLE_MS);
+    guest.call("SysTcpSetOption", socket, SO_KEEPALIVE, 1);
     if (plan.mode === "completions") set(SO_ZEROCOPY, 1);
     else set(SO_SENDMODE, modes.indexOf(plan.mode));
     if (plan.isNonBlocking) set(SO_NONBLOCK, 1);
@@ -155,15 +161,23 @@ export class TwinEnd {
   }
 
   get isDone(): boolean {
-    return this.isClosed && this.#sending === null && this.#receiving === null &&
-      this.#completing === null && this.#shutting === null && this.#closing === null &&
-      this.#loans.length === 0;
+    return (
+      this.isClosed &&
+      this.#sending === null &&
+      this.#receiving === null &&
+      this.#completing === null &&
+      this.#shutting === null &&
+      this.#closing === null &&
+      this.#loans.length === 0
+    );
   }
 
   /** Where it is, for the message of a script that stops. */
   show(): string {
     const waits = [this.#sending, this.#receiving, this.#completing, this.#shutting, this.#closing]
-      .map((call, i) => (call === null ? "" : ["send", "receive", "completion", "shutdown", "close"][i]))
+      .map((call, i) =>
+        call === null ? "" : ["send", "receive", "completion", "shutdown", "close"][i],
+      )
       .filter((name) => name !== "");
     const done = `${this.sent} of ${this.plan.total} sent, ${this.received} received`;
     const ends = `ends ${this.sendEnd} ${this.receiveEnd}`;
@@ -211,7 +225,9 @@ export class TwinEnd {
 
   /** Takes the results of calls that have returned. */
   #collect(): boolean {
-    const { length } = [this.#sent(), this.#got(), this.#completed(), this.#ended()].filter(Boolean);
+    const { length } = [this.#sent(), this.#got(), this.#completed(), this.#ended()].filter(
+      Boolean,
+    );
     return length > 0;
   }
 
@@ -310,7 +326,12 @@ export class TwinEnd {
     if (this.#completing !== null || !isBusy) return false;
     const mustWait = this.#slots.every(({ busy }) => busy !== null) || this.sendEnd !== null;
     const flags = mustWait ? 0 : DONTWAIT;
-    this.#completing = this.#guest.start("completion", this.#socket, this.#lists + COMPLETION_AT, flags);
+    this.#completing = this.#guest.start(
+      "completion",
+      this.#socket,
+      this.#lists + COMPLETION_AT,
+      flags,
+    );
     return this.#completed();
   }
 
@@ -324,9 +345,12 @@ export class TwinEnd {
       return result !== EAGAIN;
     }
     const { view } = this.#guest.machine.memory;
-    const [first, last] = [0, 4].map((at) => view.getUint32(this.#lists + COMPLETION_AT + at, true));
+    const [first, last] = [0, 4].map((at) =>
+      view.getUint32(this.#lists + COMPLETION_AT + at, true),
+    );
     for (const slot of this.#slots) {
-      if (slot.busy === null || slot.busy < (first as number) || slot.busy > (last as number)) continue;
+      if (slot.busy === null || slot.busy < (first as number) || slot.busy > (last as number))
+        continue;
       slot.busy = null;
       this.#spoil(slot.at);
     }
@@ -345,7 +369,13 @@ export class TwinEnd {
           : "recv";
     const result =
       kind === "loan"
-        ? this.#guest.start("loan", this.#socket, this.#lists + LOANS_AT, this.#random.between(1, 4), 0)
+        ? this.#guest.start(
+            "loan",
+            this.#socket,
+            this.#lists + LOANS_AT,
+            this.#random.between(1, 4),
+            0,
+          )
         : this.#guest.start(kind, this.#socket, this.#into, this.plan.readMax, 0);
     this.#receiving = { result, kind };
     return this.#got();
@@ -393,7 +423,7 @@ export class TwinEnd {
   #compare(at: number, bytes: number): void {
     const wanted = this.peer.#part(this.received, bytes);
     const isSame = Buffer.compare(this.#guest.bytes(at, bytes), wanted) === 0;
-    this.#expect(isSame, `bytes ${this.received} to ${this.received + bytes} are others: ${Buffer.from(this.#guest.bytes(at, Math.min(bytes, 24))).toString("hex")} for ${wanted.subarray(0, 24).toString("hex")}, found at ${noise.indexOf(Buffer.from(this.#guest.bytes(at, 8)))- this.peer.#salt} `);
+    this.#expect(isSame, `bytes ${this.received} to ${this.received + bytes} are others`);
   }
 
   #part(from: number, bytes: number): Buffer {

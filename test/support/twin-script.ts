@@ -203,7 +203,8 @@ class Script {
     const isLazy = ends.some(({ plan }) => plan.laziness > 0);
     let idleMs = 1;
     while (ends.some((one) => !one.isDone)) {
-      if (clock.now() > untilNs) throw new Error(`the script is stuck: ${ends.map((one) => one.show()).join("; ")}`);
+      if (clock.now() > untilNs)
+        throw new Error(`the script is stuck: ${ends.map((one) => one.show()).join("; ")}`);
       this.#trouble.step(clock.now() / 1e6);
       const worked = ends.map((one, i) => {
         const guest = i % 2 === 0 ? this.#client : this.#server;

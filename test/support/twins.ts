@@ -1,8 +1,9 @@
 // Two guests on one switch, in virtual time, with a network between them that a seed makes bad: each
 // runs the scripts of its ends of connections until nothing is left to do, and then nothing may be
 // left over.
-import { ManualClock } from "../../host/manual-clock.ts";
+
 import { type FrameCapture, Machine, NetDevice, NetSwitch } from "../../host/index.ts";
+import { ManualClock } from "../../host/manual-clock.ts";
 import { FaultyNetwork } from "./faulty-network.ts";
 import { card } from "./frames.ts";
 import { collectHits, type GuestImage } from "./guest.ts";
