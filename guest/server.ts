@@ -1,5 +1,6 @@
 // The main loop of a server: a listener, and a thread for each connection.
 import {
+  AF_INET,
   BeginThread,
   print,
   printNumber,
@@ -11,6 +12,7 @@ import {
   SysSocketListen,
   SysThreadSwitch,
 } from "../kernel/api";
+import { SysTcpSetOption, TCP_NODELAY } from "../kernel/internet";
 import { networkFamily, reportListening } from "./network";
 
 /** Pause when memory or handles are out; connections that end free some. */
@@ -39,6 +41,7 @@ export function serveForever(
 ): i32 {
   const listener = SysSocket(type, networkFamily());
   if (listener < 0) return listener;
+  if (networkFamily() == AF_INET) SysTcpSetOption(listener, TCP_NODELAY, 1);
   let status = SysSocketBind(listener, port);
   if (status == 0) status = SysSocketListen(listener, backlog);
   if (status < 0) return status;

@@ -305,7 +305,10 @@ export class TcpGuest extends NetGuest {
   }
 
   #expectNone(line: string): void {
-    expect(this.segments().map((one) => this.show(one)), line).toEqual([]);
+    expect(
+      this.segments().map((one) => this.show(one)),
+      line,
+    ).toEqual([]);
   }
 
   #expect(line: string, flags: string, of: Record<string, string | undefined>): void {
@@ -335,8 +338,7 @@ export class TcpGuest extends NetGuest {
   }
 
   #fields(one: Segment): Record<string, unknown> {
-    const block = ([a, b]: [number, number]) =>
-      `${(a - this.irs) >>> 0}-${(b - this.irs) >>> 0}`;
+    const block = ([a, b]: [number, number]) => `${(a - this.irs) >>> 0}-${(b - this.irs) >>> 0}`;
     return {
       seq: (one.seq - this.iss) >>> 0,
       ack: (one.ack - this.irs) >>> 0,
@@ -345,7 +347,10 @@ export class TcpGuest extends NetGuest {
       scale: one.scale,
       sack: one.sack,
       bytes: one.payload.length,
-      ts: one.ts === undefined ? undefined : `${(one.ts[0] - (this.#tsBase ?? 0)) >>> 0}:${one.ts[1]}`,
+      ts:
+        one.ts === undefined
+          ? undefined
+          : `${(one.ts[0] - (this.#tsBase ?? 0)) >>> 0}:${one.ts[1]}`,
       blocks: one.blocks.map(block).join(",") || undefined,
     };
   }

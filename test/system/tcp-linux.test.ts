@@ -118,7 +118,10 @@ const BYTES = 20 * 1024 * 1024;
 const hashOf = (bytes: Uint8Array): string =>
   createHash("sha256").update(bytes).digest("hex").slice(0, 32);
 /** What nc sends: a pattern of 256 bytes, from the start of each buffer of 64 KiB. */
-const SENT = Buffer.alloc(BYTES, Buffer.from(Array.from({ length: 256 }, (_, i) => (i * 31) & 255)));
+const SENT = Buffer.alloc(
+  BYTES,
+  Buffer.from(Array.from({ length: 256 }, (_, i) => (i * 31) & 255)),
+);
 
 for (const mtu of [1500, 9000, 65520]) {
   linuxWitness(`20 MiB from Linux arrive whole, MTU ${mtu}`, async () => {
@@ -190,12 +193,15 @@ linuxWitness("64 connections at once arrive whole", async () => {
   });
 });
 
-linuxWitness("a port that nobody listens on refuses; one of Linux's refuses the guest", async () => {
-  await withLinux({}, async ({ run, nc }) => {
-    const guest = nc("port=5001");
-    await guest.started;
-    expect(await run("nc -w 5 10.9.0.1 5002 </dev/null")).toContain("done 1");
-    await run("printf x | nc -N 10.9.0.1 5001");
-    await guest.ended;
-  });
-});
+linuxWitness(
+  "a port that nobody listens on refuses; one of Linux's refuses the guest",
+  async () => {
+    await withLinux({}, async ({ run, nc }) => {
+      const guest = nc("port=5001");
+      await guest.started;
+      expect(await run("nc -w 5 10.9.0.1 5002 </dev/null")).toContain("done 1");
+      await run("printf x | nc -N 10.9.0.1 5001");
+      await guest.ended;
+    });
+  },
+);

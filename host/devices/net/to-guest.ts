@@ -72,7 +72,8 @@ export class ToGuest {
     const buffers = this.#buffers;
     if (buffers === null || this.#waiting.length > 0) return false;
     if (wireBytesOf(frame) > this.#bytesMax) this.#stats.dropped.tooLong++;
-    else if (offload === null || isWithin(offload, this.#rights)) return this.#place(buffers, frame);
+    else if (offload === null || isWithin(offload, this.#rights))
+      return this.#place(buffers, frame);
     else this.#putComplete(buffers, frame);
     return true;
   }

@@ -320,12 +320,13 @@ describe("NP: a hostile peer", () => {
     const g = await make();
     const { socket } = g.serve();
     const before = g.call("inUse");
-    for (let i = 6000; i > 0; i--) g.peer({
-      flags: 16,
-      seq: g.irs + 1 + 2 * i,
-      ack: g.iss + 1,
-      payload: pattern(1 + 2 * i, 1),
-    });
+    for (let i = 6000; i > 0; i--)
+      g.peer({
+        flags: 16,
+        seq: g.irs + 1 + 2 * i,
+        ack: g.iss + 1,
+        payload: pattern(1 + 2 * i, 1),
+      });
     expect(g.call("inUse") - before).toBeLessThan(64 * 1024);
     g.script("in R seq=1");
     expect(g.recv(socket)).toBe(-Errno.ECONNRESET);

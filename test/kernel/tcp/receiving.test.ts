@@ -56,20 +56,119 @@ describe("TC30: data out of order", () => {
   });
 
   const SHAPES: [string, Piece[]][] = [
-    ["the same again", [[11, 21], [11, 21], [1, 11]]],
-    ["one inside another that came first", [[11, 41], [21, 31], [1, 11]]],
-    ["one around another that came first", [[21, 31], [11, 41], [1, 11]]],
-    ["over the start of one", [[21, 31], [11, 25], [1, 11]]],
-    ["over the end of one", [[11, 21], [15, 31], [1, 11]]],
-    ["between two, touching both", [[11, 21], [31, 41], [21, 31], [1, 11]]],
-    ["between two, over both", [[11, 21], [31, 41], [15, 35], [1, 11]]],
-    ["over three holes at once", [[11, 16], [21, 26], [31, 36], [11, 46], [1, 11]]],
-    ["the missing piece reaches into what waits", [[11, 21], [1, 16]]],
-    ["the missing piece covers what waits", [[11, 21], [1, 31]]],
-    ["the missing piece ends where it waits", [[11, 21], [1, 11]]],
-    ["same start, longer", [[11, 21], [11, 31], [1, 11]]],
-    ["same start, shorter", [[11, 31], [11, 21], [1, 11]]],
-    ["same end, earlier start", [[21, 31], [11, 31], [1, 11]]],
+    [
+      "the same again",
+      [
+        [11, 21],
+        [11, 21],
+        [1, 11],
+      ],
+    ],
+    [
+      "one inside another that came first",
+      [
+        [11, 41],
+        [21, 31],
+        [1, 11],
+      ],
+    ],
+    [
+      "one around another that came first",
+      [
+        [21, 31],
+        [11, 41],
+        [1, 11],
+      ],
+    ],
+    [
+      "over the start of one",
+      [
+        [21, 31],
+        [11, 25],
+        [1, 11],
+      ],
+    ],
+    [
+      "over the end of one",
+      [
+        [11, 21],
+        [15, 31],
+        [1, 11],
+      ],
+    ],
+    [
+      "between two, touching both",
+      [
+        [11, 21],
+        [31, 41],
+        [21, 31],
+        [1, 11],
+      ],
+    ],
+    [
+      "between two, over both",
+      [
+        [11, 21],
+        [31, 41],
+        [15, 35],
+        [1, 11],
+      ],
+    ],
+    [
+      "over three holes at once",
+      [
+        [11, 16],
+        [21, 26],
+        [31, 36],
+        [11, 46],
+        [1, 11],
+      ],
+    ],
+    [
+      "the missing piece reaches into what waits",
+      [
+        [11, 21],
+        [1, 16],
+      ],
+    ],
+    [
+      "the missing piece covers what waits",
+      [
+        [11, 21],
+        [1, 31],
+      ],
+    ],
+    [
+      "the missing piece ends where it waits",
+      [
+        [11, 21],
+        [1, 11],
+      ],
+    ],
+    [
+      "same start, longer",
+      [
+        [11, 21],
+        [11, 31],
+        [1, 11],
+      ],
+    ],
+    [
+      "same start, shorter",
+      [
+        [11, 31],
+        [11, 21],
+        [1, 11],
+      ],
+    ],
+    [
+      "same end, earlier start",
+      [
+        [21, 31],
+        [11, 31],
+        [1, 11],
+      ],
+    ],
   ];
   test.each(SHAPES)("overlap: %s: the first bytes stay", async (_, list) => {
     const { g, socket } = await serve();
@@ -332,7 +431,12 @@ describe("TC48: window scale (RFC 7323)", () => {
   });
 
   test("the peer's shift counts, 14 at most", async () => {
-    for (const [said, shift] of [[3, 3], [14, 14], [15, 14], [255, 14]] as const) {
+    for (const [said, shift] of [
+      [3, 3],
+      [14, 14],
+      [15, 14],
+      [255, 14],
+    ] as const) {
       const { g, socket } = await serve(`mss=1460 scale=${said}`);
       g.script(`in A seq=1 ack=1 win=2`);
       expect(g.call("peerWindow", socket)).toBe(2 << shift);

@@ -2,7 +2,13 @@
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { ipNumber } from "../../support/frames.ts";
-import { AF_INET, pattern, SOCK_STREAM, type TcpGuest, tcpGuests } from "../../support/tcp-guest.ts";
+import {
+  AF_INET,
+  pattern,
+  SOCK_STREAM,
+  type TcpGuest,
+  tcpGuests,
+} from "../../support/tcp-guest.ts";
 
 const make = await tcpGuests();
 
