@@ -29,13 +29,14 @@ import { AccessLog } from "./access-log.ts";
 import { proxied } from "./client-addresses.ts";
 import { type Check, checksOf, Health } from "./health.ts";
 import type { Inherited } from "./inherited.ts";
+import { listedOf } from "./listed.ts";
 import type { OpenLog } from "./log-output.ts";
 import { LoopLag } from "./loop-lag.ts";
 import type { Notify } from "./notify.ts";
 import { mayReloadWith, reloaded } from "./reload.ts";
 import { type Counts, LAG_QUANTILES, type ServiceReport } from "./report.ts";
 import type { Inspected, Listed, Served } from "./served.ts";
-import { addCounts, listedOf, shownBy, type Totals, totalsOf } from "./totals.ts";
+import { addCounts, shownBy, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
 const BACKLOG_MS = 100;
