@@ -1,6 +1,6 @@
 // A frame in a few words, for people who look at a ring or a trace.
 import { ARPOP_REQUEST, ArpHdr, ETH_P_ARP, ETH_P_IP, EthernetHdr } from "../../../abi/ethernet.ts";
-import { IPPROTO_ICMP, IPPROTO_UDP, IpHdr } from "../../../abi/ip.ts";
+import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IpHdr } from "../../../abi/ip.ts";
 import { NetHdr } from "../../../abi/net.ts";
 
 /** Of a frame: the bytes that its name depends on. */
@@ -8,6 +8,7 @@ export const NAMED_BYTES = EthernetHdr.sizeof + IpHdr.sizeof;
 const PAYLOAD = EthernetHdr.sizeof;
 const PROTOCOLS: Readonly<Record<number, string>> = {
   [IPPROTO_ICMP]: "ICMP",
+  [IPPROTO_TCP]: "TCP",
   [IPPROTO_UDP]: "UDP",
 };
 
