@@ -272,11 +272,11 @@ export class TcpGuest extends NetGuest {
 
   #step(line: string): void {
     const [verb = "", ...words] = line.split(/\s+/);
-    if (verb === "none") return this.#expectNone(line);
-    if (verb.startsWith("+")) return this.advance(Number(verb.slice(1)));
     const [flags = "", ...fields] = words;
     const of = Object.fromEntries(fields.map((one) => one.split("=", 2)));
-    if (verb === "in") this.#arrive(flags, of);
+    if (verb === "none") this.#expectNone(line);
+    else if (verb.startsWith("+")) this.advance(Number(verb.slice(1)));
+    else if (verb === "in") this.#arrive(flags, of);
     else if (verb === "out") this.#expect(line, flags, of);
     else throw new Error(`no such line: ${line}`);
   }

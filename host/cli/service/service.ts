@@ -21,7 +21,7 @@ import type { OptionName } from "../config/options.ts";
 import { openDoors, untilListening } from "../doors.ts";
 import { type GuestPort, GuestPorts } from "../guest-ports.ts";
 import type { readImage } from "../image.ts";
-import { openCard, withAddress } from "../net/card.ts";
+import { openCard, withFamily } from "../net/card.ts";
 import { available, boot, openDevices, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
 import { CliError } from "../usage.ts";
@@ -272,12 +272,15 @@ export class Service implements Served, Inspected {
     this.#site = site;
     const card = net === null ? null : await openCard(net, sockets, log);
     const devices = [vsock, ...others, ...[site, card].flatMap((one) => one?.device ?? [])];
-    const parameters = withAddress(this.#command.parameters, net);
+    const parameters = withFamily(this.#command.parameters, this.#command.publish);
     const options = {
       ...{ ...image, devices, console, log, trace },
       ...(presence === undefined ? {} : { presence }),
       turnMeter: this.#turns ?? undefined,
-      accessLog: this.#accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
+      accessLog: this.#accessLog?.sink((one) => {
+        const ports = [one.hostPort, one.guestPort] as const;
+        return vsock.peerAddress(...ports) || (card?.user?.peerAddress(...ports) ?? "");
+      }),
     };
     const clock = this.#command.admin?.inspects === true ? new PausableClock(systemClock) : null;
     const own = clock === null ? options : { ...options, clock };

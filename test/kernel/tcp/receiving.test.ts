@@ -35,7 +35,7 @@ function firstComers(list: readonly Piece[]): number[] {
   for (const [i, [from, to]] of list.entries()) {
     for (let at = from; at < to; at++) bytes[at - 1] ??= i;
   }
-  const end = bytes.findIndex((one) => one === undefined);
+  const end = bytes.indexOf(undefined);
   return Array.from(end < 0 ? bytes : bytes.slice(0, end));
 }
 

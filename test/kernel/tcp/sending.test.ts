@@ -301,7 +301,10 @@ describe("TC42: congestion control", () => {
     let acked = 0;
     for (let i = 0; i < 4; i++) {
       g.send(socket, 1 + acked, 10 * MSS);
-      for (let k = 0; k < 10; k++) g.script(`in A seq=1 ack=${1 + (acked += MSS)}`);
+      for (let k = 0; k < 10; k++) {
+        acked += MSS;
+        g.script(`in A seq=1 ack=${1 + acked}`);
+      }
     }
     g.segments();
     g.advance(5000);
