@@ -2,23 +2,23 @@
 // JSON, with the fields of NetConfiguration in net.mjs. Prints `ready [port]` once it can be
 // reached; when it ends the CPU time since, in microseconds, and what was counted.
 import { readFileSync } from "node:fs";
-import { Machine, NetDevice, StreamNetwork, UserNetwork } from "../../dist/host/index.js";
+import { FsDevice, Machine, NetDevice, StreamNetwork, UserNetwork } from "../../dist/host/index.js";
 import { profile } from "./profile.mjs";
 
 /** @type {import("./net.mjs").NetConfiguration} */
-const { image, parameters, memoryMB, link, path, card, port, allow, profiled } = JSON.parse(
+const { image, parameters, memoryMB, link, path, card, port, allow, site, profiled } = JSON.parse(
   process.argv[2] ?? "{}",
 );
 const network =
   link === "user"
     ? new UserNetwork({ allow: allow ?? [] })
-    : await StreamNetwork.open({ address: { path: path ?? "" }, listen: true });
+    : await StreamNetwork.open({ address: { path: path ?? "" }, listen: link === "tap" });
 const net = new NetDevice({ network, ...card });
 const machine = await Machine.create({
   image: readFileSync(new URL(`../../build/${image}.wasm`, import.meta.url)),
   memoryBytes: memoryMB * 1024 * 1024,
   parameters: `net=inet ${parameters}`,
-  devices: [net],
+  devices: [net, ...(site ? [new FsDevice({ directory: site, tag: "site", readOnly: true })] : [])],
   console: (text) => void process.stdout.write(text),
 });
 while (!net.hasLink) await new Promise((resolve) => setTimeout(resolve, 5));

@@ -5,14 +5,15 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bulk, bulkServer, cPrograms, Guest, splitCores } from "./machines.mjs";
-import { has, makeFolder, Program } from "./programs.mjs";
+import { findFreePort, has, makeFolder, Program } from "./programs.mjs";
 
+/** The network of a card. @typedef {"user" | "tap" | "passt"} Link */
 /**
  * `card` has options of NetDevice; `port` is the guest's that is published; `path` is where the
- * tap's frames go.
- * @typedef {{ image: string, parameters: string, memoryMB: number, link: "user" | "tap",
+ * frames of a tap or of passt go.
+ * @typedef {{ image: string, parameters: string, memoryMB: number, link: Link,
  *   path?: string, card?: Record<string, unknown>, port?: number, allow?: number[],
- *   profiled?: boolean }} NetConfiguration
+ *   site?: string, profiled?: boolean }} NetConfiguration
  */
 
 const CHILD = fileURLToPath(new URL("net-child.mjs", import.meta.url));
@@ -23,8 +24,16 @@ const LINUX = "10.9.0.2";
 const PORT = 5001;
 const CALL_BYTES = 262144;
 
+/** What passt takes for the host's network: one that leads nowhere. */
+const UPLINK = `ip link add up0 type veth peer name up1 && ip link set up1 up &&
+  ip addr add 198.51.100.2/24 dev up0 && ip link set up0 up &&
+  ip route add default via 198.51.100.1`;
+const UPLINK_ADDRESS = "198.51.100.2";
+const UPLINK_GATEWAY = "198.51.100.1";
+
 /** @type {string | null} */
 let tapProgram = null;
+let hasUplink = false;
 
 /** Why there is no tap here; null: there is one. */
 export function withoutTap() {
@@ -33,6 +42,25 @@ export function withoutTap() {
   if (!has("ip")) return "no ip";
   return existsSync("/dev/net/tun") ? null : "no /dev/net/tun";
 }
+
+/** Why there is no passt here; null: there is one. */
+export function withoutPasst() {
+  if (process.env.TORITO_BENCH_NAMESPACE === undefined) return "no network namespace";
+  return has("passt") ? null : "it is not installed";
+}
+
+/** passt, which connects to `path`. Its port of the host leads to the guest's. */
+async function startPasst(/** @type {string} */ path, /** @type {number} */ port) {
+  if (!hasUplink && spawnSync("sh", ["-c", UPLINK]).status !== 0) throw new Error("no uplink");
+  hasUplink = true;
+  const free = await findFreePort();
+  const flags = ["-f", "-q", "-1", "-4", "-u", "none", "-t", `${free}:${port}`, "-s", path];
+  const program = new Program(["passt", ...flags], undefined);
+  while (!existsSync(path) && program.alive) await pause();
+  return { program, port: free };
+}
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 /** Joins a new tap with the stream at `path`. @param {string} path @param {number} mtu */
 function startTap(path, mtu) {
@@ -50,6 +78,58 @@ function startTap(path, mtu) {
 }
 
 /**
+ * @typedef {{ image: string, parameters: string, card?: Record<string, unknown>, mtu: number,
+ *   memoryMB?: number, port?: number, allow?: number[], site?: string, profiled?: boolean }} Wanted
+ */
+
+/** A guest with a card, and how its `port` is reached: PORT of this host, or ADDRESS:PORT. */
+export class NetGuest {
+  /** @param {Guest} guest @param {Program | null} helper @param {string} where */
+  constructor(guest, helper, where) {
+    this.guest = guest;
+    this.helper = helper;
+    this.where = where;
+  }
+
+  /** @param {Link} link @param {Wanted} wanted */
+  static async start(link, { memoryMB = 256, mtu, card = {}, parameters, ...wanted }) {
+    const core = splitCores().guest;
+    const path = join(makeFolder(), "frames");
+    const passt = link === "passt" ? await startPasst(path, wanted.port ?? PORT) : null;
+    const configuration = {
+      ...{ ...wanted, memoryMB, link, path, card: { mtu, ...card } },
+      parameters: `${ADDRESSES[link]} ${parameters}`,
+    };
+    const program = new Program([process.execPath, CHILD, JSON.stringify(configuration)], core);
+    try {
+      while (link === "tap" && !existsSync(path) && program.alive) await pause();
+      const tap = link === "tap" ? startTap(path, mtu) : null;
+      const ready = await new Guest(program, []).said(/^ready (.*)$/m);
+      const guest = new Guest(program, JSON.parse(ready));
+      const port = wanted.port ?? PORT;
+      const where = link === "tap" ? `${GUEST}:${port}` : `${passt?.port ?? guest.port}`;
+      return new NetGuest(guest, tap ?? passt?.program ?? null, where);
+    } catch (error) {
+      await program.stop();
+      throw error;
+    }
+  }
+
+  async stop() {
+    await this.guest.stop();
+    await this.helper?.stop();
+  }
+}
+
+/** The guest's own, and where the host is. */
+const ADDRESSES = {
+  user: "net.address=10.0.2.15/24 net.gateway=10.0.2.2",
+  tap: `net.address=${GUEST}/24`,
+  passt: `net.address=${UPLINK_ADDRESS}/24 net.gateway=${UPLINK_GATEWAY}`,
+};
+const HOSTS = { user: "10.0.2.2", tap: LINUX, passt: UPLINK_GATEWAY };
+
+/**
  * @typedef {{ rate: number, cpu: number, counted: Record<string, number>,
  *   shares: [string, number][] }} Moved
  */
@@ -59,70 +139,34 @@ function startTap(path, mtu) {
  * time of the guest's process for each of them, what its device counted, and in a profiled guest
  * percent of its time by owner.
  * @param {"rx" | "tx"} way of the guest
- * @param {"user" | "tap"} link
- * @param {{ parameters: string, card?: Record<string, unknown>, memoryMB?: number, mb: number,
- *   mtu: number, profiled?: boolean }} run
+ * @param {Link} link
+ * @param {Omit<Wanted, "image"> & { mb: number }} run
  * @returns {Promise<Moved>}
  */
-export async function moveOverNet(way, link, run) {
-  const { parameters, card = {}, memoryMB = 256, mb, mtu, profiled = false } = run;
-  const cores = splitCores();
-  const path = join(makeFolder(), "frames");
-  const sink =
-    way === "tx"
-      ? await bulkServer(
-          "sink",
-          "tcp",
-          CALL_BYTES,
-          mb,
-          cores.peer,
-          link === "user" ? undefined : "0.0.0.0",
-        )
-      : null;
-  const peer = link === "user" ? "10.0.2.2" : LINUX;
-  const task = sink === null ? `port=${PORT}` : `to=${peer} port=${sink.where} bytes=${mb * 1e6}`;
-  const address =
-    link === "user" ? "net.address=10.0.2.15/24 net.gateway=10.0.2.2" : `net.address=${GUEST}/24`;
-  /** @type {NetConfiguration} */
-  const configuration = {
+export async function moveOverNet(way, link, { parameters, mb, ...wanted }) {
+  const core = splitCores().peer;
+  const from = link === "tap" ? "0.0.0.0" : undefined;
+  const sink = way === "tx" ? await bulkServer("sink", "tcp", CALL_BYTES, mb, core, from) : null;
+  const task =
+    sink === null ? `port=${PORT}` : `to=${HOSTS[link]} port=${sink.where} bytes=${mb * 1e6}`;
+  const guest = await NetGuest.start(link, {
+    ...wanted,
     image: "nc",
-    parameters: `${address} size=${CALL_BYTES} ${task} ${parameters}`,
-    memoryMB,
-    link,
-    path,
-    card: { mtu, ...card },
-    profiled,
-    ...(sink === null ? {} : { allow: [Number(sink.where)] }),
-    ...(way === "rx" ? { port: PORT } : {}),
-  };
-  const program = new Program(
-    [process.execPath, CHILD, JSON.stringify(configuration)],
-    cores.guest,
-  );
-  /** @type {Program | null} */
-  let tap = null;
+    parameters: `size=${CALL_BYTES} ${task} ${parameters}`,
+    ...(sink === null ? { port: PORT } : { allow: [Number(sink.where)] }),
+  });
   try {
-    if (link === "tap") {
-      while (!existsSync(path) && program.alive) await new Promise((r) => setTimeout(r, 5));
-      tap = startTap(path, mtu);
-    }
-    const guest = new Guest(
-      program,
-      JSON.parse(await new Guest(program, []).said(/^ready (.*)$/m)),
-    );
-    if (sink === null) await guest.said(/(listening on TCP port)/);
-    const where = link === "user" ? `${guest.port}` : `${GUEST}:${PORT}`;
+    if (sink === null) await guest.guest.said(/(listening on TCP port)/);
     const moved =
       sink === null
-        ? await bulk("source", "tcp", where, CALL_BYTES, mb, cores.peer)
+        ? await bulk("source", "tcp", guest.where, CALL_BYTES, mb, core)
         : await sink.ended;
     if (moved.bytes !== mb * 1e6) throw new Error(`${moved.bytes} of ${mb} MB arrived`);
-    const cpuUs = Number(await guest.said(/^cpu (\d+)/m));
-    const counted = JSON.parse(await guest.said(/^counted (.*)$/m));
-    const shares = profiled ? JSON.parse(await guest.said(/^shares (.*)$/m)) : [];
+    const cpuUs = Number(await guest.guest.said(/^cpu (\d+)/m));
+    const counted = JSON.parse(await guest.guest.said(/^counted (.*)$/m));
+    const shares = wanted.profiled ? JSON.parse(await guest.guest.said(/^shares (.*)$/m)) : [];
     return { rate: moved.bytes / 1e6 / moved.seconds, cpu: cpuUs / mb, counted, shares };
   } finally {
-    await program.stop();
-    await tap?.stop();
+    await guest.stop();
   }
 }
