@@ -1,8 +1,8 @@
 // Guests with a network card, and their peers: Linux's TCP behind a tap of this namespace, or C
 // programs behind the `user` network.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bulk, bulkServer, cPrograms, Guest, splitCores } from "./machines.mjs";
 import { findFreePort, has, makeFolder, Program } from "./programs.mjs";
@@ -53,6 +53,7 @@ export function withoutPasst() {
 async function startPasst(/** @type {string} */ path, /** @type {number} */ port) {
   if (!hasUplink && spawnSync("sh", ["-c", UPLINK]).status !== 0) throw new Error("no uplink");
   hasUplink = true;
+  chmodSync(dirname(path), 0o777); // started by root it becomes nobody
   const free = await findFreePort();
   const flags = ["-f", "-q", "-1", "-4", "-u", "none", "-t", `${free}:${port}`, "-s", path];
   const program = new Program(["passt", ...flags], undefined);
