@@ -1,5 +1,5 @@
 // Rings and receive buffers of a network card: the study "Tuning VirtIO and virtio_net, part I"
-// (Russell, 2008) over TCP, with Linux behind a tap as its sender, as then, and with the `user`
+// (Russell, 2008) over TCP, with Linux at the other end of a tap, as then, and with the `user`
 // network. Frames, buffers, descriptors, interrupts and kicks are exact; seconds are not.
 import { cPrograms } from "../lib/machines.mjs";
 import { moveOverNet, withoutTap } from "../lib/net.mjs";
@@ -73,7 +73,7 @@ export async function measure(run) {
     return samples;
   }
   const reason = withoutTap();
-  if (reason !== null) run.note(`net-rings: without Linux behind a tap: ${reason}`);
+  if (reason !== null) run.note(`net-rings: without a tap to Linux: ${reason}`);
   const links = /** @type {const} */ (reason === null ? ["tap", "user"] : ["user"]);
   const mb = Math.max(1, Math.round(MB * run.scale));
   for (let round = 1; round <= run.rounds; round++) {

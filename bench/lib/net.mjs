@@ -1,5 +1,5 @@
-// Guests with a network card, and their peers: Linux's TCP behind a tap of this namespace, or C
-// programs behind the `user` network.
+// Guests with a network card, and their peers: C programs, by a tap to this namespace's Linux, by
+// the `user` network, or by passt.
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -24,7 +24,7 @@ const LINUX = "10.9.0.2";
 const PORT = 5001;
 const CALL_BYTES = 262144;
 
-/** What passt takes for the host's network: one that leads nowhere. */
+/** passt takes it for the host's network; it leads nowhere. */
 const UPLINK = `ip link add up0 type veth peer name up1 && ip link set up1 up &&
   ip addr add 198.51.100.2/24 dev up0 && ip link set up0 up &&
   ip route add default via 198.51.100.1`;

@@ -7,11 +7,7 @@ import type { SocketAddress } from "../ports/sockets.ts";
 /** A port of the guest. */
 export interface GuestPort {
   readonly guestPort: number;
-  /** Of its TCP? Missing: of vsock. */
-  readonly isNet?: boolean;
-}
-
-export class GuestPorts {
+  export class GuestPorts {
   readonly #vsock: VsockDevice;
   readonly #network: UserNetwork | null;
 
@@ -51,4 +47,18 @@ export class GuestPorts {
     if (this.#network === null) throw new Error("net: no card of the guest is on a user network");
     return this.#network;
   }
+}
+
+/** The address of the client of a request, by its ports; "": not known. */
+export function clientOf(
+  { hostPort, guestPort }: { readonly hostPort: number; readonly guestPort: number },
+  vsock: VsockDevice,
+  user: UserNetwork | null,
+): string {
+  const address = vsock.peerAddress(hostPort, guestPort);
+  return address || (user?.peerAddress(hostPort, guestPort) ?? "");
+}
+
+/** Of its TCP? Missing: of vsock. */
+  readonly isNet?: boolean;
 }

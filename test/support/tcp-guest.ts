@@ -204,10 +204,11 @@ export class TcpGuest extends NetGuest {
   /** A connection that the peer has asked for, with these options of its SYN. */
   serve(options = "mss=1460", win = 65535): { listener: number; socket: number } {
     const listener = this.listen();
+    const ts = /ts=\d+/.exec(options)?.[0];
     this.script(`
       in  S  seq=0 win=${win} ${options}
       out SA seq=0 ack=1
-      in  A  seq=1 ack=1 win=${win} ${(/ts=\d+/.exec(options)?.[0] ?? "").replace(/$/, (_, at) => (at > 0 ? ":0" : ""))}
+      in  A  seq=1 ack=1 win=${win} ${ts === undefined ? "" : `${ts}:0`}
     `);
     const socket = this.accept(listener);
     this.script("none");

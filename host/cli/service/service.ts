@@ -19,7 +19,7 @@ import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
 import type { OptionName } from "../config/options.ts";
 import { openDoors, untilListening } from "../doors.ts";
-import { type GuestPort, GuestPorts } from "../guest-ports.ts";
+import { clientOf, type GuestPort, GuestPorts } from "../guest-ports.ts";
 import type { readImage } from "../image.ts";
 import { openCard, withFamily } from "../net/card.ts";
 import { available, boot, openDevices, usable } from "../parts.ts";
@@ -277,10 +277,7 @@ export class Service implements Served, Inspected {
       ...{ ...image, devices, console, log, trace },
       ...(presence === undefined ? {} : { presence }),
       turnMeter: this.#turns ?? undefined,
-      accessLog: this.#accessLog?.sink((one) => {
-        const ports = [one.hostPort, one.guestPort] as const;
-        return vsock.peerAddress(...ports) || (card?.user?.peerAddress(...ports) ?? "");
-      }),
+      accessLog: this.#accessLog?.sink((one) => clientOf(one, vsock, card?.user ?? null)),
     };
     const clock = this.#command.admin?.inspects === true ? new PausableClock(systemClock) : null;
     const own = clock === null ? options : { ...options, clock };

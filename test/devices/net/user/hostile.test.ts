@@ -1,5 +1,5 @@
-// Guests that break the rules towards the `user` network, by chance and on purpose: it survives, what
-// it holds stays within bounds, and others are served.
+// Guests that break the rules towards the `user` network, by chance and on purpose: it survives,
+// what it holds stays within bounds, and others are served.
 import { describe, expect, test } from "vitest";
 import { TH_ACK, TH_SYN } from "../../../../abi/tcp.ts";
 import { card, echo, internetChecksum, ipFrame, noise, whoHas } from "../../../support/frames.ts";
