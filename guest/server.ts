@@ -25,10 +25,9 @@ export function noRoom(): bool {
 
 /**
  * Listens on a port of vsock, or of TCP (network.ts), reports that on the console, and starts
- * `thread` with each accepted socket, which the thread closes. When there is no memory for a thread, `makeRoom` may free some,
- * perhaps by ending another thread, and returns whether it has. `stackBytes` as for BeginThread.
- * Yields. Returns only if it cannot
- * listen: a negative error.
+ * `thread` with each accepted socket, which the thread closes. When there is no memory for a
+ * thread, `makeRoom` may free some, perhaps by ending another thread, and returns whether it has.
+ * `stackBytes` as for BeginThread. Yields. Returns only if it cannot listen: a negative error.
  */
 export function serveForever(
   name: string,

@@ -24,7 +24,7 @@ const LINUX = "10.9.0.2";
 const PORT = 5001;
 const CALL_BYTES = 262144;
 
-/** passt takes it for the host's network; it leads nowhere. */
+/** passt takes it for the host's network; there is nobody in it. */
 const UPLINK = `ip link add up0 type veth peer name up1 && ip link set up1 up &&
   ip addr add 198.51.100.2/24 dev up0 && ip link set up0 up &&
   ip route add default via 198.51.100.1`;

@@ -7,7 +7,11 @@ import type { SocketAddress } from "../ports/sockets.ts";
 /** A port of the guest. */
 export interface GuestPort {
   readonly guestPort: number;
-  export class GuestPorts {
+  /** Of its TCP? Missing: of vsock. */
+  readonly isNet?: boolean;
+}
+
+export class GuestPorts {
   readonly #vsock: VsockDevice;
   readonly #network: UserNetwork | null;
 
@@ -57,8 +61,4 @@ export function clientOf(
 ): string {
   const address = vsock.peerAddress(hostPort, guestPort);
   return address || (user?.peerAddress(hostPort, guestPort) ?? "");
-}
-
-/** Of its TCP? Missing: of vsock. */
-  readonly isNet?: boolean;
 }

@@ -117,7 +117,7 @@ function boot(net: NetDevice, parameters: string, machines: Machine[]) {
 const BYTES = 20 * 1024 * 1024;
 const hashOf = (bytes: Uint8Array): string =>
   createHash("sha256").update(bytes).digest("hex").slice(0, 32);
-/** What nc sends: a pattern of 256 bytes, from the start of each buffer of 64 KiB. */
+/** The bytes of nc: a pattern of 256 bytes, from the start of each buffer of 64 KiB. */
 const SENT = Buffer.alloc(
   BYTES,
   Buffer.from(Array.from({ length: 256 }, (_, i) => (i * 31) & 255)),

@@ -29,7 +29,7 @@ function pieces(g: TcpGuest, socket: number, list: readonly Piece[]): number[] {
   return typeof read === "number" ? [] : [...read];
 }
 
-/** What the first arrival of each byte would be. */
+/** For each byte the piece that brings it first, up to the first hole. */
 function firstComers(list: readonly Piece[]): number[] {
   const bytes = new Map<number, number>();
   for (const [i, [from, to]] of list.entries()) {
@@ -190,7 +190,7 @@ describe("TC30: data out of order", () => {
     expect(read).toEqual(pattern(1, 66));
   });
 
-  test("what lies beyond the window is cut off", async () => {
+  test("bytes beyond the window are cut off", async () => {
     const { g, socket } = await serve();
     g.script(`in A seq=${WINDOW - 99} ack=1 bytes=200`);
     for (let seq = 1; seq < WINDOW - 99; seq += 1000) {
@@ -213,7 +213,7 @@ describe("TC30: data out of order", () => {
     expect(g.recv(socket)).toEqual(Buffer.alloc(0));
   });
 
-  test("what waits is dropped with the connection", async () => {
+  test("the connection takes its waiting segments along when it ends", async () => {
     const { g, socket, listener } = await serve();
     const before = g.call("buffersInFlight", 1);
     g.start("close", socket);
