@@ -6,10 +6,11 @@ import { creditOf } from "../../socket/credit";
 import { Socket, writersOf } from "../../socket/socket";
 import { addDue } from "./batch";
 import { nowMs, nowUs } from "./clocks";
-import { advanceRecovery, DUP_ACKS, enterRecovery, growCongestion, inflate } from "./congestion";
+import { advanceRecovery, growCongestion } from "./congestion";
 import { enterTcpState, endConnection, enterTimeWait } from "./life";
-import { retransmitFirst } from "./output";
-import { addRoundTrip, restoreTimeout } from "./round-trip";
+import { duplicate, recoverNext } from "./recovery";
+import { addEcho, addRoundTrip, restoreTimeout } from "./round-trip";
+import { advanceBoard, takeBlocks } from "./scoreboard";
 import { limitSend } from "./send";
 import { dropAcknowledged } from "./send-queue";
 import { lengthOf, Segment } from "./segment";
@@ -17,9 +18,6 @@ import { isAfter, isBefore, later } from "./sequence";
 import { Tcb, tcbOf, TcpState, TimerKind } from "./tcb";
 import { rest, startRetransmit } from "./timers";
 
-const US_PER_MS: u32 = 1000;
-/** A timestamp that comes back after longer than this is none of ours. */
-const ECHO_MS_MAX: u32 = 1 << 24;
 
 /** Takes an acknowledgement in (una - a window, top]. Returns false when the connection is over. */
 export function receiveAck(s: Socket, g: Segment): bool {
@@ -28,14 +26,20 @@ export function receiveAck(s: Socket, g: Segment): bool {
   updateWindow(t, g);
   t.probes = 0; // TC43: the peer answers, so it lives
   if (isAfter(g.ack, t.una)) return acknowledgeNew(s, t, g);
+  const isNews = t.hasSack && takeBlocks(t, g);
   if (t.wnd != wasWindow) windowChanged(s, t);
-  else if (isDuplicate(t, g)) duplicate(s, t);
+  if (isDuplicate(t, g, isNews, wasWindow)) duplicate(s, t);
   return true;
 }
 
-/** RFC 5681, 2. Answers to probes of a closed window say nothing of losses. */
-function isDuplicate(t: Tcb, g: Segment): bool {
-  return g.ack == t.una && lengthOf(g) == 0 && t.timerKind == TimerKind.Retransmit;
+/**
+ * RFC 5681, 2, or news by SACK (RFC 6675, 2). Answers to probes of a closed window say nothing of
+ * losses.
+ */
+function isDuplicate(t: Tcb, g: Segment, isNews: bool, wasWindow: u32): bool {
+  if (g.ack != t.una || t.timerKind != TimerKind.Retransmit) return false;
+  if (t.hasSack && g.blocks != 0) return isNews;
+  return lengthOf(g) == 0 && t.wnd == wasWindow;
 }
 
 /** Takes the window over, unless a newer segment has brought one. */
@@ -61,9 +65,12 @@ function acknowledgeNew(s: Socket, t: Tcb, g: Segment): bool {
   measure(t, g);
   t.una = g.ack;
   t.nxt = later(t.nxt, t.una);
+  t.waitingMs = nowMs();
   dropAcknowledged(t, bytes);
   s.peerFwdCnt += bytes;
   t.retries = 0;
+  advanceBoard(t);
+  if (t.hasSack) takeBlocks(t, g);
   control(s, t, bytes);
   restoreTimeout(t);
   if (t.una == t.top) rest(s);
@@ -77,8 +84,7 @@ function acknowledgeNew(s: Socket, t: Tcb, g: Segment): bool {
 /** The round trip that the acknowledgement completes (RFC 7323, 4.1; Karn). */
 function measure(t: Tcb, g: Segment): void {
   if (t.hasTimestamps && g.hasTimestamps) {
-    const ms = nowMs() + t.tsOffset - g.tsEcr;
-    if (g.tsEcr != 0 && ms < ECHO_MS_MAX) addRoundTrip(t, ms * US_PER_MS);
+    addEcho(t, g.tsEcr);
   } else if (t.isTimed && isAfter(g.ack, t.timed)) {
     t.isTimed = false;
     addRoundTrip(t, nowUs() - t.timedUs);
@@ -91,16 +97,9 @@ function control(s: Socket, t: Tcb, bytes: u32): void {
     growCongestion(t, bytes);
     return;
   }
-  if (advanceRecovery(t, bytes)) retransmitFirst(s);
-  else t.dupAcks = 0;
-}
-
-/** RFC 5681, 3.2. */
-function duplicate(s: Socket, t: Tcb): void {
-  t.dupAcks++;
-  if (t.isRecovering) inflate(t);
-  else if (t.dupAcks == DUP_ACKS && enterRecovery(t)) retransmitFirst(s);
-  addDue(s);
+  if (advanceRecovery(t, bytes)) return recoverNext(s, t);
+  t.dupAcks = 0;
+  advanceBoard(t); // it has no use any more if nothing is on it
 }
 
 /** Our FIN has been acknowledged. Returns false when the connection is over. */

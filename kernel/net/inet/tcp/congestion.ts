@@ -1,6 +1,7 @@
 // How much may be in flight (RFC 5681, counted in bytes by RFC 3465), and what a loss does to it
-// (NewReno, RFC 6582).
+// (NewReno, RFC 6582, or with a board, RFC 6675).
 import { nowMs } from "./clocks";
+import { dropBoard } from "./scoreboard";
 import { isBefore } from "./sequence";
 import { Tcb } from "./tcb";
 
@@ -29,8 +30,12 @@ function flightOf(t: Tcb): u32 {
   return t.top - t.una;
 }
 
-/** `bytes` have been acknowledged, outside of a recovery. */
+/**
+ * `bytes` have been acknowledged, outside of a recovery. A window that is not used says nothing of
+ * the network, so it does not grow (RFC 7661, 1).
+ */
 export function growCongestion(t: Tcb, bytes: u32): void {
+  if ((<u64>flightOf(t) + bytes) << 1 < <u64>t.cwnd) return;
   if (t.cwnd < t.ssthresh) {
     // RFC 3465: two segments for an acknowledgement, one after a time-out.
     t.cwnd += min(bytes, isBefore(t.una, t.recover) ? t.mss : 2 * t.mss);
@@ -53,8 +58,15 @@ export function enterRecovery(t: Tcb): bool {
   halve(t);
   t.recover = t.top;
   t.isRecovering = true;
-  t.cwnd = t.ssthresh + DUP_ACKS * t.mss;
+  t.cwnd = t.board == 0 ? t.ssthresh + DUP_ACKS * t.mss : t.ssthresh;
   return true;
+}
+
+/** RFC 5681, 4.3: the loss of what was sent again is another one. */
+export function lowerAgain(t: Tcb): void {
+  halve(t);
+  t.recover = t.top;
+  t.cwnd = t.ssthresh;
 }
 
 /** Another duplicate: one more segment has left the network. */
@@ -66,12 +78,22 @@ export function inflate(t: Tcb): void {
 export function advanceRecovery(t: Tcb, bytes: u32): bool {
   if (!isBefore(t.una, t.recover)) {
     t.isRecovering = false;
-    t.cwnd = min(t.ssthresh, max(flightOf(t), t.mss) + t.mss);
+    // RFC 6582, 3.2, against a burst; with a board the pipe is as full as it may be.
+    if (t.board == 0) t.cwnd = min(t.ssthresh, max(flightOf(t), t.mss) + t.mss);
     return false;
   }
+  if (t.board != 0) return true; // RFC 6675 leaves the window as it is
   t.cwnd -= min(bytes, t.cwnd - t.mss);
   if (bytes >= t.mss) t.cwnd += t.mss;
   return true;
+}
+
+/** What is in flight is about to be sent again from its start, for another reason than a loss. */
+export function abandonRecovery(t: Tcb): void {
+  if (t.isRecovering) t.cwnd = t.ssthresh;
+  t.isRecovering = false;
+  t.dupAcks = 0;
+  dropBoard(t);
 }
 
 /** TC41: nothing was acknowledged in time. `isFirst`: for what is lost now. */

@@ -15,13 +15,14 @@ import { hash } from "../../socket/table";
 import { IPPROTO_TCP } from "../../../../abi/ip";
 import { nowMs } from "./clocks";
 import { startCongestion } from "./congestion";
-import { newHeader, sendEmpty } from "./emit";
+import { sendEmpty } from "./emit";
+import { newHeader } from "./header";
 import { mssFor, ownMss, startStream } from "./handshake";
 import { initialSequence, timestampOffset } from "./isn";
 import { enterTcpState } from "./life";
 import { inheritTcpOptions } from "./tcp-options";
 import { sendRefusal } from "./refuse";
-import { addRoundTrip, startRoundTrips } from "./round-trip";
+import { addEcho, startRoundTrips } from "./round-trip";
 import { Segment } from "./segment";
 import { tcbOf, TcpState } from "./tcb";
 import { shiftFor } from "./window";
@@ -53,7 +54,6 @@ const HALF_OPEN_MAX: u32 = 128;
 /** TC32: after 1, 2 and 4 seconds; then the record is gone. */
 const RETRY_MS: u32 = 1000;
 const TRIES_MAX: u32 = 3;
-const US_PER_MS: u32 = 1000;
 const WINDOW_MAX: u32 = 0xffff;
 
 let first: HalfOpen | null = null;
@@ -257,7 +257,7 @@ function take(s: Socket, h: HalfOpen, g: Segment): void {
   t.irs = h.irs;
   t.una = t.nxt = t.top = t.end = h.iss + 1;
   t.rcvNxt = h.irs + 1;
-  t.mss = mssFor(h.mss);
+  t.mss = mssFor(h.mss, h.hasTimestamps);
   t.sendShift = h.shift;
   t.receiveShift = h.receiveShift;
   t.hasTimestamps = h.hasTimestamps;
@@ -266,8 +266,8 @@ function take(s: Socket, h: HalfOpen, g: Segment): void {
   t.tsRecent = h.tsRecent;
   t.tsRecentMs = nowMs();
   startRoundTrips(t);
-  if (h.hasTimestamps && g.tsEcr != 0) {
-    addRoundTrip(t, (nowMs() + t.tsOffset - g.tsEcr) * US_PER_MS);
+  if (h.hasTimestamps) {
+    addEcho(t, g.tsEcr);
   } else if (h.tries != 0) {
     t.rto *= 3; // RFC 6298, 5.7
   }

@@ -1,6 +1,5 @@
 // The start of a connection that we ask for (RFC 9293, 3.10.7.3), and what both sides agree on.
-import { IpHdr } from "../../../../abi/ip";
-import { TCP_MSS_DEFAULT, TcpHdr, TH_ACK, TH_RST, TH_SYN } from "../../../../abi/tcp";
+import { TCP_MSS_DEFAULT, TH_ACK, TH_RST, TH_SYN } from "../../../../abi/tcp";
 import { Errno } from "../../../../abi/errno";
 import { deadlineAfterNs } from "../../../clock";
 import { wakeAll } from "../../../scheduler";
@@ -8,36 +7,37 @@ import { readersOf, Socket, SocketState } from "../../socket/socket";
 import { enterState } from "../../socket/state";
 import { localMtu } from "../local";
 import { nowMs } from "./clocks";
-import { startCongestion } from "./congestion";
-import { newHeader, sendEmpty } from "./emit";
+import { abandonRecovery, startCongestion } from "./congestion";
+import { sendEmpty } from "./emit";
+import { newHeader } from "./header";
 import { initialSequence, timestampOffset } from "./isn";
 import { endConnection, enterTcpState } from "./life";
 import { QUICK_ACKS } from "./receive";
 import { sendRefusal } from "./refuse";
-import { addRoundTrip, startRoundTrips } from "./round-trip";
+import { addEcho, startRoundTrips } from "./round-trip";
 import { limitSend } from "./send";
 import { Segment } from "./segment";
 import { Tcb, tcbOf, TcpState } from "./tcb";
 import { rest, startRetransmit } from "./timers";
 import { shiftFor } from "./window";
 import { isInTimeWait } from "./time-wait";
+import { HEADERS, TIMESTAMP_BYTES } from "./transmit";
 import { output } from "./output";
 import { askForAck } from "./receive";
 
-const HEADERS: u32 = IpHdr.sizeof + TcpHdr.sizeof;
 /** TC23: nobody makes us send a byte in a segment. */
 const MSS_MIN: u32 = 88;
 const WINDOW_MAX: u32 = 0xffff;
-const US_PER_MS: u32 = 1000;
 
 /** The payload of a segment that fits a frame to us. */
 export function ownMss(): u32 {
   return localMtu() - HEADERS;
 }
 
-/** TC23: of segments to a peer that says `mss`, or nothing: 0. */
-export function mssFor(mss: u32): u32 {
-  return min(ownMss(), max(mss == 0 ? TCP_MSS_DEFAULT : mss, MSS_MIN));
+/** TC23: of segments to a peer that says `mss`, or nothing: 0. Timestamps take a part of it. */
+export function mssFor(mss: u32, hasTimestamps: bool): u32 {
+  const full = min(ownMss(), max(mss == 0 ? TCP_MSS_DEFAULT : mss, MSS_MIN));
+  return hasTimestamps ? full - TIMESTAMP_BYTES : full;
 }
 
 /**
@@ -118,8 +118,8 @@ function takeSyn(s: Socket, g: Segment): void {
   const t = tcbOf(s);
   t.irs = g.seq;
   t.rcvNxt = g.seq + 1;
-  t.mss = mssFor(g.mss);
   t.hasTimestamps = g.hasTimestamps;
+  t.mss = mssFor(g.mss, t.hasTimestamps);
   t.hasSack = g.hasSack;
   t.sendShift = g.hasShift ? <u8>g.shift : NO_SHIFT;
   if (!g.hasShift) t.receiveShift = 0;
@@ -156,8 +156,8 @@ export function establish(s: Socket, g: Segment): void {
 
 function measureSyn(t: Tcb, g: Segment, wasLost: bool): void {
   startRoundTrips(t);
-  if (t.hasTimestamps && g.hasTimestamps && g.tsEcr != 0) {
-    addRoundTrip(t, (nowMs() + t.tsOffset - g.tsEcr) * US_PER_MS);
+  if (t.hasTimestamps && g.hasTimestamps) {
+    addEcho(t, g.tsEcr);
   } else if (wasLost) {
     t.rto *= 3; // RFC 6298, 5.7: the SYN was lost, and nothing is measured
   }
@@ -174,7 +174,7 @@ export function startStream(s: Socket, g: Segment): void {
   t.edge = t.rcvNxt + min(s.bufAlloc, WINDOW_MAX);
   t.lastAck = t.rcvNxt;
   t.quickAcks = QUICK_ACKS;
-  t.heardMs = t.sentMs = nowMs();
+  t.heardMs = t.sentMs = t.waitingMs = nowMs();
   t.unacked = 0;
   t.probes = t.keepAliveSent = 0;
   t.isAckDue = false;
@@ -185,9 +185,11 @@ export function startStream(s: Socket, g: Segment): void {
 /** TC9: the path takes packets of `mtu` bytes only. */
 export function lowerMss(s: Socket, mtu: u32): void {
   const t = tcbOf(s);
-  const mss = max(mtu, PATH_MTU_MIN) - HEADERS;
+  const mss = max(mtu, PATH_MTU_MIN) - HEADERS - (t.hasTimestamps ? TIMESTAMP_BYTES : 0);
   if (mss >= t.mss) return;
   t.mss = mss;
+  if (t.state < TcpState.Established) return;
+  abandonRecovery(t);
   t.nxt = t.una;
   t.isTimed = false;
   output(s);

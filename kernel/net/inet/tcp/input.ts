@@ -28,7 +28,7 @@ import { Tcb, tcbOf, TcpState } from "./tcb";
 import { receiveTimeWait } from "./time-wait";
 
 /** TC26: challenge acknowledgements of one connection in a second (RFC 5961, 7). */
-const CHALLENGES_MAX: u32 = 10;
+const CHALLENGES_MAX: u8 = 10;
 const MS_PER_S: u32 = 1000;
 /** RFC 7323, 5.5: a timestamp is not compared any more after 24 days. */
 const TS_RECENT_MS_MAX: u32 = 24 * 24 * 3600 * MS_PER_S;
@@ -86,11 +86,11 @@ function receiveSegment(s: Socket, packet: Packet, g: Segment): bool {
   if (isOld(t, g) || !isAcceptable(t, g)) {
     if ((g.flags & TH_RST) != 0) return false;
     if (isBefore(g.seq, t.rcvNxt)) noteOld(t, g);
-    challenge(s, t);
+    if (g.bytes != 0) askForAck(s, t); // our acknowledgement was lost
+    else challenge(s, t);
     return false;
   }
   if (t.hasTimestamps && !g.hasTimestamps && (g.flags & TH_RST) == 0) return false; // TC49
-  noteTimestamp(t, g);
   if ((g.flags & TH_RST) != 0) {
     receiveReset(s, t, g);
     return false;
@@ -106,6 +106,7 @@ function receiveSegment(s: Socket, packet: Packet, g: Segment): bool {
     challenge(s, t);
     return false;
   }
+  noteTimestamp(t, g);
   if (!receiveAck(s, g)) return false;
   return hasPayload(s, t, g) && receivePayload(s, g, packet);
 }
@@ -147,7 +148,9 @@ function challenge(s: Socket, t: Tcb): void {
     t.challengeS = second;
     t.challenges = 0;
   }
-  if (t.challenges++ < CHALLENGES_MAX) askForAck(s, t);
+  if (t.challenges == CHALLENGES_MAX) return;
+  t.challenges++;
+  askForAck(s, t);
 }
 
 function receiveReset(s: Socket, t: Tcb, g: Segment): void {

@@ -4,6 +4,7 @@ import { settleAll } from "../../socket/owed";
 import { Socket } from "../../socket/socket";
 import { dropDue } from "./batch";
 import { dropGaps } from "./reassembly";
+import { dropBoard } from "./scoreboard";
 import { dropQueue } from "./send-queue";
 import { Tcb, tcbOf, TcpState } from "./tcb";
 import { stopTimers } from "./timers";
@@ -54,9 +55,11 @@ export function releaseConnection(s: Socket): void {
   dropDue(s);
   dropGaps(s);
   dropQueue(t);
+  dropBoard(t);
   settleAll(s);
   enterTcpState(t, TcpState.Closed);
   t.una = t.nxt = t.top = t.end = 0;
+  t.isRecovering = false;
 }
 
 /** The application sends no more: a FIN follows all data. */

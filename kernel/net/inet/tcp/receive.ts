@@ -13,14 +13,15 @@ import { readersOf, Socket, statsOf, wakeSleepers } from "../../socket/socket";
 import { tally } from "../../socket/stats";
 import { addDue } from "./batch";
 import { enterTcpState, enterTimeWait } from "./life";
-import { acknowledge } from "./output";
+import { acknowledge } from "./transmit";
 import { addGap, seqOf, takeGap } from "./reassembly";
 import { Segment } from "./segment";
+import { isBefore } from "./sequence";
 import { gapsOf, Tcb, tcbOf, TcpState } from "./tcb";
 import { delayAck } from "./timers";
 
 /** TC47: segments that are acknowledged at once, before a stream settles. */
-export const QUICK_ACKS: u32 = 16;
+export const QUICK_ACKS: u8 = 16;
 /** RFC 5681, 4.2: full segments for which an acknowledgement may wait. */
 const SEGMENTS_PER_ACK: u32 = 2;
 
@@ -38,7 +39,7 @@ export function receivePayload(s: Socket, g: Segment, packet: Packet): bool {
     t.outOfOrder++;
     askForAck(s, t);
   }
-  if (t.hasFin && t.fin == t.rcvNxt) receiveFin(s, t);
+  if (t.hasFin && !isBefore(t.rcvNxt, t.fin)) receiveFin(s, t);
   else if (t.hasFin) askForAck(s, t); // it came before data that are missing
   return kept;
 }

@@ -1,7 +1,8 @@
 // RST for a segment that belongs to no connection (RFC 9293, 3.10.7.1): it repeats the numbers of
 // the segment, so that its sender knows that it is the answer.
 import { TH_ACK, TH_RST } from "../../../../abi/tcp";
-import { newHeader, sendEmpty } from "./emit";
+import { sendEmpty } from "./emit";
+import { newHeader } from "./header";
 import { lengthOf, Segment } from "./segment";
 
 /** Answers by RST; an RST is never answered. */

@@ -1,4 +1,5 @@
 // The time that a retransmission waits (RFC 6298), from the round trips that were measured.
+import { nowMs } from "./clocks";
 import { Tcb } from "./tcb";
 
 const US_PER_MS: u32 = 1000;
@@ -13,6 +14,15 @@ export function startRoundTrips(t: Tcb): void {
   t.srtt = t.rttvar = 0;
   t.rto = RTO_FIRST_US;
   t.isTimed = false;
+}
+
+/**
+ * A timestamp of ours has come back (RFC 7323, 4.1). 0, and one that is older than any segment, is
+ * made up.
+ */
+export function addEcho(t: Tcb, echo: u32): void {
+  const ms = nowMs() + t.tsOffset - echo;
+  if (echo != 0 && ms <= RTO_MAX_US / US_PER_MS * 2) addRoundTrip(t, ms * US_PER_MS);
 }
 
 /** A segment and its acknowledgement took `us`. */

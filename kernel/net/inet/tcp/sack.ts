@@ -1,7 +1,7 @@
 // Selective acknowledgement towards the peer (RFC 2018): which bytes wait, the newest first, and
 // before them one that came twice (RFC 2883).
 import { Socket } from "../../socket/socket";
-import { addBlock, Header } from "./emit";
+import { addBlock, Header } from "./header";
 import { endOf, seqOf } from "./reassembly";
 import { isAfter, isBefore } from "./sequence";
 import { gapsOf, Tcb, tcbOf } from "./tcb";

@@ -11,6 +11,7 @@ import {
   TCPOPT_EOL,
   TCPOPT_MAXSEG,
   TCPOPT_NOP,
+  TCPOPT_SACK,
   TCPOPT_SACK_PERMITTED,
   TCPOPT_TIMESTAMP,
   TCPOPT_WINDOW,
@@ -36,6 +37,8 @@ export class Segment {
   tsVal: u32;
   tsEcr: u32;
   hasSack: bool; // SACK permitted
+  blocks: u32; // of SACK, as they stand at blocksAt: from, to
+  blocksAt: usize;
   hasShift: bool;
   shift: u32;
   mss: u32; // 0: not said
@@ -70,7 +73,7 @@ export function parseSegment(ip: usize, tcp: usize, bytes: u32): bool {
   g.bytes = bytes - headerBytes;
   g.parts = 1;
   g.hasTimestamps = g.hasSack = g.hasShift = false;
-  g.mss = 0;
+  g.mss = g.blocks = 0;
   readOptions(g, tcp + TcpHdr.sizeof, tcp + headerBytes);
   return g.sourcePort != 0 && g.destPort != 0;
 }
@@ -97,7 +100,7 @@ function readOption(g: Segment, kind: u32, at: usize, bytes: u32): void {
     g.tsVal = loadBe32(at, 2);
     g.tsEcr = loadBe32(at, 6);
   } else if ((g.flags & TH_SYN) == 0) {
-    return; // the others belong to a SYN
+    if (kind == TCPOPT_SACK && (bytes & 7) == 2) readBlocks(g, at, bytes); // the others: in a SYN
   } else if (kind == TCPOPT_MAXSEG && bytes == TCPOLEN_MAXSEG) {
     g.mss = loadBe16(at, 2);
   } else if (kind == TCPOPT_WINDOW && bytes == TCPOLEN_WINDOW) {
@@ -106,4 +109,9 @@ function readOption(g: Segment, kind: u32, at: usize, bytes: u32): void {
   } else if (kind == TCPOPT_SACK_PERMITTED && bytes == TCPOLEN_SACK_PERMITTED) {
     g.hasSack = true;
   }
+}
+
+function readBlocks(g: Segment, at: usize, bytes: u32): void {
+  g.blocks = (bytes - 2) >> 3;
+  g.blocksAt = at + 2;
 }

@@ -35,7 +35,7 @@ export class Tcb {
   // handshake.ts
   iss: u32;
   irs: u32;
-  mss: u32; // payload bytes of a segment to the peer, its options included
+  mss: u32; // payload bytes of a segment to the peer; the timestamps are taken off
   sendShift: u8; // RFC 7323: of the windows that the peer advertises
   receiveShift: u8; // of ours
   hasTimestamps: bool;
@@ -56,6 +56,7 @@ export class Tcb {
   wl2: u32;
   wndMax: u32; // the largest that it ever advertised
   sentMs: u32; // when data were sent last
+  waitingMs: u32; // since when the peer owes us an acknowledgement
   // receive.ts, output.ts: what we receive
   rcvNxt: u32;
   edge: u32; // the right edge of the window that we have advertised; it never goes back
@@ -66,7 +67,7 @@ export class Tcb {
   isRecovering: bool; // congestion.ts
   isAckDue: bool; // at the end of the batch
   unacked: u32; // full segments that have arrived since we acknowledged
-  quickAcks: u32; // segments that are still acknowledged at once (TC47)
+  quickAcks: u8; // segments that are still acknowledged at once (TC47)
   tsRecent: u32; // RFC 7323: the peer's clock, and when that was
   tsRecentMs: u32;
   // round-trip.ts, microseconds
@@ -80,19 +81,20 @@ export class Tcb {
   ssthresh: u32;
   credited: u32; // bytes acknowledged since cwnd grew by one segment
   dupAcks: u32;
-  recover: u32; // RFC 6582, if isRecovering
+  recover: u32; // RFC 6582: what was in flight when the last loss was found
+  board: usize; // scoreboard.ts; 0: none
   // timers.ts
   timerKind: TimerKind;
-  retries: u32; // of what is sent now
-  probes: u32; // that were not answered
-  keepAliveSent: u32;
+  retries: u8; // of what is sent now
+  probes: u8; // that were not answered
+  keepAliveSent: u8;
   heardMs: u32; // when the peer was heard last
   // options: tcp/options-calls.ts
   noDelay: bool;
   keepsAlive: bool;
   keepIdleMs: u32;
   keepIntervalMs: u32;
-  keepCount: u32;
+  keepCount: u8;
   userTimeoutMs: u32;
   // half-open.ts, of a listener
   halfOpen: u32;
@@ -108,7 +110,7 @@ export class Tcb {
   segmentsIn: u32;
   segmentsOut: u32;
   probesSent: u32;
-  challenges: u32; // in this second
+  challenges: u8; // in this second
   challengeS: u32;
   nextDue: Socket | null; // batch.ts
   // send-queue.ts

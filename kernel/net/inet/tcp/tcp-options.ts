@@ -22,7 +22,9 @@ export const SO_KEEPALIVE: i32 = TCP_OPTIONS + 9;
 
 const KEEP_IDLE_MS: u32 = 7_200_000;
 const KEEP_INTERVAL_MS: u32 = 75_000;
-const KEEP_COUNT: u32 = 9;
+const KEEP_COUNT: u8 = 9;
+/** More are as many. */
+const KEEP_COUNT_MAX: u32 = 127;
 
 export function presetTcpOptions(t: Tcb): void {
   t.keepIdleMs = KEEP_IDLE_MS;
@@ -65,7 +67,7 @@ export function SysTcpSetOption(socket: i32, option: i32, value: u32): i32 {
       t.keepIntervalMs = max<u32>(value, 1);
       break;
     case TCP_KEEPCNT:
-      t.keepCount = max<u32>(value, 1);
+      t.keepCount = <u8>min<u32>(max<u32>(value, 1), KEEP_COUNT_MAX);
       break;
     default:
       return -Errno.EINVAL;

@@ -6,9 +6,10 @@ import { parameterInRange } from "../../../parameters";
 import { startTimer, stopTimer, Timer } from "../../../timer";
 import { Socket } from "../../socket/socket";
 import { nowMs } from "./clocks";
-import { newHeader, sendEmpty } from "./emit";
+import { sendEmpty } from "./emit";
+import { newHeader } from "./header";
 import { isAfter } from "./sequence";
-import { Segment } from "./segment";
+import { lengthOf, Segment } from "./segment";
 import { tcbOf } from "./tcb";
 
 @unmanaged
@@ -63,7 +64,7 @@ export function addTimeWait(s: Socket): void {
   const record = recordAt(count++);
   record.remoteAddress = s.remoteAddress;
   record.ports = (s.localPort << 16) | s.remotePort;
-  record.sndNxt = t.nxt;
+  record.sndNxt = t.top;
   record.rcvNxt = t.rcvNxt;
   record.hasTimestamps = t.hasTimestamps;
   record.tsRecent = t.tsRecent;
@@ -143,7 +144,8 @@ export function receiveTimeWait(g: Segment): bool {
     restart(index);
     return true;
   }
-  answer(record);
+  // Two ends that wait both would answer each other's acknowledgements for ever.
+  if (lengthOf(g) != 0) answer(record);
   return true;
 }
 

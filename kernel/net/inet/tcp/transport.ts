@@ -21,16 +21,18 @@ import { IcmpError, IcmpErrorKind, onIcmpError } from "../icmp-errors";
 import { ipPayload } from "../ip";
 import { localCard, localMtu, NO_CARD } from "../local";
 import { dropHalfOpen, halfOpenEnd, halfOpenInit } from "./half-open";
+import { delayedAck, fired, resend } from "./expiry";
 import { lowerMss, startHandshake } from "./handshake";
 import { portOffset } from "./isn";
 import { endConnection, queueFin, releaseConnection } from "./life";
-import { acknowledge, output, OWES_OUTPUT, sendReset } from "./output";
+import { output, OWES_OUTPUT } from "./output";
 import { queueBytes } from "./send";
 import { isBefore } from "./sequence";
 import { TCP_BYTES, Tcb, tcbOf, TcpState } from "./tcb";
 import { presetTcpOptions } from "./tcp-options";
-import { closeTimers, openTimers, resend, rest } from "./timers";
+import { closeTimers, openTimers, rest } from "./timers";
 import { timeWaitEnd, timeWaitInit } from "./time-wait";
+import { acknowledge, sendReset } from "./transmit";
 import { hasOpened } from "./window";
 
 const transport = changetype<Transport>(memory.data(offsetof<Transport>()));
@@ -166,7 +168,11 @@ function route(): NetworkInterface {
 }
 
 function open(s: Socket): u32 {
-  const opened = openTimers(s);
+  const opened = openTimers(
+    s,
+    (fired as (arg: usize) => void).index,
+    (delayedAck as (arg: usize) => void).index,
+  );
   if (opened < 0) return opened;
   presetTcpOptions(tcbOf(s));
   s.connectTimeoutNs = NEVER;
