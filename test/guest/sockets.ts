@@ -102,14 +102,23 @@ class Call {
   d: u32;
 }
 
-// Records are used in a circle, so that calls leave nothing on the heap.
+// Records are used in a circle, so that calls leave nothing on the heap; those of calls that have not
+// returned are skipped.
 const RECORDS: u32 = 1024;
 const records: usize = memory.data(1024 * 32);
 let next: u32 = 0;
 
+function nextRecord(): Call {
+  return changetype<Call>(records + (next++ % RECORDS) * offsetof<Call>());
+}
+
 /** Returns the address of the call's record: done u32, result i32, thread i32. */
 export function start(op: u32, a: u32, b: u32, c: u32, d: u32): usize {
-  const call = changetype<Call>(records + (next++ % RECORDS) * offsetof<Call>());
+  let call = nextRecord();
+  for (let i: u32 = 0; call.thread != 0 && call.done == 0; i++) {
+    assert(i < RECORDS, "sockets: too many calls");
+    call = nextRecord();
+  }
   call.done = 0;
   call.op = op;
   call.a = a;
