@@ -12,6 +12,7 @@ const SLOW = [
 const LONG = [
   "test/system/{endurance,appliance,embedding,runtimes,package}.test.ts",
   "test/system/{deploy,extending,fs-crash,trace}.test.ts",
+  "test/system/{tcp-linux,dhcp,udp,user-network,network-page}.test.ts",
   "test/tools/{new,build,compile,dev,test}.test.ts",
   "test/kernel/files/differential.test.ts",
   "test/host/{browser-bundle,turn-work}.test.ts",

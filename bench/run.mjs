@@ -21,7 +21,7 @@ const NAMES = readdirSync(new URL("cases", import.meta.url))
   .map((name) => name.slice(0, -".mjs".length));
 const OVER_TCP = [
   ...["tx-copies", "rx-zerocopy", "rings", "ping-pong", "bulk", "http", "slow-readers", "idle"],
-  ...["operating", "trace"],
+  ...["operating", "trace", "net", "net-rings", "net-zerocopy"],
 ];
 const USAGE = `npm run bench -- [NAME ...] [options]     default: all
   NAMES: ${NAMES.join(", ")}

@@ -1,5 +1,6 @@
 // The main loop of a server: a listener, and a thread for each connection.
 import {
+  AF_INET,
   BeginThread,
   print,
   printNumber,
@@ -11,6 +12,7 @@ import {
   SysSocketListen,
   SysThreadSwitch,
 } from "../kernel/api";
+import { SysTcpSetOption, TCP_NODELAY } from "../kernel/internet";
 import { networkFamily, reportListening } from "./network";
 
 /** Pause when memory or handles are out; connections that end free some. */
@@ -22,11 +24,10 @@ export function noRoom(): bool {
 }
 
 /**
- * Listens on a port of vsock, or of TCP (network.ts), reports that on the console, and starts `thread` with each accepted
- * socket, which the thread closes. When there is no memory for a thread, `makeRoom` may free some,
- * perhaps by ending another thread, and returns whether it has. `stackBytes` as for BeginThread.
- * Yields. Returns only if it cannot
- * listen: a negative error.
+ * Listens on a port of vsock, or of TCP (network.ts), reports that on the console, and starts
+ * `thread` with each accepted socket, which the thread closes. When there is no memory for a
+ * thread, `makeRoom` may free some, perhaps by ending another thread, and returns whether it has.
+ * `stackBytes` as for BeginThread. Yields. Returns only if it cannot listen: a negative error.
  */
 export function serveForever(
   name: string,
@@ -39,6 +40,7 @@ export function serveForever(
 ): i32 {
   const listener = SysSocket(type, networkFamily());
   if (listener < 0) return listener;
+  if (networkFamily() == AF_INET) SysTcpSetOption(listener, TCP_NODELAY, 1);
   let status = SysSocketBind(listener, port);
   if (status == 0) status = SysSocketListen(listener, backlog);
   if (status < 0) return status;

@@ -1,5 +1,6 @@
 // Ping-pong: connects to an echo, and the guest times round trips. Kernel parameters:
-// cid=2 (the host), or to= with net=inet, and port=7 of the echo, type=seqpacket for messages, size= in bytes, count=.
+// cid=2 (the host), or to= with net=inet, and port=7 of the echo, type=seqpacket for messages,
+// size= in bytes, count=.
 import {
   AF_VSOCK,
   clock,

@@ -153,10 +153,12 @@ export async function bulk(role, kind, where, size, mb, core) {
  * @param {number} size
  * @param {number} mb
  * @param {number | undefined} core
+ * @param {string} [address] of this host, to listen on
  */
-export async function bulkServer(role, kind, size, mb, core) {
+export async function bulkServer(role, kind, size, mb, core, address = "127.0.0.1") {
   const where = kind === "tcp" ? String(await findFreePort()) : join(makeFolder(), "bulk");
-  const command = [cProgram("bulk"), role, "listen", kind, where, `${size}`, `${mb}`];
+  const at = kind === "tcp" ? `${address}:${where}` : where;
+  const command = [cProgram("bulk"), role, "listen", kind, at, `${size}`, `${mb}`];
   const ended = runToEnd(command, core, PATIENCE_MS).then(
     (output) => /** @type {Transfer} */ (JSON.parse(output)),
   );

@@ -52,3 +52,13 @@ export class GuestPorts {
     return this.#network;
   }
 }
+
+/** The address of the client of a request, by its ports; "": not known. */
+export function clientOf(
+  { hostPort, guestPort }: { readonly hostPort: number; readonly guestPort: number },
+  vsock: VsockDevice,
+  user: UserNetwork | null,
+): string {
+  const address = vsock.peerAddress(hostPort, guestPort);
+  return address || (user?.peerAddress(hostPort, guestPort) ?? "");
+}

@@ -66,6 +66,8 @@ export class NetDevice implements VirtioDevice {
   #tap: FrameTap | null;
   #host: DeviceHost | null = null;
   #features = 0n;
+  /** Does the guest say which frames it wants? */
+  #isFiltering = false;
   #controlNumber = -1;
   #controlQueue: VirtQueue | null = null;
   #isPlugged = true;
@@ -166,6 +168,7 @@ export class NetDevice implements VirtioDevice {
 
   activate(queues: readonly (VirtQueue | null)[], features: bigint): void {
     this.#features = features;
+    this.#isFiltering = hasFeature(features, VIRTIO_NET_F_CTRL_RX);
     this.#controlNumber = controlQueueOf(features, this.#pairsMax);
     this.#controlQueue = queues[this.#controlNumber] ?? null;
     const paired = queues.slice(0, pairedQueues(features, this.#pairsMax));
@@ -198,6 +201,7 @@ export class NetDevice implements VirtioDevice {
     this.#pairs.end();
     this.#controlQueue = null;
     this.#features = 0n;
+    this.#isFiltering = false;
     this.#filter.clear();
     this.#mustAnnounce = false;
     this.#writeStatus();
@@ -212,10 +216,6 @@ export class NetDevice implements VirtioDevice {
   }
 
   // ---- inside
-
-  #has(bit: number): boolean {
-    return hasFeature(this.#features, bit);
-  }
 
   /** Moves frames of the guest; what is left goes on after other events of the host (NG8). */
   #move(): void {
@@ -241,7 +241,7 @@ export class NetDevice implements VirtioDevice {
   /** Card.deliver() */
   #deliver(frame: Frame): void {
     const { dropped } = this.stats;
-    const isWanted = !this.#has(VIRTIO_NET_F_CTRL_RX) || this.#filter.takes(frame.destination);
+    const isWanted = !this.#isFiltering || this.#filter.takes(frame.destination);
     if (!this.hasLink) dropped.noLink++;
     else if (!isWanted) dropped.filtered++;
     else this.#pairs.deliver(frame);
@@ -295,7 +295,7 @@ export class NetDevice implements VirtioDevice {
     }
     this.#filter.restore(fields.object("filter"));
     this.#pairs.active = Math.max(1, fields.count("pairs", this.#pairsMax));
-    this.#mustAnnounce = this.#has(VIRTIO_NET_F_GUEST_ANNOUNCE);
+    this.#mustAnnounce = hasFeature(this.#features, VIRTIO_NET_F_GUEST_ANNOUNCE);
     const isChanged = this.#writeStatus() || fields.flag("hasLink") !== this.hasLink;
     if (isChanged) this.#host?.configChanged?.();
   }

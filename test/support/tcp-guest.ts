@@ -204,10 +204,11 @@ export class TcpGuest extends NetGuest {
   /** A connection that the peer has asked for, with these options of its SYN. */
   serve(options = "mss=1460", win = 65535): { listener: number; socket: number } {
     const listener = this.listen();
+    const ts = /ts=\d+/.exec(options)?.[0];
     this.script(`
       in  S  seq=0 win=${win} ${options}
       out SA seq=0 ack=1
-      in  A  seq=1 ack=1 win=${win} ${(/ts=\d+/.exec(options)?.[0] ?? "").replace(/$/, (_, at) => (at > 0 ? ":0" : ""))}
+      in  A  seq=1 ack=1 win=${win} ${ts === undefined ? "" : `${ts}:0`}
     `);
     const socket = this.accept(listener);
     this.script("none");
@@ -272,11 +273,11 @@ export class TcpGuest extends NetGuest {
 
   #step(line: string): void {
     const [verb = "", ...words] = line.split(/\s+/);
-    if (verb === "none") return this.#expectNone(line);
-    if (verb.startsWith("+")) return this.advance(Number(verb.slice(1)));
     const [flags = "", ...fields] = words;
     const of = Object.fromEntries(fields.map((one) => one.split("=", 2)));
-    if (verb === "in") this.#arrive(flags, of);
+    if (verb === "none") this.#expectNone(line);
+    else if (verb.startsWith("+")) this.advance(Number(verb.slice(1)));
+    else if (verb === "in") this.#arrive(flags, of);
     else if (verb === "out") this.#expect(line, flags, of);
     else throw new Error(`no such line: ${line}`);
   }
@@ -305,7 +306,10 @@ export class TcpGuest extends NetGuest {
   }
 
   #expectNone(line: string): void {
-    expect(this.segments().map((one) => this.show(one)), line).toEqual([]);
+    expect(
+      this.segments().map((one) => this.show(one)),
+      line,
+    ).toEqual([]);
   }
 
   #expect(line: string, flags: string, of: Record<string, string | undefined>): void {
@@ -335,8 +339,7 @@ export class TcpGuest extends NetGuest {
   }
 
   #fields(one: Segment): Record<string, unknown> {
-    const block = ([a, b]: [number, number]) =>
-      `${(a - this.irs) >>> 0}-${(b - this.irs) >>> 0}`;
+    const block = ([a, b]: [number, number]) => `${(a - this.irs) >>> 0}-${(b - this.irs) >>> 0}`;
     return {
       seq: (one.seq - this.iss) >>> 0,
       ack: (one.ack - this.irs) >>> 0,
@@ -345,7 +348,10 @@ export class TcpGuest extends NetGuest {
       scale: one.scale,
       sack: one.sack,
       bytes: one.payload.length,
-      ts: one.ts === undefined ? undefined : `${(one.ts[0] - (this.#tsBase ?? 0)) >>> 0}:${one.ts[1]}`,
+      ts:
+        one.ts === undefined
+          ? undefined
+          : `${(one.ts[0] - (this.#tsBase ?? 0)) >>> 0}:${one.ts[1]}`,
       blocks: one.blocks.map(block).join(",") || undefined,
     };
   }

@@ -8,6 +8,7 @@ import type { TraceEvent, TraceSink } from "../../host/trace/event.ts";
 import { card, ipNumber, parse, whoHas } from "../support/frames.ts";
 import { compileGuest } from "../support/guest.ts";
 import { RINGS } from "../support/ring-kinds.ts";
+import { tcpFrame } from "../support/tcp-frames.ts";
 
 const image = await compileGuest("test/guest/internet.ts");
 const machines: Machine[] = [];
@@ -195,6 +196,7 @@ describe("machines on a switch", () => {
     const head = (frame: Uint8Array) =>
       new DataView(Uint8Array.from([...Array(12).fill(0), ...frame]).buffer);
     expect(net.describe(1, head(whoHas("10.0.0.1", "10.0.0.2", card(2))))).toBe("ARP request");
+    expect(net.describe(1, head(tcpFrame()))).toBe("IPv4 TCP");
     expect(net.describe(1, head(new Uint8Array(14)))).toBe("EtherType 0x0000");
     expect(net.describe(1, head(new Uint8Array(3)))).toBe("");
     expect(net.describe(0, head(new Uint8Array(14)))).toBe("");

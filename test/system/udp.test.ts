@@ -1,4 +1,5 @@
-// UDP of the guest and of Linux, which a tap joins: datagrams of all sizes, and ports that nobody has.
+// UDP of the guest and of Linux, which a tap joins: datagrams of all sizes, and ports that nobody
+// has.
 import { execFileSync, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// The `user` network over real sockets of Node, of both kinds: a guest's TCP in virtual time against
-// servers and clients of this process, and no descriptor that stays.
+// The `user` network over real sockets of Node, of both kinds: a guest's TCP in virtual time
+// against servers and clients of this process, and no descriptor that stays.
 import { createHash } from "node:crypto";
 import dgram from "node:dgram";
 import { once } from "node:events";
@@ -164,7 +164,7 @@ describe.each(SOCKET_KINDS)("over sockets of kind %s", (kind) => {
     client.on("error", () => {});
     lab.udp({ sourcePort: 9, port, payload: noise(10) });
     const all = [...peers, new TcpPeer(lab, { port: 80 })];
-    await until(lab, all, () => all.every(({ isOpen }) => isOpen));
+    await until(lab, all, () => all.every(({ isOpen }) => isOpen) && accepted.length === 20);
     expect(socketsOpen()).toBeGreaterThan(before + 20);
     lab.guest.device.dispose();
     for (const socket of [client, ...accepted]) socket.destroy(); // those of the test

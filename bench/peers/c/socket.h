@@ -28,11 +28,15 @@ static inline void no_delay(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); // an error on AF_UNIX is expected
 }
 
-static inline int tcp_socket(const char *port, struct sockaddr_in *a) {
+// `where` is PORT of 127.0.0.1, or ADDRESS:PORT.
+static inline int tcp_socket(const char *where, struct sockaddr_in *a) {
+  const char *colon = strrchr(where, ':');
+  char address[32] = "127.0.0.1";
+  if (colon) snprintf(address, sizeof address, "%.*s", (int)(colon - where), where);
   memset(a, 0, sizeof *a);
   a->sin_family = AF_INET;
-  a->sin_port = htons(atoi(port));
-  a->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  a->sin_port = htons(atoi(colon ? colon + 1 : where));
+  if (inet_pton(AF_INET, address, &a->sin_addr) != 1) fail(where);
   return socket(AF_INET, SOCK_STREAM, 0);
 }
 

@@ -10,7 +10,7 @@ import { NodeSockets } from "../../node/sockets/node-sockets.ts";
 import type { SocketAddress } from "../../ports/sockets.ts";
 import type { Command } from "../commands.ts";
 import { imagePath, readImage } from "../image.ts";
-import { openCard, withAddress } from "../net/card.ts";
+import { openCard, withFamily } from "../net/card.ts";
 import { boot, exitCode, makeDevice, openVolume, usable } from "../parts.ts";
 import { assertShares } from "../replicas/ports.ts";
 import { listenAt } from "../service/admin-address.ts";
@@ -181,8 +181,8 @@ class Check {
    * has no clients; what other applications do when they boot is not known.
    */
   async #machine(): Promise<void> {
-    const { app, memoryBytes, cid, connect, seqpacket, site, net } = this.#command;
-    const parameters = withAddress(this.#command.parameters, net);
+    const { app, memoryBytes, cid, connect, seqpacket, site, publish } = this.#command;
+    const parameters = withFamily(this.#command.parameters, publish);
     const vsock = new VsockDevice({ cid, connect, seqpacket, sockets: new NodeSockets() });
     const devices = [vsock, ...this.#devices];
     const image = readImage(app, this.#path);

@@ -5,6 +5,7 @@ import type { Log } from "../../log.ts";
 import { StreamNetwork, UserNetwork } from "../../node/devices.ts";
 import type { Sockets } from "../../ports/sockets.ts";
 import { available } from "../parts.ts";
+import type { Publish } from "../values.ts";
 import { openPasst } from "./passt.ts";
 import type { NetSettings } from "./settings.ts";
 
@@ -34,8 +35,8 @@ export async function openCard(settings: NetSettings, sockets: Sockets, log: Log
   return { user: null, device: new NetDevice({ network, mac, mtu }) };
 }
 
-/** Until a guest asks for its address, it is given the one that it would get. */
-export function withAddress(parameters: string, settings: NetSettings | null): string {
-  if (settings?.link.kind !== "user" || /(?:^| )net\.address=/.test(parameters)) return parameters;
-  return `net.address=10.0.2.15/24 net.gateway=10.0.2.2 ${parameters}`.trimEnd();
+/** A server one of whose TCP ports is published listens on TCP, unless the user says otherwise. */
+export function withFamily(parameters: string, publish: readonly Publish[]): string {
+  const isNet = publish.some((one) => one.isNet === true);
+  return !isNet || /(?:^| )net=/.test(parameters) ? parameters : `net=inet ${parameters}`.trimEnd();
 }

@@ -1,5 +1,5 @@
-// passt (https://passt.top) as the network of a card: a process of its own, which speaks frames over
-// a pair of sockets that it inherits, and lives as long as the card.
+// passt (https://passt.top) as the network of a card: a process of its own, which speaks frames
+// over a pair of sockets that it inherits, and lives as long as the card.
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { StreamNetwork } from "../../node/devices.ts";

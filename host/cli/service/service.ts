@@ -19,9 +19,9 @@ import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
 import type { OptionName } from "../config/options.ts";
 import { openDoors, untilListening } from "../doors.ts";
-import { type GuestPort, GuestPorts } from "../guest-ports.ts";
+import { clientOf, type GuestPort, GuestPorts } from "../guest-ports.ts";
 import type { readImage } from "../image.ts";
-import { openCard, withAddress } from "../net/card.ts";
+import { openCard, withFamily } from "../net/card.ts";
 import { available, boot, openDevices, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
 import { CliError } from "../usage.ts";
@@ -29,13 +29,14 @@ import { AccessLog } from "./access-log.ts";
 import { proxied } from "./client-addresses.ts";
 import { type Check, checksOf, Health } from "./health.ts";
 import type { Inherited } from "./inherited.ts";
+import { listedOf } from "./listed.ts";
 import type { OpenLog } from "./log-output.ts";
 import { LoopLag } from "./loop-lag.ts";
 import type { Notify } from "./notify.ts";
 import { mayReloadWith, reloaded } from "./reload.ts";
 import { type Counts, LAG_QUANTILES, type ServiceReport } from "./report.ts";
 import type { Inspected, Listed, Served } from "./served.ts";
-import { addCounts, listedOf, shownBy, type Totals, totalsOf } from "./totals.ts";
+import { addCounts, shownBy, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
 const BACKLOG_MS = 100;
@@ -271,12 +272,12 @@ export class Service implements Served, Inspected {
     this.#site = site;
     const card = net === null ? null : await openCard(net, sockets, log);
     const devices = [vsock, ...others, ...[site, card].flatMap((one) => one?.device ?? [])];
-    const parameters = withAddress(this.#command.parameters, net);
+    const parameters = withFamily(this.#command.parameters, this.#command.publish);
     const options = {
       ...{ ...image, devices, console, log, trace },
       ...(presence === undefined ? {} : { presence }),
       turnMeter: this.#turns ?? undefined,
-      accessLog: this.#accessLog?.sink((one) => vsock.peerAddress(one.hostPort, one.guestPort)),
+      accessLog: this.#accessLog?.sink((one) => clientOf(one, vsock, card?.user ?? null)),
     };
     const clock = this.#command.admin?.inspects === true ? new PausableClock(systemClock) : null;
     const own = clock === null ? options : { ...options, clock };

@@ -3,7 +3,6 @@ import { type AppCounter, readCounters } from "../../counters.ts";
 import { FsDevice } from "../../devices/fs.ts";
 import type { VsockDevice } from "../../devices/vsock.ts";
 import type { Machine } from "../../machine.ts";
-import type { Listed } from "./served.ts";
 
 /** Counters of machines, all since the process began. */
 export interface Totals {
@@ -108,17 +107,4 @@ function sum(a: unknown, b: unknown): unknown {
   const [x, y] = [a, b] as Record<string, unknown>[];
   const keys = new Set([...Object.keys(x ?? {}), ...Object.keys(y ?? {})]);
   return Object.fromEntries([...keys].map((key) => [key, sum(x?.[key], y?.[key])]));
-}
-
-/** `most` of the connections of a device; null: there is none now. */
-export function listedOf(vsock: VsockDevice | null, most: number): Listed {
-  const all = vsock?.connections() ?? [];
-  const connections = all.slice(0, most).map((one) => ({
-    address: vsock?.peerAddress(one.hostPort, one.guestPort) ?? "",
-    conn: one.hostPort,
-    guestPort: one.guestPort,
-    bytesIn: one.bytesToGuest,
-    bytesOut: one.bytesFromGuest,
-  }));
-  return { total: all.length, connections };
 }

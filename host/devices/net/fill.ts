@@ -23,7 +23,8 @@ class ChainWriter {
       const room = (this.#chain.lengths[this.#segment] as number) - this.#at;
       const bytes = Math.min(room, part.length - done);
       const address = (this.#chain.addresses[this.#segment] as number) + this.#at;
-      this.#chain.memory.u8.set(part.subarray(done, done + bytes), address);
+      const piece = bytes === part.length ? part : part.subarray(done, done + bytes);
+      this.#chain.memory.u8.set(piece, address);
       done += bytes;
       this.#add(bytes, bytes === room);
     }
@@ -52,6 +53,13 @@ export function fillChains(
   header: Uint8Array,
   parts: readonly Uint8Array[],
 ): void {
+  if (chains.length === 1) {
+    const chain = chains[0] as Chain;
+    let at = chain.copyTo(0, header);
+    for (const part of parts) at += chain.copyTo(at, part);
+    chain.release(at);
+    return;
+  }
   const writer = new ChainWriter(chains);
   writer.write(header);
   for (const part of parts) writer.write(part);

@@ -32,6 +32,18 @@ export class WholeFrame implements Frame {
   }
 }
 
+/** Copies the first bytes of a frame, as many as fit. Returns how many. */
+export function copyFront({ parts }: Frame, into: Uint8Array): number {
+  let at = 0;
+  for (const part of parts) {
+    if (at === into.length) break;
+    const taken = part.subarray(0, into.length - at);
+    into.set(taken, at);
+    at += taken.length;
+  }
+  return at;
+}
+
 /** Bytes of the longest frame that this one stands for: the MTU limits those. */
 export function wireBytesOf({ bytes, offload }: Frame): number {
   if (!offload || offload.segmentBytes === 0) return bytes;

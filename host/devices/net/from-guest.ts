@@ -5,6 +5,7 @@ import type { Chain, VirtQueue } from "../../virtqueue.ts";
 import { type Frame, wireBytesOf } from "./frame.ts";
 import { readMac } from "./mac.ts";
 import {
+  asksForWork,
   HEADERS_BYTES_MAX,
   NO_RIGHTS,
   type Offload,
@@ -27,9 +28,8 @@ export function turnBudget(): Budget {
   return { frames: FRAMES_PER_TURN, bytes: BYTES_PER_TURN };
 }
 
-/** Bytes of header and frame that are copied, so that they are read once (NG11). */
-const FRONT_BYTES_MAX = NetHdr.sizeof + HEADERS_BYTES_MAX;
-const FRONT_BYTES_MIN = NetHdr.sizeof + EthernetHdr.sizeof;
+/** Bytes of every chain that are copied, so that they are read once (NG11). */
+const FRONT_BYTES = NetHdr.sizeof + EthernetHdr.sizeof;
 
 /** The frame of a chain. One object serves all: its fields are valid until the next read(). */
 class GuestFrame implements Frame {
@@ -38,30 +38,42 @@ class GuestFrame implements Frame {
   source = 0;
   offload: Offload | null = null;
   readonly parts: Uint8Array[] = [];
-  readonly #front = new Uint8Array(FRONT_BYTES_MAX);
+  readonly #front = new Uint8Array(FRONT_BYTES);
   readonly #view = new DataView(this.#front.buffer);
-  readonly #frame = new DataView(this.#front.buffer, NetHdr.sizeof);
+  readonly #ethernet = this.#front.subarray(NetHdr.sizeof);
+  /** Of a frame with work: all its headers, which are copied at once. */
+  readonly #headers = new Uint8Array(HEADERS_BYTES_MAX);
+  readonly #headersView = new DataView(this.#headers.buffer);
 
   /** False: the chain holds no frame (NG1, NG3). */
   read(chain: Chain): boolean {
-    if (chain.readableBytes < FRONT_BYTES_MIN || chain.writableBytes > 0) return false;
-    const frontBytes = Math.min(chain.readableBytes, FRONT_BYTES_MAX);
-    const front = this.#front.subarray(0, frontBytes);
-    chain.copyFrom(0, front);
+    if (chain.readableBytes < FRONT_BYTES || chain.writableBytes > 0) return false;
+    chain.copyFrom(0, this.#front);
+    this.offload = null;
     this.bytes = chain.readableBytes - NetHdr.sizeof;
-    this.destination = readMac(this.#frame, EthernetHdr.h_dest);
-    this.source = readMac(this.#frame, EthernetHdr.h_source);
+    this.destination = readMac(this.#view, NetHdr.sizeof + EthernetHdr.h_dest);
+    this.source = readMac(this.#view, NetHdr.sizeof + EthernetHdr.h_source);
     this.parts.length = 0;
-    this.parts.push(front.subarray(NetHdr.sizeof));
-    chain.readable(frontBytes, chain.readableBytes - frontBytes, this.parts);
+    this.parts.push(this.#ethernet);
+    chain.readable(FRONT_BYTES, this.bytes - EthernetHdr.sizeof, this.parts);
     return true;
   }
 
   /** False: it asks for work that was not negotiated, or cannot be done. */
-  readOffload(rights: OffloadRights): boolean {
-    const offload = readOffload(this.#view, this.#frame, this.bytes, rights);
-    this.offload = offload === "wrong" ? null : offload;
-    return offload !== "wrong";
+  readOffload(chain: Chain, rights: OffloadRights): boolean {
+    if (!asksForWork(this.#view)) return true;
+    const headerBytes = Math.min(this.bytes, HEADERS_BYTES_MAX);
+    const headers = this.#headers.subarray(0, headerBytes);
+    chain.copyFrom(NetHdr.sizeof, headers);
+    const offload = readOffload(this.#view, this.#headersView, this.bytes, rights);
+    if (offload === "wrong") return false;
+    this.offload = offload;
+    this.destination = readMac(this.#headersView, EthernetHdr.h_dest);
+    this.source = readMac(this.#headersView, EthernetHdr.h_source);
+    this.parts.length = 0;
+    this.parts.push(headers);
+    chain.readable(NetHdr.sizeof + headerBytes, this.bytes - headerBytes, this.parts);
+    return true;
   }
 }
 
@@ -102,7 +114,7 @@ export class FromGuest {
       stats.rejected++;
     } else if (frame.bytes > NET_FRAME_BYTES_MAX) {
       stats.dropped.tooLong++;
-    } else if (!frame.readOffload(this.rights)) {
+    } else if (!frame.readOffload(chain, this.rights)) {
       stats.dropped.offload++;
     } else if (wireBytesOf(frame) > this.#bytesMax) {
       stats.dropped.tooLong++;

@@ -14,6 +14,10 @@ import type { FrameTap } from "./tap.ts";
 const WAITING_FRAMES_MAX = 256;
 const WAITING_BYTES_MAX = 1024 * 1024;
 
+/** Of a frame that leaves nothing to do, in one buffer (NW19, NW21, NW22). */
+const PLAIN_HEADER = new Uint8Array(NetHdr.sizeof);
+PLAIN_HEADER[NetHdr.num_buffers] = 1;
+
 export class ToGuest {
   /** Sees every frame; set before the driver is ready. */
   tap: FrameTap | null = null;
@@ -72,7 +76,8 @@ export class ToGuest {
     const buffers = this.#buffers;
     if (buffers === null || this.#waiting.length > 0) return false;
     if (wireBytesOf(frame) > this.#bytesMax) this.#stats.dropped.tooLong++;
-    else if (offload === null || isWithin(offload, this.#rights)) return this.#place(buffers, frame);
+    else if (offload === null || isWithin(offload, this.#rights))
+      return this.#place(buffers, frame);
     else this.#putComplete(buffers, frame);
     return true;
   }
@@ -112,18 +117,25 @@ export class ToGuest {
   /** The one copy of a frame (NB5). */
   #fill(queue: VirtQueue, chains: readonly Chain[], frame: Frame): void {
     const stats = this.#stats;
-    writeOffload(this.#view, frame.offload ?? null);
-    this.#view.setUint16(NetHdr.num_buffers, chains.length, true);
-    for (const { count, writableBytes } of chains) {
-      stats.descriptorsToGuest += count;
-      stats.roomToGuest += writableBytes;
+    for (let i = 0; i < chains.length; i++) {
+      const chain = chains[i] as Chain;
+      stats.descriptorsToGuest += chain.count;
+      stats.roomToGuest += chain.writableBytes;
     }
     stats.buffersToGuest += chains.length;
     stats.framesToGuest++;
     stats.bytesToGuest += frame.bytes;
     stats.copiedToGuest += frame.bytes;
     this.tap?.toGuest(frame);
-    fillChains(queue, chains, this.#header, frame.parts);
+    fillChains(queue, chains, this.#headerOf(frame, chains.length), frame.parts);
+  }
+
+  /** Valid until the next call. */
+  #headerOf({ offload = null }: Frame, buffers: number): Uint8Array {
+    if (offload === null && buffers === 1) return PLAIN_HEADER;
+    writeOffload(this.#view, offload);
+    this.#view.setUint16(NetHdr.num_buffers, buffers, true);
+    return this.#header;
   }
 
   #wait(frame: Frame): void {

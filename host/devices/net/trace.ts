@@ -1,7 +1,7 @@
 // The frames of a network device, each as an event on its track of the machine's trace.
 import type { DeviceTrace } from "../../device.ts";
 import { NAMED_BYTES, nameOf } from "./describe.ts";
-import type { Frame } from "./frame.ts";
+import { copyFront, type Frame } from "./frame.ts";
 import type { FrameTap } from "./tap.ts";
 
 export class FrameTrace implements FrameTap {
@@ -25,15 +25,10 @@ export class FrameTrace implements FrameTap {
     this.#tell(frame, "to guest");
   }
 
-  #tell({ parts, bytes }: Frame, way: string): void {
+  #tell(frame: Frame, way: string): void {
     if (!this.#trace.isOn) return;
-    let at = 0;
-    for (const part of parts) {
-      const taken = part.subarray(0, NAMED_BYTES - at);
-      this.#front.set(taken, at);
-      at += taken.length;
-    }
-    const name = nameOf(new DataView(this.#front.buffer, 0, at));
-    this.#trace.instant(`${name} ${way}`, this.#trace.now(), { bytes });
+    const front = new DataView(this.#front.buffer, 0, copyFront(frame, this.#front));
+    const { bytes } = frame;
+    this.#trace.instant(`${nameOf(front)} ${way}`, this.#trace.now(), { bytes });
   }
 }

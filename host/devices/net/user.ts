@@ -107,6 +107,14 @@ export class UserNetwork implements Network {
     return this.#stations[0]?.tcp.probe(guestPort, answered) ?? false;
   }
 
+  /**
+   * The address of the client of a published port whose connection the guest's first card sees from
+   * the gateway's port `clientPort`; "": there is none, or it has no address.
+   */
+  peerAddress(clientPort: number, guestPort: number): string {
+    return this.#stations[0]?.tcp.peerAddress(clientPort, guestPort) ?? "";
+  }
+
   /** Resolves when no client is left; those that are silent for `quietMs` get an end. */
   async drain(quietMs: number): Promise<void> {
     await Promise.all(this.#stations.map((station) => station.tcp.drain(quietMs)));

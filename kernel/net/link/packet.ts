@@ -22,7 +22,8 @@ export class Packet {
   completion: u32; // table index of a function (arg: usize, bytes: u32): void that FreePacket
   // calls with the packet's length; 0: nobody waits
   completionArg: usize;
-  isLazy: bool; // nobody waits for the completion: it is called when the driver next looks
+  isLazy: bool; // nobody waits for the completion: it is called when the driver next looks.
+  // This and the completion stay as they are while the driver has the packet.
   // The socket that received the packet.
   offset: u32; // payload bytes that the reader has consumed
   marks: u32; // EOM and EOR of a part of a message

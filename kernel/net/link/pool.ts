@@ -96,8 +96,8 @@ export function AllocatePacket(capacity: u32): Packet | null {
 }
 
 /**
- * A packet with a table for up to `segments` buffers of the sender, and `extra` bytes after it; null:
- * no memory.
+ * A packet with a table for up to `segments` buffers of the sender, and `extra` bytes after it;
+ * null: no memory.
  */
 export function allocateGatherPacket(segments: u32, extra: u32 = 0): Packet | null {
   assert(segments != 0, "no bytes");

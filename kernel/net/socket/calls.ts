@@ -248,7 +248,7 @@ export function SysSocketClose(socket: i32): i32 {
   return result;
 }
 
-/** Does a protocol say that its peer has all that was sent? On vsock the peer ends the connection. */
+/** Has the peer all that was sent, by its protocol? On vsock it ends the connection instead. */
 function isDrained(s: Socket): bool {
   return !isVsock(s) && isTransportDrained(s);
 }

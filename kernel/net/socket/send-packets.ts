@@ -27,7 +27,8 @@ export function vectorAt(vector: usize, i: u32): IoVec {
 /**
  * Sends `length` bytes packet by packet, waiting for credit and room until `untilNs` (0: not at
  * all). `entries` buffers are listed in the vector at `source`; 0 entries: one buffer, at `source`.
- * `more` as MSG_MORE. `buffers` is the record of a call that sends in place, or has a completion, or both. Yields.
+ * `more` as MSG_MORE. `buffers` is the record of a call that sends in place, or has a completion,
+ * or both. Yields.
  * Returns the bytes sent, or the error if there are none.
  */
 export function sendPackets(

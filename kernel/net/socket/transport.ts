@@ -1,5 +1,5 @@
-// The protocols that sockets have beside vsock, which the socket layer knows itself. An image without
-// TCP/IP has none of them.
+// The protocols that sockets have beside vsock, which the socket layer knows itself. An image
+// without TCP/IP has none of them.
 import { beginAtomic, endAtomic } from "../../scheduler";
 import { firstInterface, NetworkInterface, NO_INTERFACE } from "../link/interface";
 import { isVsock, Socket } from "./socket";
@@ -113,8 +113,8 @@ export function closeTransport(s: Socket): bool {
 /**
  * Takes `bytes` bytes over, for which there is room, as sendPackets() lists them: `entries` buffers
  * of the vector at `source`, from `offset` on. `more`: further ones follow at once. With `buffers`,
- * a UserBuffers, they stay where they are until it learns that they are free; otherwise they are copied. Returns the
- * bytes taken, 0 if there is no room after all, or -ENOMEM.
+ * a UserBuffers, they stay where they are until it learns that they are free; otherwise they are
+ * copied. Returns the bytes taken, 0 if there is no room after all, or -ENOMEM.
  */
 export function sendTransport(
   s: Socket,

@@ -19,7 +19,7 @@ test("the driver has a test for each statement", () => {
 });
 
 test("all of them run with every combination of ring features", () => {
-  expect(suites.size).toBe(6);
+  expect(suites.size).toBe(7);
   for (const [path, source] of suites) {
     const blocks = source.match(/^(describe|test)\b.*$/gm);
     expect(blocks, path).toEqual([expect.stringMatching(/^describe\.each\(RINGS\)/)]);

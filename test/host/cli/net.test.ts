@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../host/cli/arguments.ts";
-import { withAddress } from "../../../host/cli/net/card.ts";
+import type { Command } from "../../../host/cli/commands.ts";
+import { withFamily } from "../../../host/cli/net/card.ts";
 import type { NetSettings } from "../../../host/cli/net/settings.ts";
 import { buildCommand, killCommands, start, startWith } from "../../support/command.ts";
 
@@ -25,7 +26,7 @@ afterAll(() => {
 });
 
 const parse = (line: string, env = {}) =>
-  parseCommandLine(line.split(" "), () => null, env) as { net: NetSettings; publish: unknown };
+  parseCommandLine(line.split(" "), () => null, env) as Command & { net: NetSettings };
 
 describe("the words of --net", () => {
   const mac = "02:74:6f:00:00:01";
@@ -115,13 +116,12 @@ describe("the words of --net", () => {
   });
 });
 
-test("a guest is given the address that it would get, unless the user gives one", () => {
-  const { net } = parse("run x --net");
-  expect(withAddress("a=b", net)).toBe("net.address=10.0.2.15/24 net.gateway=10.0.2.2 a=b");
-  expect(withAddress("", net)).toBe("net.address=10.0.2.15/24 net.gateway=10.0.2.2");
-  expect(withAddress("x=1 net.address=dhcp", net)).toBe("x=1 net.address=dhcp");
-  expect(withAddress("a=b", null)).toBe("a=b");
-  expect(withAddress("a=b", parse("run x --net passt").net)).toBe("a=b");
+test("a server whose TCP port is published listens on TCP, unless the user says otherwise", () => {
+  const { publish } = parse("run x --net -p 4000:80/net");
+  expect(withFamily("a=b", publish)).toBe("net=inet a=b");
+  expect(withFamily("", publish)).toBe("net=inet");
+  expect(withFamily("x=1 net=vsock", publish)).toBe("x=1 net=vsock");
+  expect(withFamily("a=b", parse("run x --net -p 4000:80").publish)).toBe("a=b");
 });
 
 describe("a machine with a card", () => {

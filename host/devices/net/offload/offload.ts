@@ -34,21 +34,26 @@ export interface OffloadRights {
 
 export const NO_RIGHTS: OffloadRights = { checksums: false, segments: false };
 
+/** Most frames ask for nothing. */
+export function asksForWork(header: DataView): boolean {
+  const flags = header.getUint8(NetHdr.flags) & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+  return (flags | header.getUint8(NetHdr.gso_type)) !== 0;
+}
+
 /**
- * Reads the header of virtio-net in front of a frame. null: it asks for nothing; "wrong": for work
- * that was not negotiated, or cannot be done (NG4, NG5). Unknown flags, the hint of the headers'
- * length, and fields that nothing asks for do not matter (NW14, NG6). `frame` is its first
- * HEADERS_BYTES_MAX bytes, or all `bytes`.
+ * Reads the header of virtio-net in front of a frame that asks for work. "wrong": it was not
+ * negotiated, or cannot be done (NG4, NG5). Unknown flags, the hint of the headers' length, and
+ * fields that nothing asks for do not matter (NW14, NG6). `frame` has its first HEADERS_BYTES_MAX
+ * bytes, or all `bytes`.
  */
 export function readOffload(
   header: DataView,
   frame: DataView,
   bytes: number,
   rights: OffloadRights,
-): Offload | null | "wrong" {
-  const needsChecksum = (header.getUint8(NetHdr.flags) & VIRTIO_NET_HDR_F_NEEDS_CSUM) !== 0;
+): Offload | "wrong" {
   const type = header.getUint8(NetHdr.gso_type);
-  if (!needsChecksum) return type === VIRTIO_NET_HDR_GSO_NONE ? null : "wrong";
+  if ((header.getUint8(NetHdr.flags) & VIRTIO_NET_HDR_F_NEEDS_CSUM) === 0) return "wrong";
   const checksumStart = header.getUint16(NetHdr.csum_start, true);
   const checksumOffset = header.getUint16(NetHdr.csum_offset, true);
   const inFrame = checksumStart + checksumOffset + CHECKSUM_BYTES <= bytes;

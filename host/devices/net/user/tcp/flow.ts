@@ -62,6 +62,11 @@ export class Flow implements HostOwner {
     return this.#guest.receiver.queue;
   }
 
+  /** Of the host's end; "": not known. */
+  get peerAddress(): string {
+    return this.#host?.peerAddress ?? "";
+  }
+
   // ---- beginnings
 
   /** The guest's SYN: `connect` begins a connection with these events. */

@@ -279,6 +279,11 @@ export class TcpFlows implements FlowOwner {
     return null;
   }
 
+  /** UserNetwork.peerAddress() */
+  peerAddress(clientPort: number, guestPort: number): string {
+    return this.#find(GATEWAY, clientPort, guestPort)?.peerAddress ?? "";
+  }
+
   #find(address: number, port: number, guestPort: number): Flow | null {
     let flow = this.#table.get(keyOf(port, guestPort)) ?? null;
     while (flow !== null && flow.envelope.source !== address) flow = flow.next;

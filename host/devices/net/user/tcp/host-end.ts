@@ -101,6 +101,11 @@ export class HostEnd implements ReadSource {
     this.#checkEnd();
   }
 
+  /** The address of the client or server; "": not known. */
+  get peerAddress(): string {
+    return this.#socket.peerAddress ?? "";
+  }
+
   /** The guest sends no more: the socket hears of it when everything before is written. */
   end(): void {
     if (this.#ending === "no") this.#ending = "due";

@@ -1,0 +1,42 @@
+// A guest with a network card as a benchmark wants it, in a process of its own: node net-child.mjs
+// JSON, with the fields of NetConfiguration in net.mjs. Prints `ready [port]` once it can be
+// reached; when it ends the CPU time since, in microseconds, and what was counted.
+import { readFileSync } from "node:fs";
+import { FsDevice, Machine, NetDevice, StreamNetwork, UserNetwork } from "../../dist/host/index.js";
+import { profile } from "./profile.mjs";
+
+/** @type {import("./net.mjs").NetConfiguration} */
+const { image, parameters, memoryMB, link, path, card, port, allow, site, profiled } = JSON.parse(
+  process.argv[2] ?? "{}",
+);
+const network =
+  link === "user"
+    ? new UserNetwork({ allow: allow ?? [] })
+    : await StreamNetwork.open({ address: { path: path ?? "" }, listen: link === "tap" });
+const net = new NetDevice({ network, ...card });
+const machine = await Machine.create({
+  image: readFileSync(new URL(`../../build/${image}.wasm`, import.meta.url)),
+  memoryBytes: memoryMB * 1024 * 1024,
+  parameters: `net=inet ${parameters}`,
+  devices: [net, ...(site ? [new FsDevice({ directory: site, tag: "site", readOnly: true })] : [])],
+  console: (text) => void process.stdout.write(text),
+});
+while (!net.hasLink) await new Promise((resolve) => setTimeout(resolve, 5));
+machine.boot();
+const published =
+  network instanceof UserNetwork && port !== undefined
+    ? await network.publish({ port: 0, guestPort: port })
+    : null;
+const profileEnds = profiled ? await profile() : null;
+const ready = process.cpuUsage();
+process.stdout.write(`ready ${JSON.stringify(published === null ? [] : [published.port])}\n`);
+process.on("SIGTERM", () => machine.dispose());
+const exit = await machine.exited;
+const { user, system } = process.cpuUsage(ready);
+process.stdout.write(`cpu ${user + system}\n`);
+const { kicks, interrupts } = machine.registers[0]?.counts ?? { kicks: [], interrupts: 0 };
+const kicked = kicks.reduce((sum, one) => sum + (one ?? 0), 0);
+const counted = { ...net.stats, interrupts, kicks: kicked };
+process.stdout.write(`counted ${JSON.stringify(counted)}\n`);
+if (profileEnds !== null) process.stdout.write(`shares ${JSON.stringify(await profileEnds())}\n`);
+process.exit(exit.kind === "power-off" ? exit.code : 0);
