@@ -21,6 +21,7 @@ export {
   TCP_NODELAY,
   TCP_USER_TIMEOUT,
 } from "./net/inet/tcp/tcp-options";
+export { SysTcpInfo, TcpInfo } from "./net/inet/tcp/info";
 export { nameServer } from "./net/inet/local";
 export { SOCK_DGRAM } from "./net/socket/flags";
 export { SysSocketRecvFrom, SysSocketSendTo } from "./net/inet/udp/calls";

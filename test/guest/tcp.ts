@@ -10,6 +10,7 @@ import { nextDeadline } from "torito/kernel/timer";
 
 export * from "./sockets";
 export { SysTcpGetOption, SysTcpSetOption } from "torito/kernel/net/inet/tcp/tcp-options";
+export { SysTcpInfo } from "torito/kernel/net/inet/tcp/info";
 export { sendQueuesBytes, timeWaitCount };
 
 useInternet();

@@ -18,6 +18,7 @@ import {
   localInit,
   loseAddress,
   NO_CARD,
+  onAddressFound,
   onAddressLost,
   setLocalCard,
 } from "./local";
@@ -26,7 +27,8 @@ import { dropNeighbours } from "./neighbours";
 import { echoUnreachable } from "./pings";
 import { inetStats } from "./stats";
 import { finishBatch, receiveTcp } from "./tcp/input";
-import { payOwed, resume, tcpEnd, tcpInit, tcpLost, tcpUnreachable } from "./tcp/transport";
+import { tcpUnreachable } from "./tcp/errors";
+import { payOwed, resume, tcpEnd, tcpFound, tcpInit, tcpLost } from "./tcp/transport";
 import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
 
@@ -45,6 +47,7 @@ export function openCard(card: EthernetCard): i32 {
   udpInit();
   tcpInit();
   onAddressLost((addressLost as (_: usize) => void).index);
+  onAddressFound((addressFound as (_: usize) => void).index);
   if (isByDhcp()) dhcpInit();
   setOwner(
     card.iface,
@@ -105,6 +108,11 @@ function linkChanged(hasLink: bool): void {
 /** The lease has ended: so have connections. */
 function addressLost(_: usize): void {
   tcpLost(localCard().iface, Errno.ENETDOWN);
+}
+
+/** DHCP has found an address: connections that wait for one begin. */
+function addressFound(_: usize): void {
+  tcpFound(localCard().iface);
 }
 
 /** TC1. Returns true when the packet is kept. */

@@ -28,6 +28,7 @@ const nameServers: usize = memory.data(3 * 4);
 
 const waiters = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
 let lostHandler: u32 = 0;
+let foundHandler: u32 = 0;
 
 const cursor = changetype<Cursor>(memory.data(offsetof<Cursor>()));
 
@@ -109,12 +110,22 @@ export function addressWaiters(): WaitQueue {
 
 /** The machine has an address from here on; a `gate` or an `mtu` of 0 is none. */
 export function setAddress(address: u32, net: u32, gate: u32, mtu: u32): void {
+  const isNew = own == INADDR_ANY && address != INADDR_ANY;
   own = address;
   mask = net;
   router = gate;
   mtuLimit = mtu;
   tellInterface();
   wakeAll(waiters);
+  if (isNew && foundHandler != 0) tell(foundHandler);
+}
+
+/**
+ * `handler`, the table index of (_: usize): void, runs when the machine that had no address has
+ * one. It must not yield.
+ */
+export function onAddressFound(handler: u32): void {
+  foundHandler = handler;
 }
 
 /**
@@ -130,12 +141,12 @@ export function loseAddress(): void {
   if (own == INADDR_ANY) return;
   setAddress(INADDR_ANY, INADDR_BROADCAST, INADDR_ANY, 0);
   for (let i: u32 = 0; i < NAME_SERVERS_MAX; i++) setNameServer(i, INADDR_ANY);
-  if (lostHandler != 0) tellLost();
+  if (lostHandler != 0) tell(lostHandler);
 }
 
-function tellLost(): void {
+function tell(handler: u32): void {
   beginAtomic();
-  call_indirect<void>(lostHandler, <usize>0);
+  call_indirect<void>(handler, <usize>0);
   endAtomic();
 }
 

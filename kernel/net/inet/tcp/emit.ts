@@ -3,11 +3,14 @@
 import { Errno } from "../../../../abi/errno";
 import { EthernetHdr } from "../../../../abi/ethernet";
 import { IpHdr, IPPROTO_TCP } from "../../../../abi/ip";
+import { NetStats } from "../../../../abi/stats";
 import { TcpHdr } from "../../../../abi/tcp";
+import { VSOCK_PACKET_BYTES_MAX } from "../../../../abi/vsock";
 import { VECTOR_MAX } from "../../../iovec";
 import { askChecksum, askSegmentation, clearOffload } from "../../link/offload";
 import { Packet, segmentOf } from "../../link/packet";
 import { allocateGatherPacket, extraOf } from "../../link/pool";
+import { copyPayload } from "../../socket/stats";
 import { addOdd, fold, sumBytes } from "../checksum";
 import { allocateIp, ipPayload, sendIp } from "../ip";
 import { localCard } from "../local";
@@ -16,6 +19,7 @@ import { Chunk, countParts, foundChunk, foundOffset, holdChunk, releaseChunk } f
 
 /** Entries for payload; the first one lists the headers. */
 const PARTS_MAX: u32 = VECTOR_MAX - 1;
+const HEADER_MAX: u32 = 60;
 const LOWER_BYTES: u32 = EthernetHdr.sizeof + IpHdr.sizeof;
 
 /**
@@ -74,6 +78,33 @@ export function sendPayload(h: Header, bytes: u32): i32 {
   own.length = LOWER_BYTES + headerBytes;
   const sum = listParts(packet, refs, bytes);
   finish(h, packet, at, headerBytes, bytes, sum);
+  return sendIp(packet, IPPROTO_TCP, h.remoteAddress);
+}
+
+/** Bytes of payload that sendCopied() takes: those of the largest packet, less its headers. */
+export const COPIED_MAX: u32 = VSOCK_PACKET_BYTES_MAX - LOWER_BYTES - HEADER_MAX;
+
+/**
+ * As sendPayload(), but the bytes are copied into a packet of their own, which `stats`, of the
+ * socket, counts. `bytes` is COPIED_MAX at most.
+ */
+export function sendCopied(h: Header, bytes: u32, stats: usize): i32 {
+  const headerBytes = headerBytesFor(h);
+  const packet = allocateIp(headerBytes + bytes);
+  if (!packet) return -Errno.ENOMEM;
+  const at = ipPayload(packet);
+  writeHeader(h, at, headerBytes);
+  const to = at + headerBytes;
+  let chunk = foundChunk;
+  let from = foundOffset;
+  for (let done: u32 = 0; done < bytes; ) {
+    const part = min(chunk.length - from, bytes - done);
+    copyPayload(stats, NetStats.packetToRing, to + done, chunk.base + from, part);
+    done += part;
+    from = 0;
+    if (done < bytes) chunk = chunk.next as Chunk;
+  }
+  finish(h, packet, at, headerBytes, bytes, leavesSum() ? 0 : sumBytes(to, bytes));
   return sendIp(packet, IPPROTO_TCP, h.remoteAddress);
 }
 

@@ -9,7 +9,7 @@ import { abandonRecovery, collapse } from "./congestion";
 import { sendSyn } from "./handshake";
 import { endConnection } from "./life";
 import { output, sendHeldBack } from "./output";
-import { doubleTimeout, restoreTimeout } from "./round-trip";
+import { doubleTimeout, restoreTimeout, startRoundTrips } from "./round-trip";
 import { Tcb, tcbOf, TcpState, TimerKind } from "./tcb";
 import { startFor, startPersist, startRetransmit } from "./timers";
 import { probe, sendKeepAlive, sendReset } from "./transmit";
@@ -66,9 +66,14 @@ export function resend(s: Socket): void {
   if (t.una == t.top) return;
   t.isTimed = false;
   abandonRecovery(t);
-  if (t.state <= TcpState.SynReceived) sendSyn(s);
-  else t.nxt = t.una;
-  restoreTimeout(t);
+  t.retries = 0;
+  if (t.state <= TcpState.SynReceived) {
+    startRoundTrips(t);
+    sendSyn(s);
+  } else {
+    t.nxt = t.una;
+    restoreTimeout(t);
+  }
   startRetransmit(s);
   output(s);
 }

@@ -5,7 +5,7 @@ import { deadlineAfterNs } from "../../../clock";
 import { wakeAll } from "../../../scheduler";
 import { readersOf, Socket, SocketState } from "../../socket/socket";
 import { enterState } from "../../socket/state";
-import { localMtu } from "../local";
+import { isExpected, localMtu } from "../local";
 import { nowMs } from "./clocks";
 import { abandonRecovery, startCongestion } from "./congestion";
 import { sendEmpty } from "./emit";
@@ -42,7 +42,7 @@ export function mssFor(mss: u32, hasTimestamps: bool): u32 {
 
 /**
  * Begins to connect; the socket has its addresses. Returns 0, -EADDRINUSE, or an error of sendIp().
- * Without an address of our own, or memory, the timer tries again.
+ * While DHCP looks for an address of ours, or without memory, the timer tries again.
  */
 export function startHandshake(s: Socket): i32 {
   if (isInTimeWait(s.remoteAddress, s.localPort, s.remotePort)) return -Errno.EADDRINUSE;
@@ -60,7 +60,7 @@ export function startHandshake(s: Socket): i32 {
   startRoundTrips(t);
   enterTcpState(t, TcpState.SynSent);
   const sent = sendSyn(s);
-  if (sent == 0 || sent == -Errno.EADDRNOTAVAIL || sent == -Errno.ENOMEM) {
+  if (sent == 0 || (sent == -Errno.EADDRNOTAVAIL && isExpected()) || sent == -Errno.ENOMEM) {
     startRetransmit(s);
     return 0;
   }

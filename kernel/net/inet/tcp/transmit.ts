@@ -3,13 +3,14 @@
 import { TH_ACK, TH_FIN, TH_PUSH, TH_RST } from "../../../../abi/tcp";
 import { stopTimer } from "../../../timer";
 import { hasSendRoom } from "../../link/interface";
-import { Socket } from "../../socket/socket";
+import { SendMode } from "../../socket/settings";
+import { Socket, statsOf } from "../../socket/socket";
 import { localMtu } from "../local";
 import { nowMs, nowUs } from "./clocks";
-import { listable, sendEmpty, sendPayload } from "./emit";
+import { COPIED_MAX, listable, sendCopied, sendEmpty, sendPayload } from "./emit";
 import { Header, newHeader } from "./header";
 import { addBlocks } from "./sack";
-import { findByte } from "./send-queue";
+import { findByte, foundChunk } from "./send-queue";
 import { isBefore, later } from "./sequence";
 import { delayedTimerOf, Tcb, tcbOf, TimerKind } from "./tcb";
 import { startRetransmit } from "./timers";
@@ -39,12 +40,12 @@ export function fullSegment(t: Tcb): u32 {
 export function sendData(s: Socket, t: Tcb, wanted: u32): bool {
   const full = fullSegment(t);
   findByte(t, t.una, t.nxt);
-  const bytes = whole(listable(wanted), wanted, full);
+  const bytes = whole(takeable(s, wanted), wanted, full);
   const isLast = t.nxt + bytes == t.end;
   const withFin = isLast && t.isFinQueued;
   const h = headerFor(s, t, t.nxt, flagsOf(isLast, withFin));
   if (bytes > full) h.segmentBytes = full;
-  if (sendPayload(h, bytes) < 0) {
+  if (sendFound(s, h, bytes) < 0) {
     startRetransmit(s); // as if it was lost
     return false;
   }
@@ -56,6 +57,20 @@ export function sendData(s: Socket, t: Tcb, wanted: u32): bool {
   sent(s, t, h, t.nxt);
   if (t.timerKind != TimerKind.Retransmit) startRetransmit(s);
   return true;
+}
+
+/** NZ5: are the bytes copied a second time? Never those of a buffer that is sent in place. */
+function isCopiedAgain(s: Socket): bool {
+  return s.sendMode == SendMode.TwoCopy && foundChunk.buffers == 0;
+}
+
+/** Of `wanted` bytes from the found one on: those that one segment can take. */
+function takeable(s: Socket, wanted: u32): u32 {
+  return isCopiedAgain(s) ? min(wanted, COPIED_MAX) : listable(wanted);
+}
+
+function sendFound(s: Socket, h: Header, bytes: u32): i32 {
+  return isCopiedAgain(s) ? sendCopied(h, bytes, statsOf(s)) : sendPayload(h, bytes);
 }
 
 /** What a packet can list of many segments ends with a full one, unless it is one alone. */
@@ -101,11 +116,11 @@ export function resendFrom(s: Socket, seq: u32, most: u32): u32 {
   const queued = <i32>(t.end - seq);
   if (queued <= 0) return resendFin(s, t, seq);
   findByte(t, t.una, seq);
-  const bytes = listable(min(min(<u32>queued, most), min(t.top - seq, fullSegment(t))));
+  const bytes = takeable(s, min(min(<u32>queued, most), min(t.top - seq, fullSegment(t))));
   const isLast = bytes == <u32>queued;
   const withFin = isLast && t.isFinQueued && t.top == t.end + 1;
   const h = headerFor(s, t, seq, flagsOf(isLast, withFin));
-  if (sendPayload(h, bytes) < 0) return seq;
+  if (sendFound(s, h, bytes) < 0) return seq;
   t.retransmits++;
   const end = seq + bytes + (withFin ? 1 : 0);
   sent(s, t, h, end);
@@ -126,7 +141,7 @@ export function probe(s: Socket): void {
   if (t.end == t.una || !hasSendRoom(s.iface)) return;
   findByte(t, t.una, t.una);
   const h = headerFor(s, t, t.una, TH_ACK);
-  if (sendPayload(h, 1) < 0) return;
+  if (sendFound(s, h, 1) < 0) return;
   t.probesSent++;
   sent(s, t, h, t.una + 1);
 }

@@ -1,8 +1,7 @@
 // TCP as a transport of sockets: the functions that the socket layer calls, and the ones that IP
 // calls. An image has TCP if it calls useTcp().
 import { Errno } from "../../../../abi/errno";
-import { IpHdr, IPPROTO_TCP } from "../../../../abi/ip";
-import { TcpHdr } from "../../../../abi/tcp";
+import { IPPROTO_TCP } from "../../../../abi/ip";
 import { VIRTIO_VSOCK_SHUTDOWN_SEND } from "../../../../abi/vsock";
 import { parameterChoice } from "../../../parameters";
 import { NEVER } from "../../../clock";
@@ -13,22 +12,19 @@ import { firstOwing, settle } from "../../socket/owed";
 import { hasData } from "../../socket/receive-queue";
 import { SendMode, windowMax } from "../../socket/settings";
 import { NO_SOCKET, Socket, SocketState } from "../../socket/socket";
-import { BUCKETS, findSocket, firstInBucket } from "../../socket/table";
+import { BUCKETS, firstInBucket } from "../../socket/table";
 import { registerTransport, Transport } from "../../socket/transport";
-import { loadBe16, loadBe32 } from "../bytes";
-import { framePayload } from "../frame";
-import { IcmpError, IcmpErrorKind, onIcmpError } from "../icmp-errors";
-import { ipPayload } from "../ip";
+import { IcmpError, onIcmpError } from "../icmp-errors";
 import { localCard, localMtu, NO_CARD } from "../local";
 import { dropHalfOpen, halfOpenEnd, halfOpenInit } from "./half-open";
 import { delayedAck, fired, resend } from "./expiry";
-import { lowerMss, startHandshake } from "./handshake";
+import { icmpError } from "./errors";
+import { startHandshake } from "./handshake";
 import { portOffset } from "./isn";
-import { endConnection, queueFin, releaseConnection } from "./life";
+import { queueFin, releaseConnection } from "./life";
 import { output, OWES_OUTPUT } from "./output";
 import { queueBytes } from "./send";
-import { isBefore } from "./sequence";
-import { TCP_BYTES, Tcb, tcbOf, TcpState } from "./tcb";
+import { TCP_BYTES, tcbOf, TcpState } from "./tcb";
 import { presetTcpOptions } from "./tcp-options";
 import { closeTimers, openTimers, rest } from "./timers";
 import { timeWaitEnd, timeWaitInit } from "./time-wait";
@@ -106,60 +102,22 @@ export function payOwed(iface: NetworkInterface): void {
 /** Connections that are served at once: each of them may owe again. */
 const OWING_MAX: i32 = 64;
 
+/** TC60: there is an address: the SYNs that had none leave. */
+export function tcpFound(iface: NetworkInterface): void {
+  resendAll(iface);
+}
+
 /** TC55: there is a link again: what is in flight was lost. */
 export function resume(iface: NetworkInterface): void {
+  resendAll(iface);
+}
+
+function resendAll(iface: NetworkInterface): void {
   for (let i: u32 = 0; i < BUCKETS; i++) {
     for (let s = firstInBucket(i); s != NO_SOCKET; ) {
       if (s.protocol == IPPROTO_TCP && s.iface == iface) resend(s);
       s = changetype<Socket>(changetype<usize>(s.nextInBucket));
     }
-  }
-}
-
-/** TC3: nobody has the address that a packet was for. */
-export function tcpUnreachable(packet: Packet): void {
-  const header = framePayload(packet);
-  if (load<u8>(header, IpHdr.protocol) != IPPROTO_TCP) return;
-  const tcp = ipPayload(packet);
-  const s = findSocket(
-    IPPROTO_TCP,
-    localCard().iface,
-    loadBe16(tcp, TcpHdr.source),
-    loadBe32(header, IpHdr.daddr),
-    loadBe16(tcp, TcpHdr.dest),
-  );
-  if (s != NO_SOCKET && tcbOf(s).state == TcpState.SynSent) endConnection(s, Errno.EHOSTUNREACH);
-}
-
-/** TC9: an error by ICMP about a segment that is in flight (RFC 5927); others are made up. */
-function icmpError(error: IcmpError): void {
-  const s = findSocket(
-    IPPROTO_TCP,
-    localCard().iface,
-    error.localPort,
-    error.remoteAddress,
-    error.remotePort,
-  );
-  if (s == NO_SOCKET) return;
-  const t = tcbOf(s);
-  if (t.state == TcpState.Closed || !isInFlight(t, error.sequence)) return;
-  if (error.kind == IcmpErrorKind.TooLong) lowerMss(s, error.mtu);
-  else if (t.state == TcpState.SynSent) endConnection(s, errnoOf(error.kind));
-}
-
-function isInFlight(t: Tcb, seq: u32): bool {
-  return !isBefore(seq, t.una) && isBefore(seq, t.top);
-}
-
-function errnoOf(kind: IcmpErrorKind): i32 {
-  switch (kind) {
-    case IcmpErrorKind.PortUnreachable:
-    case IcmpErrorKind.ProtocolUnreachable:
-      return Errno.ECONNREFUSED;
-    case IcmpErrorKind.NetUnreachable:
-      return Errno.ENETUNREACH;
-    default:
-      return Errno.EHOSTUNREACH;
   }
 }
 
