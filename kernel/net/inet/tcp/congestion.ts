@@ -64,7 +64,7 @@ export function enterRecovery(t: Tcb): bool {
 
 /** RFC 5681, 4.3: the loss of what was sent again is another one. */
 export function lowerAgain(t: Tcb): void {
-  halve(t);
+  t.ssthresh = max(t.ssthresh >> 1, 2 * t.mss);
   t.recover = t.top;
   t.cwnd = t.ssthresh;
 }

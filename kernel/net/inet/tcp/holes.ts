@@ -1,6 +1,6 @@
 // What the board tells of losses, and of what is still on its way (RFC 6675, 4).
 import { isAfter, isBefore, later } from "./sequence";
-import { Board, boardOf, bytesFrom, fromAt, sackedBefore, skipSacked, toAt } from "./scoreboard";
+import { Board, boardOf, bytesFrom, fromAt, sackedBefore, toAt } from "./scoreboard";
 import { Tcb } from "./tcb";
 
 /** RFC 6675, 2: ranges above a hole that tell of its loss; or more bytes than one fewer segments. */
@@ -86,12 +86,14 @@ export function noteResent(t: Tcb, end: u32): void {
 }
 
 /**
- * NextSeg(), rule 4: once in a recovery the end of what is in flight may be sent again though
- * nothing says that it is lost. Returns true when that is now.
+ * NextSeg(), rule 4: once in a recovery the end of what is in flight, from holeAt on, may be sent
+ * again though nothing says that it is lost. Returns its bytes, `most` at most, or 0.
  */
-export function takeRescue(t: Tcb): bool {
+export function takeRescue(t: Tcb, most: u32): u32 {
   const b = boardOf(t);
-  if (b.rescued || skipSacked(t, t.top - 1) != t.top - 1) return false;
+  const from = b.count == 0 ? t.una : toAt(b, b.count - 1);
+  if (b.rescued || from == t.top) return 0;
   b.rescued = true;
-  return true;
+  holeAt = later(from, t.top - min(most, t.top - t.una));
+  return t.top - holeAt;
 }

@@ -16,7 +16,7 @@ import {
   takeRescue,
 } from "./holes";
 import { unsackedFrom } from "./scoreboard";
-import { earlier, later } from "./sequence";
+import { earlier } from "./sequence";
 import { Tcb } from "./tcb";
 import { fullSegment, resendFrom } from "./transmit";
 
@@ -28,7 +28,7 @@ export function duplicate(s: Socket, t: Tcb): void {
     if (t.board == 0) inflate(t);
     else if (isFirstLostAgain(t)) resendFirst(s, t);
   } else if ((t.dupAcks >= DUP_ACKS || isFirstLost(t)) && enterRecovery(t)) {
-    const end = resendFrom(s, t.una, fullSegment(t));
+    const end = resendFrom(s, t.una, unsackedFrom(t, t.una, fullSegment(t)));
     if (t.board != 0) startBoard(t, end);
   }
 }
@@ -65,9 +65,8 @@ export function sendHole(s: Socket, t: Tcb): bool {
 export function sendUncertain(s: Socket, t: Tcb): bool {
   if (!mayResend(s, t)) return false;
   if (resendHole(s, t, false)) return true;
-  if (!takeRescue(t)) return false;
-  const full = fullSegment(t);
-  resendFrom(s, later(t.una, t.top - min(full, t.top - t.una)), full);
+  const bytes = takeRescue(t, fullSegment(t));
+  if (bytes != 0) resendFrom(s, holeAt, bytes);
   return false;
 }
 
