@@ -1,11 +1,14 @@
 // A card and the network that it is plugged into: how the two see each other.
 import type { Frame } from "./frame.ts";
+import type { OffloadRights } from "./offload/offload.ts";
 
 /** A card, as its network sees it. */
 export interface Card {
   readonly mac: number;
   /** Bytes of an IP packet. */
   readonly mtu: number;
+  /** Work on a frame that its guest does itself; nothing without a driver. */
+  readonly takes: OffloadRights;
   /**
    * A frame for the guest. It is in the guest's ring when this returns, or waits in a bounded
    * queue, or is dropped and counted. Never runs the guest.

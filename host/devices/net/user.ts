@@ -37,6 +37,8 @@ export interface UserPublish {
 
 export class UserNetwork implements Network {
   readonly mtu = MTU;
+  /** Segments end here: nobody needs their checksums, nor that they are short. */
+  readonly carriesOffloads = true;
   readonly stats: UserNetworkStats = createUserStats();
   readonly #shared: Shared;
   #stations: Station[] = [];

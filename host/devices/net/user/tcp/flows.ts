@@ -80,6 +80,7 @@ export class TcpFlows implements FlowOwner {
 
   /** `putSum`: of the payload, where it has been copied to its place. */
   #isSound(arrival: Arrival, segment: Segment, putSum: number | null): boolean {
+    if (arrival.needsChecksum) return true;
     if (putSum === null) {
       arrival.complete();
       return arrival.isSound;

@@ -12,6 +12,8 @@ import { type Acknowledged, Sender } from "./sender.ts";
 
 /** Headers of IPv4 and TCP without options. */
 const HEADERS_BYTES = 40;
+/** Of a packet of IPv4, whose length has 16 bits. */
+const FRAME_PAYLOAD_MAX = 0xffff - HEADERS_BYTES;
 
 export class GuestEnd {
   readonly sending: SendQueue;
@@ -37,6 +39,7 @@ export class GuestEnd {
     const options = readSynOptions(view, dataAt + TcpHdr.sizeof, dataAt + segment.headerBytes);
     this.#scales = options.shift !== null;
     this.sending.mss = Math.min(options.mss, this.#local.card.mtu - HEADERS_BYTES);
+    this.sending.frameBytes = this.sending.mss;
     this.sending.window = segment.window;
     this.#sender.shift = options.shift ?? 0;
     this.receiver.begin(segment.seq, this.#scales);
@@ -94,6 +97,9 @@ export class GuestEnd {
 
   /** All that may be sent of an open connection. False: the guest has posted no buffer. */
   sendAll(): boolean {
+    const { mss } = this.sending;
+    const isCut = this.#local.card.takes.segments;
+    this.sending.frameBytes = isCut ? FRAME_PAYLOAD_MAX - (FRAME_PAYLOAD_MAX % mss) : mss;
     while (this.sending.next()) if (!this.#sendData()) return false;
     if (this.isProbeDue && !this.#sendProbe()) return false;
     return !this.receiver.isAckDue || this.#send(TH_ACK, this.sending.nxt);
@@ -127,9 +133,9 @@ export class GuestEnd {
 
   #send(flags: number, offset: number, at = 0, bytes = 0): boolean {
     const { next: ack, window } = this.receiver;
-    if (!this.#offer({ seq: this.#sender.seqOf(offset), ack, flags, window }, at, bytes)) {
-      return false;
-    }
+    const segmentBytes = this.sending.mss;
+    const fields = { seq: this.#sender.seqOf(offset), ack, flags, window, segmentBytes };
+    if (!this.#offer(fields, at, bytes)) return false;
     this.receiver.announced();
     return true;
   }

@@ -19,6 +19,8 @@ interface Piece {
 export class SendQueue {
   /** Of the next segment; set before the first next(). */
   mss = 0;
+  /** Payload of a frame at most: the guest takes several segments in one, or one. */
+  frameBytes = 0;
   /** All before `una` is acknowledged, all before `nxt` was sent, all before `end` is here. */
   una = 0;
   nxt = 0;
@@ -133,7 +135,12 @@ export class SendQueue {
     const wanted = Math.min(this.mss, this.end - this.nxt);
     if (room < Math.max(1, wanted) && this.inFlight > 0 && room < this.#windowMost / 2)
       return false;
-    return room > 0 && this.#cut(this.nxt, Math.min(this.mss, room));
+    return room > 0 && this.#cut(this.nxt, this.#whole(Math.min(this.frameBytes, room)));
+  }
+
+  /** Whole segments, or a part of one. */
+  #whole(bytes: number): number {
+    return bytes > this.mss ? bytes - (bytes % this.mss) : bytes;
   }
 
   /** The segment of next() is on its way. */
