@@ -126,6 +126,9 @@ export class NetDevice implements VirtioDevice {
       },
       deliver: (frame) => this.#deliver(frame),
       offer: (frame) => this.hasLink && this.#pairs.offer(frame),
+      lend: (envelope, borrower) => {
+        return this.hasLink ? this.#pairs.lend(envelope, borrower) : null;
+      },
       settle: () => this.#settle(),
       linkChanged: () => this.#linkChanged(),
       now: () => this.#host?.now() ?? 0,

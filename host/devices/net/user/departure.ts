@@ -83,4 +83,12 @@ export class Departure implements Frame {
     if (payloadBytes > 0) this.parts.push(u8.subarray(payloadAt, payloadAt + payloadBytes));
     return this;
   }
+
+  /** The same with a payload that lies in memory of the guest. */
+  finishAround(bytes: number, payload: Uint8Array): Frame {
+    this.finish(bytes);
+    this.bytes += payload.length;
+    this.parts.push(payload);
+    return this;
+  }
 }

@@ -1,11 +1,11 @@
 // TCP segments: the header of one that has arrived, and one that is written.
 import { EthernetHdr } from "../../../../../abi/ethernet.ts";
 import { IPPROTO_TCP, IpHdr } from "../../../../../abi/ip.ts";
-import { TcpHdr, TH_ACK, TH_FIN, TH_RST, TH_SYN } from "../../../../../abi/tcp.ts";
+import { TCPOPT_NOP, TcpHdr, TH_ACK, TH_FIN, TH_RST, TH_SYN } from "../../../../../abi/tcp.ts";
 import type { Frame } from "../../frame.ts";
+import type { Envelope } from "../../network.ts";
 import type { Offload } from "../../offload/offload.ts";
 import type { Arrival } from "../arrival.ts";
-import type { Envelope } from "../datagram.ts";
 import type { Local } from "../local.ts";
 import { type SynOptions, writeSynOptions } from "./options.ts";
 import { plus } from "./sequence.ts";
@@ -63,14 +63,46 @@ export interface Fields {
  * takes it so: then nobody makes it, for the bytes have gone through this process alone (NW23).
  */
 export function writeSegment(
-  { departure, card }: Local,
-  { source, sourcePort, destination, port }: Envelope,
-  { seq, ack, flags, window, options = null, segmentBytes = 0 }: Fields,
+  local: Local,
+  envelope: Envelope,
+  fields: Fields,
   payloadAt = 0,
   payloadBytes = 0,
 ): Frame {
+  const { departure, card } = local;
+  const headerBytes = writeHeader(local, envelope, fields, 0, payloadBytes);
+  if (!card.takes.checksums) {
+    const { view, dataAt, memory } = departure;
+    const rest = payloadBytes === 0 ? 0 : memory.sum(payloadAt, payloadBytes);
+    view.setUint16(dataAt + TcpHdr.check, departure.checksum(headerBytes, rest));
+  }
+  return departure.finish(IpHdr.sizeof + headerBytes, payloadAt, payloadBytes);
+}
+
+/** The same around a payload that lies in its place in the guest; its options are `padBytes`. */
+export function writeAround(
+  local: Local,
+  envelope: Envelope,
+  fields: Fields,
+  padBytes: number,
+  payload: Uint8Array,
+): Frame {
+  const headerBytes = writeHeader(local, envelope, fields, padBytes, payload.length);
+  return local.departure.finishAround(IpHdr.sizeof + headerBytes, payload);
+}
+
+/** Returns its length. The checksum is 0, or that of a guest which takes it unmade. */
+function writeHeader(
+  { departure, card }: Local,
+  { source, sourcePort, destination, port }: Envelope,
+  { seq, ack, flags, window, options = null, segmentBytes = 0 }: Fields,
+  padBytes: number,
+  payloadBytes: number,
+): number {
   const { view, dataAt: at, memory } = departure;
-  const extra = options === null ? 0 : writeSynOptions(view, at + TcpHdr.sizeof, options);
+  const optionsAt = at + TcpHdr.sizeof;
+  memory.u8.fill(TCPOPT_NOP, optionsAt, optionsAt + padBytes);
+  const extra = options === null ? padBytes : writeSynOptions(view, optionsAt, options);
   const headerBytes = TcpHdr.sizeof + extra;
   departure.ip(card.mac, source, destination, IPPROTO_TCP, headerBytes + payloadBytes);
   view.setUint16(at + TcpHdr.source, sourcePort);
@@ -84,11 +116,8 @@ export function writeSegment(
   if (card.takes.checksums) {
     view.setUint16(at + TcpHdr.check, departure.pseudoSum);
     departure.offload = payloadBytes > segmentBytes ? cutInto(segmentBytes, headerBytes) : WHOLE;
-  } else {
-    const rest = payloadBytes === 0 ? 0 : memory.sum(payloadAt, payloadBytes);
-    view.setUint16(at + TcpHdr.check, departure.checksum(headerBytes, rest));
   }
-  return departure.finish(IpHdr.sizeof + headerBytes, payloadAt, payloadBytes);
+  return headerBytes;
 }
 
 const WHOLE: Offload = {
