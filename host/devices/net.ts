@@ -29,6 +29,7 @@ import { RxFilter } from "./net/filter.ts";
 import type { Frame } from "./net/frame.ts";
 import { formatMac, parseMac } from "./net/mac.ts";
 import type { Card, Port } from "./net/network.ts";
+import { NO_RIGHTS } from "./net/offload/offload.ts";
 import { checkMtu, checkPairs, MAC_DEFAULT, type NetOptions } from "./net/options.ts";
 import { Pairs } from "./net/pairs.ts";
 import { createStats, type NetStats } from "./net/stats.ts";
@@ -66,6 +67,7 @@ export class NetDevice implements VirtioDevice {
   #tap: FrameTap | null;
   #host: DeviceHost | null = null;
   #features = 0n;
+  #takes = NO_RIGHTS;
   /** Does the guest say which frames it wants? */
   #isFiltering = false;
   #controlNumber = -1;
@@ -115,11 +117,18 @@ export class NetDevice implements VirtioDevice {
   }
 
   #card(mac: number): Card {
+    const takes = () => this.#takes;
     return {
       mac,
       mtu: this.mtu,
+      get takes() {
+        return takes();
+      },
       deliver: (frame) => this.#deliver(frame),
       offer: (frame) => this.hasLink && this.#pairs.offer(frame),
+      lend: (envelope, borrower) => {
+        return this.hasLink ? this.#pairs.lend(envelope, borrower) : null;
+      },
       settle: () => this.#settle(),
       linkChanged: () => this.#linkChanged(),
       now: () => this.#host?.now() ?? 0,
@@ -172,7 +181,9 @@ export class NetDevice implements VirtioDevice {
     this.#controlNumber = controlQueueOf(features, this.#pairsMax);
     this.#controlQueue = queues[this.#controlNumber] ?? null;
     const paired = queues.slice(0, pairedQueues(features, this.#pairsMax));
-    this.#pairs.begin(paired, rulesOf(features, this.#picksBest));
+    const rules = rulesOf(features, this.#picksBest);
+    this.#takes = rules.toGuest;
+    this.#pairs.begin(paired, rules);
     this.#marked = true;
   }
 
@@ -201,6 +212,7 @@ export class NetDevice implements VirtioDevice {
     this.#pairs.end();
     this.#controlQueue = null;
     this.#features = 0n;
+    this.#takes = NO_RIGHTS;
     this.#isFiltering = false;
     this.#filter.clear();
     this.#mustAnnounce = false;

@@ -20,7 +20,7 @@ import { type Datagram, readDatagram } from "./datagram.ts";
 import { Departure } from "./departure.ts";
 import { answerDhcp } from "./dhcp.ts";
 import { answerEcho } from "./icmp.ts";
-import type { Local } from "./local.ts";
+import type { Local, UserReceive, WhenOut } from "./local.ts";
 import type { Policy } from "./policy.ts";
 import { Probes } from "./probes.ts";
 import type { UserNetworkStats } from "./stats.ts";
@@ -36,6 +36,8 @@ export interface Shared {
   readonly workshop: Workshop;
   readonly stats: UserNetworkStats;
   readonly entropy: (into: Uint8Array) => void;
+  readonly receive: UserReceive;
+  readonly whenOut: WhenOut;
 }
 
 export class Station implements Port, Local {
@@ -45,6 +47,8 @@ export class Station implements Port, Local {
   readonly stats: UserNetworkStats;
   readonly workshop: Workshop;
   readonly departure: Departure;
+  readonly receive: UserReceive;
+  readonly whenOut: WhenOut;
   readonly tcp: TcpFlows;
   readonly #udp: UdpFlows;
   readonly #probes: Probes;
@@ -58,6 +62,8 @@ export class Station implements Port, Local {
     this.address = address;
     this.stats = shared.stats;
     this.workshop = workshop;
+    this.receive = shared.receive;
+    this.whenOut = shared.whenOut;
     this.#left = left;
     this.#arrival = new Arrival(workshop.memory, workshop.inAt);
     this.departure = new Departure(workshop.memory, workshop.outAt);

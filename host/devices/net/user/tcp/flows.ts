@@ -1,9 +1,9 @@
 // The TCP connections of a guest: which segment belongs to which, and how many there may be (NB27).
 import { TH_ACK, TH_RST, TH_SYN } from "../../../../../abi/tcp.ts";
 import type { Sockets, StreamSocket, TcpAddress } from "../../../../ports/sockets.ts";
+import type { Envelope } from "../../network.ts";
 import { GATEWAY } from "../address.ts";
 import type { Arrival } from "../arrival.ts";
-import type { Envelope } from "../datagram.ts";
 import type { Local } from "../local.ts";
 import type { Policy } from "../policy.ts";
 import { fold } from "../sum.ts";
@@ -80,6 +80,7 @@ export class TcpFlows implements FlowOwner {
 
   /** `putSum`: of the payload, where it has been copied to its place. */
   #isSound(arrival: Arrival, segment: Segment, putSum: number | null): boolean {
+    if (arrival.needsChecksum) return true;
     if (putSum === null) {
       arrival.complete();
       return arrival.isSound;
@@ -208,6 +209,10 @@ export class TcpFlows implements FlowOwner {
   stirred(flow: Flow): void {
     if (flow.state !== FlowState.Over) this.#dirty.add(flow);
     this.#send();
+  }
+
+  waits(flow: Flow): void {
+    this.#dirty.add(flow);
   }
 
   answered(flow: Flow): void {
