@@ -217,7 +217,7 @@ describe.each(RING_KINDS)("the bytes of a connection, rings of $name", (rings) =
     expect(unread).toBeGreaterThan(30_000);
     download(lab, peer, socket, Buffer.alloc(0));
     expect(peer.received.equals(down)).toBe(true);
-    expect(Object.values(stats.dropped)).toEqual([0, 0, 0, 0, 0]);
+    expect(Object.values(stats.dropped).every((count) => count === 0)).toBe(true);
     expect(stats.copiedToQueue).toBe(0);
   });
 
