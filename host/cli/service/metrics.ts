@@ -48,6 +48,7 @@ export function metricsText(
   putConnections(out, report);
   putGuest(out, report);
   putDevices(out, report);
+  putCard(out, report);
   putHost(out, report, reload);
   putApplication(out, report);
   return out.toString();
@@ -146,6 +147,30 @@ function putDevices(out: Metrics, { counts }: ServiceReport): void {
     return [{ device, direction, path }, count];
   });
   out.counter("torito_copied_bytes_total", "Payload that the host has copied.", paths);
+}
+
+/** Frames of the card, and what becomes of them in a network of this process. */
+function putCard(out: Metrics, { counts, gauges }: ServiceReport): void {
+  const { card, network } = counts.totals;
+  const counter = (name: string, help: string, label: string, values: Record<string, number>) =>
+    out.counter(`torito_${name}_total`, help, by(label, values));
+  if (card === null) return;
+  counter("net_frames", "Frames of the card.", "direction", { ...card.frames });
+  counter("net_bytes", "Bytes of these frames.", "direction", { ...card.bytes });
+  counter("net_dropped", "Frames that the card has dropped.", "reason", { ...card.dropped });
+  if (network === null) return;
+  const { connections, segments, datagrams, refused, ended, dropped } = network;
+  const flows = by("protocol", { ...gauges.flows });
+  out.gauge("torito_user_net_flows", "Connections and UDP flows of the user network.", flows);
+  const begun = "Connections of the user network, by who began them.";
+  counter("user_net_connections", begun, "direction", { ...connections });
+  const help = "Connections of the user network that were not made.";
+  counter("user_net_refused", help, "reason", { ...refused });
+  counter("user_net_ended", "Connections that were broken off.", "reason", { ...ended });
+  counter("user_net_segments", "TCP segments to the guest.", "kind", { ...segments });
+  counter("user_net_datagrams", "UDP datagrams.", "direction", { ...datagrams });
+  const lost = "Frames that the user network has dropped.";
+  counter("user_net_dropped", lost, "reason", { ...dropped });
 }
 
 function putHost(out: Metrics, report: ServiceReport, reload: ReloadState): void {

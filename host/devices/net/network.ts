@@ -1,4 +1,5 @@
 // A card and the network that it is plugged into: how the two see each other.
+import type { NetConnection } from "../../device.ts";
 import type { Frame } from "./frame.ts";
 import type { Borrower, Loan } from "./loan.ts";
 import type { OffloadRights } from "./offload/offload.ts";
@@ -54,6 +55,8 @@ export interface Port {
   flush(): void;
   /** The guest may have posted buffers. Frames that wait in the card have been placed. */
   posted?(): void;
+  /** TCP connections that end in this network, the oldest first. Missing: it carries frames only. */
+  connections?(): readonly NetConnection[];
   /** The guest has no driver any more: nothing leads to it until it sends again. */
   forget(): void;
   /** The card is disposed. */

@@ -9,6 +9,7 @@ import type { UserReceive, WhenOut } from "./user/local.ts";
 import { Policy, type PolicyOptions } from "./user/policy.ts";
 import { type Shared, Station } from "./user/station.ts";
 import { createUserStats, type UserNetworkStats } from "./user/stats.ts";
+import { FLOWS_MAX } from "./user/tcp/flows.ts";
 import { Workshop } from "./user/workshop.ts";
 
 const BACKLOG = 511;
@@ -122,6 +123,15 @@ export class UserNetwork implements Network {
    */
   peerAddress(clientPort: number, guestPort: number): string {
     return this.#stations[0]?.tcp.peerAddress(clientPort, guestPort) ?? "";
+  }
+
+  /** Connections that guests have now, and as many as one guest may have. */
+  get connectionCount(): number {
+    return this.#stations.reduce((sum, { tcp }) => sum + tcp.count, 0);
+  }
+
+  get connectionsMax(): number {
+    return FLOWS_MAX;
   }
 
   /** Resolves when no client is left; those that are silent for `quietMs` get an end. */

@@ -8,6 +8,7 @@ import {
   IPPROTO_TCP,
   IPPROTO_UDP,
 } from "../../../../abi/ip.ts";
+import type { NetConnection } from "../../../device.ts";
 import type { Datagrams } from "../../../ports/datagrams.ts";
 import type { Sockets } from "../../../ports/sockets.ts";
 import type { Frame } from "../frame.ts";
@@ -109,6 +110,10 @@ export class Station implements Port, Local {
 
   posted(): void {
     this.tcp.flush();
+  }
+
+  connections(): readonly NetConnection[] {
+    return this.tcp.connections();
   }
 
   forget(): void {

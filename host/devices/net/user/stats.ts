@@ -7,6 +7,9 @@ export interface UserNetworkStats {
   /** Connections of the guest to the host's network, and of its clients to the guest. */
   outbound: number;
   inbound: number;
+  /** Payload of connections. */
+  bytesToGuest: number;
+  bytesFromGuest: number;
   segmentsSent: number;
   retransmitted: number;
   /** Bytes to the guest: all, those read in place, and those of them that had to be copied out. */
@@ -61,6 +64,8 @@ export function createUserStats(): UserNetworkStats {
     udpFlows: 0,
     outbound: 0,
     inbound: 0,
+    bytesToGuest: 0,
+    bytesFromGuest: 0,
     segmentsSent: 0,
     retransmitted: 0,
     bytesRead: 0,

@@ -70,6 +70,15 @@ export class Flow implements HostOwner {
     return this.#host?.peerAddress ?? "";
   }
 
+  /** Payload that the host's end has given so far, and that the guest has. */
+  get bytesToGuest(): number {
+    return this.sending.end;
+  }
+
+  get bytesFromGuest(): number {
+    return this.receiving.bytes;
+  }
+
   // ---- beginnings
 
   /** The guest's SYN: `connect` begins a connection with these events. */
@@ -185,8 +194,9 @@ export class Flow implements HostOwner {
     this.#owner.waits(this);
   }
 
-  arrived(): void {
+  arrived(bytes: number): void {
     this.lastMs = this.#owner.local.nowMs;
+    this.#owner.local.stats.bytesToGuest += bytes;
     if (this.state === FlowState.Open) this.#owner.stirred(this);
   }
 

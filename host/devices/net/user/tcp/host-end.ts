@@ -23,8 +23,8 @@ export interface HostOwner {
   place(loan: Loan, bytes: number): boolean;
   /** Nothing is read until the guest has posted a buffer. */
   dried(): void;
-  /** There is more to send, or the end of it. */
-  arrived(): void;
+  /** There are `bytes` more to send, or the end of it. */
+  arrived(bytes: number): void;
   /** The kernel has taken what was written. */
   drained(): void;
   /** The connection broke, or could not be made. */
@@ -67,7 +67,7 @@ export class HostEnd implements ReadSource {
     end: () => {
       if (this.#isOver) return;
       this.#owner.sending.isClosed = true;
-      this.#owner.arrived();
+      this.#owner.arrived(0);
     },
     sent: () => {
       this.#owner.receiving.sent();
@@ -184,7 +184,7 @@ export class HostEnd implements ReadSource {
     if (loan !== null && this.#owner.place(loan, length)) {
       this.#landing.taken();
       stats.bytesInPlace += length;
-      this.#moved();
+      this.#moved(length);
       return;
     }
     stats.bytesCopiedOut += length;
@@ -203,20 +203,20 @@ export class HostEnd implements ReadSource {
       return;
     }
     this.#owner.sending.commit(length);
-    this.#moved();
+    this.#moved(length);
   }
 
   // ---- inside
 
   #take(bytes: Uint8Array): void {
     if (this.#isOver) return;
-    if (this.#owner.sending.copy(bytes)) this.#moved();
+    if (this.#owner.sending.copy(bytes)) this.#moved(bytes.length);
     else this.#owner.failed(); // bytes that cannot be kept are lost, and so is the stream
   }
 
-  #moved(): void {
+  #moved(bytes: number): void {
     if (this.#isOver) return;
-    this.#owner.arrived();
+    this.#owner.arrived(bytes);
     this.regulate();
   }
 

@@ -15,6 +15,8 @@ interface Piece {
 }
 
 export class ReceiveQueue {
+  /** Bytes of the stream so far. */
+  bytes = 0;
   /** Bytes that the kernel has not taken. */
   pending = 0;
   /** The sum of what the last put() has copied, unless its checksum was left to others. */
@@ -68,6 +70,7 @@ export class ReceiveQueue {
     const first = rest > 0 ? (this.#gathered.at(-2) as Piece) : last;
     first.bytes += this.#firstBytes;
     this.pending += bytes;
+    this.bytes += bytes;
   }
 
   /** Sends what has gathered, unless the kernel still has the bytes before it. */
