@@ -14,8 +14,7 @@ async function sending(segments: number, win = 65535) {
 }
 
 /** Numbers of the segments that the guest has sent since: those of the first bytes, in thousands. */
-const numbers = (g: TcpGuest) =>
-  g.segments().map((one) => (((one.seq - g.iss) >>> 0) - 1) / MSS);
+const numbers = (g: TcpGuest) => g.segments().map((one) => (((one.seq - g.iss) >>> 0) - 1) / MSS);
 
 /** The peer acknowledges `ack` segments, and has those of the blocks beside them. */
 const sack = (g: TcpGuest, ack: number, ...blocks: [number, number][]) =>
@@ -101,9 +100,9 @@ describe("TC42: with SACK", () => {
   test("segments are cut to the hole that they fill", async () => {
     const { g } = await sending(10);
     g.script("in A seq=1 ack=1 blocks=301-9001");
-    expect(g.segments().map((one) => [(one.seq - g.iss) >>> 0, one.payload.length])).toContainEqual([
-      1, 300,
-    ]);
+    expect(g.segments().map((one) => [(one.seq - g.iss) >>> 0, one.payload.length])).toContainEqual(
+      [1, 300],
+    );
   });
 
   test("a FIN in a hole is sent again with its data", async () => {
