@@ -56,6 +56,16 @@ describe("TC28: TIME-WAIT", () => {
     expect(g.call("timeWaitCount")).toBe(1);
   });
 
+  test("does not answer a bare acknowledgement: two that wait would talk for ever", async () => {
+    const g = await rest();
+    g.script(`
+      in  A seq=2 ack=2
+      none
+      in  A seq=900 ack=2
+      none
+    `);
+  });
+
   test("gives way to a new SYN with a higher number, not to one with a lower", async () => {
     const g = await rest();
     g.script(`

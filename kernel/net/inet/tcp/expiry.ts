@@ -106,7 +106,7 @@ function persist(s: Socket, t: Tcb): void {
     return;
   }
   if (s.handle == 0 && t.retries++ == ORPHAN_PROBES_MAX) return giveUp(s, 0);
-  if (t.probes == 0) t.waitingMs = max(t.waitingMs, t.heardMs);
+  if (t.probes == 0) t.waitingMs = nowMs(); // the one before was answered
   if (t.probes++ == PROBES_MAX || isTooLate(t)) return giveUp(s, Errno.ETIMEDOUT);
   probe(s);
   doubleTimeout(t);

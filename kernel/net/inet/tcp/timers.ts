@@ -4,7 +4,7 @@
 import { NEVER, nowNs, NS_PER_MS } from "../../../clock";
 import { reserveTimer, startTimer, stopTimer, unreserveTimer } from "../../../timer";
 import { Socket, timerOf } from "../../socket/socket";
-import { afterMs, afterUs, nowMs } from "./clocks";
+import { afterMs, afterUs } from "./clocks";
 import { delayedTimerOf, tcbOf, TcpState, TimerKind } from "./tcb";
 
 /** TC47 */
@@ -51,10 +51,8 @@ export function startRetransmit(s: Socket): void {
 
 /** The window is too small for what waits. */
 export function startPersist(s: Socket): void {
-  const t = tcbOf(s);
-  if (t.timerKind == TimerKind.Persist) return;
-  if (t.probes == 0) t.waitingMs = nowMs();
-  startFor(s, TimerKind.Persist, afterUs(t.rto));
+  if (tcbOf(s).timerKind == TimerKind.Persist) return;
+  startFor(s, TimerKind.Persist, afterUs(tcbOf(s).rto));
 }
 
 /** Nothing is in flight any more. */
