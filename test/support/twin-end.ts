@@ -20,7 +20,7 @@ const SHUTDOWN_SEND = 1;
 const EAGAIN = -11;
 const ENOBUFS = -105;
 const ENOMEM = -12;
-/** What a connection may end with that was not closed in order. */
+/** The errors of a connection that was not closed in order. */
 const ENDS = [-104, -103, -32, -107, -110, -9, -111]; // RESET, ABORTED, PIPE, NOTCONN, TIMEDOUT, ...
 /** Sends with MSG_ZEROCOPY that an end has in flight. */
 const SLOTS = 4;

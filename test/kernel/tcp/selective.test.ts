@@ -5,7 +5,9 @@ import { type TcpGuest, tcpGuests } from "../../support/tcp-guest.ts";
 const make = await tcpGuests();
 const MSS = 1000;
 
-/** A connection with SACK that has sent `segments` full segments; the script is not asked for them. */
+/**
+ * A connection with SACK that has sent `segments` full segments; the script is not asked for them.
+ */
 async function sending(segments: number, win = 65535) {
   const g = await make();
   const { socket } = g.serve(`mss=${MSS} sack`, win);
@@ -13,7 +15,9 @@ async function sending(segments: number, win = 65535) {
   return { g, socket, first: numbers(g) };
 }
 
-/** Numbers of the segments that the guest has sent since: those of the first bytes, in thousands. */
+/**
+ * Numbers of the segments that the guest has sent since: those of the first bytes, in thousands.
+ */
 const numbers = (g: TcpGuest) => g.segments().map((one) => (((one.seq - g.iss) >>> 0) - 1) / MSS);
 
 /** The peer acknowledges `ack` segments, and has those of the blocks beside them. */
@@ -144,7 +148,7 @@ describe("NP6: blocks that cannot be", () => {
     expect(numbers(g)).toEqual([]);
   });
 
-  test("what the peer takes back is sent again after a time-out (RFC 2018, 8)", async () => {
+  test("bytes that the peer takes back are sent again after a time-out (RFC 2018, 8)", async () => {
     const { g } = await sending(8);
     sack(g, 0, [1, 2]);
     sack(g, 0, [1, 2], [3, 4]);

@@ -4,7 +4,9 @@ import { Tcb } from "./tcb";
 
 const US_PER_MS: u32 = 1000;
 const RTO_FIRST_US: u32 = 1_000_000;
-/** TC40: less than RFC 6298 says, as everybody does who knows his peers' delayed acknowledgements. */
+/**
+ * TC40: less than RFC 6298 says, as everybody does who knows his peers' delayed acknowledgements.
+ */
 const RTO_MIN_US: u32 = 200_000;
 const RTO_MAX_US: u32 = 60_000_000;
 /** The granularity of the peers' timestamps. */
