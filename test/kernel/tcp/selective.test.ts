@@ -23,7 +23,8 @@ const numbers = (g: TcpGuest) => g.segments().map((one) => (((one.seq - g.iss) >
 /** The peer acknowledges `ack` segments, and has those of the blocks beside them. */
 const sack = (g: TcpGuest, ack: number, ...blocks: [number, number][]) =>
   g.script(
-    `in A seq=1 ack=${1 + ack * MSS} blocks=${blocks.map(([a, b]) => `${1 + a * MSS}-${1 + b * MSS}`)}`,
+    `in A seq=1 ack=${1 + ack * MSS} ` +
+      `blocks=${blocks.map(([a, b]) => `${1 + a * MSS}-${1 + b * MSS}`)}`,
   );
 
 describe("TC42: with SACK", () => {
