@@ -1,4 +1,4 @@
-// Reading in place (NZ10): the host's socket reads into a buffer that the guest has posted, behind
+// Reading in place (NZ10): the host's socket reads into a buffer that the guest has posted, after
 // the place of the headers. The buffer goes back when a frame needs it, when the connection ends,
 // and when it was quiet for a while.
 import type { Borrower, Loan } from "../../loan.ts";
