@@ -24,7 +24,7 @@ export interface UserNetworkOptions extends PolicyOptions {
   readonly entropy: (into: Uint8Array) => void;
   /** Its memory. Default: 64 MiB, of which the system lends what is used. */
   readonly workshop?: Workshop;
-  /** Default: "staging". */
+  /** Default: "in-place", for streams and guests that can. */
   readonly receive?: UserReceive;
   /** Default: "stop", and nothing is lost. "drop" is for measurements. */
   readonly whenOut?: WhenOut;
@@ -59,7 +59,7 @@ export class UserNetwork implements Network {
     workshop.toGuest.onChange = () => {
       for (const station of this.#stations) station.tcp.regulate();
     };
-    const { receive = "staging", whenOut = "stop" } = options;
+    const { receive = "in-place", whenOut = "stop" } = options;
     const { stats } = this;
     this.#shared = { sockets, datagrams, entropy, policy, workshop, stats, receive, whenOut };
   }

@@ -69,7 +69,7 @@ export class Departure implements Frame {
     return ~fold(this.#pseudo + this.memory.sum(this.dataAt, written) + rest) & 0xffff;
   }
 
-  /** The sum that takes the place of a checksum which is left to the guest (NW12). */
+  /** Stands in the place of a checksum that is left to the guest (NW12). */
   get pseudoSum(): number {
     return fold(this.#pseudo);
   }

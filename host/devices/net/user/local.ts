@@ -5,8 +5,8 @@ import type { UserNetworkStats } from "./stats.ts";
 import type { Workshop } from "./workshop.ts";
 
 /**
- * Where bytes to the guest are read: "staging", into memory of the network, from which they are
- * copied, or "in-place", straight into buffers that the guest has posted.
+ * Where long streams to the guest are read: "staging", into memory of the network, from which they
+ * are copied, or "in-place", into buffers that the guest has posted, if it takes checksums unmade.
  */
 export type UserReceive = "staging" | "in-place";
 

@@ -86,7 +86,6 @@ export class HostEnd implements ReadSource {
 
   /** The guest takes bytes from now on. */
   begin(): void {
-    this.#isBulk = this.#landing.isPossible;
     this.#socket.readInto(this);
     this.regulate();
   }

@@ -5,7 +5,7 @@ import { SLAB_BYTES, type SlabPool } from "../slabs.ts";
 import type { SumMemory } from "../sum.ts";
 
 /** Unacknowledged bytes. Nothing more is read from the host's socket then. */
-export const UNACKNOWLEDGED_MAX = 256 * 1024;
+export const UNACKNOWLEDGED_MAX = 1024 * 1024;
 /** A slab with less room than that, and than is wanted, is left as it is. */
 const ROOM_LEAST = 16 * 1024;
 
