@@ -105,8 +105,9 @@ const RECORDS = `
       --pcap FILE                    every packet of the vsock device, for Wireshark; -: to stdout,
                                      and the guest's console to stderr
       --pcap-format vsock|tcp        as they are, or as TCP, which more tools read (vsock)
-      --pcap-snaplen N               bytes of each packet that are kept (all)
       --pcap-port N                  only packets from or to this port
+      --pcap-net FILE                every frame of the card, as Ethernet
+      --pcap-snaplen N               bytes of each packet and frame that are kept (all)
       --pcap-size SIZE               begin another file after SIZE bytes, as in 1M
       --pcap-files N                 keep the last N of them
       --trace FILE                   threads, entries, interrupts, packets and file requests in
@@ -230,7 +231,7 @@ ENTRY is the main file or its folder (src/main.ts). Images are not optimised and
 torito test. After an error the last good build goes on serving; published ports stay open. TCP
 port 4000 leads to port 80 of the guest, unless --publish or package.json say otherwise.
 
-${NETWORK}
+${NETWORK}${CARD}
 
 ${MACHINE}${WINDOW}
 
