@@ -38,6 +38,8 @@ export interface AdminSettings {
   readonly snapshotPath: string | null;
   /** Does it show the machine? */
   readonly inspects: boolean;
+  /** May traces of the inspector have names of files? */
+  readonly showsNames: boolean;
 }
 
 /** The work of `torito snapshot`. */

@@ -114,6 +114,7 @@ const RECORDS = `
                                      time, for Perfetto or chrome://tracing
       --trace-names                  with paths of requests and names of files, which are the users'
       --inspect [[HOST:]PORT]        a page that shows the machine as it runs; prints its address
+      --inspect-names                traces of that page may have paths and names of files
       --stats                        at exit: bytes, and copies of each, by direction
                                      guest console on stdout, everything else on stderr`;
 

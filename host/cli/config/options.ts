@@ -159,6 +159,10 @@ const HOST_OPTIONS = {
     text: "the file that POST /snapshot saves the machine to",
   }),
   inspect: setting({ kind: "flag", text: "show the machine, on the admin listener" }),
+  "inspect-names": setting({
+    kind: "flag",
+    text: "paths and names of files in traces of the inspector that ask for them",
+  }),
   "ready-fd": setting({ kind: "number", text: "the descriptor that gets a line at ready" }),
   "proxy-protocol": setting({
     kind: "choice",

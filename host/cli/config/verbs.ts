@@ -18,7 +18,8 @@ const SERVICE: readonly OptionName[] = [
 const ACCESS: readonly OptionName[] = [
   ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
   "proxy-protocol",
-  ...(["admin", "admin-insecure", "admin-names", "admin-snapshot", "inspect"] as const),
+  ...(["admin", "admin-insecure", "admin-names", "admin-snapshot"] as const),
+  ...(["inspect", "inspect-names"] as const),
 ];
 /** They belong to one machine, which a machine for each connection is not. */
 export const NOT_FRESH: readonly OptionName[] = [
