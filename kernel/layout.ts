@@ -79,7 +79,7 @@ export const layout_socket_loans: usize = offsetof<Socket>("loans");
 export const layout_socket_backlog: usize = offsetof<Socket>("backlog");
 export const layout_socket_pending: usize = offsetof<Socket>("pending");
 
-// TCP's state of a connection, from its socket on.
+// State of a TCP connection, from its socket on.
 export const layout_tcp_state: usize = TCB_OFFSET + offsetof<Tcb>("state");
 export const layout_tcp_una: usize = TCB_OFFSET + offsetof<Tcb>("una");
 export const layout_tcp_nxt: usize = TCB_OFFSET + offsetof<Tcb>("nxt");

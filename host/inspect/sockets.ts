@@ -24,7 +24,7 @@ export interface CreditView {
   readonly window: number;
 }
 
-/** TCP's state of a connection. */
+/** The state of a TCP connection. */
 export interface TcpView {
   /** RFC 9293, 3.3.2. */
   readonly state: string;

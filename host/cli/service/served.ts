@@ -21,7 +21,7 @@ export interface ListedConnection {
 
 export interface Listed {
   readonly total: number;
-  /** The oldest first; those of vsock before those of a card, replica by replica. */
+  /** Of vsock, then of the card; the oldest first. Those of replicas after one another. */
   readonly connections: readonly ListedConnection[];
 }
 

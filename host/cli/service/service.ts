@@ -1,5 +1,6 @@
 // A guest that serves clients: ports that are bound before it boots, the machine they lead to, and
 // the order in which both begin and end.
+import type { FrameTap } from "../../devices/net/tap.ts";
 import type { VsockOptions } from "../../devices/vsock/options.ts";
 import { Inspector } from "../../inspect/inspector.ts";
 import type { Log } from "../../log.ts";
@@ -48,6 +49,7 @@ export interface ServiceParts {
   /** null: machines boot. */
   readonly snapshot: Snapshot | null;
   readonly capture: VsockOptions["capture"];
+  readonly netCapture: FrameTap | null;
   readonly trace: MachineOptions["trace"];
   /** For a watchdog. */
   readonly presence: MachineOptions["presence"];
@@ -254,7 +256,8 @@ export class Service implements Served, Inspected {
    */
   async start(): Promise<Machine> {
     const { cid, connect, seqpacket, memoryBytes, vsockPath, net } = this.#command;
-    const { image, snapshot, capture, trace, shared, console, presence, log } = this.#parts;
+    const { image, snapshot, capture, netCapture, trace, shared, console, presence, log } =
+      this.#parts;
     const limits = { connections: this.#command.connections };
     const sockets = this.#ports;
     const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets, limits });
@@ -265,7 +268,7 @@ export class Service implements Served, Inspected {
       shared?.compiled ?? undefined,
     );
     this.#site = site;
-    const card = net === null ? null : await openCard(net, sockets, log);
+    const card = net === null ? null : await openCard(net, sockets, log, netCapture);
     const devices = [vsock, ...others, ...[site, card].flatMap((one) => one?.device ?? [])];
     const parameters = withFamily(this.#command.parameters, this.#command.publish);
     const options = {

@@ -1,5 +1,5 @@
-// The kind of a frame, by its first bytes: for people who look at a ring or a trace. The guest
-// wrote them, and they may say anything.
+// The kind of a frame, by its first bytes: for people who look at a ring or a trace. The guest has
+// written them, and they may say anything.
 import { ETH_P_IP, EthernetHdr } from "../../../abi/ethernet.ts";
 import { IP_OFFMASK, IPPROTO_TCP, IPPROTO_UDP, IpHdr } from "../../../abi/ip.ts";
 import { TcpHdr } from "../../../abi/tcp.ts";

@@ -55,7 +55,7 @@ export interface Port {
   flush(): void;
   /** The guest may have posted buffers. Frames that wait in the card have been placed. */
   posted?(): void;
-  /** TCP connections that end in this network, the oldest first. Missing: it carries frames. */
+  /** TCP connections that end here, the oldest first. Missing: it carries frames only. */
   connections?(): readonly NetConnection[];
   /** The guest has no driver any more: nothing leads to it until it sends again. */
   forget(): void;
