@@ -21,8 +21,8 @@ function plain(network: NetSwitch, n: number) {
   const deliver = ({ bytes }: { bytes: number }) => void got.push(bytes);
   const port = network.join({
     ...{ mac: address, mtu: 1500, deliver, settle() {}, linkChanged() {} },
-    ...{ offer: () => false, lend: () => null, takes: NO_RIGHTS },
-    ...{ now: () => 0, after: () => () => {} },
+    ...{ offer: () => false, lend: () => null, now: () => 0, after: () => () => {} },
+    takes: NO_RIGHTS,
   });
   return { port, got };
 }
