@@ -114,7 +114,7 @@ describe("the pages", () => {
     const other = await Appliance.serve(SITE, "--inspect", "--inspect-names");
     const its = /inspector on (http:\S+)inspect/.exec(other.stderr)?.[1] ?? "";
     const traced = async (query: string) => {
-      const response = await fetch(`${its}inspect/trace?seconds=1${query}`); // its head: it has begun
+      const response = await fetch(`${its}inspect/trace?seconds=1${query}`); // it has begun
       await fetch(`${other.url}/small.html`);
       return response.text();
     };
