@@ -149,7 +149,7 @@ describe("TC51: SysTcpInfo", () => {
     `);
     expect(info(g, socket)).toMatchObject({ outOfOrder: 1, duplicates: 1, peerWindow: 65535 });
     g.call("SysSocketShutdown", socket, 1);
-    expect(info(g, socket)["state"]).toBe(4);
+    expect(info(g, socket).state).toBe(4);
   });
 
   test("measures", async () => {
@@ -162,7 +162,7 @@ describe("TC51: SysTcpInfo", () => {
 
   test("is of sockets of TCP alone", async () => {
     const { g, listener } = await serve();
-    expect(info(g, listener)["state"]).toBe(7);
+    expect(info(g, listener).state).toBe(7);
     expect(g.call("SysTcpInfo", 9999, 0)).toBe(-Errno.EBADF);
     expect(g.call("SysTcpInfo", g.call("SysSocket", 2, 2), 0)).toBe(-Errno.EINVAL);
   });
