@@ -9,6 +9,8 @@
 // `bytes=N` is payload: the byte of number n is n & 255, in both directions. Fields that an `out`
 // does not name are not compared, flags always are, but for P unless it is named.
 import { afterEach, expect } from "vitest";
+import { NetStats } from "../../abi/stats.ts";
+import { type GuestStats, statsAt } from "../../host/stats.ts";
 import { card, internetChecksum, ip, ipFrame, whoHas } from "./frames.ts";
 import { compileGuest, type GuestImage } from "./guest.ts";
 import { NetGuest, type NetGuestOptions } from "./net-guest.ts";
@@ -152,12 +154,16 @@ export function tooLong(frame: Uint8Array, mtu: number): Buffer {
 }
 
 /** Calls of the kernel, as test/guest/sockets.ts numbers them. */
-const OPS = { accept: 0, connect: 1, recv: 2, peek: 3, send: 4, select: 5, shutdown: 6, close: 7 };
+const OPS = {
+  ...{ accept: 0, connect: 1, recv: 2, peek: 3, send: 4, select: 5, shutdown: 6, close: 7 },
+  ...{ loan: 8, sendVector: 9, completion: 10 },
+};
 
 /** A call that runs in a thread of its own. */
 export interface Running {
   /** Undefined: it has not returned. */
   result(): number | undefined;
+  readonly thread: number;
 }
 
 export class TcpGuest extends NetGuest {
@@ -178,6 +184,7 @@ export class TcpGuest extends NetGuest {
   start(op: keyof typeof OPS, ...args: number[]): Running {
     const at = this.call("start", OPS[op], args[0] ?? 0, args[1] ?? 0, args[2] ?? 0, args[3] ?? 0);
     return {
+      thread: this.machine.memory.view.getInt32((at >>> 0) + 8, true),
       result: () => {
         const { view } = this.machine.memory;
         return view.getUint32(at >>> 0, true) === 0
@@ -237,6 +244,30 @@ export class TcpGuest extends NetGuest {
         : (result as number);
     this.call("ToroFreeMem", at);
     return bytes;
+  }
+
+  /** Words that the guest has at an address. */
+  words(at: number, count: number): number[] {
+    const { view } = this.machine.memory;
+    return Array.from({ length: count }, (_, i) => view.getUint32(at + i * 4, true));
+  }
+
+  /** Memory of the guest with these words. */
+  place(...words: number[]): number {
+    const at = this.call("ToroGetMem", words.length * 4) >>> 0;
+    for (const [i, word] of words.entries()) {
+      this.machine.memory.view.setUint32(at + i * 4, word, true);
+    }
+    return at;
+  }
+
+  /** What a socket has moved, and how. */
+  moved(socket: number): GuestStats {
+    const at = this.call("ToroGetMem", NetStats.sizeof) >>> 0;
+    expect(this.call("SysSocketStat", socket, at)).toBe(0);
+    const stats = statsAt(this.machine.memory, at);
+    this.call("ToroFreeMem", at);
+    return stats;
   }
 
   /** The device breaks its ring, and the driver gives the card up when it sends next. */

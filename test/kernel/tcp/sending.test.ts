@@ -335,6 +335,16 @@ describe("TC46: Nagle", () => {
     expect(lengths(g)).toEqual([10]);
   });
 
+  test("what fills the send buffer does not wait for more, though it is no full segment", async () => {
+    const g = await make({ config: { mtu: 65520 } });
+    const { socket } = g.serve("mss=61440");
+    expect(g.call("SysSocketSetOption", socket, 7, 4096)).toBe(0);
+    g.send(socket, 1, 10_000);
+    expect(lengths(g)).toEqual([4096]);
+    g.script("in A seq=1 ack=4097");
+    expect(lengths(g)).toEqual([4096]);
+  });
+
   test("a FIN takes what waits along", async () => {
     const { g, socket } = await serve();
     g.send(socket, 1, 10);

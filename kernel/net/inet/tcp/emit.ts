@@ -131,6 +131,8 @@ function listParts(packet: Packet, refs: usize, bytes: u32): u64 {
     }
     store<u32>(refs + ((i - 1) << 2), <u32>changetype<usize>(chunk));
     holdChunk(chunk);
+    // Its sender waits for the device as well as for the peer.
+    if (chunk.buffers != 0) packet.isLazy = false;
     done += part;
     at = 0;
     if (done < bytes) chunk = chunk.next as Chunk;

@@ -45,7 +45,7 @@ export function queueBytes(
   if (taken == 0) return -Errno.ENOMEM;
   spendCredit(s, taken);
   tally(statsOf(s), NetStats.sent, taken);
-  tcbOf(s).isMore = more;
+  tcbOf(s).isMore = more && creditOf(s) != 0; // what is full gets no more
   tcbOf(s).isAwaited = buffers != 0 && !more;
   output(s);
   return taken;
