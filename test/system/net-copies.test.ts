@@ -1,5 +1,5 @@
-// How often a byte of TCP is copied on its way into a guest: rx-zerocopy on the `user` network, with
-// clients over sockets of Node, and what both sides have counted in the end.
+// How often a byte of TCP is copied on its way into a guest: rx-zerocopy on the `user` network,
+// with clients over sockets of Node, and what both sides have counted in the end.
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import net from "node:net";

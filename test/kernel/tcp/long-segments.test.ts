@@ -106,7 +106,7 @@ describe("TC53: long segments", () => {
     expect(frames(g).map((one) => [one.payload.length, one.work.type])).toEqual([[1000, 0]]);
   });
 
-  test("Nagle holds back what is behind the last full one", async () => {
+  test("Nagle holds back the bytes after the last full one", async () => {
     const { g, socket } = await serve();
     g.send(socket, 1, 5000);
     expect(frames(g).map((one) => one.payload.length)).toEqual([4380]);
