@@ -1,6 +1,7 @@
 // Receiving without copies over TCP: the questions of "Zero-copy Receive for vhost" (Meth,
-// Rapoport, Joel), in a guest on the `user` network, whose device reads the host's sockets into buffers that
-// the guest has posted. Copies, fill ratio, drops and retransmissions are exact; rates are not.
+// Rapoport, Joel), in a guest on the `user` network, whose device reads the host's sockets into
+// buffers that the guest has posted. Copies, fill ratio, drops and retransmissions are exact; rates
+// are not.
 import { cPrograms, transfer } from "../lib/machines.mjs";
 import { moveOverNet } from "../lib/net.mjs";
 import { receiveOverNet } from "../lib/net-receive.mjs";
