@@ -1,6 +1,7 @@
-// Receiving without copies over TCP: the questions of "Zero-copy Receive for vhost" (Meth, Rapoport,
-// Joel), in a guest on the `user` network, whose device reads the host's sockets into buffers that
-// the guest has posted. Copies, fill ratio, drops and retransmissions are exact; rates are not.
+// Receiving without copies over TCP: the questions of "Zero-copy Receive for vhost" (Meth,
+// Rapoport, Joel), in a guest on the `user` network, whose device reads the host's sockets into
+// buffers that the guest has posted. Copies, fill ratio, drops and retransmissions are exact; rates
+// are not.
 import { cPrograms, transfer } from "../lib/machines.mjs";
 import { moveOverNet } from "../lib/net.mjs";
 import { receiveOverNet } from "../lib/net-receive.mjs";
@@ -130,7 +131,12 @@ function receive({ name, ...mode }, mb, run) {
   });
 }
 
-/** Sending beside it, over TCP and over vsock. @param {string} mode @param {number} mb @param {Run} run */
+/**
+ * Sending beside it, over TCP and over vsock.
+ * @param {string} mode
+ * @param {number} mb
+ * @param {Run} run
+ */
 async function send(mode, mb, run) {
   const tcp = await sample(run, { case: SENDING, subject: `${mode}, TCP` }, async () => {
     const parameters = `net.send=${mode}`;
