@@ -95,7 +95,8 @@ function listen(port: u32, step: u32): i32 {
   SysSocketSetOption(listener, SO_RCVBUF, max(step, WINDOW_LEAST));
   SysSocketSetOption(listener, SO_RCVLOAN, lends() ? 1 : 0);
   let status = SysSocketBind(listener, port);
-  if (status == 0) status = SysSocketListen(listener, 1);
+  const backlog = max<u32>(parameterNumber("connections", 1), 1);
+  if (status == 0) status = SysSocketListen(listener, backlog);
   if (status < 0) return status;
   reportListening(NAME, port);
   return listener;

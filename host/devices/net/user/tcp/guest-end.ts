@@ -155,11 +155,12 @@ export class GuestEnd {
   #sendData(): boolean {
     const { at, bytes, offset, hasFin, isLast } = this.sending;
     const flags = TH_ACK | (hasFin ? TH_FIN : 0) | (isLast && bytes > 0 ? TH_PUSH : 0);
-    if (!this.#send(flags, offset, at, bytes)) {
-      if (this.#local.whenOut !== "drop") return false;
-      this.#local.stats.dropped.noBuffer++;
-    }
+    const isSent = this.#send(flags, offset, at, bytes);
+    if (!isSent && this.#local.whenOut !== "drop") return false;
     this.sending.sent();
+    if (isSent) return true;
+    this.#local.stats.dropped.noBuffer++;
+    this.sending.noteLoss();
     return true;
   }
 

@@ -42,6 +42,7 @@ export class SendQueue {
   #window = 0;
   #windowMost = 0;
   #isRepeating = false;
+  #lostUpTo = 0;
 
   constructor(memory: SumMemory, pool: SlabPool) {
     this.#memory = memory;
@@ -118,9 +119,22 @@ export class SendQueue {
     this.end += bytes;
   }
 
+  /**
+   * Does the guest take what it gets, as far as is known? Not before it has acknowledged a first
+   * byte, for its listener may have no place for the connection yet, nor while something is lost.
+   */
+  get isTaken(): boolean {
+    return this.una > 0 && this.una >= this.#lostUpTo;
+  }
+
+  /** Of the bytes that are in flight some are lost. */
+  noteLoss(): void {
+    this.#lostUpTo = this.nxt;
+  }
+
   /** May `bytes` go to the guest at once, before they are in the queue? */
   mayPlace(bytes: number): boolean {
-    const isNext = !this.isClosed && !this.hasUnsent && !this.#isRepeating;
+    const isNext = !this.isClosed && !this.hasUnsent && this.isTaken;
     return isNext && bytes <= this.una + this.#window - this.nxt;
   }
 

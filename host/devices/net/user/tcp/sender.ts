@@ -58,6 +58,7 @@ export class Sender {
   lost(): void {
     this.#duplicates = 0;
     this.#recover = this.queue.nxt;
+    this.queue.noteLoss();
     this.#repeat();
   }
 
