@@ -98,6 +98,20 @@ export interface DeviceSnapshots {
   restore(state: unknown): void;
 }
 
+/** A TCP connection of the guest that this process takes part in, beyond the guest's card. */
+export interface NetConnection {
+  readonly guestPort: number;
+  /** As the guest sees it: `10.0.2.2:49152`. */
+  readonly peer: string;
+  readonly peerPort: number;
+  /** Of the client or server itself; "": not known. */
+  readonly address: string;
+  /** Did a client begin it? */
+  readonly isInbound: boolean;
+  readonly bytesToGuest: number;
+  readonly bytesFromGuest: number;
+}
+
 /** A virtio device, driven through a register file (mmio.ts). It belongs to one machine. */
 export interface VirtioDevice {
   /** Virtio device type (virtio 5). */
@@ -152,6 +166,8 @@ export interface VirtioDevice {
    * before. Throws without a machine. Missing: the device carries no connections.
    */
   dial?(guestPort: number, events: SocketEvents): StreamSocket;
+  /** Connections of the guest that end in this process, the oldest first. Missing: none do. */
+  netConnections?(): readonly NetConnection[];
   /**
    * Returns to the state before activate(): no queues, no connections. Late completions do nothing.
    */

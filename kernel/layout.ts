@@ -4,7 +4,9 @@
 import { ListNode } from "./list";
 import { Slot, HandleTable } from "./handle";
 import { Block, FREE, HEADER, heapEnd, heapStart, peakBytes, USED } from "./memory";
+import { Tcb, TCB_OFFSET } from "./net/inet/tcp/tcb";
 import { INTERFACE_LIST, INTERFACE_SPACE, INTERFACES_MAX } from "./net/link/interface";
+import { ADDRESS_WAITERS, CARD_INTERFACE } from "./net/link/places";
 import { SOCKET_READERS, SOCKET_WRITERS, Socket } from "./net/socket/socket";
 import { BUCKETS, SOCKET_BUCKETS, SOCKET_TABLE } from "./net/socket/table";
 import { FuseRequest, REQUEST_TRANSFER, REQUEST_WAITER } from "./fuse/session";
@@ -40,6 +42,8 @@ export const layout_node_list: usize = offsetof<ListNode>("list");
 // Queues that threads wait in. Each is known by the object that it is part of.
 export const layout_interfaces: usize = INTERFACE_LIST;
 export const layout_interfaces_max: usize = INTERFACES_MAX;
+export const layout_card: usize = CARD_INTERFACE;
+export const layout_address_waiters: usize = ADDRESS_WAITERS;
 export const layout_interface_space: usize = INTERFACE_SPACE;
 export const layout_request_transfer: usize = offsetof<FuseRequest>("transfer");
 export const layout_request_transferAt: usize = REQUEST_TRANSFER;
@@ -56,6 +60,7 @@ export const layout_buckets_count: usize = BUCKETS;
 export const layout_socket_nextInBucket: usize = offsetof<Socket>("nextInBucket");
 export const layout_socket_readers: usize = SOCKET_READERS;
 export const layout_socket_writers: usize = SOCKET_WRITERS;
+export const layout_socket_protocol: usize = offsetof<Socket>("protocol");
 export const layout_socket_type: usize = offsetof<Socket>("type");
 export const layout_socket_handle: usize = offsetof<Socket>("handle");
 export const layout_socket_state: usize = offsetof<Socket>("state");
@@ -73,6 +78,16 @@ export const layout_socket_pinned: usize = offsetof<Socket>("pinned");
 export const layout_socket_loans: usize = offsetof<Socket>("loans");
 export const layout_socket_backlog: usize = offsetof<Socket>("backlog");
 export const layout_socket_pending: usize = offsetof<Socket>("pending");
+
+// State of a TCP connection, from its socket on.
+export const layout_tcp_state: usize = TCB_OFFSET + offsetof<Tcb>("state");
+export const layout_tcp_una: usize = TCB_OFFSET + offsetof<Tcb>("una");
+export const layout_tcp_nxt: usize = TCB_OFFSET + offsetof<Tcb>("nxt");
+export const layout_tcp_wnd: usize = TCB_OFFSET + offsetof<Tcb>("wnd");
+export const layout_tcp_cwnd: usize = TCB_OFFSET + offsetof<Tcb>("cwnd");
+export const layout_tcp_srtt: usize = TCB_OFFSET + offsetof<Tcb>("srtt");
+export const layout_tcp_retransmits: usize = TCB_OFFSET + offsetof<Tcb>("retransmits");
+export const layout_tcp_halfOpen: usize = TCB_OFFSET + offsetof<Tcb>("halfOpen");
 
 // The heap.
 export const layout_block_bytes: usize = HEADER;

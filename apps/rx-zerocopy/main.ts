@@ -1,6 +1,7 @@
 // Bulk transfer with one client, timed by the guest. Kernel parameters: mode=rx|tx, mb= to
 // send in 10^6 bytes, rx= and tx= pages per call, zerocopy=1 to receive by loans, zerocopy=area by
-// the receive area of the vsock RFC, port= to listen on, runs= clients to serve, one by one.
+// the receive area of the vsock RFC, port= to listen on, runs= clients to serve, one by one, or
+// connections= clients to receive from at the same time, with slow= ms of pauses in the first one.
 import {
   areaAdviseDontNeed,
   AreaEntry,
@@ -9,7 +10,6 @@ import {
   areaUnmap,
   clock,
   Errno,
-  Loan,
   MSG_DONTWAIT,
   parameterIs,
   parameterNumber,
@@ -26,8 +26,6 @@ import {
   SysSocketListen,
   SysSocketPeek,
   SysSocketRecv,
-  SysSocketRecvLoan,
-  SysSocketRelease,
   SysSocketSend,
   SysSocketSetOption,
   SysSocketShutdown,
@@ -35,21 +33,20 @@ import {
 } from "torito/kernel/api";
 import { networkFamily, reportListening } from "torito/guest/network";
 import { failed } from "torito/guest/server";
+import { begin, borrow, noteFirst, receive, started } from "./receive";
+import { serveTogether } from "./together";
 
 const NAME = "rx-zerocopy";
 const PAGE_BYTES: u32 = 4096;
 const PAGES_MAX: u32 = 4096;
 const WINDOW_LEAST: u32 = 262144;
-const LOANS: u32 = 256;
 /** An area holds at least one packet of any size. */
 const PACKET_BYTES_MAX: u32 = 65536;
 const SHUTDOWN_SEND: i32 = 1;
 /** A client that only probes the port has gone by then. */
 const PROBE_MS: u32 = 5;
 
-const list: usize = memory.data(256 * 16);
-const tokens: usize = memory.data(256 * 4);
-let startedNs: u64 = 0; // at the first byte
+const peeked: usize = memory.data(1);
 
 export function main(): i32 {
   const sends = parameterIs("mode", "tx");
@@ -58,17 +55,20 @@ export function main(): i32 {
   const step = min(max<u32>(pages, 1), PAGES_MAX) * PAGE_BYTES;
   const listener = listen(parameterNumber("port", 1234), step);
   if (listener < 0) return failed(NAME, "listen", listener);
+  const together = parameterNumber("connections", 0);
+  if (together != 0) return serveTogether(listener, together, step, lends());
   const buffer = ToroGetAlignedMem(step, PAGE_BYTES);
   if (buffer == 0) return failed(NAME, "memory", -Errno.ENOMEM);
   for (let run = parameterNumber("runs", 1); run > 0; run--) {
     const socket = accept(listener);
     if (socket < 0) return failed(NAME, "accept", socket);
+    begin();
     const moved: i64 = sends
       ? send(socket, buffer, step, bytes)
       : parameterIs("zerocopy", "area")
         ? map(socket, step)
-        : lends() ? borrow(socket, step) : receive(socket, buffer, step);
-    const ns = clock() - startedNs;
+        : lends() ? borrow(socket, step, 0) : receive(socket, buffer, step, 0);
+    const ns = clock() - started();
     SysSocketClose(socket);
     if (moved < 0) return failed(NAME, "transfer", <i32>moved);
     report(moved, ns);
@@ -107,41 +107,9 @@ function accept(listener: i32): i32 {
     const socket = SysSocketAccept(listener);
     if (socket < 0) return socket;
     Sleep(PROBE_MS);
-    if (SysSocketPeek(socket, list, 1, MSG_DONTWAIT) != 0) return socket;
+    if (SysSocketPeek(socket, peeked, 1, MSG_DONTWAIT) != 0) return socket;
     SysSocketClose(socket);
   }
-}
-
-/** Receives by copies of up to `step` bytes, to the end. Yields. Returns bytes, or an error. */
-function receive(socket: i32, buffer: usize, step: u32): i64 {
-  let done: u64 = 0;
-  while (true) {
-    const got = SysSocketRecv(socket, buffer, step, 0);
-    if (got < 0) return got;
-    if (got == 0) break;
-    if (done == 0) startedNs = clock();
-    done += got;
-  }
-  return done;
-}
-
-/** Receives by loans, up to one a page at a time, to the end. Yields. Returns as receive(). */
-function borrow(socket: i32, step: u32): i64 {
-  const most = min(LOANS, step / PAGE_BYTES);
-  let done: u64 = 0;
-  while (true) {
-    const n = SysSocketRecvLoan(socket, list, most, 0);
-    if (n < 0) return n;
-    if (n == 0) break;
-    if (done == 0) startedNs = clock();
-    for (let i = 0; i < n; i++) {
-      const loan = changetype<Loan>(list + i * offsetof<Loan>());
-      store<u32>(tokens + (i << 2), loan.token);
-      done += loan.length;
-    }
-    SysSocketRelease(socket, tokens, n);
-  }
-  return done;
 }
 
 /** Receives through an area of `step` bytes, to the end. Yields. Returns as receive(). */
@@ -153,7 +121,7 @@ function map(socket: i32, step: u32): i64 {
     const n = areaReceive(socket, area, 8);
     if (n < 0) return n;
     if (n == 0) break;
-    if (done == 0) startedNs = clock();
+    noteFirst();
     for (let entry = area; ; entry += offsetof<AreaEntry>()) {
       const length = changetype<AreaEntry>(entry).length;
       if (length == 0) break;
@@ -168,7 +136,7 @@ function map(socket: i32, step: u32): i64 {
 /** Sends from one buffer, and waits until the client has read it all. Yields. */
 function send(socket: i32, buffer: usize, step: u32, bytes: u64): i64 {
   for (let i: u32 = 0; i < step; i++) store<u8>(buffer + i, <u8>(i * 31));
-  startedNs = clock();
+  noteFirst();
   for (let done: u64 = 0; done < bytes; ) {
     const sent = SysSocketSend(socket, buffer, <u32>min<u64>(step, bytes - done), 0);
     if (sent < 0) return sent;

@@ -3,15 +3,19 @@
 // reached; when it ends the CPU time since, in microseconds, and what was counted.
 import { readFileSync } from "node:fs";
 import { FsDevice, Machine, NetDevice, StreamNetwork, UserNetwork } from "../../dist/host/index.js";
+import { readGuestLoad, readGuestStats } from "../../dist/host/stats.js";
 import { profile } from "./profile.mjs";
 
+/** How often the guest's memory in use is looked at. */
+const SAMPLE_MS = 5;
+
 /** @type {import("./net.mjs").NetConfiguration} */
-const { image, parameters, memoryMB, link, path, card, port, allow, site, profiled } = JSON.parse(
-  process.argv[2] ?? "{}",
-);
+const configuration = JSON.parse(process.argv[2] ?? "{}");
+const { image, parameters, memoryMB, link, path, card, port, allow, site, profiled } =
+  configuration;
 const network =
   link === "user"
-    ? new UserNetwork({ allow: allow ?? [] })
+    ? new UserNetwork({ allow: allow ?? [], ...configuration.network })
     : await StreamNetwork.open({ address: { path: path ?? "" }, listen: link === "tap" });
 const net = new NetDevice({ network, ...card });
 const machine = await Machine.create({
@@ -27,6 +31,12 @@ const published =
   network instanceof UserNetwork && port !== undefined
     ? await network.publish({ port: 0, guestPort: port })
     : null;
+const inUse = () => readGuestLoad(machine.memory).heapInUse;
+const heapAtFirst = inUse();
+let heapMost = 0;
+setInterval(() => {
+  heapMost = Math.max(heapMost, inUse() - heapAtFirst);
+}, SAMPLE_MS).unref();
 const profileEnds = profiled ? await profile() : null;
 const ready = process.cpuUsage();
 process.stdout.write(`ready ${JSON.stringify(published === null ? [] : [published.port])}\n`);
@@ -38,5 +48,8 @@ const { kicks, interrupts } = machine.registers[0]?.counts ?? { kicks: [], inter
 const kicked = kicks.reduce((sum, one) => sum + (one ?? 0), 0);
 const counted = { ...net.stats, interrupts, kicks: kicked };
 process.stdout.write(`counted ${JSON.stringify(counted)}\n`);
+process.stdout.write(`network ${JSON.stringify(network.stats ?? {})}\n`);
+const inside = { ...readGuestStats(machine.memory), heapMost };
+process.stdout.write(`guest ${JSON.stringify(inside)}\n`);
 if (profileEnds !== null) process.stdout.write(`shares ${JSON.stringify(await profileEnds())}\n`);
 process.exit(exit.kind === "power-off" ? exit.code : 0);

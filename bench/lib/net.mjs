@@ -13,7 +13,7 @@ import { findFreePort, has, makeFolder, Program } from "./programs.mjs";
  * frames of a tap or of passt go.
  * @typedef {{ image: string, parameters: string, memoryMB: number, link: Link,
  *   path?: string, card?: Record<string, unknown>, port?: number, allow?: number[],
- *   site?: string, profiled?: boolean }} NetConfiguration
+ *   site?: string, profiled?: boolean, network?: Record<string, unknown> }} NetConfiguration
  */
 
 const CHILD = fileURLToPath(new URL("net-child.mjs", import.meta.url));
@@ -80,7 +80,8 @@ function startTap(path, mtu) {
 
 /**
  * @typedef {{ image: string, parameters: string, card?: Record<string, unknown>, mtu: number,
- *   memoryMB?: number, port?: number, allow?: number[], site?: string, profiled?: boolean }} Wanted
+ *   memoryMB?: number, port?: number, allow?: number[], site?: string, profiled?: boolean,
+ *   network?: Record<string, unknown> }} Wanted
  */
 
 /** A guest with a card, and how its `port` is reached: PORT of this host, or ADDRESS:PORT. */

@@ -28,8 +28,7 @@ function isOffered(offered: u64, bit: u32): bool {
 /** NW1: none without those that it needs. NW17: long frames only into buffers that hold them. */
 export function wantedFeatures(offered: u64): u64 {
   let wanted = ALWAYS;
-  const merges =
-    cardBuffers == CardBuffers.Mergeable && isOffered(offered, VIRTIO_NET_F_MRG_RXBUF);
+  const merges = mayMerge() && isOffered(offered, VIRTIO_NET_F_MRG_RXBUF);
   if (merges) wanted |= 1 << VIRTIO_NET_F_MRG_RXBUF;
   if (isOffered(offered, VIRTIO_NET_F_CSUM)) wanted |= 1 << VIRTIO_NET_F_HOST_TSO4;
   if (isOffered(offered, VIRTIO_NET_F_GUEST_CSUM) && (merges || holdsSegments())) {
@@ -45,6 +44,11 @@ function controlFeatures(offered: u64): u64 {
   if (isOffered(offered, VIRTIO_NET_F_STATUS)) wanted |= 1 << VIRTIO_NET_F_GUEST_ANNOUNCE;
   wanted &= offered;
   return wanted != 0 ? wanted | (1 << VIRTIO_NET_F_CTRL_VQ) : 0;
+}
+
+/** Large ones serve a device that merges as well: a frame takes one then. */
+function mayMerge(): bool {
+  return cardBuffers == CardBuffers.Mergeable || cardBuffers == CardBuffers.Fitting;
 }
 
 /** Does one buffer hold a frame of many segments? */

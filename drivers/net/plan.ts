@@ -7,6 +7,7 @@ import {
   cardBuffers,
   CardHeader,
   cardHeader,
+  settleBuffers,
 } from "../../kernel/net/link/card-settings";
 import {
   capacityOf,
@@ -32,8 +33,19 @@ const BUFFERS_MIN: u32 = 2;
 const MIXED_LARGE_MAX: u32 = 32;
 const MIXED_LARGE_SHIFT: u32 = 5;
 
+/** Large buffers that a ring should have, or pages serve better. */
+const LARGE_MIN: u32 = 16;
+
+/** A frame in many pages would have to be copied together. */
+function prefersLarge(driver: NetDriver): bool {
+  const bytes = frameBytesMax(driver.card);
+  const exceeds = bytes > capacityOf(PAGE) || driver.device.has(VIRTIO_NET_F_GUEST_TSO4);
+  return exceeds && shareOfHeap(HEAP_SHIFT) / capacityOf(SEGMENTS) >= LARGE_MIN * driver.pairCount;
+}
+
 /** Chooses buffers that hold every frame (NW6, NW17), or parts of one (NW18). */
 export function planBuffers(driver: NetDriver): void {
+  settleBuffers(prefersLarge(driver));
   const isFitted = cardHeader == CardHeader.Fitted;
   const page = isFitted ? FITTED_PAGE : PAGE;
   const segments = driver.device.has(VIRTIO_NET_F_GUEST_TSO4) ? SEGMENTS : LARGE;
@@ -47,7 +59,7 @@ export function planBuffers(driver: NetDriver): void {
 function sizeOf(driver: NetDriver, page: u32): u32 {
   const bytes = frameBytesMax(driver.card);
   if (cardBuffers == CardBuffers.Paged) return page;
-  if (driver.device.has(VIRTIO_NET_F_MRG_RXBUF)) {
+  if (cardBuffers == CardBuffers.Mergeable && driver.device.has(VIRTIO_NET_F_MRG_RXBUF)) {
     return cardHeader == CardHeader.Inline ? MERGED : page;
   }
   if (cardBuffers == CardBuffers.Large || bytes > capacityOf(page)) return driver.large;

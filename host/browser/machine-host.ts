@@ -1,6 +1,6 @@
 // The machine in a dedicated Worker: boots it when the page says so, hands it its clients, and lets
 // the page watch it and stop it.
-import { FsDevice } from "../devices/fs.ts";
+import { ReadOnlyFsDevice } from "../devices/fs/read-only.ts";
 import { VsockDevice } from "../devices/vsock.ts";
 import { MemoryFiles } from "../files/memory-files.ts";
 import type { Machine } from "../machine.ts";
@@ -113,7 +113,7 @@ export class MachineHost {
     const machine = await createMachine({
       image: new Uint8Array(options.image),
       ...(options.sourceMap !== undefined && { sourceMap: options.sourceMap }),
-      devices: [vsock, new FsDevice({ directory: "/", tag, files })],
+      devices: [vsock, new ReadOnlyFsDevice({ directory: "/", tag, files })],
       parameters: options.parameters ?? `root=${tag}`,
       memoryBytes: options.memoryBytes ?? MEMORY_BYTES,
       clock,

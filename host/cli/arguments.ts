@@ -4,7 +4,7 @@ import { limitsFor } from "../devices/vsock/limits.ts";
 import { LOG_LEVELS, type LogFormat } from "../log.ts";
 import { PAGE_BYTES } from "../memory.ts";
 import type { Command, Invocation, MachineCommand, TestCommand } from "./commands.ts";
-import { captureOf, traceOf } from "./config/capture.ts";
+import { captureOf, netCaptureOf, traceOf } from "./config/capture.ts";
 import { effectiveOf, siteOf } from "./config/effective.ts";
 import { accessLogOf, adminOf, isProxied, withInspectAddress } from "./config/listening.ts";
 import {
@@ -26,6 +26,7 @@ import {
   fromPlatform,
 } from "./config/sources.ts";
 import { type Layer, layer, Values } from "./config/values.ts";
+import { NOT_FRESH, PARAMETERS, takes, VERBS } from "./config/verbs.ts";
 import { netOf, withNetPreset } from "./net/settings.ts";
 import type { Settings } from "./project/project.ts";
 import { CliError, didYouMean } from "./usage.ts";
@@ -47,49 +48,7 @@ import {
 
 export * from "./commands.ts";
 
-const MACHINE: readonly OptionName[] = [
-  ...(["memory", "volume", "device", "watchdog", "log-format", "log-level"] as const),
-];
-const NETWORK: readonly OptionName[] = ["publish", "connect", "seqpacket", "cid", "fs-window"];
-const CONFIG: readonly OptionName[] = ["config", "print-config", "check"];
-const SERVICE: readonly OptionName[] = [
-  ...(["net", "net-mac", "net-mtu", "connections", "sockets", "vsock-uds"] as const),
-  ...(["stats", "timeout", "trace", "trace-names"] as const),
-  ...(["pcap", "pcap-format", "pcap-snaplen", "pcap-port", "pcap-size", "pcap-files"] as const),
-  ...(["lame-duck", "grace", "restore", "restart", "replicas", "ready-fd"] as const),
-];
-const ACCESS: readonly OptionName[] = [
-  ...(["access-log", "access-log-format", "access-log-anonymize", "trusted-proxies"] as const),
-  "proxy-protocol",
-  ...(["admin", "admin-insecure", "admin-names", "admin-snapshot", "inspect"] as const),
-];
-/** They belong to one machine, which a machine for each connection is not. */
-const NOT_FRESH: readonly OptionName[] = [
-  ...(["pcap", "trace", "stats", "vsock-uds", "restart", "replicas", "net"] as const),
-  ...(["admin", "inspect", "access-log"] as const),
-];
 const SOCKETS = ["auto", "handles", "net"] as const;
-const SITE = OPTION_NAMES.filter(isSiteOption);
-/** Not an option: on the command line it follows `--`. */
-const PARAMETERS = "parameters";
-
-/** Options of each command. */
-const VERBS: Readonly<Record<string, readonly OptionName[]>> = {
-  new: ["template", "force"],
-  dev: [...MACHINE, ...NETWORK],
-  build: ["output", "log-format"],
-  test: [...MACHINE, "filter", "watch", "coverage"],
-  run: [...MACHINE, ...NETWORK, ...SERVICE, ...CONFIG, ...ACCESS],
-  serve: [
-    ...[...MACHINE, ...NETWORK, ...SERVICE, ...CONFIG, ...ACCESS, ...SITE],
-    ...(["root", "port", "host", "fresh", "machines"] as const),
-  ],
-  snapshot: [...MACHINE, ...NETWORK, "timeout", "output", "after"],
-  inspect: [],
-  precompress: [],
-  check: [],
-  top: [],
-};
 
 const WINDOW_BYTES_DEFAULT = 16 * 1024 * 1024;
 const MACHINES_MAX = 4096;
@@ -137,7 +96,7 @@ export function parseCommandLine(
   if (verb === "dev") {
     const all = new Values([given, project(settingsOf(target, verb)), DEV_LAYER]);
     const publish = all.all("publish").map((text) => parsePublish(text, all.label("publish")));
-    return { kind: "dev", target, publish, ...machine(all, 0) };
+    return { kind: "dev", target, publish, net: netOf(all, publish), ...machine(all, 0) };
   }
   if (verb in ONE_ARGUMENT) {
     if (target === null) throw new CliError(`${verb}: ${MISSING[verb as keyof typeof MISSING]}`);
@@ -148,10 +107,6 @@ export function parseCommandLine(
   if (app === null) throw new CliError(`${verb}: ${MISSING[verb as keyof typeof MISSING]}`);
   checkSnapshots(verb, values);
   return runCommand(verb, app, values);
-}
-
-function takes(verb: string, name: OptionName): boolean {
-  return VERBS[verb]?.includes(name) === true || name === PARAMETERS;
 }
 
 /** The settings of run, serve or snapshot from all sources. */
@@ -276,6 +231,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     vsockPath: one("vsock-uds"),
     net: netOf(values, publish),
     capture: captureOf(values),
+    netCapture: netCaptureOf(values),
     trace: traceOf(values),
     stats: values.isOn("stats"),
     restorePath: one("restore"),

@@ -5,7 +5,7 @@ import type { NodeSocketsOptions } from "../node/sockets/node-sockets.ts";
 import type { SiteSettings } from "../site/settings.ts";
 import type { Effective } from "./config/effective.ts";
 import type { NetSettings } from "./net/settings.ts";
-import type { CaptureSettings, TraceSettings } from "./recording.ts";
+import type { CaptureFileSettings, CaptureSettings, TraceSettings } from "./recording.ts";
 import type { AccessLogSettings } from "./service/access-log.ts";
 import type { AdminAddress } from "./service/admin-address.ts";
 import type { Publish, Volume } from "./values.ts";
@@ -38,6 +38,8 @@ export interface AdminSettings {
   readonly snapshotPath: string | null;
   /** Does it show the machine? */
   readonly inspects: boolean;
+  /** May traces of the inspector have names of files? */
+  readonly showsNames: boolean;
 }
 
 /** The work of `torito snapshot`. */
@@ -61,6 +63,8 @@ export interface Command extends MachineCommand {
   readonly net: NetSettings | null;
   /** null: none. */
   readonly capture: CaptureSettings | null;
+  /** Of the card; null: none. */
+  readonly netCapture: CaptureFileSettings | null;
   /** null: none. */
   readonly trace: TraceSettings | null;
   readonly stats: boolean;
@@ -98,6 +102,8 @@ export interface DevCommand extends MachineCommand {
   readonly kind: "dev";
   /** null: the project around the working directory. */
   readonly target: string | null;
+  /** null: no card. */
+  readonly net: NetSettings | null;
 }
 
 export interface BuildCommand {

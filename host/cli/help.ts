@@ -105,14 +105,16 @@ const RECORDS = `
       --pcap FILE                    every packet of the vsock device, for Wireshark; -: to stdout,
                                      and the guest's console to stderr
       --pcap-format vsock|tcp        as they are, or as TCP, which more tools read (vsock)
-      --pcap-snaplen N               bytes of each packet that are kept (all)
       --pcap-port N                  only packets from or to this port
+      --pcap-net FILE                every frame of the card, as Ethernet
+      --pcap-snaplen N               bytes of each packet and frame that are kept (all)
       --pcap-size SIZE               begin another file after SIZE bytes, as in 1M
       --pcap-files N                 keep the last N of them
       --trace FILE                   threads, entries, interrupts, packets and file requests in
                                      time, for Perfetto or chrome://tracing
       --trace-names                  with paths of requests and names of files, which are the users'
       --inspect [[HOST:]PORT]        a page that shows the machine as it runs; prints its address
+      --inspect-names                traces of that page may have paths and names of files
       --stats                        at exit: bytes, and copies of each, by direction
                                      guest console on stdout, everything else on stderr`;
 
@@ -230,7 +232,7 @@ ENTRY is the main file or its folder (src/main.ts). Images are not optimised and
 torito test. After an error the last good build goes on serving; published ports stay open. TCP
 port 4000 leads to port 80 of the guest, unless --publish or package.json say otherwise.
 
-${NETWORK}
+${NETWORK}${CARD}
 
 ${MACHINE}${WINDOW}
 

@@ -1,9 +1,10 @@
-// The files of `--pcap` and `--trace`.
+// The files of `--pcap`, `--pcap-net` and `--trace`.
 
+import type { FrameTap } from "../devices/net/tap.ts";
 import type { PacketTap } from "../devices/vsock/rings/tap.ts";
 import type { Log } from "../log.ts";
 import { systemClock } from "../node/clock.ts";
-import { PacketCapture, TcpCapture } from "../node/devices.ts";
+import { FrameCapture, PacketCapture, TcpCapture } from "../node/devices.ts";
 import type { CaptureOptions } from "../pcap.ts";
 import type { TraceSink } from "../trace/event.ts";
 import { JsonTrace } from "../trace/json-trace.ts";
@@ -17,12 +18,16 @@ export interface TraceSettings {
   readonly names: boolean;
 }
 
-export interface CaptureSettings extends CaptureOptions {
+/** A capture, whatever is captured. */
+export interface CaptureFileSettings extends Pick<CaptureOptions, "snaplen"> {
   /** `-`: the standard output. */
   readonly path: string;
-  readonly format: CaptureFormat;
   /** null: one file. */
   readonly rotation: Rotation | null;
+}
+
+export interface CaptureSettings extends CaptureFileSettings, CaptureOptions {
+  readonly format: CaptureFormat;
 }
 
 export type CaptureFormat = "vsock" | "tcp";
@@ -40,6 +45,12 @@ export class Recording {
   capture({ path, format, rotation, ...options }: CaptureSettings): PacketTap {
     const Capture = format === "tcp" ? TcpCapture : PacketCapture;
     return new Capture(this.#open("pcap", "capture", path, rotation).write, systemClock, options);
+  }
+
+  /** Frames of the card. */
+  captureNet({ path, rotation, ...options }: CaptureFileSettings): FrameTap {
+    const { write } = this.#open("pcap-net", "capture", path, rotation);
+    return new FrameCapture(write, systemClock, options);
   }
 
   trace({ path, names }: TraceSettings): TraceSink {

@@ -81,6 +81,10 @@ async function runImage(command: Command, surroundings: Surroundings): Promise<E
   return runMachine(command, image, surroundings);
 }
 
+/** By a capture: the guest's console is elsewhere then. */
+const isStdoutTaken = ({ capture, netCapture }: Command): boolean =>
+  [capture, netCapture].some((one) => one?.path === STDOUT);
+
 async function runMachine(
   given: Command,
   image: ReturnType<typeof readImage>,
@@ -93,12 +97,13 @@ async function runMachine(
   const command = snapshot === null ? given : withDevicesOf(given, snapshot);
   const recording = new Recording(log);
   const capture = command.capture === null ? null : recording.capture(command.capture);
+  const netCapture = command.netCapture === null ? null : recording.captureNet(command.netCapture);
   const trace = command.trace === null ? undefined : recording.trace(command.trace);
   const notify = notifier(process.env, log);
   const service = new Service(command, {
-    ...{ image, snapshot, capture, trace, notify, log },
+    ...{ image, snapshot, capture, netCapture, trace, notify, log },
     presence: watchdog?.presence,
-    console: (command.capture?.path === STDOUT ? stderr : stdout).write,
+    console: (isStdoutTaken(command) ? stderr : stdout).write,
     openLog: logFiles(log),
     areNoted: noteRequests(command),
     inherited: takeInherited(process.env),

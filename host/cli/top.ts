@@ -103,6 +103,7 @@ export function topLines(view: MachineView, before: MachineView | null, rowsMax:
   const kicks = (one: MachineView) =>
     sum(one.devices.flatMap(({ queues }) => queues.map((queue) => queue.kicks)));
   const interrupts = (one: MachineView) => sum(one.devices.map((device) => device.interrupts));
+  const tcp = tcpLines(view);
   const lines = [
     `torito  ${view.state}  up ${(view.nowNs / 1e9).toFixed(1)} s`,
     [
@@ -128,14 +129,31 @@ export function topLines(view: MachineView, before: MachineView | null, rowsMax:
         `${`${id}`.padStart(10)}  ${state.padEnd(9)} ${waitsFor.padEnd(36)} ${name}`,
     ),
     "",
-    `CONNECTIONS ${view.connections.total}`,
+    `CONNECTIONS ${view.connections.total + tcp.length}`,
     ...view.connections.listed.map(
       ({ guestPort, peerCid, hostPort, bytesToGuest, bytesFromGuest, inPlace }) =>
         `${`${guestPort}`.padStart(10)}  ${`${peerCid}:${hostPort}`.padEnd(14)} ` +
         `${bytesToGuest} B in, ${bytesFromGuest} B out${inPlace ? ", in place" : ""}`,
     ),
+    ...tcp,
   ];
   return lines.length <= rowsMax ? lines : [...lines.slice(0, rowsMax - 1), "..."];
+}
+
+/** Connections of TCP, as the guest sees them; the clients' addresses, where they end here. */
+function tcpLines({ sockets, netConnections }: MachineView): string[] {
+  const addresses = new Map(
+    netConnections.listed.map(({ guestPort, peer, address }) => [`${guestPort} ${peer}`, address]),
+  );
+  const all = sockets?.listed.filter(({ tcp, peer }) => tcp !== null && peer !== "") ?? [];
+  return all.map(({ localPort, peer, tcp, received, sent }) => {
+    const address = addresses.get(`${localPort} ${peer}`) ?? "";
+    const from = address === "" ? "" : `, ${address}`;
+    return (
+      `${`${localPort}`.padStart(10)}  ${peer.padEnd(21)} ${tcp?.state ?? ""}, ` +
+      `${received.bytes} B in, ${sent.bytes} B out${from}`
+    );
+  });
 }
 
 function copies({ copies: both }: MachineView): string[] {

@@ -10,13 +10,13 @@
 import { EthernetHdr } from "../../abi/ethernet.ts";
 import { VIRTIO_NET_F_CTRL_RX, VIRTIO_NET_F_GUEST_ANNOUNCE } from "../../abi/net.ts";
 import { VIRTIO_ID_NET } from "../../abi/virtio.ts";
-import type { DeviceHost, DeviceSnapshots, VirtioDevice } from "../device.ts";
+import type { DeviceHost, DeviceSnapshots, NetConnection, VirtioDevice } from "../device.ts";
 import { SnapshotError } from "../snapshot/errors.ts";
 import { Fields } from "../snapshot/fields.ts";
 import type { VirtQueue } from "../virtqueue.ts";
 import { Configuration } from "./net/configuration.ts";
 import { ControlQueue } from "./net/control.ts";
-import { describeFrame } from "./net/describe.ts";
+import { describeCommand, describeFrame } from "./net/describe.ts";
 import {
   areComplete,
   controlQueueOf,
@@ -29,6 +29,7 @@ import { RxFilter } from "./net/filter.ts";
 import type { Frame } from "./net/frame.ts";
 import { formatMac, parseMac } from "./net/mac.ts";
 import type { Card, Port } from "./net/network.ts";
+import { NO_RIGHTS } from "./net/offload/offload.ts";
 import { checkMtu, checkPairs, MAC_DEFAULT, type NetOptions } from "./net/options.ts";
 import { Pairs } from "./net/pairs.ts";
 import { createStats, type NetStats } from "./net/stats.ts";
@@ -47,7 +48,7 @@ export class NetDevice implements VirtioDevice {
   readonly features: bigint;
   readonly accepts = areComplete;
   readonly queueSizesMax: readonly number[];
-  readonly queueNames: readonly string[];
+  queueNames: readonly string[];
   readonly config: Uint8Array;
   readonly mac: string;
   readonly mtu: number;
@@ -66,6 +67,7 @@ export class NetDevice implements VirtioDevice {
   #tap: FrameTap | null;
   #host: DeviceHost | null = null;
   #features = 0n;
+  #takes = NO_RIGHTS;
   /** Does the guest say which frames it wants? */
   #isFiltering = false;
   #controlNumber = -1;
@@ -89,7 +91,7 @@ export class NetDevice implements VirtioDevice {
       pairs: this.#pairsMax,
     });
     this.queueSizesMax = [...Array(2 * this.#pairsMax).fill(QUEUE_SIZE_MAX), CONTROL_SIZE_MAX];
-    this.queueNames = namesOf(this.#pairsMax);
+    this.queueNames = namesOf(this.#pairsMax, 2 * this.#pairsMax);
     this.#picksBest = options.pick === "fit";
     this.#tap = capture;
     this.#pairs = new Pairs({
@@ -115,11 +117,18 @@ export class NetDevice implements VirtioDevice {
   }
 
   #card(mac: number): Card {
+    const takes = () => this.#takes;
     return {
       mac,
       mtu: this.mtu,
+      get takes() {
+        return takes();
+      },
       deliver: (frame) => this.#deliver(frame),
       offer: (frame) => this.hasLink && this.#pairs.offer(frame),
+      lend: (envelope, borrower) => {
+        return this.hasLink ? this.#pairs.lend(envelope, borrower) : null;
+      },
       settle: () => this.#settle(),
       linkChanged: () => this.#linkChanged(),
       now: () => this.#host?.now() ?? 0,
@@ -153,9 +162,15 @@ export class NetDevice implements VirtioDevice {
     return this.#pairs.active;
   }
 
+  /** TCP connections that end in its network, the oldest first; none if that is elsewhere. */
+  netConnections(): readonly NetConnection[] {
+    return this.#port.connections?.() ?? [];
+  }
+
   // ---- virtio device
 
   describe(queue: number, head: DataView): string {
+    if (queue === this.#controlNumber) return describeCommand(head);
     return queue % 2 === 1 ? describeFrame(head) : "";
   }
 
@@ -170,9 +185,12 @@ export class NetDevice implements VirtioDevice {
     this.#features = features;
     this.#isFiltering = hasFeature(features, VIRTIO_NET_F_CTRL_RX);
     this.#controlNumber = controlQueueOf(features, this.#pairsMax);
+    this.queueNames = namesOf(this.#pairsMax, this.#controlNumber);
     this.#controlQueue = queues[this.#controlNumber] ?? null;
     const paired = queues.slice(0, pairedQueues(features, this.#pairsMax));
-    this.#pairs.begin(paired, rulesOf(features, this.#picksBest));
+    const rules = rulesOf(features, this.#picksBest);
+    this.#takes = rules.toGuest;
+    this.#pairs.begin(paired, rules);
     this.#marked = true;
   }
 
@@ -201,6 +219,7 @@ export class NetDevice implements VirtioDevice {
     this.#pairs.end();
     this.#controlQueue = null;
     this.#features = 0n;
+    this.#takes = NO_RIGHTS;
     this.#isFiltering = false;
     this.#filter.clear();
     this.#mustAnnounce = false;
@@ -301,8 +320,16 @@ export class NetDevice implements VirtioDevice {
   }
 }
 
-function namesOf(pairs: number): string[] {
-  const names = ["rx", "tx"];
-  for (let i = 2; i <= pairs; i++) names.push(`rx ${i}`, `tx ${i}`);
-  return [...names, "control"];
+/** A driver without MQ has the control queue after the first pair (5.1.2), and no other pair. */
+function namesOf(pairs: number, control: number): string[] {
+  const names = Array.from({ length: 2 * pairs + 1 }, (_, queue) => {
+    const way = queue % 2 === 0 ? "rx" : "tx";
+    return queue < 2 ? way : `${way} ${(queue >> 1) + 1}`;
+  });
+  names[2 * pairs] = "control";
+  if (control >= 0 && control < 2 * pairs) {
+    names[control] = "control";
+    names[2 * pairs] = "unused";
+  }
+  return names;
 }

@@ -3,7 +3,10 @@ import { MACHINE, THREADS, type TraceEvent } from "../trace/event.ts";
 
 /** An event to stop at. Fields that are missing fit everything. */
 export type Breakpoint =
-  /** A vsock packet of that kind (`RW`, `RST` ...), with that port on either side. */
+  /**
+   * A packet of vsock of that kind (`RW`, `RST` ...), or a frame of a card (`TCP`, `SYN`, `UDP`,
+   * `ARP` ...), with that port on either side.
+   */
   | { readonly on: "packet"; readonly op?: string; readonly port?: number }
   /** A request to a file system (`LOOKUP`, `READ` ...). */
   | { readonly on: "file"; readonly op?: string }
@@ -31,7 +34,11 @@ export function readBreakpoint(value: unknown): Breakpoint | null {
   return isRight ? (value as Breakpoint) : null;
 }
 
-const PACKET = /^(\S+|op \d+) (?:from|to) guest$/;
+const PACKET = /^(.+) (?:from|to) guest$/;
+
+/** A frame of TCP is named as in "TCP PSH+ACK". */
+const isOf = (packet: string, op: string): boolean =>
+  packet === op || packet.split(/[ +]/).includes(op);
 
 export function hits(breakpoint: Breakpoint, event: TraceEvent): boolean {
   const { name, pid, ph, args = {}, cat } = event;
@@ -48,13 +55,14 @@ export function hits(breakpoint: Breakpoint, event: TraceEvent): boolean {
     case "packet": {
       const { op = packet, port } = breakpoint;
       const ports = [args.srcPort, args.dstPort];
-      return packet !== undefined && op === packet && (port === undefined || ports.includes(port));
+      if (packet === undefined || op === undefined || !isOf(packet, op)) return false;
+      return port === undefined || ports.includes(port);
     }
     case "file":
       return isFile && (breakpoint.op ?? name) === name;
     case "kick":
       return name === "kick" && (breakpoint.queue ?? args.name) === args.name;
     case "error":
-      return (isFile && Number(args.error) < 0) || packet === "RST";
+      return (isFile && Number(args.error) < 0) || (packet !== undefined && isOf(packet, "RST"));
   }
 }

@@ -1,6 +1,7 @@
 // One machine under inspection: its state at any moment between turns, the events of late, and a
 // clock that stops. Nothing is recorded while nobody watches.
 
+import type { NetConnection } from "../device.ts";
 import type { ConnectionStats } from "../devices/vsock/stats.ts";
 import { VsockDevice } from "../devices/vsock.ts";
 import type { Machine } from "../machine.ts";
@@ -44,6 +45,11 @@ export interface MachineView {
   readonly connections: {
     readonly total: number;
     readonly listed: readonly ConnectionStats[];
+  };
+  /** Connections of TCP that end in this process, as the network of the card sees them. */
+  readonly netConnections: {
+    readonly total: number;
+    readonly listed: readonly NetConnection[];
   };
   readonly copies: BothWays | null;
 }
@@ -101,6 +107,7 @@ export class Inspector {
     const { memory } = machine;
     const insight = this.#insight;
     const all = this.#vsock?.connections() ?? [];
+    const net = machine.registers.flatMap(({ device }) => device.netConnections?.() ?? []);
     return {
       state: this.state,
       nowNs: insight.now(),
@@ -113,6 +120,7 @@ export class Inspector {
       sockets: insight.sockets(),
       heap: memory.attached ? insight.heap() : null,
       connections: { total: all.length, listed: all.slice(0, LISTED_MAX) },
+      netConnections: { total: net.length, listed: net.slice(0, LISTED_MAX) },
       copies:
         this.#vsock && copiesOf(this.#vsock.stats, memory.attached ? readGuestStats(memory) : null),
     };

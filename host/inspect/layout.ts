@@ -12,20 +12,24 @@ const FIELDS = {
   timer: ["deadlineNs", "place"],
   node: ["bytes", "list"],
   interface: ["space"],
+  address: ["waiters"],
   console: ["writers"],
   buffers: ["waiters", "bytes"],
   request: ["transfer", "transferAt", "waiter", "opcode"],
   socket: [
-    ...["nextInBucket", "readers", "writers", "type", "handle", "state"],
+    ...["nextInBucket", "readers", "writers", "protocol", "type", "handle", "state"],
     ...["localPort", "remotePort", "remoteAddress"],
     ...["bufAlloc", "rxCnt", "fwdCnt", "txCnt", "peerBufAlloc", "peerFwdCnt"],
     ...["unread", "pinned", "loans", "backlog", "pending"],
   ],
+  tcp: ["state", "una", "nxt", "wnd", "cwnd", "srtt", "retransmits", "halfOpen"],
   block: ["bytes", "length", "size", "check", "used", "free"],
 } as const;
 
 /** Addresses of tables, and how many entries they have. */
-const PLACES = ["threads", "sockets", "interfaces", "interfaces_max", "buckets", "buckets_count"];
+const PLACES = [
+  ...["threads", "sockets", "interfaces", "interfaces_max", "card", "buckets", "buckets_count"],
+];
 
 type Fields = typeof FIELDS;
 
@@ -36,6 +40,7 @@ export type Layout = {
   readonly sockets: number;
   readonly interfaces: number;
   readonly interfaces_max: number;
+  readonly card: number;
   readonly buckets: number;
   readonly buckets_count: number;
 };

@@ -1,16 +1,17 @@
 // Names what threads of the guest wait for. A wait queue has no name: it is known by the object of
 // the kernel that it is part of. The guest may lie, so an object counts only if the kernel's own
 // tables agree.
+import { IPPROTO_TCP } from "../../abi/ip.ts";
 import { TraceWait } from "../../abi/trace.ts";
-import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
 import { u32 } from "../memory.ts";
 import { fuseName } from "../operation-names.ts";
-import { type ConnectionKey, connectionKey } from "../trace/connection-key.ts";
+import { type ConnectionKey, connectionKey, tcpKey } from "../trace/connection-key.ts";
 import { EventKind, THREADS } from "../trace/event.ts";
 import type { Wait } from "../trace/tracer.ts";
 import type { GuestReader } from "./guest-reader.ts";
 import { SocketState } from "./guest-states.ts";
 import type { Layout } from "./layout.ts";
+import { isVsock, socketName } from "./peers.ts";
 
 const SLOT_MASK = 0xffff;
 
@@ -23,6 +24,9 @@ export function describeWait(reader: GuestReader, layout: Layout, queue: number)
     const at = reader.u32(interfaces + 4 * i);
     if (at !== 0 && queue === at + layout.interface.space) return `room to send, device ${i}`;
   }
+  const card = reader.u32(layout.card);
+  if (card !== 0 && queue === card + layout.interface.space) return "room to send, network card";
+  if (queue === layout.address.waiters) return "an address of this machine";
   const asked = queue - request.waiter;
   if (reader.u32(asked + request.transfer) === asked + request.transferAt) {
     return `file: ${fuseName(reader.u32(asked + request.opcode))}`;
@@ -36,7 +40,7 @@ export function describeWait(reader: GuestReader, layout: Layout, queue: number)
     const { at, isReader } = found;
     const isListener = reader.u32(at + socket.state) === SocketState.Listening;
     const what = isListener ? "accept" : isReader ? "read" : "send";
-    return `socket ${socketName(reader, layout, at)} to ${what}`;
+    return `${nameOf(reader, layout, at)} to ${what}`;
   }
   if (queue === layout.console.writers) return "the console's reader";
   const sent = queue - layout.buffers.waiters;
@@ -106,8 +110,11 @@ function isSocket(reader: GuestReader, layout: Layout, handle: number, at: numbe
 function connectionOf(reader: GuestReader, { socket }: Layout, at: number): ConnectionKey | null {
   const remote = reader.u32(at + socket.remotePort);
   if (remote === 0) return null;
-  const cid = reader.u32(at + socket.remoteAddress);
-  return connectionKey(cid, remote, reader.u32(at + socket.localPort));
+  const protocol = reader.u32(at + socket.protocol);
+  const address = reader.u32(at + socket.remoteAddress);
+  const local = reader.u32(at + socket.localPort);
+  if (isVsock(protocol)) return connectionKey(address, remote, local);
+  return protocol === IPPROTO_TCP ? tcpKey(address, remote, local) : null;
 }
 
 /** The socket that has the queue. */
@@ -134,13 +141,15 @@ function isBlock(reader: GuestReader, { block }: Layout, at: number, bytes: numb
   return check === u32(block.used) && reader.u32(header + block.length) === bytes;
 }
 
-/** As in `80`, `80 <- 1073741824` for a connection with the host, or `80 <- 5:1024`. */
-export function socketName(reader: GuestReader, { socket }: Layout, at: number): string {
-  const local = reader.u32(at + socket.localPort);
-  const remote = reader.u32(at + socket.remotePort);
-  const cid = reader.u32(at + socket.remoteAddress);
-  if (remote === 0) return `${local}`;
-  return cid === VMADDR_CID_HOST ? `${local} <- ${remote}` : `${local} <- ${cid}:${remote}`;
+function nameOf(reader: GuestReader, { socket }: Layout, at: number): string {
+  const field = (offset: number) => reader.u32(at + offset);
+  return socketName(
+    field(socket.protocol),
+    field(socket.type),
+    field(socket.localPort),
+    field(socket.remoteAddress),
+    field(socket.remotePort),
+  );
 }
 
 /** Does the handle of that table lead to this object? */

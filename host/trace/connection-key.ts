@@ -1,4 +1,4 @@
-// How a trace tells connections of vsock apart.
+// How a trace tells connections apart.
 import { VMADDR_CID_HOST } from "../../abi/vsock.ts";
 
 const TWO_32 = 4294967296;
@@ -13,4 +13,9 @@ export type ConnectionKey = number | string;
 export function connectionKey(cid: number, remotePort: number, localPort: number): ConnectionKey {
   if (cid === VMADDR_CID_HOST && localPort < 0x10_0000) return localPort * TWO_32 + remotePort;
   return `${cid}:${remotePort}>${localPort}`;
+}
+
+/** The same for a connection of TCP, by the IPv4 address and port of its other side. */
+export function tcpKey(address: number, remotePort: number, localPort: number): ConnectionKey {
+  return `tcp ${address}:${remotePort}>${localPort}`;
 }

@@ -68,14 +68,15 @@ export class DeviceTrack implements DeviceTrace {
   readonly tid: number;
   readonly name: string;
   readonly #tracing: Tracing;
-  readonly #kicks: readonly EventKind[];
+  readonly #device: VirtioDevice;
+  readonly #kicks: EventKind[] = []; // by queue
   #lastNs = 0; // of what is on the track so far
 
-  constructor(tracing: Tracing, tid: number, { name, queueNames }: VirtioDevice) {
+  constructor(tracing: Tracing, tid: number, device: VirtioDevice) {
     this.#tracing = tracing;
     this.tid = tid;
-    this.name = name;
-    this.#kicks = queueNames.map((of, queue) => kickOf(queue, of));
+    this.name = device.name;
+    this.#device = device;
   }
 
   get isOn(): boolean {
@@ -135,8 +136,18 @@ export class DeviceTrack implements DeviceTrace {
   }
 
   readonly kicked = (queue: number): void => {
-    if (this.isOn) this.#instant(this.#kicks[queue] ?? kickOf(queue, ""), 0);
+    if (this.isOn) this.#instant(this.#kickOf(queue), 0);
   };
+
+  /** A queue may be another one for the next driver, and have another name. */
+  #kickOf(queue: number): EventKind {
+    const name = this.#device.queueNames[queue] ?? "";
+    const known = this.#kicks[queue];
+    if (known?.constants.name === name) return known;
+    const kind = kickOf(queue, name);
+    this.#kicks[queue] = kind;
+    return kind;
+  }
 
   interrupted(irq: number): void {
     if (this.isOn) this.#instant(INTERRUPT, irq);

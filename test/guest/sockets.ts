@@ -102,8 +102,8 @@ class Call {
   d: u32;
 }
 
-// Records are used in a circle, so that calls leave nothing on the heap; those of calls that have not
-// returned are skipped.
+// Records are used in a circle, so that calls leave nothing on the heap; those of calls that have
+// not returned are skipped.
 const RECORDS: u32 = 1024;
 const records: usize = memory.data(1024 * 32);
 let next: u32 = 0;

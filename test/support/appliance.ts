@@ -46,8 +46,17 @@ export class Appliance {
   }
 
   /** Serves `directory` on a free port. */
-  static async serve(directory: string, ...args: string[]): Promise<Appliance> {
-    const appliance = new Appliance(["serve", directory, "-p", "0:80", ...args]);
+  static serve(directory: string, ...args: string[]): Promise<Appliance> {
+    return Appliance.#ready(["serve", directory, "-p", "0:80", ...args]);
+  }
+
+  /** The same on a port of the card. */
+  static serveOnCard(directory: string, ...args: string[]): Promise<Appliance> {
+    return Appliance.#ready(["serve", directory, "--net", "-p", "0:80/net", ...args]);
+  }
+
+  static async #ready(words: readonly string[]): Promise<Appliance> {
+    const appliance = new Appliance(words);
     await until(() => {
       const ready = /ready in \d+ ms {2}http:\/\/127\.0\.0\.1:(\d+)\//.exec(appliance.stderr);
       if (ready === null && appliance.child.exitCode !== null) throw new Error(appliance.stderr);

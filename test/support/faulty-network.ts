@@ -59,6 +59,8 @@ export class FaultyNetwork implements Network {
     const port = this.#inner.join({
       mac: card.mac,
       mtu: card.mtu,
+      takes: card.takes,
+      lend: (envelope, borrower) => card.lend(envelope, borrower),
       offer: (frame) => card.offer(frame),
       settle: () => card.settle(),
       linkChanged: () => card.linkChanged(),

@@ -2,6 +2,8 @@
 // the same directory, to clients that are only calls.
 import { createHash } from "node:crypto";
 import { TIME_PAGE_ADDRESS, TimePage } from "../../abi/boot.ts";
+import type { UserNetwork } from "../../host/devices/net/user.ts";
+import { NetDevice } from "../../host/devices/net.ts";
 import {
   FsDevice,
   type FsOptions,
@@ -14,6 +16,7 @@ import type { Acceptor, Sockets } from "../../host/ports/sockets.ts";
 import type { Snapshot } from "../../host/snapshot/snapshot.ts";
 import { compileOnce } from "./compiled.ts";
 import { SetClock } from "./set-clock.ts";
+import { userNetwork } from "./user-lab.ts";
 import { Client, MIB } from "./web-server-script.ts";
 
 const { wasm, map } = await compileOnce("test/guest/web-server.ts", "release", { kind: "both" });
@@ -22,6 +25,8 @@ export const webServer = wasm;
 export interface SiteOptions extends Partial<MachineOptions> {
   readonly fs?: Partial<FsOptions>;
   readonly vsock?: Partial<VsockOptions>;
+  /** Is the port one of a card on a user network? Its clients are those of this network. */
+  readonly hasCard?: boolean;
   /** Default: a new one. */
   readonly manual?: SetClock;
   /** Called when clients can come, before the machine is restored. */
@@ -33,13 +38,16 @@ export class Site {
   readonly clock: SetClock;
   readonly vsock: VsockDevice;
   readonly fs: FsDevice;
+  /** null: it has no card. */
+  readonly network: UserNetwork | null;
+  readonly card: NetDevice | null;
   machine!: Machine;
   log = "";
   /** Lines of the machine's log, for people. */
   readonly lines: string[] = [];
   #acceptor: Acceptor | undefined;
 
-  private constructor(directory: string, { fs, vsock, manual }: SiteOptions) {
+  private constructor(directory: string, { fs, vsock, manual, hasCard }: SiteOptions) {
     this.clock = manual ?? new SetClock();
     const sockets: Sockets = {
       listen: async (address, _backlog, one) => {
@@ -51,6 +59,8 @@ export class Site {
       },
     };
     this.vsock = new VsockDevice({ sockets, ...vsock });
+    this.network = hasCard === true ? userNetwork({ sockets }).network : null;
+    this.card = this.network && new NetDevice({ network: this.network });
     const files = hostFiles();
     this.fs = new FsDevice({ directory, tag: "site", readOnly: true, files, ...fs });
   }
@@ -83,10 +93,11 @@ export class Site {
     return site;
   }
 
-  #parts({ fs: _, vsock: __, manual: ___, early: ____, ...options }: SiteOptions) {
+  #parts({ fs: _, vsock: __, manual: ___, early: ____, hasCard, ...options }: SiteOptions) {
     return {
       sourceMap: map,
-      devices: [this.vsock, this.fs],
+      devices: [this.vsock, this.fs, ...(this.card === null ? [] : [this.card])],
+      ...(hasCard === true ? { parameters: "net=inet net.address=10.0.2.15/24" } : {}),
       clock: this.clock,
       console: (text: string) => {
         this.log += text;
@@ -99,7 +110,7 @@ export class Site {
   }
 
   async #publish(): Promise<void> {
-    await this.vsock.publish({ port: 80, guestPort: 80 });
+    await (this.network ?? this.vsock).publish({ port: 80, guestPort: 80 });
   }
 
   readonly settle = (): void => {

@@ -10,7 +10,7 @@ const [FIN, SYN, RST, PSH, ACK] = [1, 2, 4, 8, 16];
 const EXTREMES = [0, 1, 0x7f, 0x80, 0xfe, 0xff];
 const DISTANCES = [0, 1, -1, 2, 100, 1460, -1460, 65535, -65535, 1 << 20, 0x7fffffff, 0x80000000];
 
-/** A connection of the peer, as far as it follows it: what the guest does not acknowledge is gone. */
+/** A connection of the peer, as far as it follows it: unacknowledged bytes are gone. */
 export class Conversation {
   readonly port: number;
   seq: number; // the next of ours that the guest expects
@@ -133,7 +133,7 @@ export function spoil(written: Written, random: Random): Buffer {
   return bytes.subarray(0, 1514);
 }
 
-/** What the guest has sent reaches the conversations it was for. Returns the segments. */
+/** Segments of the guest reach the conversations they were for. Returns them. */
 export function hearAll(g: TcpGuest, conversations: ReadonlyMap<number, Conversation>): Segment[] {
   const segments = g.segments();
   for (const one of segments) conversations.get(one.dest)?.hear(one);

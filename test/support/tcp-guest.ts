@@ -261,7 +261,7 @@ export class TcpGuest extends NetGuest {
     return at;
   }
 
-  /** What a socket has moved, and how. */
+  /** The bytes that a socket has moved, and how. */
   moved(socket: number): GuestStats {
     const at = this.call("ToroGetMem", NetStats.sizeof) >>> 0;
     expect(this.call("SysSocketStat", socket, at)).toBe(0);

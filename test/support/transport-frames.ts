@@ -50,7 +50,10 @@ export function synOptions(mss: number, shift: number | null = null): Uint8Array
   return Uint8Array.from([2, 4, mss >>> 8, mss & 255, ...scale]);
 }
 
-/** A TCP segment that has arrived, with its address. `isSound`: its checksum is right. */
+/**
+ * A TCP segment that has arrived, with its address. `isSound`: its checksum is right; `isPartial`:
+ * it is that of the pseudo header alone.
+ */
 export function parseTcp(bytes: Uint8Array) {
   const packet = parse(bytes);
   if (packet.kind !== "ip" || packet.protocol !== IPPROTO_TCP) return null;
@@ -70,6 +73,9 @@ export function parseTcp(bytes: Uint8Array) {
     payload: b.subarray(headerBytes),
     isSound:
       internetChecksum(Buffer.concat([front, b])) === 0 && internetChecksum(packet.header) === 0,
+    isPartial:
+      (internetChecksum(front) ^ b.readUInt16BE(16)) === 0xffff &&
+      internetChecksum(packet.header) === 0,
   };
 }
 

@@ -20,8 +20,8 @@ const SHUTDOWN_SEND = 1;
 const EAGAIN = -11;
 const ENOBUFS = -105;
 const ENOMEM = -12;
-/** What a connection may end with that was not closed in order. */
-const ENDS = [-104, -103, -32, -107, -110, -9, -111]; // RESET, ABORTED, PIPE, NOTCONN, TIMEDOUT, ...
+/** The errors of a connection that was not closed in order. */
+const ENDS = [-104, -103, -32, -107, -110, -9, -111]; // RESET, ABORTED, PIPE, NOTCONN, ...
 /** Sends with MSG_ZEROCOPY that an end has in flight. */
 const SLOTS = 4;
 const LOANS = 8;
@@ -181,7 +181,8 @@ export class TwinEnd {
       .filter((name) => name !== "");
     const done = `${this.sent} of ${this.plan.total} sent, ${this.received} received`;
     const ends = `ends ${this.sendEnd} ${this.receiveEnd}`;
-    return `${this.#guest.address}: ${done}, ${ends}, in ${waits.join(" ")}, ${this.#loans.length} lent`;
+    const lent = `${this.#loans.length} lent`;
+    return `${this.#guest.address}: ${done}, ${ends}, in ${waits.join(" ")}, ${lent}`;
   }
 
   /** One round. Returns whether anything happened. */

@@ -1,5 +1,5 @@
-// What a seed makes of twins: a network, its faults, and connections between them, with the check
-// that nothing is left over in the end.
+// A seed makes a network for twins, its faults, and connections between them, with the check that
+// nothing is left over in the end.
 import { Errno } from "../../abi/errno.ts";
 import { type Faults, NO_FAULTS } from "./faulty-network.ts";
 import { ipNumber } from "./frames.ts";
@@ -89,7 +89,7 @@ class Trouble {
   }
 }
 
-/** What a script has seen, for those who want to know that it does something. */
+/** Things that a script has seen, for those who want to know that it does something. */
 export interface ScriptReport {
   bytes: number;
   connections: number;

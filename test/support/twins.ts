@@ -1,6 +1,6 @@
-// Two guests on one switch, in virtual time, with a network between them that a seed makes bad: each
-// runs the scripts of its ends of connections until nothing is left to do, and then nothing may be
-// left over.
+// Two guests on one switch, in virtual time, with a network between them that a seed makes bad:
+// each runs the scripts of its ends of connections until nothing is left to do, and then nothing
+// may be left over.
 
 import { type FrameCapture, Machine, NetDevice, NetSwitch } from "../../host/index.ts";
 import { ManualClock } from "../../host/manual-clock.ts";
@@ -28,7 +28,7 @@ export type Op = keyof typeof OPS;
 const POOL_SIZES = 8;
 const ROUNDS_MAX = 100_000;
 
-/** What must be the same before and after. */
+/** These must be the same before and after. */
 export interface Books {
   heap: number;
   blocks: number;

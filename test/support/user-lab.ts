@@ -2,13 +2,15 @@
 // that are plain objects, a clock that the test turns, and a TCP of its own (tcp-peer.ts).
 import { ETH_P_IP } from "../../abi/ethernet.ts";
 import { IPPROTO_TCP, IPPROTO_UDP } from "../../abi/ip.ts";
+import { NetHdr } from "../../abi/net.ts";
 import { Workshop } from "../../host/devices/net/user/workshop.ts";
 import { UserNetwork, type UserNetworkOptions } from "../../host/devices/net/user.ts";
 import { ManualClock } from "../../host/manual-clock.ts";
 import type { DatagramEvents, DatagramSocket, Datagrams } from "../../host/ports/datagrams.ts";
 import type { TcpAddress } from "../../host/ports/sockets.ts";
-import { card, type Ip, ipFrame } from "./frames.ts";
+import { card, type Ip, internetChecksum, ip, ipFrame } from "./frames.ts";
 import { NetPuppet, type NetPuppetOptions } from "./net-puppet.ts";
+import { pseudoHeader, readWork, workHeader } from "./tcp-frames.ts";
 import {
   parseTcp,
   parseUdp,
@@ -92,6 +94,10 @@ export class UserLab {
   readonly guest: NetPuppet;
   /** An octet of TCP's segments that is changed on the way. */
   corrupt: number | null = null;
+  /** Does the guest leave checksums of TCP, and cutting long segments, to the card? */
+  leavesSums = false;
+  /** Where it says that the header of TCP begins. */
+  workStart = 34;
   #batch: Uint8Array[] | null = null;
 
   constructor({ guest = {}, slabsEachWay, ...options }: UserLabOptions = {}) {
@@ -133,8 +139,24 @@ export class UserLab {
   tcp(fields: Partial<TcpFields>, { destination = GATEWAY, source = GUEST } = {}): void {
     const all = { sourcePort: 50000, port: 5001, flags: 0, ...fields };
     const payload = tcpSegment(source, destination, all);
+    if (this.leavesSums) {
+      this.#sendPartial(source, destination, payload);
+      return;
+    }
     if (this.corrupt !== null) payload[this.corrupt] = (payload[this.corrupt] as number) ^ 0x10;
     this.ip({ source, destination, protocol: IPPROTO_TCP, payload });
+  }
+
+  #sendPartial(source: string, destination: string, segment: Buffer): void {
+    const both = Buffer.concat([ip(source), ip(destination)]);
+    const sum = internetChecksum(pseudoHeader(IPPROTO_TCP, segment.length, both));
+    segment.writeUInt16BE(~sum & 0xffff, 16);
+    const addresses = { source, destination, to: GATEWAY_MAC, from: card(1) };
+    const frame = ipFrame({ ...addresses, protocol: IPPROTO_TCP, payload: segment });
+    const isLong = frame.length > this.guest.device.mtu + 14;
+    const work = isLong ? { type: 1, size: this.guest.device.mtu - 40 } : {};
+    this.guest.sendRaw([workHeader({ start: this.workStart, ...work }), frame]);
+    this.guest.tx.used();
   }
 
   udp(fields: UdpFields, { destination = GATEWAY, source = GUEST, to = GATEWAY_MAC } = {}): void {
@@ -142,13 +164,16 @@ export class UserLab {
     this.ip({ source, destination, to, protocol: IPPROTO_UDP, payload });
   }
 
-  /** Segments that have arrived, all of them with the right checksums. */
+  /** Segments that have arrived, all of them with the right checksums, or as they are left. */
   segments(repost = true): TcpArrival[] {
-    const all = this.guest.take(repost).filter((one) => one.readUInt16BE(12) === ETH_P_IP);
-    return all.flatMap((one) => {
-      const segment = parseTcp(one);
+    const filled = this.guest.used(repost).filter(({ len }) => len > 0);
+    return filled.flatMap(({ bytes, len }) => {
+      const frame = Buffer.from(bytes.subarray(NetHdr.sizeof, len));
+      const segment = frame.readUInt16BE(12) === ETH_P_IP ? parseTcp(frame) : null;
       if (segment === null) return [];
-      if (!segment.isSound) throw new Error("a segment with a wrong checksum has arrived");
+      const isLeft = readWork(bytes.subarray(0, NetHdr.sizeof)).flags === 1;
+      const isGood = isLeft ? segment.isPartial : segment.isSound;
+      if (!isGood) throw new Error("a segment with a wrong checksum has arrived");
       return [segment];
     });
   }

@@ -185,8 +185,8 @@ describe("machines on a switch", () => {
     expect(frames.map(({ name, args }) => [name, args?.bytes])).toEqual([
       ["ARP request from guest", 42],
       ["ARP reply to guest", 42],
-      ["IPv4 ICMP from guest", 98],
-      ["IPv4 ICMP to guest", 98],
+      ["ICMP from guest", 98],
+      ["ICMP to guest", 98],
     ]);
   });
 
@@ -196,7 +196,7 @@ describe("machines on a switch", () => {
     const head = (frame: Uint8Array) =>
       new DataView(Uint8Array.from([...Array(12).fill(0), ...frame]).buffer);
     expect(net.describe(1, head(whoHas("10.0.0.1", "10.0.0.2", card(2))))).toBe("ARP request");
-    expect(net.describe(1, head(tcpFrame()))).toBe("IPv4 TCP");
+    expect(net.describe(1, head(tcpFrame()))).toBe("TCP ACK 40000 -> 80");
     expect(net.describe(1, head(new Uint8Array(14)))).toBe("EtherType 0x0000");
     expect(net.describe(1, head(new Uint8Array(3)))).toBe("");
     expect(net.describe(0, head(new Uint8Array(14)))).toBe("");

@@ -1,5 +1,5 @@
 // The tables of docs/operating.md: all metrics with their labels, and all reasons, beside those
-// of a service that has answered something.
+// of a service on a card that has answered something.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ let text = "";
 beforeAll(async () => {
   buildCommand();
   writeFileSync(join(folder, "index.html"), "hello");
-  const torito = start("serve", folder, "-p", "0:80", "--admin", "0");
+  const torito = start("serve", folder, "--net", "-p", "0:80/net", "--admin", "0");
   const [, admin] = await torito.until(/admin on (http:\S+)\//);
   const [, url] = await torito.until(/ready in .*(http:\S+)\//);
   await (await fetch(url as string)).text();

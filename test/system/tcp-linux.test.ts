@@ -78,12 +78,15 @@ linuxWitness("64 connections at once arrive whole", async () => {
   });
 });
 
-linuxWitness("a port that nobody listens on refuses; one of Linux's refuses the guest", async () => {
-  await withLinux({}, async ({ run, nc }) => {
-    const guest = nc("port=5001");
-    await guest.started;
-    expect(await run("nc -w 5 10.9.0.1 5002 </dev/null")).toContain("done 1");
-    await run("printf x | nc -N 10.9.0.1 5001");
-    await guest.ended;
-  });
-});
+linuxWitness(
+  "a port that nobody listens on refuses; one of Linux's refuses the guest",
+  async () => {
+    await withLinux({}, async ({ run, nc }) => {
+      const guest = nc("port=5001");
+      await guest.started;
+      expect(await run("nc -w 5 10.9.0.1 5002 </dev/null")).toContain("done 1");
+      await run("printf x | nc -N 10.9.0.1 5001");
+      await guest.ended;
+    });
+  },
+);

@@ -1,7 +1,8 @@
-// TCP between two guests under a seed: scripts of sends, receives, loans, shutdowns and closes over a
-// network that loses, repeats, reorders, delays and damages frames, has a narrow path, and goes away.
-// What arrives is a beginning of what was sent, all of it at the end of the stream, and in the end
-// nothing is left over. TORITO_TWINS=from,count runs other seeds than those of every day.
+// TCP between two guests under a seed: scripts of sends, receives, loans, shutdowns and closes over
+// a network that loses, repeats, reorders, delays and damages frames, has a narrow path, and goes
+// away. The stream that arrives is a beginning of the one that was sent, all of it at the end of
+// the stream, and in the end nothing is left over. TORITO_TWINS=from,count runs other seeds than
+// those of every day.
 import { describe, expect, test } from "vitest";
 import { compileGuest } from "../support/guest.ts";
 import { runTwins, type ScriptReport } from "../support/twin-script.ts";

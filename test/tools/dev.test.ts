@@ -23,8 +23,10 @@ afterAll(() => {
 });
 
 /** A started `torito dev` on a free port. */
-async function dev(folder: string, ...words: string[]) {
-  const command = torito(folder, "dev", "-p", "0:80", ...words);
+const dev = (folder: string, ...words: string[]) => session(folder, "-p", "0:80", ...words);
+
+async function session(folder: string, ...words: string[]) {
+  const command = torito(folder, "dev", ...words);
   let log = "";
   command.child.stderr?.on("data", (part: string) => {
     log += part;
@@ -215,4 +217,15 @@ test("a compiler of another version is passed over", async () => {
   expect(await fetchText(port)).toBe("found");
   session.child.kill("SIGINT");
   await session.end;
+});
+
+test("with --net the application serves on its card, again after a change", async () => {
+  const folder = project(answering("one"));
+  const one = await session(folder, "--net", "-p", "0:80/net");
+  const port = Number((await one.line(READY))[1]);
+  expect(await fetchText(port)).toBe("one");
+  writeFileSync(join(folder, "src/said.ts"), saying("two"));
+  await until(async () => (await fetchText(port).catch(() => "")) === "two");
+  one.child.kill();
+  expect((await one.end).code).toBe(0);
 });

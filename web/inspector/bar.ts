@@ -123,7 +123,7 @@ export class Breakpoints {
   constructor(source: MachineSource) {
     this.#source = source;
     const kinds: [Breakpoint["on"], string][] = [
-      ["packet", "a packet (RW, RST, ...)"],
+      ["packet", "a packet (RW, RST, TCP, SYN, ...)"],
       ["file", "a file request (LOOKUP, READ, ...)"],
       ["thread", "a thread (part of its name)"],
       ["kick", "a kick (name of the queue)"],

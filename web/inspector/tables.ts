@@ -1,6 +1,6 @@
 // Threads, connections and copies, in tables.
 import type { MachineView } from "../../host/inspect/inspector.ts";
-import type { CreditView } from "../../host/inspect/sockets.ts";
+import type { CreditView, SocketView } from "../../host/inspect/sockets.ts";
 import { bytesText, element, panel, Table } from "./dom.ts";
 
 export class Threads {
@@ -34,41 +34,53 @@ export class Threads {
 export class Connections {
   readonly element: HTMLElement;
   readonly #table = new Table("Sockets of the guest", [
-    ...["port", "peer", "state", "to the guest", "credit", "from the guest", "credit", "unread"],
-    ...["on the host"],
+    ...["protocol", "port", "peer", "state", "to the guest", "window", "from the guest", "window"],
+    ...["unread", "on the host"],
   ]);
 
   constructor() {
     this.element = panel("connections", "Connections", false, this.#table.element);
   }
 
-  show({ sockets, connections }: MachineView): void {
-    const hosts = new Map(
-      connections.listed.map((one) => [`${one.guestPort} ${one.peerCid} ${one.hostPort}`, one]),
-    );
-    const rows = sockets?.listed.map((one) => {
-      const host = hosts.get(`${one.localPort} ${one.remoteAddress} ${one.remotePort}`);
-      const how = host === undefined ? "" : host.inPlace ? "in place" : "by copies";
-      return [
-        `${one.localPort}`,
-        one.remotePort === 0 ? "" : `${one.remoteAddress}:${one.remotePort}`,
-        one.state === "listening" ? `listening, ${one.pending} of ${one.backlog} wait` : one.state,
-        bytesText(one.received.bytes),
-        credit("the client's", one.received),
-        bytesText(one.sent.bytes),
-        credit("the guest's", one.sent),
-        `${one.unread} B, pins ${one.pinned} B`,
-        how,
-      ];
-    });
+  show({ sockets, connections, netConnections }: MachineView): void {
+    const hosts = new Map<string, string>();
+    for (const { guestPort, peerCid, hostPort, inPlace } of connections.listed) {
+      hosts.set(`vsock ${guestPort} ${peerCid}:${hostPort}`, inPlace ? "in place" : "by copies");
+    }
+    for (const { guestPort, peer, address } of netConnections.listed) {
+      hosts.set(`tcp ${guestPort} ${peer}`, address);
+    }
+    const rows = sockets?.listed.map((one) => [
+      one.protocol,
+      `${one.localPort}`,
+      one.peer,
+      stateText(one),
+      bytesText(one.received.bytes),
+      credit(one.tcp === null ? "the client's bytes in flight" : "bytes not read", one.received),
+      bytesText(one.sent.bytes),
+      credit(one.tcp === null ? "the guest's bytes in flight" : "bytes not acknowledged", one.sent),
+      `${one.unread} B, pins ${one.pinned} B`,
+      hosts.get(`${one.protocol.split(" ")[0]} ${one.localPort} ${one.peer}`) ?? "",
+    ]);
     this.#table.show(rows ?? [], sockets?.total);
   }
 }
 
-/** A bar of the bytes in flight in their window. */
-function credit(whose: string, { inFlight, window }: CreditView): Node {
+function stateText({ state, tcp, pending, backlog }: SocketView): string {
+  const name = tcp?.state ?? state;
+  if (state === "listening") {
+    const begun = tcp === null || tcp.halfOpen === 0 ? "" : `, ${tcp.halfOpen} begun`;
+    return `${name}, ${pending} of ${backlog} wait${begun}`;
+  }
+  if (tcp === null || tcp.congestionWindow === 0) return name;
+  const again = tcp.retransmits === 0 ? "" : `, ${tcp.retransmits} sent again`;
+  return `${name}, cwnd ${tcp.congestionWindow}, rtt ${tcp.roundTripUs} us${again}`;
+}
+
+/** A bar of the bytes that fill a window. */
+function credit(what: string, { inFlight, window }: CreditView): Node {
   const share = window === 0 ? 0 : Math.min(1, inFlight / window);
-  const text = `${whose} bytes in flight: ${inFlight} of ${window}`;
+  const text = `${what}: ${inFlight} of ${window}`;
   const bar = element("i");
   bar.style.width = `${share * 100}%`;
   return element("span", { class: "credit", role: "img", "aria-label": text, title: text }, bar);

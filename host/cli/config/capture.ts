@@ -1,5 +1,5 @@
-// The options of `--pcap` and `--trace`.
-import type { CaptureSettings, TraceSettings } from "../recording.ts";
+// The options of `--pcap`, `--pcap-net` and `--trace`.
+import type { CaptureFileSettings, CaptureSettings, TraceSettings } from "../recording.ts";
 import { CliError } from "../usage.ts";
 import { GUEST_PORT_MAX, parseInteger, parseSize, parseWord } from "../values.ts";
 import type { HostOptionName } from "./options.ts";
@@ -11,10 +11,10 @@ const SNAPLEN_MIN = 64;
 const SNAPLEN_MAX = 262_144;
 const SIZE_MIN = 64 * 1024;
 const FILES_MAX = 99_999;
-/** They say how to capture, and nothing without `--pcap`. */
-const DETAILS: readonly HostOptionName[] = [
-  ...(["pcap-format", "pcap-snaplen", "pcap-port", "pcap-size", "pcap-files"] as const),
-];
+/** They say how to capture packets of vsock, and nothing without `--pcap`. */
+const OF_PACKETS: readonly HostOptionName[] = ["pcap-format", "pcap-port"];
+/** They say so of both captures. */
+const OF_BOTH: readonly HostOptionName[] = ["pcap-snaplen", "pcap-size", "pcap-files"];
 
 /** null: there is no trace. Throws CliError. */
 export function traceOf(values: Values): TraceSettings | null {
@@ -24,31 +24,61 @@ export function traceOf(values: Values): TraceSettings | null {
   return path === null ? null : { path, names };
 }
 
-/** null: nothing is captured. Throws CliError. */
+/** null: no packets are captured. Throws CliError. */
 export function captureOf(values: Values): CaptureSettings | null {
   const path = values.one("pcap");
-  const idle = DETAILS.find((name) => values.has(name));
   if (path === null) {
-    if (idle !== undefined) throw new CliError(`${values.label(idle)} needs --pcap FILE`);
+    assertIdle(values, OF_PACKETS, "--pcap FILE");
+    if (!values.has("pcap-net")) assertIdle(values, OF_BOTH, "--pcap FILE");
     return null;
   }
-  const number = (name: HostOptionName, least: number, most: number) => {
-    const word = values.one(name);
-    return word === null ? null : parseInteger(values.label(name), word, least, most);
+  return {
+    ...fileOf(values, path),
+    format: parseWord(values.label("pcap-format"), values.one("pcap-format") ?? "", FORMATS),
+    port: numberOf(values, "pcap-port", 1, GUEST_PORT_MAX),
   };
+}
+
+/** The same for frames of the card. */
+export function netCaptureOf(values: Values): CaptureFileSettings | null {
+  const path = values.one("pcap-net");
+  if (path === null) return null;
+  if (!values.has("net")) throw new CliError("--pcap-net needs --net");
+  if (path === values.one("pcap")) {
+    throw new CliError("--pcap and --pcap-net cannot share a file: packets and frames differ");
+  }
+  return fileOf(values, path);
+}
+
+function fileOf(values: Values, path: string): CaptureFileSettings {
   const size = values.one("pcap-size");
   const bytesMax = size === null ? null : parseSize(values.label("pcap-size"), size, SIZE_MIN);
-  const filesMax = number("pcap-files", 1, FILES_MAX);
+  const filesMax = numberOf(values, "pcap-files", 1, FILES_MAX);
   if (bytesMax === null && filesMax !== null) throw new CliError("--pcap-files needs --pcap-size");
   if (bytesMax !== null && path === "-") throw new CliError("--pcap-size: stdout is no file");
   if (path === "-" && values.one("access-log") === "-") {
-    throw new CliError("--pcap and --access-log cannot share stdout");
+    const option = values.one("pcap") === "-" ? "--pcap" : "--pcap-net";
+    throw new CliError(`${option} and --access-log cannot share stdout`);
   }
   return {
     path,
-    format: parseWord(values.label("pcap-format"), values.one("pcap-format") ?? "", FORMATS),
-    snaplen: number("pcap-snaplen", SNAPLEN_MIN, SNAPLEN_MAX) ?? SNAPLEN_MAX,
-    port: number("pcap-port", 1, GUEST_PORT_MAX),
+    snaplen: numberOf(values, "pcap-snaplen", SNAPLEN_MIN, SNAPLEN_MAX) ?? SNAPLEN_MAX,
     rotation: bytesMax === null ? null : { bytesMax, filesMax },
   };
+}
+
+function assertIdle(values: Values, names: readonly HostOptionName[], needed: string): void {
+  const idle = names.find((name) => values.has(name));
+  if (idle !== undefined) throw new CliError(`${values.label(idle)} needs ${needed}`);
+}
+
+/** null: it is not there. */
+function numberOf(
+  values: Values,
+  name: HostOptionName,
+  least: number,
+  most: number,
+): number | null {
+  const word = values.one(name);
+  return word === null ? null : parseInteger(values.label(name), word, least, most);
 }

@@ -70,8 +70,9 @@ class Check {
     await this.#try(() => assertDescriptors(this.#command));
     await this.#try(() => this.#snapshot());
     await this.#try(() => this.#threads());
-    const { capture, trace } = this.#command;
+    const { capture, netCapture, trace } = this.#command;
     await this.#try(() => this.#record("pcap", capture?.path ?? null));
+    await this.#try(() => this.#record("pcap-net", netCapture?.path ?? null));
     await this.#try(() => this.#record("trace", trace?.path ?? null));
     await this.#try(() => this.#accessLog());
     for (const { host, port } of this.#command.publish) {

@@ -30,10 +30,13 @@ const ANY_PORT = "127.0.0.1:0";
 /** null: no listener. Throws CliError as accessLogOf(). */
 export function adminOf(values: Values): AdminSettings | null {
   const inspects = values.isOn("inspect");
+  const showsNames = values.isOn("inspect-names");
+  if (showsNames && !inspects)
+    throw new CliError(`${values.label("inspect-names")} needs --inspect`);
   const text = values.one("admin") ?? (inspects ? ANY_PORT : null);
   if (text === null) return null;
   return {
-    inspects,
+    ...{ inspects, showsNames },
     address: parseAdmin(values.label("admin"), text, values.isOn("admin-insecure")),
     names: values.all("admin-names"),
     snapshotPath: values.one("admin-snapshot"),

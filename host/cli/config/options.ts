@@ -73,6 +73,7 @@ const HOST_OPTIONS = {
   "vsock-uds": setting({ kind: "text", isPath: true, text: "hybrid vsock at a path" }),
   seqpacket: setting({ kind: "list", text: "a port whose connections carry messages" }),
   pcap: { kind: "text", text: "every packet of the vsock device, for Wireshark; -: to stdout" },
+  "pcap-net": { kind: "text", text: "every frame of the card, for Wireshark; -: to stdout" },
   "pcap-format": {
     kind: "choice",
     words: ["vsock", "tcp"],
@@ -80,7 +81,7 @@ const HOST_OPTIONS = {
     text: "packets as they are, or in the form of TCP, which more tools read",
   },
   "pcap-snaplen": { kind: "number", text: "bytes of each packet that are kept" },
-  "pcap-port": { kind: "number", text: "only packets from or to this port" },
+  "pcap-port": { kind: "number", text: "only packets of vsock from or to this port" },
   "pcap-size": { kind: "size", text: "begin another file after this many bytes" },
   "pcap-files": { kind: "number", text: "keep the last files of them" },
   trace: { kind: "text", text: "a trace for Perfetto" },
@@ -158,6 +159,10 @@ const HOST_OPTIONS = {
     text: "the file that POST /snapshot saves the machine to",
   }),
   inspect: setting({ kind: "flag", text: "show the machine, on the admin listener" }),
+  "inspect-names": setting({
+    kind: "flag",
+    text: "paths and names of files in traces of the inspector that ask for them",
+  }),
   "ready-fd": setting({ kind: "number", text: "the descriptor that gets a line at ready" }),
   "proxy-protocol": setting({
     kind: "choice",

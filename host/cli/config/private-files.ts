@@ -30,9 +30,10 @@ export function assertPrivate(command: Command): void {
 }
 
 function privateFiles(command: Command): readonly (readonly [string, string | null])[] {
-  const { accessLog, admin, capture, restorePath, save, trace } = command;
+  const { accessLog, admin, capture, netCapture, restorePath, save, trace } = command;
   return [
     ["pcap", capture?.path ?? null],
+    ["pcap-net", netCapture?.path ?? null],
     ["trace", trace?.path ?? null],
     ["access-log", accessLog.path],
     ["admin-snapshot", admin?.snapshotPath ?? null],

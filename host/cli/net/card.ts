@@ -1,5 +1,6 @@
 // The card of a machine, plugged into the network that `--net` names.
 
+import type { FrameTap } from "../../devices/net/tap.ts";
 import { NetDevice } from "../../devices/net.ts";
 import type { Log } from "../../log.ts";
 import { StreamNetwork, UserNetwork } from "../../node/devices.ts";
@@ -16,14 +17,19 @@ export interface Card {
 }
 
 /**
- * The network ends with the card. Published ports are those of `sockets`. Rejects with CliError if
- * there can be no such network.
+ * The network ends with the card; `capture` sees its frames. Published ports are those of
+ * `sockets`. Rejects with CliError if there can be no such network.
  */
-export async function openCard(settings: NetSettings, sockets: Sockets, log: Log): Promise<Card> {
+export async function openCard(
+  settings: NetSettings,
+  sockets: Sockets,
+  log: Log,
+  capture: FrameTap | null = null,
+): Promise<Card> {
   const { link, mac, mtu } = settings;
   if (link.kind === "user") {
     const user = new UserNetwork({ ...link, sockets });
-    return { user, device: new NetDevice({ network: user, mac, mtu }) };
+    return { user, device: new NetDevice({ network: user, mac, mtu, capture }) };
   }
   const ended = (reason: string) => log("warn", "net", `the stream has ended: ${reason}`);
   const network =
@@ -32,7 +38,7 @@ export async function openCard(settings: NetSettings, sockets: Sockets, log: Log
       : await available(
           StreamNetwork.open({ address: { path: link.path }, listen: link.listen, ended }),
         );
-  return { user: null, device: new NetDevice({ network, mac, mtu }) };
+  return { user: null, device: new NetDevice({ network, mac, mtu, capture }) };
 }
 
 /** A server one of whose TCP ports is published listens on TCP, unless the user says otherwise. */

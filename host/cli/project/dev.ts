@@ -11,6 +11,7 @@ import { StandingPorts } from "../../service/standing-ports.ts";
 import type { DevCommand, Publish } from "../arguments.ts";
 import { openDoors } from "../doors.ts";
 import { GuestPorts } from "../guest-ports.ts";
+import { openCard, withFamily } from "../net/card.ts";
 import {
   available,
   boot,
@@ -109,7 +110,7 @@ class Session {
       const key = `${wanted.host}:${wanted.port}`;
       const before = this.#published.get(key);
       const { host, port } = before ?? ((await available(this.#ports.bind(wanted))) as TcpAddress);
-      published.set(key, { host, port, guestPort: wanted.guestPort });
+      published.set(key, { ...wanted, host, port });
     }
     this.#published = published;
     this.#ports.keep([...published.values()]);
@@ -159,15 +160,20 @@ class Session {
   }
 
   async #start({ wasm, map, ms }: Built): Promise<void> {
-    const { cid, connect, seqpacket, memoryBytes, parameters } = this.#command;
+    const { cid, connect, seqpacket, memoryBytes, net, publish } = this.#command;
+    const card = net === null ? null : await openCard(net, this.#ports, this.#log);
     const vsock = new VsockDevice({ cid, connect, seqpacket, sockets: this.#ports });
     const machine = await usable(
       Machine.create({
         image: wasm,
         sourceMap: map,
         memoryBytes,
-        parameters,
-        devices: [vsock, ...(await openDevices(this.#command))],
+        parameters: withFamily(this.#command.parameters, publish),
+        devices: [
+          vsock,
+          ...(await openDevices(this.#command)),
+          ...(card === null ? [] : [card.device]),
+        ],
         console: stdout.write,
         log: this.#log,
         ...presenceOf(this.#watchdog),
@@ -186,18 +192,19 @@ class Session {
       (error: Error) => this.#log("error", "torito", `a fault of the host: ${error.stack}`),
     );
     this.#machine = machine;
-    for (const one of this.#published.values()) await vsock.publish(one);
+    const guest = new GuestPorts(vsock, card?.user ?? null);
+    for (const one of this.#published.values()) await guest.publishAt(one, one);
     boot(machine);
-    this.#announce(machine, vsock, ms);
+    this.#announce(machine, guest, ms);
   }
 
-  #announce(machine: Machine, vsock: VsockDevice, ms: number): void {
+  #announce(machine: Machine, guest: GuestPorts, ms: number): void {
     const bound = [...this.#published.values()];
     const isCurrent = () => machine === this.#machine;
     const late = (port: number) =>
       this.#log("warn", "torito", `nothing listens on port ${port} of the guest`);
-    const doors = bound.map((one) => ({ address: one, guestPort: one.guestPort }));
-    openDoors(this.#ports, new GuestPorts(vsock, null), doors, isCurrent, late).then(
+    const doors = bound.map((one) => ({ ...one, address: one }));
+    openDoors(this.#ports, guest, doors, isCurrent, late).then(
       () => {
         const urls = bound.map((one) => `  ${urlOf(one)}`).join("");
         this.#log("info", "torito", `ready${urls}  built in ${ms} ms`);

@@ -91,6 +91,7 @@ async function serve(): Promise<void> {
     ...{ image, presence, areNoted, log },
     snapshot: snapshot === null ? null : Snapshot.of(decodeSnapshot(snapshot, sha256)),
     capture: undefined,
+    netCapture: null,
     trace: undefined,
     console: console.write,
     openLog: (path) => (path === null ? null : lines),

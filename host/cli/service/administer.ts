@@ -44,8 +44,9 @@ export async function openAdmin(
   const wanted = service.command.admin;
   if (wanted === null) return null;
   const { Admin } = await import("./admin.ts");
-  const { address, names, snapshotPath, inspects } = wanted;
-  const inspection = inspects && inspected !== null ? await inspectionOf(inspected) : null;
+  const { address, names, snapshotPath, inspects, showsNames } = wanted;
+  const inspection =
+    inspects && inspected !== null ? await inspectionOf(inspected, showsNames) : null;
   const admin = new Admin({ service, reloader, setLevel, names, inspection, snapshotPath });
   const url = await admin.listen(address);
   log("info", "torito", `admin on ${url}`);
@@ -53,7 +54,7 @@ export async function openAdmin(
   return admin;
 }
 
-async function inspectionOf(service: Inspected): Promise<InspectionPages> {
+async function inspectionOf(service: Inspected, showsNames: boolean): Promise<InspectionPages> {
   const { InspectionPages } = await import("./inspection.ts");
-  return new InspectionPages(() => service.inspector);
+  return new InspectionPages(() => service.inspector, showsNames);
 }

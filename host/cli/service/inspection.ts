@@ -45,13 +45,18 @@ const refused = (status: number, error: string) => json(status, { error });
 
 export class InspectionPages {
   readonly #machine: () => Inspector | null;
+  readonly #mayName: boolean;
   readonly #stream: InspectionStream;
   readonly streamsMax = STREAMS_MAX;
   #streams = 0;
 
-  /** `machine`: the one that runs now; null: there is none, for the moment. */
-  constructor(machine: () => Inspector | null) {
+  /**
+   * `machine`: the one that runs now; null: there is none, for the moment. `mayName`: are paths and
+   * names of files, which are the users', in traces that ask for them?
+   */
+  constructor(machine: () => Inspector | null, mayName = false) {
     this.#machine = machine;
+    this.#mayName = mayName;
     this.#stream = new InspectionStream(machine);
   }
 
@@ -83,11 +88,16 @@ export class InspectionPages {
     if (isTrace && !(seconds > 0 && seconds <= TRACE_SECONDS_MAX)) {
       return refused(400, `seconds: more than 0, and ${TRACE_SECONDS_MAX} at most`);
     }
+    const names = searchParams.get("names") ?? "0";
+    if (isTrace && !/^[01]$/.test(names)) return refused(400, "names: 0 or 1");
+    if (isTrace && names === "1" && !this.#mayName) {
+      return refused(403, "names are users': the service has to be started with --inspect-names");
+    }
     this.#streams++;
     response.on("close", () => {
       this.#streams--;
     });
-    if (isTrace && machine !== null) sendTrace(machine, response, seconds);
+    if (isTrace && machine !== null) sendTrace(machine, response, seconds, names === "1");
     else this.#stream.add(response);
     return null;
   }

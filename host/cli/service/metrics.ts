@@ -22,17 +22,24 @@ const reasons = (counts: readonly number[]): Record<string, number> =>
     counts.map((count, reason) => [reasonName(reason), count]).slice(AccessReason.Gone),
   );
 
-/** Whatever a guest answers, or asks for, there are no more series of these. */
+/** Whatever a guest answers, or asks for, and whatever devices it has: no more series of these. */
 const REQUEST_SERIES_MAX = 48;
-const FUSE_SERIES_MAX = 64;
+const FUSE_SERIES_MAX = 48;
+const QUEUES_MAX = 24;
+const DEVICES_MAX = 8;
+const PATHS_MAX = 12;
 
-/** The most frequent ones, and the sum of the others as "other other". */
-function mostOf(values: Readonly<Record<string, number>>, most: number): [string, number][] {
+/** The most frequent ones, and the sum of the others as `other`. */
+function mostOf(
+  values: Readonly<Record<string, number>>,
+  most: number,
+  other = "other other",
+): [string, number][] {
   const all = Object.entries(values);
   if (all.length <= most) return all;
   all.sort(([, a], [, b]) => b - a);
   const rest = all.splice(most - 1).reduce((sum, [, value]) => sum + value, 0);
-  return [...all, ["other other", rest]];
+  return [...all, [other, rest]];
 }
 
 export function metricsText(
@@ -48,6 +55,7 @@ export function metricsText(
   putConnections(out, report);
   putGuest(out, report);
   putDevices(out, report);
+  putCard(out, report);
   putHost(out, report, reload);
   putApplication(out, report);
   return out.toString();
@@ -125,12 +133,12 @@ function putApplication(out: Metrics, { counts, gauges }: ServiceReport): void {
 
 function putDevices(out: Metrics, { counts }: ServiceReport): void {
   const { fsAnswers, fsBytes, copied, carried, kicks, interrupts } = counts.totals;
-  const rung = Object.entries(kicks).map(([key, count]): Sample => {
+  const rung = mostOf(kicks, QUEUES_MAX, "other/other").map(([key, count]): Sample => {
     const [device = "", queue = ""] = key.split("/");
     return [{ device, queue }, count];
   });
   out.counter("torito_virtqueue_kicks_total", "Kicks of the guest's drivers.", rung);
-  const raised = by("device", interrupts);
+  const raised = by("device", Object.fromEntries(mostOf(interrupts, DEVICES_MAX, "other")));
   out.counter("torito_virtqueue_interrupts_total", "Interrupts of devices.", raised);
   const answers = mostOf(fsAnswers, FUSE_SERIES_MAX).map(([key, count]): Sample => {
     const [op = "", error = ""] = key.split(" ");
@@ -141,11 +149,35 @@ function putDevices(out: Metrics, { counts }: ServiceReport): void {
   out.counter("torito_fuse_bytes_total", "Bytes of files that were read and written.", bytes);
   const network = by("direction", carried);
   out.counter("torito_network_bytes_total", "Payload of connections.", network);
-  const paths = Object.entries(copied).map(([key, count]): Sample => {
+  const paths = mostOf(copied, PATHS_MAX, "other/other/other").map(([key, count]): Sample => {
     const [device = "", direction = "", path = ""] = key.split("/");
     return [{ device, direction, path }, count];
   });
   out.counter("torito_copied_bytes_total", "Payload that the host has copied.", paths);
+}
+
+/** Frames of the card, and what becomes of them in a network of this process. */
+function putCard(out: Metrics, { counts, gauges }: ServiceReport): void {
+  const { card, network } = counts.totals;
+  const counter = (name: string, help: string, label: string, values: Record<string, number>) =>
+    out.counter(`torito_${name}_total`, help, by(label, values));
+  if (card === null) return;
+  counter("net_frames", "Frames of the card.", "direction", { ...card.frames });
+  counter("net_bytes", "Bytes of these frames.", "direction", { ...card.bytes });
+  counter("net_dropped", "Frames that the card has dropped.", "reason", { ...card.dropped });
+  if (network === null) return;
+  const { connections, segments, datagrams, refused, ended, dropped } = network;
+  const flows = by("protocol", { ...gauges.flows });
+  out.gauge("torito_user_net_flows", "Connections and UDP flows of the user network.", flows);
+  const begun = "Connections of the user network, by who began them.";
+  counter("user_net_connections", begun, "direction", { ...connections });
+  const help = "Connections of the user network that were not made.";
+  counter("user_net_refused", help, "reason", { ...refused });
+  counter("user_net_ended", "Connections that were broken off.", "reason", { ...ended });
+  counter("user_net_segments", "TCP segments to the guest.", "kind", { ...segments });
+  counter("user_net_datagrams", "UDP datagrams.", "direction", { ...datagrams });
+  const lost = "Frames that the user network has dropped.";
+  counter("user_net_dropped", lost, "reason", { ...dropped });
 }
 
 function putHost(out: Metrics, report: ServiceReport, reload: ReloadState): void {

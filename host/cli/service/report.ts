@@ -42,6 +42,8 @@ export interface Gauges {
   readonly threads: number;
   readonly heapBytes: number;
   readonly heapInUse: number;
+  /** Of the network of the card: connections of TCP, and flows of UDP. */
+  readonly flows: { readonly tcp: number; readonly udp: number };
   /** Gauges of applications, by name and label. */
   readonly application: ReadonlyMap<string, AppCounter>;
 }
@@ -62,6 +64,7 @@ export const LAG_QUANTILES: readonly number[] = [0.5, 0.9, 0.99];
 
 const NO_GAUGES: Gauges = {
   ...{ open: 0, waiting: 0, most: 0, threads: 0, heapBytes: 0, heapInUse: 0 },
+  flows: { tcp: 0, udp: 0 },
   application: new Map(),
 };
 

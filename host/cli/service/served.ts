@@ -7,7 +7,10 @@ import type { ServiceReport } from "./report.ts";
 
 /** A connection, for whoever asks. */
 export interface ListedConnection {
+  readonly device: "vsock" | "net";
+  /** Of the client; "": not known. */
   readonly address: string;
+  /** The peer's port, as the guest sees it. */
   readonly conn: number;
   readonly guestPort: number;
   readonly bytesIn: number;
@@ -18,7 +21,7 @@ export interface ListedConnection {
 
 export interface Listed {
   readonly total: number;
-  /** The oldest first; those of replicas after one another. */
+  /** Of vsock, then of the card; the oldest first. Those of replicas after one another. */
   readonly connections: readonly ListedConnection[];
 }
 

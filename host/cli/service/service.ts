@@ -1,5 +1,6 @@
 // A guest that serves clients: ports that are bound before it boots, the machine they lead to, and
 // the order in which both begin and end.
+import type { FrameTap } from "../../devices/net/tap.ts";
 import type { VsockOptions } from "../../devices/vsock/options.ts";
 import { Inspector } from "../../inspect/inspector.ts";
 import type { Log } from "../../log.ts";
@@ -15,18 +16,18 @@ import { RequestCounters } from "../../service/request-counters.ts";
 import { StandingPorts } from "../../service/standing-ports.ts";
 import { TurnMeter } from "../../service/turn-meter.ts";
 import type { CompiledSite } from "../../site/compile.ts";
-import { readGuestLoad } from "../../stats.ts";
 import type { Command } from "../commands.ts";
 import type { OptionName } from "../config/options.ts";
 import { openDoors, untilListening } from "../doors.ts";
 import { clientOf, type GuestPort, GuestPorts } from "../guest-ports.ts";
 import type { readImage } from "../image.ts";
-import { openCard, withFamily } from "../net/card.ts";
+import { type Card, openCard, withFamily } from "../net/card.ts";
 import { available, boot, openDevices, usable } from "../parts.ts";
 import { openSite, reportWarnings } from "../site.ts";
 import { CliError } from "../usage.ts";
 import { AccessLog } from "./access-log.ts";
 import { proxied } from "./client-addresses.ts";
+import { type Doors, fullestOf, gaugesOf } from "./gauges.ts";
 import { type Check, checksOf, Health } from "./health.ts";
 import type { Inherited } from "./inherited.ts";
 import { listedOf } from "./listed.ts";
@@ -36,7 +37,7 @@ import type { Notify } from "./notify.ts";
 import { mayReloadWith, reloaded } from "./reload.ts";
 import { type Counts, LAG_QUANTILES, type ServiceReport } from "./report.ts";
 import type { Inspected, Listed, Served } from "./served.ts";
-import { addCounts, shownBy, type Totals, totalsOf } from "./totals.ts";
+import { addCounts, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
 const BACKLOG_MS = 100;
@@ -48,6 +49,7 @@ export interface ServiceParts {
   /** null: machines boot. */
   readonly snapshot: Snapshot | null;
   readonly capture: VsockOptions["capture"];
+  readonly netCapture: FrameTap | null;
   readonly trace: MachineOptions["trace"];
   /** For a watchdog. */
   readonly presence: MachineOptions["presence"];
@@ -89,6 +91,7 @@ export class Service implements Served, Inspected {
   readonly #bound: Bound[] = [];
   #vsock: VsockDevice | null = null;
   #guest: GuestPorts | null = null; // with it
+  #card: Card | null = null; // the same; null: it has none
   #machine: Machine | null = null;
   #site: SiteSource | null = null;
   #inspector: Inspector | null = null; // of the present machine, or of the last one
@@ -155,13 +158,13 @@ export class Service implements Served, Inspected {
     this.#ports.set("waiting");
     this.#isOpen = false;
     this.#past = this.#totals();
-    this.#vsock = this.#guest = this.#machine = null;
+    this.#vsock = this.#guest = this.#card = this.#machine = null;
     this.#restarts++;
   }
 
   /** Counters of all machines that there were. */
   #totals(): Totals {
-    const present = totalsOf(this.#vsock, this.#machine);
+    const present = totalsOf(this.#vsock, this.#machine, this.#card);
     return this.#past === null ? present : addCounts(this.#past, present);
   }
 
@@ -179,26 +182,20 @@ export class Service implements Served, Inspected {
   }
 
   checks(): Promise<readonly Check[]> {
-    const open = this.#vsock?.stats.connections ?? 0;
-    const connections = Promise.resolve({ open, most: this.#command.connections });
+    const connections = Promise.resolve(fullestOf(this.#doors));
     return checksOf(this.#command, this.#isRetired, this.guestFault(), connections);
   }
 
+  get #doors(): Doors {
+    const { connections } = this.#command;
+    return { vsock: this.#vsock, card: this.#card, connections };
+  }
+
   report(): ServiceReport {
-    const machine = this.#machine;
-    const load = machine === null ? null : readGuestLoad(machine.memory);
     return {
       sockets: this.#sockets.kind ?? "unknown",
       counts: this.#counts(),
-      gauges: {
-        open: this.#vsock?.stats.connections ?? 0,
-        waiting: this.#ports.waiting,
-        most: this.#command.connections,
-        threads: load?.threads ?? 0,
-        heapBytes: load?.heapBytes ?? 0,
-        heapInUse: load?.heapInUse ?? 0,
-        application: machine === null ? new Map() : shownBy(machine, "gauge"),
-      },
+      gauges: gaugesOf(this.#doors, this.#machine, this.#ports.waiting),
       lags: LAG_QUANTILES.map((quantile) => this.#lag?.quantile(quantile) ?? Number.NaN),
       machines: { wanted: 1, ready: this.isReady ? 1 : 0 },
       isRetired: this.#isRetired,
@@ -225,7 +222,7 @@ export class Service implements Served, Inspected {
   }
 
   connections(most: number): Listed {
-    return listedOf(this.#vsock, most);
+    return listedOf(this.#vsock, this.#card?.device ?? null, most);
   }
 
   async save(path: string): Promise<void> {
@@ -259,7 +256,8 @@ export class Service implements Served, Inspected {
    */
   async start(): Promise<Machine> {
     const { cid, connect, seqpacket, memoryBytes, vsockPath, net } = this.#command;
-    const { image, snapshot, capture, trace, shared, console, presence, log } = this.#parts;
+    const { image, snapshot, capture, netCapture, trace, shared, console, presence, log } =
+      this.#parts;
     const limits = { connections: this.#command.connections };
     const sockets = this.#ports;
     const vsock = new VsockDevice({ cid, connect, seqpacket, capture, sockets, limits });
@@ -270,7 +268,7 @@ export class Service implements Served, Inspected {
       shared?.compiled ?? undefined,
     );
     this.#site = site;
-    const card = net === null ? null : await openCard(net, sockets, log);
+    const card = net === null ? null : await openCard(net, sockets, log, netCapture);
     const devices = [vsock, ...others, ...[site, card].flatMap((one) => one?.device ?? [])];
     const parameters = withFamily(this.#command.parameters, this.#command.publish);
     const options = {
@@ -287,6 +285,7 @@ export class Service implements Served, Inspected {
         : Machine.restore(snapshot, own),
     );
     this.#vsock = vsock;
+    this.#card = card;
     const guest = new GuestPorts(vsock, card?.user ?? null);
     this.#guest = guest;
     this.#machine = machine;

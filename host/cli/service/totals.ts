@@ -3,6 +3,14 @@ import { type AppCounter, readCounters } from "../../counters.ts";
 import { FsDevice } from "../../devices/fs.ts";
 import type { VsockDevice } from "../../devices/vsock.ts";
 import type { Machine } from "../../machine.ts";
+import type { Card } from "../net/card.ts";
+import {
+  type CardTotals,
+  cardTotals,
+  type NetworkTotals,
+  networkTotals,
+  refusedBy,
+} from "./net-totals.ts";
 
 /** Counters of machines, all since the process began. */
 export interface Totals {
@@ -20,13 +28,22 @@ export interface Totals {
   /** By operation and error, as in "LOOKUP ENOENT". */
   readonly fsAnswers: Readonly<Record<string, number>>;
   readonly fsBytes: Readonly<Record<string, number>>;
+  /** null: there is no card. */
+  readonly card: CardTotals | null;
+  /** null: it has no card, or that is on no network of this process. */
+  readonly network: NetworkTotals | null;
   /** Counters of applications, by name and label. */
   readonly application: ReadonlyMap<string, AppCounter>;
 }
 
 /** Counters of a machine that may end. */
-export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): Totals {
+export function totalsOf(
+  vsock: VsockDevice | null,
+  machine: Machine | null,
+  card: Card | null = null,
+): Totals {
   const stats = vsock?.stats;
+  const user = card?.user?.stats ?? null;
   const registers = machine?.registers ?? [];
   const kicks = registers.flatMap(({ device, counts }) =>
     device.queueNames.map((queue, i) => [`${device.name}/${queue}`, counts.kicks[i] ?? 0] as const),
@@ -40,10 +57,15 @@ export function totalsOf(vsock: VsockDevice | null, machine: Machine | null): To
   const sum = (of: (disk: FsDevice) => number) => disks.reduce((all, disk) => all + of(disk), 0);
   const [stageOut = 0, chunkIn = 0, stageIn = 0, spillIn = 0] = stats?.copied ?? [];
   return {
-    accepted: stats?.accepted ?? 0,
-    refused: { ...(stats?.refusals ?? {}) },
+    accepted: (stats?.accepted ?? 0) + (user?.inbound ?? 0),
+    refused: addCounts({ ...(stats?.refusals ?? {}) }, refusedBy(user)),
     late: stats?.late ?? 0,
-    carried: { to_guest: stats?.bytesToGuest ?? 0, from_guest: stats?.bytesFromGuest ?? 0 },
+    carried: {
+      to_guest: (stats?.bytesToGuest ?? 0) + (user?.bytesToGuest ?? 0),
+      from_guest: (stats?.bytesFromGuest ?? 0) + (user?.bytesFromGuest ?? 0),
+    },
+    card: card && cardTotals(card.device.stats),
+    network: user && networkTotals(user),
     copied: {
       "vsock/from_guest/stage_out": stageOut,
       "vsock/to_guest/chunk_in": chunkIn,

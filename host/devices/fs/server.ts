@@ -19,7 +19,6 @@ import { FS_WINDOW_ALIGNMENT_LOG2 } from "../../../abi/fuse-window.ts";
 import { errnoOf } from "./errno.ts";
 import { getU64 } from "./operations/attributes.ts";
 import type { Operation } from "./operations/entry.ts";
-import { OPERATIONS } from "./operations/table.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "./request.ts";
 import type { Share } from "./share.ts";
 
@@ -41,11 +40,14 @@ const INIT_FLAGS_OFFERED =
 
 export class FuseServer {
   readonly #share: Share;
+  readonly #operations: ReadonlyMap<number, Operation>;
   /** Has the guest begun a session? */
   started = false;
 
-  constructor(share: Share) {
+  /** `operations`: those that it knows, by opcode. */
+  constructor(share: Share, operations: ReadonlyMap<number, Operation>) {
     this.#share = share;
+    this.#operations = operations;
   }
 
   /** Serves a request that expects a reply: its bytes, or -Errno. */
@@ -54,7 +56,7 @@ export class FuseServer {
     if (request.opcode === FuseOpcode.INIT) return this.#init(request);
     if (!this.started) return -Errno.EIO; // U2
     if (request.opcode === FuseOpcode.DESTROY) return this.#endInOrder();
-    const operation = OPERATIONS.get(request.opcode);
+    const operation = this.#operations.get(request.opcode);
     if (operation === undefined) return -Errno.ENOSYS; // U3: the guest stops asking
     if (request.argumentBytes < operation.argumentBytes) return -Errno.EINVAL;
     // Before any effect: a reply that does not fit must not leave a reference.

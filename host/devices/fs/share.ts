@@ -11,7 +11,7 @@ import { Background } from "./slow/background.ts";
 import { HostCalls } from "./slow/host-calls.ts";
 import { Syncs } from "./slow/syncs.ts";
 import { noStats } from "./stats.ts";
-import { DaxWindow } from "./window/dax-window.ts";
+import type { DaxWindow, WindowParts } from "./window/dax-window.ts";
 
 /** Bounds of a file system device. Each has a default. */
 export interface FsLimits {
@@ -53,6 +53,7 @@ export class Share {
   readonly validMs: number;
   /** FsLimits.missingMs */
   readonly missingMs: number;
+  readonly #openWindow: ((parts: WindowParts) => DaxWindow) | null;
   #isLooking = false; // where the directory's name leads
   /** null: the guest can map no files. */
   window: DaxWindow | null = null;
@@ -65,7 +66,9 @@ export class Share {
     validMs: number,
     limits: FsLimits,
     now: () => number,
+    { openWindow }: { readonly openWindow: ((parts: WindowParts) => DaxWindow) | null },
   ) {
+    this.#openWindow = openWindow;
     this.files = new HostCalls(files, () => this.background.wantsAll);
     this.changes = changes === null ? null : this.files;
     this.validMs = validMs;
@@ -95,9 +98,11 @@ export class Share {
 
   /** From now on the guest can map files into `memory`, whole slots of its own memory. */
   openWindow(memory: Uint8Array): void {
+    const { files, changes, handles } = this;
     const settle = (node: Node) => this.settle(node);
-    const clear = (file: OpenFile) => this.clearSetId(file);
-    this.window = new DaxWindow(memory, this.files, this.changes, this.handles, settle, clear);
+    const clearSetId = (file: OpenFile) => this.clearSetId(file);
+    const parts = { memory, files, changes, handles, settle, clearSetId };
+    this.window = this.#openWindow?.(parts) ?? null;
   }
 
   /**

@@ -1,32 +1,63 @@
-// A frame in a few words, for people who look at a ring or a trace.
+// A frame, or a command of the driver, in a few words, for people who look at a ring or a trace.
 import { ARPOP_REQUEST, ArpHdr, ETH_P_ARP, ETH_P_IP, EthernetHdr } from "../../../abi/ethernet.ts";
-import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IpHdr } from "../../../abi/ip.ts";
-import { NetHdr } from "../../../abi/net.ts";
+import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP } from "../../../abi/ip.ts";
+import {
+  NetControl,
+  NetHdr,
+  VIRTIO_NET_CTRL_ANNOUNCE,
+  VIRTIO_NET_CTRL_MAC,
+  VIRTIO_NET_CTRL_MQ,
+  VIRTIO_NET_CTRL_RX,
+} from "../../../abi/net.ts";
+import { Headline } from "./headline.ts";
 
-/** Of a frame: the bytes that its name depends on. */
-export const NAMED_BYTES = EthernetHdr.sizeof + IpHdr.sizeof;
 const PAYLOAD = EthernetHdr.sizeof;
 const PROTOCOLS: Readonly<Record<number, string>> = {
   [IPPROTO_ICMP]: "ICMP",
   [IPPROTO_TCP]: "TCP",
   [IPPROTO_UDP]: "UDP",
 };
+/** The lowest bit first. */
+const FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
+export const FLAGS_MASK = 63;
+const COMMANDS: Readonly<Record<number, string>> = {
+  [VIRTIO_NET_CTRL_RX]: "RX",
+  [VIRTIO_NET_CTRL_MAC]: "MAC",
+  [VIRTIO_NET_CTRL_ANNOUNCE]: "ANNOUNCE",
+  [VIRTIO_NET_CTRL_MQ]: "MQ",
+};
 
-/** By the first bytes of a transmit chain; "": there is no frame. */
+const headline = new Headline();
+
+/** By the first bytes of a transmit chain, as in "TCP PSH+ACK 80 -> 49152"; "": no frame. */
 export function describeFrame({ buffer, byteOffset, byteLength }: DataView): string {
-  if (byteLength < NetHdr.sizeof + EthernetHdr.sizeof) return "";
-  return nameOf(new DataView(buffer, byteOffset + NetHdr.sizeof, byteLength - NetHdr.sizeof));
+  const bytes = byteLength - NetHdr.sizeof;
+  if (bytes < EthernetHdr.sizeof) return "";
+  const frame = new DataView(buffer, byteOffset + NetHdr.sizeof, bytes);
+  headline.read(frame, bytes);
+  const name = nameOf(headline, frame);
+  const { hasPorts, sourcePort, destPort } = headline;
+  return hasPorts ? `${name} ${sourcePort} -> ${destPort}` : name;
 }
 
-/** By the first bytes of a frame, its header at least. */
-export function nameOf(frame: DataView): string {
-  const type = frame.getUint16(EthernetHdr.h_proto);
-  if (type === ETH_P_ARP && frame.byteLength >= PAYLOAD + ArpHdr.sizeof) {
+/** By the first bytes of a chain of the control queue; "": there is no command. */
+export function describeCommand(head: DataView): string {
+  if (head.byteLength < NetControl.data) return "";
+  const kind = head.getUint8(NetControl.class_);
+  return `${COMMANDS[kind] ?? `class ${kind}`} command ${head.getUint8(NetControl.command)}`;
+}
+
+/** `frame`: the first bytes of a frame, which `of` has read. */
+export function nameOf(of: Headline, frame: DataView): string {
+  if (of.type === ETH_P_ARP && frame.byteLength >= PAYLOAD + ArpHdr.sizeof) {
     return frame.getUint16(PAYLOAD + ArpHdr.ar_op) === ARPOP_REQUEST ? "ARP request" : "ARP reply";
   }
-  if (type === ETH_P_IP && frame.byteLength >= PAYLOAD + IpHdr.sizeof) {
-    const protocol = frame.getUint8(PAYLOAD + IpHdr.protocol);
-    return `IPv4 ${PROTOCOLS[protocol] ?? `protocol ${protocol}`}`;
-  }
-  return `EtherType 0x${type.toString(16).padStart(4, "0")}`;
+  if (of.type !== ETH_P_IP) return `EtherType 0x${of.type.toString(16).padStart(4, "0")}`;
+  if (of.protocol === IPPROTO_TCP && of.hasPorts) return `TCP ${flagsText(of.flags)}`;
+  return PROTOCOLS[of.protocol] ?? `IPv4 protocol ${of.protocol}`;
+}
+
+/** As in "SYN+ACK"; "none". */
+function flagsText(flags: number): string {
+  return FLAGS.filter((_, bit) => ((flags >> bit) & 1) === 1).join("+") || "none";
 }

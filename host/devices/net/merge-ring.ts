@@ -41,6 +41,11 @@ export class MergeRing implements ReceiveBuffers {
     return this.#waiting.splice(0, count);
   }
 
+  giveBack(chain: Chain): void {
+    this.#waiting.unshift(chain);
+    this.#waitingBytes += chain.writableBytes;
+  }
+
   /** NW18: a buffer without room for a header is useless. */
   #add(chain: Chain): void {
     if (chain.readableCount > 0 || chain.writableBytes < NetHdr.sizeof) {

@@ -1,11 +1,24 @@
 // A card and the network that it is plugged into: how the two see each other.
+import type { NetConnection } from "../../device.ts";
 import type { Frame } from "./frame.ts";
+import type { Borrower, Loan } from "./loan.ts";
+import type { OffloadRights } from "./offload/offload.ts";
+
+/** Addresses and ports of a frame to the guest. */
+export interface Envelope {
+  readonly source: number;
+  readonly sourcePort: number;
+  readonly destination: number;
+  readonly port: number;
+}
 
 /** A card, as its network sees it. */
 export interface Card {
   readonly mac: number;
   /** Bytes of an IP packet. */
   readonly mtu: number;
+  /** Work on a frame that its guest does itself; nothing without a driver. */
+  readonly takes: OffloadRights;
   /**
    * A frame for the guest. It is in the guest's ring when this returns, or waits in a bounded
    * queue, or is dropped and counted. Never runs the guest.
@@ -16,6 +29,12 @@ export interface Card {
    * happened. Port.posted() follows when it has.
    */
   offer(frame: Frame): boolean;
+  /**
+   * A buffer that the guest has posted, for a segment of that connection. null: it has posted none,
+   * or frames wait for it. It may be recalled at any time: if a frame needs it, or the guest's
+   * driver is gone.
+   */
+  lend(envelope: Envelope, borrower: Borrower): Loan | null;
   /** Frames have been delivered: interrupts the guest and asks for its turn, which comes later. */
   settle(): void;
   /** Port.hasLink has changed: the guest learns of it. */
@@ -36,6 +55,8 @@ export interface Port {
   flush(): void;
   /** The guest may have posted buffers. Frames that wait in the card have been placed. */
   posted?(): void;
+  /** TCP connections that end here, the oldest first. Missing: it carries frames only. */
+  connections?(): readonly NetConnection[];
   /** The guest has no driver any more: nothing leads to it until it sends again. */
   forget(): void;
   /** The card is disposed. */

@@ -3,6 +3,8 @@
 import type { VirtQueue } from "../../virtqueue.ts";
 import type { Frame } from "./frame.ts";
 import { turnBudget } from "./from-guest.ts";
+import type { Borrower, Loan } from "./loan.ts";
+import type { Envelope } from "./network.ts";
 import { Pair, type PairRules } from "./pair.ts";
 import type { NetStats } from "./stats.ts";
 import { Steering } from "./steering.ts";
@@ -120,6 +122,14 @@ export class Pairs {
   /** Card.offer() */
   offer(frame: Frame): boolean {
     return this.#receiver(frame).offer(frame);
+  }
+
+  /** Card.lend() */
+  lend(envelope: Envelope, borrower: Borrower): Loan | null {
+    const chosen = this.#bySize ? 0 : this.#steering.pairOfTcp(envelope) % this.#active;
+    const pair = this.#pairs[chosen] as Pair;
+    const { toGuest } = pair.toGuest.queue === null ? (this.#pairs[0] as Pair) : pair;
+    return toGuest.lend(borrower);
   }
 
   #receiver(frame: Frame): ToGuest {

@@ -19,6 +19,8 @@ export interface ReceiveBuffers {
   readonly mayHold: boolean;
   /** Chains for a frame of `bytes`, valid until the next call; null: there are none. */
   take(bytes: number): readonly Chain[] | null;
+  /** A chain that take() has returned, and that was not used: it is there again. */
+  giveBack(chain: Chain): void;
 }
 
 export class RxRing implements ReceiveBuffers {
@@ -59,11 +61,15 @@ export class RxRing implements ReceiveBuffers {
       } else if (capacityOf(chain) >= bytes) {
         return chain;
       } else {
-        this.#shelves[bits(capacityOf(chain))]?.push(chain);
-        this.#shelved++;
+        this.giveBack(chain);
       }
     }
     return null;
+  }
+
+  giveBack(chain: Chain): void {
+    this.#shelves[bits(capacityOf(chain))]?.push(chain);
+    this.#shelved++;
   }
 
   /** Of the shelf of its own size some may be too small; all of those above hold the frame. */

@@ -10,6 +10,8 @@ export interface NetStats {
   /** Bytes copied: into the guest's buffers, and into the queue for when it has posted none. */
   copiedToGuest: number;
   copiedToQueue: number;
+  /** Buffers of the guest that were lent to flows, which read the host's sockets into them. */
+  lent: number;
   /** Buffers of the guest that frames to it took, their descriptors, and the bytes they hold. */
   buffersToGuest: number;
   descriptorsToGuest: number;
@@ -45,6 +47,7 @@ export function createStats(): NetStats {
     bytesToGuest: 0,
     copiedToGuest: 0,
     copiedToQueue: 0,
+    lent: 0,
     buffersToGuest: 0,
     descriptorsToGuest: 0,
     roomToGuest: 0,

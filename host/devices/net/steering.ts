@@ -3,6 +3,7 @@
 import { ETH_P_IP, EthernetHdr } from "../../../abi/ethernet.ts";
 import { IPPROTO_TCP, IPPROTO_UDP, IpHdr } from "../../../abi/ip.ts";
 import { copyFront, type Frame } from "./frame.ts";
+import type { Envelope } from "./network.ts";
 
 /** Flows share a place if their hashes do: then one of them takes the other's pair. */
 const PLACES = 1024;
@@ -24,6 +25,11 @@ export class Steering {
     return this.#pairs[this.#placeOf(frame)] as number;
   }
 
+  /** The pair of a connection of TCP, by its addresses and ports. */
+  pairOfTcp({ source, destination, sourcePort, port }: Envelope): number {
+    return this.#pairs[placeOf(source ^ destination, sourcePort ^ port, IPPROTO_TCP)] as number;
+  }
+
   clear(): void {
     this.#pairs.fill(0);
   }
@@ -43,7 +49,11 @@ export class Steering {
     if (!hasPorts || ports + PORTS_BYTES > bytes) return 0;
     const addresses = view.getUint32(ip + IpHdr.saddr) ^ view.getUint32(ip + IpHdr.daddr);
     const both = view.getUint16(ports) ^ view.getUint16(ports + 2);
-    const mixed = Math.imul(addresses ^ (both << 8) ^ protocol, 0x9e3779b1); // Knuth, 6.4
-    return (mixed >>> 22) % PLACES;
+    return placeOf(addresses, both, protocol);
   }
+}
+
+function placeOf(addresses: number, ports: number, protocol: number): number {
+  const mixed = Math.imul(addresses ^ (ports << 8) ^ protocol, 0x9e3779b1); // Knuth, 6.4
+  return (mixed >>> 22) % PLACES;
 }

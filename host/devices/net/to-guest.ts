@@ -4,6 +4,7 @@ import { joinBytes } from "../../bytes.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
 import { fillChains } from "./fill.ts";
 import { type Frame, WholeFrame, wireBytesOf } from "./frame.ts";
+import { type Borrower, LENT_BYTES_MIN, type Lender, type Loan, placeIn, RxLoan } from "./loan.ts";
 import { complete } from "./offload/complete.ts";
 import { isWithin, NO_RIGHTS, type OffloadRights, writeOffload } from "./offload/offload.ts";
 import type { ReceiveBuffers } from "./rx-ring.ts";
@@ -18,7 +19,7 @@ const WAITING_BYTES_MAX = 1024 * 1024;
 const PLAIN_HEADER = new Uint8Array(NetHdr.sizeof);
 PLAIN_HEADER[NetHdr.num_buffers] = 1;
 
-export class ToGuest {
+export class ToGuest implements Lender {
   /** Sees every frame; set before the driver is ready. */
   tap: FrameTap | null = null;
   readonly #stats: NetStats;
@@ -29,6 +30,8 @@ export class ToGuest {
   #rights = NO_RIGHTS;
   #waiting: Frame[] = [];
   #waitingBytes = 0;
+  /** Buffers that are lent, the oldest first: one for each flow at most. */
+  readonly #loans = new Set<RxLoan>();
 
   /** `bytesMax`: of a frame that is one. */
   constructor(stats: NetStats, bytesMax: number) {
@@ -48,13 +51,15 @@ export class ToGuest {
 
   /** `rights`: what the guest does itself. null: it has no driver any more. */
   begin(buffers: ReceiveBuffers | null, rights: OffloadRights): void {
+    this.#buffers = null;
     this.clear();
     this.#buffers = buffers;
     this.#rights = rights;
   }
 
-  /** Drops the frames that wait. */
+  /** Drops the frames that wait, and takes back what is lent. */
   clear(): void {
+    for (const loan of this.#loans) this.#recall(loan);
     this.#stats.dropped.noLink += this.#waiting.length;
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -82,6 +87,45 @@ export class ToGuest {
     return true;
   }
 
+  /** Card.lend() */
+  lend(borrower: Borrower): Loan | null {
+    const buffers = this.#buffers;
+    const chains = this.#waiting.length > 0 ? null : (buffers?.take(LENT_BYTES_MIN) ?? null);
+    if (buffers === null || chains === null) return null;
+    const [chain] = chains as readonly [Chain, ...Chain[]];
+    const place = chains.length === 1 ? placeIn(chain) : null;
+    if (place === null) {
+      for (let i = chains.length - 1; i >= 0; i--) buffers.giveBack(chains[i] as Chain);
+      return null;
+    }
+    const loan = new RxLoan(this, borrower, chain, place);
+    this.#loans.add(loan);
+    this.#stats.lent++;
+    return loan;
+  }
+
+  /** Loan.deliver() */
+  deliverLent(loan: RxLoan, frame: Frame): void {
+    if (!this.#loans.delete(loan)) return;
+    const { chain } = loan;
+    const headers = frame.parts[0] as Uint8Array;
+    this.#count([chain], frame);
+    this.#stats.copiedToGuest += headers.length;
+    chain.copyTo(0, this.#headerOf(frame, 1));
+    chain.copyTo(NetHdr.sizeof, headers);
+    chain.release(NetHdr.sizeof + frame.bytes);
+  }
+
+  /** Loan.giveBack() */
+  takeBack(loan: RxLoan): void {
+    if (this.#loans.delete(loan)) this.#buffers?.giveBack(loan.chain);
+  }
+
+  #recall(loan: RxLoan): void {
+    loan.borrower.recalled();
+    this.takeBack(loan);
+  }
+
   /** The guest has posted buffers: frames that wait go first. */
   pump(): void {
     let placed = 0;
@@ -107,7 +151,12 @@ export class ToGuest {
 
   /** False: it has to wait. A frame that none of the posted buffers holds is dropped (NW26). */
   #place(buffers: ReceiveBuffers, frame: Frame): boolean {
-    const chains = buffers.take(frame.bytes);
+    let chains = buffers.take(frame.bytes);
+    for (const loan of this.#loans) {
+      if (chains !== null) break;
+      this.#recall(loan); // a frame that is there goes before one that may come
+      chains = buffers.take(frame.bytes);
+    }
     if (chains !== null) this.#fill(buffers.queue, chains, frame);
     else if (buffers.mayHold) return false;
     else this.#stats.dropped.noFit++;
@@ -116,6 +165,12 @@ export class ToGuest {
 
   /** The one copy of a frame (NB5). */
   #fill(queue: VirtQueue, chains: readonly Chain[], frame: Frame): void {
+    this.#stats.copiedToGuest += frame.bytes;
+    this.#count(chains, frame);
+    fillChains(queue, chains, this.#headerOf(frame, chains.length), frame.parts);
+  }
+
+  #count(chains: readonly Chain[], frame: Frame): void {
     const stats = this.#stats;
     for (let i = 0; i < chains.length; i++) {
       const chain = chains[i] as Chain;
@@ -125,9 +180,7 @@ export class ToGuest {
     stats.buffersToGuest += chains.length;
     stats.framesToGuest++;
     stats.bytesToGuest += frame.bytes;
-    stats.copiedToGuest += frame.bytes;
     this.tap?.toGuest(frame);
-    fillChains(queue, chains, this.#headerOf(frame, chains.length), frame.parts);
   }
 
   /** Valid until the next call. */

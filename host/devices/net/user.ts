@@ -5,9 +5,11 @@ import type { Listener, SocketAddress, Sockets } from "../../ports/sockets.ts";
 import { formatMac } from "./mac.ts";
 import type { Card, Network, Port } from "./network.ts";
 import { FIRST_GUEST, formatIp, LAST_GUEST } from "./user/address.ts";
+import type { UserReceive, WhenOut } from "./user/local.ts";
 import { Policy, type PolicyOptions } from "./user/policy.ts";
 import { type Shared, Station } from "./user/station.ts";
 import { createUserStats, type UserNetworkStats } from "./user/stats.ts";
+import { FLOWS_MAX } from "./user/tcp/flows.ts";
 import { Workshop } from "./user/workshop.ts";
 
 const BACKLOG = 511;
@@ -22,6 +24,10 @@ export interface UserNetworkOptions extends PolicyOptions {
   readonly entropy: (into: Uint8Array) => void;
   /** Its memory. Default: 64 MiB, of which the system lends what is used. */
   readonly workshop?: Workshop;
+  /** Default: "in-place", for streams and guests that can. */
+  readonly receive?: UserReceive;
+  /** Default: "stop", and nothing is lost. "drop" is for measurements. */
+  readonly whenOut?: WhenOut;
 }
 
 /** A port of the host that leads to one of a guest. */
@@ -37,6 +43,8 @@ export interface UserPublish {
 
 export class UserNetwork implements Network {
   readonly mtu = MTU;
+  /** Segments end here: nobody needs their checksums, nor that they are short. */
+  readonly carriesOffloads = true;
   readonly stats: UserNetworkStats = createUserStats();
   readonly #shared: Shared;
   #stations: Station[] = [];
@@ -51,7 +59,9 @@ export class UserNetwork implements Network {
     workshop.toGuest.onChange = () => {
       for (const station of this.#stations) station.tcp.regulate();
     };
-    this.#shared = { sockets, datagrams, entropy, policy, workshop, stats: this.stats };
+    const { receive = "in-place", whenOut = "stop" } = options;
+    const { stats } = this;
+    this.#shared = { sockets, datagrams, entropy, policy, workshop, stats, receive, whenOut };
   }
 
   /** The IPv4 address of a card. null: it is not in this network. */
@@ -113,6 +123,15 @@ export class UserNetwork implements Network {
    */
   peerAddress(clientPort: number, guestPort: number): string {
     return this.#stations[0]?.tcp.peerAddress(clientPort, guestPort) ?? "";
+  }
+
+  /** Connections that guests have now, and as many as one guest may have. */
+  get connectionCount(): number {
+    return this.#stations.reduce((sum, { tcp }) => sum + tcp.count, 0);
+  }
+
+  get connectionsMax(): number {
+    return FLOWS_MAX;
   }
 
   /** Resolves when no client is left; those that are silent for `quietMs` get an end. */

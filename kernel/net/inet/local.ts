@@ -7,6 +7,7 @@ import { Cursor } from "../../cursor";
 import { beginAtomic, endAtomic, wakeAll } from "../../scheduler";
 import { WaitQueue } from "../../thread";
 import { EthernetCard } from "../link/card";
+import { ADDRESS_WAITERS, CARD_INTERFACE } from "../link/places";
 import { isHostAddress, skipAddress, skippedAddress } from "./address";
 
 const SLASH: u32 = 0x2f;
@@ -26,7 +27,7 @@ let expected: bool = false; // DHCP is at work: an address may come
 export const NAME_SERVERS_MAX: u32 = 3;
 const nameServers: usize = memory.data(3 * 4);
 
-const waiters = changetype<WaitQueue>(memory.data(offsetof<WaitQueue>()));
+const waiters = changetype<WaitQueue>(ADDRESS_WAITERS);
 let lostHandler: u32 = 0;
 let foundHandler: u32 = 0;
 
@@ -39,6 +40,7 @@ export function localCard(): EthernetCard {
 
 export function setLocalCard(value: EthernetCard): void {
   card = value;
+  store<u32>(CARD_INTERFACE, value == NO_CARD ? 0 : <u32>changetype<usize>(value.iface));
   tellInterface();
 }
 

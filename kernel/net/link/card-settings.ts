@@ -1,5 +1,6 @@
 // How the rings of network cards are filled, by kernel parameter, so that one image can be measured
 // in all modes.
+import { kernelParameter } from "../../commandline";
 import { parameterChoice, parameterInRange } from "../../parameters";
 import { pooling, setPooling, setSplitHeader } from "./settings";
 
@@ -11,6 +12,7 @@ export const enum CardBuffers {
   Paged, // the same, of separate pages: 20 descriptors
   Mixed, // large ones, and pages for small frames
   Mergeable, // pages, of which a frame takes several
+  Fitting, // large ones for a card whose frames exceed a page, else mergeable
 }
 
 /** Where a frame lies in its buffer. */
@@ -27,7 +29,7 @@ export const enum CardCompletion {
   Interrupt, // at an interrupt for each
 }
 
-export let cardBuffers: CardBuffers = CardBuffers.Mergeable;
+export let cardBuffers: CardBuffers = CardBuffers.Fitting;
 export let cardHeader: CardHeader = CardHeader.Split;
 export let cardCompletion: CardCompletion = CardCompletion.Lazy;
 export let cardRxRing: u32 = 128;
@@ -40,6 +42,18 @@ const RING_MIN: u32 = 32;
 const RING_MAX: u32 = 32768;
 const PAIRS_MAX: u32 = 8;
 
+let headerIsChosen: bool = false;
+
+/**
+ * Settles what Fitting means for a card, once its features are known. Merged buffers are in one
+ * block with their headers, unless the parameters say otherwise.
+ */
+export function settleBuffers(isLarge: bool): void {
+  if (cardBuffers != CardBuffers.Fitting) return;
+  cardBuffers = isLarge ? CardBuffers.Large : CardBuffers.Mergeable;
+  if (!isLarge && !headerIsChosen) cardHeader = CardHeader.Inline;
+}
+
 /**
  * Reads the parameters. Called by the driver of a card, before it makes its rings. The pool is
  * vsock's as well: its settings change for both.
@@ -49,6 +63,7 @@ export function cardSettingsInit(): void {
     "net.rx_buffers", cardBuffers, "small", "page", "large", "paged", "mixed", "mergeable",
   );
   if (cardBuffers == CardBuffers.Mergeable) cardHeader = CardHeader.Inline;
+  headerIsChosen = kernelParameter("net.rx_header") != 0;
   cardHeader = <CardHeader>parameterChoice("net.rx_header", cardHeader, "inline", "split", "78");
   cardCompletion = <CardCompletion>parameterChoice(
     "net.tx_complete", cardCompletion, "sync", "lazy", "interrupt",

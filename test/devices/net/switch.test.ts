@@ -1,6 +1,7 @@
 // The switch between cards of one process (NB), on every kind of ring.
 import { describe, expect, test } from "vitest";
 import { WholeFrame } from "../../../host/devices/net/frame.ts";
+import { NO_RIGHTS } from "../../../host/devices/net/offload/offload.ts";
 import { NetSwitch } from "../../../host/devices/net/switch.ts";
 import { NetDevice } from "../../../host/devices/net.ts";
 import { ManualClock } from "../../../host/manual-clock.ts";
@@ -20,7 +21,8 @@ function plain(network: NetSwitch, n: number) {
   const deliver = ({ bytes }: { bytes: number }) => void got.push(bytes);
   const port = network.join({
     ...{ mac: address, mtu: 1500, deliver, settle() {}, linkChanged() {} },
-    ...{ offer: () => false, now: () => 0, after: () => () => {} },
+    ...{ offer: () => false, lend: () => null, now: () => 0, after: () => () => {} },
+    takes: NO_RIGHTS,
   });
   return { port, got };
 }

@@ -132,6 +132,29 @@ describe.each(RINGS)("with %s", (_, withheld) => {
     },
   );
 
+  test("NW17: buffers that nobody chose hold the card's frames in one piece, if memory allows", async () => {
+    const noSegments = ALL_FEATURES & ~GUEST_TSO4;
+    for (const [options, lengths] of [
+      [{}, [12, 65_600]],
+      [{ features: ALL_FEATURES & ~MRG }, [12, 4096]],
+      [{ features: noSegments, config: { mtu: 1500 } }, [4096]],
+      [{ features: noSegments, config: { mtu: 9000 } }, [12, 65_536]],
+      [{ memoryBytes: 8 * MiB }, [4096]],
+      [{ mode: "net.rx_header=78" }, [78, 65_536]],
+      [{ mode: "net.rx_header=inline" }, [65_612]],
+    ] as const) {
+      const g = await boot(options);
+      const chain = g.device.buffer();
+      expect(chain.lengths.slice(0, chain.count)).toEqual(lengths);
+      chain.release(0);
+      g.device.signal();
+      g.settle();
+      g.watch();
+      receive(g, tcpFrame({ payload: noise(1400) }));
+      expect(g.seen().count).toBe(1);
+    }
+  });
+
   test("a buffer for 66 bytes of headers has the payload of TCP on a page", async () => {
     for (const mode of ["page", "large", "mergeable"]) {
       const g = await boot({ mode: `net.rx_buffers=${mode} net.rx_header=78` });
@@ -167,11 +190,12 @@ describe.each(RINGS)("with %s", (_, withheld) => {
   });
 
   test("net.page_pool=off keeps no buffer", async () => {
-    const g = await boot({ mode: "net.page_pool=off" });
+    const mode = "net.rx_buffers=mergeable";
+    const g = await boot({ mode: `${mode} net.page_pool=off` });
     g.watch();
     for (let i = 0; i < 5; i++) receive(g, tcpFrame({ payload: noise(30_000) }));
     expect(g.pooled().kept).toBe(0);
-    const keeping = await boot();
+    const keeping = await boot({ mode });
     keeping.watch();
     receive(keeping, tcpFrame({ payload: noise(64_000) }));
     expect(keeping.pooled().kept).toBe(1);

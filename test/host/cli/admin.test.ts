@@ -8,8 +8,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { COUNTERS_MAX } from "../../../abi/counters.ts";
 import { parseCommandLine } from "../../../host/cli/arguments.ts";
+import { metricsText } from "../../../host/cli/service/metrics.ts";
+import { cardTotals, networkTotals } from "../../../host/cli/service/net-totals.ts";
+import { type Counts, combine, NO_COUNTS } from "../../../host/cli/service/report.ts";
 import { addCounts, type Totals, totalsOf } from "../../../host/cli/service/totals.ts";
+import { createStats } from "../../../host/devices/net/stats.ts";
+import { createUserStats } from "../../../host/devices/net/user/stats.ts";
 import { Metrics } from "../../../host/service/metrics.ts";
 import { buildCommand, killCommands, start } from "../../support/command.ts";
 import { freePort } from "../../support/front-ends.ts";
@@ -35,8 +41,12 @@ interface Asked {
   readonly body?: string;
 }
 
-async function serve(...words: string[]) {
-  const torito = start("serve", site, "-p", "0:80", "--admin", "0", ...words);
+const serve = (...words: string[]) => served("-p", "0:80", ...words);
+/** The same on a port of the card. */
+const serveOnCard = (...words: string[]) => served("--net", "-p", "0:80/net", ...words);
+
+async function served(...words: string[]) {
+  const torito = start("serve", site, "--admin", "0", ...words);
   const [, admin] = await torito.until(/admin on (http:\S+)\//);
   const [, url] = await torito.until(/ready in .*(http:\S+)\//);
   /** fetch() would set the Host itself. */
@@ -184,8 +194,62 @@ describe("metrics", () => {
     await stop(torito);
   });
 
-  witness("promtool", "promtool finds nothing", async () => {
-    const torito = await serve();
+  test("count frames of the card and what its network does; its clients are clients", async () => {
+    const torito = await serveOnCard();
+    expect(await (await fetch(torito.url)).text()).toBe("hello");
+    const { text } = await torito.ask("/metrics");
+    const value = (sample: string) =>
+      Number(new RegExp(`^${sample.replace(/[{}]/g, "\\$&")} (\\d+)$`, "m").exec(text)?.[1]);
+    expect(value("torito_connections_accepted_total")).toBe(1);
+    for (const direction of ["to_guest", "from_guest"]) {
+      expect(value(`torito_network_bytes_total{direction="${direction}"}`)).toBeGreaterThan(100);
+      expect(value(`torito_net_frames_total{direction="${direction}"}`)).toBeGreaterThan(3);
+    }
+    expect(value('torito_connections{state="open"}')).toBe(
+      value('torito_user_net_flows{protocol="tcp"}'),
+    );
+    expect(value('torito_user_net_connections_total{direction="inbound"}')).toBe(1);
+    expect(value('torito_user_net_dropped_total{reason="no_slab"}')).toBe(0);
+    expect(value('torito_net_dropped_total{reason="queue_full"}')).toBe(0);
+    await stop(torito);
+  });
+
+  test("are at most 300 series, whatever guests and clients do", () => {
+    const totals = totalsOf(null, null);
+    const many = (count: number, key: (i: number) => string) =>
+      Array.from({ length: count }, (_, i) => [key(i), 1] as const);
+    const devices = Array.from({ length: 30 }, (_, i) => `fs ${i}`);
+    const counts: Counts = {
+      ...NO_COUNTS,
+      totals: {
+        ...totals,
+        refused: { guest: 1, room: 1, descriptors: 1, handshake: 1 },
+        kicks: Object.fromEntries(devices.flatMap((name) => many(6, (i) => `${name}/${i}`))),
+        copied: Object.fromEntries(devices.map((name) => [`${name}/to_guest/background`, 1])),
+        interrupts: Object.fromEntries(devices.map((name) => [name, 1])),
+        fsAnswers: Object.fromEntries(many(1000, (i) => `OP${i} E${i}`)),
+        card: cardTotals(createStats()),
+        network: networkTotals(createUserStats()),
+      },
+      requests: {
+        ...NO_COUNTS.requests,
+        answered: new Map(many(1000, (i) => `${i} GET`)),
+        aborted: Array(9).fill(1),
+        cut: Array(9).fill(1),
+      },
+      turns: { counts: [], above: 0, sum: 0 },
+    };
+    const report = { ...combine([], counts, 1), isRetired: false };
+    const state = { successful: true, successMs: 0, waiting: [] };
+    const series = metricsText(report, state, "text")
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"));
+    expect(series.length).toBeGreaterThan(200);
+    expect(series.length).toBeLessThanOrEqual(300 - COUNTERS_MAX);
+  });
+
+  witness("promtool", "promtool finds nothing, with a card neither", async () => {
+    const torito = await serveOnCard();
     await (await fetch(torito.url)).text();
     const { text } = await torito.ask("/metrics");
     const { status, stderr } = spawnSync("promtool", ["check", "metrics"], { input: text });
@@ -265,6 +329,21 @@ test("shows the settings with their sources, and connections, the oldest first",
   const { total, connections } = JSON.parse((await ask("/connections")).text);
   expect(total).toBe(1);
   expect(connections).toMatchObject([{ address: "127.0.0.1", guestPort: 80, bytesIn: 27 }]);
+  client.destroy();
+  await stop(torito);
+});
+
+test("lists clients of a port of the card by their own addresses", async () => {
+  const torito = await serveOnCard();
+  const client = connect(Number(new URL(torito.url).port), "127.0.0.1");
+  client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  await once(client, "data");
+  const { total, connections } = JSON.parse((await torito.ask("/connections")).text);
+  expect(total).toBe(1);
+  expect(connections).toMatchObject([
+    { device: "net", address: "127.0.0.1", guestPort: 80, bytesIn: 27 },
+  ]);
+  expect(connections[0].conn).toBeGreaterThanOrEqual(49152);
   client.destroy();
   await stop(torito);
 });

@@ -152,6 +152,7 @@ describe("arguments", () => {
         ...{ path: "x.pcap", format: "vsock", snaplen: 262_144, port: null },
         rotation: null,
       },
+      netCapture: null,
       trace: { path: "x.json", names: false },
       stats: true,
       restorePath: null,

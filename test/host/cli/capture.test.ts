@@ -21,7 +21,10 @@ afterAll(async () => {
 
 /** Serves one client. */
 async function serve(...options: string[]): Promise<void> {
-  const appliance = await Appliance.serve(SITE, ...options);
+  await serveOne(await Appliance.serve(SITE, ...options));
+}
+
+async function serveOne(appliance: Appliance): Promise<void> {
   running.push(appliance);
   expect(await appliance.raw(HEAD)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
   expect(await appliance.stop()).toBe(0);
@@ -67,6 +70,49 @@ test("--pcap-snaplen and --pcap-port limit what is kept", async () => {
   expect(readFileSync(other)).toHaveLength(FRONT_BYTES);
 });
 
+/** Serves a client of the card, whose capture this is. */
+async function serveOnCard(path: string, ...options: string[]): Promise<Buffer> {
+  await serveOne(await Appliance.serveOnCard(SITE, "--pcap-net", path, ...options));
+  return readFileSync(path);
+}
+
+test("--pcap-net has the frames of the card, each cut, and is its owner's alone", async () => {
+  const path = `${makeFolder()}/card.pcap`;
+  const file = await serveOnCard(path, "--pcap-snaplen", "80");
+  expect([file.readUInt32LE(0), file.readUInt32LE(20)]).toEqual([0xa1b23c4d, 1]); // Ethernet
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  const records = recordsOf(file);
+  expect(records.length).toBeGreaterThan(10);
+  for (const record of records) expect(record.length).toBeLessThanOrEqual(RECORD_BYTES + 80);
+});
+
+test("--pcap-net goes on in other files, as --pcap does", async () => {
+  const folder = makeFolder();
+  const rotation = ["--pcap-size", "64K", "--pcap-files", "2"];
+  const capture = ["--pcap-net", `${folder}/card.pcap`, ...rotation];
+  const appliance = await Appliance.serveOnCard(SITE, ...capture);
+  running.push(appliance);
+  for (let i = 0; i < 100; i++) expect(await appliance.raw(HEAD)).toContain("200 OK");
+  expect(await appliance.stop()).toBe(0);
+  const files = readdirSync(folder);
+  expect(files).toHaveLength(2);
+  for (const file of files) {
+    expect(file).toMatch(/^card_\d{5}_\d{14}\.pcap$/);
+    recordsOf(readFileSync(`${folder}/${file}`));
+  }
+});
+
+witness("tshark", "--pcap-net: Wireshark reads HTTP in it, and finds nothing wrong", async () => {
+  const path = `${makeFolder()}/card.pcap`;
+  await serveOnCard(path);
+  const checks = ["tcp.check_checksum:TRUE", "ip.check_checksum:TRUE"].flatMap((o) => ["-o", o]);
+  const read = (...words: string[]) =>
+    execFileSync("tshark", ["-r", path, ...checks, ...words], { encoding: "utf8", stdio: "pipe" });
+  expect(read("-Y", "http")).toMatch(/GET \/small\.html HTTP\/1\.1[\s\S]*200 OK/);
+  const wrong = "tcp.checksum.status == 0 || ip.checksum.status == 0 || _ws.malformed";
+  expect(read("-Y", `${wrong} || tcp.analysis.retransmission`)).toBe("");
+});
+
 witness("tshark", "--pcap -: a program reads a pipe, and the console is elsewhere", async () => {
   const said = `${makeFolder()}/stderr`;
   writeFileSync(said, "");
@@ -110,6 +156,10 @@ describe("options that fit nothing end with 2 and one line", () => {
     [["--pcap-format", "tcp"], "--pcap-format needs --pcap FILE"],
     [["--pcap", "x", "--pcap-format", "udp"], '--pcap-format udp: not one of "vsock", "tcp"'],
     [["--pcap", "x", "--pcap-snaplen", "10"], "--pcap-snaplen 10: not a number from 64"],
+    [["--pcap-net", "x"], "--pcap-net needs --net"],
+    [["--net", "--pcap-net", "x", "--pcap", "x"], "--pcap and --pcap-net cannot share a file"],
+    [["--net", "--pcap-net", "x", "--pcap-port", "80"], "--pcap-port needs --pcap FILE"],
+    [["--net", "--pcap-net", "-", "--access-log", "-"], "--pcap-net and --access-log cannot share"],
     [["--trace-names"], "--trace-names needs --trace FILE"],
     [["--pcap", "x", "--pcap-files", "3"], "--pcap-files needs --pcap-size"],
     [["--pcap", "-", "--pcap-size", "1M"], "--pcap-size: stdout is no file"],

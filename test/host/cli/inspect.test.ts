@@ -100,6 +100,30 @@ describe("the pages", () => {
     }
   });
 
+  test("a trace with names is refused, and one that asks in other words", async () => {
+    const refusal = await fetch(`${root}inspect/trace?seconds=1&names=1`);
+    expect([refusal.status, (await refusal.json()).error]).toEqual([
+      403,
+      "names are users': the service has to be started with --inspect-names",
+    ]);
+    const wrong = await fetch(`${root}inspect/trace?seconds=1&names=yes`);
+    expect([wrong.status, (await wrong.json()).error]).toEqual([400, "names: 0 or 1"]);
+  });
+
+  test("a trace has names if they are allowed and asked for, and not otherwise", async () => {
+    const other = await Appliance.serve(SITE, "--inspect", "--inspect-names");
+    const its = /inspector on (http:\S+)inspect/.exec(other.stderr)?.[1] ?? "";
+    const traced = async (query: string) => {
+      const response = await fetch(`${its}inspect/trace?seconds=1${query}`); // it has begun
+      await fetch(`${other.url}/small.html`);
+      return response.text();
+    };
+    expect(await traced("&names=1")).toContain('"file":"/small.html"');
+    expect(await traced("")).not.toContain("small.html");
+    expect(await traced("&names=0")).not.toContain("small.html");
+    await other.stop();
+  });
+
   test("show no payload and no name of a file", async () => {
     const looker = new Looker();
     await until(() => looker.views.length > 0);

@@ -302,7 +302,7 @@ describe("loans", () => {
     for (const { token } of loans) g.call("SysSocketRelease", socket, g.place(token), 1);
   });
 
-  test("NZ8: what is pinned counts with all of its buffer, and more than that is copied", async () => {
+  test("NZ8: a pinned buffer counts as a whole, and more than that is copied", async () => {
     const { g, socket } = await lent(300, 100, 32768);
     const loans = borrow(g, socket, 200);
     if (typeof loans === "number") throw new Error(`loan: ${loans}`);

@@ -1,5 +1,5 @@
-// TCP of the guest against segments that are almost right. Nothing falls over, nothing leaks, and an
-// honest connection beside them is served. TORITO_FUZZ=frames,seed runs more of them.
+// TCP of the guest against segments that are almost right. Nothing falls over, nothing leaks, and
+// an honest connection beside them is served. TORITO_FUZZ=frames,seed runs more of them.
 import { expect, test } from "vitest";
 import { Random } from "../../support/simulation-random.ts";
 import { Conversation, hearAll, spoil } from "../../support/tcp-fuzz.ts";
@@ -16,7 +16,7 @@ const DONTWAIT = 0x40;
 const SO_NONBLOCK = 0x800;
 const POOL_SIZES = 8;
 
-/** What must be the same in the end. */
+/** These must be the same in the end. */
 function books(g: TcpGuest) {
   const buffers = Array.from({ length: POOL_SIZES }, (_, i) => g.call("buffersInFlight", i));
   return {

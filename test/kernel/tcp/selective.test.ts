@@ -5,7 +5,9 @@ import { type TcpGuest, tcpGuests } from "../../support/tcp-guest.ts";
 const make = await tcpGuests();
 const MSS = 1000;
 
-/** A connection with SACK that has sent `segments` full segments; the script is not asked for them. */
+/**
+ * A connection with SACK that has sent `segments` full segments; the script is not asked for them.
+ */
 async function sending(segments: number, win = 65535) {
   const g = await make();
   const { socket } = g.serve(`mss=${MSS} sack`, win);
@@ -13,13 +15,16 @@ async function sending(segments: number, win = 65535) {
   return { g, socket, first: numbers(g) };
 }
 
-/** Numbers of the segments that the guest has sent since: those of the first bytes, in thousands. */
+/**
+ * Numbers of the segments that the guest has sent since: those of the first bytes, in thousands.
+ */
 const numbers = (g: TcpGuest) => g.segments().map((one) => (((one.seq - g.iss) >>> 0) - 1) / MSS);
 
 /** The peer acknowledges `ack` segments, and has those of the blocks beside them. */
 const sack = (g: TcpGuest, ack: number, ...blocks: [number, number][]) =>
   g.script(
-    `in A seq=1 ack=${1 + ack * MSS} blocks=${blocks.map(([a, b]) => `${1 + a * MSS}-${1 + b * MSS}`)}`,
+    `in A seq=1 ack=${1 + ack * MSS} ` +
+      `blocks=${blocks.map(([a, b]) => `${1 + a * MSS}-${1 + b * MSS}`)}`,
   );
 
 describe("TC42: with SACK", () => {
@@ -144,7 +149,7 @@ describe("NP6: blocks that cannot be", () => {
     expect(numbers(g)).toEqual([]);
   });
 
-  test("what the peer takes back is sent again after a time-out (RFC 2018, 8)", async () => {
+  test("bytes that the peer takes back are sent again after a time-out (RFC 2018, 8)", async () => {
     const { g } = await sending(8);
     sack(g, 0, [1, 2]);
     sack(g, 0, [1, 2], [3, 4]);

@@ -335,7 +335,7 @@ describe("TC46: Nagle", () => {
     expect(lengths(g)).toEqual([10]);
   });
 
-  test("what fills the send buffer does not wait for more, though it is no full segment", async () => {
+  test("bytes that fill the send buffer do not wait for more, though they fill no segment", async () => {
     const g = await make({ config: { mtu: 65520 } });
     const { socket } = g.serve("mss=61440");
     expect(g.call("SysSocketSetOption", socket, 7, 4096)).toBe(0);

@@ -7,7 +7,6 @@ import {
   FUSE_O_TRUNC,
   FuseEntryOut,
   FuseOpcode,
-  FuseOpenOut,
   FuseType,
 } from "../../../../abi/fuse.ts";
 import {
@@ -31,20 +30,15 @@ import { getU64, putEntry, putOpen } from "./attributes.ts";
 import { type Change, changing, type Entry } from "./entry.ts";
 
 export const CHANGES: readonly Entry[] = [
-  changing(
-    FuseOpcode.CREATE,
-    FuseCreateIn.sizeof + 2,
-    FuseEntryOut.sizeof + FuseOpenOut.sizeof,
-    create,
-  ),
-  changing(FuseOpcode.MKNOD, FuseMknodIn.sizeof + 2, FuseEntryOut.sizeof, mknod),
-  changing(FuseOpcode.MKDIR, FuseMkdirIn.sizeof + 2, FuseEntryOut.sizeof, mkdir),
-  changing(FuseOpcode.SYMLINK, 4, FuseEntryOut.sizeof, symlink),
-  changing(FuseOpcode.LINK, FuseLinkIn.sizeof + 2, FuseEntryOut.sizeof, link),
-  changing(FuseOpcode.UNLINK, 2, 0, remove("unlink")),
-  changing(FuseOpcode.RMDIR, 2, 0, remove("removeDirectory")),
-  changing(FuseOpcode.RENAME, FuseRenameIn.sizeof + 4, 0, rename(FuseRenameIn.sizeof)),
-  changing(FuseOpcode.RENAME2, FuseRename2In.sizeof + 4, 0, rename2),
+  changing(FuseOpcode.CREATE, create),
+  changing(FuseOpcode.MKNOD, mknod),
+  changing(FuseOpcode.MKDIR, mkdir),
+  changing(FuseOpcode.SYMLINK, symlink),
+  changing(FuseOpcode.LINK, link),
+  changing(FuseOpcode.UNLINK, remove("unlink")),
+  changing(FuseOpcode.RMDIR, remove("removeDirectory")),
+  changing(FuseOpcode.RENAME, rename(FuseRenameIn.sizeof)),
+  changing(FuseOpcode.RENAME2, rename2),
 ];
 
 /** How often CREATE tries while the name keeps appearing and vanishing. */

@@ -1,42 +1,28 @@
-// FUSE operations on the content of files that the guest may write: WRITE, COPY_FILE_RANGE, FLUSH
-// and FSYNC. There is no write cache: once WRITE has returned, the data is in the host's kernel.
-// Each of them first writes back what the guest has stored into the window.
+// FUSE operations that write to files: WRITE and COPY_FILE_RANGE. There is no write cache: once
+// WRITE has returned, the data is in the host's kernel. Each of them first writes back what the
+// guest has stored into the window.
 import { Errno } from "../../../../abi/errno.ts";
 import {
   FUSE_O_ACCMODE,
   FUSE_O_APPEND,
   FUSE_O_RDONLY,
-  FuseFlushIn,
-  FuseFsyncIn,
   FuseInHeader,
   FuseOpcode,
 } from "../../../../abi/fuse.ts";
-import {
-  FUSE_FSYNC_FDATASYNC,
-  FuseCopyFileRangeIn,
-  FuseWriteIn,
-  FuseWriteOut,
-} from "../../../../abi/fuse-write.ts";
+import { FuseCopyFileRangeIn, FuseWriteIn, FuseWriteOut } from "../../../../abi/fuse-write.ts";
 import type { FileChanges } from "../../../ports/files.ts";
-import { errnoOf } from "../errno.ts";
 import type { OpenFile } from "../nodes/handles.ts";
 import type { Node } from "../nodes/node.ts";
 import { DATA_BYTES_MAX, type FuseRequest } from "../request.ts";
 import type { Share } from "../share.ts";
 import { orUndo } from "../undo.ts";
 import { getU64, putU64 } from "./attributes.ts";
-import { changing, type Entry, reading, type Serve } from "./entry.ts";
-
-const COPIED = FuseWriteOut.sizeof;
-const COPY_IN = FuseCopyFileRangeIn.sizeof;
+import { changing, type Entry } from "./entry.ts";
 
 export const DATA: readonly Entry[] = [
-  changing(FuseOpcode.WRITE, FuseWriteIn.sizeof, FuseWriteOut.sizeof, write),
-  changing(FuseOpcode.COPY_FILE_RANGE, COPY_IN, COPIED, copyFileRange),
-  changing(FuseOpcode.COPY_FILE_RANGE_64, COPY_IN, COPIED, copyFileRange),
-  reading(FuseOpcode.FLUSH, FuseFlushIn.sizeof, 0, flush),
-  reading(FuseOpcode.FSYNC, FuseFsyncIn.sizeof, 0, fsync(false)),
-  reading(FuseOpcode.FSYNCDIR, FuseFsyncIn.sizeof, 0, fsync(true)),
+  changing(FuseOpcode.WRITE, write),
+  changing(FuseOpcode.COPY_FILE_RANGE, copyFileRange),
+  changing(FuseOpcode.COPY_FILE_RANGE_64, copyFileRange),
 ];
 
 /** A position from which Node's calls can write `bytes`; null: out of range. */
@@ -136,48 +122,4 @@ function copyFileRange(
   const copied = orUndo(() => changes.write(to.descriptor, part, position), share.clearSetId(to));
   share.window?.changed(target, position, position + copied);
   return putWritten(reply, copied);
-}
-
-/** Writes back the window, if the handle is valid. Nothing else is cached. */
-function flush(share: Share, request: FuseRequest, node: Node): number {
-  const fh = getU64(request.arguments, FuseFlushIn.fh);
-  if (share.handles.get(fh, node.id, false) === undefined) return -Errno.EBADF;
-  share.window?.writeBack(node);
-  return 0;
-}
-
-/**
- * U24: answered by the thread pool once the data is on disk; other requests go on meanwhile. On a
- * read-only share there is nothing to wait for.
- */
-function fsync(directory: boolean): Serve {
-  return (share, request, node) => {
-    const { arguments: input } = request;
-    const { changes, handles } = share;
-    const handle = handles.get(getU64(input, FuseFsyncIn.fh), node.id, directory);
-    if (handle === undefined) return -Errno.EBADF;
-    if (changes === null) return 0;
-    const flags = input.getUint32(FuseFsyncIn.fsync_flags, true);
-    share.window?.writeBack(node);
-    const { file } = handle;
-    if (file !== null) handles.begin(file);
-    const answer = request.detach();
-    share.syncs.add({
-      begin(done) {
-        if (file !== null) {
-          changes.sync(file.descriptor, (flags & FUSE_FSYNC_FDATASYNC) !== 0, done);
-        } else if (share.nodes.get(node.id) === node) {
-          changes.syncDirectory(node.inode, done);
-        } else {
-          // its number may be reused
-          throw Object.assign(new Error("forgotten"), { code: "EBADF" });
-        }
-      },
-      end(error) {
-        if (file !== null) handles.end(file);
-        answer(error === null ? 0 : errnoOf(error));
-      },
-    });
-    return 0;
-  };
 }

@@ -6,6 +6,7 @@ import type { FileChanges } from "../../../ports/files.ts";
 import type { Node } from "../nodes/node.ts";
 import type { FuseRequest } from "../request.ts";
 import type { Share } from "../share.ts";
+import { CHANGE_SIZES, type Sizes } from "./sizes.ts";
 
 /** Returns bytes of reply or -Errno; may throw what file calls throw. */
 export type Serve = (share: Share, request: FuseRequest, node: Node) => number;
@@ -39,12 +40,8 @@ export function reading(
 }
 
 /** Answers EROFS if the guest may only read. */
-export function changing(
-  opcode: number,
-  argumentBytes: number,
-  replyBytes: number,
-  change: Change,
-): Entry {
+export function changing(opcode: number, change: Change): Entry {
+  const [argumentBytes, replyBytes] = CHANGE_SIZES[opcode] as Sizes;
   return reading(opcode, argumentBytes, replyBytes, (share, request, node) => {
     const { changes } = share;
     return changes === null ? -Errno.EROFS : change(changes, share, request, node);

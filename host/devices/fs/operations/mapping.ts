@@ -21,10 +21,13 @@ import type { Share } from "../share.ts";
 import { SLOT_BYTES } from "../window/slots.ts";
 import { getU64 } from "./attributes.ts";
 import { type Entry, reading } from "./entry.ts";
+import { MAPPING_SIZES, type Sizes } from "./sizes.ts";
+
+const sizesOf = (opcode: FuseOpcode): Sizes => MAPPING_SIZES[opcode] as Sizes;
 
 export const MAPPINGS: readonly Entry[] = [
-  reading(FuseOpcode.SETUPMAPPING, FuseSetupmappingIn.sizeof, 0, setupMapping),
-  reading(FuseOpcode.REMOVEMAPPING, FuseRemovemappingIn.sizeof, 0, removeMapping),
+  reading(FuseOpcode.SETUPMAPPING, ...sizesOf(FuseOpcode.SETUPMAPPING), setupMapping),
+  reading(FuseOpcode.REMOVEMAPPING, ...sizesOf(FuseOpcode.REMOVEMAPPING), removeMapping),
 ];
 
 const ALL_ONES = 0xffffffffffffffffn;

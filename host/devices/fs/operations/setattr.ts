@@ -1,7 +1,7 @@
 // SETATTR: owner, size, permissions and times, in this order, because each one changes those after
 // it. The owner, which the host refuses most often, comes before anything has changed.
 import { Errno } from "../../../../abi/errno.ts";
-import { FuseAttrOut, FuseOpcode, FuseType } from "../../../../abi/fuse.ts";
+import { FuseOpcode, FuseType } from "../../../../abi/fuse.ts";
 import { FuseSetattrIn, FuseSetattrValid } from "../../../../abi/fuse-write.ts";
 import type { FileChanges, FileTime } from "../../../ports/files.ts";
 import type { Handle } from "../nodes/handles.ts";
@@ -12,12 +12,7 @@ import type { Share } from "../share.ts";
 import { getU64, putAttributes } from "./attributes.ts";
 import { changing, type Entry } from "./entry.ts";
 
-export const SETATTR: Entry = changing(
-  FuseOpcode.SETATTR,
-  FuseSetattrIn.sizeof,
-  FuseAttrOut.sizeof,
-  setattr,
-);
+export const SETATTR: Entry = changing(FuseOpcode.SETATTR, setattr);
 
 const NS_PER_S = 1_000_000_000n;
 

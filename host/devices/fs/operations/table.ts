@@ -8,6 +8,7 @@ import { changing, type Operation } from "./entry.ts";
 import { MAPPINGS } from "./mapping.ts";
 import { READING } from "./reading.ts";
 import { SETATTR } from "./setattr.ts";
+import { SYNCS } from "./sync.ts";
 
 /** Node has no call for these. After ENOSYS the guest stops asking (U3). */
 const UNKNOWN = [
@@ -15,13 +16,14 @@ const UNKNOWN = [
   FuseOpcode.SETXATTR,
   FuseOpcode.REMOVEXATTR,
   FuseOpcode.TMPFILE,
-].map((opcode) => changing(opcode, 0, 0, () => -Errno.ENOSYS));
+].map((opcode) => changing(opcode, () => -Errno.ENOSYS));
 
 export const OPERATIONS: ReadonlyMap<number, Operation> = new Map([
   ...READING,
   SETATTR,
   ...CHANGES,
   ...DATA,
+  ...SYNCS,
   ...MAPPINGS,
   ...UNKNOWN,
 ]);

@@ -30,6 +30,20 @@ export interface SavedSlot {
   readonly writing: number | null;
 }
 
+/** The surroundings of a window. */
+export interface WindowParts {
+  /** The guest's, whole slots of it. */
+  readonly memory: Uint8Array;
+  readonly files: HostCalls;
+  /** null: the guest may only read. */
+  readonly changes: FileChanges | null;
+  readonly handles: HandleTable;
+  /** Called when a node has one user less. */
+  readonly settle: (node: Node) => void;
+  /** As in WriteBack. */
+  readonly clearSetId: (file: OpenFile) => () => void;
+}
+
 export class DaxWindow {
   /** The guest's memory, as long as the window is. */
   readonly #memory: Uint8Array;
@@ -39,18 +53,7 @@ export class DaxWindow {
   readonly #slots: Slots;
   readonly #writeBack: WriteBack;
 
-  /**
-   * Without `changes` the guest may only read. `settle` is called when a node has one user less;
-   * `clearSetId` as in WriteBack.
-   */
-  constructor(
-    memory: Uint8Array,
-    files: HostCalls,
-    changes: FileChanges | null,
-    handles: HandleTable,
-    settle: (node: Node) => void,
-    clearSetId: (file: OpenFile) => () => void,
-  ) {
+  constructor({ memory, files, changes, handles, settle, clearSetId }: WindowParts) {
     this.#memory = memory;
     this.#files = files;
     this.#handles = handles;

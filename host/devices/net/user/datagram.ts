@@ -2,6 +2,7 @@
 import { IPPROTO_UDP, IpHdr } from "../../../../abi/ip.ts";
 import { UdpHdr } from "../../../../abi/udp.ts";
 import type { Frame } from "../frame.ts";
+import type { Envelope } from "../network.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Departure } from "./departure.ts";
 import type { UserNetworkStats } from "./stats.ts";
@@ -34,14 +35,6 @@ export function readDatagram(arrival: Arrival, { dropped }: UserNetworkStats): D
     at: dataAt + UdpHdr.sizeof,
     bytes: length - UdpHdr.sizeof,
   };
-}
-
-/** Addresses and ports of a datagram to the guest. */
-export interface Envelope {
-  readonly source: number;
-  readonly sourcePort: number;
-  readonly destination: number;
-  readonly port: number;
 }
 
 /** Where the payload of writeDatagram() belongs. */

@@ -3,6 +3,7 @@ import { ETH_P_IP, EthernetHdr } from "../../../../abi/ethernet.ts";
 import { IP_DF, IP_VERSION, IpHdr } from "../../../../abi/ip.ts";
 import type { Frame } from "../frame.ts";
 import { writeMac } from "../mac.ts";
+import type { Offload } from "../offload/offload.ts";
 import { GATEWAY, isOwn, macOfOwn } from "./address.ts";
 import { fold, pseudoSum, type SumMemory } from "./sum.ts";
 
@@ -14,6 +15,7 @@ export class Departure implements Frame {
   bytes = 0;
   destination = 0;
   source = 0;
+  offload: Offload | null = null;
   readonly parts: Uint8Array[] = [];
   readonly memory: SumMemory;
   readonly view: DataView;
@@ -33,6 +35,7 @@ export class Departure implements Frame {
   ethernet(mac: number, sender: number, type: number): number {
     this.destination = mac;
     this.source = macOfOwn(sender);
+    this.offload = null;
     writeMac(this.view, this.#at + EthernetHdr.h_dest, mac);
     writeMac(this.view, this.#at + EthernetHdr.h_source, this.source);
     this.view.setUint16(this.#at + EthernetHdr.h_proto, type);
@@ -66,6 +69,11 @@ export class Departure implements Frame {
     return ~fold(this.#pseudo + this.memory.sum(this.dataAt, written) + rest) & 0xffff;
   }
 
+  /** Stands in the place of a checksum that is left to the guest (NW12). */
+  get pseudoSum(): number {
+    return fold(this.#pseudo);
+  }
+
   /** The frame: `bytes` after its Ethernet header here, and a payload elsewhere. */
   finish(bytes: number, payloadAt = 0, payloadBytes = 0): Frame {
     const { u8 } = this.memory;
@@ -73,6 +81,14 @@ export class Departure implements Frame {
     this.parts.length = 0;
     this.parts.push(u8.subarray(this.#at, this.#at + IP_AT + bytes));
     if (payloadBytes > 0) this.parts.push(u8.subarray(payloadAt, payloadAt + payloadBytes));
+    return this;
+  }
+
+  /** The same with a payload that lies in memory of the guest. */
+  finishAround(bytes: number, payload: Uint8Array): Frame {
+    this.finish(bytes);
+    this.bytes += payload.length;
+    this.parts.push(payload);
     return this;
   }
 }

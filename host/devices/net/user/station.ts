@@ -8,6 +8,7 @@ import {
   IPPROTO_TCP,
   IPPROTO_UDP,
 } from "../../../../abi/ip.ts";
+import type { NetConnection } from "../../../device.ts";
 import type { Datagrams } from "../../../ports/datagrams.ts";
 import type { Sockets } from "../../../ports/sockets.ts";
 import type { Frame } from "../frame.ts";
@@ -20,7 +21,7 @@ import { type Datagram, readDatagram } from "./datagram.ts";
 import { Departure } from "./departure.ts";
 import { answerDhcp } from "./dhcp.ts";
 import { answerEcho } from "./icmp.ts";
-import type { Local } from "./local.ts";
+import type { Local, UserReceive, WhenOut } from "./local.ts";
 import type { Policy } from "./policy.ts";
 import { Probes } from "./probes.ts";
 import type { UserNetworkStats } from "./stats.ts";
@@ -36,6 +37,8 @@ export interface Shared {
   readonly workshop: Workshop;
   readonly stats: UserNetworkStats;
   readonly entropy: (into: Uint8Array) => void;
+  readonly receive: UserReceive;
+  readonly whenOut: WhenOut;
 }
 
 export class Station implements Port, Local {
@@ -45,6 +48,8 @@ export class Station implements Port, Local {
   readonly stats: UserNetworkStats;
   readonly workshop: Workshop;
   readonly departure: Departure;
+  readonly receive: UserReceive;
+  readonly whenOut: WhenOut;
   readonly tcp: TcpFlows;
   readonly #udp: UdpFlows;
   readonly #probes: Probes;
@@ -58,6 +63,8 @@ export class Station implements Port, Local {
     this.address = address;
     this.stats = shared.stats;
     this.workshop = workshop;
+    this.receive = shared.receive;
+    this.whenOut = shared.whenOut;
     this.#left = left;
     this.#arrival = new Arrival(workshop.memory, workshop.inAt);
     this.departure = new Departure(workshop.memory, workshop.outAt);
@@ -103,6 +110,10 @@ export class Station implements Port, Local {
 
   posted(): void {
     this.tcp.flush();
+  }
+
+  connections(): readonly NetConnection[] {
+    return this.tcp.connections();
   }
 
   forget(): void {

@@ -4,9 +4,10 @@
 import { IpHdr } from "../../../../abi/ip.ts";
 import { UdpHdr } from "../../../../abi/udp.ts";
 import type { DatagramSocket, Datagrams } from "../../../ports/datagrams.ts";
+import type { Envelope } from "../network.ts";
 import { RESOLVER } from "./address.ts";
 import type { Arrival } from "./arrival.ts";
-import { type Datagram, type Envelope, payloadAt, writeDatagram } from "./datagram.ts";
+import { type Datagram, payloadAt, writeDatagram } from "./datagram.ts";
 import { refuseQuery } from "./dns.ts";
 import type { Local } from "./local.ts";
 import type { Policy } from "./policy.ts";

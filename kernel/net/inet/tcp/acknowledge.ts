@@ -1,5 +1,5 @@
-// The acknowledgement in a segment that has arrived (RFC 9293, 3.10.7.4, fifth): what it frees, what
-// it says of losses, and the window that it brings.
+// The acknowledgement in a segment that has arrived (RFC 9293, 3.10.7.4, fifth): what it frees,
+// what it says of losses, and the window that it brings.
 import { wakeAll } from "../../../scheduler";
 import { leastToSend } from "../../socket/send-buffer";
 import { creditOf } from "../../socket/credit";

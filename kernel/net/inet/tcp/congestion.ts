@@ -88,7 +88,7 @@ export function advanceRecovery(t: Tcb, bytes: u32): bool {
   return true;
 }
 
-/** What is in flight is about to be sent again from its start, for another reason than a loss. */
+/** All that is in flight will be sent again from its start, for another reason than a loss. */
 export function abandonRecovery(t: Tcb): void {
   if (t.isRecovering) t.cwnd = t.ssthresh;
   t.isRecovering = false;

@@ -141,7 +141,14 @@ function listParts(packet: Packet, refs: usize, bytes: u32): u64 {
 }
 
 /** The checksum, or what the card has to do. */
-function finish(h: Header, packet: Packet, at: usize, headerBytes: u32, bytes: u32, sum: u64): void {
+function finish(
+  h: Header,
+  packet: Packet,
+  at: usize,
+  headerBytes: u32,
+  bytes: u32,
+  sum: u64,
+): void {
   const pseudo = pseudoSum(h, headerBytes + bytes);
   if (!leavesSum()) {
     store<u16>(at, ~fold(pseudo + sumBytes(at, headerBytes) + sum), TcpHdr.check);

@@ -1,4 +1,4 @@
-// What others say of packets that we have sent: nobody has the address, or ICMP (RFC 1122, 4.2.3.9).
+// Others report on packets that we have sent: nobody has the address, or ICMP (RFC 1122, 4.2.3.9).
 import { IpHdr, IPPROTO_TCP } from "../../../../abi/ip";
 import { TcpHdr } from "../../../../abi/tcp";
 import { Errno } from "../../../../abi/errno";

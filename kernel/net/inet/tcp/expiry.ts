@@ -1,5 +1,5 @@
-// What a connection does when one of its timers fires: it sends again, asks whether the window is
-// still closed, asks whether the peer still lives, or gives up.
+// A timer of a connection fires: the connection sends again, asks whether the window is still
+// closed, asks whether the peer still lives, or gives up.
 import { Errno } from "../../../../abi/errno";
 import { nowNs } from "../../../clock";
 import { Socket } from "../../socket/socket";
@@ -60,7 +60,7 @@ function retransmit(s: Socket, t: Tcb): void {
   output(s);
 }
 
-/** What is in flight is sent again now; that the network lost it says nothing of its load. */
+/** Sends all that is in flight again; that the network lost it says nothing of its load. */
 export function resend(s: Socket): void {
   const t = tcbOf(s);
   if (t.una == t.top) return;

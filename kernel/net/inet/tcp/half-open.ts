@@ -1,5 +1,5 @@
-// Connections that peers have asked for, until the handshake is done: SYN-RECEIVED, as small records
-// (TC32). A flood of SYNs fills its listener's share of them, and costs nothing else.
+// Connections that peers have asked for, until the handshake is done: SYN-RECEIVED, as small
+// records (TC32). A flood of SYNs fills its listener's share of them, and costs nothing else.
 import { TH_ACK, TH_RST, TH_SYN } from "../../../../abi/tcp";
 import { NEVER, nowNs, NS_PER_MS } from "../../../clock";
 import { ToroAllocMem, ToroFreeMem } from "../../../memory";

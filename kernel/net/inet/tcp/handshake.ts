@@ -163,7 +163,7 @@ function measureSyn(t: Tcb, g: Segment, wasLost: bool): void {
   }
 }
 
-/** What a connection begins with, whoever asked for it. */
+/** The start of every connection, whoever asked for it. */
 export function startStream(s: Socket, g: Segment): void {
   const t = tcbOf(s);
   // The window of a SYN is not scaled (RFC 7323, 2.2).

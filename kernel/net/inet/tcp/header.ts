@@ -121,7 +121,10 @@ function option(to: usize, kind: u32, bytes: u32): usize {
   return to + 2;
 }
 
-/** The sum of the pseudo header (RFC 9293, 3.1), words as they lie in memory, of a segment of `bytes` bytes. */
+/**
+ * The sum of the pseudo header (RFC 9293, 3.1), words as they lie in memory, of a segment of
+ * `bytes` bytes.
+ */
 export function pseudoSum(h: Header, bytes: u32): u64 {
   const addresses = <u64>bswap<u32>(sourceFor(h.remoteAddress)) + bswap<u32>(h.remoteAddress);
   return addresses + <u64>bswap<u16>(<u16>IPPROTO_TCP) + bswap<u16>(<u16>bytes);

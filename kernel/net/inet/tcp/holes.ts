@@ -1,12 +1,16 @@
-// What the board tells of losses, and of what is still on its way (RFC 6675, 4).
+// Losses, and bytes that are still on their way, as the board tells of them (RFC 6675, 4).
 import { isAfter, isBefore, later } from "./sequence";
 import { Board, boardOf, bytesFrom, fromAt, sackedBefore, toAt } from "./scoreboard";
 import { Tcb } from "./tcb";
 
-/** RFC 6675, 2: ranges above a hole that tell of its loss; or more bytes than one fewer segments. */
+/**
+ * RFC 6675, 2: ranges above a hole that tell of its loss; or more bytes than one fewer segments.
+ */
 const LOSS_RANGES: u32 = 3;
 
-/** A recovery begins; its first segment, up to `resentTo`, is sent again whatever the board says. */
+/**
+ * A recovery begins; its first segment, up to `resentTo`, is sent again whatever the board says.
+ */
 export function startBoard(t: Tcb, resentTo: u32): void {
   boardOf(t).resentTo = resentTo;
   boardOf(t).resentTop = t.top;

@@ -6,7 +6,7 @@ import { socketOf } from "../../socket/table";
 import { isAfter } from "./sequence";
 import { Tcb, tcbOf, TcpState } from "./tcb";
 
-/** What SysTcpInfo() writes. Counters are of the connection's whole life, and wrap. */
+/** SysTcpInfo() writes it. Counters are of the connection's whole life, and wrap. */
 @unmanaged
 export class TcpInfo {
   state: u32; // as Linux numbers them: ESTABLISHED is 1
@@ -62,7 +62,9 @@ function count(t: Tcb, info: TcpInfo): void {
   info.duplicates = t.dupsReceived;
 }
 
-/** The numbers of netinet/tcp.h; a listener is none of a connection's states, and reads as closed. */
+/**
+ * The numbers of netinet/tcp.h; a listener is none of a connection's states, and reads as closed.
+ */
 function numberOf(state: TcpState): u32 {
   switch (state) {
     case TcpState.Established:

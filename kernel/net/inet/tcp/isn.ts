@@ -1,5 +1,5 @@
-// Numbers that nobody may guess: initial sequence numbers (RFC 6528), the offsets of timestamps, and
-// where the search for a local port begins (RFC 6056, 3.3.3). All come from a keyed hash.
+// Numbers that nobody may guess: initial sequence numbers (RFC 6528), the offsets of timestamps,
+// and where the search for a local port begins (RFC 6056, 3.3.3). All come from a keyed hash.
 import { nowNs } from "../../../clock";
 import { generationSeed } from "../../../generation";
 import { sipHash24 } from "../../../siphash";

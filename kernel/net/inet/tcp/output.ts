@@ -1,5 +1,5 @@
-// What a connection sends now (RFC 9293, 3.8.6): data as far as the peer's window and the network's
-// allow, in segments that are worth it, and an acknowledgement that nothing else carries.
+// The decision what to send now (RFC 9293, 3.8.6): data as far as the peer's window and the
+// network's allow, in segments that are worth it, and an acknowledgement that nothing else carries.
 import { hasSendRoom } from "../../link/interface";
 import { owe } from "../../socket/owed";
 import { Socket } from "../../socket/socket";

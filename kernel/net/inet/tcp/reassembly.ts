@@ -27,8 +27,8 @@ export function endOf(packet: Packet): u32 {
 
 /**
  * Keeps bytes [seq, seq + bytes), from `at` on, that lie within the window and beyond what was
- * expected. Returns true when it keeps `packet` itself, whose bytes they are; null: they are copied.
- * Bytes for which there is no room are dropped: the peer sends them again.
+ * expected. Returns true when it keeps `packet` itself, whose bytes they are; null: they are
+ * copied. Bytes for which there is no room are dropped: the peer sends them again.
  */
 export function addGap(s: Socket, packet: Packet | null, at: usize, seq: u32, bytes: u32): bool {
   const t = tcbOf(s);
@@ -62,8 +62,8 @@ export function addGap(s: Socket, packet: Packet | null, at: usize, seq: u32, by
 }
 
 /**
- * Where a run of bytes waits: behind those before it, if they touch and there is room, in the packet
- * that brought it, or in a copy. Null: nowhere.
+ * The place of a run of bytes that wait: after those before it, if they touch and there is room, in
+ * the packet that brought it, or in a copy. Null: there is none.
  */
 function hold(
   s: Socket,
@@ -97,8 +97,8 @@ function hold(
 /** NZ9: a page waits as it is while it is well filled, or little memory is bound by that. */
 function mayKeep(s: Socket, packet: Packet, bytes: u32): bool {
   const t = tcbOf(s);
-  if (packet.received && bytes > packet.capacity >> 1) return <u64>t.gapBytes + packet.capacity <= <u64>s.bufAlloc;
-  return false;
+  if (!packet.received || bytes <= packet.capacity >> 1) return false;
+  return <u64>t.gapBytes + packet.capacity <= <u64>s.bufAlloc;
 }
 
 function insert(gaps: PacketQueue, before: Packet | null, packet: Packet, seq: u32): void {

@@ -1,4 +1,4 @@
-// What the peer has of the bytes in flight beyond its acknowledgement, as its SACK blocks say
+// The bytes in flight that the peer has beyond its acknowledgement, as its SACK blocks say
 // (RFC 6675, 3 and 4). A board exists while there is something on it.
 import { loadBe32 } from "../bytes";
 import { ToroFreeMem, ToroGetMem } from "../../../memory";

@@ -170,8 +170,8 @@ export let foundChunk: Chunk = NO_CHUNK;
 export let foundOffset: u32 = 0;
 
 /**
- * Finds the chunk with the byte of number `seq`, which is queued, and its place there. It looks from
- * where it found one last, so sending in order costs nothing.
+ * Finds the chunk with the byte of number `seq`, which is queued, and its place there. It looks
+ * from where it found one last, so sending in order costs nothing.
  */
 export function findByte(t: Tcb, firstSeq: u32, seq: u32): void {
   if (t.cursor == 0 || <i32>(seq - t.cursorAt) < 0) {

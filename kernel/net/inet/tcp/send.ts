@@ -13,7 +13,7 @@ import { tcbOf } from "./tcb";
 
 /** Bytes that a connection may have queued without an option that says otherwise. */
 const SEND_BUFFER: u32 = 262144;
-/** What every connection may queue when the queues of all have their share of the memory. */
+/** Every connection may queue that much when the queues of all have their share of the memory. */
 const SEND_BUFFER_MIN: u32 = 4096;
 
 /**

@@ -128,6 +128,9 @@ const TCB: usize = (SOCKET_BYTES + 7) & ~7;
 /** Bytes after SOCKET_BYTES. */
 export const TCP_BYTES: u32 = <u32>(TCB - SOCKET_BYTES) + TCB_BYTES;
 
+/** Where it begins, from its socket on. */
+export const TCB_OFFSET: usize = TCB;
+
 export function tcbOf(s: Socket): Tcb {
   return changetype<Tcb>(changetype<usize>(s) + TCB);
 }

@@ -1,5 +1,5 @@
-// TIME-WAIT (RFC 9293, 3.6.1): the addresses of a connection that has ended are not used again while
-// its segments may still be on their way. Each is a small record in a table of fixed size.
+// TIME-WAIT (RFC 9293, 3.6.1): the addresses of a connection that has ended are not used again
+// while its segments may still be on their way. Each is a small record in a table of fixed size.
 import { TH_ACK, TH_FIN, TH_RST, TH_SYN } from "../../../../abi/tcp";
 import { nowNs, NS_PER_MS } from "../../../clock";
 import { parameterInRange } from "../../../parameters";

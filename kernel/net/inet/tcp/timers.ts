@@ -46,7 +46,8 @@ export function startFor(s: Socket, kind: TimerKind, atNs: u64): void {
 export function startRetransmit(s: Socket): void {
   const t = tcbOf(s);
   const atNs = afterUs(t.rto);
-  startFor(s, TimerKind.Retransmit, t.state == TcpState.SynSent ? min(atNs, t.connectUntilNs) : atNs);
+  const isConnecting = t.state == TcpState.SynSent;
+  startFor(s, TimerKind.Retransmit, isConnecting ? min(atNs, t.connectUntilNs) : atNs);
 }
 
 /** The window is too small for what waits. */

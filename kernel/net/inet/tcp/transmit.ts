@@ -1,5 +1,6 @@
-// The segments of a connection: each is made for this transmission, with the numbers, the window and
-// the timestamps of now. When one is due is decided elsewhere (output.ts, recovery.ts, expiry.ts).
+// The segments of a connection: each is made for this transmission, with the numbers, the window
+// and the timestamps of now. When one is due is decided elsewhere (output.ts, recovery.ts,
+// expiry.ts).
 import { TH_ACK, TH_FIN, TH_PUSH, TH_RST } from "../../../../abi/tcp";
 import { stopTimer } from "../../../timer";
 import { hasSendRoom } from "../../link/interface";
@@ -73,7 +74,7 @@ function sendFound(s: Socket, h: Header, bytes: u32): i32 {
   return isCopiedAgain(s) ? sendCopied(h, bytes, statsOf(s)) : sendPayload(h, bytes);
 }
 
-/** What a packet can list of many segments ends with a full one, unless it is one alone. */
+/** A packet that lists many segments ends with a full one. */
 function whole(listed: u32, wanted: u32, full: u32): u32 {
   return listed < wanted && listed > full ? listed - (listed % full) : listed;
 }
@@ -90,7 +91,9 @@ function timeSegment(t: Tcb): void {
   t.timedUs = nowUs();
 }
 
-/** Sends the FIN; there is room in the ring. Returns false when it cannot: the timer tries again. */
+/**
+ * Sends the FIN; there is room in the ring. Returns false when it cannot: the timer tries again.
+ */
 export function sendFin(s: Socket, t: Tcb): bool {
   const h = headerFor(s, t, t.nxt, TH_FIN | TH_ACK);
   if (sendEmpty(h) < 0) {

@@ -167,7 +167,9 @@ function shutdown(s: Socket): u32 {
   return 0;
 }
 
-/** TC29: a FIN after all data, or RST if the peer has sent what nobody has read (RFC 2525, 2.17). */
+/**
+ * TC29: a FIN after all data, or RST if the peer has sent what nobody has read (RFC 2525, 2.17).
+ */
 function close(s: Socket): u32 {
   const t = tcbOf(s);
   if (hasData(s)) {

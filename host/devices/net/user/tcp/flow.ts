@@ -3,8 +3,9 @@
 // a frame. So there is no congestion control, no reassembly, and one timer.
 import { TH_ACK, TH_RST, TH_SYN } from "../../../../../abi/tcp.ts";
 import type { SocketEvents, StreamSocket } from "../../../../ports/sockets.ts";
+import type { Loan } from "../../loan.ts";
+import type { Envelope } from "../../network.ts";
 import type { Arrival } from "../arrival.ts";
-import type { Envelope } from "../datagram.ts";
 import type { Local } from "../local.ts";
 import { Deadline } from "./deadline.ts";
 import { GuestEnd } from "./guest-end.ts";
@@ -18,6 +19,8 @@ export interface FlowOwner {
   readonly local: Local;
   /** The flow has something to send, outside of the guest's turn. */
   stirred(flow: Flow): void;
+  /** The flow goes on when the guest has posted buffers. */
+  waits(flow: Flow): void;
   /** The guest has taken part in the handshake. */
   answered(flow: Flow): void;
   /** The guest's ports may be used again. */
@@ -67,6 +70,15 @@ export class Flow implements HostOwner {
     return this.#host?.peerAddress ?? "";
   }
 
+  /** Payload that the host's end has given so far, and that the guest has. */
+  get bytesToGuest(): number {
+    return this.sending.end;
+  }
+
+  get bytesFromGuest(): number {
+    return this.receiving.bytes;
+  }
+
   // ---- beginnings
 
   /** The guest's SYN: `connect` begins a connection with these events. */
@@ -76,13 +88,13 @@ export class Flow implements HostOwner {
     connect: (events: SocketEvents) => StreamSocket,
   ): void {
     this.#guest.learn(segment, arrival);
-    this.#host = new HostEnd(this, this.#owner.local.workshop, connect);
+    this.#host = new HostEnd(this, this.#owner.local, connect);
     this.#deadline.set(CONNECT_MS);
   }
 
   /** A client of a published port, for whom invite() follows. */
   accept(socket: StreamSocket): void {
-    this.#host = new HostEnd(this, this.#owner.local.workshop, (events) => {
+    this.#host = new HostEnd(this, this.#owner.local, (events) => {
       socket.events = events;
       return socket;
     });
@@ -135,6 +147,7 @@ export class Flow implements HostOwner {
         this.#open();
       }
       this.#acknowledged(segment);
+      if (this.#guest.hasHole) return;
       receiver.receive(segment, arrival, isPut, this.#owner.local.stats);
       if (receiver.hasEnded) this.#host?.end();
     }
@@ -146,6 +159,9 @@ export class Flow implements HostOwner {
     if (kind === "new" || this.sending.inFlight === 0) this.#tries = 0;
     if (kind === "new") this.#deadline.clear();
     if (!this.#guest.isShut) this.#probes = 0;
+    if (!this.#guest.hasHole) return;
+    this.#owner.local.stats.ended.hole++;
+    this.#breakOff();
   }
 
   /** The answer to SYN. */
@@ -170,8 +186,17 @@ export class Flow implements HostOwner {
     this.#owner.stirred(this);
   }
 
-  arrived(): void {
+  place(loan: Loan, bytes: number): boolean {
+    return this.state === FlowState.Open && this.#guest.place(loan, bytes);
+  }
+
+  dried(): void {
+    this.#owner.waits(this);
+  }
+
+  arrived(bytes: number): void {
     this.lastMs = this.#owner.local.nowMs;
+    this.#owner.local.stats.bytesToGuest += bytes;
     if (this.state === FlowState.Open) this.#owner.stirred(this);
   }
 
@@ -274,10 +299,14 @@ export class Flow implements HostOwner {
       return true;
     }
     this.#host?.regulate();
-    if (this.#deadline.isSet) return true;
+    this.#setDeadline();
+    return this.#host?.isDry !== true;
+  }
+
+  #setDeadline(): void {
+    if (this.#deadline.isSet) return;
     if (this.sending.inFlight > 0) this.#deadline.set(retryMs(this.#tries));
     else if (this.#guest.isShut) this.#deadline.set(probeMs(this.#probes));
-    return true;
   }
 
   /** The pool of slabs has become low, or is not low any more. */

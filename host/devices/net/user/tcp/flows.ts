@@ -1,9 +1,10 @@
 // The TCP connections of a guest: which segment belongs to which, and how many there may be (NB27).
 import { TH_ACK, TH_RST, TH_SYN } from "../../../../../abi/tcp.ts";
+import type { NetConnection } from "../../../../device.ts";
 import type { Sockets, StreamSocket, TcpAddress } from "../../../../ports/sockets.ts";
-import { GATEWAY } from "../address.ts";
+import type { Envelope } from "../../network.ts";
+import { formatIp, GATEWAY } from "../address.ts";
 import type { Arrival } from "../arrival.ts";
-import type { Envelope } from "../datagram.ts";
 import type { Local } from "../local.ts";
 import type { Policy } from "../policy.ts";
 import { fold } from "../sum.ts";
@@ -11,7 +12,7 @@ import { Flow, type FlowOwner } from "./flow.ts";
 import { refusal, Segment, writeSegment } from "./segment.ts";
 import { FlowState } from "./state.ts";
 
-const FLOWS_MAX = 1024;
+export const FLOWS_MAX = 1024;
 /** Beyond them SYNs of the guest are dropped, and clients wait. */
 const HANDSHAKES_MAX = 128;
 /** At FLOWS_MAX the connection that was silent for longest makes room, if for so long at least. */
@@ -80,6 +81,7 @@ export class TcpFlows implements FlowOwner {
 
   /** `putSum`: of the payload, where it has been copied to its place. */
   #isSound(arrival: Arrival, segment: Segment, putSum: number | null): boolean {
+    if (arrival.needsChecksum) return true;
     if (putSum === null) {
       arrival.complete();
       return arrival.isSound;
@@ -188,6 +190,23 @@ export class TcpFlows implements FlowOwner {
     return clients.length;
   }
 
+  /** Connections with the host, probes not included. */
+  get count(): number {
+    return this.#all.size - this.#probes.size;
+  }
+
+  /** The same one by one, the oldest first. */
+  connections(): NetConnection[] {
+    const flows = [...this.#all].filter((flow) => !this.#probes.has(flow));
+    return flows.map(({ envelope, peerAddress, isInbound, bytesToGuest, bytesFromGuest }) => ({
+      guestPort: envelope.port,
+      peer: `${formatIp(envelope.source)}:${envelope.sourcePort}`,
+      peerPort: envelope.sourcePort,
+      address: peerAddress,
+      ...{ isInbound, bytesToGuest, bytesFromGuest },
+    }));
+  }
+
   get #clients(): Flow[] {
     return [...this.#all].filter((flow) => flow.isInbound && !this.#probes.has(flow));
   }
@@ -208,6 +227,10 @@ export class TcpFlows implements FlowOwner {
   stirred(flow: Flow): void {
     if (flow.state !== FlowState.Over) this.#dirty.add(flow);
     this.#send();
+  }
+
+  waits(flow: Flow): void {
+    this.#dirty.add(flow);
   }
 
   answered(flow: Flow): void {

@@ -1,17 +1,20 @@
 // The guest's side of a connection: what it has sent and acknowledged, and the segments to it.
 import { TcpHdr, TH_ACK, TH_FIN, TH_PUSH, TH_RST, TH_SYN } from "../../../../../abi/tcp.ts";
+import type { Loan } from "../../loan.ts";
+import type { Envelope } from "../../network.ts";
 import type { Arrival } from "../arrival.ts";
-import type { Envelope } from "../datagram.ts";
 import type { Local } from "../local.ts";
 import { readSynOptions } from "./options.ts";
 import { ReceiveQueue } from "./receive-queue.ts";
 import { Receiver, WINDOW_SHIFT } from "./receiver.ts";
-import { type Fields, type Segment, writeSegment } from "./segment.ts";
+import { type Fields, type Segment, writeAround, writeSegment } from "./segment.ts";
 import { SendQueue } from "./send-queue.ts";
 import { type Acknowledged, Sender } from "./sender.ts";
 
 /** Headers of IPv4 and TCP without options. */
 const HEADERS_BYTES = 40;
+/** Of a packet of IPv4, whose length has 16 bits. */
+const FRAME_PAYLOAD_MAX = 0xffff - HEADERS_BYTES;
 
 export class GuestEnd {
   readonly sending: SendQueue;
@@ -37,6 +40,7 @@ export class GuestEnd {
     const options = readSynOptions(view, dataAt + TcpHdr.sizeof, dataAt + segment.headerBytes);
     this.#scales = options.shift !== null;
     this.sending.mss = Math.min(options.mss, this.#local.card.mtu - HEADERS_BYTES);
+    this.sending.frameBytes = this.#frameBytesMax();
     this.sending.window = segment.window;
     this.#sender.shift = options.shift ?? 0;
     this.receiver.begin(segment.seq, this.#scales);
@@ -56,10 +60,48 @@ export class GuestEnd {
     return kind;
   }
 
-  /** Nothing was acknowledged for too long. */
+  /** Has it dropped bytes that are nowhere else? */
+  get hasHole(): boolean {
+    return this.#sender.hasHole;
+  }
+
+  /**
+   * Nothing was acknowledged for too long. What was read in place is not here any more: the guest
+   * is asked for its ACK instead, and its third one that covers nothing tells that it is lost.
+   */
   lost(): void {
+    if (this.sending.isHeadPlaced) {
+      this.isProbeDue = true;
+      return;
+    }
     this.#sender.lost();
     this.#local.stats.retransmitted++;
+  }
+
+  /**
+   * Sends `bytes` that were read into a lent buffer. False: the window is too small, or others
+   * come first; nothing has happened.
+   */
+  place(loan: Loan, bytes: number): boolean {
+    const { sending, receiver } = this;
+    if (!sending.mayPlace(bytes)) return false;
+    const { next: ack, window } = receiver;
+    const seq = this.#sender.seqOf(sending.nxt);
+    const segmentBytes = sending.mss - loan.padBytes;
+    const fields = { seq, ack, flags: TH_ACK | TH_PUSH, window, segmentBytes };
+    const payload = loan.payload.subarray(0, bytes);
+    loan.deliver(writeAround(this.#local, this.#envelope, fields, loan.padBytes, payload));
+    receiver.announced();
+    sending.placed(bytes);
+    this.#local.stats.segmentsSent++;
+    return true;
+  }
+
+  /** The longest payload of a frame. */
+  #frameBytesMax(): number {
+    const { mss } = this.sending;
+    const isCut = this.#local.card.takes.segments;
+    return isCut ? FRAME_PAYLOAD_MAX - (FRAME_PAYLOAD_MAX % mss) : mss;
   }
 
   /** Does its window keep bytes back, with no ACK under way that would open it? */
@@ -113,7 +155,10 @@ export class GuestEnd {
   #sendData(): boolean {
     const { at, bytes, offset, hasFin, isLast } = this.sending;
     const flags = TH_ACK | (hasFin ? TH_FIN : 0) | (isLast && bytes > 0 ? TH_PUSH : 0);
-    if (!this.#send(flags, offset, at, bytes)) return false;
+    if (!this.#send(flags, offset, at, bytes)) {
+      if (this.#local.whenOut !== "drop") return false;
+      this.#local.stats.dropped.noBuffer++;
+    }
     this.sending.sent();
     return true;
   }
@@ -127,9 +172,9 @@ export class GuestEnd {
 
   #send(flags: number, offset: number, at = 0, bytes = 0): boolean {
     const { next: ack, window } = this.receiver;
-    if (!this.#offer({ seq: this.#sender.seqOf(offset), ack, flags, window }, at, bytes)) {
-      return false;
-    }
+    const segmentBytes = this.sending.mss;
+    const fields = { seq: this.#sender.seqOf(offset), ack, flags, window, segmentBytes };
+    if (!this.#offer(fields, at, bytes)) return false;
     this.receiver.announced();
     return true;
   }

@@ -1,8 +1,11 @@
 // The host's socket of a connection. It reads as much as the guest takes, straight into the slabs
 // of the send queue where a stream is long, and writes what the receive queue has gathered.
 import type { ReadSource, SocketEvents, StreamSocket } from "../../../../ports/sockets.ts";
+import type { Loan } from "../../loan.ts";
+import type { Envelope } from "../../network.ts";
+import type { Local } from "../local.ts";
 import { SLAB_BYTES } from "../slabs.ts";
-import type { Workshop } from "../workshop.ts";
+import { Landing } from "./landing.ts";
 import type { ReceiveQueue } from "./receive-queue.ts";
 import type { SendQueue } from "./send-queue.ts";
 
@@ -11,12 +14,17 @@ const BULK_BYTES = 16 * 1024;
 
 /** The owner of the socket, and its events. */
 export interface HostOwner {
+  readonly envelope: Envelope;
   readonly sending: SendQueue;
   readonly receiving: ReceiveQueue;
   /** An outgoing connection is made. */
   connected(): void;
-  /** There is more to send, or the end of it. */
-  arrived(): void;
+  /** Sends bytes in a lent buffer. False: the loan is as it was, for they cannot go now. */
+  place(loan: Loan, bytes: number): boolean;
+  /** Nothing is read until the guest has posted a buffer. */
+  dried(): void;
+  /** There are `bytes` more to send, or the end of it. */
+  arrived(bytes: number): void;
   /** The kernel has taken what was written. */
   drained(): void;
   /** The connection broke, or could not be made. */
@@ -28,19 +36,23 @@ export interface HostOwner {
 export class HostEnd implements ReadSource {
   readonly #socket: StreamSocket;
   readonly #owner: HostOwner;
-  readonly #workshop: Workshop;
+  readonly #local: Local;
+  readonly #landing: Landing;
   readonly #stage: Uint8Array;
   #isPaused = true;
   #isBulk = false;
+  /** Does the socket wait for a buffer of the guest, to be read in place? */
+  isDry = false;
   #isLanding = false; // the kernel may write to the send queue's slab
   #ending: "no" | "due" | "done" = "no"; // the guest's end of the stream, towards the socket
   #isOver = false; // close() or reset() was called
 
   /** `take`: connects or accepts with these events. Nothing is read before begin(). */
-  constructor(owner: HostOwner, workshop: Workshop, take: (events: SocketEvents) => StreamSocket) {
+  constructor(owner: HostOwner, local: Local, take: (events: SocketEvents) => StreamSocket) {
     this.#owner = owner;
-    this.#workshop = workshop;
-    const { stageAt, memory } = workshop;
+    this.#local = local;
+    this.#landing = new Landing(local, owner.envelope, () => this.#leaveLoan());
+    const { stageAt, memory } = local.workshop;
     this.#stage = memory.u8.subarray(stageAt, stageAt + SLAB_BYTES);
     this.#socket = take(this.#events);
     this.#socket.pause();
@@ -48,11 +60,14 @@ export class HostEnd implements ReadSource {
 
   readonly #events: SocketEvents = {
     connected: () => this.#owner.connected(),
-    data: (chunk) => this.#take(chunk),
+    data: (chunk) => {
+      this.#local.stats.bytesRead += chunk.length;
+      this.#take(chunk);
+    },
     end: () => {
       if (this.#isOver) return;
       this.#owner.sending.isClosed = true;
-      this.#owner.arrived();
+      this.#owner.arrived(0);
     },
     sent: () => {
       this.#owner.receiving.sent();
@@ -64,6 +79,7 @@ export class HostEnd implements ReadSource {
     closed: () => {
       this.#isOver = true;
       this.#isLanding = false;
+      this.#landing.stop();
       this.#owner.closed();
     },
   };
@@ -77,14 +93,24 @@ export class HostEnd implements ReadSource {
   /** Reads, or does not, as the window and the slabs allow. */
   regulate(): void {
     const { sending } = this.#owner;
-    const { isLow } = this.#workshop.toGuest;
+    const { isLow } = this.#local.workshop.toGuest;
     if (isLow) this.#leaveSlab();
     sending.trim(this.#isLanding);
-    const mayRead = sending.mayRead && !isLow;
+    if (this.isDry && this.#landing.reserve(sending.readable) !== null) {
+      this.isDry = false;
+      this.#socket.readInto(this);
+    }
+    const mayRead = sending.mayRead && !isLow && !this.isDry;
     if (this.#isOver || mayRead !== this.#isPaused) return;
     this.#isPaused = !mayRead;
     if (mayRead) this.#socket.resume();
     else this.#socket.pause();
+  }
+
+  /** The buffer of the guest that it would read into has to go back. */
+  #leaveLoan(): void {
+    this.#isBulk = false;
+    if (!this.#isOver) this.#socket.readInto(this);
   }
 
   /** Others need the slab that an idle connection would read into: it reads into the stage. */
@@ -97,7 +123,7 @@ export class HostEnd implements ReadSource {
   /** Writes what has gathered. */
   flush(): void {
     if (this.#isOver) return;
-    this.#owner.receiving.flush(this.#socket, this.#workshop.memory);
+    this.#owner.receiving.flush(this.#socket, this.#local.workshop.memory);
     this.#checkEnd();
   }
 
@@ -115,6 +141,7 @@ export class HostEnd implements ReadSource {
   reset(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#landing.stop();
     this.#socket.reset();
   }
 
@@ -123,33 +150,72 @@ export class HostEnd implements ReadSource {
   buffer(): Uint8Array {
     const { sending } = this.#owner;
     const most = sending.readable;
-    const { u8 } = this.#workshop.memory;
+    const lent = this.#reserveInPlace(most);
+    if (lent !== null) return lent;
+    const { u8 } = this.#local.workshop.memory;
     const bytes = this.#isBulk && !this.#isOver ? sending.reserve(most) : 0;
     this.#isLanding = bytes > 0;
     return bytes > 0 ? u8.subarray(sending.at, sending.at + bytes) : this.#stage.subarray(0, most);
   }
 
+  /** null: the bytes are read elsewhere, or not at all until the guest has posted a buffer. */
+  #reserveInPlace(most: number): Uint8Array | null {
+    const landing = this.#landing;
+    if (!this.#isBulk || this.#isOver || !landing.isPossible) return null;
+    const bytes = Math.min(most, this.#owner.sending.frameBytes);
+    const lent = landing.reserve(bytes);
+    if (lent === null && this.#local.whenOut === "stop") this.#dry();
+    this.#isLanding = false;
+    return lent;
+  }
+
+  #dry(): void {
+    if (this.isDry) return;
+    this.isDry = true;
+    this.#isPaused = true;
+    this.#socket.pause();
+    this.#owner.dried();
+  }
+
+  #filledInPlace(length: number): void {
+    const { stats } = this.#local;
+    const loan = this.#landing.peek();
+    if (loan !== null && this.#owner.place(loan, length)) {
+      this.#landing.taken();
+      stats.bytesInPlace += length;
+      this.#moved(length);
+      return;
+    }
+    stats.bytesCopiedOut += length;
+    this.#take(this.#landing.front(length));
+  }
+
   filled(length: number): void {
+    this.#local.stats.bytesRead += length;
+    if (this.#landing.isThere) {
+      this.#filledInPlace(length);
+      return;
+    }
     this.#isBulk = length >= BULK_BYTES;
     if (!this.#isLanding) {
       this.#take(this.#stage.subarray(0, length));
       return;
     }
     this.#owner.sending.commit(length);
-    this.#moved();
+    this.#moved(length);
   }
 
   // ---- inside
 
   #take(bytes: Uint8Array): void {
     if (this.#isOver) return;
-    if (this.#owner.sending.copy(bytes)) this.#moved();
+    if (this.#owner.sending.copy(bytes)) this.#moved(bytes.length);
     else this.#owner.failed(); // bytes that cannot be kept are lost, and so is the stream
   }
 
-  #moved(): void {
+  #moved(bytes: number): void {
     if (this.#isOver) return;
-    this.#owner.arrived();
+    this.#owner.arrived(bytes);
     this.regulate();
   }
 

@@ -15,9 +15,11 @@ interface Piece {
 }
 
 export class ReceiveQueue {
+  /** Bytes of the stream so far. */
+  bytes = 0;
   /** Bytes that the kernel has not taken. */
   pending = 0;
-  /** The sum of what the last put() has copied. */
+  /** The sum of what the last put() has copied, unless its checksum was left to others. */
   sum = 0;
   readonly #pool: SlabPool;
   #gathered: Piece[] = [];
@@ -49,13 +51,14 @@ export class ReceiveQueue {
     const first = Math.min(bytes, SLAB_BYTES - last.bytes);
     const at = last.at + last.bytes;
     arrival.copyTo(at, from, first);
-    this.sum = memory.sum(at, first);
+    const isSummed = !arrival.needsChecksum;
+    this.sum = isSummed ? memory.sum(at, first) : 0;
     this.#firstBytes = first;
     if (first === bytes) return true;
     const second = this.#extend();
     if (second === null) return false;
     arrival.copyTo(second.at, from + first, bytes - first);
-    this.sum = fold(this.sum + placed(memory.sum(second.at, bytes - first), first));
+    if (isSummed) this.sum = fold(this.sum + placed(memory.sum(second.at, bytes - first), first));
     return true;
   }
 
@@ -67,6 +70,7 @@ export class ReceiveQueue {
     const first = rest > 0 ? (this.#gathered.at(-2) as Piece) : last;
     first.bytes += this.#firstBytes;
     this.pending += bytes;
+    this.bytes += bytes;
   }
 
   /** Sends what has gathered, unless the kernel still has the bytes before it. */

@@ -64,7 +64,9 @@ export class Receiver {
   /**
    * `isPut`: the payload is in the queue. Anything that is not the next byte is answered by ACK.
    */
-  receive(segment: Segment, arrival: Arrival, isPut: boolean, { dropped }: UserNetworkStats): void {
+  receive(segment: Segment, arrival: Arrival, isPut: boolean, stats: UserNetworkStats): void {
+    const { dropped } = stats;
+    const before = this.queue.bytes;
     const skip = difference(this.next, segment.seq);
     if (segment.length === 0) {
       this.isAckDue ||= skip !== 0;
@@ -79,6 +81,7 @@ export class Receiver {
     } else if (skip < segment.length && !this.hasEnded) {
       this.#takeRest(segment, arrival, skip, dropped);
     }
+    stats.bytesFromGuest += this.queue.bytes - before;
   }
 
   #takeRest(

@@ -5,9 +5,12 @@ import { SLAB_BYTES, type SlabPool } from "../slabs.ts";
 import type { SumMemory } from "../sum.ts";
 
 /** Unacknowledged bytes. Nothing more is read from the host's socket then. */
-export const UNACKNOWLEDGED_MAX = 256 * 1024;
+export const UNACKNOWLEDGED_MAX = 1024 * 1024;
 /** A slab with less room than that, and than is wanted, is left as it is. */
 const ROOM_LEAST = 16 * 1024;
+
+/** The address of a piece that is in the guest alone: it was read in place. */
+const NOWHERE = -1;
 
 /** One piece of the stream. */
 interface Piece {
@@ -19,6 +22,8 @@ interface Piece {
 export class SendQueue {
   /** Of the next segment; set before the first next(). */
   mss = 0;
+  /** Payload of a frame at most: the guest takes several segments in one, or one. */
+  frameBytes = 0;
   /** All before `una` is acknowledged, all before `nxt` was sent, all before `end` is here. */
   una = 0;
   nxt = 0;
@@ -113,6 +118,26 @@ export class SendQueue {
     this.end += bytes;
   }
 
+  /** May `bytes` go to the guest at once, before they are in the queue? */
+  mayPlace(bytes: number): boolean {
+    const isNext = !this.isClosed && !this.hasUnsent && !this.#isRepeating;
+    return isNext && bytes <= this.una + this.#window - this.nxt;
+  }
+
+  /** `bytes` are on their way to the guest, in its own memory, and nowhere else (NB25). */
+  placed(bytes: number): void {
+    const last = this.#pieces.at(-1);
+    if (last?.at === NOWHERE) last.bytes += bytes;
+    else this.#pieces.push({ at: NOWHERE, start: this.end, bytes });
+    this.end += bytes;
+    this.nxt = this.end;
+  }
+
+  /** Is what comes next, by the guest's ACK, gone for good if the guest has dropped it? */
+  get isHeadPlaced(): boolean {
+    return this.inFlight > 0 && this.#pieces.find((one) => this.una < endOf(one))?.at === NOWHERE;
+  }
+
   /** Copies bytes of a socket. False: there is no slab for all of them. */
   copy(bytes: Uint8Array): boolean {
     for (let from = 0; from < bytes.length; ) {
@@ -133,7 +158,12 @@ export class SendQueue {
     const wanted = Math.min(this.mss, this.end - this.nxt);
     if (room < Math.max(1, wanted) && this.inFlight > 0 && room < this.#windowMost / 2)
       return false;
-    return room > 0 && this.#cut(this.nxt, Math.min(this.mss, room));
+    return room > 0 && this.#cut(this.nxt, this.#whole(Math.min(this.frameBytes, room)));
+  }
+
+  /** Whole segments, or a part of one. */
+  #whole(bytes: number): number {
+    return bytes > this.mss ? bytes - (bytes % this.mss) : bytes;
   }
 
   /** The segment of next() is on its way. */
@@ -153,8 +183,12 @@ export class SendQueue {
     this.una = offset;
     this.#isRepeating = false;
     while (this.#pieces.length > 1 && endOf(this.#pieces[0] as Piece) <= offset) {
-      this.#pool.give((this.#pieces.shift() as Piece).at);
+      this.#give((this.#pieces.shift() as Piece).at);
     }
+  }
+
+  #give(at: number): void {
+    if (at !== NOWHERE) this.#pool.give(at);
   }
 
   /** Gives back the slab that nothing needs; a socket may still read into it if it `isLanding`. */
@@ -164,7 +198,7 @@ export class SendQueue {
 
   /** Gives back all slabs. */
   release(): void {
-    for (const { at } of this.#pieces.splice(0)) this.#pool.give(at);
+    for (const { at } of this.#pieces.splice(0)) this.#give(at);
   }
 
   get #finish(): number {
@@ -174,7 +208,7 @@ export class SendQueue {
   /** The piece that new bytes go to, with room for `bytes`. null: there is no slab. */
   #place(bytes: number): Piece | null {
     const last = this.#pieces.at(-1);
-    if (last !== undefined) {
+    if (last !== undefined && last.at !== NOWHERE) {
       if (this.isIdle) {
         last.start = this.end;
         last.bytes = 0;

@@ -21,6 +21,8 @@ export class Sender {
   #duplicates = 0;
   #recover = 0; // offset
   repeated = 0;
+  /** The guest lacks bytes that are nowhere else: it is no stream any more. */
+  hasHole = false;
 
   constructor(queue: SendQueue, iss: number) {
     this.queue = queue;
@@ -45,7 +47,10 @@ export class Sender {
       if (queue.una < this.#recover) this.#repeat();
       return "new";
     }
-    if (isRepeat && ++this.#duplicates === DUPLICATES) this.lost();
+    if (isRepeat && ++this.#duplicates === DUPLICATES) {
+      this.hasHole = queue.isHeadPlaced;
+      this.lost();
+    }
     return "same";
   }
 
@@ -57,6 +62,6 @@ export class Sender {
   }
 
   #repeat(): void {
-    if (this.queue.repeat()) this.repeated++;
+    if (!this.queue.isHeadPlaced && this.queue.repeat()) this.repeated++;
   }
 }

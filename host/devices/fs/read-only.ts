@@ -1,0 +1,12 @@
+// The virtio-fs device of a directory that the guest only reads, and maps no files of: without the
+// code that changes anything. It answers as the whole device does with `readOnly`.
+import { DirectoryDevice, type FsOptions } from "./device.ts";
+import { READ_ONLY_OPERATIONS } from "./operations/read-only.ts";
+
+/** FsDevice that is read-only, without a window. */
+export class ReadOnlyFsDevice extends DirectoryDevice {
+  /** Throws Error if the tag is invalid or the directory cannot be shared. */
+  constructor(options: Omit<FsOptions, "readOnly" | "windowBytes">) {
+    super({ ...options, readOnly: true }, { operations: READ_ONLY_OPERATIONS, openWindow: null });
+  }
+}

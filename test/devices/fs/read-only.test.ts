@@ -1,0 +1,52 @@
+// The device without the code that changes anything answers as the whole one does where the guest
+// may only read.
+import { expect, test } from "vitest";
+import { Errno } from "../../../abi/errno.ts";
+import type { Node } from "../../../host/devices/fs/nodes/node.ts";
+import { READ_ONLY_OPERATIONS } from "../../../host/devices/fs/operations/read-only.ts";
+import { CHANGE_SIZES, MAPPING_SIZES } from "../../../host/devices/fs/operations/sizes.ts";
+import { OPERATIONS } from "../../../host/devices/fs/operations/table.ts";
+import { ReadOnlyFsDevice } from "../../../host/devices/fs/read-only.ts";
+import type { FuseRequest } from "../../../host/devices/fs/request.ts";
+import type { Share } from "../../../host/devices/fs/share.ts";
+import { FsDevice } from "../../../host/devices/fs.ts";
+import { MemoryFiles } from "../../../host/files/memory-files.ts";
+import { ManualClock } from "../../../host/manual-clock.ts";
+
+const share = { changes: null, window: null } as Share;
+const request = { arguments: new DataView(new ArrayBuffer(64)) } as FuseRequest;
+const node = {} as Node;
+
+test("it knows the same operations, of the same sizes", () => {
+  const sizes = (table: typeof OPERATIONS) =>
+    [...table].map(([opcode, one]) => [opcode, one.argumentBytes, one.replyBytes]).sort();
+  expect(sizes(READ_ONLY_OPERATIONS)).toEqual(sizes(OPERATIONS));
+  expect(OPERATIONS.size).toBeGreaterThan(30);
+});
+
+test("it refuses the others as the whole device does, with the same errors", () => {
+  const refused = [...Object.keys(CHANGE_SIZES), ...Object.keys(MAPPING_SIZES)].map(Number);
+  const answers = (table: typeof OPERATIONS) =>
+    refused.map((opcode) => table.get(opcode)?.serve(share, request, node));
+  expect(answers(READ_ONLY_OPERATIONS)).toEqual(answers(OPERATIONS));
+  expect(new Set(answers(OPERATIONS))).toEqual(new Set([-Errno.EROFS, -Errno.ENOSYS]));
+});
+
+test("other operations are the same functions", () => {
+  for (const [opcode, { serve }] of OPERATIONS) {
+    if (opcode in CHANGE_SIZES || opcode in MAPPING_SIZES) continue;
+    expect(READ_ONLY_OPERATIONS.get(opcode)?.serve).toBe(serve);
+  }
+});
+
+test("it is the same device to a driver, but for the window, which it cannot have", () => {
+  const files = new MemoryFiles(new ManualClock());
+  const options = { directory: "/", tag: "site", files };
+  const [whole, light] = [new FsDevice(options), new ReadOnlyFsDevice(options)];
+  const seen = ({ name, identity, features, queueSizesMax, sharedMemory, config }: FsDevice) => ({
+    ...{ name, identity, features, queueSizesMax, sharedMemory, config },
+  });
+  expect(seen(light as FsDevice)).toEqual(seen(whole));
+  const asked = { ...options, windowBytes: 1 << 20 } as typeof options;
+  expect(() => new ReadOnlyFsDevice(asked)).toThrow("fs: it has no window");
+});
