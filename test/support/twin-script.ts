@@ -154,6 +154,7 @@ class Script {
     this.#trouble.end();
     this.#server.call("SysSocketClose", listener);
     this.#twins.rest(REST_MS);
+    for (const end of ends) end.checkEnd();
     for (const end of ends) end.free();
     return ends;
   }

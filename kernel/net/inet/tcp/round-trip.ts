@@ -5,12 +5,11 @@ import { Tcb } from "./tcb";
 const US_PER_MS: u32 = 1000;
 const RTO_FIRST_US: u32 = 1_000_000;
 /**
- * TC40: less than RFC 6298 says, as everybody does who knows his peers' delayed acknowledgements.
+ * TC40: less than RFC 6298 says. It is added to the round trip where that hardly varies: otherwise
+ * each acknowledgement that a peer delays, over a long way, comes just too late.
  */
 const RTO_MIN_US: u32 = 200_000;
 const RTO_MAX_US: u32 = 60_000_000;
-/** The granularity of the peers' timestamps. */
-const GRANULARITY_US: u32 = US_PER_MS;
 
 export function startRoundTrips(t: Tcb): void {
   t.srtt = t.rttvar = 0;
@@ -44,8 +43,8 @@ export function addRoundTrip(t: Tcb, us: u32): void {
 /** The time-out without the doubling of earlier ones. */
 export function restoreTimeout(t: Tcb): void {
   if (t.srtt == 0) return;
-  const us = <u64>t.srtt + max<u64>(GRANULARITY_US, <u64>t.rttvar << 2);
-  t.rto = <u32>min<u64>(max<u64>(us, RTO_MIN_US), RTO_MAX_US);
+  const us = <u64>t.srtt + max<u64>(RTO_MIN_US, <u64>t.rttvar << 2);
+  t.rto = <u32>min<u64>(us - (us % US_PER_MS), RTO_MAX_US); // in the unit of timestamps
 }
 
 export function doubleTimeout(t: Tcb): void {
