@@ -43,14 +43,21 @@ export function parameterText(name: string, fallback: Span): Span {
   return value == 0 ? fallback : span(value, parameterBytes(value));
 }
 
-/** The value of `name` as a decimal number, or `fallback` when it is missing or not one. */
+const DIGITS_MAX: u32 = 10;
+const DIGIT_0: u32 = 0x30;
+
+/** The value of `name` as a decimal number of 32 bits, or `fallback`: it is missing, or not one. */
 export function parameterNumber(name: string, fallback: u32): u32 {
   const value = kernelParameter(name);
   const bytes: u32 = value == 0 ? 0 : parameterBytes(value);
-  if (bytes == 0 || bytes > 9) return fallback;
-  cursor.begin(value, bytes);
-  const number = cursor.number(10);
-  return cursor.isAtEnd ? number : fallback;
+  if (bytes == 0 || bytes > DIGITS_MAX) return fallback;
+  let number: u64 = 0;
+  for (let i: u32 = 0; i < bytes; i++) {
+    const digit: u32 = load<u8>(value + i) - DIGIT_0;
+    if (digit > 9) return fallback;
+    number = number * 10 + digit;
+  }
+  return number > u32.MAX_VALUE ? fallback : <u32>number;
 }
 
 /** Is the value of `name` exactly `word`? */
