@@ -19,7 +19,7 @@ const image = await compileGuest("test/guest/tcp.ts");
 const OFFLOADS = [0, 1, 7, 11].reduce((sum, bit) => sum | (1n << BigInt(bit)), 0n);
 const WRONG = "_ws.malformed or tcp.checksum.status == 0 or ip.checksum.status == 0";
 const TWICE = "tcp.analysis.retransmission or tcp.analysis.fast_retransmission";
-/** The byte of a probe is sent again with those behind it, when the window opens. */
+/** The byte of a probe is sent again with those after it, when the window opens. */
 const PROBED = "tcp.analysis.zero_window_probe or tcp.analysis.zero_window";
 
 /** Frames that a filter of tshark's shows, one a line. */
