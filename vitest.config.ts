@@ -8,7 +8,7 @@ const SLOW = [
   "test/host/turn-work.test.ts",
   "test/devices/vsock/{messages,capture,*-real}.test.ts",
 ];
-/** Minutes of rounds, of npm or of the compiler: together half as long as all the others. */
+/** Minutes of rounds, of npm, of the compiler or of servers: together as long as all the others. */
 const LONG = [
   "test/system/{endurance,appliance,embedding,runtimes,package}.test.ts",
   "test/system/{deploy,extending,fs-crash,trace}.test.ts",
@@ -19,7 +19,13 @@ const LONG = [
   "test/{browser,web}/*.test.ts",
   "test/snapshot/rewind.test.ts",
   "test/library/{readme,request-fuzz}.test.ts",
-  "test/host/cli/replicas.test.ts",
+  "test/host/cli/{replicas,admin,access-log,check,few-descriptors,manager}.test.ts",
+  "test/host/cli/{arguments-and-exits,inspect}.test.ts",
+  "test/system/{end-to-end,tcp-tshark,operating,net-copies}.test.ts",
+  "test/apps/web-server/{cache,smuggling}.test.ts",
+  "test/snapshot/{hostile,file-format}.test.ts",
+  "test/devices/vsock/hosts-real.test.ts",
+  "test/devices/net/{fuzz,user/hostile}.test.ts",
   "test/devices/vsock/messages.test.ts",
 ];
 

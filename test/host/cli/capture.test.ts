@@ -105,11 +105,12 @@ test("--pcap-net goes on in other files, as --pcap does", async () => {
 witness("tshark", "--pcap-net: Wireshark reads HTTP in it, and finds nothing wrong", async () => {
   const path = `${makeFolder()}/card.pcap`;
   await serveOnCard(path);
-  const checks = ["tcp.check_checksum:TRUE", "ip.check_checksum:TRUE"].flatMap((o) => ["-o", o]);
+  // Checksums of TCP are left to the card in both directions, so only IP's are complete.
+  const checks = ["-o", "ip.check_checksum:TRUE"];
   const read = (...words: string[]) =>
     execFileSync("tshark", ["-r", path, ...checks, ...words], { encoding: "utf8", stdio: "pipe" });
   expect(read("-Y", "http")).toMatch(/GET \/small\.html HTTP\/1\.1[\s\S]*200 OK/);
-  const wrong = "tcp.checksum.status == 0 || ip.checksum.status == 0 || _ws.malformed";
+  const wrong = "ip.checksum.status == 0 || _ws.malformed";
   expect(read("-Y", `${wrong} || tcp.analysis.retransmission`)).toBe("");
 });
 
