@@ -130,6 +130,7 @@ export class UserNetwork implements Network {
     return this.#stations.reduce((sum, { tcp }) => sum + tcp.count, 0);
   }
 
+  /** Of one guest; at the bound one that was idle makes room. */
   get connectionsMax(): number {
     return FLOWS_MAX;
   }

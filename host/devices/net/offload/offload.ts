@@ -15,6 +15,7 @@ const IP_HEADER_BYTES_MAX = 60;
 export const HEADERS_BYTES_MAX = EthernetHdr.sizeof + IP_HEADER_BYTES_MAX + TCP_HEADER_BYTES_MAX;
 const CHECKSUM_BYTES = 2;
 
+/** Work on a frame that its sender has left to the card: its checksum, or its cutting as well. */
 export interface Offload {
   /** Where the header of TCP or UDP begins in the frame: the sum goes from there to its end. */
   readonly checksumStart: number;

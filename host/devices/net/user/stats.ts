@@ -1,5 +1,6 @@
 // Counters of a `user` network. What is dropped, refused or ended is counted by its reason.
 
+/** Counters of a `user` network, of all its guests. */
 export interface UserNetworkStats {
   /** Flows that there are now. */
   tcpFlows: number;
