@@ -6,6 +6,7 @@ import { EthernetCard, MAC_BROADCAST } from "../link/card";
 import { NetworkInterface, releasePacket, setOwner } from "../link/interface";
 import { Packet, payloadOf } from "../link/packet";
 import { FreePacket } from "../link/pool";
+import { loseConnections } from "../socket/end";
 import { announce, arpEnd, arpInit, receiveArp, takeUnreachable } from "./arp";
 import { loadBe16 } from "./bytes";
 import { dhcpEnd, dhcpInit, dhcpLink } from "./dhcp/client";
@@ -28,7 +29,7 @@ import { echoUnreachable } from "./pings";
 import { inetStats } from "./stats";
 import { finishBatch, receiveTcp } from "./tcp/input";
 import { tcpUnreachable } from "./tcp/errors";
-import { payOwed, resume, tcpEnd, tcpFound, tcpInit, tcpLost } from "./tcp/transport";
+import { payOwed, resume, tcpEnd, tcpInit } from "./tcp/transport";
 import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
 
@@ -74,7 +75,7 @@ function unreserveTimers(count: u32): void {
 /** The card is gone for good. */
 function closeCard(_: NetworkInterface): void {
   dhcpEnd();
-  tcpLost(localCard().iface, Errno.ENETDOWN);
+  loseConnections(localCard().iface, Errno.ENETDOWN);
   tcpEnd();
   loseAddress();
   setLocalCard(NO_CARD);
@@ -107,12 +108,12 @@ function linkChanged(hasLink: bool): void {
 
 /** The lease has ended: so have connections. */
 function addressLost(_: usize): void {
-  tcpLost(localCard().iface, Errno.ENETDOWN);
+  loseConnections(localCard().iface, Errno.ENETDOWN);
 }
 
 /** DHCP has found an address: connections that wait for one begin. */
 function addressFound(_: usize): void {
-  tcpFound(localCard().iface);
+  resume(localCard().iface);
 }
 
 /** TC1. Returns true when the packet is kept. */

@@ -79,7 +79,11 @@ export function enqueue(s: Socket, packet: Packet): bool {
     last.length += bytes;
     return false;
   }
-  const small = ((s.keepsApart || !isVsock(s)) && bytes <= rxCopybreak) || !packet.received;
+  if (!packet.received) {
+    packets.push(packet); // it is a copy already, or came by the loopback
+    return true;
+  }
+  const small = (s.keepsApart || !isVsock(s)) && bytes <= rxCopybreak;
   const room = s.keepsApart || bytes > COALESCE_BYTES_MAX ? bytes : max(bytes, COPY_BYTES_MIN);
   const copy = small || !mayPin(s, packet) ? AllocatePacket(room) : null;
   if (copy) {

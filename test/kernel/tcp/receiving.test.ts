@@ -213,6 +213,33 @@ describe("TC30: data out of order", () => {
     expect(g.recv(socket)).toEqual(Buffer.alloc(0));
   });
 
+  test("a segment that waited is copied once", async () => {
+    const g = await make({ config: { mtu: 9000 } });
+    const { socket } = g.serve("mss=8960");
+    g.script(`
+      in A seq=4001 ack=1 bytes=4000
+      in A seq=1 ack=1 bytes=4000
+    `);
+    expect(g.moved(socket)).toMatchObject({ received: 8000, ringToSocket: 8000 });
+    expect(g.recv(socket)).toEqual(pattern(1, 8000));
+  });
+
+  test("a copy that waited needs no memory to be read", async () => {
+    const g = await make({ config: { mtu: 9000 } });
+    const { socket } = g.serve("mss=8960");
+    const at = g.call("ToroGetMem", 65536) >>> 0;
+    const forThread = g.call("ToroGetMem", 65536);
+    g.script("in A seq=4001 ack=1 bytes=4000");
+    for (let bytes = 1 << 20; bytes >= 16; bytes >>= 1) {
+      while (g.call("ToroGetMem", bytes) !== 0);
+    }
+    g.script("in A seq=1 ack=1 bytes=4000");
+    g.call("ToroFreeMem", forThread);
+    expect(g.start("recv", socket, at, 9000, 0x40).result()).toBe(8000);
+    const { buffer } = g.machine.memory.view;
+    expect(Buffer.from(buffer.slice(at, at + 8000))).toEqual(pattern(1, 8000));
+  });
+
   test("the connection takes its waiting segments along when it ends", async () => {
     const { g, socket, listener } = await serve();
     const before = g.call("buffersInFlight", 1);

@@ -18,7 +18,6 @@ import { isAfter, isBefore, later } from "./sequence";
 import { Tcb, tcbOf, TcpState, TimerKind } from "./tcb";
 import { rest, startRetransmit } from "./timers";
 
-
 /** Takes an acknowledgement in (una - a window, top]. Returns false when the connection is over. */
 export function receiveAck(s: Socket, g: Segment): bool {
   const t = tcbOf(s);

@@ -5,9 +5,8 @@ import { IPPROTO_TCP } from "../../../../abi/ip";
 import { VIRTIO_VSOCK_SHUTDOWN_SEND } from "../../../../abi/vsock";
 import { parameterChoice } from "../../../parameters";
 import { NEVER } from "../../../clock";
-import { NetworkInterface, NO_INTERFACE } from "../../link/interface";
+import { hasSendRoom, NetworkInterface, NO_INTERFACE } from "../../link/interface";
 import { Packet } from "../../link/packet";
-import { loseConnections } from "../../socket/end";
 import { firstOwing, settle } from "../../socket/owed";
 import { hasData } from "../../socket/receive-queue";
 import { SendMode, windowMax } from "../../socket/settings";
@@ -79,11 +78,6 @@ export function tcpInit(): void {
   onIcmpError(IPPROTO_TCP, (icmpError as (error: IcmpError) => void).index);
 }
 
-/** The card is gone, or the address: connections end with `error`. */
-export function tcpLost(iface: NetworkInterface, error: i32): void {
-  loseConnections(iface, error);
-}
-
 /** The card is gone for good. */
 export function tcpEnd(): void {
   halfOpenEnd();
@@ -92,27 +86,17 @@ export function tcpEnd(): void {
 
 /** There is room in the ring again: sends what connections owe. */
 export function payOwed(iface: NetworkInterface): void {
-  let s = firstOwing(iface);
-  for (let i = 0; s && i < OWING_MAX; i++) {
+  for (let s = firstOwing(iface); s && hasSendRoom(iface); s = firstOwing(iface)) {
     settle(s, OWES_OUTPUT);
     output(s);
-    s = firstOwing(iface);
   }
 }
-/** Connections that are served at once: each of them may owe again. */
-const OWING_MAX: i32 = 64;
 
-/** TC60: there is an address: the SYNs that had none leave. */
-export function tcpFound(iface: NetworkInterface): void {
-  resendAll(iface);
-}
-
-/** TC55: there is a link again: what is in flight was lost. */
+/**
+ * There is a link again, or an address: segments in flight were lost (TC55), and SYNs may never
+ * have left (TC60).
+ */
 export function resume(iface: NetworkInterface): void {
-  resendAll(iface);
-}
-
-function resendAll(iface: NetworkInterface): void {
   for (let i: u32 = 0; i < BUCKETS; i++) {
     for (let s = firstInBucket(i); s != NO_SOCKET; ) {
       if (s.protocol == IPPROTO_TCP && s.iface == iface) resend(s);
