@@ -76,3 +76,15 @@ test("a dead link, an anchor and a path are found", () => {
   ]);
   expect(anchors("# A b: c\n## The `x`, y\n")).toEqual(["a-b-c", "the-x-y"]);
 });
+
+test("every parameter of the kernel stands in the table of parameters", () => {
+  const sources = listed.split("\n").filter((name) => /^(kernel|drivers)\/.*\.ts$/.test(name));
+  const text = sources
+    .filter((name) => existsSync(name))
+    .map(read)
+    .join("\n");
+  const names = new Set(text.match(/"(?:net|vsock)\.[a-z_]+"/g)?.map((one) => one.slice(1, -1)));
+  expect(names.size).toBeGreaterThan(15);
+  const table = read("docs/parameters.md");
+  expect([...names].filter((name) => !table.includes(`\`${name}\``))).toEqual([]);
+});
