@@ -118,11 +118,15 @@ export class NetDevice implements VirtioDevice {
 
   #card(mac: number): Card {
     const takes = () => this.#takes;
+    const isFull = () => this.waiting > 0;
     return {
       mac,
       mtu: this.mtu,
       get takes() {
         return takes();
+      },
+      get isFull() {
+        return isFull();
       },
       deliver: (frame) => this.#deliver(frame),
       offer: (frame) => this.hasLink && this.#pairs.offer(frame),

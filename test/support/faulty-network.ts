@@ -60,6 +60,9 @@ export class FaultyNetwork implements Network {
       mac: card.mac,
       mtu: card.mtu,
       takes: card.takes,
+      get isFull() {
+        return card.isFull;
+      },
       lend: (envelope, borrower) => card.lend(envelope, borrower),
       offer: (frame) => card.offer(frame),
       settle: () => card.settle(),

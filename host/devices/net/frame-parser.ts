@@ -5,38 +5,51 @@ import { NET_FRAME_BYTES_MAX } from "../../../abi/net.ts";
 import { WholeFrame } from "./frame.ts";
 
 export const LENGTH_BYTES = 4;
+const NOTHING = new Uint8Array(0);
 
 export class FrameParser {
-  readonly #deliver: (frame: WholeFrame) => void;
+  readonly #deliver: (frame: WholeFrame) => boolean;
   /** A frame that has come in part, with its length. */
   readonly #part = new Uint8Array(LENGTH_BYTES + NET_FRAME_BYTES_MAX);
   #partBytes = 0;
 
-  /** `deliver` is given each frame, which is valid until it returns. */
-  constructor(deliver: (frame: WholeFrame) => void) {
+  /**
+   * `deliver` is given each frame, which is valid until it returns. It returns whether it takes
+   * another one now.
+   */
+  constructor(deliver: (frame: WholeFrame) => boolean) {
     this.#deliver = deliver;
   }
 
   /**
-   * Takes the next bytes of the stream. False: they are not in the format, and it is over. A length
-   * beyond that of every frame is none.
+   * Takes the next bytes of the stream. Returns those that are left, for later, if no further frame
+   * is taken now. null: they are not in the format, and it is over. A length beyond that of every
+   * frame is none.
    */
-  feed(bytes: Uint8Array): boolean {
-    let rest = bytes;
+  feed(bytes: Uint8Array): Uint8Array | null {
+    let at = 0;
+    let goesOn = true;
     if (this.#partBytes > 0) {
-      rest = this.#complete(rest);
-      if (this.#partBytes > 0) return this.#isSound(this.#part, this.#partBytes);
+      at = this.#fill(bytes, 0, LENGTH_BYTES);
+      if (this.#partBytes < LENGTH_BYTES) return NOTHING;
+      const end = LENGTH_BYTES + lengthAt(this.#part, 0);
+      if (!isPossible(end - LENGTH_BYTES)) return null;
+      at = this.#fill(bytes, at, end);
+      if (this.#partBytes < end) return NOTHING;
+      this.#partBytes = 0;
+      goesOn = this.#deliver(new WholeFrame(this.#part.subarray(LENGTH_BYTES, end)));
     }
-    while (rest.length >= LENGTH_BYTES) {
-      if (!this.#isSound(rest, rest.length)) return false;
-      const end = LENGTH_BYTES + lengthAt(rest);
-      if (rest.length < end) break;
-      this.#deliver(new WholeFrame(rest.subarray(LENGTH_BYTES, end)));
-      rest = rest.subarray(end);
+    while (goesOn && bytes.length - at >= LENGTH_BYTES) {
+      const length = lengthAt(bytes, at);
+      if (!isPossible(length)) return null;
+      const begin = at + LENGTH_BYTES;
+      if (bytes.length - begin < length) break;
+      at = begin + length;
+      goesOn = this.#deliver(new WholeFrame(bytes.subarray(begin, at)));
     }
-    this.#part.set(rest);
-    this.#partBytes = rest.length;
-    return true;
+    if (!goesOn) return bytes.subarray(at);
+    this.#fill(bytes, at, this.#part.length);
+    return NOTHING;
   }
 
   /** The stream has ended, and another may begin. */
@@ -44,35 +57,18 @@ export class FrameParser {
     this.#partBytes = 0;
   }
 
-  /** Adds to the frame that has come in part, and delivers it if it is whole. Returns the rest. */
-  #complete(bytes: Uint8Array): Uint8Array {
-    const rest = this.#fill(bytes, LENGTH_BYTES);
-    if (this.#partBytes < LENGTH_BYTES || !this.#isSound(this.#part, LENGTH_BYTES)) return rest;
-    const end = LENGTH_BYTES + lengthAt(this.#part);
-    const after = this.#fill(rest, end);
-    if (this.#partBytes === end) {
-      this.#partBytes = 0;
-      this.#deliver(new WholeFrame(this.#part.subarray(LENGTH_BYTES, end)));
-    }
-    return after;
-  }
-
-  /** Fills the part up to `end` bytes. Returns the bytes after those. */
-  #fill(bytes: Uint8Array, end: number): Uint8Array {
-    const taken = Math.max(0, Math.min(bytes.length, end - this.#partBytes));
-    this.#part.set(bytes.subarray(0, taken), this.#partBytes);
+  /** Fills the part up to `end` bytes with those from `at` on. Returns the place after them. */
+  #fill(bytes: Uint8Array, at: number, end: number): number {
+    const taken = Math.max(0, Math.min(bytes.length - at, end - this.#partBytes));
+    this.#part.set(bytes.subarray(at, at + taken), this.#partBytes);
     this.#partBytes += taken;
-    return bytes.subarray(taken);
-  }
-
-  /** Is the length at the front of `bytes` possible, as far as it is there? */
-  #isSound(bytes: Uint8Array, count: number): boolean {
-    if (count < LENGTH_BYTES) return true;
-    const length = lengthAt(bytes);
-    return length >= EthernetHdr.sizeof && length <= NET_FRAME_BYTES_MAX;
+    return at + taken;
   }
 }
 
-function lengthAt(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+const isPossible = (length: number) =>
+  length >= EthernetHdr.sizeof && length <= NET_FRAME_BYTES_MAX;
+
+function lengthAt(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset + at).getUint32(0);
 }

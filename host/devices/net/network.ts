@@ -25,8 +25,13 @@ export interface Card {
    */
   deliver(frame: Frame): void;
   /**
-   * The same for a network that can wait: false, if the guest has posted no buffer, and nothing has
-   * happened. Port.posted() follows when it has.
+   * Does a frame wait for the guest to post buffers? A network that can wait delivers no other one
+   * until Port.posted(), or Port.forget().
+   */
+  readonly isFull: boolean;
+  /**
+   * deliver() for a network that keeps the frame itself: false, if the guest has posted no buffer,
+   * and nothing has happened. Port.posted() follows when it has.
    */
   offer(frame: Frame): boolean;
   /**

@@ -1,8 +1,10 @@
 // A network at the other end of a byte stream: frames, each after its length, over AF_UNIX or TCP.
 // There is qemu (-netdev stream), passt, gvproxy, socket_vmnet, or another torito. It has one card.
 //
-// The format knows no offloads: frames are complete. Frames may be lost, and are dropped rather
-// than kept without a bound; a stream with an impossible length is beyond repair, and ends.
+// The format knows no offloads: frames are complete. To the guest none is lost: while it has posted
+// no buffers, nothing is read, and the other end knows best what to do with what does not fit in its
+// socket. From the guest, frames are dropped rather than kept without a bound. A stream with an
+// impossible length is beyond repair, and ends.
 import {
   addressText,
   type Listener,
@@ -19,7 +21,7 @@ import type { Card, Network, Port } from "./network.ts";
 
 /** One at a time; a further client is closed at once. */
 const BACKLOG = 1;
-/** Bytes of one read. Between reads nothing of them is kept. */
+/** Bytes of one read. */
 const STAGE_BYTES = 256 * 1024;
 
 export interface StreamNetworkOptions {
@@ -36,6 +38,8 @@ export interface StreamNetworkOptions {
 export interface StreamNetworkStats {
   framesSent: number;
   framesReceived: number;
+  /** Times that it was not read on, because the guest had posted no buffers. */
+  held: number;
   /** To the other end, which does not read, or is not there. */
   dropped: number;
   /** Clients that came while there was one. */
@@ -43,7 +47,13 @@ export interface StreamNetworkStats {
 }
 
 export class StreamNetwork implements Network {
-  readonly stats: StreamNetworkStats = { framesSent: 0, framesReceived: 0, dropped: 0, refused: 0 };
+  readonly stats: StreamNetworkStats = {
+    framesSent: 0,
+    framesReceived: 0,
+    held: 0,
+    dropped: 0,
+    refused: 0,
+  };
   readonly #options: StreamNetworkOptions;
   readonly #parser = new FrameParser((frame) => this.#receive(frame));
   #listener: Listener | null = null;
@@ -51,6 +61,8 @@ export class StreamNetwork implements Network {
   #writer: FrameWriter | null = null;
   #card: Card | null = null;
   #stage: Uint8Array | null = null;
+  /** Not read on until the guest has posted buffers: what is left of the last read. */
+  #held: Uint8Array | null = null;
   #isClosed = false;
 
   /**
@@ -97,7 +109,8 @@ export class StreamNetwork implements Network {
       },
       send: (frame) => this.#send(frame),
       flush: () => this.#writer?.flush(),
-      forget() {},
+      posted: () => this.#goOn(),
+      forget: () => this.#goOn(), // without a driver frames are dropped
       leave: () => this.close(),
     };
   }
@@ -140,6 +153,7 @@ export class StreamNetwork implements Network {
     this.#socket = socket;
     this.#writer = new FrameWriter(socket);
     this.#parser.reset();
+    this.#held = null;
     socket.readInto({
       buffer: () => (this.#stage ??= new Uint8Array(STAGE_BYTES)),
       filled: (length) => this.#feed(socket, (this.#stage as Uint8Array).subarray(0, length)),
@@ -165,11 +179,35 @@ export class StreamNetwork implements Network {
 
   #feed(socket: StreamSocket, bytes: Uint8Array): void {
     if (this.#socket !== socket) return;
-    const isSound = this.#parser.feed(bytes);
+    const rest = this.#parse(socket, bytes);
+    if (rest === null || !this.#isFull) return;
+    socket.pause();
+    this.stats.held++;
+    this.#held = rest.slice();
+  }
+
+  /** The guest has posted buffers, or has no driver any more, and then frames are dropped. */
+  #goOn(): void {
+    const socket = this.#socket;
+    if (socket === null || this.#held === null || this.#isFull) return;
+    this.#held = this.#parse(socket, this.#held);
+    if (this.#held === null || this.#isFull) return;
+    this.#held = null;
+    socket.resume();
+  }
+
+  get #isFull(): boolean {
+    return this.#card?.isFull === true;
+  }
+
+  /** Returns what is left for later. null: the stream is over. */
+  #parse(socket: StreamSocket, bytes: Uint8Array): Uint8Array | null {
+    const rest = this.#parser.feed(bytes);
     this.#card?.settle();
-    if (isSound) return;
+    if (rest !== null) return rest;
     this.#gone("it is no stream of frames");
     socket.close();
+    return null;
   }
 
   /** null: on purpose. */
@@ -187,8 +225,10 @@ export class StreamNetwork implements Network {
     else this.stats.dropped++;
   }
 
-  #receive(frame: WholeFrame): void {
+  /** Returns whether the card takes another frame now. */
+  #receive(frame: WholeFrame): boolean {
     this.stats.framesReceived++;
     this.#card?.deliver(frame);
+    return !this.#isFull;
   }
 }

@@ -114,6 +114,60 @@ describe.each([
   });
 });
 
+describe.each([
+  ["that reads into a buffer", true],
+  ["that delivers chunks", false],
+])("a guest without buffers, on a stream of a host %s", (_, canLand) => {
+  test("holds the stream, and no frame is lost", async () => {
+    const { socket, guest, network } = await plugged({ rxBuffers: 4 }, canLand);
+    const got = Array.from({ length: 20 }, (_, i) => incoming(100 + i, i));
+    const whole = encode(...got, got[0] as Buffer);
+    socket.say(whole.subarray(0, -30));
+    expect([network.stats.held, socket.paused]).toEqual([1, true]);
+    const taken: Buffer[] = [];
+    while (socket.paused) taken.push(...guest.take());
+    expect(network.stats.held).toBe(1);
+    socket.say(whole.subarray(-30));
+    for (let some = guest.take(); some.length > 0; some = guest.take()) taken.push(...some);
+    expect(digests(taken)).toEqual(digests([...got, got[0] as Buffer]));
+    expect(guest.device.stats.dropped.queueFull).toBe(0);
+  });
+
+  test("holds it between two reads as well", async () => {
+    const { socket, guest } = await plugged({ rxBuffers: 1 }, canLand);
+    const got = [incoming(1), incoming(2), incoming(3)];
+    socket.say(encode(...got.slice(0, 2)));
+    expect(socket.paused).toBe(true);
+    expect(digests(guest.take())).toEqual(digests(got.slice(0, 1)));
+    expect(socket.paused).toBe(false);
+    expect(digests(guest.take())).toEqual(digests(got.slice(1, 2)));
+    socket.say(encode(...got.slice(2)));
+    expect(digests(guest.take())).toEqual(digests(got.slice(2)));
+  });
+
+  test("lets it go on if its driver leaves, and frames are dropped", async () => {
+    const { socket, guest } = await plugged({ rxBuffers: 2 }, canLand);
+    socket.say(encode(...Array.from({ length: 8 }, (_, i) => incoming(60, i))));
+    expect(socket.paused).toBe(true);
+    guest.device.reset();
+    expect(socket.paused).toBe(false);
+    expect(guest.device.stats.dropped.noLink).toBe(6);
+    guest.boot();
+    socket.say(encode(incoming(40)));
+    expect(digests(guest.take())).toEqual(digests([incoming(40)]));
+  });
+
+  test("learns late that it is none", async () => {
+    const { socket, guest, ended } = await plugged({ rxBuffers: 1 }, canLand);
+    const two = [incoming(1), incoming(2)];
+    socket.say(Buffer.concat([encode(...two), Buffer.alloc(4)]));
+    expect(ended).toEqual([]);
+    expect(digests(guest.take())).toEqual(digests(two.slice(0, 1)));
+    expect(ended).toEqual(["it is no stream of frames"]);
+    expect(socket.calls).toEqual(["close"]);
+  });
+});
+
 describe("sending", () => {
   test("the frames of a turn leave in one system call", async () => {
     const { socket, guest } = await plugged();

@@ -22,7 +22,7 @@ function plain(network: NetSwitch, n: number) {
   const port = network.join({
     ...{ mac: address, mtu: 1500, deliver, settle() {}, linkChanged() {} },
     ...{ offer: () => false, lend: () => null, now: () => 0, after: () => () => {} },
-    takes: NO_RIGHTS,
+    ...{ takes: NO_RIGHTS, isFull: false },
   });
   return { port, got };
 }
