@@ -64,6 +64,7 @@ export {
   parameterBytes,
   parameterIs,
   parameterNumber,
+  parameterNumber64,
   parameterText,
 } from "./commandline";
 

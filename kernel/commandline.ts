@@ -43,11 +43,18 @@ export function parameterText(name: string, fallback: Span): Span {
   return value == 0 ? fallback : span(value, parameterBytes(value));
 }
 
-const DIGITS_MAX: u32 = 10;
+/** A number of this many digits fits into 64 bits. */
+const DIGITS_MAX: u32 = 19;
 const DIGIT_0: u32 = 0x30;
 
 /** The value of `name` as a decimal number of 32 bits, or `fallback`: it is missing, or not one. */
 export function parameterNumber(name: string, fallback: u32): u32 {
+  const number = parameterNumber64(name, fallback);
+  return number > u32.MAX_VALUE ? fallback : <u32>number;
+}
+
+/** The same for a number of up to 19 digits. */
+export function parameterNumber64(name: string, fallback: u64): u64 {
   const value = kernelParameter(name);
   const bytes: u32 = value == 0 ? 0 : parameterBytes(value);
   if (bytes == 0 || bytes > DIGITS_MAX) return fallback;
@@ -57,7 +64,7 @@ export function parameterNumber(name: string, fallback: u32): u32 {
     if (digit > 9) return fallback;
     number = number * 10 + digit;
   }
-  return number > u32.MAX_VALUE ? fallback : <u32>number;
+  return number;
 }
 
 /** Is the value of `name` exactly `word`? */

@@ -8,6 +8,7 @@ import {
   Errno,
   parameterIs,
   parameterNumber,
+  parameterNumber64,
   print,
   printBytes,
   printNumber,
@@ -103,7 +104,7 @@ function connect(): i32 {
 
 /** Yields. Returns the bytes, or an error. */
 function transfer(socket: i32): i64 {
-  const bytes = <u64>parameterNumber("bytes", 0);
+  const bytes = parameterNumber64("bytes", 0);
   digest.begin();
   started = clock();
   const moved = bytes == 0 ? receive(socket) : send(socket, bytes);

@@ -1,5 +1,10 @@
 import { HandleTable } from "torito/kernel/handle";
-import { kernelParameter, parameterBytes, parameterNumber } from "torito/kernel/commandline";
+import {
+  kernelParameter,
+  parameterBytes,
+  parameterNumber,
+  parameterNumber64,
+} from "torito/kernel/commandline";
 import {
   nextDeadline,
   reserveTimer,
@@ -27,7 +32,8 @@ export function test_a_ninth_driver_of_the_application_is_refused(): void {
   assert(!registerDriver(70, "driver", noDriver));
 }
 
-// The host boots this image with `port=80 root=site flag bad=8x empty= port=81`.
+// The host boots this image with `port=80 root=site flag bad=8x empty= port=81 wide=4294967296
+// long=18446744073709551616`.
 
 export function test_parameters_are_found_by_name_and_by_number(): void {
   const root = kernelParameter("root");
@@ -41,6 +47,14 @@ export function test_parameters_are_found_by_name_and_by_number(): void {
   assert(parameterNumber("bad", 7) == 7);
   assert(parameterNumber("empty", 7) == 7);
   assert(parameterNumber("missing", 7) == 7);
+}
+
+export function test_a_number_is_not_cut_to_fewer_bits(): void {
+  assert(parameterNumber("wide", 7) == 7);
+  assert(parameterNumber64("wide", 7) == 4_294_967_296);
+  assert(parameterNumber64("port", 7) == 80);
+  assert(parameterNumber64("long", 7) == 7);
+  assert(parameterNumber64("bad", 7) == 7);
 }
 
 export function test_handles_of_removed_objects_find_nothing(): void {

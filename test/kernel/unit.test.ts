@@ -6,6 +6,7 @@ import { ManualClock } from "../../host/manual-clock.ts";
 import { Machine } from "../../host/node/machine.ts";
 import { compileGuest, type GuestImage, runGuest } from "../support/guest.ts";
 
+const NUMBERS = "wide=4294967296 long=18446744073709551616";
 const files = {
   memory: await compileGuest("test/guest/memory.ts"),
   threads: await compileGuest("test/guest/threads.ts"),
@@ -57,7 +58,7 @@ for (const [file, image] of Object.entries(files)) {
     for (const name of exportsOf(image, "test_")) {
       test(sentence(name), async () => {
         await runGuest(image, name, {
-          parameters: "port=80 root=site flag bad=8x empty= port=81",
+          parameters: `port=80 root=site flag bad=8x empty= port=81 ${NUMBERS}`,
           memoryBytes: (file === "threads" ? 256 : 16) * 1024 * 1024,
         });
       });

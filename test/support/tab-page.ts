@@ -7,6 +7,8 @@ import { ManualClock } from "../../host/manual-clock.ts";
 
 export * from "../../host/browser/index.ts";
 
+const NUMBERS = "wide=4294967296 long=18446744073709551616";
+
 /** Boots an image of the server with the site `site.tar`, and waits until it listens. */
 export async function bootWorker(image = "web-server.wasm"): Promise<WorkerMachine> {
   const load = async (name: string) => (await fetch(name)).arrayBuffer();
@@ -25,7 +27,7 @@ export async function runGuestTest(module: WebAssembly.Module, name: string): Pr
       image: module,
       clock,
       memoryBytes: 16 << 20,
-      parameters: "port=80 root=site flag bad=8x empty= port=81",
+      parameters: `port=80 root=site flag bad=8x empty= port=81 ${NUMBERS}`,
       entropy: (into) => into.fill(7),
     },
     browserPlatform,
