@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { TH_ACK, TH_FIN, TH_RST, TH_SYN } from "../../../../abi/tcp.ts";
 import { noise } from "../../../support/frames.ts";
 import { RING_KINDS } from "../../../support/ring-kinds.ts";
-import { connectPeer, exchange } from "../../../support/tcp-peer.ts";
+import { connectPeer, exchange, TcpPeer } from "../../../support/tcp-peer.ts";
 import { segmentText } from "../../../support/transport-frames.ts";
 import { UserLab, type UserLabOptions } from "../../../support/user-lab.ts";
 
@@ -97,6 +97,55 @@ describe.each(RING_KINDS)("the end of a connection, rings of $name", (rings) => 
     expect([socket.received.equals(bytes), socket.calls]).toEqual([true, ["end"]]);
     socket.events.closed();
     expect(lab.stats.tcpFlows).toBe(0);
+  });
+
+  /** A client of a published port that has been told to end, to a guest that has said all. */
+  const drained = async () => {
+    const lab = create();
+    await lab.network.publish({ port: 4000, guestPort: 80 });
+    const client = lab.sockets.client();
+    const [syn = fail()] = lab.segments();
+    const peer = new TcpPeer(lab, { port: 80 });
+    peer.handle(syn);
+    exchange(lab, [peer]);
+    const ended = lab.network.drain(0);
+    exchange(lab, [peer]);
+    expect(peer.hasEnded).toBe(true);
+    return { lab, client, peer, ended };
+  };
+
+  test("NB26: a client that never ends is left two seconds after the guest has", async () => {
+    const { lab, client, peer, ended } = await drained();
+    peer.send(Buffer.from("bye"));
+    peer.end();
+    exchange(lab, [peer]);
+    client.say(noise(100_000, 1)); // crosses the end, and is dropped
+    lab.advance(1999);
+    expect([`${client.received}`, client.calls, client.unread.length]).toEqual(["bye", ["end"], 0]);
+    lab.advance(1);
+    expect([client.calls, lab.stats.tcpFlows]).toEqual([["end", "close"], 1]);
+    client.events.closed();
+    lab.advance(100);
+    await ended;
+    expect([lab.stats.tcpFlows, lab.clock.timers, lab.texts()]).toEqual([0, 0, []]);
+  });
+
+  test("NB26: a client that reads slowly is waited for, and one that does not is reset", async () => {
+    const { lab, client, peer } = await drained();
+    client.taking = false;
+    Object.assign(client, { unsent: 1000 });
+    peer.send(noise(1000));
+    peer.end();
+    exchange(lab, [peer]);
+    for (const unsent of [900, 800, 700]) {
+      lab.advance(30_000);
+      expect(client.calls).toEqual([]);
+      Object.assign(client, { unsent });
+    }
+    lab.advance(30_000);
+    expect(client.calls).toEqual([]);
+    lab.advance(30_000);
+    expect(client.calls).toEqual(["reset"]);
   });
 
   test("NB26: bytes that the guest has not taken outlive the host's socket", () => {

@@ -268,6 +268,7 @@ export class Flow implements HostOwner {
     this.#deadline.stop();
     this.#owner.over(this);
     if (this.#host === null || this.#isHostClosed) this.#leave();
+    else this.#host.finish();
   }
 
   #leave(): void {

@@ -5,7 +5,9 @@ import type { Loan } from "../../loan.ts";
 import type { Envelope } from "../../network.ts";
 import type { Local } from "../local.ts";
 import { SLAB_BYTES } from "../slabs.ts";
+import { Deadline } from "./deadline.ts";
 import { Landing } from "./landing.ts";
+import { lingerMs } from "./patience.ts";
 import type { ReceiveQueue } from "./receive-queue.ts";
 import type { SendQueue } from "./send-queue.ts";
 
@@ -45,6 +47,8 @@ export class HostEnd implements ReadSource {
   isDry = false;
   #isLanding = false; // the kernel may write to the send queue's slab
   #ending: "no" | "due" | "done" = "no"; // the guest's end of the stream, towards the socket
+  #closing: Deadline | null = null; // the guest is done
+  #unsent: number | undefined; // of a reader who may be slow or gone
   #isOver = false; // close() or reset() was called
 
   /** `take`: connects or accepts with these events. Nothing is read before begin(). */
@@ -71,7 +75,9 @@ export class HostEnd implements ReadSource {
     },
     sent: () => {
       this.#owner.receiving.sent();
-      if (!this.#isOver) this.#owner.drained();
+      if (this.#isOver) return;
+      this.#owner.drained();
+      this.#linger();
     },
     failed: () => {
       if (!this.#isOver) this.#owner.failed();
@@ -80,6 +86,7 @@ export class HostEnd implements ReadSource {
       this.#isOver = true;
       this.#isLanding = false;
       this.#landing.stop();
+      this.#closing?.stop();
       this.#owner.closed();
     },
   };
@@ -138,6 +145,20 @@ export class HostEnd implements ReadSource {
     this.#checkEnd();
   }
 
+  /**
+   * The guest is done with it: bytes that still come are read and dropped, until the client has
+   * ended as well or a while has passed.
+   */
+  finish(): void {
+    if (this.#isOver) return;
+    this.#closing = new Deadline(this.#local, () => this.#close());
+    this.#socket.readInto(this);
+    this.#landing.stop();
+    this.#isPaused = false;
+    this.#socket.resume();
+    this.#linger();
+  }
+
   reset(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -148,6 +169,10 @@ export class HostEnd implements ReadSource {
   // ---- ReadSource
 
   buffer(): Uint8Array {
+    if (this.#closing !== null) {
+      this.#isLanding = false;
+      return this.#stage;
+    }
     const { sending } = this.#owner;
     const most = sending.readable;
     const lent = this.#reserveInPlace(most);
@@ -192,6 +217,7 @@ export class HostEnd implements ReadSource {
 
   filled(length: number): void {
     this.#local.stats.bytesRead += length;
+    if (this.#closing !== null) return;
     if (this.#landing.isThere) {
       this.#filledInPlace(length);
       return;
@@ -208,7 +234,7 @@ export class HostEnd implements ReadSource {
   // ---- inside
 
   #take(bytes: Uint8Array): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#closing !== null) return;
     if (this.#owner.sending.copy(bytes)) this.#moved(bytes.length);
     else this.#owner.failed(); // bytes that cannot be kept are lost, and so is the stream
   }
@@ -217,6 +243,25 @@ export class HostEnd implements ReadSource {
     if (this.#isOver) return;
     this.#owner.arrived(bytes);
     this.regulate();
+  }
+
+  #linger(): void {
+    this.#closing?.set(lingerMs(this.#owner.receiving.pending));
+  }
+
+  /** What the kernel has taken is still delivered; what it has not, nobody has read for long. */
+  #close(): void {
+    if (this.#isOver) return;
+    const { unsent } = this.#socket;
+    if (this.#owner.receiving.pending === 0) {
+      this.#isOver = true;
+      this.#socket.close();
+    } else if (unsent === this.#unsent) {
+      this.reset();
+    } else {
+      this.#unsent = unsent;
+      this.#linger();
+    }
   }
 
   #checkEnd(): void {
