@@ -46,7 +46,8 @@ export const enum TimePage {
   heapInUse = 80, // u64
   counters = 88, // u32, guest writes once: address of its CounterTable; 0: none
   traceWanted = 92, // u32, host writes; 1: run() begins to record switches
-  sizeof = 96,
+  allocations = 96, // u64, guest writes before run() returns: blocks handed out since boot
+  sizeof = 104,
 }
 
 /** Random bytes that no two machines share, not even clones of one snapshot. */

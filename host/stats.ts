@@ -49,6 +49,8 @@ export interface GuestLoad {
   readonly threads: number;
   readonly heapBytes: number;
   readonly heapInUse: number;
+  /** Blocks that the allocator has handed out since boot. */
+  readonly allocations: number;
   /** Switches between threads since boot; wraps. */
   readonly heartbeat: number;
 }
@@ -60,6 +62,7 @@ export function readGuestLoad({ view }: GuestMemory): GuestLoad {
     threads: view.getUint32(TIME_PAGE_ADDRESS + TimePage.threads, true),
     heapBytes: u64(TimePage.heapBytes),
     heapInUse: u64(TimePage.heapInUse),
+    allocations: u64(TimePage.allocations),
     heartbeat: view.getUint32(TIME_PAGE_ADDRESS + TimePage.heartbeat, true),
   };
 }

@@ -57,10 +57,11 @@ export function publishHeapTop(top: usize): void {
 }
 
 /** Tells the host how much of the machine is in use. */
-export function publishLoad(threads: u32, heapBytes: u64, heapInUse: u64): void {
+export function publishLoad(threads: u32, heapBytes: u64, heapInUse: u64, allocations: u64): void {
   store<u32>(timePage, threads, TimePage.threads);
   store<u64>(timePage, heapBytes, TimePage.heapBytes);
   store<u64>(timePage, heapInUse, TimePage.heapInUse);
+  store<u64>(timePage, allocations, TimePage.allocations);
 }
 
 /** Gives the host the address of the statistics. */

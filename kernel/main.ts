@@ -16,7 +16,7 @@ import { consoleEntered, flushConsole, print, printNumber } from "./console";
 import { probeDevices } from "./devices";
 import { distrustAll } from "./fs/mount";
 import { generationInit, generationSeed, isRestored } from "./generation";
-import { heapBytes, heapInUse, memoryInit } from "./memory";
+import { heapAllocations, heapBytes, heapInUse, memoryInit } from "./memory";
 import { linkSettingsInit } from "./net/link/settings";
 import { socketSettingsInit } from "./net/socket/settings";
 import { statsInit } from "./net/socket/stats";
@@ -110,7 +110,7 @@ export function run(budget: u32): u32 {
   if (isRestored()) restored();
   runTimers(nowNs());
   schedule(budget);
-  publishLoad(threadCount(), heapBytes(), heapInUse());
+  publishLoad(threadCount(), heapBytes(), heapInUse(), heapAllocations());
   if (!isIdle()) return RunResult.BudgetSpent;
   setNextTimer(nextDeadline());
   return RunResult.Halted;

@@ -41,6 +41,7 @@ export let heapEnd: usize = 0;
 let inUseBytes: u64 = 0; // headers and rounding included
 export let peakBytes: u64 = 0;
 let inUseBlocks: u32 = 0;
+let allocatedBlocks: u64 = 0; // since boot
 let topBlock: usize = 0; // the end of the highest block that was ever handed out
 
 /** Blocks are known by the address of their payload; this is the header before it. */
@@ -182,6 +183,7 @@ function own(block: usize, length: u32): void {
   b.check = USED ^ <u32>block;
   store<u32>(block + length, CANARY ^ <u32>block);
   inUseBlocks++;
+  allocatedBlocks++;
   inUseBytes += b.size + HEADER;
   if (inUseBytes > peakBytes) peakBytes = inUseBytes;
   raiseTop(block + b.size);
@@ -309,6 +311,11 @@ export function heapPeak(): u64 {
 
 export function heapBlocks(): u32 {
   return inUseBlocks;
+}
+
+/** Blocks that were handed out since boot. */
+export function heapAllocations(): u64 {
+  return allocatedBlocks;
 }
 
 /** Is the address after the heap, as shared memory of devices is? */

@@ -1,7 +1,8 @@
 // Rings and receive buffers of a network card: the study "Tuning VirtIO and virtio_net, part I"
 // (Russell, 2008) over TCP, with Linux at the other end of a tap, as then, and with the `user`
-// network. Frames, buffers, descriptors, interrupts and kicks are exact; seconds are not.
-import { cPrograms } from "../lib/machines.mjs";
+// network, and vsock beside it. Frames, buffers, descriptors, interrupts, kicks and allocations are
+// exact; seconds are not.
+import { cPrograms, transfer } from "../lib/machines.mjs";
 import { moveOverNet, withoutTap } from "../lib/net.mjs";
 
 /** @typedef {import("../lib/report.mjs").Sample} Sample */
@@ -24,10 +25,10 @@ const PAGED = "net.rx_buffers=paged net.indirect=off";
 const MODES = [
   { name: SMALL, parameters: "net.rx_buffers=small", mtus: [SHORT] },
   { name: "paged, ring 128", parameters: PAGED },
-  ...[256, 1024, 2048].map((ring) => ({
+  ...[256, 1024, 2048, 32768].map((ring) => ({
     name: `paged, ring ${ring}`,
     parameters: `${PAGED} net.rx_ring=${ring}`,
-    memoryMB: 512,
+    memoryMB: ring > 2048 ? 1024 : 512,
   })),
   {
     name: "paged, ring 1024, no page pool",
@@ -51,9 +52,14 @@ const MODES = [
     way: /** @type {"tx"} */ ("tx"),
   })),
 ];
+/** Where does time go? */
+const PROFILED = [SMALL, "paged, ring 128", "contiguous", "mergeable"];
 const COUNTS = {
-  rx: ["framesToGuest", "buffersToGuest", "descriptorsToGuest", "interrupts", "kicks"],
-  tx: ["framesFromGuest", "interrupts", "kicks"],
+  rx: [
+    ...["framesToGuest", "buffersToGuest", "descriptorsToGuest", "interrupts", "kicks"],
+    "allocations",
+  ],
+  tx: ["framesFromGuest", "interrupts", "kicks", "allocations"],
 };
 
 export const ratioMetrics = ["time", "CPU"];
@@ -84,7 +90,15 @@ export async function measure(run) {
         }
       }
     }
+    samples.push(...(await carryByVsock(mb, run)));
     run.note(`net-rings, round ${round} of ${run.rounds}`);
+  }
+  for (const link of links) {
+    for (const mode of MODES.filter(({ name }) => PROFILED.includes(name))) {
+      for (const mtu of mode.mtus ?? [SHORT, LONG]) {
+        samples.push(...(await whereTimeGoes(mode, link, mtu, mb, run)));
+      }
+    }
   }
   return samples;
 }
@@ -92,6 +106,51 @@ export async function measure(run) {
 /** @param {"tap" | "user"} link @param {number} mtu @param {"rx" | "tx"} way */
 const caseOf = (link, mtu, way) =>
   `${way === "rx" ? "to" : "from"} the guest, ${link === "tap" ? "Linux" : "user"}, MTU ${mtu}`;
+
+/** The same bytes over vsock. @param {number} mb @param {Run} run @returns {Promise<Sample[]>} */
+async function carryByVsock(mb, run) {
+  const row = { case: "to the guest, vsock", subject: "mixed, its default" };
+  try {
+    const { rate, cpu } = await transfer("rx", { memoryMB: 256 }, "", 64, mb);
+    const used = cpu === null ? [] : [{ ...row, metric: "CPU", unit: "us/MB", value: cpu }];
+    return [{ ...row, metric: "time", unit: "s", value: MB / rate }, ...used];
+  } catch (error) {
+    run.fail(`net-rings, ${row.case}: ${/** @type {Error} */ (error).message}`);
+    return [];
+  }
+}
+
+/**
+ * Segments of the MTU, as then: the user network would make long ones of them.
+ * @param {Mode} mode
+ * @param {"tap" | "user"} link
+ * @param {number} mtu
+ * @param {number} mb
+ */
+function move({ parameters, card, way = "rx", memoryMB }, link, mtu, mb, profiled = false) {
+  const plain = { offloads: false, ...card };
+  return moveOverNet(way, link, { parameters, card: plain, memoryMB, mtu, mb, profiled });
+}
+
+/**
+ * Once, in a guest of its own: sampling costs.
+ * @param {Mode} mode
+ * @param {"tap" | "user"} link
+ * @param {number} mtu
+ * @param {number} mb
+ * @param {Run} run
+ * @returns {Promise<Sample[]>}
+ */
+async function whereTimeGoes(mode, link, mtu, mb, run) {
+  const row = { case: `${caseOf(link, mtu, "rx")}: time of`, subject: mode.name, unit: "%" };
+  try {
+    const { shares } = await move(mode, link, mtu, mb, true);
+    return shares.map(([metric, value]) => ({ ...row, metric, value }));
+  } catch (error) {
+    run.fail(`net-rings, profile of ${mode.name}: ${/** @type {Error} */ (error).message}`);
+    return [];
+  }
+}
 
 /**
  * @param {Mode} mode
@@ -101,13 +160,11 @@ const caseOf = (link, mtu, way) =>
  * @param {Run} run
  * @returns {Promise<Sample[]>}
  */
-async function carry({ name, parameters, card, way = "rx", memoryMB }, link, mtu, mb, run) {
+async function carry(mode, link, mtu, mb, run) {
+  const { name, way = "rx" } = mode;
   const row = { case: caseOf(link, mtu, way), subject: name };
   try {
-    // Segments of the MTU, as then: the user network would make long ones of them.
-    const plain = { offloads: false, ...card };
-    const moved = await moveOverNet(way, link, { parameters, card: plain, memoryMB, mtu, mb });
-    const { rate, cpu, counted } = moved;
+    const { rate, cpu, counted } = await move(mode, link, mtu, mb);
     const counts = COUNTS[way].map((metric) => ({
       ...row,
       metric,
@@ -132,7 +189,7 @@ async function carry({ name, parameters, card, way = "rx", memoryMB }, link, mtu
  * @returns {import("../lib/plot.mjs").Panel[]}
  */
 export function panels({ rows }) {
-  const rings = [128, 256, 1024, 2048];
+  const rings = [128, 256, 1024, 2048, 32768];
   return [SHORT, LONG].map((mtu) => ({
     title: `A gigabyte to the guest by ring size, MTU ${mtu}`,
     x: "entries of the rx ring",

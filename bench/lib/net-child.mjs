@@ -31,13 +31,15 @@ const published =
   network instanceof UserNetwork && port !== undefined
     ? await network.publish({ port: 0, guestPort: port })
     : null;
-const inUse = () => readGuestLoad(machine.memory).heapInUse;
+const load = () => readGuestLoad(machine.memory);
+const inUse = () => load().heapInUse;
 const heapAtFirst = inUse();
 let heapMost = 0;
 setInterval(() => {
   heapMost = Math.max(heapMost, inUse() - heapAtFirst);
 }, SAMPLE_MS).unref();
 const profileEnds = profiled ? await profile() : null;
+const allocationsAtFirst = load().allocations;
 const ready = process.cpuUsage();
 process.stdout.write(`ready ${JSON.stringify(published === null ? [] : [published.port])}\n`);
 process.on("SIGTERM", () => machine.dispose());
@@ -46,7 +48,8 @@ const { user, system } = process.cpuUsage(ready);
 process.stdout.write(`cpu ${user + system}\n`);
 const { kicks, interrupts } = machine.registers[0]?.counts ?? { kicks: [], interrupts: 0 };
 const kicked = kicks.reduce((sum, one) => sum + (one ?? 0), 0);
-const counted = { ...net.stats, interrupts, kicks: kicked };
+const allocations = load().allocations - allocationsAtFirst;
+const counted = { ...net.stats, interrupts, kicks: kicked, allocations };
 process.stdout.write(`counted ${JSON.stringify(counted)}\n`);
 process.stdout.write(`network ${JSON.stringify(network.stats ?? {})}\n`);
 const inside = { ...readGuestStats(machine.memory), heapMost };

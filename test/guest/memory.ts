@@ -1,4 +1,5 @@
 import {
+  heapAllocations,
   heapBlocks,
   heapBytes,
   heapInUse,
@@ -148,6 +149,16 @@ export function test_allocated_memory_is_zeroed_even_when_it_was_used(): void {
   ToroFreeMem(p);
   const q = ToroAllocMem(1000);
   for (let i: u32 = 0; i < 1000; i++) assert(load<u8>(q + i) == 0);
+}
+
+export function test_allocations_are_counted_and_frees_are_not(): void {
+  const before = heapAllocations();
+  const block = ToroGetMem(100);
+  ToroFreeMem(block);
+  const page = ToroGetAlignedMem(4096, 4096);
+  ToroFreeMem(page);
+  assert(ToroGetMem(usize.MAX_VALUE) == 0);
+  assert(heapAllocations() - before == 2);
 }
 
 export function test_statistics_count_blocks_bytes_and_the_peak(): void {

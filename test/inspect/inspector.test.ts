@@ -58,6 +58,7 @@ describe("IN2: the view says what the machine says", () => {
     const load = readGuestLoad(site.machine.memory);
     expect(switches).toBe(load.heartbeat);
     expect(heap).toMatchObject({ bytes: load.heapBytes, inUse: load.heapInUse });
+    expect(load.allocations).toBeGreaterThan(site.count("heapBlocks"));
     site.machine.dispose();
   });
 
