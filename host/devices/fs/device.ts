@@ -11,7 +11,7 @@ import type { FileChanges, Files } from "../../ports/files.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
 import type { FsParts } from "./parts.ts";
 import { FuseRequest } from "./request.ts";
-import { FsSaving } from "./saving.ts";
+import type { FsSaving } from "./saving.ts";
 import { FuseServer } from "./server.ts";
 import { type FsLimits, Share } from "./share.ts";
 import type { FsStats } from "./stats.ts";
@@ -58,10 +58,10 @@ export class DirectoryDevice implements VirtioDevice {
   readonly config: Uint8Array;
   readonly stats: FsStats;
   readonly sharedMemory: readonly number[];
-  readonly snapshots: DeviceSnapshots;
+  readonly snapshots?: DeviceSnapshots;
   readonly #share: Share;
   readonly #server: FuseServer;
-  readonly #saving: FsSaving;
+  readonly #saving: FsSaving | null; // null: it cannot be saved
   /** For the next request. */
   #request: FuseRequest;
   readonly #spare: FuseRequest[] = [];
@@ -84,8 +84,8 @@ export class DirectoryDevice implements VirtioDevice {
     if (windowBytes !== 0 && parts.openWindow === null) throw new Error("fs: it has no window");
     this.#share = openShare(options, this.#now, parts);
     this.#server = new FuseServer(this.#share, parts.operations);
-    this.#saving = new FsSaving(this.#share, this.#server, () => this.#answered());
-    this.snapshots = this.#saving;
+    this.#saving = parts.saving?.(this.#share, this.#server, () => this.#answered()) ?? null;
+    if (this.#saving !== null) this.snapshots = this.#saving;
     this.stats = this.#share.stats;
     this.#request = this.#newRequest();
   }
@@ -126,7 +126,7 @@ export class DirectoryDevice implements VirtioDevice {
 
   /** Checks whether the host held up the guest since then. */
   #checkStall(sinceNs: number): void {
-    const ns = this.#share.background.served(sinceNs);
+    const ns = this.#share.slow?.background.served(sinceNs) ?? 0;
     if (ns === 0) return;
     this.#host?.late?.();
     if (ns < STALL_LOG_NS) return;
@@ -160,11 +160,11 @@ export class DirectoryDevice implements VirtioDevice {
 
   /** Serves requests while there is room; the rest follow when others have been answered. */
   #take(source: VirtQueue, sinceNs: number): void {
-    const { background } = this.#share;
-    for (let served = 0; !background.full && !this.#saving.isQuiet; served++) {
+    const background = this.#share.slow?.background;
+    for (let served = 0; background?.full !== true && this.#saving?.isQuiet !== true; served++) {
       const chain = source.pop();
       if (chain === null) return;
-      if (served > 0) background.served(sinceNs); // do not hold up this one as well
+      if (served > 0) background?.served(sinceNs); // do not hold up this one as well
       this.#serve(chain);
     }
   }
