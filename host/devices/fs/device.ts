@@ -15,7 +15,7 @@ import type { FsSaving } from "./saving.ts";
 import { FuseServer } from "./server.ts";
 import { type FsLimits, Share } from "./share.ts";
 import type { FsStats } from "./stats.ts";
-import { describeRequest, traceRequest } from "./trace.ts";
+import type { RequestTeller } from "./trace.ts";
 
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 4;
@@ -57,6 +57,8 @@ export class DirectoryDevice implements VirtioDevice {
   readonly queueNames: readonly string[];
   readonly config: Uint8Array;
   readonly stats: FsStats;
+  /** null: its requests are in no trace, and nobody can read them in its rings. */
+  teller: RequestTeller | null;
   readonly sharedMemory: readonly number[];
   readonly snapshots?: DeviceSnapshots;
   readonly #share: Share;
@@ -87,11 +89,12 @@ export class DirectoryDevice implements VirtioDevice {
     this.#saving = parts.saving?.(this.#share, this.#server, () => this.#answered()) ?? null;
     if (this.#saving !== null) this.snapshots = this.#saving;
     this.stats = this.#share.stats;
+    this.teller = parts.teller;
     this.#request = this.#newRequest();
   }
 
   describe(_queue: number, head: DataView): string {
-    return describeRequest(head);
+    return this.teller?.describe(head) ?? "";
   }
 
   attach(host: DeviceHost): void {
@@ -202,7 +205,7 @@ export class DirectoryDevice implements VirtioDevice {
 
   #tell(trace: DeviceTrace, sinceNs: number, request: FuseRequest, result: number): void {
     const node = trace.withNames ? this.#share.nodes.get(request.nodeid) : undefined;
-    traceRequest(trace, sinceNs, request, result, node);
+    this.teller?.trace(trace, sinceNs, request, result, node);
   }
 
   #newRequest(): FuseRequest {

@@ -10,6 +10,7 @@ const PARTS: FsParts = {
   openWindow: null,
   slowHost: null,
   saving: null,
+  teller: null,
 };
 
 /** FsDevice that is read-only, without a window, and not saved. */

@@ -2,7 +2,7 @@
 // may only read.
 import { expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
-import { FuseOpcode } from "../../../abi/fuse.ts";
+import { FuseInHeader, FuseOpcode } from "../../../abi/fuse.ts";
 import type { Node } from "../../../host/devices/fs/nodes/node.ts";
 import { READ_ONLY_OPERATIONS } from "../../../host/devices/fs/operations/read-only.ts";
 import { CHANGE_SIZES, MAPPING_SIZES } from "../../../host/devices/fs/operations/sizes.ts";
@@ -10,6 +10,7 @@ import { OPERATIONS } from "../../../host/devices/fs/operations/table.ts";
 import { ReadOnlyFsDevice } from "../../../host/devices/fs/read-only.ts";
 import type { FuseRequest } from "../../../host/devices/fs/request.ts";
 import type { Share } from "../../../host/devices/fs/share.ts";
+import { REQUEST_TELLER } from "../../../host/devices/fs/trace.ts";
 import { FsDevice } from "../../../host/devices/fs.ts";
 import { MemoryFiles } from "../../../host/files/memory-files.ts";
 import { ManualClock } from "../../../host/manual-clock.ts";
@@ -69,6 +70,17 @@ test("a machine with it is not saved", () => {
   const files = new MemoryFiles(new ManualClock());
   const device = new ReadOnlyFsDevice({ directory: "/", tag: "site", files });
   expect(device.snapshots).toBeUndefined();
+});
+
+test("it describes its requests once it has a teller", () => {
+  const files = new MemoryFiles(new ManualClock());
+  const device = new ReadOnlyFsDevice({ directory: "/", tag: "site", files });
+  const head = new DataView(new ArrayBuffer(FuseInHeader.sizeof));
+  head.setUint32(FuseInHeader.opcode, FuseOpcode.LOOKUP, true);
+  head.setBigUint64(FuseInHeader.nodeid, 1n, true);
+  expect(device.describe(1, head)).toBe("");
+  device.teller = REQUEST_TELLER;
+  expect(device.describe(1, head)).toBe("LOOKUP of node 1");
 });
 
 /** All that a guest sees that reads, lets go, comes back, and asks for what it may not do. */
