@@ -2,7 +2,7 @@
 // the page watch it and stop it.
 import { ReadOnlyFsDevice } from "../devices/fs/read-only.ts";
 import { SocketDevice } from "../devices/vsock/device.ts";
-import { MemoryFiles } from "../files/memory-files.ts";
+import { MemoryDirectory } from "../files/memory-directory.ts";
 import type { Machine } from "../machine.ts";
 import { PausableClock } from "../pausable-clock.ts";
 import { browserClock } from "./clock.ts";
@@ -10,7 +10,7 @@ import type { Inspection } from "./inspection.ts";
 import { createMachine } from "./platform.ts";
 import { PortSockets } from "./port-sockets.ts";
 import { Switchboards } from "./switchboard.ts";
-import { readTar } from "./tar.ts";
+import { unpackTar } from "./untar.ts";
 import {
   type Command,
   type Ended,
@@ -108,8 +108,8 @@ export class MachineHost {
     const vsock = new SocketDevice({ sockets: this.#sockets, connect });
     const files =
       options.files === undefined
-        ? new MemoryFiles(browserClock)
-        : readTar(new Uint8Array(options.files));
+        ? new MemoryDirectory(browserClock)
+        : unpackTar(new Uint8Array(options.files), (times) => new MemoryDirectory(times));
     const site = new ReadOnlyFsDevice({ directory: "/", tag, files });
     const machine = await createMachine({
       image: new Uint8Array(options.image),
