@@ -1,8 +1,8 @@
 // The machine in a dedicated Worker: boots it when the page says so, hands it its clients, and lets
 // the page watch it and stop it.
 import { ReadOnlyFsDevice } from "../devices/fs/read-only.ts";
-import { VsockDevice } from "../devices/vsock.ts";
-import { MemoryFiles } from "../files/memory-files.ts";
+import { SocketDevice } from "../devices/vsock/device.ts";
+import { MemoryDirectory } from "../files/memory-directory.ts";
 import type { Machine } from "../machine.ts";
 import { PausableClock } from "../pausable-clock.ts";
 import { browserClock } from "./clock.ts";
@@ -10,7 +10,7 @@ import type { Inspection } from "./inspection.ts";
 import { createMachine } from "./platform.ts";
 import { PortSockets } from "./port-sockets.ts";
 import { Switchboards } from "./switchboard.ts";
-import { readTar } from "./tar.ts";
+import { unpackTar } from "./untar.ts";
 import {
   type Command,
   type Ended,
@@ -32,7 +32,8 @@ export interface WorkerScope {
 
 interface Running {
   readonly machine: Machine;
-  readonly vsock: VsockDevice;
+  readonly vsock: SocketDevice;
+  readonly site: ReadOnlyFsDevice;
   readonly clock: PausableClock;
   readonly gate: Shared | null;
 }
@@ -86,10 +87,9 @@ export class MachineHost {
 
   /** Loads the inspector, once. */
   #inspect(): Promise<Inspection> {
-    const { machine, clock, gate } = this.#expect();
+    const { gate, ...running } = this.#expect();
     this.#inspection ??= import("./inspection.ts").then(
-      ({ Inspection }) =>
-        new Inspection({ machine, clock }, gate, (isHeld) => this.#boards.hold(isHeld)),
+      ({ Inspection }) => new Inspection(running, gate, (isHeld) => this.#boards.hold(isHeld)),
     );
     return this.#inspection;
   }
@@ -105,15 +105,16 @@ export class MachineHost {
     const { ports = [HTTP_PORT], hostPorts = [], tag = "site" } = options;
     const clock = new PausableClock(browserClock);
     const connect = new Map(hostPorts.map((port) => [port, { host: "page", port }]));
-    const vsock = new VsockDevice({ sockets: this.#sockets, connect });
+    const vsock = new SocketDevice({ sockets: this.#sockets, connect });
     const files =
       options.files === undefined
-        ? new MemoryFiles(browserClock)
-        : readTar(new Uint8Array(options.files));
+        ? new MemoryDirectory(browserClock)
+        : unpackTar(new Uint8Array(options.files), (times) => new MemoryDirectory(times));
+    const site = new ReadOnlyFsDevice({ directory: "/", tag, files });
     const machine = await createMachine({
       image: new Uint8Array(options.image),
       ...(options.sourceMap !== undefined && { sourceMap: options.sourceMap }),
-      devices: [vsock, new ReadOnlyFsDevice({ directory: "/", tag, files })],
+      devices: [vsock, site],
       parameters: options.parameters ?? `root=${tag}`,
       memoryBytes: options.memoryBytes ?? MEMORY_BYTES,
       clock,
@@ -122,7 +123,7 @@ export class MachineHost {
         if (level !== "debug") this.#post({ console: `${subject}: ${message}\n` });
       },
     });
-    this.#running = { machine, vsock, clock, gate };
+    this.#running = { machine, vsock, site, clock, gate };
     machine.exited.then(
       (exit) => this.#ended(exit),
       (error: Error) => this.#ended({ kind: "fault", message: error.message }),

@@ -6,15 +6,6 @@ import { failure, nameText } from "./memory-names.ts";
 /** Files, directories and links; one more is ENOSPC. */
 export const INODES_MAX = 65536;
 
-/** A name in a directory. */
-export interface Entry {
-  readonly directory: Inode;
-  readonly name: string;
-  readonly inode: Inode;
-  /** From the directory where the search began. */
-  readonly path: string;
-}
-
 export class MemoryTree {
   readonly bytesMax: number;
   readonly root: Inode;
@@ -42,22 +33,6 @@ export class MemoryTree {
     return found ?? null;
   }
 
-  /** Everything in a directory, each directory before its entries. */
-  below(top: Inode): Entry[] {
-    const all: Entry[] = [];
-    const list = (directory: Inode, prefix: string) => {
-      for (const [name, inode] of directory.entries ?? []) {
-        all.push({ directory, name, inode, path: prefix + nameText(name) });
-      }
-    };
-    list(top, "");
-    for (let i = 0; i < all.length; i++) {
-      const { inode, path } = all[i] as Entry;
-      list(inode, `${path}/`);
-    }
-    return all;
-  }
-
   // ---- names
 
   /** Makes an inode with a name. */
@@ -77,49 +52,13 @@ export class MemoryTree {
     entriesOf(directory).set(name, inode);
     inode.links++;
     if (inode.isDirectory) directory.links++;
-    this.#touch(directory, inode);
-  }
-
-  /** Takes a name away from an inode, which has or will have another, or a user. */
-  leave(directory: Inode, name: string, inode: Inode): void {
-    entriesOf(directory).delete(name);
-    inode.links--;
-    if (inode.isDirectory) directory.links--;
-    this.#touch(directory, inode);
-  }
-
-  /** Removes a name, and the inode when nobody uses it any more. A directory must be empty. */
-  unlink(directory: Inode, name: string, inode: Inode): void {
-    this.leave(directory, name, inode);
-    if (inode.isDirectory) {
-      inode.links = 0;
-      inode.parent = null;
-    }
-    this.#free(inode);
-  }
-
-  /** Moves a name over another, as rename(2) does. */
-  move(source: Inode, name: string, target: Inode, newName: string): void {
-    const moved = childOf(source, name);
-    const replaced = entriesOf(target).get(newName);
-    if (isAbove(moved, target)) throw failure("EINVAL", "a directory into itself");
-    if (replaced === moved) return;
-    if (isAbove(replaced, source)) throw failure("ENOTEMPTY", nameText(newName));
-    if (replaced !== undefined) {
-      const isFull = moved.isDirectory && entriesOf(replaced).size > 0;
-      if (isFull) throw failure("ENOTEMPTY", nameText(newName));
-      if (!moved.isDirectory && replaced.isDirectory) throw failure("EISDIR", nameText(newName));
-      this.unlink(target, newName, replaced);
-    }
-    this.enter(target, newName, moved);
-    this.leave(source, name, moved);
-    if (moved.isDirectory) moved.parent = target;
+    this.touch(directory, inode);
   }
 
   /** One user less. */
   unuse(inode: Inode): void {
     inode.uses--;
-    this.#free(inode);
+    this.free(inode);
   }
 
   // ---- contents
@@ -149,12 +88,13 @@ export class MemoryTree {
     return new Inode(this.#nextInode++, mode, this.now());
   }
 
-  #touch(directory: Inode, inode: Inode): void {
+  /** A name of the inode, in that directory, has changed. */
+  touch(directory: Inode, inode: Inode): void {
     directory.mtimeNs = directory.ctimeNs = inode.ctimeNs = this.now();
   }
 
   /** Gives the memory of an inode back that has neither names nor users. */
-  #free(inode: Inode): void {
+  free(inode: Inode): void {
     if (inode.links > 0 || inode.uses > 0) return;
     this.inodes--;
     this.bytes -= inode.capacity;
@@ -180,14 +120,6 @@ export function childOf(directory: Inode, name: string): Inode {
   const found = entriesOf(directory).get(name);
   if (found === undefined) throw failure("ENOENT", nameText(name));
   return found;
-}
-
-/** Is it the directory, or one that the directory is in? */
-function isAbove(inode: Inode | undefined, directory: Inode): boolean {
-  for (let one: Inode | null = directory; one !== null; one = one.parent) {
-    if (one === inode) return true;
-  }
-  return false;
 }
 
 function assertFree(directory: Inode, name: string): void {

@@ -2,8 +2,8 @@
 // clock that stops. Nothing is recorded while nobody watches.
 
 import type { NetConnection } from "../device.ts";
+import { SocketDevice } from "../devices/vsock/device.ts";
 import type { ConnectionStats } from "../devices/vsock/stats.ts";
-import { VsockDevice } from "../devices/vsock.ts";
 import type { Machine } from "../machine.ts";
 import type { PausableClock } from "../pausable-clock.ts";
 import { readGuestLoad, readGuestStats } from "../stats.ts";
@@ -76,7 +76,7 @@ export interface InspectorOptions {
 export class Inspector {
   readonly #options: InspectorOptions;
   readonly #insight: Insight;
-  readonly #vsock: VsockDevice | null;
+  readonly #vsock: SocketDevice | null;
   readonly #watchers = new Set<(event: TraceEvent) => void>();
   readonly #events: TraceEvent[] = []; // a ring of EVENTS_MAX
   #recorded = 0; // since somebody watches
@@ -92,7 +92,7 @@ export class Inspector {
     this.#options = options;
     this.#insight = insightOf(options.machine);
     const devices = options.machine.registers.map(({ device }) => device);
-    this.#vsock = devices.find((device) => device instanceof VsockDevice) ?? null;
+    this.#vsock = devices.find((device) => device instanceof SocketDevice) ?? null;
     this.breakAt(options.breakpoints ?? []);
   }
 

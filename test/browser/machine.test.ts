@@ -205,13 +205,13 @@ inChromium("a page pauses its machine, steps it and sees it", async () => {
   const seen = await page.evaluate(async () => {
     const machine = await torito.bootWorker();
     let paused: unknown = null;
-    let events = 0;
+    const events = new Set<string>();
     const end = machine.watch({
       view: (view) => {
         if (view.state === "paused") paused = view;
       },
       events: (list) => {
-        events += list.length;
+        for (const { name } of list) events.add(name);
       },
       connected() {},
     });
@@ -225,9 +225,13 @@ inChromium("a page pauses its machine, steps it and sees it", async () => {
     );
     await machine.resume();
     const body = await (await answer).text();
-    while (events === 0) await new Promise((go) => setTimeout(go, 10));
+    while (!events.has("RW from guest")) await new Promise((go) => setTimeout(go, 10));
     end();
-    return { body, again, heap: (await machine.heapMap()) !== null };
+    return { body, again, heap: (await machine.heapMap()) !== null, events: [...events] };
   });
-  expect(seen).toEqual({ body: "hello", again: expect.any(String), heap: true });
+  expect(seen).toMatchObject({ body: "hello", again: expect.any(String), heap: true });
+  // The inspector has brought along what devices tell.
+  expect(seen.events).toEqual(
+    expect.arrayContaining(["REQUEST to guest", "RW to guest", "LOOKUP", "READ"]),
+  );
 });

@@ -1,5 +1,7 @@
-// Drives an FsDevice through real rings in guest memory, as a driver would: one request at a time.
+// Drives a file system device through real rings in guest memory, as a driver would: one request at
+// a time.
 import { FuseInHeader, FuseInitIn, FuseOpcode, FuseOutHeader } from "../../abi/fuse.ts";
+import type { DirectoryDevice } from "../../host/devices/fs/device.ts";
 import { GuestMemory, PAGE_BYTES } from "../../host/memory.ts";
 import { FsDevice, type FsOptions } from "../../host/node/devices.ts";
 import { VirtQueue } from "../../host/virtqueue.ts";
@@ -44,7 +46,7 @@ export interface Shape {
 export class FsPuppet {
   /** The RAM that a guest would have; the window lies above it. */
   readonly memory: GuestMemory;
-  readonly device: FsDevice;
+  readonly device: DirectoryDevice;
   readonly queues: VirtQueue[];
   unique = 0x1122334455667700n;
   /** The machine's clock. */
@@ -57,8 +59,12 @@ export class FsPuppet {
   #avail = [0, 0];
   #used = [0, 0];
 
-  constructor(directory: string, options: Partial<FsOptions> = {}) {
-    this.device = new FsDevice({ directory, tag: "site", readOnly: true, ...options });
+  constructor(
+    directory: string,
+    options: Partial<FsOptions> = {},
+    make: (options: FsOptions) => DirectoryDevice = (all) => new FsDevice(all),
+  ) {
+    this.device = make({ directory, tag: "site", readOnly: true, ...options });
     this.memory = new GuestMemory(
       (WINDOW_AT + (options.windowBytes ?? 0)) / PAGE_BYTES,
       false,

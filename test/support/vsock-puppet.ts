@@ -1,7 +1,7 @@
 // A guest for the vsock device, played by the test: driver half of real rings in real guest memory,
 // sockets that are plain objects, and a clock that the test turns by hand.
 import { VsockHdr, VsockOp } from "../../abi/vsock.ts";
-import type { DeviceHost } from "../../host/device.ts";
+import type { DeviceHost, DeviceTrace } from "../../host/device.ts";
 import { GuestMemory } from "../../host/memory.ts";
 import type { VsockOptions } from "../../host/node/devices.ts";
 import { VsockDevice } from "../../host/node/devices.ts";
@@ -223,6 +223,8 @@ export interface PuppetOptions extends VsockOptions {
   readonly rxBuffers?: number;
   /** Feature bits that the driver accepted; all of them unless told otherwise. */
   readonly features?: bigint;
+  /** The machine's; none by default. */
+  readonly trace?: DeviceTrace;
 }
 
 export class VsockPuppet {
@@ -260,6 +262,7 @@ export class VsockPuppet {
       },
       defer: setImmediate,
       log: (message) => this.logs.push(message),
+      trace: options.trace,
     };
     this.device.attach(host);
   }

@@ -11,11 +11,11 @@ import type { FileChanges, Files } from "../../ports/files.ts";
 import type { Chain, VirtQueue } from "../../virtqueue.ts";
 import type { FsParts } from "./parts.ts";
 import { FuseRequest } from "./request.ts";
-import { FsSaving } from "./saving.ts";
+import type { FsSaving } from "./saving.ts";
 import { FuseServer } from "./server.ts";
 import { type FsLimits, Share } from "./share.ts";
 import type { FsStats } from "./stats.ts";
-import { describeRequest, traceRequest } from "./trace.ts";
+import type { RequestTeller } from "./trace.ts";
 
 const QUEUE_SIZE_MAX = 256;
 const REQUEST_QUEUES = 4;
@@ -57,11 +57,13 @@ export class DirectoryDevice implements VirtioDevice {
   readonly queueNames: readonly string[];
   readonly config: Uint8Array;
   readonly stats: FsStats;
+  /** null: its requests are in no trace, and nobody can read them in its rings. */
+  teller: RequestTeller | null;
   readonly sharedMemory: readonly number[];
-  readonly snapshots: DeviceSnapshots;
+  readonly snapshots?: DeviceSnapshots;
   readonly #share: Share;
   readonly #server: FuseServer;
-  readonly #saving: FsSaving;
+  readonly #saving: FsSaving | null; // null: it cannot be saved
   /** For the next request. */
   #request: FuseRequest;
   readonly #spare: FuseRequest[] = [];
@@ -84,14 +86,15 @@ export class DirectoryDevice implements VirtioDevice {
     if (windowBytes !== 0 && parts.openWindow === null) throw new Error("fs: it has no window");
     this.#share = openShare(options, this.#now, parts);
     this.#server = new FuseServer(this.#share, parts.operations);
-    this.#saving = new FsSaving(this.#share, this.#server, () => this.#answered());
-    this.snapshots = this.#saving;
+    this.#saving = parts.saving?.(this.#share, this.#server, () => this.#answered()) ?? null;
+    if (this.#saving !== null) this.snapshots = this.#saving;
     this.stats = this.#share.stats;
+    this.teller = parts.teller;
     this.#request = this.#newRequest();
   }
 
   describe(_queue: number, head: DataView): string {
-    return describeRequest(head);
+    return this.teller?.describe(head) ?? "";
   }
 
   attach(host: DeviceHost): void {
@@ -126,7 +129,7 @@ export class DirectoryDevice implements VirtioDevice {
 
   /** Checks whether the host held up the guest since then. */
   #checkStall(sinceNs: number): void {
-    const ns = this.#share.background.served(sinceNs);
+    const ns = this.#share.slow?.background.served(sinceNs) ?? 0;
     if (ns === 0) return;
     this.#host?.late?.();
     if (ns < STALL_LOG_NS) return;
@@ -160,11 +163,11 @@ export class DirectoryDevice implements VirtioDevice {
 
   /** Serves requests while there is room; the rest follow when others have been answered. */
   #take(source: VirtQueue, sinceNs: number): void {
-    const { background } = this.#share;
-    for (let served = 0; !background.full && !this.#saving.isQuiet; served++) {
+    const background = this.#share.slow?.background;
+    for (let served = 0; background?.full !== true && this.#saving?.isQuiet !== true; served++) {
       const chain = source.pop();
       if (chain === null) return;
-      if (served > 0) background.served(sinceNs); // do not hold up this one as well
+      if (served > 0) background?.served(sinceNs); // do not hold up this one as well
       this.#serve(chain);
     }
   }
@@ -202,7 +205,7 @@ export class DirectoryDevice implements VirtioDevice {
 
   #tell(trace: DeviceTrace, sinceNs: number, request: FuseRequest, result: number): void {
     const node = trace.withNames ? this.#share.nodes.get(request.nodeid) : undefined;
-    traceRequest(trace, sinceNs, request, result, node);
+    this.teller?.trace(trace, sinceNs, request, result, node);
   }
 
   #newRequest(): FuseRequest {

@@ -2,17 +2,27 @@
 // so that it loads less (read-only.ts).
 import type { Operation } from "./operations/entry.ts";
 import { OPERATIONS } from "./operations/table.ts";
-import { DaxWindow, type WindowParts } from "./window/dax-window.ts";
+import { FsSaving } from "./saving.ts";
+import type { FuseServer } from "./server.ts";
+import type { Share, ShareParts } from "./share.ts";
+import { SlowHost } from "./slow/slow-host.ts";
+import { REQUEST_TELLER, type RequestTeller } from "./trace.ts";
+import { DaxWindow } from "./window/dax-window.ts";
 
 /** The abilities of a device. */
-export interface FsParts {
+export interface FsParts extends ShareParts {
   /** By opcode. */
   readonly operations: ReadonlyMap<number, Operation>;
-  /** null: the guest can map no files. */
-  readonly openWindow: ((parts: WindowParts) => DaxWindow) | null;
+  /** null: there is none yet, or never. */
+  readonly teller: RequestTeller | null;
+  /** null: a machine with this device cannot be saved. */
+  readonly saving: ((share: Share, server: FuseServer, resumed: () => void) => FsSaving) | null;
 }
 
 export const ALL_PARTS: FsParts = {
   operations: OPERATIONS,
   openWindow: (parts) => new DaxWindow(parts),
+  slowHost: (parts) => new SlowHost(parts),
+  teller: REQUEST_TELLER,
+  saving: (share, server, resumed) => new FsSaving(share, server, resumed),
 };

@@ -61,9 +61,9 @@ export class FsSaving implements DeviceSnapshots {
     return this.#waiting > 0;
   }
 
-  quiesce(): Promise<void> {
+  async quiesce(): Promise<void> {
     this.#waiting++;
-    return this.#share.activity.idle();
+    await this.#share.slow?.activity.idle();
   }
 
   resume(): void {

@@ -61,11 +61,12 @@ export class FuseServer {
     if (request.argumentBytes < operation.argumentBytes) return -Errno.EINVAL;
     // Before any effect: a reply that does not fit must not leave a reference.
     if (request.room < operation.replyBytes) return -Errno.EINVAL;
-    const { background, files, window } = this.#share;
+    const { slow, window } = this.#share;
     // A run with a writable mapping cannot be repeated: the guest may have stored in between.
-    const waits = background.wantsAll && files.canWait && window?.isStoredTo !== true;
-    if (!waits) return this.#attempt(request, operation);
-    return background.serve(request, () => this.#attempt(request, operation));
+    if (slow?.background.wantsAll !== true || window?.isStoredTo === true) {
+      return this.#attempt(request, operation);
+    }
+    return slow.background.serve(request, () => this.#attempt(request, operation));
   }
 
   #attempt(request: FuseRequest, operation: Operation): number {

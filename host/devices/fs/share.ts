@@ -5,11 +5,9 @@ import { errnoOf } from "./errno.ts";
 import { HandleTable, type OpenFile } from "./nodes/handles.ts";
 import type { Node } from "./nodes/node.ts";
 import { NodeTable } from "./nodes/node-table.ts";
+import { NO_RUNS } from "./nodes/runs.ts";
 import { clearSetId, withoutSetId } from "./nodes/set-id.ts";
-import { Activity } from "./slow/activity.ts";
-import { Background } from "./slow/background.ts";
-import { HostCalls } from "./slow/host-calls.ts";
-import { Syncs } from "./slow/syncs.ts";
+import type { SlowHost, SlowHostParts } from "./slow/slow-host.ts";
 import { noStats } from "./stats.ts";
 import type { DaxWindow, WindowParts } from "./window/dax-window.ts";
 
@@ -35,17 +33,24 @@ export interface FsLimits {
   readonly stallMs: number;
 }
 
+/** The parts that not every share has. */
+export interface ShareParts {
+  /** null: the guest can map no files. It needs a `slowHost`. */
+  readonly openWindow: ((parts: WindowParts) => DaxWindow) | null;
+  /** null: the files keep nobody waiting. */
+  readonly slowHost: ((parts: SlowHostParts) => SlowHost) | null;
+}
+
 const NOTHING = () => {};
 
 export class Share {
-  readonly files: HostCalls;
+  readonly files: Files;
   /** null: the guest may only read. */
   readonly changes: FileChanges | null;
   readonly nodes: NodeTable;
   readonly handles: HandleTable;
-  readonly background: Background;
-  readonly activity = new Activity();
-  readonly syncs = new Syncs(this.activity);
+  /** null: the host keeps nobody waiting. */
+  readonly slow: SlowHost | null;
   readonly stats = noStats();
   /** Nanoseconds of the machine's clock. */
   readonly now: () => number;
@@ -53,7 +58,7 @@ export class Share {
   readonly validMs: number;
   /** FsLimits.missingMs */
   readonly missingMs: number;
-  readonly #openWindow: ((parts: WindowParts) => DaxWindow) | null;
+  readonly #openWindow: ShareParts["openWindow"];
   #isLooking = false; // where the directory's name leads
   /** null: the guest can map no files. */
   window: DaxWindow | null = null;
@@ -66,19 +71,24 @@ export class Share {
     validMs: number,
     limits: FsLimits,
     now: () => number,
-    { openWindow }: { readonly openWindow: ((parts: WindowParts) => DaxWindow) | null },
+    { openWindow, slowHost }: ShareParts,
   ) {
     this.#openWindow = openWindow;
-    this.files = new HostCalls(files, () => this.background.wantsAll);
-    this.changes = changes === null ? null : this.files;
+    const { stats } = this;
+    const slow = slowHost?.({ files, limits, stats, now, handles: () => this.handles }) ?? null;
+    this.slow = slow;
+    this.files = slow?.calls ?? files;
+    this.changes = changes === null ? null : (slow?.calls ?? changes);
     this.validMs = validMs;
     this.missingMs = limits.missingMs;
-    this.nodes = new NodeTable(this.files, directory, limits.nodesMax, now, this.files);
+    const runs = slow?.calls ?? NO_RUNS;
+    this.nodes = new NodeTable(this.files, directory, limits.nodesMax, now, runs);
     this.nodes.settle = (node) => this.settle(node);
     const { handlesMax, idleFilesMax } = limits;
     const openSeen = (node: Node) => this.nodes.openSeen(node);
     this.handles = new HandleTable(
       this.files,
+      runs,
       handlesMax,
       idleFilesMax,
       validMs * 1e6,
@@ -86,22 +96,15 @@ export class Share {
       openSeen,
     );
     this.now = now;
-    this.background = new Background(
-      this.files,
-      this.handles,
-      this.stats,
-      this.activity,
-      limits,
-      now,
-    );
   }
 
   /** From now on the guest can map files into `memory`, whole slots of its own memory. */
   openWindow(memory: Uint8Array): void {
-    const { files, changes, handles } = this;
+    const { slow, changes, handles } = this;
+    if (slow === null) return;
     const settle = (node: Node) => this.settle(node);
     const clearSetId = (file: OpenFile) => this.clearSetId(file);
-    const parts = { memory, files, changes, handles, settle, clearSetId };
+    const parts = { memory, files: slow.calls, changes, handles, settle, clearSetId };
     this.window = this.#openWindow?.(parts) ?? null;
   }
 
@@ -159,14 +162,21 @@ export class Share {
   sweep(): boolean {
     const files = this.handles.closeIdle();
     const nodes = this.nodes.letGoOfIdle();
-    if (!this.#isLooking) {
-      this.#isLooking = true; // ask a disk that hangs only once
+    this.#look();
+    return files || nodes;
+  }
+
+  /** A disk that hangs is asked only once. */
+  #look(): void {
+    if (this.slow === null) {
+      this.nodes.lookAtRoot();
+    } else if (!this.#isLooking) {
+      this.#isLooking = true;
       const ended = () => {
         this.#isLooking = false;
       };
-      this.background.run(() => this.nodes.lookAtRoot(), ended);
+      this.slow.background.run(() => this.nodes.lookAtRoot(), ended);
     }
-    return files || nodes;
   }
 
   /**
@@ -174,8 +184,7 @@ export class Share {
    * was not written back is lost, as if it had crashed.
    */
   end(): void {
-    this.background.clear();
-    this.syncs.clear();
+    this.slow?.clear();
     this.window?.drop();
     this.handles.clear();
     this.nodes.clear();

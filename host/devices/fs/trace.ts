@@ -34,6 +34,20 @@ const NAME_AT: Readonly<Record<number, number>> = {
   [FuseOpcode.RENAME2]: FuseRename2In.sizeof,
 };
 
+/** Tells people of requests. */
+export interface RequestTeller {
+  /** In a trace, when it is about to be answered with `result`: bytes of reply, or -Errno. */
+  trace(
+    trace: DeviceTrace,
+    sinceNs: number,
+    request: FuseRequest,
+    result: number,
+    node: Node | undefined,
+  ): void;
+  /** In a few words, by its first bytes. */
+  describe(head: DataView): string;
+}
+
 /** Requests without an error, by their opcodes. Others are rare. */
 const ANSWERED = Array.from({ length: OPCODES }, (_, opcode) => answeredOf(opcode));
 
@@ -43,7 +57,7 @@ const decoder = new TextDecoder();
  * A request that is about to be answered with `result`: bytes of reply, or -Errno. `node` is the
  * one that it is about, if that is known.
  */
-export function traceRequest(
+function traceRequest(
   trace: DeviceTrace,
   sinceNs: number,
   request: FuseRequest,
@@ -97,8 +111,11 @@ function pathOf(node: Node, name: Uint8Array): string {
 }
 
 /** As in "LOOKUP of node 1"; "": it is too short for a header. Names of files are not shown. */
-export function describeRequest(head: DataView): string {
+function describeRequest(head: DataView): string {
   if (head.byteLength < FuseInHeader.sizeof) return "";
   const name = fuseName(head.getUint32(FuseInHeader.opcode, true));
   return `${name} of node ${head.getBigUint64(FuseInHeader.nodeid, true)}`;
 }
+
+/** The teller of each device that has one. */
+export const REQUEST_TELLER: RequestTeller = { trace: traceRequest, describe: describeRequest };

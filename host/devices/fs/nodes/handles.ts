@@ -3,10 +3,11 @@
 // cheap.
 import { Errno } from "../../../../abi/errno.ts";
 import { FUSE_O_RDONLY, FuseType } from "../../../../abi/fuse.ts";
-import type { DirectoryName } from "../../../ports/files.ts";
-import type { HostCalls } from "../slow/host-calls.ts";
+import type { DirectoryName, Files } from "../../../ports/files.ts";
+import { quietly } from "../undo.ts";
 import { NOT_HELD, type Node } from "./node.ts";
 import { KINDS, OpenFile } from "./open-file.ts";
+import type { Runs } from "./runs.ts";
 
 export type { OpenFile } from "./open-file.ts";
 
@@ -23,7 +24,8 @@ export interface Handle {
 export const NAMES_MAX = 1 << 18;
 
 export class HandleTable {
-  readonly #files: HostCalls;
+  readonly #files: Files;
+  readonly #runs: Runs;
   readonly max: number;
   readonly #idleMax: number;
   readonly #sharedNs: number;
@@ -43,7 +45,8 @@ export class HandleTable {
    * `openSeen` opens a node that need not be held, or returns null.
    */
   constructor(
-    files: HostCalls,
+    files: Files,
+    runs: Runs,
     max: number,
     idleMax: number,
     sharedNs: number,
@@ -54,6 +57,7 @@ export class HandleTable {
     this.#sharedNs = sharedNs;
     this.#now = now;
     this.#files = files;
+    this.#runs = runs;
     this.max = max;
     this.#idleMax = idleMax;
   }
@@ -108,9 +112,9 @@ export class HandleTable {
     const known = files.find((one) => one.flags === flags);
     if (known !== undefined) return known;
     const file = new OpenFile(node, flags, Number.NEGATIVE_INFINITY, () => {
-      const mark = this.#files.mark();
+      const mark = this.#runs.mark();
       const descriptor = this.#files.open(node.inode, flags);
-      this.#files.keep(mark);
+      this.#runs.keep(mark);
       return descriptor;
     });
     files.push(file);
@@ -225,9 +229,9 @@ export class HandleTable {
 
   #opened(node: Node, descriptor: number, flags: number): OpenFile {
     const file = new OpenFile(node, flags, this.#now(), descriptor);
-    file.passing = this.#files.replaying;
+    file.passing = this.#runs.replaying;
     if (file.passing) {
-      this.#files.effect(() => {
+      this.#runs.effect(() => {
         file.passing = false;
       });
     }
@@ -267,7 +271,7 @@ export class HandleTable {
 
   /** An error does not matter: the descriptor is gone, and FSYNC reports failed writes. */
   #shut(file: OpenFile): void {
-    if (file.isOpen) this.#files.close(file.descriptor);
+    if (file.isOpen) quietly(() => this.#files.close(file.descriptor));
   }
 }
 

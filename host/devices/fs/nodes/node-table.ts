@@ -6,27 +6,7 @@ import type { FileStat, Files } from "../../../ports/files.ts";
 import { errnoOf, isShortage, orThrow, refusal } from "../errno.ts";
 import { orErrno, quietly } from "../undo.ts";
 import { type Holder, keyOf, NOT_HELD, Node, type Place, typeOf } from "./node.ts";
-
-/** Runs of operations that may be repeated (replay.ts), as the table sees them. */
-export interface Runs {
-  readonly replaying: boolean;
-  /** See Replay. */
-  mark(): number;
-  keep(mark: number): void;
-  /** Calls `release` after the current operation. False: that is due already, for this owner. */
-  untilEnd(owner: object, release: () => void): boolean;
-  /** Runs `body` at the end of the run, if it turns out to be the last. */
-  effect(body: () => void): void;
-}
-
-/** No operation is repeated. */
-const NO_RUNS: Runs = {
-  replaying: false,
-  mark: () => 0,
-  keep() {},
-  untilEnd: () => false,
-  effect() {},
-};
+import { NO_RUNS, type Runs } from "./runs.ts";
 
 const NO_TARGET = new Uint8Array(0);
 /**

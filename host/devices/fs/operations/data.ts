@@ -62,7 +62,8 @@ function write(changes: FileChanges, share: Share, request: FuseRequest, node: N
   const restore = share.clearSetId(file);
   const start = FuseInHeader.sizeof + FuseWriteIn.sizeof;
   // Not if the guest can store into the file: it might do so between the copy and the write.
-  if (share.background.wanted && share.window?.isWritable(node) !== true) {
+  const background = share.slow?.background;
+  if (background?.wanted === true && share.window?.isWritable(node) !== true) {
     const bytes = new Uint8Array(size);
     request.chain.copyFrom(start, bytes);
     const reply = (written: number) => {
@@ -71,7 +72,7 @@ function write(changes: FileChanges, share: Share, request: FuseRequest, node: N
       putWritten(answer, written);
       return new Uint8Array(answer.buffer);
     };
-    share.background.write(request, file, bytes, position, reply, restore);
+    background.write(request, file, bytes, position, reply, restore);
     return 0;
   }
   const views = request.chain.readable(start, size);

@@ -11,12 +11,11 @@ import {
   FuseType,
   fuseDirentBytes,
 } from "../../../../abi/fuse.ts";
-import type { DirectoryName, FileStat } from "../../../ports/files.ts";
+import type { DirectoryName, FileStat, Files } from "../../../ports/files.ts";
 import { errnoOf } from "../errno.ts";
 import type { Handle } from "../nodes/handles.ts";
 import { inoOf, typeOf } from "../nodes/node.ts";
 import type { NodeTable } from "../nodes/node-table.ts";
-import type { HostCalls } from "../slow/host-calls.ts";
 import { putEntry } from "./attributes.ts";
 
 const DOT = 46;
@@ -41,7 +40,7 @@ export function putEntries(
   { bytes, view, capacity }: DirectoryReply,
   handle: Handle,
   cookie: number,
-  files: HostCalls,
+  files: Files,
   nodes: NodeTable,
   validMs: number | null,
   overdue: () => boolean,
@@ -80,7 +79,7 @@ export function putEntries(
   function putChild(name: Uint8Array, entryAt: number | null): FileStat | null {
     try {
       // A repeated run would take the reference again (replay.ts).
-      if (entryAt === null || files.replaying) return files.peek(node.inode, name);
+      if (entryAt === null || nodes.replaying) return files.peek(node.inode, name);
       const found = nodes.lookup(node, name);
       // An entry without a node is legal: the guest looks it up when it needs it.
       if (typeof found === "number") return files.peek(node.inode, name);

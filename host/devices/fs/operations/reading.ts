@@ -141,8 +141,9 @@ function read(share: Share, request: FuseRequest, node: Node): number {
   }
   if (size === 0) return 0;
   share.window?.writeBack(node);
-  if (share.background.wanted) {
-    share.background.read(request, handle.file, size, offset);
+  const background = share.slow?.background;
+  if (background?.wanted === true) {
+    background.read(request, handle.file, size, offset);
     return 0;
   }
   const views = request.chain.writable(FuseOutHeader.sizeof, size);
@@ -179,7 +180,7 @@ function readdir(plus: boolean): Serve {
     if (size > request.room) return -Errno.EINVAL;
     const cookie = getU64(input, FuseReadIn.offset);
     const sinceNs = share.now();
-    const overdue = () => share.background.stalled(sinceNs);
+    const overdue = () => share.slow?.background.stalled(sinceNs) === true;
     if (cookie === 0) share.handles.list(handle);
     const reply = { bytes, view, capacity: Math.min(size, REPLY_BYTES_MAX) };
     const validMs = plus ? share.validMs : null;

@@ -31,16 +31,16 @@ function flush(share: Share, request: FuseRequest, node: Node): number {
 function fsync(directory: boolean): Serve {
   return (share, request, node) => {
     const { arguments: input } = request;
-    const { changes, handles } = share;
+    const { changes, handles, slow } = share;
     const handle = handles.get(getU64(input, FuseFsyncIn.fh), node.id, directory);
     if (handle === undefined) return -Errno.EBADF;
-    if (changes === null) return 0;
+    if (changes === null || slow === null) return 0;
     const flags = input.getUint32(FuseFsyncIn.fsync_flags, true);
     share.window?.writeBack(node);
     const { file } = handle;
     if (file !== null) handles.begin(file);
     const answer = request.detach();
-    share.syncs.add({
+    slow.syncs.add({
       begin(done) {
         if (file !== null) {
           changes.sync(file.descriptor, (flags & FUSE_FSYNC_FDATASYNC) !== 0, done);

@@ -4,7 +4,7 @@
 // owns the request. A host that answers from its caches is called in the kick.
 import type { LaterCall } from "../../../ports/files.ts";
 import { errnoOf } from "../errno.ts";
-import type { HandleTable, OpenFile } from "../nodes/handles.ts";
+import type { OpenFile } from "../nodes/open-file.ts";
 import type { FuseRequest } from "../request.ts";
 import type { FsStats } from "../stats.ts";
 import type { Activity } from "./activity.ts";
@@ -27,6 +27,13 @@ const CALLS_MAX = 16;
 /** Requests that may be parked. Others stay in the ring. */
 const PARKED_MAX = 64;
 
+/** Open files, as calls in the thread pool see them. */
+export interface BusyFiles {
+  /** Until end() the file's descriptor stays open. */
+  begin(file: OpenFile): void;
+  end(file: OpenFile): void;
+}
+
 /** A call that waits for its turn. */
 interface Waiting {
   /** Makes the call, and calls `end` when it is answered. */
@@ -37,7 +44,7 @@ interface Waiting {
 
 export class Background {
   readonly #calls: HostCalls;
-  readonly #handles: HandleTable;
+  readonly #handles: () => BusyFiles;
   readonly #stats: FsStats;
   readonly #activity: Activity;
   readonly #slowNs: number;
@@ -55,7 +62,7 @@ export class Background {
    */
   constructor(
     calls: HostCalls,
-    handles: HandleTable,
+    handles: () => BusyFiles,
     stats: FsStats,
     activity: Activity,
     { slowMs, stallMs }: { readonly slowMs: number; readonly stallMs: number },
@@ -93,7 +100,7 @@ export class Background {
 
   /** And all other calls that may wait for a disk? */
   get wantsAll(): boolean {
-    return this.#slow === Slow.All;
+    return this.#slow === Slow.All && this.#calls.canWait;
   }
 
   /** Must further requests stay in the ring? */
@@ -233,15 +240,16 @@ export class Background {
 
   /** Keeps the file's descriptor open until the call has ended. */
   #addOf(file: OpenFile, { begin, cancel }: Waiting): void {
-    this.#handles.begin(file);
+    const handles = this.#handles();
+    handles.begin(file);
     this.#add({
       begin: (end) =>
         begin(() => {
           end();
-          this.#handles.end(file);
+          handles.end(file);
         }),
       cancel: () => {
-        this.#handles.end(file);
+        handles.end(file);
         cancel();
       },
     });

@@ -12,7 +12,7 @@ import type {
   LaterCall,
   LaterDone,
 } from "../../../ports/files.ts";
-import type { Runs } from "../nodes/node-table.ts";
+import type { Runs } from "../nodes/runs.ts";
 import { quietly } from "../undo.ts";
 import { broughtBy, Replay, SUSPENDED } from "./replay.ts";
 
@@ -27,7 +27,7 @@ export class HostCalls implements Files, FileChanges, Runs {
   readonly #inodes = new Pins((inode) => quietly(() => this.#host.drop(inode)));
   readonly #descriptors = new Pins((descriptor) => this.#close(descriptor));
 
-  /** While `slow` returns true, calls go to the thread pool. */
+  /** While `slow` returns true, calls go to the thread pool; never unless they can wait. */
   constructor(files: Files, slow: () => boolean) {
     this.#host = files as Host;
     this.#slow = slow;
@@ -111,9 +111,7 @@ export class HostCalls implements Files, FileChanges, Runs {
     const host = this.#host as unknown as Record<K, (...args: unknown[]) => ReturnType<Host[K]>>;
     if (this.#replay === null) return host[call](...(args as unknown[]));
     const ask = () => host[call](...(args as unknown[]));
-    return this.#replay.call(call, args, this.#slow() && this.canWait ? null : ask) as ReturnType<
-      Host[K]
-    >;
+    return this.#replay.call(call, args, this.#slow() ? null : ask) as ReturnType<Host[K]>;
   }
 
   /** Releases what an unused answer holds. */
@@ -138,7 +136,7 @@ export class HostCalls implements Files, FileChanges, Runs {
 
   /** With a slow host, without waiting: FSYNC reports failed writes. */
   #close(descriptor: number): void {
-    if (this.#slow() && this.canWait) {
+    if (this.#slow()) {
       this.#host.later?.("close", [descriptor], () => {});
       return;
     }

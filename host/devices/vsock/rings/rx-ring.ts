@@ -17,8 +17,9 @@ export class RxRing {
   readonly queue: VirtQueue;
   /** Chains that sockets of the host may read into. */
   reserved = 0;
+  /** Sees every packet. */
+  tap: PacketTap | null;
   readonly #stats: VsockStats;
-  readonly #tap: PacketTap | null;
   readonly #shelves: Chain[][] = Array.from({ length: SHELVES }, () => []);
   /** The smallest capacity ever seen on each shelf. */
   readonly #least: number[] = Array(SHELVES).fill(Number.POSITIVE_INFINITY);
@@ -28,7 +29,7 @@ export class RxRing {
   constructor(queue: VirtQueue, stats: VsockStats, tap: PacketTap | null) {
     this.queue = queue;
     this.#stats = stats;
-    this.#tap = tap;
+    this.tap = tap;
   }
 
   /**
@@ -54,7 +55,7 @@ export class RxRing {
 
   /** Returns a chain to the guest with a packet of `written` bytes, or 0 for none. */
   give(chain: Chain, written: number): void {
-    if (this.#tap !== null && written > 0) this.#tap.toGuest(chain, written);
+    if (this.tap !== null && written > 0) this.tap.toGuest(chain, written);
     chain.release(written);
   }
 

@@ -13,14 +13,23 @@ export class ToGuest {
   readonly packet = new HostPacket();
   ring: RxRing | null = null;
   readonly #stats: VsockStats;
-  /** Sees every packet; set before the driver is ready. */
-  tap: PacketTap | null;
+  #tap: PacketTap | null;
   readonly #ready = new ReadyList();
   readonly #resets = new ResetList();
 
   constructor(stats: VsockStats, tap: PacketTap | null) {
     this.#stats = stats;
-    this.tap = tap;
+    this.#tap = tap;
+  }
+
+  /** Sees every packet. */
+  get tap(): PacketTap | null {
+    return this.#tap;
+  }
+
+  set tap(tap: PacketTap | null) {
+    this.#tap = tap;
+    if (this.ring !== null) this.ring.tap = tap;
   }
 
   /** The driver is ready; it may have left rx unused. */

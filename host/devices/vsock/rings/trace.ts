@@ -1,5 +1,5 @@
 // The packets of a vsock device, each as an event on its track of the machine's trace.
-import { VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
+import { VSOCK_QUEUE_TX, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
 import { putBytes } from "../../../bytes.ts";
 import type { DeviceTrace, StepKinds } from "../../../device.ts";
 import { vsockName } from "../../../operation-names.ts";
@@ -114,9 +114,9 @@ function kindsOf(op: number, way: string): StepKinds {
   };
 }
 
-/** As in "RW 80 -> 1073741824, 512 bytes"; "": it is too short for a header. */
-export function describePacket(head: DataView): string {
-  if (head.byteLength < VsockHdr.sizeof) return "";
+/** As in "RW 80 -> 1073741824, 512 bytes"; "": it is too short for a header, or no packet. */
+export function describePacket(queue: number, head: DataView): string {
+  if (queue !== VSOCK_QUEUE_TX || head.byteLength < VsockHdr.sizeof) return "";
   const op = vsockName(head.getUint16(VsockHdr.op, true));
   const [from, to] = [VsockHdr.src_port, VsockHdr.dst_port].map((at) => head.getUint32(at, true));
   return `${op} ${from} -> ${to}, ${head.getUint32(VsockHdr.len, true)} bytes`;
