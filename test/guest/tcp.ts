@@ -4,7 +4,7 @@ import { socketOf } from "torito/kernel/net/socket/table";
 import { inetStats } from "torito/kernel/net/inet/stats";
 import { sendQueuesBytes } from "torito/kernel/net/inet/tcp/send-queue";
 import { TCP_BYTES, tcbOf } from "torito/kernel/net/inet/tcp/tcb";
-import { timeWaitCount } from "torito/kernel/net/inet/tcp/time-wait";
+import { timeWaitCount } from "torito/kernel/net/inet/tcp/time-wait-table";
 import { SOCKET_BYTES } from "torito/kernel/net/socket/socket";
 import { nextDeadline } from "torito/kernel/timer";
 
