@@ -29,6 +29,13 @@ export const enum TimerKind {
   FinWait2,
 }
 
+/** A probe for the loss of the last segments (tail-probe.ts), until its answer. */
+export const enum Probing {
+  None,
+  New, // it was a new segment, or none could be sent
+  Again, // it was sent before
+}
+
 @unmanaged
 export class Tcb {
   state: TcpState; // life.ts
@@ -83,8 +90,11 @@ export class Tcb {
   dupAcks: u32;
   recover: u32; // RFC 6582: what was in flight when the last loss was found
   board: usize; // scoreboard.ts; 0: none
+  probing: Probing; // tail-probe.ts
+  probeEnd: u32; // after all that was sent when the probe was
   // timers.ts
   timerKind: TimerKind;
+  isProbeDue: bool; // TimerKind.Retransmit: a probe goes before the time-out
   retries: u8; // of what is sent now
   probes: u8; // that were not answered
   keepAliveSent: u8;
