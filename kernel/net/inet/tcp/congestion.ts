@@ -36,6 +36,8 @@ function flightOf(t: Tcb): u32 {
  * the network, so it does not grow (RFC 7661, 1).
  */
 export function growCongestion(t: Tcb, bytes: u32): void {
+  // The last loss must not seem to lie ahead when 2 GiB have been sent since.
+  if (!isBefore(t.una, t.recover)) t.recover = t.una;
   if ((<u64>flightOf(t) + bytes) << 1 < <u64>t.cwnd) return;
   if (t.cwnd < t.ssthresh) {
     // RFC 3465: two segments for an acknowledgement, one after a time-out.
