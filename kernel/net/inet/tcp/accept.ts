@@ -71,8 +71,8 @@ export function acceptHalfOpen(h: HalfOpen, g: Segment): Socket {
 }
 
 /**
- * The windows of others leave no room for the whole one that the listener wants: it begins with what
- * our SYN has promised, for the peer may have sent that much already.
+ * The windows of others leave no room for the whole one that the listener wants: it begins with
+ * what our SYN has promised, for the peer may have sent that much already.
  */
 function openPromised(s: Socket): bool {
   s.windowFirst = min(s.windowFirst, WINDOW_MAX);

@@ -176,7 +176,7 @@ export function startStream(s: Socket, g: Segment): void {
   t.heardMs = t.sentMs = t.waitingMs = nowMs();
   t.unacked = 0;
   t.probes = t.keepAliveSent = 0;
-  t.isAckDue = false;
+  t.isAckDue = t.isAckLate = false;
   t.dupFrom = t.dupTo = 0;
   limitSend(s);
 }

@@ -73,6 +73,7 @@ export class Tcb {
   isTimed: bool; // round-trip.ts
   isRecovering: bool; // congestion.ts
   isAckDue: bool; // at the end of the batch
+  isAckLate: bool; // at the end of the turn
   unacked: u32; // full segments that have arrived since we acknowledged
   quickAcks: u8; // segments that are still acknowledged at once (TC47)
   tsRecent: u32; // RFC 7323: the peer's clock, and when that was
