@@ -41,6 +41,7 @@ if (offsetof<TimeWait>() > 1 << RECORD_SHIFT) ERROR("time-wait: a record is larg
 if (offsetof<Links>() != 6) ERROR("time-wait: wrong size of links");
 if ((BUCKETS & (BUCKETS - 1)) != 0) ERROR("time-wait: the number of buckets is no power of two");
 
+/** Connections in TIME-WAIT. */
 export function timeWaitCount(): u32 {
   return count;
 }
@@ -91,6 +92,7 @@ export function createTimeWait(address: u32, ports: u32): TimeWait {
   return record;
 }
 
+/** The addresses may be used again. */
 export function removeTimeWait(record: TimeWait): void {
   const i = numberOf(record);
   let at = bucketOf(record.remoteAddress, record.ports);
