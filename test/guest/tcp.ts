@@ -19,7 +19,7 @@ export function statsAddress(): usize {
   return changetype<usize>(inetStats());
 }
 
-/** As if so many bytes had been sent and acknowledged; nothing is queued. */
+/** As if this many bytes had been sent and acknowledged; nothing is queued. */
 export function skipNumbers(socket: i32, bytes: u32): void {
   const t = tcbOf(socketOf(socket));
   t.una += bytes;

@@ -50,7 +50,7 @@ test("TC13: segments of an established connection follow the MTU of a new lease,
   expect(lengths(g)).toEqual([1460, 1460]);
 });
 
-test("TC13: what was in flight is cut anew, and a new connection says the new size", async () => {
+test("TC13: segments in flight are cut anew, and a new connection says the new size", async () => {
   const g = await leased(1500);
   const { socket, listener } = g.serve("mss=1460");
   g.send(socket, 1, 2920);

@@ -6,7 +6,7 @@ const make = await tcpGuests();
 const SO_RCVBUF = 8;
 const MIB = 1 << 20;
 
-/** A guest of 16 MiB, whose windows may take less than 4, and a listener that wants 1 MiB for each. */
+/** A guest of 16 MiB, whose windows may take less than 4, and a listener that wants 1 for each. */
 async function serve() {
   const g = await make({ memoryBytes: 16 * MIB });
   const listener = g.listen(64);

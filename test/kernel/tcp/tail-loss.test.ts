@@ -16,7 +16,7 @@ async function serve(options = "sack", win = 65535) {
     in  A  seq=1 ack=1 win=${win} ts=5:0
   `);
   const socket = g.accept(listener);
-  /** The application sends so many segments, and the first of them leave. */
+  /** The application sends this many segments, and the first of them leave. */
   const send = (from: number, segments: number) => {
     g.send(socket, 1 + from * MSS, segments * MSS);
     return g.segments().length;
