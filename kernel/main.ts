@@ -25,6 +25,7 @@ import { isIdle, restartFaulted, schedule } from "./scheduler";
 import { threadCount } from "./thread";
 import { nextDeadline, runTimers } from "./timer";
 import { followTrace } from "./trace";
+import { endTurn } from "./turn";
 import "./panic"; // the build sends abort() there
 import { reseed } from "./std"; // and seed()
 import { proc_exit } from "./wasi_snapshot_preview1";
@@ -110,6 +111,7 @@ export function run(budget: u32): u32 {
   if (isRestored()) restored();
   runTimers(nowNs());
   schedule(budget);
+  endTurn();
   publishLoad(threadCount(), heapBytes(), heapInUse(), heapAllocations());
   if (!isIdle()) return RunResult.BudgetSpent;
   setNextTimer(nextDeadline());

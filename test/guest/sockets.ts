@@ -88,6 +88,7 @@ const enum Op {
   Loan,
   SendVector,
   Completion,
+  Echo,
 }
 
 @unmanaged
@@ -159,6 +160,8 @@ function dispatch(call: Call): i32 {
       return SysSocketSendVector(call.a, call.b, call.c, call.d);
     case Op.Completion:
       return SysSocketSendCompletion(call.a, call.b, call.c);
+    case Op.Echo:
+      return SysSocketSend(call.a, call.b, SysSocketRecv(call.a, call.b, call.c, 0), call.d);
     default:
       assert(false, "sockets: no such call");
       return 0;

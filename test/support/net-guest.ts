@@ -191,6 +191,7 @@ const STATS = [
   "badDhcp",
   "dhcpDeclines",
   "badTcp",
+  "noTcpMemory",
 ] as const;
 
 export interface NetGuestOptions {

@@ -156,7 +156,7 @@ export function tooLong(frame: Uint8Array, mtu: number): Buffer {
 /** Calls of the kernel, as test/guest/sockets.ts numbers them. */
 const OPS = {
   ...{ accept: 0, connect: 1, recv: 2, peek: 3, send: 4, select: 5, shutdown: 6, close: 7 },
-  ...{ loan: 8, sendVector: 9, completion: 10 },
+  ...{ loan: 8, sendVector: 9, completion: 10, echo: 11 },
 };
 
 /** A call that runs in a thread of its own. */

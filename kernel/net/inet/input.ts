@@ -27,11 +27,12 @@ import { loopbackEnd, loopbackInit, takeLoopback } from "./loopback";
 import { dropNeighbours } from "./neighbours";
 import { echoUnreachable } from "./pings";
 import { inetStats } from "./stats";
-import { finishBatch, receiveTcp } from "./tcp/input";
+import { finishBatch, finishTurn, receiveTcp } from "./tcp/input";
 import { tcpUnreachable } from "./tcp/errors";
 import { payOwed, resume, tcpEnd, tcpInit } from "./tcp/transport";
 import { receiveUdp, udpInit } from "./udp/udp";
 import { reserveTimer, unreserveTimer } from "../../timer";
+import { onTurnEnd } from "../../turn";
 
 /** Of ARP, of the loopback, of DHCP, and two of TCP. */
 const TIMERS: u32 = 5;
@@ -47,6 +48,7 @@ export function openCard(card: EthernetCard): i32 {
   loopbackInit((loopBack as (arg: usize) => void).index);
   udpInit();
   tcpInit();
+  onTurnEnd((finishTurn as () => void).index);
   onAddressLost((addressLost as (_: usize) => void).index);
   onAddressFound((addressFound as (_: usize) => void).index);
   if (isByDhcp()) dhcpInit();

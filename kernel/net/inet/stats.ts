@@ -27,6 +27,7 @@ export class InetStats {
   badDhcp: u32; // messages that are malformed, of another transaction, or offer nothing usable
   dhcpDeclines: u32; // addresses that somebody else had
   badTcp: u32; // lengths, checksum
+  noTcpMemory: u32; // ends of a handshake: no memory for a socket, or its window; it is tried again
 }
 
 const stats = changetype<InetStats>(memory.data(offsetof<InetStats>()));

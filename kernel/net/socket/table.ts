@@ -36,10 +36,15 @@ export function removeHandle(s: Socket): void {
   s.handle = 0;
 }
 
+/** Spreads addresses over a table: its low bits are the bucket. */
+export function addressHash(localPort: u32, remoteAddress: u32, remotePort: u32): u32 {
+  const h = localPort * 0x9e37_79b1 + remoteAddress * 0x85eb_ca6b + remotePort * 0xc2b2_ae35;
+  return h ^ (h >> 15);
+}
+
 function bucketOf(localPort: u32, remoteAddress: u32, remotePort: u32): usize {
-  let h = localPort * 0x9e37_79b1 + remoteAddress * 0x85eb_ca6b + remotePort * 0xc2b2_ae35;
-  h ^= h >> 15;
-  return SOCKET_BUCKETS + ((h & (BUCKETS - 1)) << 2);
+  const bucket = addressHash(localPort, remoteAddress, remotePort) & (BUCKETS - 1);
+  return SOCKET_BUCKETS + (bucket << 2);
 }
 
 /** NO_INTERFACE finds a socket of any interface. `protocol` as in Socket. */

@@ -68,6 +68,34 @@ describe("TC22: a segment beside the window", () => {
     expect(all.length).toBe(WINDOW - 50);
   });
 
+  test.each([
+    ["an old acknowledgement", "A seq=0 ack=1"],
+    ["one beyond the window", `A seq=${WINDOW + 1} ack=1`],
+    ["one of what was never sent", "A seq=1 ack=2"],
+    ["a FIN that came before", "FA seq=0 ack=1"],
+  ])("%s, for ever: 10 answers a second, or two ends would talk for ever", async (_, segment) => {
+    const g = await make();
+    g.serve();
+    const storm = () => {
+      for (let i = 0; i < 30; i++) g.script(`in ${segment}`);
+      return g.segments().length;
+    };
+    expect([storm(), storm()]).toEqual([10, 0]);
+    g.advance(1000);
+    expect(storm()).toBe(10);
+  });
+
+  test("data that came before are answered each time: the answer has none, so it ends there", async () => {
+    const g = await make();
+    g.serve();
+    for (let i = 0; i < 30; i++) {
+      g.script(`
+        in  A seq=0 ack=1 bytes=1
+        out A seq=1 ack=1 bytes=0
+      `);
+    }
+  });
+
   test("without a window the acknowledgement of a probe still counts", async () => {
     const g = await make();
     const { socket } = g.serve();

@@ -117,4 +117,23 @@ describe("TC42: congestion control", () => {
     for (let i = 1; i <= 50; i++) g.script(`in A seq=1 ack=${1 + i * 20}`);
     expect(g.call("congestionWindow", socket)).toBe(11 * MSS);
   });
+
+  test("a loss is noticed though 2 GiB were sent since the last one, as numbers wrap", async () => {
+    const { g, socket } = await serve();
+    const GIB = 2 ** 30;
+    for (let gib = 1; gib <= 3; gib++) {
+      g.send(socket, 1, 4 * MSS);
+      g.script(`in A seq=1 ack=${1 + 4 * MSS}`);
+      g.call("skipNumbers", socket, GIB);
+      g.iss = (g.iss + 4 * MSS + GIB) >>> 0;
+    }
+    g.send(socket, 1, 4 * MSS);
+    g.segments();
+    g.script(`
+      in  A seq=1 ack=1
+      in  A seq=1 ack=1
+      in  A seq=1 ack=1
+      out A seq=1 bytes=1000
+    `);
+  });
 });

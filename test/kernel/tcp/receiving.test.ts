@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { Errno } from "../../../abi/errno.ts";
 import { ADDRESS } from "../../support/net-guest.ts";
-import { pattern, type TcpGuest, tcpGuests, writeSegment } from "../../support/tcp-guest.ts";
+import { pattern, type TcpGuest, tcpGuests } from "../../support/tcp-guest.ts";
 
 const make = await tcpGuests();
 const WINDOW = 16384;
@@ -364,83 +364,6 @@ function fill(g: TcpGuest, socket: number, shift: number, segments: number): num
   }
   return largest;
 }
-
-describe("TC47: acknowledgements", () => {
-  /** Past the quick ones at the start. */
-  const settled = async (options = "mss=1460") => {
-    const { g, socket } = await serve(options);
-    for (let i = 0; i < 16; i++) g.script(`in A seq=${1 + i * 10} ack=1 bytes=10`);
-    expect(g.segments()).toHaveLength(16);
-    g.recv(socket);
-    g.segments();
-    return { g, socket, seq: 161 };
-  };
-
-  test("the first 16 segments are acknowledged at once", async () => {
-    const { g } = await settled();
-    g.script(`
-      in A seq=161 ack=1 bytes=10
-      none
-    `);
-  });
-
-  test("the second one is, or one alone after 40 ms", async () => {
-    const { g } = await settled();
-    g.script(`
-      in  A seq=161 ack=1 bytes=10
-      none
-      in  A seq=171 ack=1 bytes=10
-      out A ack=181
-      in  A seq=181 ack=1 bytes=10
-      +39
-      none
-      +1
-      out A ack=191
-    `);
-  });
-
-  test("data that we send take it along", async () => {
-    const { g, socket } = await settled();
-    g.script("in A seq=161 ack=1 bytes=10");
-    g.send(socket, 1, 5);
-    g.script(`
-      out AP seq=1 ack=171 bytes=5
-      +100
-      none
-    `);
-  });
-
-  test("a gap, the end of one, and a FIN are acknowledged at once", async () => {
-    const { g } = await settled();
-    g.script(`
-      in  A seq=171 ack=1 bytes=10
-      out A ack=161
-      in  A seq=161 ack=1 bytes=10
-      out A ack=181
-      in  FA seq=181 ack=1
-      out A ack=182
-    `);
-  });
-
-  test("one for a batch", async () => {
-    const { g } = await settled();
-    const frames = Array.from({ length: 20 }, (_, i) =>
-      writeSegment({
-        source: g.peerPort,
-        dest: 80,
-        flags: 16,
-        seq: g.irs + 161 + i * 100,
-        ack: g.iss + 1,
-        payload: pattern(161 + i * 100, 100),
-      }),
-    );
-    g.inject(...frames);
-    g.script(`
-      out A ack=2161
-      none
-    `);
-  });
-});
 
 describe("TC48: window scale (RFC 7323)", () => {
   test("is offered with a shift that expresses the largest window, and unscaled in the SYN", async () => {

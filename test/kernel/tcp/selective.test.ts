@@ -156,6 +156,8 @@ describe("NP6: blocks that cannot be", () => {
     numbers(g);
     sack(g, 1); // the second segment is gone
     numbers(g);
+    g.advance(10);
+    expect(numbers(g), "a probe (RFC 8985, 7)").toEqual([7]);
     g.advance(200);
     expect(numbers(g)).toEqual([1]);
     sack(g, 2);

@@ -8,6 +8,7 @@ import { createSocket, destroySocket } from "../../socket/life";
 import { NO_SOCKET, readersOf, Socket, SocketState } from "../../socket/socket";
 import { enterState } from "../../socket/state";
 import { hash } from "../../socket/table";
+import { inetStats } from "../stats";
 import { nowMs } from "./clocks";
 import { startCongestion } from "./congestion";
 import { mssFor, startStream } from "./handshake";
@@ -16,6 +17,7 @@ import { addEcho, startRoundTrips } from "./round-trip";
 import { Segment } from "./segment";
 import { tcbOf, TcpState } from "./tcb";
 import { inheritTcpOptions } from "./tcp-options";
+import { WINDOW_MAX } from "./window";
 
 /** A connection that a peer has asked for, until its last acknowledgement (half-open.ts). */
 @unmanaged
@@ -45,10 +47,14 @@ export function acceptHalfOpen(h: HalfOpen, g: Segment): Socket {
   const listener = h.listener;
   if (listener.pending >= listener.backlog) return NO_SOCKET;
   const s = createSocket(IPPROTO_TCP, 0);
-  if (s == NO_SOCKET) return s;
+  if (s == NO_SOCKET) {
+    inetStats().noTcpMemory++;
+    return s;
+  }
   inheritOptions(s, listener);
   inheritTcpOptions(s, listener);
-  if (!openWindow(s)) {
+  if (!openWindow(s) && !openPromised(s)) {
+    inetStats().noTcpMemory++;
     destroySocket(s);
     return NO_SOCKET;
   }
@@ -62,6 +68,15 @@ export function acceptHalfOpen(h: HalfOpen, g: Segment): Socket {
   addPending(listener, s);
   wakeAll(readersOf(listener));
   return s;
+}
+
+/**
+ * The windows of others leave no room for the whole one that the listener wants: it begins with
+ * what our SYN has promised, for the peer may have sent that much already.
+ */
+function openPromised(s: Socket): bool {
+  s.windowFirst = min(s.windowFirst, WINDOW_MAX);
+  return openWindow(s);
 }
 
 function take(s: Socket, h: HalfOpen, g: Segment): void {

@@ -15,6 +15,7 @@ import { limitSend } from "./send";
 import { dropAcknowledged } from "./send-queue";
 import { lengthOf, Segment } from "./segment";
 import { isAfter, isBefore, later } from "./sequence";
+import { takeProbeAnswer } from "./tail-probe";
 import { Tcb, tcbOf, TcpState, TimerKind } from "./tcb";
 import { rest, startRetransmit } from "./timers";
 
@@ -22,6 +23,7 @@ import { rest, startRetransmit } from "./timers";
 export function receiveAck(s: Socket, g: Segment): bool {
   const t = tcbOf(s);
   const wasWindow = t.wnd;
+  takeProbeAnswer(t, g);
   updateWindow(t, g);
   t.probes = 0; // TC43: the peer answers, so it lives
   if (isAfter(g.ack, t.una)) return acknowledgeNew(s, t, g);

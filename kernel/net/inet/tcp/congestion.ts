@@ -3,7 +3,7 @@
 import { nowMs } from "./clocks";
 import { dropBoard } from "./scoreboard";
 import { isBefore } from "./sequence";
-import { Tcb } from "./tcb";
+import { Probing, Tcb } from "./tcb";
 
 /** RFC 6928. */
 const INITIAL_SEGMENTS: u32 = 10;
@@ -23,6 +23,7 @@ export function startCongestion(t: Tcb, wasLost: bool): void {
   t.ssthresh = u32.MAX_VALUE;
   t.credited = t.dupAcks = 0;
   t.isRecovering = false;
+  t.probing = Probing.None;
   t.recover = t.iss;
 }
 
@@ -35,6 +36,8 @@ function flightOf(t: Tcb): u32 {
  * the network, so it does not grow (RFC 7661, 1).
  */
 export function growCongestion(t: Tcb, bytes: u32): void {
+  // The last loss must not seem to lie ahead when 2 GiB have been sent since.
+  if (!isBefore(t.una, t.recover)) t.recover = t.una;
   if ((<u64>flightOf(t) + bytes) << 1 < <u64>t.cwnd) return;
   if (t.cwnd < t.ssthresh) {
     // RFC 3465: two segments for an acknowledgement, one after a time-out.
@@ -58,6 +61,7 @@ export function enterRecovery(t: Tcb): bool {
   halve(t);
   t.recover = t.top;
   t.isRecovering = true;
+  t.probing = Probing.None;
   t.cwnd = t.board == 0 ? t.ssthresh + DUP_ACKS * t.mss : t.ssthresh;
   return true;
 }
@@ -92,6 +96,7 @@ export function advanceRecovery(t: Tcb, bytes: u32): bool {
 export function abandonRecovery(t: Tcb): void {
   if (t.isRecovering) t.cwnd = t.ssthresh;
   t.isRecovering = false;
+  t.probing = Probing.None;
   t.dupAcks = 0;
   dropBoard(t);
 }
@@ -102,7 +107,18 @@ export function collapse(t: Tcb, isFirst: bool): void {
   t.cwnd = t.mss;
   t.credited = t.dupAcks = 0;
   t.isRecovering = false;
+  t.probing = Probing.None;
   t.recover = t.top;
+}
+
+/**
+ * A loss has been repaired already. What is in flight now may be little, and says nothing of how
+ * much was then, so it is the window that is halved.
+ */
+export function reduceWindow(t: Tcb): void {
+  t.ssthresh = max(t.cwnd >> 1, 2 * t.mss);
+  t.cwnd = min(t.cwnd, t.ssthresh);
+  t.credited = 0;
 }
 
 /** RFC 5681, 4.1: after a pause the network may have changed. */

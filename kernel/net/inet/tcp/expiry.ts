@@ -8,11 +8,11 @@ import { afterMs, nowMs } from "./clocks";
 import { abandonRecovery, collapse } from "./congestion";
 import { sendSyn } from "./handshake";
 import { endConnection } from "./life";
-import { output, sendHeldBack } from "./output";
+import { output, sendBeyond, sendHeldBack } from "./output";
 import { doubleTimeout, restoreTimeout, startRoundTrips } from "./round-trip";
-import { Tcb, tcbOf, TcpState, TimerKind } from "./tcb";
+import { Probing, Tcb, tcbOf, TcpState, TimerKind } from "./tcb";
 import { startFor, startPersist, startRetransmit } from "./timers";
-import { probe, sendKeepAlive, sendReset } from "./transmit";
+import { fullSegment, probe, resendFrom, sendKeepAlive, sendReset } from "./transmit";
 
 /** TC40: retransmissions of data, and of a SYN. */
 const RETRIES_MAX: u8 = 15;
@@ -51,6 +51,7 @@ export function fired(arg: usize): void {
 function retransmit(s: Socket, t: Tcb): void {
   if (t.una == t.top) return output(s); // there was no memory, or no room
   if (t.state <= TcpState.SynReceived) return retrySyn(s, t);
+  if (t.isProbeDue) return probeTail(s, t);
   if (t.retries++ == RETRIES_MAX || isTooLate(t)) return giveUp(s, Errno.ETIMEDOUT);
   doubleTimeout(t);
   collapse(t, t.retries == 1);
@@ -58,6 +59,21 @@ function retransmit(s: Socket, t: Tcb): void {
   t.nxt = t.una;
   startRetransmit(s);
   output(s);
+}
+
+/** RFC 8985, 7.3: a new segment, or the last one again. After it the time-out runs. */
+function probeTail(s: Socket, t: Tcb): void {
+  if (t.nxt == t.top) {
+    t.probing = !sendBeyond(s) && resendLast(s) ? Probing.Again : Probing.New;
+    t.probeEnd = t.top;
+  }
+  startRetransmit(s);
+}
+
+function resendLast(s: Socket): bool {
+  const t = tcbOf(s);
+  const bytes = min(t.top - t.una, fullSegment(t));
+  return resendFrom(s, t.top - bytes, bytes) == t.top;
 }
 
 /** Sends all that is in flight again; that the network lost it says nothing of its load. */

@@ -14,14 +14,13 @@ import { initialSequence, timestampOffset } from "./isn";
 import { sendRefusal } from "./refuse";
 import { Segment } from "./segment";
 import { tcbOf } from "./tcb";
-import { shiftFor } from "./window";
+import { shiftFor, WINDOW_MAX } from "./window";
 
 /** Of one listener. */
 const HALF_OPEN_MAX: u32 = 128;
 /** TC32: after 1, 2 and 4 seconds; then the record is gone. */
 const RETRY_MS: u32 = 1000;
 const TRIES_MAX: u32 = 3;
-const WINDOW_MAX: u32 = 0xffff;
 
 let first: HalfOpen | null = null;
 const timer = changetype<Timer>(memory.data(offsetof<Timer>()));

@@ -19,7 +19,7 @@ import { limitSend } from "./send";
 import { Segment } from "./segment";
 import { Tcb, tcbOf, TcpState } from "./tcb";
 import { rest, startRetransmit } from "./timers";
-import { shiftFor } from "./window";
+import { shiftFor, WINDOW_MAX } from "./window";
 import { isInTimeWait } from "./time-wait";
 import { HEADERS, TIMESTAMP_BYTES } from "./transmit";
 import { output } from "./output";
@@ -27,7 +27,6 @@ import { askForAck } from "./receive";
 
 /** TC23: nobody makes us send a byte in a segment. */
 const MSS_MIN: u32 = 88;
-const WINDOW_MAX: u32 = 0xffff;
 
 /** The payload of a segment that fits a frame to us. */
 export function ownMss(): u32 {
@@ -177,7 +176,7 @@ export function startStream(s: Socket, g: Segment): void {
   t.heardMs = t.sentMs = t.waitingMs = nowMs();
   t.unacked = 0;
   t.probes = t.keepAliveSent = 0;
-  t.isAckDue = false;
+  t.isAckDue = t.isAckLate = false;
   t.dupFrom = t.dupTo = 0;
   limitSend(s);
 }

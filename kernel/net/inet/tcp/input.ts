@@ -13,7 +13,7 @@ import { headerBytesOf, totalBytesOf } from "../ip";
 import { localCard } from "../local";
 import { inetStats } from "../stats";
 import { receiveAck } from "./acknowledge";
-import { addDue, takeDue } from "./batch";
+import { addDue, addLate, hastenLate, takeDue } from "./batch";
 import { nowMs } from "./clocks";
 import { accepted, receiveHalfOpen, receiveListen } from "./half-open";
 import { establish, receiveSynSent, takeAnswer } from "./handshake";
@@ -204,5 +204,17 @@ function hasPayload(s: Socket, t: Tcb, g: Segment): bool {
 
 /** All segments of a batch have been received: answers, and sends what has become possible. */
 export function finishBatch(): void {
-  for (let s = takeDue(); s != NO_SOCKET; s = takeDue()) output(s);
+  for (let s = takeDue(); s != NO_SOCKET; s = takeDue()) {
+    output(s);
+    if (tcbOf(s).isAckLate) addLate(s);
+  }
+}
+
+/** The applications have had their turn: acknowledges what they have not answered. */
+export function finishTurn(): void {
+  hastenLate();
+  for (let s = takeDue(); s != NO_SOCKET; s = takeDue()) {
+    if (tcbOf(s).isAckLate) tcbOf(s).isAckDue = true;
+    output(s);
+  }
 }

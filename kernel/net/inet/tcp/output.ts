@@ -10,7 +10,7 @@ import { isRecoveringHoles, sendHole, sendUncertain } from "./recovery";
 import { skipSacked, unsackedFrom } from "./scoreboard";
 import { isBefore } from "./sequence";
 import { Tcb, tcbOf, TcpState } from "./tcb";
-import { startPersist } from "./timers";
+import { hastenProbe, startPersist } from "./timers";
 import { acknowledge, fullSegment, HEADERS, sendData, sendFin, TIMESTAMP_BYTES } from "./transmit";
 
 /** A bit of s.owed: the connection has something to send, and found no room. */
@@ -23,7 +23,9 @@ export function output(s: Socket): void {
   if (t.una == t.top && t.end != t.nxt) restartAfterIdle(t);
   const mends = isRecoveringHoles(t);
   if (mends) while (sendHole(s, t)) {}
+  const top = t.top;
   while (sendNext(s, t)) {}
+  if (t.top != top) hastenProbe(s);
   if (mends) while (sendUncertain(s, t)) {}
   if (mends && !hasSendRoom(s.iface)) owe(s, OWES_OUTPUT);
   if (!t.isAckDue) return;
@@ -93,6 +95,18 @@ function cut(t: Tcb, usable: u32, full: u32): u32 {
   const most = card.segmentsBytesMax - HEADERS - (t.hasTimestamps ? TIMESTAMP_BYTES : 0);
   const bytes = min(usable, most);
   return bytes - (bytes % full);
+}
+
+/**
+ * Sends the next new segment though the network's window or Nagle do not allow it. Returns false if
+ * there is none, or the peer's window has no room for it.
+ */
+export function sendBeyond(s: Socket): bool {
+  const t = tcbOf(s);
+  const left = <i32>(t.end - t.nxt);
+  if (left <= 0) return false;
+  const bytes = min<u32>(left, fullSegment(t));
+  return t.nxt + bytes - t.una <= t.wnd && hasSendRoom(s.iface) && sendData(s, t, bytes);
 }
 
 /** TC44: sends what was held back, though it is little. */

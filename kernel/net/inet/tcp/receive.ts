@@ -20,7 +20,7 @@ import { isBefore } from "./sequence";
 import { gapsOf, Tcb, tcbOf, TcpState } from "./tcb";
 import { delayAck } from "./timers";
 
-/** TC47: segments that are acknowledged at once, before a stream settles. */
+/** TC47: segments that are acknowledged in the same turn, before a stream settles. */
 export const QUICK_ACKS: u8 = 16;
 /** RFC 5681, 4.2: full segments for which an acknowledgement may wait. */
 const SEGMENTS_PER_ACK: u32 = 2;
@@ -54,13 +54,18 @@ function takeInOrder(s: Socket, t: Tcb, g: Segment, packet: Packet): bool {
   for (let p = takeGap(s); p; p = takeGap(s)) if (!deliver(s, t, p)) releasePacket(p);
   wakeAll(readersOf(s));
   t.unacked += g.parts;
-  if (hadGap || t.unacked >= SEGMENTS_PER_ACK || t.quickAcks != 0) {
-    if (t.quickAcks != 0) t.quickAcks--;
-    askForAck(s, t);
-  } else {
-    delayAck(s);
-  }
+  const isQuick = t.quickAcks != 0;
+  if (isQuick) t.quickAcks--;
+  if (hadGap || t.unacked >= SEGMENTS_PER_ACK) askForAck(s, t);
+  else if (isQuick) askForLateAck(s, t);
+  else delayAck(s);
   return kept;
+}
+
+/** An answer of the application in this turn takes it along; otherwise it goes alone. */
+function askForLateAck(s: Socket, t: Tcb): void {
+  t.isAckLate = true;
+  addDue(s);
 }
 
 /** Of bytes that are next: how many come before those that have come already? */

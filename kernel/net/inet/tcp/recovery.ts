@@ -17,7 +17,9 @@ import {
 } from "./holes";
 import { unsackedFrom } from "./scoreboard";
 import { earlier } from "./sequence";
+import { hasProbeArrived } from "./tail-probe";
 import { Tcb } from "./tcb";
+import { startRetransmit } from "./timers";
 import { fullSegment, resendFrom } from "./transmit";
 
 /** The peer has got something, and lacks what is before it (RFC 5681, 3.2; RFC 6675, 5). */
@@ -27,7 +29,8 @@ export function duplicate(s: Socket, t: Tcb): void {
   if (t.isRecovering) {
     if (t.board == 0) inflate(t);
     else if (isFirstLostAgain(t)) resendFirst(s, t);
-  } else if ((t.dupAcks >= DUP_ACKS || isFirstLost(t)) && enterRecovery(t)) {
+  } else if ((t.dupAcks >= DUP_ACKS || isFirstLost(t) || hasProbeArrived(t)) && enterRecovery(t)) {
+    if (t.isProbeDue) startRetransmit(s);
     const end = resendFrom(s, t.una, unsackedFrom(t, t.una, fullSegment(t)));
     if (t.board != 0) startBoard(t, end);
   }

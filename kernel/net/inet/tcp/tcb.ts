@@ -29,6 +29,13 @@ export const enum TimerKind {
   FinWait2,
 }
 
+/** A probe for the loss of the last segments (tail-probe.ts), until its answer. */
+export const enum Probing {
+  None,
+  New, // it was a new segment, or none could be sent
+  Again, // it was sent before
+}
+
 @unmanaged
 export class Tcb {
   state: TcpState; // life.ts
@@ -66,6 +73,7 @@ export class Tcb {
   isTimed: bool; // round-trip.ts
   isRecovering: bool; // congestion.ts
   isAckDue: bool; // at the end of the batch
+  isAckLate: bool; // at the end of the turn
   unacked: u32; // full segments that have arrived since we acknowledged
   quickAcks: u8; // segments that are still acknowledged at once (TC47)
   tsRecent: u32; // RFC 7323: the peer's clock, and when that was
@@ -83,8 +91,11 @@ export class Tcb {
   dupAcks: u32;
   recover: u32; // RFC 6582: what was in flight when the last loss was found
   board: usize; // scoreboard.ts; 0: none
+  probing: Probing; // tail-probe.ts
+  probeEnd: u32; // after all that was sent when the probe was
   // timers.ts
   timerKind: TimerKind;
+  isProbeDue: bool; // TimerKind.Retransmit: a probe goes before the time-out
   retries: u8; // of what is sent now
   probes: u8; // that were not answered
   keepAliveSent: u8;

@@ -5,6 +5,7 @@ import { NEVER, nowNs, NS_PER_MS } from "../../../clock";
 import { reserveTimer, startTimer, stopTimer, unreserveTimer } from "../../../timer";
 import { Socket, timerOf } from "../../socket/socket";
 import { afterMs, afterUs } from "./clocks";
+import { probeUs } from "./tail-probe";
 import { delayedTimerOf, tcbOf, TcpState, TimerKind } from "./tcb";
 
 /** TC47 */
@@ -45,9 +46,19 @@ export function startFor(s: Socket, kind: TimerKind, atNs: u64): void {
 /** Something is in flight, or was to be: waits for its acknowledgement, anew. */
 export function startRetransmit(s: Socket): void {
   const t = tcbOf(s);
-  const atNs = afterUs(t.rto);
+  const us = probeUs(t);
+  t.isProbeDue = us != 0;
+  const atNs = afterUs(t.isProbeDue ? us : t.rto);
   const isConnecting = t.state == TcpState.SynSent;
   startFor(s, TimerKind.Retransmit, isConnecting ? min(atNs, t.connectUntilNs) : atNs);
+}
+
+/** More is in flight: a probe may be due before what the timer runs for. */
+export function hastenProbe(s: Socket): void {
+  const us = probeUs(tcbOf(s));
+  if (us == 0 || afterUs(us) >= timerOf(s).deadlineNs) return;
+  tcbOf(s).isProbeDue = true;
+  startFor(s, TimerKind.Retransmit, afterUs(us));
 }
 
 /** The window is too small for what waits. */

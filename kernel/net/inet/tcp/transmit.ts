@@ -196,7 +196,7 @@ function sent(s: Socket, t: Tcb, h: Header, end: u32): void {
   t.top = later(t.top, end);
   t.segmentsOut++;
   t.lastAck = h.ack;
-  t.isAckDue = false;
+  t.isAckDue = t.isAckLate = false;
   t.unacked = 0;
   stopTimer(delayedTimerOf(s));
 }

@@ -4,7 +4,8 @@ import { Socket } from "../../socket/socket";
 import { isAfter } from "./sequence";
 import { Tcb, tcbOf } from "./tcb";
 
-const WINDOW_MAX: u32 = 0xffff;
+/** The largest window without a shift: what a SYN can say. */
+export const WINDOW_MAX: u32 = 0xffff;
 
 /** The shift with which windows of up to `bytes` bytes can be advertised. */
 export function shiftFor(bytes: u32): u8 {
