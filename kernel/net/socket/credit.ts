@@ -11,7 +11,33 @@ import { Socket } from "./socket";
 /** The first window holds the head of a request; a stream that fills it makes it grow. */
 export const WINDOW_MIN: u32 = 4096;
 
+/** A first window takes this share of the room for growth at most, unless it is WINDOW_MIN. */
+const FIRST_SHIFT = 4;
+
 let windowsBytes: u64 = 0; // sum of bufAlloc
+let promisedBytes: u64 = 0; // of handshakes under way
+
+/**
+ * The first window of a connection that would have `wanted` bytes: less while there are many, so
+ * that others have one as well.
+ */
+export function firstWindow(wanted: u32): u32 {
+  const growth = heapBytes() >> 3;
+  const taken = windowsBytes + promisedBytes;
+  const room = growth > taken ? growth - taken : 0;
+  return <u32>min<u64>(wanted, max<u64>(WINDOW_MIN, room >> FIRST_SHIFT));
+}
+
+/** A handshake has told the peer of a window, which is opened when that is done. */
+export function promiseWindow(bytes: u32): void {
+  promisedBytes += bytes;
+}
+
+/** The handshake is done, or is given up. */
+export function settlePromise(bytes: u32): void {
+  assert(promisedBytes >= bytes, "wrong count");
+  promisedBytes -= bytes;
+}
 
 /** Opens the first window. Returns false when the budget is spent: the connection is refused. */
 export function openWindow(s: Socket): bool {

@@ -2,7 +2,7 @@
 import { IPPROTO_TCP } from "../../../../abi/ip";
 import { wakeAll } from "../../../scheduler";
 import { addPending } from "../../socket/backlog";
-import { openWindow } from "../../socket/credit";
+import { firstWindow, openWindow, WINDOW_MIN } from "../../socket/credit";
 import { inheritOptions } from "../../socket/input";
 import { createSocket, destroySocket } from "../../socket/life";
 import { NO_SOCKET, readersOf, Socket, SocketState } from "../../socket/socket";
@@ -17,7 +17,6 @@ import { addEcho, startRoundTrips } from "./round-trip";
 import { Segment } from "./segment";
 import { tcbOf, TcpState } from "./tcb";
 import { inheritTcpOptions } from "./tcp-options";
-import { WINDOW_MAX } from "./window";
 
 /** A connection that a peer has asked for, until its last acknowledgement (half-open.ts). */
 @unmanaged
@@ -32,6 +31,7 @@ export class HalfOpen {
   tsOffset: u32;
   dueMs: u32; // when SYN and ACK are sent again
   mss: u16; // as the peer says it
+  window: u16; // that SYN and ACK have promised
   shift: u8;
   receiveShift: u8;
   tries: u8;
@@ -53,7 +53,7 @@ export function acceptHalfOpen(h: HalfOpen, g: Segment): Socket {
   }
   inheritOptions(s, listener);
   inheritTcpOptions(s, listener);
-  if (!openWindow(s) && !openPromised(s)) {
+  if (!openFirst(s, h.window)) {
     inetStats().noTcpMemory++;
     destroySocket(s);
     return NO_SOCKET;
@@ -71,11 +71,13 @@ export function acceptHalfOpen(h: HalfOpen, g: Segment): Socket {
 }
 
 /**
- * The windows of others leave no room for the whole one that the listener wants: it begins with
- * what our SYN has promised, for the peer may have sent that much already.
+ * Opens what the listener wants and the memory has, and what SYN and ACK have promised; with many
+ * connections at once that is too much, and the peer sends again what exceeds the least window.
  */
-function openPromised(s: Socket): bool {
-  s.windowFirst = min(s.windowFirst, WINDOW_MAX);
+function openFirst(s: Socket, promised: u32): bool {
+  s.windowFirst = max(firstWindow(s.windowFirst), promised);
+  if (openWindow(s)) return true;
+  s.windowFirst = WINDOW_MIN;
   return openWindow(s);
 }
 

@@ -4,6 +4,7 @@ import { TH_ACK, TH_RST, TH_SYN } from "../../../../abi/tcp";
 import { NEVER, nowNs, NS_PER_MS } from "../../../clock";
 import { ToroAllocMem, ToroFreeMem } from "../../../memory";
 import { startTimer, stopTimer, Timer } from "../../../timer";
+import { firstWindow, promiseWindow, settlePromise } from "../../socket/credit";
 import { NO_SOCKET, Socket } from "../../socket/socket";
 import { nowMs } from "./clocks";
 import { sendEmpty } from "./emit";
@@ -55,6 +56,7 @@ function drop(gone: HalfOpen): void {
     while (before.next != gone) before = before.next as HalfOpen;
     before.next = gone.next;
   }
+  settlePromise(gone.window);
   ToroFreeMem(changetype<usize>(gone));
   if (!first) stopTimer(timer);
 }
@@ -93,6 +95,8 @@ export function receiveListen(listener: Socket, g: Segment): void {
   h.hasTimestamps = g.hasTimestamps;
   h.tsRecent = g.tsVal;
   h.hasSack = g.hasSack;
+  h.window = <u16>min(firstWindow(listener.windowFirst), WINDOW_MAX);
+  promiseWindow(h.window);
   h.next = first;
   first = h;
   t.halfOpen++;
@@ -105,7 +109,7 @@ function answer(h: HalfOpen): void {
   header.seq = h.iss;
   header.ack = h.irs + 1;
   header.flags = TH_SYN | TH_ACK;
-  header.window = min(h.listener.windowFirst, WINDOW_MAX);
+  header.window = h.window;
   header.mss = ownMss();
   header.shift = h.hasShift ? <i32>h.receiveShift : -1;
   header.hasSack = h.hasSack;
@@ -178,7 +182,7 @@ function isAcceptable(h: HalfOpen, g: Segment): bool {
   if (h.hasTimestamps && !g.hasTimestamps) return false;
   if (h.hasTimestamps && <i32>(g.tsVal - h.tsRecent) < 0) return false;
   const distance = g.seq - (h.irs + 1);
-  return distance <= min(h.listener.windowFirst, WINDOW_MAX);
+  return distance <= h.window;
 }
 
 /** An ACK with the numbers that we expect, as answer to a SYN with others (RFC 5961, 4). */

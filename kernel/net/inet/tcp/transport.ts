@@ -7,6 +7,7 @@ import { parameterChoice } from "../../../parameters";
 import { NEVER } from "../../../clock";
 import { hasSendRoom, NetworkInterface, NO_INTERFACE } from "../../link/interface";
 import { Packet } from "../../link/packet";
+import { firstWindow } from "../../socket/credit";
 import { firstOwing, settle } from "../../socket/owed";
 import { hasData } from "../../socket/receive-queue";
 import { SendMode, windowMax } from "../../socket/settings";
@@ -119,7 +120,7 @@ function open(s: Socket): u32 {
   presetTcpOptions(tcbOf(s));
   s.connectTimeoutNs = NEVER;
   s.sendMode = tcpSendMode;
-  s.windowFirst = min(windowMax, max(WINDOW_FIRST, 2 * localMtu()));
+  s.windowFirst = firstWindow(min(windowMax, max(WINDOW_FIRST, 2 * localMtu())));
   return 0;
 }
 
