@@ -1,8 +1,10 @@
 // The inspector of a Worker's machine, which is loaded when a page first asks for it.
+import { carryOut } from "../inspect/commands.ts";
+import type { HeapMap } from "../inspect/heap.ts";
 import { Inspector, type InspectorOptions } from "../inspect/inspector.ts";
 import { KickGate } from "../inspect/kick-gate.ts";
 import { Watchers } from "./watchers.ts";
-import type { InspectionCommand, Shared } from "./worker-protocol.ts";
+import type { ForInspector, Shared } from "./worker-protocol.ts";
 
 export class Inspection {
   readonly #inspector: Inspector;
@@ -27,24 +29,9 @@ export class Inspection {
   }
 
   /** Throws an Error that is for people. */
-  run(command: InspectionCommand): unknown {
-    const inspector = this.#inspector;
-    switch (command.name) {
-      case "pause":
-        if (!inspector.pause()) throw new Error("the machine has ended");
-        return null;
-      case "resume":
-        return inspector.resume();
-      case "step":
-        if (inspector.state !== "paused") throw new Error("the machine is not paused");
-        if (inspector.step(command.by)) return null;
-        if (command.by === "kick") throw new Error("it cannot stop inside a turn");
-        throw new Error("nothing to do: the machine waits for its clients");
-      case "break":
-        if (inspector.breakAt(command.breakpoints)) return null;
-        throw new Error("too many breakpoints");
-      default:
-        return inspector.heapMap();
-    }
+  run(command: ForInspector): HeapMap | null {
+    if (command.name === "heap") return this.#inspector.heapMap();
+    carryOut(this.#inspector, command);
+    return null;
   }
 }
