@@ -5,14 +5,14 @@ import { HttpSource } from "./http-source.ts";
 import { showInspector } from "./inspector.ts";
 
 const root = new URL("inspect/", document.baseURI);
-const machine = Number(new URLSearchParams(location.search).get("machine") ?? "1");
+const machine = new URLSearchParams(location.search).get("machine");
 
 async function showOthers(before: HTMLElement): Promise<void> {
   const response = await fetch(new URL("machines", root));
   const { machines } = (await response.json()) as { machines: { machine: number }[] };
   if (machines.length < 2) return;
   const links = machines.map(({ machine: number }) => {
-    const isThis = number === machine;
+    const isThis = `${number}` === (machine ?? "1");
     const link = element("a", { href: `?machine=${number}` }, `${number}`);
     if (isThis) link.setAttribute("aria-current", "page");
     return element("li", {}, link);

@@ -14,10 +14,10 @@ export class HttpSource implements MachineSource {
   readonly kickHint =
     " With --replicas 1 --inspect it has a thread of its own, and stops in kicks.";
   readonly #root: URL;
-  readonly #machine: number;
+  readonly #machine: string | null;
 
-  /** `root`: of the inspector's pages. `machine`: its number. */
-  constructor(root: URL, machine: number) {
+  /** `root`: of the inspector's pages. `machine`: its number; null: the first. */
+  constructor(root: URL, machine: string | null) {
     this.#root = root;
     this.#machine = machine;
   }
@@ -93,7 +93,9 @@ export class HttpSource implements MachineSource {
   }
 
   #at(page: string): URL {
-    return new URL(`${page}?machine=${this.#machine}`, this.#root);
+    const url = new URL(page, this.#root);
+    if (this.#machine !== null) url.searchParams.set("machine", this.#machine);
+    return url;
   }
 
   async #post(command: string, body: object = {}): Promise<void> {
