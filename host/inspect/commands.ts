@@ -1,4 +1,4 @@
-// What those who look at a machine may tell it, from its own thread or from another.
+// Commands to a machine from whoever looks at it, in its own thread or in another.
 import type { Breakpoint } from "./breakpoints.ts";
 import type { Inspector, StepBy } from "./inspector.ts";
 import type { GateOrder } from "./kick-gate.ts";

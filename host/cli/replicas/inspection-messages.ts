@@ -15,7 +15,7 @@ export interface InspectionData {
   readonly breakpoints: readonly Breakpoint[];
 }
 
-/** What a replica says before it stops inside a kick: all that it could be asked meanwhile. */
+/** All that a replica could be asked while it is stopped inside a kick, which it says before. */
 export interface Held {
   readonly view: MachineView;
   readonly report: ServiceReport;

@@ -1,6 +1,6 @@
-// The inspector's pages on the admin listener: the page itself, a machine as JSON, its events as they
-// happen, and the commands that stop it: `?machine=N` of the Nth of several. They show lengths and
-// headers, and never payload.
+// The inspector's pages on the admin listener: the page itself, a machine as JSON, its events as
+// they happen, and the commands that stop it; with `?machine=N` those of the Nth. They show lengths
+// and headers, and never payload.
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { BREAKPOINTS_MAX, type Breakpoint, readBreakpoint } from "../../inspect/breakpoints.ts";

@@ -6,7 +6,7 @@ import { ReplicaMachine } from "../../../host/cli/replicas/replica-machine.ts";
 import { Unavailable } from "../../../host/cli/service/inspected.ts";
 import { KickGate } from "../../../host/inspect/kick-gate.ts";
 
-/** The machine, and what its replica is told. */
+/** The machine, and the messages that its replica gets. */
 function replica() {
   const machine = new ReplicaMachine([]);
   const { port, gate } = machine.data;

@@ -188,7 +188,7 @@ describe("while a machine is stopped in a kick", () => {
     expect((await end).code).toBe(124);
   });
 
-  test("whoever looked may leave: it stays stopped, and the next one sees where", async () => {
+  test("the page that looked may leave: it stays stopped, and the next one sees where", async () => {
     const { port, admin, command, stopped, stop } = await inspected(1, "serve", site);
     const watch = async () => {
       const { body } = await fetch(`${admin}/inspect/events`);
@@ -296,9 +296,7 @@ test("without a thread nothing has changed, and what the process writes goes wit
   for (const option of [["--pcap", "x"], ["--trace", "x"], ["--stats"]]) {
     const words = ["serve", site, "-p", "0:80", "--replicas", "1", "--inspect", ...option];
     const { code, err } = await start(...words).end;
-    expect([code, err]).toEqual([
-      2,
-      `torito: ${option[0]} is of a machine without a thread: not with --inspect and --replicas 1\n`,
-    ]);
+    const why = "is of a machine without a thread: not with --inspect and --replicas 1";
+    expect([code, err]).toEqual([2, `torito: ${option[0]} ${why}\n`]);
   }
 });
