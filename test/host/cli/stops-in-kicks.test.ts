@@ -1,6 +1,8 @@
 // `--replicas N --inspect`: machines in threads of their own, which the inspector stops in kicks,
 // while the process answers everybody else.
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -290,6 +292,35 @@ test("TR8: a trace of a machine in a thread is a whole file", async () => {
   expect(perfettoFaults(events)).toEqual([]);
   expect(events.some(({ name }) => name === "RW from guest")).toBe(true);
   await stop();
+});
+
+test("a card and hybrid vsock go with one machine in a thread", async () => {
+  const path = join(folder, "vsock");
+  const shape = ["-p", "0:80/net", "--vsock-uds", path, "--replicas", "1", "--inspect"];
+  const torito = start("serve", site, "--net", ...shape);
+  const [, admin] = await torito.until(/admin on (http:\S+)\//);
+  const [, port] = await torito.until(/ready in .*127\.0\.0\.1:(\d+)/);
+  const post = (name: string, body: object) =>
+    fetch(`${admin}/inspect/${name}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  await post("break", { breakpoints: KICKS });
+  const client = await clientOf(Number(port));
+  const answer = client.say(GET);
+  let view: MachineView | null = null;
+  while (view?.state !== "stopped") view = await (await fetch(`${admin}/inspect/state`)).json();
+  expect(view.netConnections.total).toBe(1);
+  await post("break", { breakpoints: [] });
+  await post("resume", {});
+  expect(await answer).toContain("hello");
+  const socket = connect({ path });
+  await once(socket, "connect");
+  socket.destroy();
+  client.socket.destroy();
+  torito.child.kill();
+  expect((await torito.end).code).toBe(0);
 });
 
 test("without a thread nothing has changed, and what the process writes goes with none", async () => {
