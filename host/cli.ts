@@ -75,7 +75,7 @@ async function main(): Promise<End> {
       }
       const signals = new Signals();
       // Replicas load all of that in their own threads.
-      const watchdog = invocation.replicas > 1 ? null : await prepare(invocation);
+      const watchdog = invocation.areThreads ? null : await prepare(invocation);
       const { run } = await import("./cli/run.ts");
       return run(invocation, watchdog, signals, () => parse() as Command);
     }

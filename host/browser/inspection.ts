@@ -3,12 +3,14 @@ import type { ReadOnlyFsDevice } from "../devices/fs/read-only.ts";
 import { REQUEST_TELLER } from "../devices/fs/trace.ts";
 import type { SocketDevice } from "../devices/vsock/device.ts";
 import { describePacket, PacketTrace } from "../devices/vsock/rings/trace.ts";
+import { carryOut } from "../inspect/commands.ts";
+import type { HeapMap } from "../inspect/heap.ts";
 import { Inspector } from "../inspect/inspector.ts";
 import { KickGate } from "../inspect/kick-gate.ts";
 import type { Machine } from "../machine.ts";
 import type { PausableClock } from "../pausable-clock.ts";
 import { Watchers } from "./watchers.ts";
-import type { InspectionCommand, Shared } from "./worker-protocol.ts";
+import type { ForInspector, Shared } from "./worker-protocol.ts";
 
 /** The machine that is looked at. Its devices cannot tell yet what they do. */
 export interface Inspected {
@@ -49,24 +51,9 @@ export class Inspection {
   }
 
   /** Throws an Error that is for people. */
-  run(command: InspectionCommand): unknown {
-    const inspector = this.#inspector;
-    switch (command.name) {
-      case "pause":
-        if (!inspector.pause()) throw new Error("the machine has ended");
-        return null;
-      case "resume":
-        return inspector.resume();
-      case "step":
-        if (inspector.state !== "paused") throw new Error("the machine is not paused");
-        if (inspector.step(command.by)) return null;
-        if (command.by === "kick") throw new Error("it cannot stop inside a turn");
-        throw new Error("nothing to do: the machine waits for its clients");
-      case "break":
-        if (inspector.breakAt(command.breakpoints)) return null;
-        throw new Error("too many breakpoints");
-      default:
-        return inspector.heapMap();
-    }
+  run(command: ForInspector): HeapMap | null {
+    if (command.name === "heap") return this.#inspector.heapMap();
+    carryOut(this.#inspector, command);
+    return null;
   }
 }

@@ -1,6 +1,6 @@
 // Messages between a page and the Worker of its machine. Both are ours.
-import type { Breakpoint } from "../inspect/breakpoints.ts";
-import type { MachineView, StepBy } from "../inspect/inspector.ts";
+import type { InspectionCommand } from "../inspect/commands.ts";
+import type { MachineView } from "../inspect/inspector.ts";
 import type { TraceEvent } from "../trace/event.ts";
 
 /** A machine that a Worker boots: WebServer, or another image that needs no other devices. */
@@ -31,13 +31,10 @@ export type Command =
   | { readonly name: "boot"; readonly options: WorkerMachineOptions; readonly gate: Shared | null }
   | { readonly name: "listening"; readonly port: number }
   | { readonly name: "dispose" }
-  | InspectionCommand;
+  | ForInspector;
 
-/** Those that the inspector carries out. */
-export type InspectionCommand =
-  | { readonly name: "pause" | "resume" | "heap" }
-  | { readonly name: "step"; readonly by: StepBy }
-  | { readonly name: "break"; readonly breakpoints: readonly Breakpoint[] };
+/** Those that the inspector answers. */
+export type ForInspector = InspectionCommand | { readonly name: "heap" };
 
 export type ToWorker =
   | { readonly id: number; readonly command: Command }

@@ -244,7 +244,7 @@ function runCommand(verb: string, target: string, values: Values): Command {
     lameDuckMs: duration(values, "lame-duck", lameDuckPreset()) ?? 0,
     graceMs: duration(values, "grace") ?? 0,
     isProxied: isProxied(values),
-    replicas: replicasOf(values, publish.length),
+    ...replicasOf(values, publish.length),
     restarts: values.isOn("restart"),
     readyFd: readyFd === null ? null : parseInteger(values.label("ready-fd"), readyFd, 1, FD_MAX),
     accessLog: accessLogOf(values),

@@ -81,8 +81,10 @@ export interface Command extends MachineCommand {
   readonly graceMs: number;
   /** Do clients come through trusted proxies alone, with a PROXY header? */
   readonly isProxied: boolean;
-  /** Machines that share the published ports, each in a thread of its own. 1: no thread. */
+  /** Machines that share the published ports. */
   readonly replicas: number;
+  /** Has each a thread of its own? */
+  readonly areThreads: boolean;
   /** Is a machine that panics replaced? */
   readonly restarts: boolean;
   /** null: none. */

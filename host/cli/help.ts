@@ -113,7 +113,8 @@ const RECORDS = `
       --trace FILE                   threads, entries, interrupts, packets and file requests in
                                      time, for Perfetto or chrome://tracing
       --trace-names                  with paths of requests and names of files, which are the users'
-      --inspect [[HOST:]PORT]        a page that shows the machine as it runs; prints its address
+      --inspect [[HOST:]PORT]        a page that shows the machine as it runs; prints its address;
+                                     with --replicas, of which 1 will do, it stops inside kicks too
       --inspect-names                traces of that page may have paths and names of files
       --stats                        at exit: bytes, and copies of each, by direction
                                      guest console on stdout, everything else on stderr`;

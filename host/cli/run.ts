@@ -17,6 +17,7 @@ import { announcer, warnOfRoot } from "./service/announce.ts";
 import { untilSignal } from "./service/drain.ts";
 import { takeInherited } from "./service/inherited.ts";
 import { notifier } from "./service/notify.ts";
+import { inspectedOf } from "./service/own-machine.ts";
 import { noteRequests, type Reread } from "./service/reload.ts";
 import { lastExit } from "./service/restart.ts";
 import { Service } from "./service/service.ts";
@@ -74,7 +75,7 @@ async function runImage(command: Command, surroundings: Surroundings): Promise<E
     const { serveFresh } = await import("./fresh.ts");
     return serveFresh(command, machines, image, watchdog, signals, log);
   }
-  if (command.replicas > 1) {
+  if (command.areThreads) {
     const { serveReplicas } = await import("./replicas/serve.ts");
     return serveReplicas(command, image, surroundings);
   }
@@ -103,6 +104,7 @@ async function runMachine(
   const service = new Service(command, {
     ...{ image, snapshot, capture, netCapture, trace, notify, log },
     presence: watchdog?.presence,
+    kicks: null,
     console: (isStdoutTaken(command) ? stderr : stdout).write,
     openLog: logFiles(log),
     areNoted: noteRequests(command),
@@ -113,7 +115,7 @@ async function runMachine(
   const reloader = reloadable(service, surroundings, notify);
   await service.bind();
   warnOfRoot(command, log);
-  const admin = await openAdmin(service, reloader, surroundings, service);
+  const admin = await openAdmin(service, reloader, surroundings, inspectedOf(service));
   await watches(watchdog, log); // the image's start function is guest code too
   const signalled = untilSignal(signals, service, () => service.command, log);
   const machine = await service.start();

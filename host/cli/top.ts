@@ -47,11 +47,11 @@ function shownLines(
   }
 }
 
-/** Of the listener, or of one of its pages. */
+/** Of the listener, or of one of its pages, which may name a machine. */
 function stateUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url?.protocol !== "http:") throw new CliError(`top ${text}: not a URL of http`);
-  return new URL("/inspect/state", url);
+  return new URL(`/inspect/state${url.search}`, url);
 }
 
 /** `waits`: null instead of a failure, if a machine is about to take another's place. */

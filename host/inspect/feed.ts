@@ -2,7 +2,7 @@
 // slow viewer gets less of that, and nothing waits for it. While nobody looks there is no timer,
 // and there are no events.
 import type { TraceEvent } from "../trace/event.ts";
-import type { Inspector, MachineView } from "./inspector.ts";
+import type { MachineView } from "./inspector.ts";
 
 const PERIOD_MS = 100;
 /** Events for one viewer between two updates; more are counted. */
@@ -26,6 +26,19 @@ export interface Viewer {
   show(update: Update): void;
 }
 
+/** A machine that can be shown: an Inspector, or what stands for one of another thread. */
+export interface Watched {
+  /** null: there is none, for the moment. */
+  view(): MachineView | null;
+  /** Names of the tracks, and events of late, oldest first. */
+  recent(): TraceEvent[];
+  /**
+   * Calls `watcher` for each event from now on, and `missed` with the number of those that are
+   * missing, until the result is called.
+   */
+  watch(watcher: (event: TraceEvent) => void, missed: (events: number) => void): () => void;
+}
+
 interface Pending {
   events: TraceEvent[];
   lost: number;
@@ -33,14 +46,14 @@ interface Pending {
 
 /** The viewers of a machine, or of those that take its place one after the other. */
 export class Feed {
-  readonly #machine: () => Inspector | null;
+  readonly #machine: () => Watched | null;
   readonly #viewers = new Map<Viewer, Pending>();
   #timer: ReturnType<typeof setInterval> | null = null;
-  #watched: Inspector | null = null;
+  #watched: Watched | null = null;
   #endWatch: (() => void) | null = null;
 
   /** `machine`: the present one. Another may take its place. */
-  constructor(machine: () => Inspector | null) {
+  constructor(machine: () => Watched | null) {
     this.#machine = machine;
   }
 
@@ -80,10 +93,10 @@ export class Feed {
     }
   }
 
-  #watch(machine: Inspector | null): void {
+  #watch(machine: Watched | null): void {
     this.#endWatch?.();
     this.#watched = machine;
-    this.#endWatch = machine?.watch(this.#record) ?? null;
+    this.#endWatch = machine?.watch(this.#record, this.#missed) ?? null;
   }
 
   readonly #record = (event: TraceEvent): void => {
@@ -91,5 +104,9 @@ export class Feed {
       if (pending.events.length < EVENTS_MAX) pending.events.push(event);
       else pending.lost++;
     }
+  };
+
+  readonly #missed = (events: number): void => {
+    for (const pending of this.#viewers.values()) pending.lost += events;
   };
 }

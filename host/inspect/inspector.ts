@@ -13,12 +13,10 @@ import { type BothWays, copiesOf } from "./copies.ts";
 import type { HeapMap, HeapView } from "./heap.ts";
 import { type Insight, insightOf } from "./insight.ts";
 import type { KickGate } from "./kick-gate.ts";
+import { RecentEvents } from "./recent-events.ts";
 import { type DeviceView, readDevice } from "./rings.ts";
 import type { SocketsView } from "./sockets.ts";
 import { LISTED_MAX, type ThreadsView } from "./threads.ts";
-
-/** Events that are kept for those who come to watch. */
-const EVENTS_MAX = 4096;
 
 /** stopped: inside a kick, which the device has not seen yet. */
 export type RunState = "running" | "paused" | "stopped" | "ended";
@@ -78,9 +76,7 @@ export class Inspector {
   readonly #insight: Insight;
   readonly #vsock: SocketDevice | null;
   readonly #watchers = new Set<(event: TraceEvent) => void>();
-  readonly #events: TraceEvent[] = []; // a ring of EVENTS_MAX
-  #recorded = 0; // since somebody watches
-  readonly #titles = new Map<string, TraceEvent>(); // names of tracks
+  readonly #recent = new RecentEvents(); // since somebody watches
   #breakpoints: readonly Breakpoint[] = [];
   #stoppedAt: TraceEvent | null = null;
   #endTrace: (() => void) | null = null;
@@ -155,10 +151,7 @@ export class Inspector {
    * come.
    */
   recent(): TraceEvent[] {
-    const from = this.#recorded % EVENTS_MAX;
-    const titles = [...this.#titles.values()];
-    if (this.#recorded <= EVENTS_MAX) return [...titles, ...this.#events.slice(0, this.#recorded)];
-    return [...titles, ...this.#events.slice(from), ...this.#events.slice(0, from)];
+    return this.#recent.list();
   }
 
   /** Gives `sink` all events from now on, until the result is called. */
@@ -229,20 +222,16 @@ export class Inspector {
   #follow(): void {
     const isWanted = this.#watchers.size > 0 || this.#breakpoints.length > 0 || this.#stopsAtKick;
     if (isWanted && this.#endTrace === null) {
-      this.#recorded = 0;
       this.#endTrace = this.#insight.trace(this.#record);
     } else if (!isWanted) {
       this.#endTrace?.();
       this.#endTrace = null;
-      this.#events.length = 0;
-      this.#titles.clear();
-      this.#recorded = 0;
+      this.#recent.clear();
     }
   }
 
   readonly #record = (event: TraceEvent): void => {
-    if (event.ph === "M") this.#entitle(event);
-    else this.#events[this.#recorded++ % EVENTS_MAX] = event;
+    this.#recent.add(event);
     for (const watcher of this.#watchers) watcher(event);
     if (this.#isReleased || (this.state !== "running" && !this.#stopsAtKick)) return;
     const isHit = this.#breakpoints.some((one) => hits(one, event));
@@ -270,18 +259,6 @@ export class Inspector {
     this.#stoppedAt = null;
     clock?.resume();
     this.#options.changed?.();
-  }
-
-  /** Threads come and go: the oldest names are forgotten. */
-  #entitle(event: TraceEvent): void {
-    const key = `${event.name} ${event.pid} ${event.tid}`;
-    this.#titles.delete(key);
-    this.#titles.set(key, event);
-    if (this.#titles.size <= EVENTS_MAX) return;
-    for (const oldest of this.#titles.keys()) {
-      this.#titles.delete(oldest);
-      break;
-    }
   }
 
   #stop(event: TraceEvent | null): void {

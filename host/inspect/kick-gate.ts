@@ -8,7 +8,8 @@ export type GateOrder = "run" | "kick" | "turn";
 // The word. The machine's thread opens and closes the gate; another one puts an order in.
 const OPEN = 0;
 const CLOSED = 1;
-const ORDER_FIRST = 2;
+const RELEASED = 2; // for good
+const ORDER_FIRST = 3;
 const ORDERS: readonly GateOrder[] = ["run", "kick", "turn"];
 
 /** The word that both threads share: one of them waits, the other one lets it go on. */
@@ -24,16 +25,19 @@ export class KickGate {
 
   /** From now on an order can be given. wait() follows. */
   close(): void {
-    Atomics.store(this.#word, 0, CLOSED);
+    Atomics.compareExchange(this.#word, 0, OPEN, CLOSED);
   }
 
-  /** Blocks this thread until another one gives an order. */
+  /** Blocks this thread until another one gives an order, or has released it. */
   wait(): GateOrder {
     const word = this.#word;
     while (Atomics.load(word, 0) === CLOSED) Atomics.wait(word, 0, CLOSED);
-    const order = ORDERS[Atomics.exchange(word, 0, OPEN) - ORDER_FIRST];
-    if (order === undefined) throw new Error("kick gate: the word is no order");
-    return order;
+    const order = Atomics.load(word, 0);
+    if (order === RELEASED) return "run";
+    Atomics.compareExchange(word, 0, order, OPEN);
+    const given = ORDERS[order - ORDER_FIRST];
+    if (given === undefined) throw new Error("kick gate: the word is no order");
+    return given;
   }
 
   /** Lets the thread go on that waits, or is about to. False: none does. */
@@ -42,5 +46,11 @@ export class KickGate {
     if (Atomics.compareExchange(this.#word, 0, CLOSED, word) !== CLOSED) return false;
     Atomics.notify(this.#word, 0);
     return true;
+  }
+
+  /** From now on the thread waits for nothing: the machine is about to end. */
+  release(): void {
+    Atomics.store(this.#word, 0, RELEASED);
+    Atomics.notify(this.#word, 0);
   }
 }

@@ -165,11 +165,20 @@ describe("the page", () => {
 
   witness(
     "chromium",
-    "a machine that shares its thread says that it stops between turns",
+    "a machine that shares its thread says that it stops between turns, and what does not",
     async () => {
       const { page } = await inspector();
       await page.getByText(/the thread of this machine may not block/).waitFor();
+      await page.getByText("With --replicas 1 --inspect it has a thread of its own").waitFor();
       expect(await page.getByRole("button", { name: "Step kick" }).count()).toBe(0);
+      await page.getByRole("button", { name: "Pause" }).click();
+      await page.getByText("paused", { exact: true }).waitFor();
+      await page.keyboard.press("k");
+      await page
+        .getByText(/^its thread serves this page as well, .* --replicas 1 --inspect/)
+        .waitFor();
+      await page.getByRole("button", { name: "Run" }).click();
+      await page.getByText("running", { exact: true }).waitFor();
       await page.close();
     },
   );

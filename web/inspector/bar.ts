@@ -59,7 +59,8 @@ export class Bar {
     this.#turn.disabled = this.#kick.disabled = !this.#isPaused;
     this.#thread.disabled = state !== "paused"; // in a kick one is running
     this.#kick.hidden = !stopsInKicks;
-    this.note.textContent = stopsInKicks ? KEYS_AND_KICK : KEYS;
+    const { kickHint = "" } = this.#source;
+    this.note.textContent = stopsInKicks ? KEYS_AND_KICK : `${KEYS}${kickHint}`;
     const kicks = devices.flatMap(({ queues }) => queues.map((one) => one.kicks));
     const sum = (counts: readonly number[]) => counts.reduce((a, b) => a + b, 0);
     const values: Record<string, string> = {

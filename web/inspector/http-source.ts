@@ -11,11 +11,15 @@ import type { MachineSource, Watcher } from "./source.ts";
 const STREAMS_MAX = 4;
 
 export class HttpSource implements MachineSource {
+  readonly kickHint =
+    " With --replicas 1 --inspect it has a thread of its own, and stops in kicks.";
   readonly #root: URL;
+  readonly #machine: string | null;
 
-  /** `root`: of the inspector's pages. */
-  constructor(root: URL) {
+  /** `root`: of the inspector's pages. `machine`: its number; null: the first. */
+  constructor(root: URL, machine: string | null) {
     this.#root = root;
+    this.#machine = machine;
   }
 
   /**
@@ -56,7 +60,7 @@ export class HttpSource implements MachineSource {
 
   /** Connects, and does so again by itself. */
   #open(watcher: Watcher): EventSource {
-    const stream = new EventSource(new URL("events", this.#root));
+    const stream = new EventSource(this.#at("events"));
     stream.addEventListener("open", () => watcher.connected(true));
     stream.addEventListener("error", () => watcher.connected(false));
     stream.addEventListener("view", ({ data }) => watcher.view(JSON.parse(data)));
@@ -84,12 +88,18 @@ export class HttpSource implements MachineSource {
   }
 
   async heapMap(): Promise<HeapMap | null> {
-    const response = await fetch(new URL("heap", this.#root));
+    const response = await fetch(this.#at("heap"));
     return response.ok ? response.json() : null;
   }
 
+  #at(page: string): URL {
+    const url = new URL(page, this.#root);
+    if (this.#machine !== null) url.searchParams.set("machine", this.#machine);
+    return url;
+  }
+
   async #post(command: string, body: object = {}): Promise<void> {
-    const response = await fetch(new URL(command, this.#root), {
+    const response = await fetch(this.#at(command), {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),

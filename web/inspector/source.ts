@@ -19,6 +19,8 @@ export interface Watcher {
 
 /** A machine that can be watched. Commands reject with an Error that is for people. */
 export interface MachineSource {
+  /** For people: how to start a machine that stops inside kicks, if this one does not. */
+  readonly kickHint?: string;
   /** Calls the watcher until the result is called. */
   watch(watcher: Watcher): () => void;
   pause(): Promise<void>;

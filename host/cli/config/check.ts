@@ -78,9 +78,9 @@ class Check {
     for (const { host, port } of this.#command.publish) {
       await this.#try(() => this.#listen({ host, port }));
     }
-    const { volumes, devices, replicas } = this.#command;
+    const { volumes, devices, replicas, areThreads } = this.#command;
     // Replicas get them from the process, which reads them once.
-    if (replicas > 1) await this.#try(() => this.#settings());
+    if (areThreads) await this.#try(() => this.#settings());
     await this.#try(() => this.#admin());
     for (const volume of volumes) {
       await this.#try(() => void this.#devices.push(openVolume(volume, this.#command, replicas)));
@@ -88,7 +88,7 @@ class Check {
     for (const path of devices) {
       await this.#try(async () => void this.#devices.push(await makeDevice(path)));
     }
-    if (replicas === 1) await this.#try(() => this.#settings());
+    if (!areThreads) await this.#try(() => this.#settings());
     await this.#try(() => this.#card());
     const { site, net } = this.#command;
     const wanted =
@@ -126,7 +126,7 @@ class Check {
 
   /** Can replicas share ports here? */
   #threads(): void {
-    if (this.#command.replicas > 1) assertShares();
+    if (this.#command.areThreads) assertShares();
   }
 
   #record(option: string, path: string | null): void {

@@ -9,6 +9,7 @@ import type { Command } from "../commands.ts";
 import type { OptionName } from "../config/options.ts";
 import { exitCode } from "../parts.ts";
 import { type Check, checksOf, PATIENCE_MS } from "../service/health.ts";
+import type { Inspected } from "../service/inspected.ts";
 import type { LogOutput } from "../service/log-output.ts";
 import type { Notify } from "../service/notify.ts";
 import { mayReloadWith, noteRequests, reloaded } from "../service/reload.ts";
@@ -21,6 +22,7 @@ import { compileSite } from "../site.ts";
 import { CliError, EXIT_UNAVAILABLE } from "../usage.ts";
 import type { ReplicaData } from "./messages.ts";
 import { countsOf, type Death, Replica, type ReplicaEvents } from "./replica.ts";
+import { ReplicaMachine } from "./replica-machine.ts";
 
 /** A replica whose numbers take longer is counted with those from before. */
 const REPORT_MS = 250;
@@ -48,11 +50,13 @@ export class Fleet implements Served {
   readonly #areNoted: boolean; // by the guests of all replicas, until the end
   readonly #replicas = new Set<Replica>(); // that live
   readonly #watch: NodeJS.Timeout | null;
+  readonly #machines = new Map<number, ReplicaMachine>(); // the last of each number
   #compiled: CompiledSite | null;
   #past: Counts = NO_COUNTS; // of replicas that are gone
   #level: LogLevel;
   #openedBefore = 0;
   #isRetired = false;
+  #isEnding = false; // the process does
   #isClosing = false; // nobody is let in any more
 
   /** Reads the rules of the site. Throws CliError. */
@@ -116,7 +120,8 @@ export class Fleet implements Served {
       const data = { command: this.#command, image, snapshot, compiled: this.#compiled };
       const areNoted = this.#areNoted;
       const state = { areNoted, level: this.#level, isRetired: this.#isRetired };
-      return new Replica(number, { ...data, ...state }, this.#events, log);
+      const machine = this.#machineOf(number);
+      return new Replica(number, { ...data, ...state }, machine, this.#events, log);
     });
     this.#replicas.add(replica);
     threads.add(replica);
@@ -126,6 +131,15 @@ export class Fleet implements Served {
       this.#past = addCounts(this.#past, countsOf(replica));
     });
     return replica;
+  }
+
+  /** Breakpoints outlive a machine. null: nobody inspects it. */
+  #machineOf(number: number): ReplicaMachine | null {
+    if (this.#command.admin?.inspects !== true) return null;
+    const machine = new ReplicaMachine(this.#machines.get(number)?.breakpoints ?? []);
+    if (this.#isEnding) machine.release();
+    this.#machines.set(number, machine);
+    return machine;
   }
 
   #made(make: () => Replica): Replica {
@@ -182,13 +196,27 @@ export class Fleet implements Served {
 
   // ---- what it is asked for
 
+  /** One machine for each replica, and for those that take its place. */
+  get inspected(): Inspected {
+    return {
+      count: this.#command.replicas,
+      machine: (number) => {
+        const replica = [...this.#replicas].find((one) => one.number === number);
+        return replica?.machine ?? null;
+      },
+    };
+  }
+
   setLevel(level: LogLevel): void {
     this.#level = level;
     for (const replica of this.#replicas) replica.tell("level", level);
   }
 
+  /** A restart would take a machine that is stopped in a kick from whoever looks at it. */
   async isLive(): Promise<boolean> {
-    const answers = [...this.#replicas].map((one) => one.ask("live", null, 2 * PATIENCE_MS));
+    const answers = [...this.#replicas].map(
+      async (one) => one.held !== null || one.ask("live", null, 2 * PATIENCE_MS),
+    );
     return anyOf(answers, (answer) => answer === true);
   }
 
@@ -202,10 +230,15 @@ export class Fleet implements Served {
 
   /** One replica that takes clients is enough. */
   async #guestFault(): Promise<string> {
-    const answers = this.#open.map((one) => one.ask("fault", null, PATIENCE_MS));
+    const answers = this.#open.map(async (one) =>
+      one.held === null
+        ? one.ask("fault", null, PATIENCE_MS)
+        : "the inspector has stopped it in a kick",
+    );
     if (answers.length === 0) return "no replica listens yet";
     if (await anyOf(answers, (fault) => fault === "")) return "";
-    return `none of ${answers.length} replicas accepts`;
+    const [only] = answers.length === 1 ? await Promise.all(answers) : [];
+    return only ?? `none of ${answers.length} replicas accepts`;
   }
 
   async report(): Promise<ServiceReport> {
@@ -219,7 +252,8 @@ export class Fleet implements Served {
 
   async connections(most: number): Promise<Listed> {
     const asked = this.#open.map(async (replica) => {
-      const listed = await replica.ask("connections", most, PATIENCE_MS);
+      const stopped = replica.held?.connections;
+      const listed = stopped ?? (await replica.ask("connections", most, PATIENCE_MS));
       const { total = 0, connections = [] } = listed ?? {};
       const { number } = replica;
       return { total, connections: connections.map((one) => ({ ...one, replica: number })) };
@@ -233,8 +267,8 @@ export class Fleet implements Served {
 
   /** One of the replicas, which are all alike. */
   async save(path: string): Promise<void> {
-    const [replica] = this.#open;
-    if (replica === undefined) throw new Error("no replica serves now");
+    const replica = this.#open.find(({ held }) => held === null);
+    if (replica === undefined) throw new Error("no replica can be saved now");
     await replica.ask("save", path);
     if (replica.isDead) throw new Error("the replica has died meanwhile");
   }
@@ -278,8 +312,9 @@ export class Fleet implements Served {
 
   retire(isFinal = true): void {
     this.#isRetired = true;
+    if (isFinal) this.#release();
     this.#parts.notify(...(isFinal ? ["STOPPING=1"] : []), "STATUS=draining");
-    for (const replica of this.#replicas) replica.tell("retire", null);
+    for (const replica of this.#replicas) replica.tell("retire", isFinal);
   }
 
   unretire(): void {
@@ -313,9 +348,16 @@ export class Fleet implements Served {
     await this.#parts.output.flushed();
   }
 
+  /** A machine that is stopped in a kick does not drain. */
+  #release(): void {
+    this.#isEnding = true;
+    for (const machine of this.#machines.values()) machine.release();
+  }
+
   #close(): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
+    this.#release();
     for (const port of this.#parts.ports) port.close();
     for (const replica of this.#replicas) {
       if (!replica.isOpen) replica.kill("it is not needed");

@@ -8,6 +8,7 @@ import { decodeSnapshot } from "../../snapshot/file.ts";
 import type { Inherited } from "../service/inherited.ts";
 import { Service } from "../service/service.ts";
 import { CliError } from "../usage.ts";
+import type { InspectionData } from "./inspection-messages.ts";
 import type { Message, ReplicaData, Request, Requests } from "./messages.ts";
 import { PostedConsole, PostedLines } from "./posted.ts";
 
@@ -49,7 +50,7 @@ function answersOf(service: Service): Answers {
     take: done((descriptors: Requests["take"][0]) =>
       take(descriptors.map(({ fd, claim }) => ({ fd, name: "", claim: () => claimed(claim) }))),
     ),
-    retire: done(() => service.retire(false)),
+    retire: done((isFinal: boolean) => service.retire(isFinal)),
     unretire: done(() => service.unretire()),
     drain: done(() => service.drain()),
     reset: () => service.reset(),
@@ -86,9 +87,18 @@ function listen(service: Service): void {
   });
 }
 
+/** Of the service that is about to be made. */
+async function inspectionOf(inspection: InspectionData, service: () => Service) {
+  const { ReplicaInspection } = await import("./replica-inspection.ts");
+  return new ReplicaInspection(inspection, service);
+}
+
 async function serve(): Promise<void> {
-  const service = new Service(command, {
+  const inspection =
+    data.inspection === null ? null : await inspectionOf(data.inspection, () => service);
+  const service: Service = new Service(command, {
     ...{ image, presence, areNoted, log },
+    kicks: inspection?.kicks ?? null,
     snapshot: snapshot === null ? null : Snapshot.of(decodeSnapshot(snapshot, sha256)),
     capture: undefined,
     netCapture: null,

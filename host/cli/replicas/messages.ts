@@ -9,6 +9,7 @@ import type { readImage } from "../image.ts";
 import type { ServiceReport } from "../service/report.ts";
 import type { Listed } from "../service/served.ts";
 import type { Bound } from "../service/service.ts";
+import type { InspectionData } from "./inspection-messages.ts";
 import type { PostedBatch } from "./posted.ts";
 
 /** A replica gets it when it begins. */
@@ -25,13 +26,15 @@ export interface ReplicaData {
   readonly areNoted: boolean;
   readonly level: LogLevel;
   readonly isRetired: boolean;
+  /** null: nobody inspects it. */
+  readonly inspection: InspectionData | null;
 }
 
 /** Requests to a replica: the argument, and the answer. */
 export interface Requests {
   /** Descriptors of the shared ports, each the replica's once it has claimed it. */
   take: [descriptors: readonly Pick<SharedDescriptor, "fd" | "claim">[], answer: null];
-  retire: [argument: null, answer: null];
+  retire: [isFinal: boolean, answer: null];
   unretire: [argument: null, answer: null];
   /** Answered when the last client is done. */
   drain: [argument: null, answer: null];

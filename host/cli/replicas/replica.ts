@@ -7,8 +7,10 @@ import { PACKAGE_FOLDER } from "../../node/package.ts";
 import { Stall } from "../../node/stall.ts";
 import { NO_COUNTS, type ServiceReport } from "../service/report.ts";
 import type { Bound } from "../service/service.ts";
+import type { Held } from "./inspection-messages.ts";
 import type { Message, ReplicaData, Requests } from "./messages.ts";
 import type { PostedBatch } from "./posted.ts";
+import type { ReplicaMachine } from "./replica-machine.ts";
 
 const WORKER = `${PACKAGE_FOLDER}dist/host/cli/replicas/replica-worker.js`;
 
@@ -40,6 +42,8 @@ type Waiting = (answer: { readonly value: unknown; readonly error: string } | nu
 export class Replica {
   /** From 1 on; a replacement has the same. */
   readonly number: number;
+  /** For the inspector's pages; null: nobody inspects it. */
+  readonly machine: ReplicaMachine | null;
   /** Never rejects. Nothing is heard of it after that. */
   readonly died: Promise<Death>;
   /** Resolves when its thread is gone, which a disk that hangs delays. */
@@ -60,18 +64,22 @@ export class Replica {
   /** Throws if there can be no thread. */
   constructor(
     number: number,
-    data: Omit<ReplicaData, "presence">,
+    data: Omit<ReplicaData, "presence" | "inspection">,
+    machine: ReplicaMachine | null,
     events: ReplicaEvents,
     log: Log,
   ) {
     const presence = new Int32Array(new SharedArrayBuffer(4));
-    const workerData: ReplicaData = { ...data, presence };
+    const inspection = machine?.data ?? null;
+    const workerData: ReplicaData = { ...data, presence, inspection };
+    this.machine = machine;
     this.number = number;
     this.#events = events;
     this.#log = log;
     this.#stall = new Stall(presence);
     this.#worker = new Worker(WORKER, {
       workerData,
+      transferList: inspection === null ? [] : [inspection.port],
       name: `replica ${number}`,
     });
     this.died = new Promise((resolve) => {
@@ -88,8 +96,8 @@ export class Replica {
   }
 
   /**
-   * Resolves with the answer; null: it has died, or there is none after `patienceMs`. Rejects if it
-   * cannot do it.
+   * Resolves with the answer; null: it has died, or there is none after `patienceMs`, of which one
+   * that is stopped inside a kick gets none. Rejects if it cannot do it.
    */
   ask<Name extends keyof Requests>(
     name: Name,
@@ -97,6 +105,10 @@ export class Replica {
     patienceMs: number | null = null,
   ): Promise<Requests[Name][1] | null> {
     if (this.isDead) return Promise.resolve(null);
+    if (patienceMs !== null && this.held !== null) {
+      this.tell(name, argument);
+      return Promise.resolve(null);
+    }
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       const timer = patienceMs === null ? null : setTimeout(() => heard(null), patienceMs);
@@ -117,9 +129,14 @@ export class Replica {
     if (!this.isDead) this.#worker.postMessage({ id: 0, name, argument });
   }
 
+  /** It is stopped inside a kick: what it has said before. null: it is not. */
+  get held(): Held | null {
+    return this.machine?.held ?? null;
+  }
+
   /** The latest report; one that does not come within `patienceMs` leaves the one before. */
   async report(patienceMs: number): Promise<void> {
-    const report = await this.ask("report", null, patienceMs);
+    const report = this.held?.report ?? (await this.ask("report", null, patienceMs));
     if (report !== null && !this.isDead) this.last = report;
   }
 
@@ -137,6 +154,7 @@ export class Replica {
     if (this.isDead) return;
     this.isDead = true;
     this.isOpen = false;
+    this.machine?.end();
     for (const heard of [...this.#waiting.values()]) heard(null);
     if (death.kind !== "exit") void this.#worker.terminate();
     this.#end(death);

@@ -47,7 +47,7 @@ export async function serveReplicas(
   };
   const reloader = reloadable(fleet, levels, notify);
   warnOfRoot(command, log);
-  const admin = await openAdmin(fleet, reloader, levels);
+  const admin = await openAdmin(fleet, reloader, levels, fleet.inspected);
   const signalled = untilSignal(signals, fleet, () => fleet.command, log);
   try {
     return await Promise.race([fleet.run(), timeout, signalled]);

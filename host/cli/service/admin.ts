@@ -9,7 +9,7 @@ import { checksText } from "./health.ts";
 import type { InspectionPages } from "./inspection.ts";
 import { metricsText } from "./metrics.ts";
 import type { Reloader } from "./reload.ts";
-import type { Served } from "./served.ts";
+import { LISTED_MAX, type Served } from "./served.ts";
 
 const CONNECTIONS_MAX = 16;
 /** To send the head of a request, and all of it. */
@@ -17,7 +17,6 @@ const HEAD_MS = 1000;
 const REQUEST_MS = 5000;
 const HEAD_BYTES_MAX = 8192;
 const BODY_BYTES_MAX = 4096;
-const LISTED_MAX = 1000;
 
 const JSON_TYPE = "application/json";
 
@@ -124,7 +123,7 @@ export class Admin {
     if (!this.#isHost(headers.host)) return plain(421, "not a host of this server");
     const target = URL.canParse(url, "http://admin") ? new URL(url, "http://admin") : null;
     if (target === null) return plain(400, "not a path");
-    const inspected = this.#inspected(target, request, response);
+    const inspected = await this.#inspected(target, request, response);
     if (inspected !== undefined) return inspected;
     const page = own(this.#pages, target.pathname);
     const action = own(this.#actions, target.pathname);
@@ -140,23 +139,23 @@ export class Admin {
     if (type?.trim().toLowerCase() !== JSON_TYPE) return plain(415, `only ${JSON_TYPE}`);
     const body = await readBody(request);
     if (body === null) return { ...plain(413, "too long"), headers: { Connection: "close" } };
-    if (isCommand) return inspection.command(target.pathname, request, parseBody(body));
+    if (isCommand) return inspection.command(target, request, parseBody(body));
     const isEmpty = body.trim() === "" || body.trim() === "{}";
     if (!isEmpty && target.pathname !== "/log-level") return json(400, { error: "takes no body" });
     return (action as NonNullable<typeof action>)(isEmpty ? null : parseBody(body));
   }
 
   /** One of the inspector's pages; undefined: it is another. */
-  #inspected(
+  async #inspected(
     url: URL,
     { method }: IncomingMessage,
     response: ServerResponse,
-  ): Answer | null | undefined {
+  ): Promise<Answer | null | undefined> {
     const { inspection } = this.#parts;
     if (inspection === null) return undefined;
     if (method === "GET") {
       const stream = inspection.follow(url, response);
-      return stream === undefined ? (inspection.page(url.pathname) ?? undefined) : stream;
+      return stream === undefined ? ((await inspection.page(url)) ?? undefined) : stream;
     }
     if (!inspection.has(url.pathname)) return undefined;
     return { ...plain(405, "GET"), headers: { Allow: "GET" } };

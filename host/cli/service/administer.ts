@@ -2,10 +2,11 @@
 import type { Log, LoggerOptions, LogLevel } from "../../log.ts";
 import type { Watchdog } from "../../node/watchdog.ts";
 import type { Admin } from "./admin.ts";
+import type { Inspected } from "./inspected.ts";
 import type { InspectionPages } from "./inspection.ts";
 import type { Notify } from "./notify.ts";
 import { Reloader, type Reread } from "./reload.ts";
-import type { Inspected, Served } from "./served.ts";
+import type { Served } from "./served.ts";
 import type { Signals } from "./signals.ts";
 
 /** The parts of the process that a command uses. */
@@ -54,7 +55,7 @@ export async function openAdmin(
   return admin;
 }
 
-async function inspectionOf(service: Inspected, showsNames: boolean): Promise<InspectionPages> {
+async function inspectionOf(inspected: Inspected, showsNames: boolean): Promise<InspectionPages> {
   const { InspectionPages } = await import("./inspection.ts");
-  return new InspectionPages(() => service.inspector, showsNames);
+  return new InspectionPages(inspected, showsNames);
 }

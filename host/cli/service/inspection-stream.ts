@@ -1,7 +1,7 @@
 // The inspector's pages over HTTP: each is sent the machine as Server-Sent Events.
 import type { ServerResponse } from "node:http";
-import { Feed, type Update, type Viewer } from "../../inspect/feed.ts";
-import type { Inspector, MachineView } from "../../inspect/inspector.ts";
+import { Feed, type Update, type Viewer, type Watched } from "../../inspect/feed.ts";
+import type { MachineView } from "../../inspect/inspector.ts";
 
 /** A page that takes nothing for that long is let go. */
 const PATIENCE_MS = 5000;
@@ -13,7 +13,7 @@ export class InspectionStream {
   readonly #responses = new Set<ServerResponse>();
   readonly #json = new WeakMap<MachineView, string>(); // one text for all pages
 
-  constructor(machine: () => Inspector | null) {
+  constructor(machine: () => Watched | null) {
     this.#feed = new Feed(machine);
   }
 

@@ -1,7 +1,6 @@
 // A trace that begins while the machine runs: a file that is sent as it grows.
 import type { ServerResponse } from "node:http";
-import type { Inspector } from "../../inspect/inspector.ts";
-import { JsonTrace } from "../../trace/json-trace.ts";
+import type { InspectedMachine } from "./inspected.ts";
 
 /** A client that is slower than the machine gets the beginning of the trace. */
 const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
@@ -11,7 +10,7 @@ const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
  * paths of requests and names of files.
  */
 export function sendTrace(
-  machine: Inspector,
+  machine: InspectedMachine,
   response: ServerResponse,
   seconds: number,
   names: boolean,
@@ -21,21 +20,19 @@ export function sendTrace(
     "Content-Disposition": 'attachment; filename="trace.json"',
     "Cache-Control": "no-store",
   });
-  const write = (bytes: Uint8Array) => {
-    if (response.writableLength <= UNSENT_BYTES_MAX) response.write(bytes.slice());
-    else end();
-  };
-  const trace = new JsonTrace(write, { names });
-  const endTrace = machine.trace(trace.sink);
   const timer = setTimeout(() => end(), seconds * 1000);
-  let isEnded = false;
-  const end = () => {
-    if (isEnded) return;
-    isEnded = true;
-    clearTimeout(timer);
-    endTrace();
-    trace.end();
-    response.end();
+  let isEmpty = true;
+  const file = {
+    write: (bytes: Uint8Array) => {
+      if (response.writableLength > UNSENT_BYTES_MAX) return end();
+      isEmpty = false;
+      response.write(bytes.slice());
+    },
+    ended: () => {
+      clearTimeout(timer);
+      response.end(isEmpty ? "[]\n" : ""); // a machine that is stopped in a kick has no events
+    },
   };
+  const end = machine.trace(file, names);
   response.on("close", end);
 }

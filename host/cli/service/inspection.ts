@@ -1,15 +1,18 @@
-// The inspector's pages on the admin listener: the page itself, the machine as JSON, its events as
-// they happen, and the commands that stop it. They show lengths and headers, and never payload.
+// The inspector's pages on the admin listener: the page itself, a machine as JSON, its events as
+// they happen, and the commands that stop it; with `?machine=N` those of the Nth. They show lengths
+// and headers, and never payload.
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { BREAKPOINTS_MAX, type Breakpoint, readBreakpoint } from "../../inspect/breakpoints.ts";
-import type { Inspector, StepBy } from "../../inspect/inspector.ts";
+import type { InspectionCommand } from "../../inspect/commands.ts";
+import type { StepBy } from "../../inspect/inspector.ts";
 import { PACKAGE_FOLDER } from "../../node/package.ts";
+import { type Inspected, type InspectedMachine, Unavailable } from "./inspected.ts";
 import { InspectionStream } from "./inspection-stream.ts";
 import { sendTrace } from "./inspection-trace.ts";
 
 const ROOT = "/inspect";
-const READ = ["state", "heap", "events", "trace"];
+const READ = ["machines", "state", "heap", "events", "trace"];
 const COMMANDS = ["pause", "resume", "step", "break"];
 const STEPS = ["turn", "thread", "kick"];
 const TRACE_SECONDS = 5;
@@ -44,61 +47,61 @@ const json = (status: number, value: unknown): InspectionAnswer => ({
 const refused = (status: number, error: string) => json(status, { error });
 
 export class InspectionPages {
-  readonly #machine: () => Inspector | null;
+  readonly #inspected: Inspected;
   readonly #mayName: boolean;
-  readonly #stream: InspectionStream;
+  readonly #feeds = new Map<number, InspectionStream>(); // of machines that somebody watches
   readonly streamsMax = STREAMS_MAX;
   #streams = 0;
 
-  /**
-   * `machine`: the one that runs now; null: there is none, for the moment. `mayName`: are paths and
-   * names of files, which are the users', in traces that ask for them?
-   */
-  constructor(machine: () => Inspector | null, mayName = false) {
-    this.#machine = machine;
+  /** `mayName`: are paths and names of files, which are the users', in traces that ask for them? */
+  constructor(inspected: Inspected, mayName = false) {
+    this.#inspected = inspected;
     this.#mayName = mayName;
-    this.#stream = new InspectionStream(machine);
   }
 
-  /** The page, its files, and the machine as it is now; null: there is no such page. */
-  page(path: string): InspectionAnswer | null {
-    if (path === ROOT) return file("index.html");
-    const name = path.slice(ROOT.length + 1);
+  /** The page, its files, and a machine as it is now; null: there is no such page. */
+  async page(url: URL): Promise<InspectionAnswer | null> {
+    const { pathname } = url;
+    if (pathname === ROOT) return file("index.html");
+    const name = pathname.slice(ROOT.length + 1);
     if (PAGE_FILE.test(name)) return file(name);
-    const machine = this.#machine();
-    if (name === "state") return machine === null ? absent() : json(200, machine.view());
-    if (name === "heap") return machine === null ? absent() : json(200, machine.heapMap());
-    return null;
+    if (name === "machines") return json(200, { machines: await this.#list() });
+    if (name === "state") return this.#ask(url, async (machine) => json(200, await machine.look()));
+    if (name !== "heap") return null;
+    return this.#ask(url, async (machine) => json(200, await machine.heapMap()));
   }
 
   /**
-   * Writes to the response until its client leaves: the machine and its events, or a trace of the
+   * Writes to the response until its client leaves: a machine and its events, or a trace of the
    * next seconds. null: it does; otherwise why not. undefined: it is another page.
    */
-  follow(
-    { pathname, searchParams }: URL,
-    response: ServerResponse,
-  ): InspectionAnswer | null | undefined {
+  follow(url: URL, response: ServerResponse): InspectionAnswer | null | undefined {
+    const { pathname, searchParams } = url;
     const isTrace = pathname === `${ROOT}/trace`;
     if (!isTrace && pathname !== `${ROOT}/events`) return undefined;
     if (this.#streams >= STREAMS_MAX) return refused(503, `${STREAMS_MAX} look already`);
-    const machine = this.#machine();
-    const seconds = Number(searchParams.get("seconds") ?? TRACE_SECONDS);
-    if (isTrace && machine === null) return absent();
-    if (isTrace && !(seconds > 0 && seconds <= TRACE_SECONDS_MAX)) {
-      return refused(400, `seconds: more than 0, and ${TRACE_SECONDS_MAX} at most`);
-    }
-    const names = searchParams.get("names") ?? "0";
-    if (isTrace && !/^[01]$/.test(names)) return refused(400, "names: 0 or 1");
-    if (isTrace && names === "1" && !this.#mayName) {
-      return refused(403, "names are users': the service has to be started with --inspect-names");
+    const number = this.#numberIn(url);
+    if (number === null) return this.#noNumber();
+    if (!isTrace) {
+      this.#feed(number).add(response);
+    } else {
+      const machine = this.#inspected.machine(number);
+      const seconds = Number(searchParams.get("seconds") ?? TRACE_SECONDS);
+      if (machine === null) return absent();
+      if (!(seconds > 0 && seconds <= TRACE_SECONDS_MAX)) {
+        return refused(400, `seconds: more than 0, and ${TRACE_SECONDS_MAX} at most`);
+      }
+      const names = searchParams.get("names") ?? "0";
+      if (!/^[01]$/.test(names)) return refused(400, "names: 0 or 1");
+      if (names === "1" && !this.#mayName) {
+        return refused(403, "names are users': the service has to be started with --inspect-names");
+      }
+      sendTrace(machine, response, seconds, names === "1");
     }
     this.#streams++;
     response.on("close", () => {
       this.#streams--;
     });
-    if (isTrace && machine !== null) sendTrace(machine, response, seconds, names === "1");
-    else this.#stream.add(response);
     return null;
   }
 
@@ -111,25 +114,73 @@ export class InspectionPages {
   readonly commands: readonly string[] = COMMANDS.map((name) => `${ROOT}/${name}`);
 
   /** One of the commands. */
-  command(path: string, request: IncomingMessage, body: unknown): InspectionAnswer {
-    const name = path.slice(ROOT.length + 1);
+  async command(url: URL, request: IncomingMessage, body: unknown): Promise<InspectionAnswer> {
+    const name = url.pathname.slice(ROOT.length + 1);
     if (!isOwnPage(request)) return refused(403, "commands come from the inspector's own page");
-    const machine = this.#machine();
-    if (machine === null) return absent();
-    const wrong = faultOf(name, body);
-    if (wrong !== "") return refused(400, wrong);
-    const error = run(machine, name, body);
-    return error === "" ? json(202, { state: machine.state }) : refused(409, error);
+    return this.#ask(url, async (machine) => {
+      const wrong = faultOf(name, body);
+      if (wrong !== "") return refused(400, wrong);
+      return json(202, { state: await machine.command(commandOf(name, body)) });
+    });
   }
 
   close(): void {
-    this.#stream.close();
+    for (const feed of this.#feeds.values()) feed.close();
+  }
+
+  // ---- which machine
+
+  /** null: there is none of that number. */
+  #numberIn({ searchParams }: URL): number | null {
+    const word = searchParams.get("machine") ?? "1";
+    const isNumber = /^[1-9]\d{0,2}$/.test(word) && Number(word) <= this.#inspected.count;
+    return isNumber ? Number(word) : null;
+  }
+
+  #noNumber(): InspectionAnswer {
+    return refused(400, `machine: 1 to ${this.#inspected.count}`);
+  }
+
+  async #ask(
+    url: URL,
+    ask: (machine: InspectedMachine) => Promise<InspectionAnswer>,
+  ): Promise<InspectionAnswer> {
+    const number = this.#numberIn(url);
+    if (number === null) return this.#noNumber();
+    const machine = this.#inspected.machine(number);
+    if (machine === null) return absent();
+    return ask(machine).catch(refusal);
+  }
+
+  /** The machines, with the state of each; null: there is none of that number at the moment. */
+  #list(): Promise<object[]> {
+    const numbers = Array.from({ length: this.#inspected.count }, (_, i) => i + 1);
+    return Promise.all(
+      numbers.map(async (machine) => {
+        const view = await this.#inspected
+          .machine(machine)
+          ?.look()
+          .catch(() => null);
+        return { machine, state: view?.state ?? null };
+      }),
+    );
+  }
+
+  #feed(number: number): InspectionStream {
+    const feed = this.#feeds.get(number);
+    if (feed !== undefined) return feed;
+    const made = new InspectionStream(() => this.#inspected.machine(number));
+    this.#feeds.set(number, made);
+    return made;
   }
 }
 
 function absent(): InspectionAnswer {
   return refused(503, "there is no machine at the moment");
 }
+
+const refusal = (error: Error): InspectionAnswer =>
+  refused(error instanceof Unavailable ? 503 : 409, error.message);
 
 interface CommandBody {
   readonly by: StepBy;
@@ -139,7 +190,7 @@ interface CommandBody {
 /** Says what is wrong with a command, whatever the machine does; "": nothing. */
 function faultOf(name: string, body: unknown): string {
   const { by, breakpoints } = (body ?? {}) as Record<string, unknown>;
-  if (name === "step" && !STEPS.includes(by as string)) return "by: turn or thread";
+  if (name === "step" && !STEPS.includes(by as string)) return "by: turn, thread or kick";
   if (name !== "break") return "";
   if (!Array.isArray(breakpoints) || breakpoints.map(readBreakpoint).includes(null)) {
     return "breakpoints: a list of breakpoints";
@@ -147,23 +198,10 @@ function faultOf(name: string, body: unknown): string {
   return breakpoints.length > BREAKPOINTS_MAX ? `${BREAKPOINTS_MAX} breakpoints at most` : "";
 }
 
-/** Returns why the machine does not do it now, or "". */
-function run(machine: Inspector, name: string, body: unknown): string {
+function commandOf(name: string, body: unknown): InspectionCommand {
   const { by, breakpoints } = (body ?? {}) as CommandBody;
-  switch (name) {
-    case "pause":
-      return machine.pause() ? "" : "the machine has ended, or is about to";
-    case "resume":
-      machine.resume();
-      return "";
-    case "step":
-      if (by === "kick") return "its thread serves this page as well, and may not block in a kick";
-      if (machine.state !== "paused") return "the machine is not paused";
-      return machine.step(by) ? "" : "nothing to do: the machine waits for its clients";
-    default:
-      machine.breakAt(breakpoints);
-      return "";
-  }
+  if (name === "step") return { name, by };
+  return name === "break" ? { name, breakpoints } : { name: name as "pause" | "resume" };
 }
 
 /**

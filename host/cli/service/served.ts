@@ -1,9 +1,11 @@
 // A service as its admin listener sees it: one machine, or replicas of it.
-import type { Inspector } from "../../inspect/inspector.ts";
 import type { Drainable } from "./drain.ts";
 import type { Check } from "./health.ts";
 import type { Reloadable } from "./reload.ts";
 import type { ServiceReport } from "./report.ts";
+
+/** Connections that are listed for one who asks. */
+export const LISTED_MAX = 1000;
 
 /** A connection, for whoever asks. */
 export interface ListedConnection {
@@ -23,12 +25,6 @@ export interface Listed {
   readonly total: number;
   /** Of vsock, then of the card; the oldest first. Those of replicas after one another. */
   readonly connections: readonly ListedConnection[];
-}
-
-/** A service whose machine is inspected. */
-export interface Inspected {
-  /** Of the present machine; null: there is none now. */
-  readonly inspector: Inspector | null;
 }
 
 export interface Served extends Drainable, Reloadable {

@@ -2,7 +2,7 @@
 // the order in which both begin and end.
 import type { FrameTap } from "../../devices/net/tap.ts";
 import type { VsockOptions } from "../../devices/vsock/options.ts";
-import { Inspector } from "../../inspect/inspector.ts";
+import { Inspector, type InspectorOptions } from "../../inspect/inspector.ts";
 import type { Log } from "../../log.ts";
 import { systemClock } from "../../node/clock.ts";
 import { VsockDevice } from "../../node/devices.ts";
@@ -36,7 +36,7 @@ import { LoopLag } from "./loop-lag.ts";
 import type { Notify } from "./notify.ts";
 import { mayReloadWith, reloaded } from "./reload.ts";
 import { type Counts, LAG_QUANTILES, type ServiceReport } from "./report.ts";
-import type { Inspected, Listed, Served } from "./served.ts";
+import type { Listed, Served } from "./served.ts";
 import { addCounts, type Totals, totalsOf } from "./totals.ts";
 
 /** Clients that wait in the kernel when the last one is let in. */
@@ -53,6 +53,8 @@ export interface ServiceParts {
   readonly trace: MachineOptions["trace"];
   /** For a watchdog. */
   readonly presence: MachineOptions["presence"];
+  /** How the inspector stops the machine inside kicks; null: its thread may not block. */
+  readonly kicks: Pick<InspectorOptions, "gate" | "held" | "breakpoints"> | null;
   readonly console: NonNullable<MachineOptions["console"]>;
   readonly openLog: OpenLog;
   /** Are requests noted, for the log or for metrics? */
@@ -82,7 +84,7 @@ export interface Bound extends GuestPort {
   readonly address: SocketAddress;
 }
 
-export class Service implements Served, Inspected {
+export class Service implements Served {
   #command: Command;
   readonly #parts: ServiceParts;
   readonly #sockets: NodeSockets;
@@ -289,8 +291,9 @@ export class Service implements Served, Inspected {
     const guest = new GuestPorts(vsock, card?.user ?? null);
     this.#guest = guest;
     this.#machine = machine;
-    const { breakpoints = [] } = this.#inspector ?? {};
-    this.#inspector = clock && new Inspector({ machine, clock, breakpoints });
+    const { breakpoints } = this.#inspector ?? this.#parts.kicks ?? {};
+    const looked = { machine, ...this.#parts.kicks, breakpoints: breakpoints ?? [] };
+    this.#inspector = clock && new Inspector({ ...looked, clock });
     machine.control.draining = this.#isRetired;
     await this.#publish(guest);
     if (vsockPath !== null) await available(vsock.publishPath(vsockPath));
@@ -365,7 +368,6 @@ export class Service implements Served, Inspected {
     await this.#accessLog?.flushed();
   }
 
-  /** Bound ports lead to the guest. */
   async #publish(guest: GuestPorts): Promise<void> {
     for (const port of this.#bound) await guest.publishAt(port.address, port);
   }

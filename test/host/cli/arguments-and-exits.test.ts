@@ -164,6 +164,7 @@ describe("arguments", () => {
       admin: null,
       readyFd: null,
       replicas: 1,
+      areThreads: false,
       restarts: false,
       isProxied: false,
       site: null,

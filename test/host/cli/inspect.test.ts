@@ -84,6 +84,14 @@ describe("the pages", () => {
     expect(heap.blocks.length).toBeGreaterThan(10);
   });
 
+  test("know one machine, which need not be named", async () => {
+    const list = await (await fetch(`${root}inspect/machines`)).json();
+    expect(list).toEqual({ machines: [{ machine: 1, state: "running" }] });
+    expect((await fetch(`${root}inspect/state?machine=1`)).status).toBe(200);
+    const other = await fetch(`${root}inspect/state?machine=2`);
+    expect([other.status, await other.json()]).toEqual([400, { error: "machine: 1 to 1" }]);
+  });
+
   test("are only read", async () => {
     for (const path of ["inspect", "inspect/state", "inspect/events", "inspect/trace"]) {
       const response = await fetch(`${root}${path}`, { method: "PUT" });
@@ -195,11 +203,12 @@ describe("commands", () => {
       return [response.status, (await response.json()).error];
     };
     expect(await error("step", { by: "turn" })).toEqual([409, "the machine is not paused"]);
-    expect(await error("step", { by: "year" })).toEqual([400, "by: turn or thread"]);
-    expect(await error("step", {})).toEqual([400, "by: turn or thread"]);
+    expect(await error("step", { by: "year" })).toEqual([400, "by: turn, thread or kick"]);
+    expect(await error("step", {})).toEqual([400, "by: turn, thread or kick"]);
     expect(await error("step", { by: "kick" })).toEqual([
       409,
-      "its thread serves this page as well, and may not block in a kick",
+      "its thread serves this page as well, and may not block in a kick; " +
+        "with --replicas 1 --inspect the machine has a thread of its own",
     ]);
     const wrong = [400, "breakpoints: a list of breakpoints"];
     for (const list of [null, 7, [{}], [{ on: "moon" }], [{ on: "kick", queue: 7 }]]) {
