@@ -1,10 +1,10 @@
 // A network at the other end of a byte stream: frames, each after its length, over AF_UNIX or TCP.
 // There is qemu (-netdev stream), passt, gvproxy, socket_vmnet, or another torito. It has one card.
 //
-// The format knows no offloads: frames are complete. To the guest none is lost: while it has posted
-// no buffers, nothing is read, and the other end knows best what to do with what does not fit in its
-// socket. From the guest, frames are dropped rather than kept without a bound. A stream with an
-// impossible length is beyond repair, and ends.
+// The format knows no offloads: frames are complete. To the guest none is lost here: while it has
+// posted no buffers nothing is read, and the other end decides what becomes of frames that its
+// socket does not hold. Those of the guest are dropped rather than kept without a bound. A stream
+// with an impossible length is beyond repair, and ends.
 import {
   addressText,
   type Listener,

@@ -249,7 +249,7 @@ export class HostEnd implements ReadSource {
     this.#closing?.set(lingerMs(this.#owner.receiving.pending));
   }
 
-  /** What the kernel has taken is still delivered; what it has not, nobody has read for long. */
+  /** Bytes that the kernel has taken are still delivered; others have had no reader for long. */
   #close(): void {
     if (this.#isOver) return;
     const { unsent } = this.#socket;
