@@ -159,15 +159,16 @@ function longTable(rows, pairs) {
     const peer = rows.find(
       (one) => one.subject === below && one.case === row.case && one.metric === row.metric,
     );
-    const ratio = below === undefined ? "-" : `${formatRatio(row, peer)} of ${below}`;
-    return [row.case, row.subject, `${row.metric}, ${row.unit}`, formatRow(row), ratio];
+    const ratio = formatRatio(row, peer);
+    const named = ratio === "-" ? ratio : `${ratio} of ${below}`;
+    return [row.case, row.subject, `${row.metric}, ${row.unit}`, formatRow(row), named];
   });
   return [["case", "subject", "metric", "median", "ratio"], ...body];
 }
 
 /** @param {Row | undefined} above @param {Row | undefined} below */
 function formatRatio(above, below) {
-  if (above === undefined || below === undefined) return "-";
+  if (above === undefined || below === undefined || below.median === 0) return "-";
   return (above.median / below.median).toFixed(2);
 }
 
