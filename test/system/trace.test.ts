@@ -139,7 +139,7 @@ describe("threads", () => {
     machine.dispose();
   });
 
-  test("without the option there is no ring, and the guest has all of its memory", async () => {
+  test("TR6: without the option there is no event and no ring, and the guest has all of its memory", async () => {
     const plain = await boot({ trace: undefined });
     const traced = await boot();
     for (const { machine } of [plain, traced]) machine.call("begin", 3);
@@ -190,7 +190,7 @@ describe("TR8: a trace that begins while the machine runs", () => {
   });
 });
 
-describe("a ring that a guest filled with what it liked", () => {
+describe("TR4: a ring that a guest filled with what it liked", () => {
   const RING = 0x8000;
   const NOW = 1_000_000_000;
   const SEVEN = 0x10007; // a thread
