@@ -17,6 +17,8 @@ const HEAD_MS = 1000;
 const REQUEST_MS = 5000;
 const HEAD_BYTES_MAX = 8192;
 const BODY_BYTES_MAX = 4096;
+/** Longer bodies are read this far: unread bytes would reset the connection before its answer. */
+const DISCARDED_BYTES_MAX = 65536;
 
 const JSON_TYPE = "application/json";
 
@@ -262,10 +264,10 @@ async function readBody(request: IncomingMessage): Promise<string | null> {
   let bytes = 0;
   for await (const part of request as AsyncIterable<Buffer>) {
     bytes += part.length;
-    if (bytes > BODY_BYTES_MAX) return null;
-    parts.push(part);
+    if (bytes > DISCARDED_BYTES_MAX) return null;
+    if (bytes <= BODY_BYTES_MAX) parts.push(part);
   }
-  return Buffer.concat(parts).toString("utf8");
+  return bytes > BODY_BYTES_MAX ? null : Buffer.concat(parts).toString("utf8");
 }
 
 /** Whatever is no JSON is nothing that an action knows. */
