@@ -6,6 +6,7 @@ import {
   AF_VSOCK,
   clock,
   Errno,
+  kernelParameter,
   parameterIs,
   parameterNumber,
   parameterNumber64,
@@ -43,8 +44,12 @@ const SHUTDOWN_SEND: i32 = 1;
 /** The peer has this long to take all that was sent, once it has ended its own side. */
 const LINGER_MS: u32 = 60_000;
 
+/** More than any parameter. */
+const NO_NUMBER: u64 = u64.MAX_VALUE;
+
 let buffer: usize = 0;
 let size: u32 = 0;
+let wanted: u64 = 0; // bytes to send; 0: it receives
 let started: u64 = 0;
 const digit: usize = memory.data(1);
 const digest = changetype<Sha256>(memory.data(offsetof<Sha256>()));
@@ -54,6 +59,8 @@ export function main(): i32 {
   buffer = ToroGetAlignedMem(size, PAGE_BYTES);
   if (buffer == 0) return failed(NAME, "memory", -Errno.ENOMEM);
   for (let i: u32 = 0; i < size; i++) store<u8>(buffer + i, <u8>(i * 31));
+  wanted = parameterNumber64("bytes", kernelParameter("bytes") == 0 ? 0 : NO_NUMBER);
+  if (wanted == NO_NUMBER) return failed(NAME, "bytes=", -Errno.EINVAL);
   const listener = connects() ? 0 : listen();
   if (listener < 0) return failed(NAME, "listen", listener);
   const count = parameterNumber("count", 1);
@@ -104,11 +111,10 @@ function connect(): i32 {
 
 /** Yields. Returns the bytes, or an error. */
 function transfer(socket: i32): i64 {
-  const bytes = parameterNumber64("bytes", 0);
   digest.begin();
   started = clock();
-  const moved = bytes == 0 ? receive(socket) : send(socket, bytes);
-  if (moved >= 0) report(bytes == 0 ? " received" : " sent", moved, clock() - started);
+  const moved = wanted == 0 ? receive(socket) : send(socket, wanted);
+  if (moved >= 0) report(wanted == 0 ? " received" : " sent", moved, clock() - started);
   return moved;
 }
 

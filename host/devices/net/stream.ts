@@ -38,7 +38,7 @@ export interface StreamNetworkOptions {
 export interface StreamNetworkStats {
   framesSent: number;
   framesReceived: number;
-  /** Times that it was not read on, because the guest had posted no buffers. */
+  /** Times that reading stopped because the guest had posted no buffers. */
   held: number;
   /** To the other end, which does not read, or is not there. */
   dropped: number;
@@ -61,7 +61,7 @@ export class StreamNetwork implements Network {
   #writer: FrameWriter | null = null;
   #card: Card | null = null;
   #stage: Uint8Array | null = null;
-  /** Not read on until the guest has posted buffers: what is left of the last read. */
+  /** Bytes left of the last read, while the guest has posted no buffers; null: it reads. */
   #held: Uint8Array | null = null;
   #isClosed = false;
 

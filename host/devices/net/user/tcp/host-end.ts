@@ -99,6 +99,7 @@ export class HostEnd implements ReadSource {
 
   /** Reads, or does not, as the window and the slabs allow. */
   regulate(): void {
+    if (this.#closing !== null) return;
     const { sending } = this.#owner;
     const { isLow } = this.#local.workshop.toGuest;
     if (isLow) this.#leaveSlab();
