@@ -1,7 +1,7 @@
 // The interfaces between a machine and a virtio device.
 import type { GuestMemory } from "./memory.ts";
 import type { SocketEvents, StreamSocket } from "./ports/sockets.ts";
-import type { EventKind, FlowStep, TraceArguments } from "./trace/event.ts";
+import type { EventKind, Flow, TraceArguments } from "./trace/event.ts";
 import type { Flows } from "./trace/flows.ts";
 import type { VirtQueue } from "./virtqueue.ts";
 
@@ -21,30 +21,16 @@ export interface DeviceTrace {
   now(): number;
   /** Requests that flow through the machine. */
   readonly flows: Flows;
-  /** The request that the thread works on which runs now. undefined: none, or it is not known. */
-  present(): FlowStep | undefined;
+  /** The request that the thread works on which runs now. 0: none, or it is not known. */
+  present(): Flow;
   /** instant(), by kinds that are made once: for events that are many. */
-  happened(
-    kinds: StepKinds,
-    nowNs: number,
-    flow: FlowStep | undefined,
-    a?: number,
-    b?: number,
-    c?: number,
-  ): void;
+  happened(kinds: StepKinds, nowNs: number, flow: Flow, a?: number, b?: number, c?: number): void;
   /** slice() by a kind, in the same way. */
-  took(
-    kind: EventKind,
-    sinceNs: number,
-    flow: FlowStep | undefined,
-    a?: number,
-    b?: number,
-    c?: number,
-  ): void;
+  took(kind: EventKind, sinceNs: number, flow: Flow, a?: number, b?: number, c?: number): void;
   /** An event without duration. As a step of a request it is drawn a microsecond long. */
-  instant(name: string, nowNs: number, args: TraceArguments, flow?: FlowStep): void;
+  instant(name: string, nowNs: number, args: TraceArguments, flow?: Flow): void;
   /** An event that began at `sinceNs` and ends now. `file`: for those who want names. */
-  slice(name: string, sinceNs: number, args: TraceArguments, flow?: FlowStep, file?: string): void;
+  slice(name: string, sinceNs: number, args: TraceArguments, flow?: Flow, file?: string): void;
 }
 
 /** The machine, as a device sees it. */

@@ -10,6 +10,8 @@ const flag = (/** @type {string} */ what, /** @type {string} */ file) => [what, 
 const WAYS = [
   { name: "plain", flags: [] },
   { name: "trace", flags: flag("--trace", "trace.json") },
+  // The file makes the difference to the one before.
+  { name: "trace to null", flags: ["--trace", "/dev/null"] },
   { name: "pcap", flags: flag("--pcap", "one.pcap") },
   {
     name: "trace and pcap",

@@ -16,7 +16,12 @@ import { isVsock, socketName } from "./peers.ts";
 const SLOT_MASK = 0xffff;
 
 /** `queue` is the address of a WaitQueue, or a TraceWait. "": the thread does not wait. */
-export function describeWait(reader: GuestReader, layout: Layout, queue: number): string {
+export function describeWait(
+  reader: GuestReader,
+  layout: Layout,
+  queue: number,
+  withPeer = true,
+): string {
   if (queue === TraceWait.None) return "";
   if (queue === TraceWait.Time) return "time";
   const { interfaces, interfaces_max, request, socket, thread } = layout;
@@ -40,13 +45,16 @@ export function describeWait(reader: GuestReader, layout: Layout, queue: number)
     const { at, isReader } = found;
     const isListener = reader.u32(at + socket.state) === SocketState.Listening;
     const what = isListener ? "accept" : isReader ? "read" : "send";
-    return `${nameOf(reader, layout, at)} to ${what}`;
+    return `${nameOf(reader, layout, at, withPeer)} to ${what}`;
   }
   if (queue === layout.console.writers) return "the console's reader";
   const sent = queue - layout.buffers.waiters;
   if (isBlock(reader, layout, sent, layout.buffers.bytes)) return "buffers lent to a device";
   return "another thread";
 }
+
+/** In a trace the peer is an argument, so that waits for all connections have one name. */
+const PEER = ["remotePort"];
 
 /** Waits for connections that are known by their queues: the most that are kept. */
 const WAITS_MAX = 4096;
@@ -64,7 +72,7 @@ interface KnownWait {
 export class Waits {
   readonly #reader: GuestReader;
   readonly #layout: Layout;
-  readonly #known = new Map<number, KnownWait>();
+  readonly #known = new Map<number, KnownWait>(); // by queue as an int32: those are found faster
   readonly #kinds = new Map<string, EventKind>(); // by title
 
   constructor(reader: GuestReader, layout: Layout) {
@@ -76,24 +84,26 @@ export class Waits {
   of(queue: number): Wait | null {
     if (queue === TraceWait.None) return null;
     const [reader, layout] = [this.#reader, this.#layout];
-    const known = this.#known.get(queue);
+    const known = this.#known.get(queue | 0);
     if (known !== undefined && isSocket(reader, layout, known.handle, known.at)) return known.wait;
-    const kind = this.#kindOf(`waits: ${describeWait(reader, layout, queue)}`);
     const at = socketOf(reader, layout, queue)?.at ?? 0;
+    const title = `waits: ${describeWait(reader, layout, queue, false)}`;
+    const kind = this.#kindOf(title, at === 0 ? [] : PEER);
     const connection = at === 0 ? null : connectionOf(reader, layout, at);
-    const wait: Wait = { kind, connection };
+    const remotePort = at === 0 ? 0 : reader.u32(at + layout.socket.remotePort);
+    const wait: Wait = { kind, connection, remotePort };
     if (connection === null) return wait;
     if (this.#known.size === WAITS_MAX) this.#known.clear();
     const handle = reader.u32(at + layout.socket.handle);
-    this.#known.set(queue, { at, handle, wait });
+    this.#known.set(queue | 0, { at, handle, wait });
     return wait;
   }
 
-  #kindOf(title: string): EventKind {
+  #kindOf(title: string, keys: readonly string[]): EventKind {
     let kind = this.#kinds.get(title);
     if (kind === undefined) {
       if (this.#kinds.size === WAITS_MAX) this.#kinds.clear();
-      kind = new EventKind("X", THREADS, title, [], { cat: "wait" });
+      kind = new EventKind("X", THREADS, title, keys, { cat: "wait" });
       this.#kinds.set(title, kind);
     }
     return kind;
@@ -141,14 +151,14 @@ function isBlock(reader: GuestReader, { block }: Layout, at: number, bytes: numb
   return check === u32(block.used) && reader.u32(header + block.length) === bytes;
 }
 
-function nameOf(reader: GuestReader, { socket }: Layout, at: number): string {
+function nameOf(reader: GuestReader, { socket }: Layout, at: number, withPeer: boolean): string {
   const field = (offset: number) => reader.u32(at + offset);
   return socketName(
     field(socket.protocol),
     field(socket.type),
     field(socket.localPort),
     field(socket.remoteAddress),
-    field(socket.remotePort),
+    withPeer ? field(socket.remotePort) : 0,
   );
 }
 

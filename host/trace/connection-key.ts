@@ -15,6 +15,9 @@ export function connectionKey(cid: number, remotePort: number, localPort: number
   return `${cid}:${remotePort}>${localPort}`;
 }
 
+/** The port of the other side, as an int32, of a key that is a number. */
+export const portOf = (key: number): number => key | 0;
+
 /** The same for a connection of TCP, by the IPv4 address and port of its other side. */
 export function tcpKey(address: number, remotePort: number, localPort: number): ConnectionKey {
   return `tcp ${address}:${remotePort}>${localPort}`;

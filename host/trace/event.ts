@@ -31,8 +31,12 @@ export interface TraceEvent {
   readonly args?: TraceArguments | undefined;
 }
 
+let kinds = 0;
+
 /** All that events of a kind have in common. They differ in times, a track, a flow and numbers. */
 export class EventKind {
+  /** No other kind has it. */
+  readonly serial = ++kinds;
   readonly ph: TraceEvent["ph"];
   readonly pid: number;
   readonly name: string;
@@ -69,19 +73,25 @@ export interface EventWriter {
     tid: number,
     sinceNs: number,
     durNs: number,
-    flow: FlowStep | undefined,
+    flow: Flow,
     a: number,
     b: number,
     c: number,
   ): boolean;
 }
 
-/** One of many things that happen to an exchange of a connection. */
-export interface FlowStep {
-  /** Hexadecimal digits: the connection's serial number, and the exchange's in it. */
-  readonly id: string;
-  /** Is it the first? */
-  readonly begins: boolean;
+/**
+ * The exchange of a connection that an event is a step of: its id, negated in the first step.
+ * 0: none.
+ */
+export type Flow = number;
+
+/** Ids have the exchange's number in the low 16 bits, and the connection's serial number above. */
+export const FLOW_EXCHANGES = 0x10000;
+
+/** The id in hexadecimal digits. */
+export function flowId(flow: Flow): string {
+  return Math.abs(flow).toString(16);
 }
 
 /**

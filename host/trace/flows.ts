@@ -1,22 +1,18 @@
 // Requests, as they flow through a machine. On the wire a connection carries bytes, so a request is
 // taken to be an exchange: payload to the guest and what comes back, up to the next payload to the
 // guest. With pipelining several requests share one.
-import type { ConnectionKey } from "./connection-key.ts";
-import type { FlowStep } from "./event.ts";
+import { type ConnectionKey, portOf } from "./connection-key.ts";
+import { FLOW_EXCHANGES, type Flow } from "./event.ts";
 
-/** Exchanges of one connection that have ids of its own; then it is numbered anew. */
-const EXCHANGES_MAX = 0xffff;
 /** Connections that are followed at once: the oldest are forgotten. */
 const CONNECTIONS_MAX = 4096;
 const METHOD_BYTES_MAX = 20;
 const PATH_BYTES_MAX = 200;
 const SPACE = 0x20;
-/** Hexadecimal digits of each byte. Numbers take engines some time to print in another base. */
-const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** An exchange that has ended. */
 export interface Exchange {
-  readonly step: FlowStep;
+  readonly flow: Flow;
   /** As in "GET 200"; of what is no HTTP how many bytes went. */
   readonly title: string;
   /** As in "GET /index.html 200"; undefined: it is not known. */
@@ -26,9 +22,10 @@ export interface Exchange {
 }
 
 interface Connection {
-  digits: string; // of its serial number
-  exchange: number; // 0: none yet
-  step: FlowStep | undefined; // of the exchange, but the first; undefined: none yet
+  readonly key: ConnectionKey;
+  next: Connection | undefined; // with the same port on the other side
+  flow: Flow; // of the last exchange; a connection that uses up its ids gets a new number
+  hasExchange: boolean;
   isAnswered: boolean; // payload has come back
   method: string; // "": it is no HTTP
   path: string; // "": nobody asked for it
@@ -46,7 +43,9 @@ export interface FirstBytes {
 }
 
 export class Flows {
-  readonly #connections = new Map<ConnectionKey, Connection>();
+  readonly #connections = new Map<ConnectionKey, Connection>(); // the oldest first
+  /** The same by the ports of their other sides, as int32: engines find those at once. */
+  readonly #byPort = new Map<number, Connection>();
   readonly #ended: (exchange: Exchange) => void;
   #serial = 0;
   /** Are paths of requests wanted? They are the users'. */
@@ -57,49 +56,41 @@ export class Flows {
   }
 
   /** Payload of `bytes` to the guest. */
-  toGuest(key: ConnectionKey, first: FirstBytes, bytes: number, nowNs: number): FlowStep {
-    const one = this.#connections.get(key) ?? this.#add(key, nowNs);
+  toGuest(key: ConnectionKey, first: FirstBytes, bytes: number, nowNs: number): Flow {
+    const one = this.#find(key) ?? this.#add(key, nowNs);
     one.untilNs = nowNs;
-    if (one.step !== undefined && !one.isAnswered) {
+    if (one.hasExchange && !one.isAnswered) {
       one.bytes += bytes;
-      return one.step;
+      return one.flow;
     }
     this.#end(one);
-    if (one.exchange === EXCHANGES_MAX) {
-      one.digits = (++this.#serial).toString(16);
-      one.exchange = 0;
-    }
-    one.exchange++;
+    one.flow++;
+    if (one.flow % FLOW_EXCHANGES === 0) one.flow = this.#noneOfNext() + 1;
+    one.hasExchange = true;
     one.isAnswered = false;
     one.method = methodOf(first);
     one.path = this.withPaths && one.method !== "" ? pathOf(first, one.method.length + 1) : "";
     one.status = 0;
     one.bytes = bytes;
     one.sinceNs = nowNs;
-    const id = one.digits + BYTES[one.exchange >> 8] + BYTES[one.exchange & 255];
-    one.step = { id, begins: false };
-    return { id, begins: true };
+    return -one.flow;
   }
 
-  /** Payload from the guest. undefined: it answers nothing that was seen. */
-  fromGuest(
-    key: ConnectionKey,
-    first: FirstBytes,
-    bytes: number,
-    nowNs: number,
-  ): FlowStep | undefined {
-    const one = this.#connections.get(key);
-    if (one?.step === undefined) return undefined;
+  /** Payload from the guest. 0: it answers nothing that was seen. */
+  fromGuest(key: ConnectionKey, first: FirstBytes, bytes: number, nowNs: number): Flow {
+    const one = this.#find(key);
+    if (one === undefined || !one.hasExchange) return 0;
     if (!one.isAnswered) one.status = statusOf(first);
     one.isAnswered = true;
     one.bytes += bytes;
     one.untilNs = nowNs;
-    return one.step;
+    return one.flow;
   }
 
-  /** The exchange that goes on. undefined: none, or it is not known. */
-  present(key: ConnectionKey): FlowStep | undefined {
-    return this.#connections.get(key)?.step;
+  /** The exchange that goes on. 0: none, or it is not known. */
+  present(key: ConnectionKey): Flow {
+    const one = this.#find(key);
+    return one?.hasExchange === true ? one.flow : 0;
   }
 
   /** The connection is over. */
@@ -108,10 +99,33 @@ export class Flows {
     if (one === undefined) return;
     this.#end(one);
     this.#connections.delete(key);
+    this.#forget(one);
   }
 
   clear(): void {
     this.#connections.clear();
+    this.#byPort.clear();
+  }
+
+  #find(key: ConnectionKey): Connection | undefined {
+    if (typeof key === "string") return this.#connections.get(key);
+    let one = this.#byPort.get(portOf(key));
+    while (one !== undefined && one.key !== key) one = one.next;
+    return one;
+  }
+
+  #forget({ key, next }: Connection): void {
+    if (typeof key === "string") return;
+    const port = portOf(key);
+    let before = this.#byPort.get(port);
+    if (before?.key !== key) {
+      while (before !== undefined && before.next?.key !== key) before = before.next;
+      if (before !== undefined) before.next = next;
+    } else if (next === undefined) {
+      this.#byPort.delete(port);
+    } else {
+      this.#byPort.set(port, next);
+    }
   }
 
   #add(key: ConnectionKey, nowNs: number): Connection {
@@ -121,10 +135,12 @@ export class Flows {
         break;
       }
     }
+    const port = typeof key === "string" ? undefined : portOf(key);
     const one: Connection = {
-      digits: (++this.#serial).toString(16),
-      exchange: 0,
-      step: undefined,
+      key,
+      next: port === undefined ? undefined : this.#byPort.get(port),
+      flow: this.#noneOfNext(),
+      hasExchange: false,
       isAnswered: false,
       method: "",
       path: "",
@@ -134,14 +150,21 @@ export class Flows {
       untilNs: nowNs,
     };
     this.#connections.set(key, one);
+    if (port !== undefined) this.#byPort.set(port, one);
     return one;
   }
 
-  #end({ step, method, path, status, bytes, sinceNs, untilNs }: Connection): void {
-    if (step === undefined) return;
+  /** Before the first exchange of the next serial number. */
+  #noneOfNext(): Flow {
+    return ++this.#serial * FLOW_EXCHANGES;
+  }
+
+  #end(one: Connection): void {
+    if (!one.hasExchange) return;
+    const { flow, method, path, status, bytes, sinceNs, untilNs } = one;
     const title = method === "" ? `${bytes} bytes` : titleOf(method, status);
     const named = path === "" ? undefined : `${method} ${path}${status === 0 ? "" : ` ${status}`}`;
-    this.#ended({ step, title, named, sinceNs, untilNs });
+    this.#ended({ flow, title, named, sinceNs, untilNs });
   }
 }
 

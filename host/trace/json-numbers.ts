@@ -1,90 +1,78 @@
-// JSON of which parts are written over: numbers and ids are put from the right, for JSON allows
-// spaces before them.
+// Numbers of JSON that write over others: from the right, for JSON allows spaces before them.
 
-/** Numbers up to here have digits, and nothing else. */
-const NUMBER_MAX = 1e15;
-/** The same for times, which have decimals of microseconds. */
-export const TIME_MAX_NS = NUMBER_MAX;
-const BILLION = 1e9;
-const INT_MAX = 0x7fffffff;
+/** The least number that is not put; the engine is fast at what is below. */
+export const INT_LIMIT = 2 ** 31;
+const SPACE = 0x20;
 const ZERO = 0x30;
 const POINT = 0x2e;
 const QUOTE = 0x22;
 
-const encoder = new TextEncoder();
-
-/** The bytes of a template, while they come together. */
-export class JsonBuilder {
-  readonly #parts: Uint8Array[] = [];
-  #length = 0;
-
-  text(text: string): void {
-    const part = encoder.encode(text);
-    this.#parts.push(part);
-    this.#length += part.length;
-  }
-
-  /** Returns where they end. */
-  spaces(count: number): number {
-    this.text(" ".repeat(count));
-    return this.#length;
-  }
-
-  /** Room for numbers of one digit more than `value`, and for `more` bytes after these. */
-  room(value: number, more: number): readonly [end: number, limit: number] {
-    const digits = String(Math.floor(value)).length + 1;
-    return [this.spaces(digits + more), 10 ** digits];
-  }
-
-  bytes(): Uint8Array {
-    const whole = new Uint8Array(this.#length);
-    let at = 0;
-    for (const part of this.#parts) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    return whole;
-  }
+/** The three digits of each number below 1000. */
+const DIGITS = new Uint8Array(3000);
+for (let n = 0; n < 1000; n++) {
+  DIGITS[n * 3] = ZERO + Math.floor(n / 100);
+  DIGITS[n * 3 + 1] = ZERO + (Math.floor(n / 10) % 10);
+  DIGITS[n * 3 + 2] = ZERO + (n % 10);
 }
+const HEX = new TextEncoder().encode("0123456789abcdef");
 
-export const isCount = (value: number) =>
-  value >= 0 && value < NUMBER_MAX && Number.isInteger(value);
+// Each puts digits before `end`, and spaces before these from `start` on. The caller makes room.
 
-/** Microseconds with three decimals. False: the time is `limit` microseconds or more. */
-export function putTime(into: Uint8Array, end: number, ns: number, limit: number): boolean {
-  const whole = Math.floor(ns / 1000);
-  if (whole >= limit) return false;
-  putDigits(into, end, ns - whole * 1000, 3);
+/** Microseconds with three decimals, of a time below a millisecond. */
+export function putShortTime(into: Uint8Array, start: number, end: number, ns: number): void {
+  const whole = (ns / 1000) | 0;
+  put3(into, end, ns - whole * 1000);
   into[end - 4] = POINT;
-  putNumber(into, end - 4, whole);
-  return true;
+  putInt(into, start, end - 4, whole);
 }
 
-export function putNumber(into: Uint8Array, end: number, value: number): void {
-  if (value <= INT_MAX) {
-    putDigits(into, end, value, 1);
-    return;
-  }
-  const high = Math.floor(value / BILLION);
-  putDigits(into, end, value - high * BILLION, 9);
-  putDigits(into, end - 9, high, 1);
+/** Microseconds below a millisecond, with leading zeros: they follow whole milliseconds. */
+export function putTimeRest(into: Uint8Array, end: number, ns: number): void {
+  const whole = (ns / 1000) | 0;
+  put3(into, end, ns - whole * 1000);
+  into[end - 4] = POINT;
+  put3(into, end - 4, whole);
 }
 
-/** At least that many digits, and all of the number, which is at most INT_MAX. */
-function putDigits(into: Uint8Array, end: number, value: number, digitsMin: number): void {
+/** Of a number below INT_LIMIT. */
+export function putInt(into: Uint8Array, start: number, end: number, value: number): void {
   let at = end;
-  let left = value | 0;
-  for (let least = digitsMin; least > 0 || left > 0; least--) {
-    const tenth = (left / 10) | 0;
-    into[--at] = ZERO + left - tenth * 10;
-    left = tenth;
+  let left = value;
+  while (left >= 1000) {
+    const thousands = (left / 1000) | 0;
+    put3(into, at, left - thousands * 1000);
+    left = thousands;
+    at -= 3;
   }
+  const digits = left * 3;
+  into[--at] = DIGITS[digits + 2] as number;
+  if (left >= 10) into[--at] = DIGITS[digits + 1] as number;
+  if (left >= 100) into[--at] = DIGITS[digits] as number;
+  while (at > start) into[--at] = SPACE;
 }
 
-/** In quotes. */
-export function putId(into: Uint8Array, end: number, id: string): void {
+function put3(into: Uint8Array, end: number, value: number): void {
+  const digits = value * 3;
+  into[end - 3] = DIGITS[digits] as number;
+  into[end - 2] = DIGITS[digits + 1] as number;
+  into[end - 1] = DIGITS[digits + 2] as number;
+}
+
+/** In hexadecimal digits and quotes. */
+export function putId(into: Uint8Array, start: number, end: number, id: number): void {
   let at = end;
   into[--at] = QUOTE;
-  for (let i = id.length - 1; i >= 0; i--) into[--at] = id.charCodeAt(i);
+  let high = id;
+  while (high >= INT_LIMIT) {
+    const low = high % 0x10000;
+    for (let shift = 0; shift < 16; shift += 4) into[--at] = HEX[(low >> shift) & 15] as number;
+    high = Math.floor(high / 0x10000);
+  }
+  let left = high | 0;
+  do {
+    into[--at] = HEX[left & 15] as number;
+    left >>= 4;
+  } while (left > 0);
   into[--at] = QUOTE;
+  while (at > start) into[--at] = SPACE;
 }

@@ -1,117 +1,190 @@
-// Events of one kind as JSON. They differ in a few numbers only, so the bytes of one are kept and
-// copied, and the numbers are written over.
-import type { EventKind, FlowStep } from "./event.ts";
-import { isCount, JsonBuilder, putId, putNumber, putTime, TIME_MAX_NS } from "./json-numbers.ts";
+// Events of one kind as JSON. They differ in a few numbers only, so the bytes of the last one are
+// kept, and the numbers that differ from it are written over.
+import type { EventKind, Flow } from "./event.ts";
+import { EVENT_NUMBERS, EventNumber } from "./event-batch.ts";
+import { INT_LIMIT, putId, putInt, putShortTime, putTimeRest } from "./json-numbers.ts";
 
-interface Limits {
-  readonly ts: number;
-  readonly tid: number;
-  readonly dur: number;
-  readonly id: number;
-  readonly args: readonly number[];
-}
+const MILLISECOND_NS = 1e6;
+/** Of a time: the point and three decimals. */
+const DECIMALS = 4;
+/** The same with three digits of whole microseconds. */
+const REST = 7;
+const QUOTES = 2;
+/** So that whole milliseconds are below INT_LIMIT. */
+const TIME_LIMIT_NS = 1e15;
+// Parts of a template's rooms: their beginnings, their ends, and what is there; -1: nothing yet.
+const ENDS = EVENT_NUMBERS;
+const LAST = 2 * EVENT_NUMBERS;
+const SPACE = " ";
 
-const NO_LIMITS: Limits = { ts: 0, tid: 0, dur: 0, id: 0, args: [] };
+const encoder = new TextEncoder();
 
 export class KindTemplate {
   /** Begins with what separates two events. */
   readonly bytes: Uint8Array;
-  // Where numbers end, and the least that they have no room for.
-  readonly #tsEnd: number;
-  readonly #tsLimit: number;
-  readonly #tidEnd: number;
-  readonly #tidLimit: number;
-  readonly #durEnd: number; // 0: it has none
-  readonly #durLimit: number;
-  readonly #idEnd: number; // 0: it has none
-  readonly #idWidth: number;
-  readonly #argEnds: readonly number[];
-  readonly #argLimits: readonly number[];
+  readonly #limits: Float64Array; // by EventNumber: the least that there is no room for
+  // By EventNumber: where a number may be, and what is there.
+  readonly #rooms = new Int32Array(3 * EVENT_NUMBERS);
+  readonly #hasDuration: boolean;
+  readonly #hasFlow: boolean;
+  readonly #arguments: number;
 
-  /**
-   * With room for these numbers, and for some that are longer by a digit; and for all that `before`
-   * has room for, which the new one replaces.
-   */
+  /** Of events with such a flow: none, one that goes on, or one that begins (negative). */
   constructor(
     { name, ph, pid, cat, keys, constants }: EventKind,
-    tid: number,
-    sinceNs: number,
-    durNs: number,
-    flow: FlowStep | undefined,
-    values: readonly number[],
-    before?: KindTemplate,
+    flow: Flow,
+    digits: readonly number[],
   ) {
-    const json = new JsonBuilder();
-    const { ts, tid: tids, dur: durs, id, args } = before?.limits ?? NO_LIMITS;
-    const most = (value: number, limit = 0) => Math.max(value, limit / 10 - 1);
-    json.text(`,\n{"name":${JSON.stringify(name)},"ph":"${ph}","ts":`);
-    [this.#tsEnd, this.#tsLimit] = json.room(most(sinceNs / 1000, ts), 4);
-    json.text(`,"pid":${pid},"tid":`);
-    [this.#tidEnd, this.#tidLimit] = json.room(most(tid, tids), 0);
-    if (ph === "X") json.text(',"dur":');
-    const long = most(durNs / 1000, durs);
-    [this.#durEnd, this.#durLimit] = ph === "X" ? json.room(long, 4) : [0, 0];
-    if (cat !== undefined) json.text(`,"cat":${JSON.stringify(cat)}`);
-    if (ph === "i") json.text(',"s":"t"');
-    if (flow !== undefined) json.text(ph === "X" ? ',"bind_id":' : ',"id":');
-    this.#idWidth = Math.max(id, flow === undefined ? 0 : flow.id.length + 1);
-    this.#idEnd = flow === undefined ? 0 : json.spaces(this.#idWidth + 2);
-    if (flow !== undefined && ph === "X") {
-      json.text(`,"flow_in":${!flow.begins},"flow_out":true`);
+    const isSlice = ph === "X";
+    let text = "";
+    let at = 0; // in bytes
+    const put = (part: string) => {
+      text += part;
+      at += encoder.encode(part).length;
+    };
+    const room = (key: string, field: number, more = 0) => {
+      put(key);
+      this.#rooms[field] = at;
+      put(SPACE.repeat((digits[field] as number) + more));
+      this.#rooms[ENDS + field] = at;
+    };
+    put(`,\n{"name":${JSON.stringify(name)},"ph":"${ph}"`);
+    room(',"ts":', EventNumber.since, DECIMALS);
+    room(`,"pid":${pid},"tid":`, EventNumber.tid);
+    if (isSlice) room(',"dur":', EventNumber.dur, DECIMALS);
+    if (cat !== undefined) put(`,"cat":${JSON.stringify(cat)}`);
+    if (ph === "i") put(',"s":"t"');
+    if (flow !== 0) room(isSlice ? ',"bind_id":' : ',"id":', EventNumber.flow, QUOTES);
+    if (flow !== 0 && isSlice) put(`,"flow_in":${flow > 0},"flow_out":true`);
+    let separator = ',"args":{';
+    for (const [key, value] of Object.entries(constants)) {
+      put(`${separator}${JSON.stringify(key)}:${JSON.stringify(value)}`);
+      separator = ",";
     }
-    const fixed = Object.entries(constants).map(
-      ([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`,
-    );
-    const hasArguments = fixed.length + keys.length > 0;
-    if (hasArguments) json.text(`,"args":{${fixed.join()}`);
-    const rooms = keys.map((key, i) => {
-      json.text(`${i + fixed.length === 0 ? "" : ","}${JSON.stringify(key)}:`);
-      return json.room(most(values[i] as number, args[i]), 0);
+    keys.forEach((key, i) => {
+      room(`${separator}${JSON.stringify(key)}:`, EventNumber.a + i);
+      separator = ",";
     });
-    this.#argEnds = rooms.map(([end]) => end);
-    this.#argLimits = rooms.map(([, limit]) => limit);
-    json.text(hasArguments ? "}}" : "}");
-    this.bytes = json.bytes();
+    put(separator === "," ? "}}" : "}");
+    this.bytes = encoder.encode(text);
+    this.#rooms.fill(-1, LAST);
+    this.#limits = limitsOf(digits);
+    this.#hasDuration = isSlice;
+    this.#hasFlow = flow !== 0;
+    this.#arguments = keys.length;
   }
 
-  /** The least numbers that it has no room for, and the width of ids. */
-  get limits(): Limits {
-    const [ts, tid, dur, id] = [this.#tsLimit, this.#tidLimit, this.#durLimit, this.#idWidth];
-    return { ts, tid, dur, id, args: this.#argLimits };
+  /** Is there room for the event at `at` of `numbers`? */
+  fits(numbers: Float64Array, at: number): boolean {
+    const limits = this.#limits;
+    for (let i = 0; i < EVENT_NUMBERS; i++) {
+      if (Math.abs(numbers[at + i] as number) >= (limits[i] as number)) return false;
+    }
+    return true;
   }
 
-  /** Puts an event at `at`, where there is room. False: a number is too long. */
-  put(
-    into: Uint8Array,
-    at: number,
-    tid: number,
-    sinceNs: number,
-    durNs: number,
-    flow: FlowStep | undefined,
-    a: number,
-    b: number,
-    c: number,
-  ): boolean {
-    const [ends, limits] = [this.#argEnds, this.#argLimits];
-    const count = ends.length;
-    if (tid >= this.#tidLimit || (flow !== undefined && flow.id.length > this.#idWidth))
-      return false;
-    if (count > 0 && a >= (limits[0] as number)) return false;
-    if (count > 1 && b >= (limits[1] as number)) return false;
-    if (count > 2 && c >= (limits[2] as number)) return false;
-    into.set(this.bytes, at);
-    if (count > 0) putNumber(into, at + (ends[0] as number), a);
-    if (count > 1) putNumber(into, at + (ends[1] as number), b);
-    if (count > 2) putNumber(into, at + (ends[2] as number), c);
-    putNumber(into, at + this.#tidEnd, tid);
-    if (flow !== undefined) putId(into, at + this.#idEnd, flow.id);
-    if (this.#durEnd > 0 && !putTime(into, at + this.#durEnd, durNs, this.#durLimit)) return false;
-    return putTime(into, at + this.#tsEnd, sinceNs, this.#tsLimit);
+  /** Writes an event that fits. */
+  put(numbers: Float64Array, at: number): void {
+    const args = this.#arguments;
+    this.#putTime(EventNumber.since, numbers, at);
+    this.#putCount(EventNumber.tid, numbers, at);
+    if (this.#hasDuration) this.#putTime(EventNumber.dur, numbers, at);
+    if (this.#hasFlow) this.#putFlow(numbers, at);
+    if (args > 0) this.#putCount(EventNumber.a, numbers, at);
+    if (args > 1) this.#putCount(EventNumber.b, numbers, at);
+    if (args > 2) this.#putCount(EventNumber.c, numbers, at);
+  }
+
+  #putCount(field: number, numbers: Float64Array, at: number): void {
+    const value = (numbers[at + field] as number) | 0;
+    const rooms = this.#rooms;
+    if (value === rooms[LAST + field]) return;
+    rooms[LAST + field] = value;
+    putInt(this.bytes, rooms[field] as number, rooms[ENDS + field] as number, value);
+  }
+
+  /** Microseconds with three decimals. Whole milliseconds are mostly the same as before. */
+  #putTime(field: number, numbers: Float64Array, at: number): void {
+    const ns = numbers[at + field] as number;
+    const rooms = this.#rooms;
+    const start = rooms[field] as number;
+    const end = rooms[ENDS + field] as number;
+    const milliseconds = Math.floor(ns / MILLISECOND_NS) | 0;
+    const restNs = (ns - milliseconds * MILLISECOND_NS) | 0;
+    if (milliseconds === 0) {
+      putShortTime(this.bytes, start, end, restNs);
+    } else {
+      putTimeRest(this.bytes, end, restNs);
+      if (milliseconds !== rooms[LAST + field]) putInt(this.bytes, start, end - REST, milliseconds);
+    }
+    rooms[LAST + field] = milliseconds;
+  }
+
+  #putFlow(numbers: Float64Array, at: number): void {
+    const id = Math.abs(numbers[at + EventNumber.flow] as number);
+    const rooms = this.#rooms;
+    const end = rooms[ENDS + EventNumber.flow] as number;
+    putId(this.bytes, rooms[EventNumber.flow] as number, end, id);
   }
 }
 
-/** Can its numbers be written over? */
-export function fits(tid: number, sinceNs: number, durNs: number, a: number, b: number, c: number) {
-  const areTimes = sinceNs >= 0 && sinceNs < TIME_MAX_NS && durNs >= 0 && durNs < TIME_MAX_NS;
-  return areTimes && isCount(tid) && isCount(a) && isCount(b) && isCount(c);
+/** Templates of a kind, as they are needed. Their rooms grow with the numbers. */
+export class KindTemplates {
+  readonly #kind: EventKind;
+  readonly #digits: number[] = Array.from({ length: EVENT_NUMBERS }, () => 0);
+  #plain: KindTemplate | null = null;
+  #goesOn: KindTemplate | null = null;
+  #begins: KindTemplate | null = null;
+
+  constructor(kind: EventKind) {
+    this.#kind = kind;
+  }
+
+  /** The event, which is one that `fits`. It is valid until the next one of the kind. */
+  put(numbers: Float64Array, at: number): Uint8Array {
+    const flow = numbers[at + EventNumber.flow] as Flow;
+    let template = flow === 0 ? this.#plain : flow > 0 ? this.#goesOn : this.#begins;
+    if (template === null || !template.fits(numbers, at)) {
+      template = new KindTemplate(this.#kind, flow, this.#digitsFor(numbers, at));
+      if (flow === 0) this.#plain = template;
+      else if (flow > 0) this.#goesOn = template;
+      else this.#begins = template;
+    }
+    template.put(numbers, at);
+    return template.bytes;
+  }
+
+  /** One more than it has, so that a number that grows does not need another template soon. */
+  #digitsFor(numbers: Float64Array, at: number): readonly number[] {
+    this.#digits.forEach((least, field) => {
+      const value = Math.floor(Math.abs(numbers[at + field] as number) / unitOf(field));
+      const digits = value.toString(baseOf(field)).length + 1;
+      this.#digits[field] = Math.max(least, digits);
+    });
+    return this.#digits;
+  }
 }
+
+const isTime = (field: number) => field === EventNumber.since || field === EventNumber.dur;
+const unitOf = (field: number) => (isTime(field) ? 1000 : 1);
+const baseOf = (field: number) => (field === EventNumber.flow ? 16 : 10);
+
+function limitsOf(digits: readonly number[]): Float64Array {
+  return Float64Array.from(digits, (count, field) => baseOf(field) ** count * unitOf(field));
+}
+
+/** Are its numbers such as can be written over? */
+export function fits(
+  tid: number,
+  sinceNs: number,
+  durNs: number,
+  flow: Flow,
+  a: number,
+  b: number,
+  c: number,
+): boolean {
+  const areTimes = sinceNs >= 0 && sinceNs < TIME_LIMIT_NS && durNs >= 0 && durNs < TIME_LIMIT_NS;
+  return areTimes && isInt(tid) && Number.isInteger(flow) && isInt(a) && isInt(b) && isInt(c);
+}
+
+const isInt = (value: number) => value >= 0 && value < INT_LIMIT && Number.isInteger(value);

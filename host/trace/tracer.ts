@@ -8,7 +8,8 @@ import type { ConnectionKey } from "./connection-key.ts";
 import {
   EventKind,
   type EventWriter,
-  type FlowStep,
+  type Flow,
+  flowId,
   MACHINE,
   THREADS,
   type TraceArguments,
@@ -26,6 +27,8 @@ import type { EventTaker, Tracing } from "./tracing.ts";
 const THREADS_MAX = 4096;
 /** Counters are written at most that often. */
 const COUNTERS_NS = 1_000_000;
+const THREAD_COUNT = new EventKind("C", THREADS, "threads", ["count"]);
+const HEAP = new EventKind("C", THREADS, "heap", ["bytes"]);
 /** Titles of exchanges whose kinds are kept; then they are made anew. */
 const EDGES_MAX = 1024;
 
@@ -35,6 +38,8 @@ export interface Wait {
   readonly kind: EventKind;
   /** The connection that it serves; null: none. */
   readonly connection: ConnectionKey | null;
+  /** An argument of such a kind, if it waits for a socket; 0: without a peer. */
+  readonly remotePort: number;
 }
 
 export interface TracerOptions {
@@ -163,7 +168,7 @@ export class Tracer implements EventTaker {
       } finally {
         const untilNs = this.now();
         const shown = key === undefined ? 0 : Number(argument);
-        this.event(kind, VCPU, sinceNs, untilNs, undefined, shown, 0, 0);
+        this.event(kind, VCPU, sinceNs, untilNs, 0, shown, 0, 0);
         this.#runs(sinceNs, untilNs);
       }
     };
@@ -199,9 +204,9 @@ export class Tracer implements EventTaker {
   readonly #run = ({ thread, entry, waker, startNs, endNs, waits }: Run): void => {
     const one = this.#threads.get(thread) ?? this.#meet(thread, entry);
     const { wait, serves } = one;
-    let flow: FlowStep | undefined;
+    let flow: Flow = 0;
     if (wait !== null) {
-      this.event(wait.kind, thread, one.sinceNs, startNs, undefined, 0, 0, 0);
+      this.event(wait.kind, thread, one.sinceNs, startNs, 0, wait.remotePort, 0, 0);
       if (serves !== null) flow = this.flows.present(serves);
     }
     const kind = waker > 0 ? one.kinds.woken : one.kinds.run;
@@ -213,21 +218,21 @@ export class Tracer implements EventTaker {
   };
 
   /** Of the connection that the thread serves. */
-  present(): FlowStep | undefined {
+  present(): Flow {
     const serves = this.#threads.get(this.#switches.running())?.serves ?? null;
-    return serves === null ? undefined : this.flows.present(serves);
+    return serves === null ? 0 : this.flows.present(serves);
   }
 
   /** An exchange is over: one line that spans it. `named`: the line of those who want names. */
-  #exchange({ step, title, named = title, sinceNs, untilNs }: Exchange): void {
+  #exchange({ flow, title, named = title, sinceNs, untilNs }: Exchange): void {
     const endNs = Math.max(sinceNs, untilNs);
     if (named === title) {
       const { begin, end } = this.#edges.get(title) ?? this.#edgesOf(title);
-      this.event(begin, VCPU, sinceNs, sinceNs, step, 0, 0, 0);
-      this.event(end, VCPU, endNs, endNs, step, 0, 0, 0);
+      this.event(begin, VCPU, sinceNs, sinceNs, flow, 0, 0, 0);
+      this.event(end, VCPU, endNs, endNs, flow, 0, 0, 0);
     } else {
-      this.#edge("b", step.id, sinceNs, title, named);
-      this.#edge("e", step.id, endNs, title, named);
+      this.#edge("b", flow, sinceNs, title, named);
+      this.#edge("e", flow, endNs, title, named);
     }
   }
 
@@ -243,10 +248,10 @@ export class Tracer implements EventTaker {
   }
 
   /** Where an exchange with a name begins, or ends. */
-  #edge(ph: "b" | "e", id: string, nowNs: number, name: string, named: string): void {
+  #edge(ph: "b" | "e", flow: Flow, nowNs: number, name: string, named: string): void {
     const event = this.#event(ph, name, MACHINE, VCPU, nowNs);
     event.cat = "request";
-    event.id = id;
+    event.id = flowId(flow);
     this.#tell(event, { ...event, name: named });
   }
 
@@ -258,14 +263,8 @@ export class Tracer implements EventTaker {
     if (threads === this.#threadCount && heapInUse === this.#heapInUse) return;
     this.#threadCount = threads;
     this.#heapInUse = heapInUse;
-    this.#counter("threads", nowNs, { count: threads });
-    this.#counter("heap", nowNs, { bytes: heapInUse });
-  }
-
-  #counter(name: string, nowNs: number, args: TraceArguments): void {
-    const event = this.#event("C", name, THREADS, 0, nowNs);
-    event.args = args;
-    this.#tell(event);
+    this.event(THREAD_COUNT, 0, nowNs, nowNs, 0, threads, 0, 0);
+    this.event(HEAP, 0, nowNs, nowNs, 0, heapInUse, 0, 0);
   }
 
   /** Writes the name of a thread that the trace does not know, once. */
@@ -284,7 +283,7 @@ export class Tracer implements EventTaker {
     tid: number,
     sinceNs: number,
     untilNs: number,
-    flow: FlowStep | undefined,
+    flow: Flow,
     a: number,
     b: number,
     c: number,
@@ -304,19 +303,19 @@ export class Tracer implements EventTaker {
     tid: number,
     sinceNs: number,
     untilNs: number,
-    flow: FlowStep | undefined,
+    flow: Flow,
     ...values: number[]
   ): TraceEvent {
     const event = this.#event(ph, name, pid, tid, sinceNs);
     event.cat = cat;
     if (ph === "i") event.s = "t";
     if (ph === "X") event.dur = (untilNs - sinceNs) / 1000;
-    if (flow !== undefined && ph === "X") {
-      event.bind_id = flow.id;
-      event.flow_in = !flow.begins;
+    if (flow !== 0 && ph === "X") {
+      event.bind_id = flowId(flow);
+      event.flow_in = flow > 0;
       event.flow_out = true;
-    } else if (flow !== undefined) {
-      event.id = flow.id;
+    } else if (flow !== 0) {
+      event.id = flowId(flow);
     }
     const args: Record<string, string | number> = { ...constants };
     keys.forEach((key, i) => {
@@ -347,7 +346,7 @@ export class Tracer implements EventTaker {
     sinceNs: number,
     untilNs: number,
     args: TraceArguments,
-    flow: FlowStep | undefined,
+    flow: Flow,
     file?: string,
   ): void {
     const named = file === undefined ? args : { ...args, file };
@@ -362,15 +361,15 @@ export class Tracer implements EventTaker {
     sinceNs: number,
     untilNs: number,
     args: TraceArguments | undefined,
-    flow?: FlowStep,
+    flow: Flow,
     named = args,
   ): void {
     const event = this.#event("X", name, pid, tid, sinceNs);
     event.dur = (untilNs - sinceNs) / 1000;
     event.args = args;
-    if (flow !== undefined) {
-      event.bind_id = flow.id;
-      event.flow_in = !flow.begins;
+    if (flow !== 0) {
+      event.bind_id = flowId(flow);
+      event.flow_in = flow > 0;
       event.flow_out = true;
     }
     this.#tell(event, named === args ? event : { ...event, args: named });

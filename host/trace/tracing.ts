@@ -1,7 +1,7 @@
 // Where a machine and its devices tell a tracer what happens. The tracer comes with the first who
 // wants a trace; until then an event costs a test.
 import type { DeviceTrace, StepKinds, VirtioDevice } from "../device.ts";
-import { EventKind, type FlowStep, MACHINE, type TraceArguments, VCPU } from "./event.ts";
+import { EventKind, type Flow, MACHINE, type TraceArguments, VCPU } from "./event.ts";
 import type { Flows } from "./flows.ts";
 
 /** How long a step is drawn at least that takes no time, if there is room for it on its track. */
@@ -14,15 +14,15 @@ export interface EventTaker {
   readonly flows: Flows;
   /** Whole nanoseconds, as the guest sees them. */
   now(): number;
-  /** The request that the thread works on which runs now. undefined: none, or it is not known. */
-  present(): FlowStep | undefined;
+  /** The request that the thread works on which runs now. 0: none, or it is not known. */
+  present(): Flow;
   /** An event of a kind of the machine's. With a flow it is a step of that request. */
   event(
     kind: EventKind,
     tid: number,
     sinceNs: number,
     untilNs: number,
-    flow: FlowStep | undefined,
+    flow: Flow,
     a: number,
     b: number,
     c: number,
@@ -36,7 +36,7 @@ export interface EventTaker {
     sinceNs: number,
     untilNs: number,
     args: TraceArguments,
-    flow: FlowStep | undefined,
+    flow: Flow,
     file?: string,
   ): void;
   /** The guest comes from a snapshot: its records so far are not of this trace. */
@@ -101,26 +101,26 @@ export class DeviceTrack implements DeviceTrace {
     return this.#tracer.now();
   }
 
-  present(): FlowStep | undefined {
+  present(): Flow {
     return this.#tracer.present();
   }
 
-  happened(kinds: StepKinds, nowNs: number, flow: FlowStep | undefined, a = 0, b = 0, c = 0): void {
-    const isStep = flow !== undefined;
+  happened(kinds: StepKinds, nowNs: number, flow: Flow, a = 0, b = 0, c = 0): void {
+    const isStep = flow !== 0;
     const sinceNs = isStep ? Math.max(this.#lastNs, nowNs - STEP_NS) : nowNs;
     const kind = isStep ? kinds.step : kinds.instant;
     this.#tracer.event(kind, this.tid, sinceNs, nowNs, flow, a, b, c);
     this.#lastNs = nowNs;
   }
 
-  took(kind: EventKind, sinceNs: number, flow: FlowStep | undefined, a = 0, b = 0, c = 0): void {
+  took(kind: EventKind, sinceNs: number, flow: Flow, a = 0, b = 0, c = 0): void {
     const untilNs = this.now();
     this.#tracer.event(kind, this.tid, sinceNs, untilNs, flow, a, b, c);
     this.#lastNs = untilNs;
   }
 
-  instant(name: string, nowNs: number, args: TraceArguments, flow?: FlowStep): void {
-    if (flow === undefined) {
+  instant(name: string, nowNs: number, args: TraceArguments, flow: Flow = 0): void {
+    if (flow === 0) {
       this.#tracer.instant(this.tid, name, nowNs, args);
     } else {
       const sinceNs = Math.max(this.#lastNs, nowNs - STEP_NS);
@@ -129,7 +129,7 @@ export class DeviceTrack implements DeviceTrace {
     this.#lastNs = nowNs;
   }
 
-  slice(name: string, sinceNs: number, args: TraceArguments, flow?: FlowStep, file?: string): void {
+  slice(name: string, sinceNs: number, args: TraceArguments, flow: Flow = 0, file?: string): void {
     const untilNs = this.now();
     this.#tracer.slice(this.tid, name, sinceNs, untilNs, args, flow, file);
     this.#lastNs = untilNs;
@@ -155,7 +155,7 @@ export class DeviceTrack implements DeviceTrace {
 
   #instant(kind: EventKind, argument: number): void {
     const nowNs = this.now();
-    this.#tracer.event(kind, this.tid, nowNs, nowNs, undefined, argument, 0, 0);
+    this.#tracer.event(kind, this.tid, nowNs, nowNs, 0, argument, 0, 0);
     this.#lastNs = nowNs;
   }
 }

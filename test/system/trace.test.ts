@@ -9,7 +9,6 @@ import { TRACE_RECORDS, TraceRecord, TraceRing, traceRingBytes } from "../../abi
 import type { DeviceHost } from "../../host/device.ts";
 import { Machine, type MachineOptions } from "../../host/node/machine.ts";
 import { type EventKind, MACHINE, THREADS, type TraceEvent, VCPU } from "../../host/trace/event.ts";
-import { JsonTrace } from "../../host/trace/json-trace.ts";
 import { Appliance, makeFolder, removeFolders, until } from "../support/appliance.ts";
 import { compileOnce } from "../support/compiled.ts";
 import { FsPuppet, HIPRIO } from "../support/fs-puppet.ts";
@@ -338,7 +337,7 @@ test("file requests are named, also those that fail, have no reply or are malfor
   const told: [string, number, object][] = [];
   const trace = {
     isOn: true,
-    present: () => undefined,
+    present: () => 0,
     now: () => 7,
     instant: () => {},
     slice: (what: string, since: number, args: object) => void told.push([what, since, args]),
@@ -367,38 +366,6 @@ test("file requests are named, also those that fail, have no reply or are malfor
     ["opcode 4711", 7, { nodeid: 2, len: 43, reply: 0, error: -Errno.EINVAL }],
     ["opcode 0", 7, { nodeid: 0, len: 39, reply: 0, error: -Errno.EINVAL }],
   ]);
-});
-
-describe("the file", () => {
-  const event: TraceEvent = { name: "x", ph: "i", ts: 1.5, pid: 1, tid: 1, s: "t" };
-
-  function open() {
-    const writes: string[] = [];
-    const trace = new JsonTrace((bytes) => void writes.push(Buffer.from(bytes).toString()));
-    return { trace, writes };
-  }
-
-  test("is an array that can be closed after every write", async () => {
-    const { trace, writes } = open();
-    for (const name of ["a", '"b"\n', "c"]) {
-      trace.sink({ ...event, name });
-      await null;
-    }
-    for (let n = 1; n <= 3; n++) {
-      expect(JSON.parse(`${writes.slice(0, n).join("")}]`)).toHaveLength(n);
-    }
-    trace.end();
-    trace.end();
-    trace.sink(event);
-    const names = JSON.parse(writes.join("")).map((one: TraceEvent) => one.name);
-    expect(names).toEqual(["a", '"b"\n', "c"]);
-  });
-
-  test("without events is an empty array", () => {
-    const { trace, writes } = open();
-    trace.end();
-    expect(JSON.parse(writes.join(""))).toEqual([]);
-  });
 });
 
 describe("torito --trace", () => {

@@ -4,7 +4,7 @@ import { IPPROTO_TCP, IPPROTO_UDP } from "../../../abi/ip.ts";
 import { TH_ACK, TH_FIN, TH_RST, TH_SYN } from "../../../abi/tcp.ts";
 import type { DeviceTrace, StepKinds } from "../../device.ts";
 import { tcpKey } from "../../trace/connection-key.ts";
-import { EventKind, type FlowStep, MACHINE } from "../../trace/event.ts";
+import { EventKind, type Flow, MACHINE } from "../../trace/event.ts";
 import { FLAGS_MASK, nameOf } from "./describe.ts";
 import { copyFront, type Frame } from "./frame.ts";
 import { HEADERS_BYTES, Headline } from "./headline.ts";
@@ -78,7 +78,7 @@ export class FrameTrace implements FrameTap {
     if (!of.hasPorts) {
       trace.instant(`${nameOf(of, front)} ${kinds.way}`, nowNs, { bytes });
     } else if (of.protocol === IPPROTO_UDP) {
-      trace.happened(kinds.udp, nowNs, undefined, of.sourcePort, of.destPort, bytes);
+      trace.happened(kinds.udp, nowNs, 0, of.sourcePort, of.destPort, bytes);
     } else if (of.protocol === IPPROTO_TCP) {
       const flow = this.#flowOf(kinds === TO_GUEST, front.byteLength, nowNs);
       const kind = kinds.tcp(of.flags, () => nameOf(of, front));
@@ -87,14 +87,14 @@ export class FrameTrace implements FrameTap {
   }
 
   /** The request that a segment is a step of. `known` bytes of the frame were copied. */
-  #flowOf(isToGuest: boolean, known: number, nowNs: number): FlowStep | undefined {
+  #flowOf(isToGuest: boolean, known: number, nowNs: number): Flow {
     const { flows } = this.#trace;
     const { flags, payloadAt, payloadBytes, source, destination, sourcePort, destPort } =
       this.#headline;
     const key = isToGuest
       ? tcpKey(source, sourcePort, destPort)
       : tcpKey(destination, destPort, sourcePort);
-    let flow: FlowStep | undefined;
+    let flow: Flow = 0;
     if (payloadBytes > 0) {
       const first = this.#first;
       first.at = payloadAt;

@@ -119,7 +119,7 @@ describe("FSYNC", () => {
     const names: string[] = [];
     const trace = {
       isOn: true,
-      present: () => undefined,
+      present: () => 0,
       now: () => 0,
       took: ({ name }: EventKind) => names.push(name),
     } as unknown as DeviceTrace;

@@ -4,7 +4,7 @@ import { putBytes } from "../../../bytes.ts";
 import type { DeviceTrace, StepKinds } from "../../../device.ts";
 import { vsockName } from "../../../operation-names.ts";
 import { connectionKey } from "../../../trace/connection-key.ts";
-import { EventKind, type FlowStep, MACHINE } from "../../../trace/event.ts";
+import { EventKind, type Flow, MACHINE } from "../../../trace/event.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import type { PacketTap } from "./tap.ts";
 
@@ -85,7 +85,7 @@ export class PacketTrace implements PacketTap {
       ? connectionKey(view.getUint32(at + VsockHdr.src_cid, true), srcPort, dstPort)
       : connectionKey(view.getUint32(at + VsockHdr.dst_cid, true), dstPort, srcPort);
     const nowNs = this.#trace.now();
-    let flow: FlowStep | undefined;
+    let flow: Flow = 0;
     if (op === VsockOp.RW) {
       const first = this.#first;
       first.end = first.at + Math.min(more, len);
