@@ -3,7 +3,9 @@ import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { VIRTIO_VSOCK_TYPE_STREAM, VsockHdr, VsockOp } from "../../../abi/vsock.ts";
 import { TcpCapture } from "../../../host/node/devices.ts";
+import type { Chain } from "../../../host/virtqueue.ts";
 import { makeFolder, removeFolders } from "../../support/appliance.ts";
 import { witness } from "../../support/outside-program.ts";
 import { SetClock } from "../../support/set-clock.ts";
@@ -159,6 +161,21 @@ describe("the records", () => {
     expect(wraps).toBe(1);
     expect(bytes).toBeGreaterThan(LARGE.length);
     one.site.machine.dispose();
+  });
+
+  test("PC6: a port that comes again begins at another number", () => {
+    const writes: Buffer[] = [];
+    const write = (bytes: Uint8Array) => void writes.push(Buffer.from(bytes));
+    const capture = new TcpCapture(write, new SetClock());
+    const u8 = new Uint8Array(VsockHdr.sizeof);
+    const request = new DataView(u8.buffer);
+    request.setUint16(VsockHdr.type, VIRTIO_VSOCK_TYPE_STREAM, true);
+    request.setUint16(VsockHdr.op, VsockOp.REQUEST, true);
+    const segments = { memory: { u8 }, addresses: [0], lengths: [u8.length] };
+    const chain = { ...segments, readableCount: 0, count: 1 } as unknown as Chain;
+    for (let n = 0; n < 100; n++) capture.toGuest(chain, u8.length);
+    const numbers = writes.slice(1).map((record) => segment(record).seq);
+    expect(new Set(numbers).size).toBe(100);
   });
 
   test("an orderly close has a FIN each way, and a cut one a RST", async () => {

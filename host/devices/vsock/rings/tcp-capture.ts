@@ -63,6 +63,7 @@ export class TcpCapture implements PacketTap {
   readonly #pcap: PcapWriter;
   readonly #port: number | null;
   readonly #streams = new Map<string, Stream>();
+  #requests = 0; // for a connection, so far
   readonly #packet = new Uint8Array(VsockHdr.sizeof + VSOCK_PACKET_BYTES_MAX);
   readonly #header = new DataView(this.#packet.buffer);
   readonly #record = new Uint8Array(TCP_AT + TCP_BYTES + SYN_OPTIONS.length + SEGMENT_BYTES_MAX);
@@ -104,8 +105,9 @@ export class TcpCapture implements PacketTap {
     const mine = this.#stream(`${own} ${peer}`);
     const theirs = this.#stream(`${peer} ${own}`);
     if (op === VsockOp.REQUEST) {
-      Object.assign(mine, NEW);
-      Object.assign(theirs, NEW);
+      const sequence = NEW.sequence + (this.#requests++ & 0xffff); // ports come again
+      Object.assign(mine, NEW, { sequence });
+      Object.assign(theirs, NEW, { sequence });
     }
     const flags = this.#flags(op, mine, theirs);
     const len = header.getUint32(VsockHdr.len, true);
