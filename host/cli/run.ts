@@ -122,7 +122,7 @@ async function runMachine(
   const last = lastExit(service, machine, command.restarts, log);
   const exited = last.then((exit) => asLongAsItTakes(exitCode(exit, log)));
   const { code, patienceMs } = await Promise.race([exited, timeout, signalled]);
-  admin?.close();
+  await admin?.close();
   await service.dispose();
   if (command.stats && service.vsock !== null) {
     const guest = readGuestStats(machine.memory);

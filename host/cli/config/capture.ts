@@ -21,6 +21,12 @@ export function traceOf(values: Values): TraceSettings | null {
   const path = values.one("trace");
   const names = values.isOn("trace-names");
   if (path === null && names) throw new CliError("--trace-names needs --trace FILE");
+  if (path === "-") throw new CliError("--trace: stdout is the guest's console");
+  for (const other of ["pcap", "pcap-net"] as const) {
+    if (path !== null && path === values.one(other)) {
+      throw new CliError(`--trace and --${other} cannot share a file`);
+    }
+  }
   return path === null ? null : { path, names };
 }
 

@@ -125,6 +125,7 @@ async function serve(): Promise<void> {
   const exit = await machine.exited;
   const report = service.report();
   await service.dispose();
+  inspection?.endTraces();
   post({ kind: "ended", exit, report });
 }
 

@@ -33,6 +33,7 @@ export class ReplicaInspection {
   readonly #service: () => Inspectable;
   readonly #feed: Feed;
   readonly #cancelled = new Set<number>();
+  readonly #traces = new Set<() => void>(); // what ends each of them
   #isTaken = true; // the last update
 
   /** `service` is called when the machine runs. */
@@ -90,6 +91,11 @@ export class ReplicaInspection {
     return inspector.state;
   }
 
+  /** The machine has ended. */
+  endTraces(): void {
+    for (const end of this.#traces) end();
+  }
+
   /** The thread is about to block. */
   #stop(): void {
     const service = this.#service();
@@ -128,7 +134,11 @@ export class ReplicaInspection {
       ended: () => port.close(),
     };
     const end = traceTo(inspector, file, names);
-    port.on("close", end);
+    this.#traces.add(end);
+    port.on("close", () => {
+      this.#traces.delete(end);
+      end();
+    });
     port.on("message", (message: number | typeof END) => {
       if (message === END) end();
       else underWay -= message;

@@ -52,7 +52,7 @@ export async function serveReplicas(
   try {
     return await Promise.race([fleet.run(), timeout, signalled]);
   } finally {
-    admin?.close();
+    await admin?.close();
     await fleet.dispose();
   }
 }

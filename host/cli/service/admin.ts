@@ -97,8 +97,8 @@ export class Admin {
     return `http://${host}:${bound.port}/`;
   }
 
-  close(): void {
-    this.#parts.inspection?.close();
+  async close(): Promise<void> {
+    await this.#parts.inspection?.close();
     this.#server.close();
     this.#server.closeAllConnections();
   }

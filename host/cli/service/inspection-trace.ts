@@ -6,15 +6,15 @@ import type { InspectedMachine } from "./inspected.ts";
 const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * Ends after `seconds`, or when the client leaves. The machine waits for neither. `names`: with
- * paths of requests and names of files.
+ * Ends after `seconds`, when the client leaves, or when the result is called. The machine waits for
+ * none of them. `names`: with paths of requests and names of files.
  */
 export function sendTrace(
   machine: InspectedMachine,
   response: ServerResponse,
   seconds: number,
   names: boolean,
-): void {
+): () => void {
   response.writeHead(200, {
     "Content-Type": "application/json",
     "Content-Disposition": 'attachment; filename="trace.json"',
@@ -35,4 +35,5 @@ export function sendTrace(
   };
   const end = machine.trace(file, names);
   response.on("close", end);
+  return end;
 }

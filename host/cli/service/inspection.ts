@@ -1,8 +1,10 @@
 // The inspector's pages on the admin listener: the page itself, a machine as JSON, its events as
 // they happen, and the commands that stop it; with `?machine=N` those of the Nth. They show lengths
 // and headers, and never payload.
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout } from "node:timers/promises";
 import { BREAKPOINTS_MAX, type Breakpoint, readBreakpoint } from "../../inspect/breakpoints.ts";
 import type { InspectionCommand } from "../../inspect/commands.ts";
 import type { StepBy } from "../../inspect/inspector.ts";
@@ -19,6 +21,8 @@ const TRACE_SECONDS = 5;
 const TRACE_SECONDS_MAX = 600;
 /** Events and traces at a time. Each has a connection of the listener to itself. */
 const STREAMS_MAX = 12;
+/** At the end a client has this time to take what is left of its trace. */
+const END_MS = 1000;
 const TYPES: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
   css: "text/css; charset=utf-8",
@@ -52,6 +56,7 @@ export class InspectionPages {
   readonly #feeds = new Map<number, InspectionStream>(); // of machines that somebody watches
   readonly streamsMax = STREAMS_MAX;
   #streams = 0;
+  readonly #traces = new Map<ServerResponse, () => void>(); // what ends each of them
 
   /** `mayName`: are paths and names of files, which are the users', in traces that ask for them? */
   constructor(inspected: Inspected, mayName = false) {
@@ -96,11 +101,12 @@ export class InspectionPages {
       if (names === "1" && !this.#mayName) {
         return refused(403, "names are users': the service has to be started with --inspect-names");
       }
-      sendTrace(machine, response, seconds, names === "1");
+      this.#traces.set(response, sendTrace(machine, response, seconds, names === "1"));
     }
     this.#streams++;
     response.on("close", () => {
       this.#streams--;
+      this.#traces.delete(response);
     });
     return null;
   }
@@ -124,8 +130,12 @@ export class InspectionPages {
     });
   }
 
-  close(): void {
+  /** Ends what is followed, and resolves when clients have their traces or are slow. */
+  async close(): Promise<void> {
     for (const feed of this.#feeds.values()) feed.close();
+    const sent = [...this.#traces.keys()].map((response) => once(response, "close"));
+    for (const end of this.#traces.values()) end();
+    await Promise.race([Promise.allSettled(sent), setTimeout(END_MS, undefined, { ref: false })]);
   }
 
   // ---- which machine

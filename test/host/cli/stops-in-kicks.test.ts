@@ -294,6 +294,31 @@ test("TR8: a trace of a machine in a thread is a whole file", async () => {
   await stop();
 });
 
+test("TR8: a trace of a machine in a thread has its panic, and an end", async () => {
+  const { port, ask, stop } = await inspected(1, "run", image);
+  const trace = ask("/inspect/trace?seconds=60");
+  await setTimeout(200);
+  const client = await clientOf(port);
+  expect(await client.say("a")).toBe("a");
+  await client.say("!");
+  const events = JSON.parse((await trace).text) as TraceEvent[];
+  expect(events.filter(({ name }) => name === "RW to guest")).toHaveLength(2);
+  expect(perfettoFaults(events)).toEqual([]);
+  await stop();
+});
+
+test.each([[[]], [["--replicas", "1"]]])("TR8: SIGTERM ends a trace: %j", async (replicas) => {
+  const torito = start("serve", site, "-p", "0:80", "--inspect", ...replicas);
+  const [, admin] = await torito.until(/admin on (http:\S+)\//);
+  const [, port] = await torito.until(/ready in .*127\.0\.0\.1:(\d+)/);
+  const trace = await fetch(`${admin}/inspect/trace?seconds=60`);
+  await (await clientOf(Number(port))).say(GET);
+  torito.child.kill();
+  const events = (await trace.json()) as TraceEvent[];
+  expect(events.some(({ name }) => name === "RW from guest")).toBe(true);
+  expect((await torito.end).code).toBe(0);
+});
+
 test("a card and hybrid vsock go with one machine in a thread", async () => {
   const path = join(folder, "vsock");
   const shape = ["-p", "0:80/net", "--vsock-uds", path, "--replicas", "1", "--inspect"];
