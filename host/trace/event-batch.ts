@@ -46,10 +46,10 @@ export class EventBatch {
 
   /** Hands them over in their order. */
   empty(each: (kind: EventKind, numbers: Float64Array, at: number) => void): void {
-    const kinds = this.#kinds;
-    for (let i = 0; i < this.#count; i++) {
-      each(kinds[i] as EventKind, this.#numbers, i * EVENT_NUMBERS);
-    }
+    const count = this.#count;
     this.#count = 0;
+    for (let i = 0; i < count; i++) {
+      each(this.#kinds[i] as EventKind, this.#numbers, i * EVENT_NUMBERS);
+    }
   }
 }

@@ -93,6 +93,17 @@ export class Flows {
     return one?.hasExchange === true ? one.flow : 0;
   }
 
+  /** Of the exchanges that go on. */
+  begun(): Set<Flow> {
+    const all = [...this.#connections.values()].filter(({ hasExchange }) => hasExchange);
+    return new Set(all.map(({ flow }) => flow));
+  }
+
+  /** From now on ids are other ones than those of `others` so far. */
+  follow(others: Flows | undefined): void {
+    if (others !== undefined) this.#serial = Math.max(this.#serial, others.#serial);
+  }
+
   /** The connection is over. */
   closed(key: ConnectionKey): void {
     const one = this.#connections.get(key);

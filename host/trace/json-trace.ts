@@ -31,7 +31,7 @@ export class JsonTrace {
 
   /**
    * `write` gets whole events, a tenth of a second after the first of them or earlier. It must copy
-   * them before it returns, and must not throw.
+   * them before it returns, and must not throw. It may end the trace, which then has no more.
    */
   constructor(write: (bytes: Uint8Array) => void, options: TraceOptions = {}) {
     this.#write = write;
@@ -60,6 +60,7 @@ export class JsonTrace {
   readonly end = (): void => {
     if (this.#ended) return;
     this.#flush();
+    if (this.#ended) return;
     this.#ended = true;
     this.#write(encoder.encode(this.#isFirst ? "[]\n" : "\n]\n"));
   };
@@ -83,6 +84,7 @@ export class JsonTrace {
 
   #append(event: Uint8Array): void {
     if (this.#at + event.length > BUFFER_BYTES) this.#writeText();
+    if (this.#ended) return;
     if (event.length > BUFFER_BYTES) {
       this.#writeWhole(event.slice());
       return;
@@ -99,8 +101,9 @@ export class JsonTrace {
   }
 
   #writeText(): void {
-    if (this.#at > 0) this.#writeWhole(this.#text.subarray(0, this.#at));
+    const bytes = this.#at;
     this.#at = 0;
+    if (bytes > 0) this.#writeWhole(this.#text.subarray(0, bytes));
   }
 
   /** The first event follows no other one. */

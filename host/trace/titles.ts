@@ -31,6 +31,9 @@ export function blank(): Making {
   };
 }
 
+/** Takes from a slice what makes it a step. */
+export const NO_FLOW = { bind_id: undefined, flow_in: undefined, flow_out: undefined };
+
 export const TITLES: readonly Title[] = [
   { kind: "process_name", pid: MACHINE, tid: 0, name: "machine" },
   { kind: "process_name", pid: THREADS, tid: 0, name: "guest threads" },

@@ -7,7 +7,6 @@ import type { GuestLoad } from "../stats.ts";
 import type { ConnectionKey } from "./connection-key.ts";
 import {
   EventKind,
-  type EventWriter,
   type Flow,
   flowId,
   MACHINE,
@@ -20,7 +19,16 @@ import {
 } from "./event.ts";
 import { type Exchange, Flows } from "./flows.ts";
 import { type Run, Switches } from "./switches.ts";
-import { blank, type Making, TITLES, threadTitle, titleEvent, trackTitle } from "./titles.ts";
+import { Taker } from "./taker.ts";
+import {
+  blank,
+  type Making,
+  NO_FLOW,
+  TITLES,
+  threadTitle,
+  titleEvent,
+  trackTitle,
+} from "./titles.ts";
 import type { EventTaker, Tracing } from "./tracing.ts";
 
 /** Threads come and go: after this many of them the trace knows none, and names them again. */
@@ -73,13 +81,8 @@ interface KnownThread {
   serves: ConnectionKey | null; // that it has waited for last
 }
 
-interface Taker {
-  readonly take: TraceSink;
-  /** null: it takes objects. */
-  readonly writer: EventWriter | null;
-  readonly withNames: boolean;
-  readonly borrows: boolean;
-}
+/** Of the machine that a sink took events of last: another may follow it in the same file. */
+const lastFlows = new WeakMap<TraceSink, Flows>();
 
 export class Tracer implements EventTaker {
   readonly #options: TracerOptions;
@@ -110,13 +113,11 @@ export class Tracer implements EventTaker {
 
   /** From now on `sink` takes the events, until the result is called. */
   add(sink: TraceSink, options: TraceOptions = {}): () => void {
-    const taker = {
-      take: this.#options.aside(sink),
-      writer: sink.writer ?? null,
-      withNames: options.names ?? sink.names === true,
-      borrows: sink.borrows === true,
-    };
     const wasOn = this.isOn;
+    const unknown = wasOn ? this.flows.begun() : new Set<Flow>();
+    const taker = new Taker(sink, this.#options.aside(sink), options, unknown);
+    this.flows.follow(lastFlows.get(sink));
+    lastFlows.set(sink, this.flows);
     if (!wasOn) this.#begin();
     this.#setTakers([...this.#takers, taker]);
     for (const title of TITLES) taker.take(titleEvent(title));
@@ -226,6 +227,7 @@ export class Tracer implements EventTaker {
   /** An exchange is over: one line that spans it. `named`: the line of those who want names. */
   #exchange({ flow, title, named = title, sinceNs, untilNs }: Exchange): void {
     const endNs = Math.max(sinceNs, untilNs);
+    for (const taker of this.#takers) taker.forget(flow);
     if (named === title) {
       const { begin, end } = this.#edges.get(title) ?? this.#edgesOf(title);
       this.event(begin, VCPU, sinceNs, sinceNs, flow, 0, 0, 0);
@@ -289,12 +291,13 @@ export class Tracer implements EventTaker {
     c: number,
   ): void {
     const takers = this.#takers;
-    let made: TraceEvent | null = null; // when somebody takes objects
+    const isStep = kind.ph === "X";
     for (let i = 0; i < takers.length; i++) {
-      const { take, writer } = takers[i] as Taker;
-      if (writer?.put(kind, tid, sinceNs, untilNs - sinceNs, flow, a, b, c) === true) continue;
-      made ??= this.#made(kind, tid, sinceNs, untilNs, flow, a, b, c);
-      take(made);
+      const taker = takers[i] as Taker;
+      const own = isStep ? taker.own(flow) : flow;
+      const durNs = untilNs - sinceNs;
+      if (taker.writer?.put(kind, tid, sinceNs, durNs, own, a, b, c) === true) continue;
+      taker.take(this.#made(kind, tid, sinceNs, untilNs, own, a, b, c));
     }
   }
 
@@ -317,10 +320,8 @@ export class Tracer implements EventTaker {
     } else if (flow !== 0) {
       event.id = flowId(flow);
     }
-    const args: Record<string, string | number> = { ...constants };
-    keys.forEach((key, i) => {
-      args[key] = values[i] as number;
-    });
+    const numbers = keys.map((key, i) => [key, values[i] as number]);
+    const args: TraceArguments = { ...constants, ...Object.fromEntries(numbers) };
     if (Object.keys(args).length > 0) event.args = args;
     return event;
   }
@@ -372,7 +373,7 @@ export class Tracer implements EventTaker {
       event.flow_in = flow > 0;
       event.flow_out = true;
     }
-    this.#tell(event, named === args ? event : { ...event, args: named });
+    this.#tell(event, named === args ? event : { ...event, args: named }, flow);
   }
 
   /** Valid until the next one is made. */
@@ -388,12 +389,11 @@ export class Tracer implements EventTaker {
     return event;
   }
 
-  /** `named`: for those who want names. */
-  #tell(event: TraceEvent, named = event): void {
-    const takers = this.#takers;
-    for (let i = 0; i < takers.length; i++) {
-      const { take, withNames } = takers[i] as Taker;
-      take(withNames ? named : event);
+  /** `named`: for those who want names. `flow`: that of a slice. */
+  #tell(event: TraceEvent, named = event, flow: Flow = 0): void {
+    for (const taker of this.#takers) {
+      const told = taker.withNames ? named : event;
+      taker.take(taker.own(flow) === flow ? told : { ...told, ...NO_FLOW });
     }
   }
 }

@@ -263,6 +263,35 @@ describe("a site's trace", () => {
     expect(ids.size).toBe(70_000);
   });
 
+  test("TR3: a trace that begins during an exchange has no step of it", async () => {
+    const later: TraceEvent[] = [];
+    const first = await traced((site) => {
+      const [kept, large] = [site.connect(), site.connect()];
+      kept.get("/");
+      large.get("/none");
+      const { insight } = site.machine;
+      const end = insight.trace((event) => void later.push({ ...event }));
+      kept.events.end();
+      site.settle();
+      large.get("/");
+      end();
+    });
+    expect(perfettoFaults(first)).toEqual([]);
+    expect(perfettoFaults(later)).toEqual([]);
+    const steps = (events: TraceEvent[]) => events.filter(({ bind_id }) => bind_id !== undefined);
+    expect(steps(later).length).toBeGreaterThan(2); // of what began then
+    expect(steps(first).length).toBeGreaterThan(steps(later).length);
+  });
+
+  test("TR3: machines that follow each other in a file share no flow", async () => {
+    const both: TraceEvent[] = [];
+    const sink: TraceSink = (event) => void both.push(event);
+    for (let machine = 0; machine < 2; machine++) await tracedBy(sink, (site) => site.get("/"));
+    const begun = both.filter(({ flow_in }) => flow_in === false).map(({ bind_id }) => bind_id);
+    expect(begun).toHaveLength(2);
+    expect(new Set(begun).size).toBe(2);
+  });
+
   test("TR2: a file that is cut after any event, or any write, can be loaded", async () => {
     const parts: string[] = [];
     const file = new JsonTrace((bytes) => void parts.push(Buffer.from(bytes).toString()));
