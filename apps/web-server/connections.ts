@@ -167,9 +167,9 @@ export function cutStalled(): bool {
 /** The connection that has been in that phase for the longest time, at least `leastNs`. */
 function longestIn(phase: Phase, leastNs: u64 = STALL_NS): Connection {
   let oldest = NO_CONNECTION;
-  const before = nowNs() - leastNs;
+  const now = nowNs(); // of the machine, which may be younger than that
   for (let c = newest; c != NO_CONNECTION; c = nextConnection(c)) {
-    if (c.phase != phase || c.sinceNs > before) continue;
+    if (c.phase != phase || c.sinceNs + leastNs > now) continue;
     if (oldest == NO_CONNECTION || c.sinceNs <= oldest.sinceNs) oldest = c;
   }
   return oldest;

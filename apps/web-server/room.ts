@@ -4,6 +4,7 @@ import { heapBytes, heapInUse } from "torito/kernel/api";
 import { shrinkCache } from "./cache";
 import { cutOne, cutStalled, isCrowded, isFull } from "./connections";
 import { Event, note } from "./events";
+import { awaitPlaces } from "./pace";
 
 /** Is less than a tenth of the heap left? */
 function isShort(): bool {
@@ -24,7 +25,8 @@ export function admitClient(): bool {
 
 /** For each new client: above 90 % of connections or of the heap, makes room. */
 export function keepRoom(): void {
-  if (isFull()) cutOne();
-  else if (isCrowded()) cutStalled();
+  if (isFull()) {
+    if (!cutOne()) awaitPlaces();
+  } else if (isCrowded()) cutStalled();
   if (isShort()) makeRoom();
 }
