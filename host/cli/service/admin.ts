@@ -1,7 +1,7 @@
 // The admin listener: health, metrics, settings, and actions by POST. It shows nothing to a page in
 // a browser: the Host must be an address or a configured name, and a form cannot send JSON.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { isIP } from "node:net";
+import { isIP, type Socket } from "node:net";
 import { LOG_LEVELS, type LogLevel } from "../../log.ts";
 import { CONTENT_TYPES } from "../../service/metrics.ts";
 import { type AdminAddress, listenAt } from "./admin-address.ts";
@@ -51,6 +51,7 @@ export interface AdminParts {
 export class Admin {
   readonly #parts: AdminParts;
   readonly #server: Server;
+  #open = 0; // connections
   readonly #pages: Readonly<Record<string, (url: URL, request: IncomingMessage) => unknown>>;
   readonly #actions: Readonly<Record<string, (body: unknown) => Answer | Promise<Answer>>>;
 
@@ -86,6 +87,14 @@ export class Admin {
     );
     // Whoever looks at the machine takes no connection from those who ask for its health.
     this.#server.maxConnections = CONNECTIONS_MAX + (parts.inspection?.streamsMax ?? 0);
+    this.#server.on("connection", (socket) => this.#keepPlace(socket));
+  }
+
+  /** Clients that wait between requests are let go in time for the next one. */
+  #keepPlace(socket: Socket): void {
+    this.#open++;
+    socket.once("close", () => this.#open--);
+    if (this.#open >= this.#server.maxConnections - 1) this.#server.closeIdleConnections();
   }
 
   /** Resolves with the address, as a URL if it is one. Rejects with CliError. */
@@ -122,9 +131,12 @@ export class Admin {
   /** null: the response is being written. */
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<Answer | null> {
     const { method = "", url = "", headers } = request;
-    if (!this.#isHost(headers.host)) return plain(421, "not a host of this server");
+    if ((request.headersDistinct.host?.length ?? 0) > 1) return plain(400, "more than one Host");
     const target = URL.canParse(url, "http://admin") ? new URL(url, "http://admin") : null;
     if (target === null) return plain(400, "not a path");
+    // RFC 9112, 3.2.2: the host of an absolute target holds.
+    const host = /^[a-z][a-z0-9+.-]*:/i.test(url) ? target.host : headers.host;
+    if (!this.#isHost(host)) return plain(421, "not a host of this server");
     const inspected = await this.#inspected(target, request, response);
     if (inspected !== undefined) return inspected;
     const page = own(this.#pages, target.pathname);

@@ -432,6 +432,37 @@ describe("nobody else", () => {
     await stop(torito);
   });
 
+  test("keeps it busy with connections that wait between requests", async () => {
+    const torito = await serve();
+    const port = Number(new URL(torito.admin).port);
+    for (let n = 0; n < 40; n++) {
+      const idle = connect(port, "127.0.0.1").on("error", () => {});
+      idle.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      await once(idle, "data");
+    }
+    expect((await torito.ask("/livez")).status).toBe(200);
+    await stop(torito);
+  });
+
+  test("makes it answer for a host that is not its own", async () => {
+    const torito = await serve();
+    const port = Number(new URL(torito.admin).port);
+    const status = async (target: string, hosts: readonly string[]) => {
+      const socket = connect(port, "127.0.0.1");
+      const fields = hosts.map((host) => `Host: ${host}\r\n`).join("");
+      socket.write(`GET ${target} HTTP/1.1\r\n${fields}Connection: close\r\n\r\n`);
+      const [answer] = await once(socket, "data");
+      socket.destroy();
+      return Number(/^HTTP\/1.1 (\d+)/.exec(answer.toString())?.[1]);
+    };
+    expect(await status("/livez", ["localhost"])).toBe(200);
+    expect(await status("/livez", ["localhost", "evil.example"])).toBe(400);
+    expect(await status("http://evil.example/livez", ["localhost"])).toBe(421);
+    expect(await status("http://localhost/livez", ["evil.example"])).toBe(200);
+    expect(await status("/livez", ["evil.example"])).toBe(421);
+    await stop(torito);
+  });
+
   test("reaches it from other hosts, unless that is wanted", () => {
     const parse = (...words: string[]) => parseCommandLine(["serve", ".", "--admin", ...words]);
     for (const address of ["0.0.0.0:9090", "[::]:9090", "192.0.2.1:1", "a.example:1"]) {
