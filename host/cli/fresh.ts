@@ -22,6 +22,7 @@ import {
   usable,
   watches,
 } from "./parts.ts";
+import { warnOfRoot } from "./service/announce.ts";
 import { type Drainable, untilSignal } from "./service/drain.ts";
 import type { Signals } from "./service/signals.ts";
 import { openSite } from "./site.ts";
@@ -46,6 +47,7 @@ export async function serveFresh(
   const saved = restorePath === null ? null : await loadSnapshot(restorePath, log);
   const command = saved === null ? given : withDevicesOf(given, saved);
   await watches(watchdog, log);
+  warnOfRoot(command, log);
   const sockets = new NodeSockets({ kind: command.sockets });
   let reportsTo: Log | null = log;
   const make = async () => {

@@ -116,7 +116,7 @@ const RECORDS = `
       --inspect [[HOST:]PORT]        a page that shows the machine as it runs; prints its address;
                                      with --replicas, of which 1 will do, it stops inside kicks too
       --inspect-names                traces of that page may have paths and names of files
-      --stats                        at exit: bytes, and copies of each, by direction
+      --stats                        at exit: bytes over vsock, and copies of each, by direction
                                      guest console on stdout, everything else on stderr`;
 
 const PARAMETERS =

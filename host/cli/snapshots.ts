@@ -11,7 +11,9 @@ export async function readSnapshot(path: string): Promise<Snapshot> {
     return await Snapshot.load(path);
   } catch (error) {
     const { message } = error as Error;
-    throw new CliError(error instanceof SnapshotError ? `${path}: ${message}` : message);
+    throw new CliError(
+      error instanceof SnapshotError ? `${path}: ${message}` : `snapshot: ${message}`,
+    );
   }
 }
 

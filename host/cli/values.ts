@@ -77,13 +77,20 @@ export function checkUnique(volumes: readonly Volume[], name = "--volume"): void
   }
 }
 
-export function parseSize(name: string, text: string, least: number): number {
+/** `step`: the size is a multiple of it. */
+export function parseSize(
+  name: string,
+  text: string,
+  least: number,
+  step: number = PAGE_BYTES,
+): number {
   const found = /^(\d+)([KMG]?)$/.exec(text);
   if (found === null) throw new CliError(`${name} ${text}: not a size as in 64K, 64M or 1G`);
   const [, digits, unit = ""] = found;
   const bytes = Number(digits) * 1024 ** ["", "K", "M", "G"].indexOf(unit);
-  if (bytes < least || bytes > 65536 * PAGE_BYTES || bytes % PAGE_BYTES !== 0) {
-    throw new CliError(`${name} ${text}: a multiple of 64K is needed, 4G at most`);
+  if (bytes < least || bytes > 65536 * PAGE_BYTES || bytes % step !== 0) {
+    const needed = step === 1 ? `at least ${least / 1024}K is` : "a multiple of 64K is";
+    throw new CliError(`${name} ${text}: ${needed} needed, 4G at most`);
   }
   return bytes;
 }

@@ -58,7 +58,7 @@ export function netCaptureOf(values: Values): CaptureFileSettings | null {
 
 function fileOf(values: Values, path: string): CaptureFileSettings {
   const size = values.one("pcap-size");
-  const bytesMax = size === null ? null : parseSize(values.label("pcap-size"), size, SIZE_MIN);
+  const bytesMax = size === null ? null : parseSize(values.label("pcap-size"), size, SIZE_MIN, 1);
   const filesMax = numberOf(values, "pcap-files", 1, FILES_MAX);
   if (bytesMax === null && filesMax !== null) throw new CliError("--pcap-files needs --pcap-size");
   if (bytesMax !== null && path === "-") throw new CliError("--pcap-size: stdout is no file");

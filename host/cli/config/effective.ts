@@ -28,8 +28,15 @@ export function effectiveOf(
   return names.map((name) => ({
     name,
     value: isSiteOption(name) ? (site?.[name] ?? null) : (derived[name] ?? hostValue(values, name)),
-    source: values.has(name) ? values.label(name) : "default",
+    source: sourceOf(values, name),
   }));
+}
+
+/** Of `publish`: `port` and `host` are part of it. */
+function sourceOf(values: Values, name: OptionName): string {
+  const names: OptionName[] = name === "publish" ? ["publish", "host", "port"] : [name];
+  const labels = names.filter((one) => values.has(one)).map((one) => values.label(one));
+  return labels.length === 0 ? "default" : labels.join(", ");
 }
 
 function hostValue(values: Values, name: OptionName): unknown {

@@ -86,7 +86,7 @@ const HOST_OPTIONS = {
   "pcap-files": { kind: "number", text: "keep the last files of them" },
   trace: { kind: "text", text: "a trace for Perfetto" },
   "trace-names": { kind: "flag", text: "paths of requests and names of files in the trace" },
-  stats: { kind: "flag", text: "at exit: bytes, and copies of each" },
+  stats: { kind: "flag", text: "at exit: bytes over vsock, and copies of each" },
   restore: setting({ kind: "text", isPath: true, text: "go on from a snapshot" }),
   restart: setting({ kind: "flag", text: "replace a machine that panics; its ports stay open" }),
   replicas: setting({

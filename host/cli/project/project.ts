@@ -27,14 +27,18 @@ export const NO_SETTINGS: Settings = { options: new Map(), parameters: [] };
 const KEYS = ["entry", "memory", "publish", "volumes", "devices", "parameters"];
 
 /**
- * The project that a folder or a file of it is named by. Throws CliError if package.json cannot be
- * used.
+ * The project that a folder or a file of it is named by. Throws CliError if there is none, or its
+ * package.json cannot be used.
  */
 export function findProject(target = "."): Project {
   const path = resolve(target);
   const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() ?? /\.ts$/.test(path);
   const start = isFile ? dirname(path) : path;
-  const folder = nearestManifest(start) ?? start;
+  const manifest = nearestManifest(start);
+  const folder = manifest ?? start;
+  if (manifest === null && !isFile && !existsSync(join(folder, ENTRY))) {
+    throw new CliError(`${target}: no project here; torito new DIR makes one`);
+  }
   const { entry = ENTRY, ...settings } = readSettings(folder);
   if (isFile) return { folder, entry: relative(folder, path), settings };
   const inside = join(path, "main.ts"); // of one application among several of a project

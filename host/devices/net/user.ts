@@ -1,7 +1,7 @@
 // The `user` network: ARP, DHCP, DNS, ICMP, UDP and TCP of guests, ended on sockets of the host. It
 // needs no privileges and no other program. Nothing leaves but what its options name.
 import type { Datagrams } from "../../ports/datagrams.ts";
-import type { Listener, SocketAddress, Sockets } from "../../ports/sockets.ts";
+import type { Listener, SocketAddress, Sockets, TcpAddress } from "../../ports/sockets.ts";
 import { formatMac } from "./mac.ts";
 import type { Card, Network, Port } from "./network.ts";
 import { FIRST_GUEST, formatIp, LAST_GUEST } from "./user/address.ts";
@@ -85,8 +85,8 @@ export class UserNetwork implements Network {
    * Clients of a TCP port of the host reach one of the guest. Resolves with the bound address.
    * Rejects with the address and the reason.
    */
-  async publish({ host = LOCALHOST, port, guestPort, mac }: UserPublish): Promise<SocketAddress> {
-    return this.publishAt({ host, port }, guestPort, mac);
+  async publish({ host = LOCALHOST, port, guestPort, mac }: UserPublish): Promise<TcpAddress> {
+    return (await this.publishAt({ host, port }, guestPort, mac)) as TcpAddress;
   }
 
   /** The same for an address of any kind. */

@@ -196,7 +196,7 @@ describe("the command", () => {
     expect(out).toMatch(/^memory +.* = "16M" {2}\(.*torito\.json: memory\)$/m);
     expect(out).toMatch(/^cors +.* = \["\*"\] {2}\(TORITO_CORS\)$/m);
     expect(out).toMatch(/^grace +.* = "1s" {2}\(--grace\)$/m);
-    expect(out).toMatch(/^publish +.* = \["127\.0\.0\.1:0:80"\]$/m);
+    expect(out).toMatch(/^publish +.* = \["127\.0\.0\.1:0:80"\] {2}\(PORT\)$/m);
     expect(out).toMatch(/^watchdog +.* = "10s"$/m);
   });
 
