@@ -21,7 +21,7 @@ const LONG = [
   "test/library/{readme,request-fuzz}.test.ts",
   "test/host/cli/{replicas,admin,access-log,check,few-descriptors,manager}.test.ts",
   "test/host/cli/{arguments-and-exits,inspect,restart,snapshots,stops-in-kicks}.test.ts",
-  "test/host/cli/{capture,drain,reload}.test.ts",
+  "test/host/cli/{capture,crowd,drain,reload}.test.ts",
   "test/system/{end-to-end,tcp-tshark,operating,net-copies}.test.ts",
   "test/apps/web-server/{cache,smuggling,slow,site/missing}.test.ts",
   "test/snapshot/{hostile,file-format}.test.ts",

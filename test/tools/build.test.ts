@@ -116,6 +116,16 @@ test("a project without main.ts: 1, and the name that is looked for", async () =
   expect({ code, err }).toEqual({ code: 1, err: "src/main.ts: there is no such file\n\n" });
 });
 
+test("a folder without a project: 2, and what makes one", async () => {
+  const folder = project({});
+  rmSync(join(folder, "package.json"), { force: true });
+  const { code, err } = await torito(folder, "build").end;
+  expect({ code, err }).toEqual({
+    code: 2,
+    err: "torito: .: no project here; torito new DIR makes one\n",
+  });
+});
+
 test("a manifest that is no JSON: 2 and one line", async () => {
   const { code, err } = await torito(project({ "package.json": "{" }), "build").end;
   expect(code).toBe(2);

@@ -167,6 +167,7 @@ describe("options that fit nothing end with 2 and one line", () => {
     [["--net", "--trace", "x", "--pcap-net", "x"], "--trace and --pcap-net cannot share a file"],
     [["--pcap", "x", "--pcap-files", "3"], "--pcap-files needs --pcap-size"],
     [["--pcap", "-", "--pcap-size", "1M"], "--pcap-size: stdout is no file"],
+    [["--pcap", "x", "--pcap-size", "10K"], "--pcap-size 10K: at least 64K is needed, 4G at most"],
     [["--pcap", "-", "--access-log", "-"], "--pcap and --access-log cannot share stdout"],
   ])("%j", async (options, message) => {
     const appliance = new Appliance(["serve", SITE, ...options]);
