@@ -135,7 +135,10 @@ describe("a machine that is saved", () => {
       ),
     });
     const none = await run("serve", site, "--restore", `${folder}/none`);
-    expect(none).toEqual({ code: 2, stderr: expect.stringMatching(/^torito: snapshot: ENOENT.*\n$/) });
+    expect(none).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/^torito: snapshot: ENOENT.*\n$/),
+    });
     const text = await run("serve", site, "--restore", "package.json");
     expect(text.stderr).toBe("torito: package.json: snapshot: this is no snapshot\n");
   });
