@@ -1,6 +1,7 @@
 // Events as numbers, until many of them are written at once. Writing each when it happens takes
 // about twice the time: its code and tables would have to come into the caches every time.
 import type { EventKind, Flow } from "./event.ts";
+import { isCount, isTime } from "./json-numbers.ts";
 
 const EVENTS = 1024;
 
@@ -17,12 +18,8 @@ export class EventBatch {
     return this.#count === 0;
   }
 
-  get isFull(): boolean {
-    return this.#count === EVENTS;
-  }
-
-  /** As EventWriter.put(). It must not be full. */
-  add(
+  /** As EventWriter.put(). False: it is full, or a number is none that can be written over. */
+  put(
     kind: EventKind,
     tid: number,
     sinceNs: number,
@@ -31,7 +28,10 @@ export class EventBatch {
     a: number,
     b: number,
     c: number,
-  ): void {
+  ): boolean {
+    const areTimes = isTime(sinceNs) && isTime(durNs) && Number.isInteger(flow);
+    const areCounts = isCount(tid) && isCount(a) && isCount(b) && isCount(c);
+    if (this.#count === EVENTS || !areTimes || !areCounts) return false;
     const numbers = this.#numbers;
     const at = this.#count * EVENT_NUMBERS;
     this.#kinds[this.#count++] = kind;
@@ -42,6 +42,7 @@ export class EventBatch {
     numbers[at + 4] = a;
     numbers[at + 5] = b;
     numbers[at + 6] = c;
+    return true;
   }
 
   /** Hands them over in their order. */

@@ -1,7 +1,8 @@
 // Numbers of JSON that write over others: from the right, for JSON allows spaces before them.
 
-/** The least number that is not put; the engine is fast at what is below. */
-export const INT_LIMIT = 2 ** 31;
+/** Counts, and milliseconds of times, are below: engines are fast at those. */
+const INT_LIMIT = 2 ** 31;
+const TIME_LIMIT_NS = 1e15;
 const SPACE = 0x20;
 const ZERO = 0x30;
 const POINT = 0x2e;
@@ -15,6 +16,13 @@ for (let n = 0; n < 1000; n++) {
   DIGITS[n * 3 + 2] = ZERO + (n % 10);
 }
 const HEX = new TextEncoder().encode("0123456789abcdef");
+
+/** Can it be put? */
+export const isCount = (value: number) =>
+  value >= 0 && value < INT_LIMIT && Number.isInteger(value);
+
+/** Can it be put, in nanoseconds? */
+export const isTime = (ns: number) => ns >= 0 && ns < TIME_LIMIT_NS;
 
 // Each puts digits before `end`, and spaces before these from `start` on. The caller makes room.
 

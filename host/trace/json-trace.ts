@@ -2,7 +2,7 @@
 
 import type { EventKind, EventWriter, TraceEvent, TraceOptions, TraceSink } from "./event.ts";
 import { EventBatch } from "./event-batch.ts";
-import { fits, KindTemplates } from "./kind-template.ts";
+import { KindTemplates } from "./kind-template.ts";
 
 /** The buffer in which text is gathered. An event that is longer is written by itself. */
 const BUFFER_BYTES = 64 * 1024;
@@ -38,8 +38,7 @@ export class JsonTrace {
     const writer: EventWriter = {
       put: (kind, tid, sinceNs, durNs, flow, a, b, c) => {
         if (this.#ended) return true;
-        if (this.#batch.isFull || !fits(tid, sinceNs, durNs, flow, a, b, c)) return false;
-        this.#batch.add(kind, tid, sinceNs, durNs, flow, a, b, c);
+        if (!this.#batch.put(kind, tid, sinceNs, durNs, flow, a, b, c)) return false;
         this.#timer ??= setTimeout(this.#flush, FLUSH_MS);
         return true;
       },

@@ -2,7 +2,7 @@
 // kept, and the numbers that differ from it are written over.
 import type { EventKind, Flow } from "./event.ts";
 import { EVENT_NUMBERS, EventNumber } from "./event-batch.ts";
-import { INT_LIMIT, putId, putInt, putShortTime, putTimeRest } from "./json-numbers.ts";
+import { putId, putInt, putShortTime, putTimeRest } from "./json-numbers.ts";
 
 const MILLISECOND_NS = 1e6;
 /** Of a time: the point and three decimals. */
@@ -10,8 +10,6 @@ const DECIMALS = 4;
 /** The same with three digits of whole microseconds. */
 const REST = 7;
 const QUOTES = 2;
-/** So that whole milliseconds are below INT_LIMIT. */
-const TIME_LIMIT_NS = 1e15;
 // Parts of a template's rooms: their beginnings, their ends, and what is there; -1: nothing yet.
 const ENDS = EVENT_NUMBERS;
 const LAST = 2 * EVENT_NUMBERS;
@@ -140,7 +138,7 @@ export class KindTemplates {
     this.#kind = kind;
   }
 
-  /** The event, which is one that `fits`. It is valid until the next one of the kind. */
+  /** The event, of an EventBatch. It is valid until the next one of the kind. */
   put(numbers: Float64Array, at: number): Uint8Array {
     const flow = numbers[at + EventNumber.flow] as Flow;
     let template = flow === 0 ? this.#plain : flow > 0 ? this.#goesOn : this.#begins;
@@ -165,26 +163,10 @@ export class KindTemplates {
   }
 }
 
-const isTime = (field: number) => field === EventNumber.since || field === EventNumber.dur;
-const unitOf = (field: number) => (isTime(field) ? 1000 : 1);
+const hasDecimals = (field: number) => field === EventNumber.since || field === EventNumber.dur;
+const unitOf = (field: number) => (hasDecimals(field) ? 1000 : 1);
 const baseOf = (field: number) => (field === EventNumber.flow ? 16 : 10);
 
 function limitsOf(digits: readonly number[]): Float64Array {
   return Float64Array.from(digits, (count, field) => baseOf(field) ** count * unitOf(field));
 }
-
-/** Are its numbers such as can be written over? */
-export function fits(
-  tid: number,
-  sinceNs: number,
-  durNs: number,
-  flow: Flow,
-  a: number,
-  b: number,
-  c: number,
-): boolean {
-  const areTimes = sinceNs >= 0 && sinceNs < TIME_LIMIT_NS && durNs >= 0 && durNs < TIME_LIMIT_NS;
-  return areTimes && isInt(tid) && Number.isInteger(flow) && isInt(a) && isInt(b) && isInt(c);
-}
-
-const isInt = (value: number) => value >= 0 && value < INT_LIMIT && Number.isInteger(value);

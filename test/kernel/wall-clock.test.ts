@@ -130,7 +130,7 @@ test("a capture's packets have the time of the host's wall clock, also after a s
     stamps.push(BigInt(view.getUint32(0, true)) * 1_000_000n + BigInt(view.getUint32(4, true)));
   }, host);
   const packet = new Uint8Array(44);
-  const chain = { readableBytes: 44, memory: { u8: packet }, addresses: [0], lengths: [44] };
+  const chain = { readableBytes: 44, readable: () => [packet] };
   for (const ns of [0n, HOUR, -HOUR]) {
     host.step(ns);
     host.advance(100);

@@ -3,10 +3,10 @@
 //
 //   pcap record │ af_vsockmon_hdr: addresses, operation │ struct virtio_vsock_hdr │ payload
 import { VSOCK_PACKET_BYTES_MAX, VsockHdr, VsockOp } from "../../../../abi/vsock.ts";
+import { putBytes } from "../../../bytes.ts";
 import { type CaptureOptions, PcapRecord, PcapWriter } from "../../../pcap.ts";
 import type { Clock } from "../../../ports/clock.ts";
 import type { Chain } from "../../../virtqueue.ts";
-import { copyDelivered, copySent } from "./packet-copy.ts";
 import type { PacketTap } from "./tap.ts";
 
 const LINKTYPE_VSOCK = 271;
@@ -74,13 +74,13 @@ export class PacketCapture implements PacketTap {
   fromGuest(chain: Chain): void {
     const bytes = chain.readableBytes;
     if (bytes < VsockHdr.sizeof) return;
-    copySent(chain, Math.min(bytes, PACKET_BYTES_MAX), this.#record, PACKET_AT);
+    putBytes(this.#record, PACKET_AT, chain.readable(0, Math.min(bytes, PACKET_BYTES_MAX)));
     const len = this.#view.getUint32(PACKET_AT + VsockHdr.len, true);
     this.#finish(Math.min(VsockHdr.sizeof + len, bytes));
   }
 
   toGuest(chain: Chain, written: number): void {
-    copyDelivered(chain, Math.min(written, PACKET_BYTES_MAX), this.#record, PACKET_AT);
+    putBytes(this.#record, PACKET_AT, chain.writable(0, Math.min(written, PACKET_BYTES_MAX)));
     this.#finish(written);
   }
 
@@ -89,9 +89,7 @@ export class PacketCapture implements PacketTap {
     const view = this.#view;
     const kept = Math.min(bytes, PACKET_BYTES_MAX);
     if (!isOf(this.#port, view, PACKET_AT)) return;
-    for (let at = 0; at < VsockHdr.len; at += 4) {
-      view.setUint32(MON_AT + VsockMon.src_cid + at, view.getUint32(PACKET_AT + at, true), true);
-    }
+    this.#record.copyWithin(MON_AT + VsockMon.src_cid, PACKET_AT, PACKET_AT + VsockHdr.len);
     const op = view.getUint16(PACKET_AT + VsockHdr.op, true);
     view.setUint16(MON_AT + VsockMon.op, MON_OPS[op] ?? MonOp.Unknown, true);
     view.setUint16(MON_AT + VsockMon.transport, TRANSPORT_VIRTIO, true);

@@ -19,12 +19,12 @@ import {
   VsockHdr,
   VsockOp,
 } from "../../../../abi/vsock.ts";
+import { putBytes } from "../../../bytes.ts";
 import { u32 } from "../../../memory.ts";
 import { type CaptureOptions, PcapRecord, PcapWriter } from "../../../pcap.ts";
 import type { Clock } from "../../../ports/clock.ts";
 import type { Chain } from "../../../virtqueue.ts";
 import { isOf } from "./capture.ts";
-import { copyDelivered, copySent } from "./packet-copy.ts";
 import type { PacketTap } from "./tap.ts";
 
 const LINKTYPE_RAW = 101;
@@ -85,13 +85,13 @@ export class TcpCapture implements PacketTap {
   fromGuest(chain: Chain): void {
     const bytes = Math.min(chain.readableBytes, this.#packet.length);
     if (bytes < VsockHdr.sizeof) return;
-    copySent(chain, bytes, this.#packet, 0);
+    putBytes(this.#packet, 0, chain.readable(0, bytes));
     this.#take(bytes);
   }
 
   toGuest(chain: Chain, written: number): void {
     const bytes = Math.min(written, this.#packet.length);
-    copyDelivered(chain, bytes, this.#packet, 0);
+    putBytes(this.#packet, 0, chain.writable(0, bytes));
     this.#take(bytes);
   }
 
